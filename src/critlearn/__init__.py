@@ -1,0 +1,1 @@
+"""critlearn: measure, predict and design the power laws in the fluctuations of learning."""

@@ -1,0 +1,89 @@
+"""A window of scales, kept by its logarithms: fluctuations reach far below the smallest float."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, init=False)
+class Window:
+    """An interval ``[lo, hi]`` of fluctuation sizes.
+
+    The logarithms are what is stored, as ``lo`` itself may be below the smallest float (it then reads as 0.0).
+
+    Parameters
+    ----------
+    lo, hi
+        Ends of the window, ``0 < lo < hi < inf``; NaN is refused.
+
+    Raises
+    ------
+    ValueError
+        If the ends are not finite, positive and ascending.
+
+    >>> round(Window(1e-3, 1.0).decades, 9)
+    3.0
+    """
+
+    log_lo: float
+    log_hi: float
+
+    def __init__(self, lo: float, hi: float) -> None:
+        if not 0 < lo < hi < math.inf:
+            raise ValueError(f"a window needs 0 < lo < hi; got lo={lo}, hi={hi}")
+        object.__setattr__(self, "log_lo", math.log(lo))
+        object.__setattr__(self, "log_hi", math.log(hi))
+
+    @classmethod
+    def from_logs(cls, log_lo: float, log_hi: float) -> "Window":
+        """Window with ends ``exp(log_lo)`` and ``exp(log_hi)`` (natural logarithms)."""
+        if not -math.inf < log_lo < log_hi < math.inf:
+            raise ValueError(f"a window needs finite log_lo < log_hi; got {log_lo}, {log_hi}")
+        window = object.__new__(cls)
+        object.__setattr__(window, "log_lo", float(log_lo))
+        object.__setattr__(window, "log_hi", float(log_hi))
+        return window
+
+    @property
+    def lo(self) -> float:
+        """Lower end; 0.0 where it is below the smallest float."""
+        return math.exp(self.log_lo)
+
+    @property
+    def hi(self) -> float:
+        """Upper end; ``inf`` where it is above the largest float."""
+        return math.exp(self.log_hi) if self.log_hi < 709.0 else math.inf
+
+    @property
+    def decades(self) -> float:
+        """Width of the window in decades, ``log10(hi / lo)``."""
+        return (self.log_hi - self.log_lo) / math.log(10.0)
+
+    def overlap(self, other: "Window") -> "Window | None":
+        """Part of the two windows that is common, or None."""
+        log_lo, log_hi = max(self.log_lo, other.log_lo), min(self.log_hi, other.log_hi)
+        return Window.from_logs(log_lo, log_hi) if log_lo < log_hi else None
+
+    def to_dict(self) -> dict[str, float]:
+        """Ends and width as plain numbers."""
+        return {"lo": self.lo, "hi": self.hi, "log_lo": self.log_lo, "log_hi": self.log_hi}
+
+    def summary(self) -> str:
+        """One phrase, e.g. ``[1e-05, 0.32] (4.5 decades)``.
+
+        >>> Window(1e-5, 1e-1).summary()
+        '[1e-05, 0.1] (4.0 decades)'
+        """
+        ends = f"{format_exp(self.log_lo)}, {format_exp(self.log_hi)}"
+        return f"[{ends}] ({self.decades:.1f} decades)"
+
+
+def format_exp(log_value: float) -> str:
+    """Three digits of ``exp(log_value)``, also where a float cannot hold it.
+
+    >>> format_exp(-1000.0)
+    '5.08e-435'
+    """
+    if abs(log_value) < 700.0:
+        return f"{math.exp(log_value):.3g}"
+    exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)
+    return f"{10.0**mantissa:.3g}e{int(exponent):+d}"
