@@ -85,7 +85,9 @@ class LogSketch:
         if group is None:
             group = np.zeros(log_abs.shape, dtype=np.int64)
         elif group.size and not 0 <= group.min() <= group.max() < groups:
-            raise InvalidInputError(f"a sketch of {groups} groups got a group outside 0..{groups - 1}")
+            raise InvalidInputError(
+                f"a sketch of {groups} groups got a group outside 0..{groups - 1}"
+            )
         group = group.astype(np.int64)
         is_zero = np.isneginf(log_abs)
         zeros = np.bincount(group[is_zero], minlength=groups).astype(np.int64)
@@ -96,9 +98,15 @@ class LogSketch:
         index = np.floor(log_abs[~is_zero].astype(np.float64) / BIN_WIDTH).astype(np.int64)
         first = int(index.min())
         bins = int(index.max()) - first + 1
-        sign = np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
+        sign = (
+            np.zeros(index.shape, dtype=np.int64)
+            if negative is None
+            else negative[~is_zero].astype(np.int64)
+        )
         flat = (sign * groups + group) * bins + (index - first)
-        counts = np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
+        counts = (
+            np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
+        )
         return cls(first, counts[0], counts[1], zeros)
 
     @classmethod
@@ -144,7 +152,7 @@ class LogSketch:
         return int(self.group_positive.shape[1])
 
     @property
-    def edges(self) -> Float64[np.ndarray, " bins+1"]:
+    def edges(self) -> Float64[np.ndarray, " edge"]:
         """Edges of the bins in ``ln|delta|``, ascending."""
         return (self.first_bin + np.arange(self.bins + 1)) * BIN_WIDTH
 
