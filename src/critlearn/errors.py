@@ -1,6 +1,6 @@
-"""Exceptions for bad input, in a leaf module: every layer raises them, the command line turns them into one line.
+"""Exceptions for bad input, in a leaf module: every layer raises them.
 
-Whatever else is raised is a defect of critlearn and keeps its traceback.
+The command line turns exactly these into one line. Whatever else is raised is a defect of critlearn and keeps its traceback.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""Numbers below everything else: windows, log-binned sketches, roots, seeds; imports nothing of critlearn but errors."""
+"""Numbers below everything else: windows, sketches, seeds; imports nothing of critlearn but errors."""

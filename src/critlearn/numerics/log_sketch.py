@@ -1,4 +1,4 @@
-"""A mergeable histogram of logarithms: it keeps a distribution of fluctuations exactly counted, however many they are.
+"""A mergeable histogram of logarithms: fluctuations exactly counted, however many they are.
 
 The bins lie on one grid that all sketches share, so sketches merge without error, whatever range each has seen.
 """
@@ -23,8 +23,8 @@ BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
 class LogSketch:
     """Counts of ``ln|delta|`` on the grid ``edges = BIN_WIDTH * integer``, by sign and by group of samples.
 
-    Exact zeros have no logarithm: they are counted apart and never binned. The groups are what a bootstrap over
-    samples resamples, as the fluctuations that one sample induces are not independent of each other.
+    Exact zeros have no logarithm: they are counted apart and never binned. The groups are what a bootstrap
+    over samples resamples, as the fluctuations that one sample induces are not independent.
 
     Parameters
     ----------
@@ -85,9 +85,7 @@ class LogSketch:
         if group is None:
             group = np.zeros(log_abs.shape, dtype=np.int64)
         elif group.size and not 0 <= group.min() <= group.max() < groups:
-            raise InvalidInputError(
-                f"a sketch of {groups} groups got a group outside 0..{groups - 1}"
-            )
+            raise InvalidInputError(f"a sketch of {groups} groups got a group outside 0..{groups - 1}")
         group = group.astype(np.int64)
         is_zero = np.isneginf(log_abs)
         zeros = np.bincount(group[is_zero], minlength=groups).astype(np.int64)
@@ -99,14 +97,10 @@ class LogSketch:
         first = int(index.min())
         bins = int(index.max()) - first + 1
         sign = (
-            np.zeros(index.shape, dtype=np.int64)
-            if negative is None
-            else negative[~is_zero].astype(np.int64)
+            np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
         )
         flat = (sign * groups + group) * bins + (index - first)
-        counts = (
-            np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
-        )
+        counts = np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
         return cls(first, counts[0], counts[1], zeros)
 
     @classmethod
@@ -119,7 +113,7 @@ class LogSketch:
         """Sketch of signed fluctuations given as plain numbers.
 
         >>> LogSketch.from_values(np.array([0.6, -0.3, 0.0])).summary()
-        '3 fluctuations (1 exact zero), |delta| from 0.3 to 0.601'
+        '3 fluctuations (1 exact zero), |delta| from 0.297 to 0.601'
         """
         with np.errstate(divide="ignore"):
             log_abs = np.log(np.abs(values.astype(np.float64)))
@@ -128,9 +122,7 @@ class LogSketch:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LogSketch":
         """Inverse of `to_arrays`."""
-        return cls(
-            int(arrays["first_bin"]), arrays["positive"], arrays["negative"], arrays["zeros"]
-        )
+        return cls(int(arrays["first_bin"]), arrays["positive"], arrays["negative"], arrays["zeros"])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The sketch as named arrays, for a file."""

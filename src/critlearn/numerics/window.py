@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Window:
     """An interval ``[lo, hi]`` of fluctuation sizes.
 
-    The logarithms are what is stored, as ``lo`` itself may be below the smallest float (it then reads as 0.0).
+    The logarithms are what is stored, as ``lo`` may be below the smallest float (it then reads as 0.0).
 
     Parameters
     ----------
