@@ -1,6 +1,7 @@
 """Exceptions for bad input, in a leaf module: every layer raises them.
 
-The command line turns exactly these into one line. Whatever else is raised is a defect of critlearn and keeps its traceback.
+The command line turns exactly these into one line. Whatever else is raised is a defect of critlearn
+and keeps its traceback.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,20 @@
-"""To be described."""
+"""Compositions of an output activation and a loss, as data: logarithms from which all else follows."""
+
+from critlearn.compositions.activation import Activation
+from critlearn.compositions.activations import ACTIVATIONS, find_activation
+from critlearn.compositions.asymptote import Asymptote
+from critlearn.compositions.composition import Composition
+from critlearn.compositions.loss import Loss
+from critlearn.compositions.losses import LOSSES, find_loss, power
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Activation",
+    "Asymptote",
+    "Composition",
+    "Loss",
+    "find_activation",
+    "find_loss",
+    "power",
+]

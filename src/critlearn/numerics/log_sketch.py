@@ -1,6 +1,6 @@
 """A mergeable histogram of logarithms: fluctuations exactly counted, however many they are.
 
-The bins lie on one grid that all sketches share, so sketches merge without error, whatever range each has seen.
+The bins lie on one grid that all sketches share, so they merge without error, whatever range each has seen.
 """
 
 import math

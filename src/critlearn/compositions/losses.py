@@ -1,0 +1,77 @@
+"""The catalogue of losses, one entry each.
+
+A new loss is one entry here, one row of the reference table in the tests and one row in the docs.
+"""
+
+from typing import Final
+
+import sympy as sp
+
+from critlearn.compositions.expressions import expit, softplus
+from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
+from critlearn.errors import InvalidInputError, unknown_name
+
+
+def power(p: float | sp.Rational) -> Loss:
+    """Loss ``|f - t|^p``.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``p < 1``: the error signal would diverge where the output meets its target.
+    """
+    exponent = sp.nsimplify(sp.sympify(p), rational=True)
+    if not (exponent.is_finite and exponent >= 1):
+        raise InvalidInputError(f"loss power:p needs a finite p >= 1; got {p}")
+    return Loss(
+        f"power:{float(exponent):g}",
+        value=sp.exp(exponent * log_residual),
+        log_derivative=sp.log(exponent) + (exponent - 1) * log_residual,
+    )
+
+
+_ENTRIES: Final = (
+    Loss("bce", value=log_width - log_opposite, log_derivative=-log_opposite),
+    Loss("mse", value=sp.exp(2 * log_residual), log_derivative=sp.log(2) + log_residual),
+    Loss("mae", value=sp.exp(log_residual), log_derivative=sp.Integer(0)),
+    Loss(
+        "cauchy",
+        value=softplus(2 * log_residual) / 2,
+        log_derivative=log_residual - softplus(2 * log_residual),
+    ),
+    Loss(
+        "geman-mcclure",
+        value=expit(2 * log_residual) / 2,
+        log_derivative=log_residual - 2 * softplus(2 * log_residual),
+    ),
+)
+
+LOSSES: Final = {entry.name: entry for entry in _ENTRIES}
+
+
+def loss_names() -> list[str]:
+    """Names of all losses; ``power:p`` stands for a family."""
+    return [*LOSSES, "power:p"]
+
+
+def find_loss(name: str) -> Loss:
+    """Loss of that name; ``power:3`` is the cube of the residual.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none; the message gives the nearest names.
+    """
+    family, _, parameter = name.partition(":")
+    if family == "power":
+        try:
+            return power(float(parameter))
+        except ValueError as problem:
+            if isinstance(problem, InvalidInputError):
+                raise
+            raise InvalidInputError(
+                f'loss "{name}" needs a number, as in power:3; got "{parameter}"'
+            ) from None
+    if name not in LOSSES:
+        raise unknown_name("loss", name, loss_names())
+    return LOSSES[name]
