@@ -1,7 +1,9 @@
 """What an activation is: its value and the logarithms of its derivative and of its gaps to saturation."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import sympy as sp
 
 from critlearn.compositions.expressions import Array, evaluate, library_of, y
@@ -59,7 +61,7 @@ class Activation:
     @property
     def bounded(self) -> bool:
         """Whether the activation saturates, at ``range[0]`` and ``range[1]``."""
-        return bool(sp.sympify(self.range[1]).is_finite and sp.sympify(self.range[0]).is_finite)
+        return all(math.isfinite(end) for end in self.range)
 
     def __call__(self, pre_activation: Array) -> Array:
         """``f(y)``, same shape."""
@@ -111,6 +113,4 @@ def _choose(condition: Array, first: Array, second: Array) -> Array:
         return first.where(condition, second)
     if library == "mpmath":
         return first if condition else second
-    import numpy as np
-
     return np.where(condition, first, second)

@@ -3,6 +3,7 @@
 A new activation is one entry here, one row of the reference table in the tests and one row in the docs.
 """
 
+import math
 from typing import Final
 
 import sympy as sp
@@ -12,13 +13,12 @@ from critlearn.compositions.activation import Activation
 from critlearn.compositions.expressions import expit, log_erfc, y
 from critlearn.errors import unknown_name
 
-
 _root: Final = sp.sqrt(1 + y**2)
 
 _ENTRIES: Final = (
     Activation(
         "sigmoid",
-        range=(0, 1),
+        range=(0.0, 1.0),
         value=expit(y),
         log_derivative=-y - 2 * log1p(sp.exp(-y)),
         log_upper_gap=-y - log1p(sp.exp(-y)),
@@ -26,7 +26,7 @@ _ENTRIES: Final = (
     ),
     Activation(
         "tanh",
-        range=(-1, 1),
+        range=(-1.0, 1.0),
         value=sp.tanh(y),
         log_derivative=sp.log(4) - 2 * y - 2 * log1p(sp.exp(-2 * y)),
         log_upper_gap=sp.log(2) - 2 * y - log1p(sp.exp(-2 * y)),
@@ -34,7 +34,7 @@ _ENTRIES: Final = (
     ),
     Activation(
         "softsign",
-        range=(-1, 1),
+        range=(-1.0, 1.0),
         value=y / (1 + y),
         log_derivative=-2 * log1p(y),
         log_upper_gap=-log1p(y),
@@ -42,7 +42,7 @@ _ENTRIES: Final = (
     ),
     Activation(
         "arctan",
-        range=(-1, 1),
+        range=(-1.0, 1.0),
         value=2 * sp.atan(y) / sp.pi,
         log_derivative=sp.log(2 / sp.pi) - log1p(y**2),
         log_upper_gap=sp.log(2 / sp.pi) + sp.log(sp.acot(y)),
@@ -50,7 +50,7 @@ _ENTRIES: Final = (
     ),
     Activation(
         "isru",
-        range=(-1, 1),
+        range=(-1.0, 1.0),
         value=y / _root,
         log_derivative=-3 * sp.log(_root),
         log_upper_gap=-sp.log(_root) - sp.log(y + _root),
@@ -58,13 +58,13 @@ _ENTRIES: Final = (
     ),
     Activation(
         "erf",
-        range=(-1, 1),
+        range=(-1.0, 1.0),
         value=sp.erf(y),
         log_derivative=sp.log(2 / sp.sqrt(sp.pi)) - y**2,
         log_upper_gap=log_erfc(y),
         log_lower_gap=log1p(sp.erf(y)),
     ),
-    Activation("identity", range=(-sp.oo, sp.oo), value=y, log_derivative=sp.Integer(0)),
+    Activation("identity", range=(-math.inf, math.inf), value=y, log_derivative=sp.Integer(0)),
 )
 
 ACTIVATIONS: Final = {entry.name: entry for entry in _ENTRIES}

@@ -164,9 +164,9 @@ class Composition:
         if not self.activation.bounded:
             difference = self.activation(y) - t
             return {log_residual: _log_abs(difference)}, _sign(difference)
-        upper, lower = self.activation.range
+        lower, upper = self.activation.range
         near, far = self.activation.log_gaps(t * y)
-        width = float(np.log(abs(float(upper) - float(lower))))
+        width = float(np.log(upper - lower))
         return {log_residual: near, log_opposite: far, log_width: near * 0.0 + width}, -t
 
 
@@ -186,7 +186,8 @@ def _together(y: Array, t: Array) -> tuple[Array, Array]:
         return torch.broadcast_tensors(y, t)
     if library_of(y) == "mpmath":
         return y, (int(t) if float(t).is_integer() else t)
-    return tuple(np.broadcast_arrays(np.asarray(y, dtype=np.float64), np.asarray(t, dtype=np.float64)))
+    first, second = np.broadcast_arrays(np.asarray(y, dtype=np.float64), np.asarray(t, dtype=np.float64))
+    return first, second
 
 
 def _double(y: Array) -> Array:

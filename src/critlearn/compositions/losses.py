@@ -69,9 +69,7 @@ def find_loss(name: str) -> Loss:
         except ValueError as problem:
             if isinstance(problem, InvalidInputError):
                 raise
-            raise InvalidInputError(
-                f'loss "{name}" needs a number, as in power:3; got "{parameter}"'
-            ) from None
+            raise InvalidInputError(f'loss "{name}" needs a number, as in power:3; got "{parameter}"') from None
     if name not in LOSSES:
         raise unknown_name("loss", name, loss_names())
     return LOSSES[name]

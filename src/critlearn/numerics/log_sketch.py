@@ -96,9 +96,7 @@ class LogSketch:
         index = np.floor(log_abs[~is_zero].astype(np.float64) / BIN_WIDTH).astype(np.int64)
         first = int(index.min())
         bins = int(index.max()) - first + 1
-        sign = (
-            np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
-        )
+        sign = np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
         flat = (sign * groups + group) * bins + (index - first)
         counts = np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
         return cls(first, counts[0], counts[1], zeros)
