@@ -137,8 +137,8 @@ def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...], library: str)
 def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:
     """Value of an expression with arrays of one library put for its symbols, in their shape and precision.
 
-    >>> evaluate(-3 * sp.log(1 + y), {y: np.array([0.0, 1.0])}).round(4).tolist()
-    [0.0, -2.0794]
+    >>> evaluate(-3 * sp.log(1 + y), {y: np.array([1.0, 3.0])}).round(4).tolist()
+    [-2.0794, -4.1589]
     """
     symbols = tuple(sorted(values, key=lambda symbol: symbol.name))
     arguments = [values[symbol] for symbol in symbols]
