@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from critlearn.compositions.expressions import Array, evaluate, library_of, y
+from critlearn.compositions.expressions import Array, evaluate, exp, library_of, y
 from critlearn.errors import InvalidInputError
 
 
@@ -67,8 +67,11 @@ class Activation:
         """``f(y)``, same shape."""
         size, upper = _folded(pre_activation)
         value = evaluate(self.value, {y: size})
-        mirrored = (self.range[0] + self.range[1] if self.bounded else 0.0) - value
-        return _choose(upper, value, mirrored)
+        lower_end, upper_end = self.range
+        if self.log_upper_gap is None or lower_end == -upper_end:
+            return _choose(upper, value, -value)
+        # Not upper_end - value, which would lose a sigmoid's small values.
+        return _choose(upper, value, lower_end + exp(evaluate(self.log_upper_gap, {y: size})))
 
     def log_slope(self, pre_activation: Array) -> Array:
         """``ln f'(y)``, same shape: exact where ``f'`` itself underflows."""

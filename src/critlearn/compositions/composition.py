@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+import mpmath
 import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS, find_activation
 from critlearn.compositions.asymptote import Asymptote, residual_asymptotes, saturation_asymptote
-from critlearn.compositions.expressions import Array, evaluate, library_of
+from critlearn.compositions.expressions import Array, evaluate, exp, library_of, log
 from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
 from critlearn.compositions.losses import find_loss, loss_names
 from critlearn.errors import InvalidInputError
@@ -86,9 +87,9 @@ class Composition:
         log_slope = self.activation.log_slope(y)
         slope_first, slope_second = self.activation.log_slope_derivatives(y)
         # The residual shrinks while the distance to the other class grows: opposite signs.
-        rates = {log_residual: sign * _exp(log_slope - distances[log_residual])}
+        rates = {log_residual: sign * exp(log_slope - distances[log_residual])}
         if self.activation.bounded:
-            rates[log_opposite] = -sign * _exp(log_slope - distances[log_opposite])
+            rates[log_opposite] = -sign * exp(log_slope - distances[log_opposite])
         first, second = slope_first, slope_second
         for symbol, rate in rates.items():
             partial = sp.diff(self.loss.log_derivative, symbol)
@@ -110,7 +111,7 @@ class Composition:
         no such bound.
         """
         sign, log_size = self.log_output_error(y, t)
-        return _cast(sign * _exp(log_size), y)
+        return _cast(sign * exp(log_size), y)
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
@@ -198,22 +199,11 @@ def _cast(value: Array, like: Array) -> Array:
     return value.to(like.dtype) if library_of(like) == "torch" and like.is_floating_point() else value
 
 
-def _exp(value: Array) -> Array:
-    return value.exp() if library_of(value) == "torch" else _numpy_or_mpmath("exp", value)
-
-
 def _log_abs(value: Array) -> Array:
-    return value.abs().log() if library_of(value) == "torch" else _numpy_or_mpmath("log", abs(value))
+    return log(abs(value))
 
 
 def _sign(value: Array) -> Array:
-    return value.sign() if library_of(value) == "torch" else _numpy_or_mpmath("sign", value)
-
-
-def _numpy_or_mpmath(name: str, value: Array) -> Array:
-    if library_of(value) == "mpmath":
-        import mpmath
-
-        return getattr(mpmath, name)(value)
-    with np.errstate(divide="ignore", under="ignore"):
-        return getattr(np, name)(value)
+    if library_of(value) == "torch":
+        return value.sign()
+    return np.sign(value) if library_of(value) == "numpy" else mpmath.sign(value)

@@ -130,8 +130,29 @@ def library_of(value: Array) -> str:
 
 
 @cache
+def _functions(library: str) -> dict[str, Any]:
+    """Functions of a library by the names that they have in expressions."""
+    return _FUNCTIONS[library]()
+
+
+@cache
 def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
-    return sp.lambdify(symbols, expression, modules=[_FUNCTIONS[library]()])
+    return sp.lambdify(symbols, expression, modules=[_functions(library)])
+
+
+def exp(value: Array) -> Array:
+    """Exponential in the library that the value belongs to."""
+    return _elementary("exp", value)
+
+
+def log(value: Array) -> Array:
+    """Natural logarithm in the library that the value belongs to; ``-inf`` at 0."""
+    return _elementary("log", value)
+
+
+def _elementary(name: str, value: Array) -> Array:
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        return _functions(library_of(value))[name](value)
 
 
 def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:
@@ -146,4 +167,8 @@ def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         result = _compiled(sp.sympify(expression), symbols, library)(*arguments)
     # A constant expression comes out as a plain number: give it the shape of what was put in.
-    return result if library == "mpmath" else result + 0.0 * arguments[0] if np.isscalar(result) else result
+    if library == "numpy" and np.isscalar(result):
+        return np.full(np.shape(arguments[0]), result, dtype=np.float64)
+    if library == "torch" and not hasattr(result, "dtype"):
+        return arguments[0].new_full(arguments[0].shape, float(result))
+    return result

@@ -1,0 +1,91 @@
+"""A channel: one way in which an input becomes a fluctuation, ``ln|delta| = l(x)``, with its slope and curvature."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from critlearn.compositions import Composition
+from critlearn.prediction.margin_density import Points
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """Map from an input to the logarithm of the fluctuation that it induces."""
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``l(x) = ln|delta|``, same shape; ``-inf`` where the fluctuation vanishes."""
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """``dl/dx`` and ``d2l/dx2``."""
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """Inputs at which the fluctuation vanishes or ``l`` has a kink."""
+
+
+@dataclass(frozen=True)
+class BiasChannel:
+    """Fluctuation of an output bias: ``l(x) = ln lr + lambda(w x + b)``, with ``w x + b`` the margin.
+
+    Parameters
+    ----------
+    composition
+        Activation and loss.
+    weight, bias
+        The margin as a linear function of the input; 1 and 0 if the input is the margin itself.
+    log_rate
+        ``ln`` of the learning rate.
+    """
+
+    composition: Composition
+    weight: float = 1.0
+    bias: float = 0.0
+    log_rate: float = 0.0
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``ln|delta|``."""
+        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias)
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """Slope and curvature of ``ln|delta|``."""
+        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias)
+        return self.weight * first, self.weight**2 * second
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """The kink of activations at ``y = 0``, and the zero of the error signal of a linear output."""
+        margins = (0.0,) if self.composition.activation.bounded else (0.0, 1.0)
+        return tuple((margin - self.bias) / self.weight for margin in margins)
+
+
+@dataclass(frozen=True)
+class WeightChannel:
+    """Fluctuation of the weight on a single input: that of the bias times ``|x|``."""
+
+    error: BiasChannel
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``ln|delta|``."""
+        with np.errstate(divide="ignore"):
+            return self.error.log_fluctuation(x) + np.log(np.abs(x))
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """Slope and curvature of ``ln|delta|``."""
+        first, second = self.error.derivatives(x)
+        with np.errstate(divide="ignore"):
+            return first + 1 / x, second - 1 / x**2
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """Those of the error, and the vanishing input."""
+        return (*self.error.singular, 0.0)
+
+
+def limiting_slopes(channel: Channel, x: float) -> tuple[float, float]:
+    """Intrinsic exponent ``1 + l''/l'^2`` and ``1/l'`` at one input."""
+    first, second = channel.derivatives(np.array([x]))
+    if not math.isfinite(first[0]) or first[0] == 0:
+        return math.nan, math.nan
+    return float(1 + second[0] / first[0] ** 2), float(1 / first[0])

@@ -1,0 +1,197 @@
+"""A prediction: density, exponent and window of the fluctuations, from a composition and a density alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.compositions import Composition
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.window import Window
+from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
+from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
+from critlearn.prediction.product import convolve
+from critlearn.prediction.push_forward import Caustic, PushForward, push_forward
+from critlearn.prediction.scaling_window import TOLERANCE, Limit, scaling_anywhere, scaling_near
+
+_FAR: Final = (1e5, 1e7)
+"""Margins at which limits that depend on the density are read off; logarithms keep them exact."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the fluctuations of one quantity should be.
+
+    Parameters
+    ----------
+    exponent
+        ``k`` of ``p(delta) ~ delta^-k`` on the window; None if there is no window of half a decade.
+    exact
+        The exponent as a rational number, where it is the exact limit of the composition.
+    window
+        Where the predicted local exponent stays within the tolerance of the exponent.
+    tolerance
+        That tolerance.
+    distribution
+        Predicted distribution of ``ln|delta|``.
+    source
+        What the prediction was made from, in words.
+    """
+
+    exponent: float | None
+    exact: str | None
+    window: Window | None
+    tolerance: float
+    distribution: PushForward
+    source: str
+
+    @property
+    def caustics(self) -> tuple[Caustic, ...]:
+        """Fluctuation sizes at which the predicted density diverges."""
+        return self.distribution.caustics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Exponent, window and caustics as plain values; what does not exist is None."""
+        return {
+            "exponent": self.exponent,
+            "exact": self.exact,
+            "window": [self.window.lo, self.window.hi] if self.window else None,
+            "decades": self.window.decades if self.window else None,
+            "tolerance": self.tolerance,
+            "caustics": [caustic.to_dict() for caustic in self.caustics],
+            "source": self.source,
+        }
+
+    def curve(self) -> dict[str, list[float | None]]:
+        """Density and local exponent over ``ln|delta|``, at most some 2,000 points."""
+        every = slice(None, None, max(1, self.distribution.mass.size // 2000))
+        width = np.diff(self.distribution.edges)
+        with np.errstate(divide="ignore"):
+            log_density = np.log(self.distribution.mass / width)
+        return {
+            "log_delta": _plain(self.distribution.centres[every]),
+            "log_density": _plain(log_density[every]),
+            "exponent": _plain(self.distribution.local_exponent[every]),
+        }
+
+    def summary(self) -> str:
+        """One phrase, e.g. ``delta^-1 (exact) on [1e-05, 0.1] (4.0 decades)``."""
+        if self.exponent is None or self.window is None:
+            return "no power law over half a decade or more"
+        value = f"{self.exact} (exact)" if self.exact else f"{self.exponent:.3f}"
+        return f"delta^-{value} on {self.window.summary()}"
+
+
+def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def predict_toy(
+    composition: Composition,
+    inputs: MarginDensity,
+    weight: float,
+    bias: float,
+    *,
+    lr: float = 1.0,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Prediction]:
+    """Fluctuations of weight and bias of the two-neuron model ``y = w x + b``.
+
+    The density of ``x`` is `inputs` for the class +1 and its mirror image for the class -1, both equally frequent, so
+    that the margin is ``w x + b`` for one and ``w x - b`` for the other.
+
+    Returns
+    -------
+    dict
+        Predictions named ``bias`` and ``weight``.
+    """
+    log_rate = math.log(lr)
+    errors = [BiasChannel(composition, weight, side * bias, log_rate) for side in (1, -1)]
+    source = f"{composition.name} with inputs {inputs}, w = {weight:.4g}, b = {bias:.4g}"
+    channels: dict[str, Sequence[Channel]] = {
+        "bias": errors,
+        "weight": [WeightChannel(error) for error in errors],
+    }
+    return {
+        name: _with_limits(push_forward(inputs, parts), _limits(composition, inputs, parts[0]), tolerance, source)
+        for name, parts in channels.items()
+    }
+
+
+def predict_from_margins(
+    composition: Composition, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
+) -> Prediction:
+    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``."""
+    density = EmpiricalDensity(margins)
+    distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
+    source = f"{composition.name} with the density of {density.count} output margins"
+    kappa = composition.exact_exponent()
+    return _with_limits(distribution, [] if kappa is None else [Limit.rational(kappa)], tolerance, source)
+
+
+def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
+    """Fluctuations of weights: those of the unit's error times the activity at the other end of the weight.
+
+    The two are taken to be independent, so that the distributions of their logarithms convolve (theory, products).
+
+    Parameters
+    ----------
+    error
+        Prediction for the bias of the unit.
+    factor
+        Activities ``|a_j|`` over samples and units; exact zeros are left out, as they make the fluctuation zero.
+    """
+    distribution = convolve(error.distribution, factor)
+    source = f"{error.source}, times {factor.count:,} activities taken to be independent of it"
+    return _with_limits(distribution, [], error.tolerance, source)
+
+
+def _with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
+    """A known limit where the density comes within the tolerance of it, else the constant that fits widest."""
+    scaling = scaling_near(distribution, limits, tolerance) or scaling_anywhere(distribution, tolerance)
+    if scaling is None:
+        return Prediction(None, None, None, tolerance, distribution, source)
+    return Prediction(scaling.exponent, scaling.exact, scaling.window, tolerance, distribution, source)
+
+
+def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -> list[Limit]:
+    """Exponents that the fluctuations of the toy model tend to, where they become small."""
+    limits = []
+    for asymptote in composition.asymptotes():
+        if asymptote.exact is None:
+            continue
+        kappa = Fraction(asymptote.exact)
+        if asymptote.location == "residual -> 0":
+            limits.append(Limit.rational(kappa))
+        else:
+            limits += _far_limit(kappa, inputs, channel)
+    if isinstance(channel, WeightChannel):
+        # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
+        limits.append(Limit.rational(Fraction(0)))
+    return limits
+
+
+def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list[Limit]:
+    """Limit at infinite margin: exact where the density adds nothing, else with the limit of its data term.
+
+    A weight's fluctuation has one power of the margin more than the error: ``m^-n`` becomes ``m^-(n-1)``.
+    """
+    if isinstance(channel, WeightChannel) and kappa != 1:
+        power = 1 / (kappa - 1)
+        if power == 1:
+            return []
+        kappa = 1 + 1 / (power - 1)
+    if all(math.isfinite(end) for end in inputs.support):
+        return [Limit.rational(kappa)]
+    terms = []
+    for far in _FAR:
+        _, inverse_slope = limiting_slopes(channel, far)
+        terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope)
+    if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
+        return []
+    # The rest of the way to the limit is beyond rounding where the term has settled.
+    return [Limit.rational(kappa)] if abs(terms[1]) < 1e-4 else [Limit(float(kappa) - terms[1], None)]

@@ -1,0 +1,111 @@
+"""Where a predicted density is a power law: the widest window on which its local exponent is nearly constant."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from critlearn.numerics.window import Window
+from critlearn.prediction.push_forward import PushForward
+
+TOLERANCE: Final = 0.05
+"""How far the local exponent may be from a constant inside a scaling window."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An exponent and the window on which the local exponent stays within the tolerance of it.
+
+    ``exact`` is the exponent as a rational number where it is the exact limit of the composition.
+    """
+
+    exponent: float
+    exact: str | None
+    window: Window
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A value that the local exponent tends to in some limit of small fluctuations."""
+
+    exponent: float
+    exact: str | None
+
+    @classmethod
+    def rational(cls, value: Fraction) -> "Limit":
+        """Limit that is known exactly."""
+        return cls(float(value), str(value))
+
+
+def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float = TOLERANCE) -> Scaling | None:
+    """Window of a decade or more on which the local exponent is within the tolerance of a known limit.
+
+    Of several limits, the one whose window holds the most probability: it is what a finite sample shows.
+    """
+    best, most = None, 0.0
+    for limit in limits:
+        start, stop = _longest_run(np.abs(result.local_exponent - limit.exponent) <= tolerance)
+        window, mass = _window(result, start, stop), float(result.mass[start:stop].sum())
+        if window and window.decades >= 1 and mass > most:
+            best, most = Scaling(limit.exponent, limit.exact, window), mass
+    return best
+
+
+def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scaling | None:
+    """Widest window on which the local exponent stays within the tolerance of any constant.
+
+    None if that is less than half a decade: a slope that drifts is no exponent.
+    """
+    start, stop = _widest_flat(result.local_exponent, 2 * tolerance)
+    window = _window(result, start, stop)
+    if window is None or window.decades < 0.5:
+        return None
+    inside = result.local_exponent[start:stop]
+    return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
+
+
+def _window(result: PushForward, start: int, stop: int) -> Window | None:
+    return Window.from_logs(result.edges[start], result.edges[stop]) if stop > start else None
+
+
+def _longest_run(accepted: Bool[np.ndarray, " bin"]) -> tuple[int, int]:
+    """Longest stretch of true values, as a half-open range."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], accepted.astype(np.int8), [0]])))
+    if not changes.size:
+        return 0, 0
+    starts, stops = changes[::2], changes[1::2]
+    longest = int(np.argmax(stops - starts))
+    return int(starts[longest]), int(stops[longest])
+
+
+def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float) -> tuple[int, int]:
+    """Longest stretch without NaN whose maximum exceeds its minimum by at most `spread`, in linear time."""
+    best, start = (0, 0), 0
+    rising: deque[int] = deque()  # indices of candidates for the minimum
+    falling: deque[int] = deque()  # and for the maximum
+    for stop, value in enumerate(values):
+        if math.isnan(value):
+            start = stop + 1
+            rising.clear()
+            falling.clear()
+            continue
+        while rising and values[rising[-1]] >= value:
+            rising.pop()
+        while falling and values[falling[-1]] <= value:
+            falling.pop()
+        rising.append(stop)
+        falling.append(stop)
+        while values[falling[0]] - values[rising[0]] > spread:
+            start += 1
+            if rising[0] < start:
+                rising.popleft()
+            if falling[0] < start:
+                falling.popleft()
+        if stop + 1 - start > best[1] - best[0]:
+            best = (start, stop + 1)
+    return best

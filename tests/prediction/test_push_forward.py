@@ -1,0 +1,95 @@
+"""Push-forward against Monte Carlo, closed forms and numerical differentiation of its own density."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from critlearn.compositions import Composition
+from critlearn.errors import InvalidInputError
+from critlearn.prediction import InputDensity, parse_density
+from critlearn.prediction.channel import BiasChannel, WeightChannel
+from critlearn.prediction.push_forward import push_forward
+
+CASES = [
+    ("sigmoid", "bce", "uniform(-0.3,2.3)"),
+    ("tanh", "mse", "uniform(-0.3,2.3)"),
+    ("softsign", "bce", "normal(1,1)"),
+    ("erf", "mse", "laplace(1,0.7)"),
+    ("arctan", "mse", "laplace(1,0.7)"),
+    ("isru", "mae", "normal(1,1)"),
+    ("identity", "cauchy", "normal(1,1)"),
+    ("identity", "power:3", "normal(0.5,2)"),
+]
+
+
+@pytest.mark.parametrize(("activation", "loss", "inputs"), CASES)
+@pytest.mark.parametrize("kind", ["bias", "weight"])
+def test_bin_probabilities_match_monte_carlo(activation: str, loss: str, inputs: str, kind: str) -> None:
+    density = parse_density(inputs)
+    channels = [BiasChannel(Composition(activation, loss), 3.0, side * 0.1, math.log(0.5)) for side in (1, -1)]
+    if kind == "weight":
+        channels = [WeightChannel(channel) for channel in channels]
+    result = push_forward(density, channels)
+    assert result.mass.sum() == pytest.approx(1, abs=1e-6)
+    samples = 400_000
+    x = density.sample(2 * samples, np.random.default_rng(7)).reshape(2, samples)
+    u = np.concatenate([channel.log_fluctuation(part) for channel, part in zip(channels, x, strict=True)])
+    counts = np.histogram(u, bins=result.edges)[0]
+    expected = result.mass * u.size
+    usual = expected > 20
+    chi_squared = ((counts - expected)[usual] ** 2 / expected[usual]).sum()
+    # Four standard deviations of chi-squared with this many degrees of freedom.
+    degrees = int(usual.sum())
+    assert abs(chi_squared - degrees) < 4 * math.sqrt(2 * degrees) + 4
+
+
+@pytest.mark.parametrize(("activation", "loss", "inputs"), CASES)
+def test_local_exponent_is_the_slope_of_the_density(activation: str, loss: str, inputs: str) -> None:
+    result = push_forward(parse_density(inputs), [BiasChannel(Composition(activation, loss), 2.0, 0.3)])
+    width = np.diff(result.edges)
+    u, log_density = result.centres, np.log(result.mass / width)
+    slope = 1 - (log_density[2:] - log_density[:-2]) / (u[2:] - u[:-2])
+    inner = result.local_exponent[1:-1]
+    # Away from caustics, kinks and ends, where the density is smooth over three bins.
+    bend = np.abs(np.diff(log_density, 2))
+    smooth = (bend < 0.02 * width[0]) & np.isfinite(inner)
+    assert smooth.mean() > 0.5
+    assert np.median(np.abs(slope - inner)[smooth]) < 2e-3
+
+
+def test_gaussian_margins_with_an_exponential_error_are_lognormal() -> None:
+    # Far in the tail g = exp(-y): then ln delta is Gaussian and k = 1 + (ln delta + mean) / variance.
+    mean, deviation = 60.0, 4.0
+    result = push_forward(InputDensity("normal", mean, deviation), [BiasChannel(Composition("sigmoid", "bce"))])
+    u = result.centres
+    exact = scipy.stats.norm(-mean, deviation)
+    probability = exact.cdf(result.edges[1:]) - exact.cdf(result.edges[:-1])
+    central = np.abs(u + mean) < 5 * deviation
+    np.testing.assert_allclose(result.mass[central], probability[central], rtol=1e-7)
+    np.testing.assert_allclose(result.local_exponent, 1 + (u + mean) / deviation**2, atol=1e-9)
+
+
+def test_largest_fluctuation_of_tanh_with_squared_error_is_a_fold() -> None:
+    result = push_forward(parse_density("uniform(-3,5)"), [BiasChannel(Composition("tanh", "mse"))])
+    # h' = 2 (1 - f) (1 - f^2) is largest where f = -1/3.
+    largest = 2 * (4 / 3) * (8 / 9)
+    assert [caustic.kind for caustic in result.caustics] == ["fold"]
+    assert result.caustics[0].log_delta == pytest.approx(math.log(largest), abs=1e-9)
+    # Near it the probability within a distance grows as the square root of the distance.
+    distance = largest - np.exp(result.edges[:-1])
+    within = np.cumsum(result.mass[::-1])[::-1]
+    near = (distance > 1e-3 * largest) & (distance < 2e-2 * largest)
+    exponent = np.polyfit(np.log(distance[near]), np.log(within[near]), 1)[0]
+    assert exponent == pytest.approx(0.5, abs=0.03)
+
+
+def test_kinks_are_not_caustics() -> None:
+    result = push_forward(parse_density("uniform(-3,5)"), [BiasChannel(Composition("softsign", "mse"))])
+    assert result.caustics == ()
+
+
+def test_constant_error_signal_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="same for every input"):
+        push_forward(parse_density("normal(0,1)"), [BiasChannel(Composition("identity", "mae"))])
