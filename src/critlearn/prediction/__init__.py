@@ -1,7 +1,13 @@
 """Prediction of fluctuations from a composition and a density alone: it never sees a measurement."""
 
 from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, parse_density
-from critlearn.prediction.prediction import Prediction, predict_from_margins, predict_product, predict_toy
+from critlearn.prediction.prediction import (
+    Prediction,
+    predict_from_margins,
+    predict_product,
+    predict_toy,
+    predict_toy_from_data,
+)
 from critlearn.prediction.push_forward import Caustic, PushForward
 
 __all__ = [
@@ -15,4 +21,5 @@ __all__ = [
     "predict_from_margins",
     "predict_product",
     "predict_toy",
+    "predict_toy_from_data",
 ]

@@ -153,8 +153,9 @@ class EmpiricalDensity:
     """Smooth density of observed margins: a Gaussian kernel estimate.
 
     The bandwidth ``(4/5)^(1/7) s n^(-1/7)``, ``s`` the robust spread, is the best one for the *slope* of a Gaussian
-    density (Wand and Jones, Kernel Smoothing, 1995), since the slope is what enters the local exponent. Many observations are first counted on a grid a tenth of a bandwidth apart, which changes the estimate by less than
-    its own error.
+    density (Wand and Jones, Kernel Smoothing, 1995), since the slope is what enters the local exponent. Many
+    observations are first counted on a grid a tenth of a bandwidth apart, which changes the estimate by less than its
+    own error.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from critlearn.numerics.window import Window
 from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
-from critlearn.prediction.push_forward import Caustic, PushForward, push_forward
+from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
 from critlearn.prediction.scaling_window import TOLERANCE, Limit, scaling_anywhere, scaling_near
 
 _FAR: Final = (1e5, 1e7)
@@ -109,17 +109,45 @@ def predict_toy(
     dict
         Predictions named ``bias`` and ``weight``.
     """
-    log_rate = math.log(lr)
-    errors = [BiasChannel(composition, weight, side * bias, log_rate) for side in (1, -1)]
+    sides = [BiasChannel(composition, weight, side * bias, math.log(lr)) for side in (1, -1)]
     source = f"{composition.name} with inputs {inputs}, w = {weight:.4g}, b = {bias:.4g}"
-    channels: dict[str, Sequence[Channel]] = {
-        "bias": errors,
-        "weight": [WeightChannel(error) for error in errors],
-    }
+    results = {}
+    for name, channels in _toy_channels(sides).items():
+        distribution = push_forward(inputs, channels)
+        results[name] = _with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
+    return results
+
+
+def predict_toy_from_data(
+    composition: Composition,
+    inputs: Float64[np.ndarray, " sample"],
+    classes: Float64[np.ndarray, " sample"],
+    weight: float,
+    bias: float,
+    *,
+    lr: float = 1.0,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Prediction]:
+    """As `predict_toy`, with the densities of the inputs of both classes (-1, +1) estimated from observations."""
+    signs = (1, -1)
+    shares = [float((classes == sign).mean()) for sign in signs]
+    densities = [EmpiricalDensity(sign * inputs[classes == sign]) for sign in signs]
+    sides = [BiasChannel(composition, weight, sign * bias, math.log(lr)) for sign in signs]
+    source = f"{composition.name} with the density of {inputs.size} inputs, w = {weight:.4g}, b = {bias:.4g}"
     return {
-        name: _with_limits(push_forward(inputs, parts), _limits(composition, inputs, parts[0]), tolerance, source)
-        for name, parts in channels.items()
+        name: _with_limits(
+            push_forward_parts([Part(*part) for part in zip(densities, channels, shares, strict=True)]),
+            _limits(composition, densities[0], channels[0]),
+            tolerance,
+            source,
+        )
+        for name, channels in _toy_channels(sides).items()
     }
+
+
+def _toy_channels(sides: Sequence[BiasChannel]) -> dict[str, Sequence[Channel]]:
+    """Channels of the two trainable variables of the toy model."""
+    return {"bias": sides, "weight": [WeightChannel(side) for side in sides]}
 
 
 def predict_from_margins(

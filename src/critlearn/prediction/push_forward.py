@@ -53,6 +53,15 @@ class PushForward:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A share of all inputs: their density, and the channel that they take."""
+
+    density: MarginDensity
+    channel: Channel
+    share: float
+
+
+@dataclass(frozen=True)
 class _Branch:
     """An interval of inputs on which a channel is monotone, with the values of ``ln|delta|`` at its ends."""
 
@@ -65,6 +74,14 @@ class _Branch:
 def push_forward(density: MarginDensity, channels: Sequence[Channel]) -> PushForward:
     """Distribution of the fluctuations when each input takes each channel with equal probability.
 
+    As `push_forward_parts`, with one density and equal shares.
+    """
+    return push_forward_parts([Part(density, channel, 1 / len(channels)) for channel in channels])
+
+
+def push_forward_parts(parts: Sequence[Part]) -> PushForward:
+    """Distribution of the fluctuations of inputs that come in parts, such as classes.
+
     On a branch, ``p(ln delta) = p(x) / |l'(x)|``; probabilities of bins are differences of the distribution function
     at the inverse images of their edges, so that they add up to 1 whatever diverges in between. The local exponent is
     ``k = 1 - d ln p(ln delta) / d ln delta``, the branches weighted by their density (theory, one-dimensional
@@ -75,21 +92,22 @@ def push_forward(density: MarginDensity, channels: Sequence[Channel]) -> PushFor
     InvalidInputError
         If the fluctuations are the same for every input.
     """
-    branches = [(channel, _branches(density, channel)) for channel in channels]
-    ends = [end for _, parts in branches for part in parts for end in (part.log_low, part.log_high)]
+    branches = [_branches(part.density, part.channel) for part in parts]
+    ends = [end for of_part in branches for branch in of_part for end in (branch.log_low, branch.log_high)]
     finite = [end for end in ends if math.isfinite(end)]
     if not finite or max(finite) - min(finite) < BIN_WIDTH:
         raise InvalidInputError("the fluctuation is the same for every input: there is nothing to push forward")
     edges = _grid(min(finite), max(finite))
     mass, weight, drift = (np.zeros(edges.size - 1) for _ in range(3))
     caustics: list[Caustic] = []
-    for channel, parts in branches:
-        for part in parts:
-            mass += _mass(density, channel, part, edges) / len(channels)
-            part_weight, part_slope = _local(density, channel, part, 0.5 * (edges[1:] + edges[:-1]))
-            weight += part_weight
-            drift += part_weight * part_slope
-        caustics += _caustics(channel, parts)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    for part, of_part in zip(parts, branches, strict=True):
+        for branch in of_part:
+            mass += part.share * _mass(part.density, part.channel, branch, edges)
+            local, slope = _local(part.density, part.channel, branch, centres)
+            weight += part.share * local
+            drift += part.share * local * slope
+        caustics += _caustics(part.channel, of_part)
     with np.errstate(invalid="ignore", divide="ignore"):
         local_exponent = np.where(weight > 0, 1 - drift / weight, np.nan)
     return _trimmed(PushForward(edges, mass, local_exponent, tuple(caustics)))

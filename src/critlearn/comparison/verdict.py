@@ -1,0 +1,109 @@
+"""Verdict: a measured power law held against a predicted distribution, on the window of the measurement."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
+from critlearn.numerics.window import Window
+from critlearn.prediction import Prediction
+
+MARGIN: Final = 0.05
+"""Difference of exponents that counts as agreement, beyond the statistical error."""
+
+WIDEST_INTERVAL: Final = 0.2
+"""Half-width of the measured interval above which agreement says nothing."""
+
+_LEAST_MASS: Final = 1e-4
+"""Probability that the prediction must give the measured window for an exponent to be read off there."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a measured exponent agrees with a predicted one, and the sentence that says so.
+
+    Parameters
+    ----------
+    agreement
+        True, False, or None where the question is not decided.
+    predicted_exponent
+        Exponent to which a fit of the predicted density on the *measured* window converges; None without both.
+    statement
+        One sentence.
+    """
+
+    agreement: bool | None
+    predicted_exponent: float | None
+    statement: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as plain values."""
+        return {
+            "agreement": self.agreement,
+            "predicted_exponent": self.predicted_exponent,
+            "statement": self.statement,
+        }
+
+    def summary(self) -> str:
+        """Return the statement."""
+        return self.statement
+
+
+def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Verdict:
+    """Hold a measured power law against a prediction.
+
+    The two are compared on one and the same window, the measured one, since a local exponent that drifts has another
+    value on any other. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval;
+    an interval of half-width above `WIDEST_INTERVAL` decides nothing.
+
+    Parameters
+    ----------
+    subject
+        What fluctuates, in the plural, e.g. ``output biases``.
+    fit
+        The measurement.
+    prediction
+        The prediction; None where there is none.
+    """
+    measured = f"Fluctuations of {subject} {_measured(fit)}"
+    if prediction is None:
+        return Verdict(None, None, f"{measured}.")
+    here = _predicted_on(prediction, fit.window)
+    if fit.exponent is None or fit.ci95 is None or here is None:
+        return Verdict(None, here, f"{measured}; predicted {prediction.summary()}; not decided.")
+    half_width = 0.5 * (fit.ci95[1] - fit.ci95[0])
+    agreement = None
+    if half_width <= WIDEST_INTERVAL:
+        agreement = abs(fit.exponent - here) <= MARGIN + half_width
+    word = {True: "consistent", False: "inconsistent", None: "not decided: the interval is too wide"}[agreement]
+    return Verdict(agreement, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.")
+
+
+def _measured(fit: PowerLawFit) -> str:
+    if fit.exponent is None or fit.window is None or fit.ci95 is None:
+        return f"follow no power law that could be established ({fit.verdict}: {fit.reason})"
+    interval = f"[{fit.ci95[0]:.2f}, {fit.ci95[1]:.2f}]"
+    text = f"follow delta^-{fit.exponent:.2f} {interval} over {fit.window.decades:.1f} decades"
+    if fit.verdict is not FitVerdict.POWER_LAW:
+        text += f" ({fit.verdict})"
+    elif fit.window_is_partial:
+        text += " (a lognormal fits the whole range better)"
+    return text
+
+
+def _predicted(prediction: Prediction, here: float) -> str:
+    """Exponent on the measured window, and the exact one where it is what one sees there."""
+    if prediction.exact is not None and prediction.exponent is not None and abs(prediction.exponent - here) <= MARGIN:
+        return f"{prediction.exact} ({here:.2f} on this window)"
+    return f"{here:.2f} on this window"
+
+
+def _predicted_on(prediction: Prediction, window: Window | None) -> float | None:
+    if window is None:
+        return None
+    distribution = prediction.distribution
+    inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
+    if distribution.mass[inside].sum() < _LEAST_MASS or np.count_nonzero(distribution.mass[inside]) < 3:
+        return None
+    return exponent_on(distribution.edges, distribution.mass, window)
