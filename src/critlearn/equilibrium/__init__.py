@@ -1,1 +1,18 @@
-"""To be described."""
+"""Local learning equilibrium: drift and fluctuation of the trainable variables, certificate, and the way there."""
+
+from critlearn.equilibrium.approach import Approach, equilibrate
+from critlearn.equilibrium.certificate import EXCEPTIONS, TOLERANCE, Certificate, Status, certify, loss_r_hat
+from critlearn.equilibrium.moments import Moments, moments
+
+__all__ = [
+    "EXCEPTIONS",
+    "TOLERANCE",
+    "Approach",
+    "Certificate",
+    "Moments",
+    "Status",
+    "certify",
+    "equilibrate",
+    "loss_r_hat",
+    "moments",
+]

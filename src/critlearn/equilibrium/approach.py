@@ -1,0 +1,189 @@
+"""Approach to equilibrium: train until the certificate is given, the epochs are used up, or there is none to reach."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from critlearn.duality import check_rate
+from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE, Certificate, certify
+from critlearn.equilibrium.moments import Moments, moments
+from critlearn.errors import InvalidInputError, NotAtEquilibriumError
+from critlearn.network import CompositionLoss, NeuralSystem
+
+Progress = Callable[[int, int, float, float | None], None]
+"""Called after each epoch with the epoch, their greatest number, the loss, and the last equilibrium fraction."""
+
+
+_LARGE_BATCH: Final = 4096
+"""Samples in one pass of a check."""
+
+_SEPARATED_EPOCHS: Final = 200
+"""Epochs after which data that stay separated, with nothing to hold the weights back, are given up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Approach:
+    """A trained system, the certificate of its state, and the way there.
+
+    Parameters
+    ----------
+    system
+        The system with trained weights; the one given is untouched.
+    certificate
+        Outcome.
+    moments
+        Drift and fluctuation of each variable at the end.
+    losses
+        Mean loss over each epoch.
+    """
+
+    system: NeuralSystem
+    certificate: Certificate
+    moments: Moments
+    losses: tuple[float, ...]
+
+
+def equilibrate(
+    system: NeuralSystem,
+    *,
+    epochs: int = 1000,
+    batch_size: int = 32,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    exceptions: float = EXCEPTIONS,
+    check_every: int = 10,
+    progress: Progress | None = None,
+    throw: bool = False,
+) -> Approach:
+    """Train a copy of the system's network until it is at local learning equilibrium.
+
+    The optimiser is Adam with decoupled weight decay: equilibrium is a property of the mean gradient, whichever way it
+    is reached. A data set that the network separates has none if the output saturates; weight decay holds the weights
+    back, and counts neither as drift nor as fluctuation, which are those of the loss.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    epochs
+        Greatest number of passes over the data set.
+    batch_size, lr, weight_decay
+        Of the optimiser.
+    seed
+        Decides the order of the samples: the same seed gives the same weights, bit for bit, on one machine.
+    tolerance, exceptions
+        A variable is at equilibrium if its drift is at most `tolerance` of its fluctuation; the share of variables that
+        may not be.
+    check_every
+        Epochs between two attempts to certify.
+    progress
+        Called after every epoch.
+    throw
+        Raise if there is no equilibrium at the end.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range, or the loss is no longer finite.
+    NotAtEquilibriumError
+        If `throw` is set and the certificate is not given.
+    """
+    _check(epochs, batch_size, lr, weight_decay, check_every)
+    model = copy.deepcopy(system.model)
+    trained = NeuralSystem(model, system.loss, system.dataset)
+    loss_of = CompositionLoss(system.loss)
+    optimiser = torch.optim.AdamW(trained.parameters.values(), lr=lr, weight_decay=weight_decay)
+    generator = torch.Generator().manual_seed(seed)
+    losses: list[float] = []
+    fraction: float | None = None
+    separated_for = 0
+    for epoch in range(1, epochs + 1):
+        losses.append(_train_epoch(trained, loss_of, optimiser, batch_size, generator))
+        if not math.isfinite(losses[-1]):
+            raise InvalidInputError(f"the loss is not finite after epoch {epoch}: try a smaller learning rate than {lr:g}")
+        if progress is not None:
+            progress(epoch, epochs, losses[-1], fraction)
+        if epoch != epochs and (epoch % check_every or epoch < LOSS_WINDOW):
+            continue
+        state = moments(trained, batch_size=_LARGE_BATCH)
+        fraction = state.fraction_at_equilibrium(tolerance)
+        separated_for = separated_for + check_every if _separated(trained) else 0
+        growing = weight_decay == 0 and separated_for >= _SEPARATED_EPOCHS
+        certificate = certify(
+            fraction=fraction,
+            frozen=state.frozen_count,
+            losses=losses,
+            separated=growing or (separated_for > 0 and epoch == epochs),
+            tolerance=tolerance,
+            exceptions=exceptions,
+        )
+        if certificate.certified or growing:
+            break
+    if throw and not certificate.certified:
+        raise NotAtEquilibriumError(certificate.summary())
+    return Approach(trained, certificate, state, tuple(losses))
+
+
+
+
+def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_every: int) -> None:
+    """Refuse arguments out of range."""
+    check_rate(lr)
+    for name, value in (("epochs", epochs), ("batch size", batch_size), ("check_every", check_every)):
+        if value < 1:
+            raise InvalidInputError(f"{name} must be at least 1; got {value}")
+    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        raise InvalidInputError(f"weight decay must be non-negative and finite; got {weight_decay}")
+
+
+def _train_epoch(
+    system: NeuralSystem,
+    loss_of: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch_size: int,
+    generator: torch.Generator,
+) -> float:
+    """One pass over the data in random order; mean loss over the samples."""
+    total = 0.0
+    for x, t in _shuffled(system, batch_size, generator):
+        y, target = system.forward(x, t)
+        loss = loss_of(y, target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += float(loss.detach()) * len(x)
+    return total / len(system)
+
+
+def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches in random order: slices of the tensors where the data set holds them, a loader's batches otherwise."""
+    tensors = system.tensors()
+    if tensors is None:
+        like = next(iter(system.parameters.values()))
+        for x, t in DataLoader(system.dataset, batch_size=batch_size, shuffle=True, generator=generator):
+            yield x.to(like.device, like.dtype if x.is_floating_point() else None), t.to(like.device)
+        return
+    x, t = tensors
+    for chosen in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
+        yield x[chosen], t[chosen]
+
+
+@torch.no_grad()
+def _separated(system: NeuralSystem) -> bool:
+    """Whether every sample is on the right side of an output that saturates."""
+    if not system.loss.activation.bounded:
+        return False
+    for x, t in system.boundary(_LARGE_BATCH):
+        y, target = system.forward(x, t)
+        side = torch.where(target > 0, 1.0, -1.0)
+        if not bool((side * y > 0).all()):
+            return False
+    return True

@@ -1,0 +1,76 @@
+"""Measured fluctuations: a sketch for each quantity, with what one must know to read it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.numerics.log_sketch import LogSketch
+
+POOLED = "all"
+"""Name of the quantity that pools every trainable variable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fluctuations(Mapping[str, LogSketch]):
+    """Sketches of per-sample fluctuations by name of the quantity.
+
+    Names are those of the trainable variables (``hidden1.weight``), of layers with several of them (``hidden1``), and
+    ``all``.
+
+    Parameters
+    ----------
+    sketches
+        Sketch of each quantity.
+    variables
+        Number of trainable variables that each quantity pools.
+    samples
+        Number of boundary states.
+    log_floor
+        ``ln|delta|`` below which what was measured is rounding error; None where the learning pass is exact.
+
+    Raises
+    ------
+    InvalidInputError
+        If a sketch has not counted samples x variables fluctuations.
+    """
+
+    sketches: Mapping[str, LogSketch]
+    variables: Mapping[str, int]
+    samples: int
+    log_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse sketches that have lost or invented a fluctuation."""
+        for name, sketch in self.sketches.items():
+            if sketch.count != self.samples * self.variables[name]:
+                raise InvalidInputError(
+                    f'"{name}" has {sketch.count} fluctuations; {self.samples} samples x {self.variables[name]} '
+                    "variables were due"
+                )
+
+    def axis(self, name: str) -> str:
+        """Over what the fluctuations of a quantity are distributed: samples, or samples and variables together."""
+        return "samples" if self.variables[name] == 1 else "samples x variables"
+
+    def __getitem__(self, name: str) -> LogSketch:
+        """Sketch of a quantity; KeyError with the nearest names if there is none."""
+        if name not in self.sketches:
+            raise KeyError(str(unknown_name("quantity", name, self.sketches)))
+        return self.sketches[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the quantities."""
+        return iter(self.sketches)
+
+    def __len__(self) -> int:
+        """Number of quantities."""
+        return len(self.sketches)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals of each quantity as plain values."""
+        return {name: {"axis": self.axis(name), **sketch.to_dict()} for name, sketch in self.sketches.items()}
+
+    def summary(self) -> str:
+        """One line for each quantity."""
+        return "\n".join(f"{name}: {sketch.summary()}" for name, sketch in self.sketches.items())

@@ -1,0 +1,62 @@
+"""Sketches on disk: one compressed NumPy file, without pickled objects."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.numerics.log_sketch import LogSketch
+
+_FIELDS = ("first_bin", "positive", "negative", "zeros")
+
+
+def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
+    """Write all sketches, to a temporary name first.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays = {
+        f"{name}/{field}": array
+        for name, sketch in fluctuations.items()
+        for field, array in sketch.to_arrays().items()
+    }
+    arrays["samples"] = np.array(fluctuations.samples)
+    arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)
+    for name, size in fluctuations.variables.items():
+        arrays[f"{name}/variables"] = np.array(size)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        os.replace(temporary, path)
+    except OSError as problem:
+        raise OutputError(f'cannot write "{path}": {problem.strerror}') from problem
+
+
+def load_fluctuations(path: Path) -> Fluctuations:
+    """Read what `save_fluctuations` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            names = [key.removesuffix("/zeros") for key in stored.files if key.endswith("/zeros")]
+            sketches = {
+                name: LogSketch.from_arrays({field: stored[f"{name}/{field}"] for field in _FIELDS}) for name in names
+            }
+            variables = {name: int(stored[f"{name}/variables"]) for name in names}
+            floor = float(stored["log_floor"])
+            return Fluctuations(sketches, variables, int(stored["samples"]), None if np.isnan(floor) else floor)
+    except FileNotFoundError:
+        raise DataError(f'no such file: "{path}"') from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, InvalidInputError) as problem:
+        raise DataError(f'"{path}" holds no fluctuations: {problem}') from problem

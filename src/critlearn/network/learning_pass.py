@@ -1,0 +1,61 @@
+"""The learning pass of single samples, with output errors of size 1 and their logarithm kept apart.
+
+It is linear in a sample's output error, so scaling the error changes nothing but keeps everything from underflowing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+from critlearn.network.system import NeuralSystem
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledGradients:
+    """Per-sample gradients ``exp(log_scale) * gradients`` of the loss.
+
+    Parameters
+    ----------
+    gradients
+        By name of the trainable variable, shape (batch, *shape of the variable): the gradients for output errors whose
+        largest entry has size 1.
+    log_scale
+        Logarithm of the true size of that entry, shape (batch,), double precision; ``-inf`` for a vanishing error.
+    """
+
+    gradients: dict[str, Tensor]
+    log_scale: Tensor
+
+
+def learning_pass(system: NeuralSystem, x: Tensor, t: Tensor) -> ScaledGradients:
+    """Gradients of the loss of each sample with respect to each trainable variable.
+
+    Source: theory, learning pass; ``dq = -gamma * gradient``.
+
+    Raises
+    ------
+    InvalidInputError
+        If outputs and targets do not fit, or an output is not finite.
+    """
+    with torch.no_grad():
+        y, target = system.forward(x, t)
+        sign, log_size = system.loss.log_output_error(y, target)
+        log_scale = log_size.amax(dim=1)
+        vanishing = torch.isneginf(log_scale)
+        # Where the error vanishes the unit error is 0, and so are the gradients.
+        relative = (log_size - torch.where(vanishing, 0.0, log_scale)[:, None]).exp()
+        unit_error = (sign * relative).to(y.dtype)
+    return ScaledGradients(_per_sample(system, x, unit_error), log_scale)
+
+
+def _per_sample(system: NeuralSystem, x: Tensor, unit_error: Tensor) -> dict[str, Tensor]:
+    """Per-sample gradients of ``sum(output * unit_error)``."""
+    parameters = {name: value.detach() for name, value in system.parameters.items()}
+
+    def weighted_output(variables: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
+        output = functional_call(system.model, variables, (sample.unsqueeze(0),))
+        return (output.reshape(-1) * error).sum()
+
+    return vmap(grad(weighted_output), in_dims=(None, 0, 0))(parameters, x, unit_error)

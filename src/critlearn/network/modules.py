@@ -1,0 +1,135 @@
+"""Catalogue activations and compositions as torch modules whose backward passes are exact in the tail."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.compositions import ACTIVATIONS, Activation, Composition, find_activation
+from critlearn.errors import InvalidInputError, unknown_name
+
+
+class _ExactActivation(torch.autograd.Function):
+    """Activation whose derivative is the exponential of ``ln f'``, never ``1 - f^2``."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(pre_activation: Tensor, activation: Activation) -> Tensor:
+        return activation(pre_activation)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Activation], output: Tensor) -> None:
+        pre_activation, ctx.activation = inputs
+        ctx.save_for_backward(pre_activation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        (pre_activation,) = ctx.saved_tensors
+        return gradients[0] * ctx.activation.log_slope(pre_activation).exp(), None
+
+
+class ActivationModule(nn.Module):
+    """A catalogue activation as a module: any shape in and out, dtype kept, no parameters.
+
+    Parameters
+    ----------
+    activation
+        Catalogue name, or an `Activation`.
+    """
+
+    def __init__(self, activation: str | Activation) -> None:
+        super().__init__()
+        self.activation = find_activation(activation) if isinstance(activation, str) else activation
+
+    def forward(self, pre_activation: Tensor) -> Tensor:
+        """``f(y)``."""
+        return _ExactActivation.apply(pre_activation, self.activation)
+
+    def extra_repr(self) -> str:
+        """Name of the activation."""
+        return self.activation.name
+
+
+class _ExactLoss(torch.autograd.Function):
+    """Loss per output whose derivative is the tail-exact output error."""
+
+    @staticmethod
+    def forward(pre_activation: Tensor, target: Tensor, composition: Composition) -> Tensor:
+        return composition.value(pre_activation, target)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Composition], output: Tensor) -> None:
+        pre_activation, target, ctx.composition = inputs
+        ctx.save_for_backward(pre_activation, target)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:
+        pre_activation, target = ctx.saved_tensors
+        return gradients[0] * ctx.composition.output_error(pre_activation, target), None, None
+
+
+class CompositionLoss(nn.Module):
+    """Mean loss of pre-activations: output activation and loss in one, exact in the tail.
+
+    Parameters
+    ----------
+    composition
+        Output activation and loss.
+    """
+
+    def __init__(self, composition: Composition) -> None:
+        super().__init__()
+        self.composition = composition
+
+    def forward(self, pre_activation: Tensor, target: Tensor) -> Tensor:
+        """Mean of ``H(f(y), t)`` over all outputs; shapes of both are equal."""
+        return _ExactLoss.apply(pre_activation, target, self.composition).mean()
+
+    def extra_repr(self) -> str:
+        """Name of the composition."""
+        return self.composition.name
+
+
+def hidden_activation(name: str) -> nn.Module:
+    """Module for a hidden layer: a catalogue activation, or ``relu``, whose derivative is exact as it is.
+
+    Raises
+    ------
+    InvalidInputError
+        If the name is unknown.
+    """
+    if name == "relu":
+        return nn.ReLU()
+    if name not in ACTIVATIONS:
+        raise unknown_name("hidden activation", name, [*ACTIVATIONS, "relu"])
+    return ActivationModule(name)
+
+
+def feed_forward(
+    inputs: int, hidden: Sequence[int], activation: str, *, seed: int, dtype: torch.dtype = torch.float64
+) -> nn.Sequential:
+    """Dense network with one output unit, whose value is the pre-activation.
+
+    Layers are named ``hidden1``, ``hidden2``, ..., ``output``, so are their parameters (``hidden1.weight``). The weights
+    are drawn as torch does by default, from a generator of their own: the global one is left untouched.
+
+    Raises
+    ------
+    InvalidInputError
+        If a width is not positive or the activation is unknown.
+    """
+    if inputs < 1 or any(width < 1 for width in hidden):
+        raise InvalidInputError(f"widths of layers must be positive; got {inputs} inputs and hidden {list(hidden)}")
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        width = inputs
+        for depth, units in enumerate(hidden, start=1):
+            layers[f"hidden{depth}"] = nn.Linear(width, units, dtype=dtype)
+            layers[f"hidden{depth}_activation"] = hidden_activation(activation)
+            width = units
+        layers["output"] = nn.Linear(width, 1, dtype=dtype)
+    return nn.Sequential(layers)
