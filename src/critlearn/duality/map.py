@@ -46,8 +46,8 @@ class DualityMap:
         Returns
         -------
         dict
-            Name of the variable -> changes, shape (batch, *shape of the variable). A change below the smallest number of
-            the precision reads as zero here; `fluctuations.measure` counts it by its logarithm.
+            Name of the variable -> changes, shape (batch, *shape of the variable). A change below the smallest number
+            of the precision reads as zero here; `fluctuations.measure` counts it by its logarithm.
         """
         scaled = learning_pass(self.system, x, t)
         factor = -self.lr * scaled.log_scale.exp()

@@ -108,7 +108,9 @@ def equilibrate(
     for epoch in range(1, epochs + 1):
         losses.append(_train_epoch(trained, loss_of, optimiser, batch_size, generator))
         if not math.isfinite(losses[-1]):
-            raise InvalidInputError(f"the loss is not finite after epoch {epoch}: try a smaller learning rate than {lr:g}")
+            raise InvalidInputError(
+                f"the loss is not finite after epoch {epoch}: try a smaller learning rate than {lr:g}"
+            )
         if progress is not None:
             progress(epoch, epochs, losses[-1], fraction)
         if epoch != epochs and (epoch % check_every or epoch < LOSS_WINDOW):
@@ -130,8 +132,6 @@ def equilibrate(
     if throw and not certificate.certified:
         raise NotAtEquilibriumError(certificate.summary())
     return Approach(trained, certificate, state, tuple(losses))
-
-
 
 
 def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_every: int) -> None:

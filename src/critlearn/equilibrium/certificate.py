@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
 TOLERANCE: Final = 0.1
 """Largest drift of a variable at equilibrium, in units of its fluctuation."""

@@ -26,8 +26,8 @@ def measure(
 ) -> Fluctuations:
     """Count ``|dq|`` of every sample and every trainable variable, by logarithm.
 
-    Sample ``i`` belongs to group ``i mod groups``. The logarithm of the size of the output error is added to that of the
-    gradient at unit error, so that fluctuations far below the smallest float are counted, not lost.
+    Sample ``i`` belongs to group ``i mod groups``. The logarithm of the size of the output error is added to that of
+    the gradient at unit error, so that fluctuations far below the smallest float are counted, not lost.
 
     Parameters
     ----------
@@ -65,9 +65,7 @@ def measure(
             progress(done, samples)
     variables = {name: value.numel() for name, value in system.parameters.items()}
     floor = resolution_floor(system)
-    return Fluctuations(
-        *_with_pools(sketches, variables), samples, None if floor is None else floor + math.log(lr)
-    )
+    return Fluctuations(*_with_pools(sketches, variables), samples, None if floor is None else floor + math.log(lr))
 
 
 def _count(gradient: Tensor, log_scale: np.ndarray, group: np.ndarray, groups: int) -> LogSketch:
@@ -79,7 +77,9 @@ def _count(gradient: Tensor, log_scale: np.ndarray, group: np.ndarray, groups: i
     return LogSketch.from_logs(log_abs.ravel(), values.ravel() > 0, np.repeat(group, values.shape[1]), groups)
 
 
-def _with_pools(sketches: dict[str, LogSketch], variables: dict[str, int]) -> tuple[dict[str, LogSketch], dict[str, int]]:
+def _with_pools(
+    sketches: dict[str, LogSketch], variables: dict[str, int]
+) -> tuple[dict[str, LogSketch], dict[str, int]]:
     """Add the pool of each layer that has several variables, and that of all."""
     layers: dict[str, list[str]] = {}
     for name in sketches:

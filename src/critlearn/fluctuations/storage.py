@@ -22,9 +22,7 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
         If the file cannot be written.
     """
     arrays = {
-        f"{name}/{field}": array
-        for name, sketch in fluctuations.items()
-        for field, array in sketch.to_arrays().items()
+        f"{name}/{field}": array for name, sketch in fluctuations.items() for field, array in sketch.to_arrays().items()
     }
     arrays["samples"] = np.array(fluctuations.samples)
     arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)

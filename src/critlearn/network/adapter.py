@@ -1,4 +1,4 @@
-"""A user's own module: is its learning pass exact in the tail, and if not, down to where can it be trusted?"""
+"""A user's own module: whether its learning pass is exact in the tail, and if not, where it ends."""
 
 import copy
 import math

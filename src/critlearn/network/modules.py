@@ -113,8 +113,8 @@ def feed_forward(
 ) -> nn.Sequential:
     """Dense network with one output unit, whose value is the pre-activation.
 
-    Layers are named ``hidden1``, ``hidden2``, ..., ``output``, so are their parameters (``hidden1.weight``). The weights
-    are drawn as torch does by default, from a generator of their own: the global one is left untouched.
+    Layers are named ``hidden1``, ``hidden2``, ..., ``output``, so are their parameters (``hidden1.weight``). The
+    weights are drawn as torch does by default, from a generator of their own: the global one is left untouched.
 
     Raises
     ------

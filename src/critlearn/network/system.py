@@ -27,7 +27,8 @@ class NeuralSystem:
     loss
         Composition of output activation and loss.
     dataset
-        Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that saturates.
+        Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that
+        saturates.
 
     Raises
     ------
