@@ -36,9 +36,10 @@ def fit_power_law(
 ) -> PowerLawFit:
     """Fit ``p(delta) ~ delta^-k`` on a window, given or found, and say whether it is one.
 
-    Without a window, the widest one is taken on which the local exponent with its simultaneous band stays within the
-    tolerance of a constant (practical equivalence), if that is a decade or more; else the widest on which the
-    Kolmogorov-Smirnov test does not reject (significance). Source: theory, inference.
+    Without a window, the widest one of a decade or more is taken on which either the local exponent with its
+    simultaneous band stays within the tolerance of a constant (practical equivalence), or the Kolmogorov-Smirnov test
+    does not reject and no lognormal is preferred (significance); `PowerLawFit.basis` says which. If only a window on
+    which a lognormal is preferred is left, the verdict is a drifting exponent. Source: theory, inference.
 
     Parameters
     ----------
@@ -132,14 +133,25 @@ def _on_given(
 def _found(
     counts: GroupedCounts, sliding: SlidingFits, tolerance: float, replicates: int, seed: int
 ) -> tuple[WindowFit | None, Goodness | None, Basis]:
-    """Window by practical equivalence if it reaches a decade, else by significance."""
-    fit = equivalence_window(sliding, tolerance)
-    if fit is not None and fit.bins * counts.width >= math.log(10.0):
-        return fit, KolmogorovSmirnov(counts, replicates, seed).test(fit), Basis.EQUIVALENCE
+    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one."""
+    decade = math.log(10.0)
+    flat = equivalence_window(sliding, tolerance)
+    if flat is not None and flat.bins * counts.width < decade:
+        flat = None
     accepted = significance_window(counts, replicates, seed)
-    if accepted is None or accepted[0].bins * counts.width < math.log(10.0):
+    if accepted is not None and accepted[0].bins * counts.width < decade:
+        accepted = None
+    if accepted is not None and (flat is None or (accepted[0].bins > flat.bins and not _drifts(counts, accepted[0]))):
+        return *accepted, Basis.SIGNIFICANCE
+    if flat is None:
         return None, None, Basis.NONE
-    return *accepted, Basis.SIGNIFICANCE
+    return flat, KolmogorovSmirnov(counts, replicates, seed).test(flat), Basis.EQUIVALENCE
+
+
+def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:
+    """Whether a lognormal is preferred on a window."""
+    lognormal = lognormal_test(counts, fit)
+    return lognormal is not None and lognormal.preferred
 
 
 def _whole(counts: GroupedCounts) -> Lognormal | None:

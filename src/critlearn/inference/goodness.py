@@ -26,7 +26,8 @@ class KolmogorovSmirnov:
 
     The distance of each bootstrap replicate, re-fitted, is taken after subtracting the empirical process of the data:
     ``sup |F*_r - F - (G(theta*_r) - G(theta))|`` (Babu and Rao, Sankhya 66, 63, 2004), which makes the bootstrap valid
-    for fitted parameters. Replicates draw whole groups; a single group is drawn from as if its members were independent.
+    for fitted parameters. Replicates draw whole groups; a single group is drawn from as if its members were
+    independent.
     """
 
     counts: GroupedCounts

@@ -1,1 +1,21 @@
-"""To be described."""
+"""Studies: data, network and settings in, a record of measured and predicted power laws out."""
+
+from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.datasets import TwoClassData, load_two_class
+from critlearn.studies.record import RunResult
+from critlearn.studies.store import read_run, write_run
+from critlearn.studies.toy import run_toy
+from critlearn.studies.two_class import run_two_class
+
+__all__ = [
+    "RunConfig",
+    "RunResult",
+    "ToyConfig",
+    "TwoClassConfig",
+    "TwoClassData",
+    "load_two_class",
+    "read_run",
+    "run_toy",
+    "run_two_class",
+    "write_run",
+]

@@ -1,0 +1,145 @@
+"""Settings of a run, checked before anything is computed."""
+
+import re
+from typing import Annotated, Any, Final, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from critlearn.compositions import Activation, Composition, Loss, find_activation, find_loss
+from critlearn.errors import InvalidInputError
+from critlearn.studies.imports import import_object, is_import_path
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class RunConfig(BaseModel):
+    """Settings that every run has.
+
+    ``activation`` and ``loss`` are catalogue names or import paths; ``lr``, ``batch_size``, ``epochs`` and
+    ``weight_decay`` are those of the training that approaches equilibrium.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    activation: str = "sigmoid"
+    loss: str = "bce"
+    data: str | None = None
+    target: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    epochs: Positive = 1000
+    batch_size: Positive = 32
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    device: str = "cpu"
+
+    def composition(self) -> Composition:
+        """Output activation and loss.
+
+        Raises
+        ------
+        InvalidInputError
+            If a name is unknown, an import fails, or the two do not fit.
+        """
+        return Composition(
+            _catalogued(self.activation, "activation", Activation, find_activation),
+            _catalogued(self.loss, "loss", Loss, find_loss),
+        )
+
+
+class ToyConfig(RunConfig):
+    """Settings of the two-neuron model.
+
+    ``inputs`` is the density of ``x`` for the class +1, mirrored for the class -1; ``data`` a set with one feature
+    instead of it.
+    """
+
+    epochs: Positive = 200
+    batch_size: Positive = 10_000
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    inputs: str = "uniform(-0.3,2.3)"
+    samples: Annotated[int, Field(ge=1000)] = 2_000_000
+
+
+class TwoClassConfig(RunConfig):
+    """Settings of a dense network on two-class data.
+
+    The weight decay is decoupled (AdamW) and gives data that the network separates a finite state.
+    """
+
+    data: str = "breast-cancer"
+    weight_decay: Annotated[float, Field(ge=0)] = 1.0
+    hidden: tuple[Positive, ...] = (32, 32)
+    hidden_activation: str = "tanh"
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+_OPTION: Final = {"batch_size": "--batch-size", "weight_decay": "--weight-decay", "hidden": "--hidden"}
+
+
+def checked(kind: type[Config], settings: dict[str, Any]) -> Config:
+    """Settings as a value of their kind.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is unknown, of the wrong type or out of range, in one line.
+    """
+    try:
+        return kind(**settings)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        name = str(first["loc"][0])
+        option = _OPTION.get(name, f"--{name.replace('_', '-')}")
+        message = re.sub(r"^Input should", "should", first["msg"])
+        raise InvalidInputError(f"{option} {message}; got {first['input']!r}") from None
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Widths of hidden layers as written on the command line, ``32,32``; nothing for none.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are no positive whole numbers.
+    """
+    if not text.strip():
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InvalidInputError(f'--hidden needs widths as in 32,32; got "{text}"')
+    return tuple(int(part) for part in parts)
+
+
+def checked_device(name: str) -> torch.device:
+    """Device of that name, if there is one here.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    available = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in available:
+        raise InvalidInputError(f'device "{name}" is not available; available: {", ".join(available)}')
+    return device
+
+
+def _catalogued(name: str, kind: str, wanted: type[Any], find: Any) -> Any:
+    """Catalogue entry, or the object of the right type that an import path names (or makes, without arguments)."""
+    if not is_import_path(name):
+        return find(name)
+    found = import_object(name, kind)
+    if not isinstance(found, wanted) and callable(found):
+        try:
+            found = found()
+        except TypeError as problem:
+            raise InvalidInputError(f'{kind} "{name}" must be made without arguments: {problem}') from problem
+    if not isinstance(found, wanted):
+        raise InvalidInputError(f'{kind} "{name}" is a {type(found).__name__}, not a critlearn {wanted.__name__}')
+    return found

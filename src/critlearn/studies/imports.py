@@ -1,0 +1,40 @@
+"""Objects that a user names as ``package.module:name``."""
+
+import importlib
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from critlearn.errors import InvalidInputError
+
+_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def is_import_path(text: str) -> bool:
+    """Whether a text has the form ``package.module:name``."""
+    return _PATH.fullmatch(text) is not None and not text.startswith(("digits:", "openml:", "power:"))
+
+
+def import_object(path: str, kind: str) -> Any:
+    """Object that a path names; modules in the current folder are found too.
+
+    Raises
+    ------
+    InvalidInputError
+        If the module cannot be imported, or has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as problem:
+        raise InvalidInputError(f'{kind} "{path}": cannot import "{module_name}": {problem}') from problem
+    if not hasattr(module, name):
+        near = get_close_matches(name, dir(module), n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise InvalidInputError(f'{kind} "{path}": module "{module_name}" has no "{name}"{hint}')
+    return getattr(module, name)

@@ -1,0 +1,98 @@
+"""Record of a run: every number of it as plain values, by the names that other programs read."""
+
+import math
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from critlearn._version import __version__
+from critlearn.comparison import Verdict
+from critlearn.compositions import Composition
+from critlearn.equilibrium import Approach
+from critlearn.fluctuations import Fluctuations
+from critlearn.inference import PowerLawFit
+from critlearn.prediction import Prediction
+
+_PACKAGES: Final = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "arviz-stats")
+_SCATTER: Final = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run leaves: its record, its sketches, and the weights of the network."""
+
+    record: dict[str, Any]
+    fluctuations: Fluctuations
+    weights: dict[str, Tensor]
+
+
+def quantity_record(axis: str, fit: PowerLawFit, prediction: Prediction | None, verdict: Verdict) -> dict[str, Any]:
+    """Measurement, prediction and verdict of one quantity."""
+    predicted = None
+    if prediction is not None:
+        predicted = {**prediction.to_dict(), "exponent_on_measured_window": verdict.predicted_exponent}
+    return {
+        "axis": axis,
+        "count": fit.count,
+        "zeros": fit.zeros,
+        "measured": fit.to_dict(),
+        "predicted": predicted,
+        "agreement": verdict.agreement,
+        "statement": verdict.statement,
+        "curves": {
+            "measured": fit.curve.to_dict() if fit.curve else None,
+            "predicted": prediction.curve() if prediction else None,
+        },
+    }
+
+
+def equilibrium_record(approach: Approach) -> dict[str, Any]:
+    """Certificate, losses, and drift against fluctuation of at most 2,000 variables."""
+    drift, fluctuation, frozen = approach.moments.flat()
+    drift, fluctuation = drift[~frozen].abs(), fluctuation[~frozen]
+    every = max(1, -(-len(drift) // _SCATTER))
+    scale = math.exp(approach.moments.log_unit) if approach.moments.log_unit > -700 else 1.0
+    return {
+        **approach.certificate.to_dict(),
+        "losses": list(approach.losses),
+        "scatter": {
+            "drift": (drift[::every] * scale).tolist(),
+            "fluctuation": (fluctuation[::every] * scale).tolist(),
+        },
+    }
+
+
+def composition_record(composition: Composition) -> dict[str, Any]:
+    """Name and exact exponent of the composition."""
+    return {"name": composition.name, "kappa": composition.asymptotic().to_dict()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of critlearn, Python, and the packages that the numbers depend on."""
+    found = {"critlearn": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Value with tuples as lists and numbers that do not exist as None, as JSON has neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def detached_weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Weights of a model, on the CPU."""
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}

@@ -1,0 +1,98 @@
+"""Run folders: written whole under a temporary name, then renamed, so that a run is there or is not."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors.torch import save_file
+
+from critlearn.errors import DataError, OutputError
+from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
+from critlearn.studies.record import RunResult
+
+RECORD: Final = "run.json"
+FLUCTUATIONS: Final = "fluctuations.npz"
+WEIGHTS: Final = "model.safetensors"
+REPORT: Final = "report.html"
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder for runs, before anything is computed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe-{os.getpid()}"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as problem:
+        raise OutputError(f'cannot write to the folder "{out}": {problem.strerror}') from problem
+
+
+def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
+    """Write a run's folder and return its record, which then names the folder.
+
+    Parameters
+    ----------
+    out
+        Folder for runs.
+    result
+        What the run leaves.
+    report
+        Function from the record and the sketches to the text of the page.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written; nothing is left behind then.
+    """
+    folder = _fresh_folder(out, result.record)
+    temporary = out / f".{folder.name}.partial"
+    record = {**result.record, "run_dir": str(folder)}
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
+        save_file(result.weights, temporary / WEIGHTS)
+        (temporary / REPORT).write_text(report(record, result.fluctuations), encoding="utf-8")
+        temporary.rename(folder)
+    except OSError as problem:
+        raise OutputError(f'cannot write the run to "{folder}": {problem.strerror or problem}') from problem
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return record
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
+    """Record and sketches of a stored run.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise DataError(f'"{folder}" holds no run: {problem.strerror}') from problem
+    except ValueError as problem:
+        raise DataError(f'"{folder / RECORD}" is not a record: {problem}') from problem
+    return record, load_fluctuations(folder / FLUCTUATIONS)
+
+
+def _fresh_folder(out: Path, record: dict[str, Any]) -> Path:
+    """Folder that does not exist yet, named by study, composition, seed and time."""
+    composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in record["composition"]["name"])
+    stem = f"{record['study']}-{composition}-s{record['seed']}-{time.strftime('%Y%m%dT%H%M%S')}"
+    for number in range(1, 1000):
+        folder = out / (stem if number == 1 else f"{stem}-{number}")
+        if not folder.exists():
+            return folder
+    raise OutputError(f'no free name for a run in "{out}"')

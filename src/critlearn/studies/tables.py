@@ -1,0 +1,127 @@
+"""Tables from files: features as numbers, classes as labels, with every fault named by row and column."""
+
+import zipfile
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from critlearn.errors import DataError
+
+READERS = (".csv", ".npz", ".parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Features, shape (sample, feature), with their names, and the label of each sample."""
+
+    features: Float64[np.ndarray, "sample feature"]
+    names: tuple[str, ...]
+    labels: np.ndarray
+
+
+def read_table(path: Path, target: str | None) -> Table:
+    """Table from a ``.csv``, ``.npz`` or ``.parquet`` file; the class is the last column, or the one named.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, unreadable or empty, or a feature is not a finite number.
+    """
+    if path.suffix not in READERS:
+        raise DataError(f'"{path}" is not a data file that can be read: {", ".join(READERS)} are')
+    if not path.exists():
+        raise DataError(f'no such file: "{path}"')
+    if not path.is_file():
+        raise DataError(f'"{path}" is not a file')
+    if path.suffix == ".npz":
+        return _from_arrays(path, target)
+    return from_frame(_frame(path), str(path), target)
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except pd.errors.EmptyDataError:
+        raise DataError(f'"{path}" is empty') from None
+    except UnicodeDecodeError:
+        raise DataError(f'"{path}" is not a text file in UTF-8') from None
+    except (pd.errors.ParserError, OSError, ValueError) as problem:
+        raise DataError(f'"{path}" cannot be read: {_line(problem)}') from problem
+
+
+def from_frame(frame: pd.DataFrame, source: str, target: str | None) -> Table:
+    """Table from a data frame.
+
+    Raises
+    ------
+    DataError
+        If it is empty, has no such column, or a feature is not a finite number.
+    """
+    if frame.shape[0] == 0:
+        raise DataError(f'"{source}" has no rows')
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    if frame.shape[1] < 2:
+        raise DataError(f'"{source}" has {frame.shape[1]} column; a feature and a class are needed')
+    if target is None:
+        target = str(frame.columns[-1])
+    elif target not in frame.columns:
+        near = get_close_matches(target, list(frame.columns), n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ";"
+        raise DataError(f'"{source}" has no column "{target}"{hint} columns: {", ".join(frame.columns[:20])}')
+    features = frame.drop(columns=target)
+    columns = [_numbers(features[name], name, source) for name in features.columns]
+    return Table(np.stack(columns, axis=1), tuple(features.columns), frame[target].to_numpy())
+
+
+def _numbers(column: Any, name: str, source: str) -> Float64[np.ndarray, " sample"]:
+    """A feature as numbers."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if bad.size:
+        shown = column.iloc[int(bad[0])]
+        raise DataError(
+            f'"{source}": column "{name}" holds {shown!r} in row {int(bad[0]) + 1} of the data '
+            f"({bad.size} of {numbers.size} values are no finite numbers)"
+        )
+    return numbers
+
+
+def _from_arrays(path: Path, target: str | None) -> Table:
+    """Table from an ``.npz`` file with arrays ``x`` and ``t`` (or ``y``, or the one named)."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            names = list(stored.files)
+            labels_name = target or next((name for name in ("t", "y") if name in names), "t")
+            missing = [name for name in ("x", labels_name) if name not in names]
+            if missing:
+                raise DataError(f'"{path}" has no array "{missing[0]}"; arrays: {", ".join(names) or "none"}')
+            features, labels = stored["x"], stored[labels_name]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
+        raise DataError(f'"{path}" cannot be read as arrays without pickled objects: {_line(problem)}') from problem
+    if features.ndim == 1:
+        features = features[:, None]
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise DataError(
+            f'"{path}" needs x of shape (samples, features) and one label per sample; '
+            f"got {features.shape} and {labels.shape}"
+        )
+    if features.shape[0] == 0:
+        raise DataError(f'"{path}" has no rows')
+    if features.dtype.kind not in "fiub":
+        raise DataError(f'"{path}": x holds {features.dtype}, not numbers')
+    features = features.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(features))
+    if bad.size:
+        row, column = (int(index) for index in bad[0])
+        raise DataError(f'"{path}": feature {column} is {features[row, column]} in row {row + 1} of the data')
+    return Table(features, tuple(f"x{i}" for i in range(features.shape[1])), labels)
+
+
+def _line(problem: Exception) -> str:
+    """First line of a message."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

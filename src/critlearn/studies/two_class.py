@@ -1,0 +1,87 @@
+"""Study of a dense network on two-class data, where the prediction uses the network's own margins."""
+
+import time
+
+import torch
+
+from critlearn.equilibrium import Approach, equilibrate
+from critlearn.equilibrium.approach import Progress
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import POOLED
+from critlearn.network import NeuralSystem, feed_forward
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.prediction import Prediction, predict_from_margins, predict_product
+from critlearn.studies.config import TwoClassConfig, checked_device
+from critlearn.studies.datasets import load_two_class
+from critlearn.studies.measurement import conclude
+from critlearn.studies.record import RunResult
+
+
+def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> RunResult:
+    """Train a network to equilibrium, measure its fluctuations and compare them with what its margins predict.
+
+    Raises
+    ------
+    CritlearnError
+        If a setting cannot be used or the data cannot be read.
+    """
+    started = time.perf_counter()
+    composition = config.composition()
+    device = checked_device(config.device)
+    dataset = load_two_class(config.data, target=config.target, seed=config.seed)
+    model = feed_forward(dataset.x.shape[1], config.hidden, config.hidden_activation, seed=config.seed)
+    approach = equilibrate(
+        NeuralSystem(model.to(device), composition, dataset),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        seed=config.seed,
+        progress=progress,
+    )
+    margins, activities = _output_state(approach)
+    predictions = _predictions(approach, margins, activities)
+    details = {
+        "data": dataset.source,
+        "class_names": list(dataset.class_names),
+        "margins": dict(zip(("least", "median", "greatest"), _range(margins), strict=True)),
+    }
+    return conclude("two-class", config, approach, predictions, _subjects(approach), started=started, details=details)
+
+
+def _subjects(approach: Approach) -> dict[str, str]:
+    """What fluctuates, in words, from the output backwards, and the pool of all."""
+    names = list(approach.system.parameters)[::-1]
+    kinds = {"weight": "weights", "bias": "biases"}
+    subjects = {}
+    for name in names:
+        layer, _, kind = name.rpartition(".")
+        subjects[name] = "the output bias" if name == "output.bias" else f"{kinds[kind]} of {layer}"
+    return {**subjects, POOLED: "all trainable variables"}
+
+
+@torch.no_grad()
+def _output_state(approach: Approach) -> tuple[torch.Tensor, torch.Tensor]:
+    """Margins ``t y`` of all samples, and the activities that the output weights see."""
+    margins, activities = [], []
+    for x, t in approach.system.boundary(4096):
+        before = approach.system.model[:-1](x)  # type: ignore[index]
+        y, target = approach.system.forward(x, t)
+        margins.append((y * target).flatten())
+        activities.append(before.abs().flatten())
+    return torch.cat(margins).cpu(), torch.cat(activities).cpu()
+
+
+def _predictions(approach: Approach, margins: torch.Tensor, activities: torch.Tensor) -> dict[str, Prediction]:
+    """Predictions for the output layer; none where the margins do not spread or the error is the same everywhere."""
+    composition = approach.system.loss
+    try:
+        bias = predict_from_margins(composition, margins.numpy())
+        weight = predict_product(bias, LogSketch.from_values(activities.numpy()))
+    except InvalidInputError:
+        return {}
+    return {"output.bias": bias, "output.weight": weight}
+
+
+def _range(values: torch.Tensor) -> list[float]:
+    return [float(values.min()), float(values.median()), float(values.max())]
