@@ -1,21 +1,21 @@
 """Local exponent: power laws fitted to short windows that slide over the data, with a simultaneous band."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 
 STEP: Final = 0.1 * math.log(10.0)
-"""Distance between neighbouring short windows: a tenth of a decade, called a cell."""
+"""Distance between neighbouring short windows: a tenth of a decade, called a span."""
 
 LENGTHS: Final = (4, 6, 9, 13, 19, 28)
-"""Lengths of short windows in cells: where fluctuations are few, only longer ones resolve the exponent."""
+"""Lengths of short windows in spans: where fluctuations are few, only longer ones resolve the exponent."""
 
-_MOST_CELLS: Final = 240
+_MOST_SPANS: Final = 240
 _FEWEST: Final = 20
 
 
@@ -54,40 +54,39 @@ class LocalExponentCurve:
 
 @dataclass(frozen=True, eq=False)
 class SlidingFits:
-    """Short windows of several lengths at every cell.
+    """Short windows of several lengths at every span.
 
     Parameters
     ----------
     counts
         What was fitted.
-    cell
-        Bins in a cell.
+    marks
+        Edges, as indices, that bound the spans: a tenth of a decade each, or one cell where cells are wider.
     exponent, standard_error
-        By index into `LENGTHS` and first cell; NaN where the short window does not fit in or holds too little.
+        By index into `LENGTHS` and first span; NaN where the short window does not fit in or holds too little.
     """
 
     counts: GroupedCounts
-    cell: int
-    exponent: Float64[np.ndarray, "length cell"]
-    standard_error: Float64[np.ndarray, "length cell"]
+    marks: Int64[np.ndarray, " mark"]
+    exponent: Float64[np.ndarray, "length span"]
+    standard_error: Float64[np.ndarray, "length span"]
 
     @property
-    def cells(self) -> int:
-        """Number of whole cells."""
-        return int(self.exponent.shape[1])
+    def spans(self) -> int:
+        """Number of spans."""
+        return len(self.marks) - 1
 
-    def band_factor(self, cells: int) -> float:
-        """Standard errors to each side of a simultaneous 95% band over this many cells."""
-        independent = max(1.0, cells / LENGTHS[0])
+    def band_factor(self, spans: int) -> float:
+        """Standard errors to each side of a simultaneous 95% band over this many spans."""
+        independent = max(1.0, spans / LENGTHS[0])
         return self.counts.t_quantile(1 - 0.025 / independent)
 
-    def is_flat(self, fit: WindowFit, tolerance: float) -> bool:
+    def is_flat(self, first: int, stop: int, fit: WindowFit, tolerance: float) -> bool:
         """Whether the local exponent, with its band, stays within the tolerance of the fit all over its window.
 
-        Every cell must be covered by a short window, inside the window of the fit, whose band is narrower than half the
-        tolerance, and every such short window must agree.
+        Every span ``first .. stop - 1`` must be covered by a short window, inside the window of the fit, whose band is
+        narrower than half the tolerance, and every such short window must agree.
         """
-        first, stop = fit.start // self.cell, fit.stop // self.cell
         factor = self.band_factor(stop - first)
         covered = np.zeros(stop - first, dtype=bool)
         for row, length in enumerate(LENGTHS):
@@ -106,21 +105,38 @@ class SlidingFits:
 
     def curve(self) -> LocalExponentCurve:
         """The local exponent, by the shortest windows, with its band."""
-        half = self.band_factor(self.cells) * self.standard_error[0]
-        centre = self.counts.edges[0] + (np.arange(self.cells) + 0.5 * LENGTHS[0]) * self.cell * self.counts.width
+        shortest = LENGTHS[0]
+        half = self.band_factor(self.spans) * self.standard_error[0]
+        at = self.counts.edges[self.marks]
+        centre = np.full(self.spans, math.nan)
+        if self.spans >= shortest:
+            centre[: self.spans - shortest + 1] = 0.5 * (at[shortest:] + at[:-shortest])
         exponent = self.exponent[0]
         return LocalExponentCurve(centre, exponent, self.standard_error[0], exponent - half, exponent + half)
 
 
 def sliding_fits(counts: GroupedCounts) -> SlidingFits:
-    """Fit every short window; cells are wider where the data span hundreds of decades."""
-    bins = counts.counts.shape[1]
-    cell = max(round(STEP / counts.width), bins // _MOST_CELLS, 1)
-    cells = bins // cell
-    exponent, error = (np.full((len(LENGTHS), cells), math.nan) for _ in range(2))
+    """Fit every short window; spans are wider where the data reach over hundreds of decades."""
+    # A cut-off on one side only is for the whole window to have: short windows are bounded on both.
+    counts = replace(counts, open_below=False, open_above=False)
+    edges = counts.edges
+    step = max(STEP, (edges[-1] - edges[0]) / _MOST_SPANS)
+    targets = edges[0] + step * np.arange(int((edges[-1] - edges[0]) / step + 1e-9) + 1)
+    marks = _nearest(edges, targets)
+    spans = len(marks) - 1
+    exponent, error = (np.full((len(LENGTHS), spans), math.nan) for _ in range(2))
     for row, length in enumerate(LENGTHS):
-        for start in range(cells - length + 1):
-            fit = counts.fit(start * cell, (start + length) * cell)
-            if fit is not None and fit.n >= _FEWEST:
-                exponent[row, start], error[row, start] = fit.exponent, fit.standard_error
-    return SlidingFits(counts, cell, exponent, error)
+        first = np.arange(spans - length + 1)
+        if not first.size:
+            break
+        fits = counts.fit_windows(marks[first], marks[first + length])
+        known = fits.n >= _FEWEST
+        exponent[row, first[known]] = fits.exponent[known]
+        error[row, first[known]] = fits.standard_error[known]
+    return SlidingFits(counts, marks.astype(np.int64), exponent, error)
+
+
+def _nearest(edges: Float64[np.ndarray, " edge"], targets: Float64[np.ndarray, " target"]) -> np.ndarray:
+    """Indices of the edges nearest to given places, each once."""
+    above = np.clip(np.searchsorted(edges, targets), 1, len(edges) - 1)
+    return np.unique(np.where(targets - edges[above - 1] <= edges[above] - targets, above - 1, above))
