@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import scipy.optimize
-import scipy.stats
+import scipy.special
 from jaxtyping import Float64
 
 from critlearn.inference.cells import Cells
@@ -126,7 +126,7 @@ class Alternative:
         values = list(self.parameters.values())
         shape = values.pop() if self._law.shapes is not None else 0.0
         offset, basis = self._law.terms(log_delta - self.reference, shape)
-        return offset + np.tensordot(np.array(values), basis, axes=1)
+        return offset + sum(value * term for value, term in zip(values, basis, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as plain values."""
@@ -219,28 +219,48 @@ def _best(
     if law.shapes is None:
         return _at_shape(law, family, nodes, power, 0.0), 0.0
     shapes = law.shapes(*ends)
-    maxima = [_at_shape(law, family, nodes, power, float(shape)) for shape in shapes]
+    maxima: list[Maximum] = []
+    for shape in shapes:
+        start = maxima[-1].coefficients if maxima else None
+        maxima.append(_at_shape(law, family, nodes, power, float(shape), start))
     top = int(np.argmax([maximum.log_likelihood for maximum in maxima]))
     low, high = shapes[max(top - 1, 0)], shapes[min(top + 1, len(shapes) - 1)]
+    start = maxima[top].coefficients
     search = scipy.optimize.minimize_scalar(
-        lambda shape: -_at_shape(law, family, nodes, power, float(shape)).log_likelihood,
+        lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
         bounds=(low, high),
         method="bounded",
-        options={"xatol": 1e-3 * (high - low), "maxiter": 25},
+        options={"xatol": 1e-2 * (high - low), "maxiter": 15},
     )
-    refined = _at_shape(law, family, nodes, power, float(search.x))
-    if refined.log_likelihood > maxima[top].log_likelihood:
-        return refined, float(search.x)
-    return maxima[top], float(shapes[top])
+    refined = _at_shape(law, family, nodes, power, float(search.x), start)
+    best, shape = (refined, float(search.x)), float(shapes[top])
+    if refined.log_likelihood <= maxima[top].log_likelihood:
+        best = maxima[top], shape
+    if law.nested and best[0].log_likelihood < power.log_likelihood:
+        return _at_power(law, family, nodes, power, shape), shape
+    return best
 
 
-def _at_shape(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
-    """Maximum over the coefficients at one shape; from the power law where it is nested."""
-    offset, basis = law.terms(nodes, shape)
-    start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
-    best = family.maximise(offset, basis, start)
+def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
+    """Member of a law without its last statistic: the power law where it is nested."""
+    coefficients = np.array([power.coefficients[0], 0.0]) if law.nested else np.zeros(1)
+    return family.evaluate(*law.terms(nodes, shape), coefficients)
+
+
+def _at_shape(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    shape: float,
+    start: np.ndarray | None = None,
+) -> Maximum:
+    """Maximum over the coefficients at one shape; from the power law where it is nested and no start is given."""
+    if start is None:
+        start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
+    best = family.maximise(*law.terms(nodes, shape), start)
     if law.positive and best.coefficients[-1] < 0:
-        return family.evaluate(offset, basis, np.array([power.coefficients[0], 0.0]) if law.nested else np.zeros(1))
+        return _at_power(law, family, nodes, power, shape)
     return best
 
 
@@ -253,9 +273,8 @@ def _vuong(inside: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
     if len(inside) > 1:
         part = inside @ d - inside.sum(axis=1) * total / n
         variance = float((part**2).sum()) * len(inside) / (len(inside) - 1)
-        law = scipy.stats.t(len(inside) - 1)
-    else:
-        variance = float(pooled @ (d - total / n) ** 2)
-        law = scipy.stats.norm()
+        statistic = total / max(variance, 1e-300) ** 0.5
+        return statistic, 2 * float(scipy.special.stdtr(len(inside) - 1, -abs(statistic)))
+    variance = float(pooled @ (d - total / n) ** 2)
     statistic = total / max(variance, 1e-300) ** 0.5
-    return statistic, float(2 * law.sf(abs(statistic)))
+    return statistic, 2 * float(scipy.special.ndtr(-abs(statistic)))

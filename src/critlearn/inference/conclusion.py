@@ -9,7 +9,7 @@ import numpy as np
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
 from critlearn.inference.general_law import log_likelihood
-from critlearn.inference.goodness import MOST_CELLS, Goodness, test_fit
+from critlearn.inference.goodness import MOST_CELLS, Goodness, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside
 from critlearn.inference.local_exponent import SlidingFits, sliding_fits
 from critlearn.inference.lognormal import Lognormal, lognormal_test
@@ -58,7 +58,7 @@ class Choice:
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:
     """Choose a window, or take the given one, and judge."""
     counts = observed.counts
-    common = {
+    common: dict[str, Any] = {
         "count": observed.count,
         "zeros": observed.zeros,
         "omitted": observed.omitted,
@@ -76,8 +76,13 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         verdict, reason = _no_window(counts, whole, choice.basis)
         return without_window(verdict, reason, whole, sliding, common)
     coarse = _coarse(counts, fit)
-    tests = {name: _chosen(counts, found, settings) for name, found in _criteria(choice)}
-    goodness = test_fit(*coarse, settings.replicates, settings.seed)
+    goodness = goodness_of_fit(*coarse, settings.replicates, settings.seed)
+    tests: dict[str, Any] = {
+        name: _chosen(
+            counts, found, goodness if found == fit else goodness_of_fit(*_coarse(counts, found), 100, settings.seed)
+        )
+        for name, found in _criteria(choice)
+    }
     repeated = choice.basis is Basis.SIGNIFICANCE and settings.selection_replicates > 0
     if repeated and choice.scan is not None and choice.selected is not None:
         p_value = selection_p_value(
@@ -174,10 +179,8 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> 
         flat is None or counts.width_of(found.start, found.stop) > counts.width_of(flat.start, flat.stop)
     )
     if found is not None and wider and (flat is None or not _drifts(counts, found)):
-        basis, fit = Basis.SIGNIFICANCE, found
-    else:
-        basis, fit = (Basis.NONE if flat is None else Basis.EQUIVALENCE), flat
-    return Choice(basis, fit, scan, selected, flat, found)
+        return Choice(Basis.SIGNIFICANCE, found, scan, selected, flat, found)
+    return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, scan, selected, flat, found)
 
 
 def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit) -> WindowFit | None:
@@ -205,9 +208,8 @@ def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, Windo
     return (part, coarse) if coarse is not None else (counts, fit)
 
 
-def _chosen(counts: GroupedCounts, fit: WindowFit, settings: Settings) -> WindowChoice:
+def _chosen(counts: GroupedCounts, fit: WindowFit, goodness: Goodness) -> WindowChoice:
     """What one criterion chose, with the test there."""
-    goodness = test_fit(*_coarse(counts, fit), settings.replicates, settings.seed)
     window = counts.window(fit.start, fit.stop)
     return WindowChoice(window, fit.exponent, fit.standard_error, round(fit.n), goodness.p_value)
 

@@ -58,7 +58,7 @@ class Family:
         """Likelihood and moments at given coefficients; offset (cell, node), basis (term, cell, node)."""
         log_weights = self.cells.nodes[1]
         with np.errstate(invalid="ignore", over="ignore"):
-            parts = log_weights + offset + np.tensordot(coefficients, basis, axes=1)
+            parts = log_weights + offset + sum(c * term for c, term in zip(coefficients, basis, strict=True))
             top = parts.max(axis=1, keepdims=True)
             shares = np.exp(parts - top)
             sums = shares.sum(axis=1)

@@ -144,7 +144,7 @@ def fit_discrete_power_law(
         raise InvalidInputError("there are no values but zeros")
     integers = values[positive].astype(np.float64)
     cells = Cells.integers(int(integers.min()), int(integers.max()))
-    index = np.searchsorted(cells.first_integer, integers, side="right") - 1
+    index = np.searchsorted(cells.edges, np.log(integers)) - 1
     labels = group_labels(values.size, cluster, None)
     if labels is None:
         counts = np.bincount(index, minlength=len(cells))[None]
@@ -152,9 +152,7 @@ def fit_discrete_power_law(
         flat = labels[positive] * len(cells) + index
         counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
         counts = counts[counts.any(axis=1)]
-    grouped = GroupedCounts(
-        cells, counts.astype(np.float64), open_below=side == "small", open_above=side == "large"
-    )
+    grouped = GroupedCounts(cells, counts.astype(np.float64), open_below=side == "small", open_above=side == "large")
     if window is not None:
         lowest, highest = math.ceil(window.lo - 1e-9), math.floor(window.hi + 1e-9)
         window = Window(max(lowest, 1) - 0.5, max(highest, lowest + 1) + 0.5)

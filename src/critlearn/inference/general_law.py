@@ -49,7 +49,7 @@ def distribution(cells: Cells, theta: np.ndarray, *, below: bool, above: bool) -
     far, offset = _reaching(cells, below, above)
     result = np.empty((len(theta), len(cells) + 1))
     for row, value in enumerate(theta):
-        masses = np.exp(far.log_masses(lambda u, value=value: value * u))
+        masses = _probabilities(far, float(value))
         edges = np.concatenate([[0.0], np.cumsum(masses)])
         result[row] = np.minimum(edges[offset : offset + len(cells) + 1], 1.0)
     return result
@@ -63,6 +63,14 @@ def log_likelihood(cells: Cells, pooled: np.ndarray, theta: float, *, below: boo
     return float(pooled[filled] @ masses[filled])
 
 
+def moments(counts: "GroupedCounts", theta: float) -> tuple[np.ndarray, float, float]:
+    """Mean of ``u`` in each cell and over the law, and information of one observation, on all cells."""
+    below, above = counts.is_open(0, len(counts.cells))
+    far, offset = _reaching(counts.cells, below, above)
+    means, mean, information = _moments(far, theta)
+    return means[offset : offset + len(counts.cells)], mean, information
+
+
 def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:
     """Cells with what lies beyond open sides, and the index of the first of the given ones."""
     if not (below or above):
@@ -73,22 +81,35 @@ def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:
 
 def _maximise(cells: Cells, offset: int, pooled: np.ndarray) -> tuple[float, np.ndarray, float, float]:
     """Scoring; parameter, mean of ``u`` in each cell with counts, mean over all, information of one observation."""
-    nodes, log_weights = cells.nodes
     share = pooled / pooled.sum()
     at = slice(offset, offset + len(pooled))
     # On open sides any theta of the wrong sign diverges: start from a tail that decays.
     spread = float(np.sqrt(share @ (cells.centres[at] - share @ cells.centres[at]) ** 2)) + 1e-3
     theta = 0.0 if len(cells) == len(pooled) else (1.0 if offset else -1.0) / spread
     for _ in range(_STEPS):
-        parts = log_weights + theta * (nodes - cells.edges[-1])
-        masses = np.logaddexp.reduce(parts, axis=1)
-        means = (np.exp(parts - masses[:, None]) * nodes).sum(axis=1)
-        probability = np.exp(masses - np.logaddexp.reduce(masses))
-        mean = float(probability @ means)
-        information = float(probability @ (means - mean) ** 2)
+        means, mean, information = _moments(cells, theta)
         step = float(share @ means[at] - mean) / max(information, 1e-300)
         limit = _LONGEST_STEP * (1 + abs(theta))
         theta += min(max(step, -limit), limit)
         if abs(step) < 1e-11 * (1 + abs(theta)):
             break
     return theta, means[at], mean, information
+
+
+def _probabilities(cells: Cells, theta: float) -> np.ndarray:
+    return np.exp(cells.log_masses(lambda u: theta * (u - cells.edges[-1])))
+
+
+def _moments(cells: Cells, theta: float) -> tuple[np.ndarray, float, float]:
+    """Mean of ``u`` in each cell, over all, and the variance of the former."""
+    nodes, log_weights = cells.nodes
+    parts = log_weights + theta * (nodes - cells.edges[-1])
+    top = parts.max(axis=1, keepdims=True)
+    shares = np.exp(parts - top)
+    sums = shares.sum(axis=1)
+    means = (shares * nodes).sum(axis=1) / sums
+    masses = top[:, 0] + np.log(sums)
+    probability = np.exp(masses - masses.max())
+    probability = probability / probability.sum()
+    mean = float(probability @ means)
+    return means, mean, float(probability @ (means - mean) ** 2)

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.inference import general_law
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 
 MOST_CELLS: Final = 400
@@ -29,10 +30,12 @@ class Goodness:
 
 def distance(counts: GroupedCounts, fit: WindowFit) -> float:
     """Kolmogorov-Smirnov distance between counts and fit on the window of the fit."""
-    return float(np.abs(_empirical(counts, fit) - counts.distribution(np.array([fit.theta]), fit.start, fit.stop)[0]).max())
+    return float(
+        np.abs(_empirical(counts, fit) - counts.distribution(np.array([fit.theta]), fit.start, fit.stop)[0]).max()
+    )
 
 
-def test_fit(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Goodness:
+def goodness_of_fit(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Goodness:
     """Test a fit on its window, as if the window had been given.
 
     Independent observations (one group): parametric bootstrap, every replicate drawn from the fitted law and fitted
@@ -126,15 +129,16 @@ def _parametric(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: in
     generator = np.random.default_rng(seed)
     masses = counts.masses(fit.theta, fit.start, fit.stop)
     drawn = generator.multinomial(min(round(fit.n), _LARGEST_MULTINOMIAL), masses / masses.sum(), size=replicates)
-    theta = fit_rows(part, drawn.astype(np.float64))
+    theta = _fit_rows(part, drawn.astype(np.float64), fit.theta)
     kept = np.isfinite(theta)
     empirical = np.pad(np.cumsum(drawn[kept], axis=1), ((0, 0), (1, 0))) / drawn[kept].sum(axis=1, keepdims=True)
     return np.abs(empirical - part.distribution(theta[kept], 0, fit.bins)).max(axis=1)
 
 
-def fit_rows(cells: GroupedCounts, rows: Float64[np.ndarray, "row cell"]) -> Float64[np.ndarray, " row"]:
-    """Parameter ``theta`` fitted to each row of counts on all cells; NaN where there is none."""
-    every = np.array([0]), np.array([rows.shape[1]])
-    if cells.cells.width is None:
-        return np.array([1 - cells.with_counts(row[None]).fit_windows(*every).exponent[0] for row in rows])
-    return cells.with_counts(rows).rows_theta()
+def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta: float) -> np.ndarray:
+    """Parameter fitted to each row of counts drawn from a law with a given one; NaN where there is none."""
+    if part.cells.width is not None:
+        return part.with_counts(rows).rows_theta()
+    # One step of scoring from the true parameter is as good as the maximum, up to one part in n.
+    means, mean, information = general_law.moments(part, theta)
+    return theta + (rows @ (means - mean)) / (rows.sum(axis=1) * information)

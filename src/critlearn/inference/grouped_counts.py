@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
@@ -62,9 +62,7 @@ class WindowFits:
         if not np.isfinite(self.exponent[index]):
             return None
         columns = (self.exponent, self.standard_error, self.naive_standard_error, self.n)
-        return WindowFit(
-            int(self.start[index]), int(self.stop[index]), *(float(column[index]) for column in columns)
-        )
+        return WindowFit(int(self.start[index]), int(self.stop[index]), *(float(column[index]) for column in columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +178,7 @@ class GroupedCounts:
             first = spare // 2
             counts = counts[:, first : first + len(self.cells) - spare]
         joined = counts.reshape(self.groups, -1, factor).sum(axis=2)
-        cells = Cells.equal(
-            float(self.edges[0]) + first * self.cells.width, self.cells.width * factor, joined.shape[1]
-        )
+        cells = Cells.equal(float(self.edges[0]) + first * self.cells.width, self.cells.width * factor, joined.shape[1])
         outside = self.outside + float(self.counts.sum() - joined.sum())
         return GroupedCounts(cells, joined, outside, self.open_below, self.open_above)
 
@@ -258,8 +254,9 @@ class GroupedCounts:
 
     def t_quantile(self, probability: float) -> float:
         """Quantile of Student's t with as many degrees of freedom as groups allow; normal if there is one group."""
-        law = scipy.stats.t(self.groups - 1) if self.groups > 1 else scipy.stats.norm()
-        return float(law.ppf(probability))
+        if self.groups > 1:
+            return float(scipy.special.stdtrit(self.groups - 1, probability))
+        return float(scipy.special.ndtri(probability))
 
 
 def _solve(mean: np.ndarray, bins: np.ndarray, n: np.ndarray) -> np.ndarray:

@@ -108,7 +108,9 @@ def observe(
             raise unknown_name(kind, str(given), [str(name) for name in allowed if name])
     if isinstance(data, (LogSketch, Histogram)):
         if cluster is not None or weights is not None or block is not None:
-            raise InvalidInputError("cluster, block and weights go with raw values; sketches and histograms have groups")
+            raise InvalidInputError(
+                "cluster, block and weights go with raw values; sketches and histograms have groups"
+            )
         if isinstance(data, LogSketch):
             return _from_sketch(data, side, sign, log_floor)
         return _from_histogram(data, side, log_floor)

@@ -18,7 +18,7 @@ class FitVerdict(StrEnum):
     of the fluctuations if it was searched for, either the local exponent is constant within the tolerance (basis
     equivalence), or the Kolmogorov-Smirnov test does not reject at the 10% level and no lognormal whose exponent drifts
     by more than twice the tolerance is preferred at the 1% level (basis significance, or a given window).
-    ``drifting exponent``: such a lognormal is preferred. ``rejected``: no window is acceptable, or the given one is not.
+    ``drifting exponent``: such a lognormal is preferred. ``rejected``: no window, or not the given one, is acceptable.
     """
 
     POWER_LAW = "power law"
