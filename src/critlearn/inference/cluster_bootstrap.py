@@ -46,15 +46,10 @@ def exponent_interval(counts: GroupedCounts, fit: WindowFit, replicates: int, se
     """
     if counts.groups == 1:
         return Interval(fit.naive_standard_error, likelihood_interval(counts, fit))
-    weights = group_weights(counts.groups, replicates, seed)
-    inside = weights @ counts.counts[:, fit.start : fit.stop]
     error = fit.standard_error
     if counts.cells.width is not None:
-        below, above = counts.is_open(fit.start, fit.stop)
-        part = GroupedCounts(
-            counts.cells.part(fit.start, fit.stop), inside[inside.any(axis=1)], open_below=below, open_above=above
-        )
-        theta = part.rows_theta()
+        weights = group_weights(counts.groups, replicates, seed)
+        theta = counts.resampled_theta(weights, fit.start, fit.stop)
         # Drawing with replacement shrinks the variance of a mean over few groups.
         error = float(theta[np.isfinite(theta)].std()) * (counts.groups / (counts.groups - 1)) ** 0.5
     half = counts.t_quantile(0.975) * error

@@ -29,6 +29,9 @@ from critlearn.numerics.window import Window
 WIDEST_INTERVAL: Final = 0.25
 """Half-width of the 95% interval above which an exponent is not resolved."""
 
+LARGEST_DRIFT: Final = 1.0
+"""Drift of the exponent over a window found by significance that must be excluded: not to reject is no evidence."""
+
 _INTERVAL_REPLICATES: Final = 1000
 
 
@@ -260,6 +263,9 @@ def _judge(
         return FitVerdict.POWER_LAW, f"the local exponent stays within {tolerance:g} of a constant on the window"
     if lognormal is not None and lognormal.preferred and abs(lognormal.drift) > 2 * tolerance:
         return FitVerdict.DRIFTING, f"a lognormal fits better, its exponent drifting by {lognormal.drift:+.2f}"
+    if basis is Basis.SIGNIFICANCE and lognormal is not None and lognormal.largest_drift > LARGEST_DRIFT:
+        drift = lognormal.largest_drift
+        return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
     if goodness.p_value >= ACCEPTED:
         return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {goodness.p_value:.2f})"
     return FitVerdict.REJECTED, f"rejected on the window (KS p = {goodness.p_value:.3f})"

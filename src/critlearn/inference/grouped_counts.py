@@ -223,6 +223,18 @@ class GroupedCounts:
         centred = index_sum - count * 0.5 * (start - below + stop + above - 1)
         return centred, (stop - start + below + above).astype(np.float64)
 
+    def resampled_theta(
+        self, weights: Float64[np.ndarray, "replicate group"], start: int, stop: int
+    ) -> Float64[np.ndarray, " replicate"]:
+        """Parameter fitted to weighted groups on a window of equal cells; NaN where there is none."""
+        ends = np.array([start]), np.array([stop])
+        count = self.running_count[:, ends[1]] - self.running_count[:, ends[0]]
+        centred, bins = self._centred_index(*ends, count)
+        drawn, total = (weights @ count)[:, 0], (weights @ centred)[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = total / drawn
+        return _solve(mean, np.full(len(drawn), bins[0]), drawn) / (self.cells.width or 1.0)
+
     def rows_theta(self) -> Float64[np.ndarray, " group"]:
         """Parameter fitted to each group by itself on all cells, which must be equal ones; NaN where there is none."""
         start, stop = np.array([0]), np.array([len(self.cells)])

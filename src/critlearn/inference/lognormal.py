@@ -26,8 +26,8 @@ class Lognormal:
         Likelihood ratio ``2 (ln L_lognormal - ln L_power)``, divided by the design effect of the groups.
     p_value
         Of the power law against the lognormal: chi-squared with 1 degree of freedom, or F with 1 and groups - 1.
-    drift
-        Change of the local exponent from the lower to the upper end of the window, by the lognormal.
+    drift, drift_error
+        Change of the local exponent from the lower to the upper end of the window, by the lognormal, and its error.
     design_effect
         Variance of the score over its variance if all fluctuations were independent.
     """
@@ -35,7 +35,13 @@ class Lognormal:
     statistic: float
     p_value: float
     drift: float
+    drift_error: float
     design_effect: float
+
+    @property
+    def largest_drift(self) -> float:
+        """Drift, up or down, that the data do not exclude: the further end of its 95% interval."""
+        return abs(self.drift) + 1.96 * self.drift_error
 
     @property
     def preferred(self) -> bool:
@@ -48,6 +54,7 @@ class Lognormal:
             "statistic": self.statistic,
             "p_value": self.p_value,
             "drift": self.drift,
+            "drift_stderr": self.drift_error,
             "design_effect": self.design_effect,
             "preferred": self.preferred,
         }
@@ -85,8 +92,16 @@ def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
     best = family.maximise(none, basis, start)
     effect = design_effect(inside, null)
     statistic = max(0.0, 2 * (best.log_likelihood - null.log_likelihood)) / effect
-    drift = -2 * float(best.coefficients[1]) * counts.width_of(fit.start, fit.stop)
-    return Lognormal(statistic, ratio_p_value(statistic, counts.groups), drift, effect)
+    scale = 2 * counts.width_of(fit.start, fit.stop)
+    covariance = best.covariance
+    information = max(float(covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0]), 1e-300)
+    return Lognormal(
+        statistic=statistic,
+        p_value=ratio_p_value(statistic, counts.groups),
+        drift=-scale * float(best.coefficients[1]),
+        drift_error=scale * (effect / (fit.n * information)) ** 0.5,
+        design_effect=effect,
+    )
 
 
 def ratio_p_value(statistic: float, groups: int) -> float:
