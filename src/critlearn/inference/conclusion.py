@@ -94,7 +94,9 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         goodness = Goodness(goodness.ks, *p_value)
     lognormal = lognormal_test(counts, fit)
     interval = exponent_interval(counts, fit, max(settings.replicates, _INTERVAL_REPLICATES), settings.seed)
-    verdict, reason = _judge(counts, fit, goodness, choice.basis, lognormal, interval.ci95, settings.tolerance)
+    verdict, reason = _judge(
+        counts, fit, goodness, choice.basis, lognormal, interval.ci95, settings.tolerance, repeated
+    )
     resolved = verdict is not FitVerdict.NOT_RESOLVED
     below, above = coarse[0].is_open(coarse[1].start, coarse[1].stop)
     return PowerLawFit(
@@ -246,6 +248,7 @@ def _judge(
     lognormal: Lognormal | None,
     ci95: tuple[float, float],
     tolerance: float,
+    repeated: bool,
 ) -> tuple[FitVerdict, str]:
     """Verdict on a window, by the rules stated in `FitVerdict`."""
     half = 0.5 * (ci95[1] - ci95[0])
@@ -266,7 +269,9 @@ def _judge(
     if basis is Basis.SIGNIFICANCE and lognormal is not None and lognormal.largest_drift > LARGEST_DRIFT:
         drift = lognormal.largest_drift
         return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
-    if goodness.p_value >= ACCEPTED:
+    # A window that was found has passed the test already, on other cells and replicates.
+    least = 0.5 * ACCEPTED if basis is Basis.SIGNIFICANCE and not repeated else ACCEPTED
+    if goodness.p_value >= least:
         return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {goodness.p_value:.2f})"
     return FitVerdict.REJECTED, f"rejected on the window (KS p = {goodness.p_value:.3f})"
 
