@@ -12,7 +12,6 @@ from critlearn.errors import CritlearnError
 
 app = typer.Typer(
     name="critlearn",
-    help="Measure, predict and design the power laws in the fluctuations of learning.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -22,13 +21,19 @@ INTERRUPTED = 130
 BAD_INPUT = 2
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Measure, predict and design the power laws in the fluctuations of learning."""
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Two-class data sets: bundled, synthetic, from files, from OpenML, or a user's own."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -190,7 +191,10 @@ def _openml(dataset: str, target: str | None) -> TwoClassData:
         raise InvalidInputError("openml:NAME needs the name of a data set, as in openml:diabetes")
     name = f"openml:{dataset}"
     try:
-        bunch = fetch_openml(dataset, as_frame=True, parser="auto")
+        with warnings.catch_warnings():
+            # Each failed attempt warns; what counts is told once, below.
+            warnings.simplefilter("ignore", UserWarning)
+            bunch = fetch_openml(dataset, as_frame=True, parser="auto")
     except ValueError as problem:
         raise DataError(f'"{name}": {str(problem).splitlines()[0]}') from problem
     except OSError as problem:
