@@ -21,10 +21,11 @@ INTERRUPTED = 130
 BAD_INPUT = 2
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
