@@ -162,6 +162,7 @@ def test_groups_that_do_not_fit_are_refused() -> None:
         LogSketch.empty(2).merge(LogSketch.empty(3))
 
 
+@pytest.mark.usefixtures("without_shape_checker")
 def test_counts_that_cannot_be_counts_are_refused() -> None:
     one, zeros = np.ones((2, 4), dtype=np.int64), np.zeros(2, dtype=np.int64)
     with pytest.raises(InvalidInputError, match="negative"):
