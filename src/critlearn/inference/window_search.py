@@ -33,6 +33,8 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     for length in range(sliding.cells, LENGTHS[0] - 1, -1):
         best: WindowFit | None = None
         for first in range(sliding.cells - length + 1):
+            if not sliding.may_be_flat(first, first + length, tolerance):
+                continue
             fit = sliding.counts.fit(first * cell, (first + length) * cell)
             if fit is not None and sliding.is_flat(fit, tolerance) and (best is None or fit.n > best.n):
                 best = fit

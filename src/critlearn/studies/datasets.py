@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -111,7 +112,7 @@ def two_classes(labels: np.ndarray, name: str) -> tuple[Tensor, tuple[str, str]]
         If a label is missing, or there are not two of them.
     """
     flat = np.asarray(labels)
-    missing = np.array([label is None or label != label for label in flat.tolist()])
+    missing = pd.isna(flat)
     if missing.any():
         raise DataError(f'"{name}": the class of row {int(np.flatnonzero(missing)[0]) + 1} of the data is missing')
     text = flat.astype(str)
