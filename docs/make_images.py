@@ -1,6 +1,6 @@
 """Make the pictures of the documentation from a real run.
 
-    python docs/make_images.py
+python docs/make_images.py
 """
 
 from pathlib import Path
