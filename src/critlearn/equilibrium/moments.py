@@ -41,20 +41,25 @@ class Moments:
         return int(sum(int(mask.sum()) for mask in self.frozen.values()))
 
     def fraction_at_equilibrium(self, tolerance: float) -> float:
-        """Share of the variables that are not frozen with ``|D| <= tolerance * S``; 0 if all are frozen."""
+        """Share of the variables that are not frozen with ``|D| <= tolerance * S``; 0 if all are frozen.
+
+        A variable of which nothing but zeros is left after underflow is not taken to be at equilibrium.
+        """
         drift, fluctuation, frozen = self.flat()
-        within = drift.abs() <= tolerance * fluctuation
+        within = (drift.abs() <= tolerance * fluctuation) & (fluctuation > 0)
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
     """Drift and fluctuation over all samples.
 
-    Means and sums of squares of batches are merged as by Chan, Golub and LeVeque (1983), in units of the largest output
-    error seen so far.
+    Means and sums of squares of batches are merged as by Chan, Golub and LeVeque (1983). Each variable has a unit of
+    its own, its largest change so far: those of early layers may be so small beside the output errors that their
+    squares would underflow.
     """
     mean: dict[str, Tensor] = {}
     squares: dict[str, Tensor] = {}
+    peak: dict[str, Tensor] = {}
     moved: dict[str, Tensor] = {}
     unit, count = -math.inf, 0
     for x, t in system.boundary(batch_size):
@@ -65,20 +70,24 @@ def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
         size = len(x)
         for name, gradient in scaled.gradients.items():
             change = -gradient.double() * weight.reshape(-1, *[1] * (gradient.dim() - 1))
-            batch_mean = change.mean(dim=0)
-            batch_squares = ((change - batch_mean) ** 2).sum(dim=0)
+            before = shrink * peak[name] if count else torch.zeros_like(change[0])
+            peak[name] = torch.maximum(before, change.abs().amax(dim=0))
+            safe = torch.where(peak[name] > 0, peak[name], 1.0)
+            variance, batch_mean = torch.var_mean(change / safe, dim=0, correction=0)
             any_moved = (gradient != 0).any(dim=0)
             if count == 0:
-                mean[name], squares[name], moved[name] = batch_mean, batch_squares, any_moved
+                mean[name], squares[name], moved[name] = batch_mean, variance * size, any_moved
                 continue
-            difference = batch_mean - shrink * mean[name]
-            mean[name] = shrink * mean[name] + difference * size / (count + size)
-            squares[name] = shrink**2 * squares[name] + batch_squares + difference**2 * count * size / (count + size)
+            rescale = before / safe
+            difference = batch_mean - rescale * mean[name]
+            mean[name] = rescale * mean[name] + difference * size / (count + size)
+            merged = rescale**2 * squares[name] + variance * size
+            squares[name] = merged + difference**2 * count * size / (count + size)
             moved[name] |= any_moved
         unit, count = largest, count + size
     return Moments(
-        mean,
-        {name: (value / count).sqrt() for name, value in squares.items()},
+        {name: value * peak[name] for name, value in mean.items()},
+        {name: (value / count).sqrt() * peak[name] for name, value in squares.items()},
         {name: ~value for name, value in moved.items()},
         unit,
     )

@@ -266,6 +266,7 @@ class GroupedCounts:
 
     def t_quantile(self, probability: float) -> float:
         """Quantile of Student's t with as many degrees of freedom as groups allow; normal if there is one group."""
+        # The functions themselves: scipy.stats takes a millisecond to set up a distribution.
         if self.groups > 1:
             return float(scipy.special.stdtrit(self.groups - 1, probability))
         return float(scipy.special.ndtri(probability))

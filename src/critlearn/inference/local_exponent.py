@@ -87,21 +87,34 @@ class SlidingFits:
         Every span ``first .. stop - 1`` must be covered by a short window, inside the window of the fit, whose band is
         narrower than half the tolerance, and every such short window must agree.
         """
+        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
+        return covered and upper - fit.exponent <= tolerance and fit.exponent - lower <= tolerance
+
+    def may_be_flat(self, first: int, stop: int, tolerance: float) -> bool:
+        """Whether any exponent at all could make these spans flat: without it a fit to them is not worth making."""
+        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
+        return covered and upper - lower <= 2 * tolerance
+
+    def _resolved_bounds(self, first: int, stop: int, tolerance: float) -> tuple[float, float, bool]:
+        """Least and greatest end of the bands of resolved short windows, and whether these cover all spans."""
         factor = self.band_factor(stop - first)
         covered = np.zeros(stop - first, dtype=bool)
+        lower, upper = math.inf, -math.inf
         for row, length in enumerate(LENGTHS):
             # A short window must be short beside the window, or it would average over the drift it is to find.
             if length > max(LENGTHS[0], (stop - first) // 3):
                 break
-            starts = np.arange(first, stop - length + 1)
-            half = factor * self.standard_error[row, starts]
+            short = slice(first, max(first, stop - length + 1))
+            half = factor * self.standard_error[row, short]
             resolved = half <= 0.5 * tolerance
-            off = np.abs(self.exponent[row, starts] - fit.exponent) + half > tolerance
-            if bool(np.any(resolved & off)):
-                return False
-            for start in starts[resolved] - first:
-                covered[start : start + length] = True
-        return bool(covered.all())
+            if not resolved.any():
+                continue
+            exponent, half = self.exponent[row, short][resolved], half[resolved]
+            lower = min(lower, float((exponent - half).min()))
+            upper = max(upper, float((exponent + half).max()))
+            starts = np.flatnonzero(resolved)
+            covered[(starts[:, None] + np.arange(length)).ravel()] = True
+        return lower, upper, bool(covered.all())
 
     def curve(self) -> LocalExponentCurve:
         """The local exponent, by the shortest windows, with its band."""

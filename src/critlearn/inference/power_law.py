@@ -126,5 +126,5 @@ def exponent_on(
     if not total > 0:
         return None
     centred = np.arange(inside.size) - 0.5 * (inside.size - 1)
-    phi = float(solve_phi(np.array((inside * centred).sum() / total), inside.size))
+    phi = float(solve_phi(np.array([(inside * centred).sum() / total]), inside.size)[0])
     return 1 - phi / float(edges[1] - edges[0]) if np.isfinite(phi) else None

@@ -38,18 +38,21 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     """
     marks = sliding.marks
     for length in range(sliding.spans, LENGTHS[0] - 1, -1):
-        first = np.arange(sliding.spans - length + 1)
+        every = range(sliding.spans - length + 1)
+        first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
+        if not first.size:
+            continue
         fits = sliding.counts.fit_windows(marks[first], marks[first + length])
         best: tuple[int, WindowFit] | None = None
-        for index in first:
-            fit = fits[int(index)]
+        for at, index in enumerate(first.tolist()):
+            fit = fits[at]
             if fit is None or (best is not None and best[1].n >= fit.n):
                 continue
-            if sliding.is_flat(int(index), int(index) + length, fit, tolerance):
-                best = int(index), fit
+            if sliding.is_flat(index, index + length, fit, tolerance):
+                best = index, fit
         if best is not None:
             # The outermost spans may hold a part of a cut-off that is too small to show: leave them out.
-            start, stop = marks[best[0] + 1], marks[best[0] + length - 1]
+            start, stop = (int(marks[at]) for at in (best[0] + 1, best[0] + length - 1))
             inner = sliding.counts.fit(start, stop) if length > 2 else None
             wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
             return inner if wide_enough else best[1]
