@@ -7,6 +7,7 @@ from critlearn.inference.comparison_tests import (
     compare_fits,
     compare_with_prediction,
 )
+from critlearn.inference.density import DensityCurve
 from critlearn.inference.fit import fit_discrete_power_law, fit_power_law, stability_map
 from critlearn.inference.local_exponent import LocalExponentCurve
 from critlearn.inference.lognormal import Lognormal
@@ -19,6 +20,7 @@ from critlearn.inference.window_search import StabilityMap
 __all__ = [
     "Alternative",
     "Basis",
+    "DensityCurve",
     "ExponentDifference",
     "FitVerdict",
     "Histogram",

@@ -8,6 +8,7 @@ import numpy as np
 
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
+from critlearn.inference.density import DensityCurve
 from critlearn.inference.general_law import log_likelihood
 from critlearn.inference.goodness import MOST_CELLS, Goodness, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside
@@ -67,6 +68,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "omitted": observed.omitted,
         "below_floor": observed.below_floor,
         "log_floor": observed.log_floor,
+        "density": DensityCurve.of(counts) if counts.pooled.any() else None,
     }
     if counts.total < FEWEST or len(counts.cells) < 5:
         reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"

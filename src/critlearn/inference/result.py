@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from critlearn.inference.alternatives import Alternative
+from critlearn.inference.density import DensityCurve
 from critlearn.inference.local_exponent import LocalExponentCurve
 from critlearn.inference.lognormal import Lognormal
 from critlearn.numerics.window import Window
@@ -99,8 +100,8 @@ class PowerLawFit:
         Alternatives on the window.
     equivalence, significance
         Windows by the two criteria, where a window was searched for and found.
-    curve
-        Local exponent over the whole range.
+    curve, density
+        Local exponent, and empirical density, over the whole range.
     """
 
     exponent: float | None
@@ -131,6 +132,7 @@ class PowerLawFit:
     alternatives: tuple[Alternative, ...] = field(default=(), repr=False)
     equivalence: WindowChoice | None = None
     significance: WindowChoice | None = None
+    density: DensityCurve | None = field(default=None, repr=False)
 
     @property
     def window_is_partial(self) -> bool:
