@@ -47,7 +47,7 @@ def given_window(k: float, decades: int, n: int, seeds: int) -> tuple[float, flo
         flat = (index + CELLS * np.arange(batch)[:, None]).ravel()
         counts = np.bincount(flat, minlength=batch * CELLS).reshape(batch, CELLS).astype(np.float64)
         theta = GroupedCounts(Cells.equal(-reach, width, CELLS), counts).rows_theta()
-        low, high = likelihood_bounds(theta * width, np.array(float(CELLS)), np.array(float(n)))
+        low, high = likelihood_bounds(theta * width, np.array([float(CELLS)]), np.array([float(n)]))
         exponents.append(1 - theta)
         covered += int(((low <= (1 - k) * width) & ((1 - k) * width <= high)).sum())
     found = np.concatenate(exponents)

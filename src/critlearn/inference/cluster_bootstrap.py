@@ -62,14 +62,14 @@ def likelihood_interval(counts: GroupedCounts, fit: WindowFit) -> tuple[float, f
         return _general_interval(counts, fit)
     below, above = counts.is_open(fit.start, fit.stop)
     width = counts.cells.width
-    bins = np.array(float(fit.bins + round(FAR / width) * (below + above)))
-    low, high = likelihood_bounds(np.array(fit.theta * width), bins, np.array(fit.n))
-    return 1 - float(high) / width, 1 - float(low) / width
+    bins = np.array([float(fit.bins + round(FAR / width) * (below + above))])
+    low, high = likelihood_bounds(np.array([fit.theta * width]), bins, np.array([fit.n]))
+    return 1 - float(high[0]) / width, 1 - float(low[0]) / width
 
 
 def likelihood_bounds(
-    phi: Float64[np.ndarray, "..."], bins: Float64[np.ndarray, "..."], n: Float64[np.ndarray, "..."]
-) -> tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]:
+    phi: Float64[np.ndarray, " fit"], bins: Float64[np.ndarray, "#fit"], n: Float64[np.ndarray, "#fit"]
+) -> tuple[Float64[np.ndarray, " fit"], Float64[np.ndarray, " fit"]]:
     """Lower and upper end of the 95% likelihood interval of the parameter per bin.
 
     Newton's method on the signed root of twice the loss of log-likelihood, which is almost a straight line.

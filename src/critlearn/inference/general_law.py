@@ -30,7 +30,7 @@ def fit_windows(
     """
     theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
     score = np.zeros((counts.groups, len(start)))
-    for window, (first, last) in enumerate(zip(start, stop, strict=True)):
+    for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
         inside = counts.counts[:, first:last]
         pooled = inside.sum(axis=0)
         filled = np.flatnonzero(pooled)

@@ -21,7 +21,7 @@ Values = Float64[np.ndarray, "..."]
 
 def _near_uniform(phi: Values, bins: Values) -> np.ndarray:
     """Where the series is more accurate than differences of nearly equal numbers."""
-    return np.abs(bins * phi) < np.minimum(_SERIES * bins**0.5, 0.02)
+    return np.asarray(np.abs(bins * phi) < np.minimum(_SERIES * bins**0.5, 0.02))
 
 
 def mean_index(phi: Values, bins: Values | int) -> Values:
@@ -71,7 +71,7 @@ def solve_phi(mean: Values, bins: Values | int) -> Values:
     return np.where(inside, phi, np.copysign(np.inf, scaled))
 
 
-def cumulative(phi: Values, bins: int, edge: Values | None = None) -> Float64[np.ndarray, "... edge"]:
+def cumulative(phi: Values, bins: int, edge: np.ndarray | None = None) -> Float64[np.ndarray, "... edge"]:
     """Distribution function at edges of the ``B`` bins (all by default), ``expm1(phi j) / expm1(phi B)``."""
     phi = np.asarray(phi)[..., None]
     edge = np.arange(bins + 1) if edge is None else edge
