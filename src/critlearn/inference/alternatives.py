@@ -236,8 +236,6 @@ def _best(
     best, shape = (refined, float(search.x)), float(shapes[top])
     if refined.log_likelihood <= maxima[top].log_likelihood:
         best = maxima[top], shape
-    if law.nested and best[0].log_likelihood < power.log_likelihood:
-        return _at_power(law, family, nodes, power, shape), shape
     return best
 
 
@@ -258,8 +256,12 @@ def _at_shape(
     """Maximum over the coefficients at one shape; from the power law where it is nested and no start is given."""
     if start is None:
         start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
+        if law.nested and law.positive:
+            # Without any cut-off a law to infinity may have no mean, and no direction to start in.
+            start[1] = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
     best = family.maximise(*law.terms(nodes, shape), start)
-    if law.positive and best.coefficients[-1] < 0:
+    outside = law.positive and best.coefficients[-1] < 0
+    if outside or (law.nested and best.log_likelihood < power.log_likelihood):
         return _at_power(law, family, nodes, power, shape)
     return best
 

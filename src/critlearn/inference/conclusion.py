@@ -254,14 +254,10 @@ def _judge(
 ) -> tuple[FitVerdict, str]:
     """Verdict on a window, by the rules stated in `FitVerdict`."""
     half = 0.5 * (ci95[1] - ci95[0])
-    below, above = counts.is_open(fit.start, fit.stop)
     # A window given on a sketch has moved inwards to its edges.
     spare = 2 * float(np.diff(counts.edges).max()) if counts.cells.width is not None else 1e-9
     if counts.width_of(fit.start, fit.stop) < DECADE - spare:
         return FitVerdict.NOT_RESOLVED, "the window is narrower than a decade"
-    if (above and fit.exponent <= 1) or (below and fit.exponent >= 1):
-        end = "infinity" if above else "zero"
-        return FitVerdict.NOT_RESOLVED, f"a law to {end} cannot have an exponent of {fit.exponent:.2f}: give both ends"
     if half > WIDEST_INTERVAL:
         return FitVerdict.NOT_RESOLVED, f"the 95% interval is {half:.2f} wide to each side"
     if basis is Basis.EQUIVALENCE:

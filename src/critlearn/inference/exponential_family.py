@@ -74,7 +74,7 @@ class Family:
         at = slice(self.first, self.first + len(self.pooled))
         filled = self.pooled > 0
         likelihood = float(self.pooled[filled] @ log_masses[at][filled])
-        if not (np.isfinite(likelihood) and np.isfinite(covariance).all()):
+        if not np.isfinite(likelihood):
             likelihood = -np.inf
         return Maximum(coefficients, log_masses[at], means[:, at], mean, covariance, likelihood)
 
@@ -83,6 +83,8 @@ class Family:
         n = float(self.pooled.sum())
         best = self.evaluate(offset, basis, start)
         for _ in range(_STEPS):
+            if not np.isfinite(best.covariance).all():
+                break
             gradient = best.means @ self.pooled / n - best.mean
             scale = np.sqrt(np.maximum(np.diag(best.covariance), 1e-300))
             step = np.linalg.lstsq(best.covariance / np.outer(scale, scale), gradient / scale, rcond=1e-13)[0] / scale
@@ -107,6 +109,9 @@ def design_effect(inside: Float64[np.ndarray, "group cell"], null: Maximum) -> f
     """
     if len(inside) < 2:
         return 1.0
+    if not np.isfinite(null.covariance).all():
+        # Moments that do not exist, such as the mean of a heavy tail: count groups as if each were one value.
+        return float(inside.sum() / len(inside))
     others = slice(0, len(null.mean) - 1)
     centred = null.means - null.mean[:, None]
     slope = np.linalg.lstsq(null.covariance[others, others], null.covariance[others, -1], rcond=1e-13)[0]

@@ -287,6 +287,8 @@ def check_inside(counts: GroupedCounts, window: Window) -> None:
     InvalidInputError
         If it does not.
     """
-    if not (window.log_lo < counts.edges[-1] and window.log_hi > counts.edges[0]):
-        data = Window.from_logs(float(counts.edges[0]), float(counts.edges[-1]))
+    filled = np.flatnonzero(counts.pooled)
+    low, high = (float(counts.edges[at]) for at in (filled[0], filled[-1] + 1))
+    if not (window.log_lo < high and window.log_hi > low):
+        data = Window.from_logs(low, high)
         raise InvalidInputError(f"window {window.summary()} is outside the data, {data.summary()}")

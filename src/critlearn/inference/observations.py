@@ -147,9 +147,10 @@ def as_values(data: Any) -> tuple[np.ndarray, float, float]:
             data = data.float()
         data = data.numpy()
     values = np.asarray(data)
-    if values.dtype == object or values.dtype.kind not in "biuf":
+    if values.dtype.kind not in "biuf":
         try:
-            values = values.astype(np.float64)
+            # Objects may be numbers: decimals, or what pandas keeps missing values among.
+            values = values.astype(np.float64, casting="unsafe" if values.dtype == object else "safe")
         except (TypeError, ValueError):
             raise InvalidInputError(f"the data must be real numbers; got dtype {values.dtype}") from None
     if values.dtype.kind in "biu":

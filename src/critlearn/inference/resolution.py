@@ -8,7 +8,7 @@ import numpy as np
 _MULTIPLES: Final = 64
 """A value of this many quanta is rounded by less than 1%, a bin's width."""
 
-_SMALLEST: Final = 4096
+_SMALLEST: Final = 64
 _CHUNK: Final = 1 << 18
 _ODD: Final = 1e-2
 
@@ -42,15 +42,9 @@ def resolution_floor(values: np.ndarray, smallest_normal: float) -> float | None
 
 def _quantum(values: np.ndarray) -> float | None:
     """Common divisor of the smallest values, if they show one."""
-    few = values[:0]
-    # In chunks: a partition of everything would cost a copy of the data.
-    for at in range(0, values.size, _CHUNK):
-        few = np.concatenate([few, values[at : at + _CHUNK]])
-        if few.size > _SMALLEST:
-            few = np.partition(few, _SMALLEST)[:_SMALLEST]
-    distinct, counts = np.unique(few, return_counts=True)
+    distinct, repeats = _smallest(values)
     # Ties are no sign by themselves (a batch may repeat); that all small values are multiples of one number is.
-    if len(distinct) < 5 or counts.sum() < 2 * len(distinct):
+    if len(distinct) < 5 or repeats < 2 * len(distinct):
         return None
     quantum = float(np.diff(distinct[: len(distinct) // 2 + 2]).min())
     if not math.isfinite(1 / quantum) or quantum <= 0:
@@ -62,3 +56,16 @@ def _quantum(values: np.ndarray) -> float | None:
     if bool((sample == np.rint(sample)).all()):
         return None
     return quantum
+
+
+def _smallest(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """The 64 smallest different values, ascending, and how many values they stand for."""
+    distinct = values[:0]
+    # In chunks: sorting everything would cost a copy of the data.
+    for at in range(0, values.size, _CHUNK):
+        chunk = values[at : at + _CHUNK]
+        if distinct.size == _SMALLEST:
+            chunk = chunk[chunk < distinct[-1]]
+        distinct = np.unique(np.concatenate([distinct, chunk]))[:_SMALLEST]
+    repeats = sum(int((values[at : at + _CHUNK] <= distinct[-1]).sum()) for at in range(0, values.size, _CHUNK))
+    return distinct, repeats

@@ -12,14 +12,14 @@ from critlearn.numerics.window import Window
 
 
 class FitVerdict(StrEnum):
-    """What the data say, by stated rules; the first that applies holds.
+    """What the data say, by stated rules.
 
-    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, a law
-    to infinity or zero that could not be normalised, or a window found by significance on which a drift of the exponent
-    by more than 1 cannot be excluded. ``power law``: on a window of a decade or more, that holds at least 5%
-    of the fluctuations if it was searched for, either the local exponent is constant within the tolerance (basis
-    equivalence), or the Kolmogorov-Smirnov test does not reject at the 10% level and no lognormal whose exponent drifts
-    by more than twice the tolerance is preferred at the 1% level (basis significance, or a given window).
+    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, or a
+    window found by significance on which a drift of the exponent by more than 1 cannot be excluded. ``power law``: on a
+    window of a decade or more, that holds at least 5% of the fluctuations if it was searched for, either the local
+    exponent is constant within the tolerance (basis equivalence), or the Kolmogorov-Smirnov test does not reject at the
+    10% level and no lognormal whose exponent drifts by more than twice the tolerance is preferred at the 1% level
+    (basis significance, or a given window).
     ``drifting exponent``: such a lognormal is preferred. ``rejected``: no window, or not the given one, is acceptable.
     """
 
