@@ -11,7 +11,7 @@ from reference.power_law_samples import power_law
 WINDOW = Window(1e-4, 1.0)
 
 
-def noisy(k: float, seed: int = 0, n: int = 50_000) -> np.ndarray:
+def noisy(k: float, seed: int = 0, n: int = 20_000) -> np.ndarray:
     return power_law(k, 1e-4, 1.0, n, seed) + 1e-3 * np.random.default_rng(seed + 50).standard_normal(n)
 
 
@@ -37,10 +37,10 @@ def test_an_unknown_noise_is_fitted() -> None:
 
 
 def test_the_error_is_the_scatter_between_samples() -> None:
-    fits = [fit_power_law_with_noise(noisy(1.0, seed, 5000), WINDOW, noise_scale=1e-3) for seed in range(20)]
+    fits = [fit_power_law_with_noise(noisy(1.0, seed, 5000), WINDOW, noise_scale=1e-3) for seed in range(10)]
     scatter = np.std([fit.exponent for fit in fits], ddof=1)
-    # A standard deviation from 20 values is known to 16%.
-    assert fits[0].standard_error == pytest.approx(scatter, rel=0.65)
+    # A standard deviation from 10 values is known to 24%.
+    assert fits[0].standard_error == pytest.approx(scatter, rel=0.95)
 
 
 def test_without_noise_it_is_the_plain_fit() -> None:

@@ -38,11 +38,16 @@ def test_an_exponential_cut_off_stays_outside_the_window(k: float) -> None:
 
 
 def test_both_criteria_are_reported() -> None:
-    fit = fit_power_law(with_body(1.5, 400_000, 1))
+    edges = np.arange(-512, 512) * math.log(2) / 64
+    # Density in u: exp(-u / 2), so k = 1.5, above zero, a lognormal of the same height below.
+    density = np.where(edges < 0, np.exp(-(edges**2)), np.exp(-0.5 * edges))
+    counts = np.random.default_rng(0).multinomial(4_000_000, density / density.sum())[None]
+    fit = fit_power_law(LogSketch(-512, counts, np.zeros_like(counts), np.zeros(1, dtype=np.int64)))
     assert fit.equivalence is not None
     assert fit.significance is not None
     for choice in (fit.equivalence, fit.significance):
         assert abs(choice.exponent - 1.5) < 0.03
+        assert choice.window.log_lo > -0.5
     assert {"window", "exponent", "p_value"} <= set(fit.to_dict()["equivalence"])
 
 
@@ -84,6 +89,9 @@ def test_equivalence_is_not_lost_with_more_data() -> None:
 
 
 def test_no_window_of_a_drifting_law_is_flat() -> None:
-    # A lognormal of sigma = 1.5 drifts by 0.45 in a natural unit: half a decade would be flat within 0.25 only.
+    # A lognormal of sigma = 1.5 drifts by 1.0 in a decade.
     sketch = LogSketch.from_values(np.exp(1.5 * np.random.default_rng(0).standard_normal(10**6)))
-    assert equivalence_window(sliding_fits(GroupedCounts.from_sketch(sketch)), 0.05) is None
+    counts = GroupedCounts.from_sketch(sketch)
+    window = equivalence_window(sliding_fits(counts), 0.05)
+    # One short window by itself is as flat as can be: only from two on does it say something.
+    assert window is None or counts.width_of(window.start, window.stop) < 0.45 * math.log(10)

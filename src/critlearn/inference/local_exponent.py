@@ -16,7 +16,7 @@ LENGTHS: Final = (4, 6, 9, 13, 19, 28)
 """Lengths of short windows in spans: where fluctuations are few, only longer ones resolve the exponent."""
 
 _MOST_SPANS: Final = 240
-_FEWEST: Final = 20
+_FEWEST: Final = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class LocalExponentCurve:
     exponent, standard_error
         Fitted exponent and its error, robust to dependence inside groups; NaN where there are too few fluctuations.
     band_lo, band_hi
-        Simultaneous 95% band: Bonferroni over the windows that do not overlap.
+        Simultaneous 95% band: Bonferroni over the windows.
     """
 
     log_delta: Float64[np.ndarray, " window"]
@@ -78,8 +78,9 @@ class SlidingFits:
 
     def band_factor(self, spans: int) -> float:
         """Standard errors to each side of a simultaneous 95% band over this many spans."""
-        independent = max(1.0, spans / LENGTHS[0])
-        return self.counts.t_quantile(1 - 0.025 / independent)
+        # Neighbours overlap, but not enough to be one test: each short window counts.
+        windows = max(1, spans - LENGTHS[0] + 1)
+        return self.counts.t_quantile(1 - 0.025 / windows)
 
     def is_flat(self, first: int, stop: int, fit: WindowFit, tolerance: float) -> bool:
         """Whether the local exponent, with its band, stays within the tolerance of the fit all over its window.

@@ -17,6 +17,7 @@ from critlearn.numerics.window import Window
 
 _CELLS_PER_DECADE: Final = 64
 _MOST_CELLS: Final = 320
+_MOST_OUTSIDE: Final = 100
 _STEP: Final = 1e-3
 _CHUNK: Final = 1 << 18
 
@@ -121,8 +122,8 @@ class _Model:
         inside = min(max(round(window.decades * _CELLS_PER_DECADE), 64), _MOST_CELLS)
         width = (window.log_hi - window.log_lo) / inside
         low, high = math.log(float(values.min())), math.log(float(values.max()))
-        before = min(max(math.ceil((window.log_lo - low) / width), 0), _MOST_CELLS)
-        after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_CELLS)
+        before = min(max(math.ceil((window.log_lo - low) / width), 0), _MOST_OUTSIDE)
+        after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_OUTSIDE)
         cells = Cells.equal(window.log_lo - before * width, width, before + inside + after)
         counts = np.zeros(len(cells) + 2)
         for at in range(0, values.size, _CHUNK):
