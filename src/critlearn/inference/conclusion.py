@@ -204,13 +204,7 @@ def _criteria(choice: Choice) -> list[tuple[str, WindowFit]]:
 
 def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, WindowFit]:
     """Counts on the window of a fit alone, on cells coarse enough for tests, with their fit."""
-    below, above = counts.is_open(fit.start, fit.stop)
-    part = GroupedCounts(
-        counts.cells.part(fit.start, fit.stop),
-        counts.counts[:, fit.start : fit.stop],
-        open_below=below,
-        open_above=above,
-    ).coarsened(MOST_CELLS)
+    part = counts.part(fit.start, fit.stop).coarsened(MOST_CELLS)
     coarse = part.fit(0, len(part.cells))
     return (part, coarse) if coarse is not None else (counts, fit)
 

@@ -32,7 +32,7 @@ class DensityCurve:
     @classmethod
     def of(cls, counts: GroupedCounts) -> "DensityCurve":
         """Density on at most 160 cells."""
-        coarse = counts.coarsened(_CELLS)
+        coarse = counts.joined(_CELLS)
         filled = coarse.pooled > 0
         middle, widths = coarse.cells.centres[filled], np.diff(coarse.edges)[filled]
         # exp(b) - exp(a) = exp(middle) 2 sinh(width / 2)

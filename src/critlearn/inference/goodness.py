@@ -120,12 +120,7 @@ def _empirical(counts: GroupedCounts, fit: WindowFit) -> Float64[np.ndarray, " e
 
 def _parametric(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> np.ndarray:
     """Distances of replicates drawn from the fitted law and fitted again."""
-    part = GroupedCounts(
-        counts.cells.part(fit.start, fit.stop),
-        np.zeros((replicates, fit.bins)),
-        open_below=counts.is_open(fit.start, fit.stop)[0],
-        open_above=counts.is_open(fit.start, fit.stop)[1],
-    )
+    part = counts.part(fit.start, fit.stop)
     generator = np.random.default_rng(seed)
     masses = counts.masses(fit.theta, fit.start, fit.stop)
     drawn = generator.multinomial(min(round(fit.n), _LARGEST_MULTINOMIAL), masses / masses.sum(), size=replicates)

@@ -6,7 +6,6 @@ from typing import Any, Final
 import numpy as np
 import scipy.stats
 
-from critlearn.inference.cells import Cells
 from critlearn.inference.exponential_family import Family, design_effect
 from critlearn.inference.grouped_counts import FAR, GroupedCounts, WindowFit
 
@@ -66,17 +65,10 @@ def window_family(counts: GroupedCounts, fit: WindowFit) -> tuple[Family, np.nda
 
     On an open side the cells reach far beyond the data, so that every law is normalised where the power law is.
     """
-    below, above = counts.is_open(fit.start, fit.stop)
-    cells, inside = counts.cells.part(fit.start, fit.stop), counts.counts[:, fit.start : fit.stop]
-    factor = -(-len(cells) // MOST_CELLS)
-    if factor > 1 and cells.first_integer is None:
-        # The last joint cell may be narrower: sums over nodes do not mind, and the window stays what it is.
-        at = np.arange(0, len(cells), factor)
-        inside = np.add.reduceat(inside, at, axis=1)
-        cells = Cells(cells.edges[np.append(at, len(cells))])
-    far = cells.extended(FAR if below else 0.0, FAR if above else 0.0)
-    first = int(np.searchsorted(far.edges, cells.edges[0] - 1e-12))
-    return Family(far, first, inside.sum(axis=0)), inside
+    part = counts.part(fit.start, fit.stop).joined(MOST_CELLS)
+    far = part.cells.extended(FAR if part.open_below else 0.0, FAR if part.open_above else 0.0)
+    first = int(np.searchsorted(far.edges, part.edges[0] - 1e-12))
+    return Family(far, first, part.pooled), part.counts
 
 
 def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
