@@ -4,6 +4,11 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a test that fails must fail for everybody.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

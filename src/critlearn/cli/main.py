@@ -8,6 +8,7 @@ import typer
 
 from critlearn._version import __version__
 from critlearn.cli import run
+from critlearn.cli.fit import fit
 from critlearn.errors import CritlearnError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
+app.command()(fit)
 
 INTERRUPTED = 130
 BAD_INPUT = 2
