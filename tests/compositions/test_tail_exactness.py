@@ -63,6 +63,16 @@ def test_error_signal_where_ordinary_formulas_give_zero() -> None:
     np.testing.assert_allclose(single.item(), -16 * math.exp(-40), rtol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softsign", "arctan", "isru"])
+@pytest.mark.parametrize("margin", [-30.0, 0.3, 5.0, 20.0, 300.0])
+def test_cross_entropy_keeps_its_value_far_out(activation: str, margin: float) -> None:
+    with mp.workdps(oracle.DIGITS):
+        y = mp.mpf(margin)
+        width = abs(oracle.target_value(activation, 1) - oracle.target_value(activation, -1))
+        true = float(mp.log(width / oracle.opposite(activation, y, 1)))
+    assert Composition(activation, "bce").value(np.array([margin]), 1)[0] == pytest.approx(true, rel=1e-12)
+
+
 def test_sigmoid_accepts_its_own_coding_of_the_classes() -> None:
     composition = Composition("sigmoid", "bce")
     y = torch.tensor([-2.0, 5.0])

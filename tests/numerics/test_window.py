@@ -21,14 +21,6 @@ def test_ends_come_back() -> None:
     assert Window.from_logs(window.log_lo, window.log_hi) == window
 
 
-def test_overlap() -> None:
-    inner = Window(1e-3, 1e-1).overlap(Window(1e-2, 10.0))
-    assert inner is not None
-    assert (inner.lo, inner.hi) == (pytest.approx(1e-2), pytest.approx(1e-1))
-    assert Window(1e-3, 1e-2).overlap(Window(1e-1, 1.0)) is None
-    assert Window(1e-3, 1e-2).overlap(Window(1e-2, 1.0)) is None
-
-
 @pytest.mark.parametrize(
     "ends",
     [(0.0, 1.0), (-1.0, 1.0), (1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (1.0, math.nan), (1.0, math.inf)],

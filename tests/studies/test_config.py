@@ -99,7 +99,7 @@ def test_objects_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for loss, message in (
         ("users_own_loss:number", "is a int, not a critlearn Loss"),
         ("users_own_loss:mine", "is a Activation, not a critlearn Loss"),
-        ("users_own_loss:needy", "must be made without arguments"),
+        ("users_own_loss:needy", "cannot be made: "),
         ("users_own_loss:mad", 'has no "mad"; did you mean "made"'),
         ("no_such_module_at_all:x", "cannot import"),
     ):

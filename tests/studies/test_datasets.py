@@ -198,7 +198,7 @@ def test_data_of_the_users_own_are_taken_as_they_are(module: str, name: str) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Needy", "made without arguments"),
+        ("Needy", "cannot be made: "),
         ("number", "is a int, not a map-style data set"),
         ("Ragged", "does not give pairs of numbers"),
         ("Number", 'has no "Number"; did you mean "Numbers"'),

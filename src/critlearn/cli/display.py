@@ -5,12 +5,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from critlearn.reports.headlines import headlines
+
+_TABLE_WIDTH: Final = 100
 
 TrainingProgress = Callable[[int, int, float, float | None], None]
 
@@ -47,21 +51,22 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     equilibrium = record["equilibrium"]
     console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
     state = "equilibrium" if equilibrium["certified"] else "NOT at equilibrium"
-    console.print(f"{state} after {equilibrium['epochs']} epochs: {equilibrium['reason']}", markup=False)
+    console.print(f"{state} after {equilibrium['epochs']} epochs: {equilibrium['reason']}")
     console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
-    console.print(_table(record["quantities"]), soft_wrap=False)
-    console.print("\n" + next(iter(record["quantities"].values()))["statement"], markup=False)
-    console.print(f"report: {Path(record['run_dir']) / 'report.html'}", markup=False)
+    # Where there is no terminal, its assumed width must not cut numbers off.
+    console.print(_table(record["quantities"]), soft_wrap=False, width=max(console.width, _TABLE_WIDTH))
+    console.print("\n" + "\n".join(headlines(record["quantities"])))
+    console.print(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
 def _table(quantities: Mapping[str, Any]) -> Table:
     """Measured and predicted exponents."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("quantity", "k", "95% interval", "decades", "predicted", "agree", "verdict"):
+    for heading in ("quantity", "k", "95% interval", "decades", "kept", "predicted", "agree", "verdict"):
         table.add_column(heading, no_wrap=True)
     for name, quantity in quantities.items():
         measured, predicted = quantity["measured"], quantity["predicted"]
@@ -72,6 +77,7 @@ def _table(quantities: Mapping[str, Any]) -> Table:
             f"{measured['exponent']:.2f}" if there else "-",
             "{:.2f} to {:.2f}".format(*measured["ci95"]) if there else "-",
             f"{measured['decades']:.1f}" if there else "-",
+            f"{measured['retained']:.0%}" if there else "-",
             "-" if here is None else f"{here:.2f}",
             {True: "yes", False: "no", None: "-"}[quantity["agreement"]],
             measured["verdict"],

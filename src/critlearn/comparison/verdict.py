@@ -55,12 +55,12 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
 
     The two are compared on one and the same window, the measured one, since a local exponent that drifts has another
     value on any other. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval;
-    an interval of half-width above `WIDEST_INTERVAL` decides nothing.
+    an interval of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit that is not called a power law.
 
     Parameters
     ----------
     subject
-        What fluctuates, in the plural, e.g. ``output biases``.
+        What fluctuates, e.g. ``the output bias``.
     fit
         The measurement.
     prediction
@@ -73,6 +73,8 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
     if fit.exponent is None or fit.ci95 is None or here is None:
         return Verdict(None, here, f"{measured}; predicted {prediction.summary()}; not decided.")
     half_width = 0.5 * (fit.ci95[1] - fit.ci95[0])
+    if fit.verdict is not FitVerdict.POWER_LAW:
+        return Verdict(None, here, f"{measured}; predicted {_predicted(prediction, here)}; not decided.")
     agreement = None
     if half_width <= WIDEST_INTERVAL:
         agreement = abs(fit.exponent - here) <= MARGIN + half_width

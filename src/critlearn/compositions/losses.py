@@ -8,7 +8,7 @@ from typing import Final
 import sympy as sp
 
 from critlearn.compositions.expressions import expit, softplus
-from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
+from critlearn.compositions.loss import Loss, log_opposite, log_residual
 from critlearn.errors import InvalidInputError, unknown_name
 
 
@@ -31,7 +31,8 @@ def power(p: float | sp.Rational) -> Loss:
 
 
 _ENTRIES: Final = (
-    Loss("bce", value=log_width - log_opposite, log_derivative=-log_opposite),
+    # ln(width / opposite) with width = opposite + residual, so that neither end cancels.
+    Loss("bce", value=softplus(log_residual - log_opposite), log_derivative=-log_opposite),
     Loss("mse", value=sp.exp(2 * log_residual), log_derivative=sp.log(2) + log_residual),
     Loss("mae", value=sp.exp(log_residual), log_derivative=sp.Integer(0)),
     Loss(

@@ -1,14 +1,18 @@
 """Catalogue activations and compositions as torch modules whose backward passes are exact in the tail."""
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import ACTIVATIONS, Activation, Composition, find_activation
 from critlearn.errors import InvalidInputError, unknown_name
+
+MOST_WEIGHTS: Final = 10**9
+"""Weights of a network that is made here; more do not fit into an ordinary machine with their optimiser."""
 
 
 class _ExactActivation(torch.autograd.Function):
@@ -119,10 +123,13 @@ def feed_forward(
     Raises
     ------
     InvalidInputError
-        If a width is not positive or the activation is unknown.
+        If a width is not positive, there are too many weights, or the activation is unknown.
     """
     if inputs < 1 or any(width < 1 for width in hidden):
         raise InvalidInputError(f"widths of layers must be positive; got {inputs} inputs and hidden {list(hidden)}")
+    weights = sum(before * after for before, after in itertools.pairwise([inputs, *hidden, 1]))
+    if weights > MOST_WEIGHTS:
+        raise InvalidInputError(f"hidden {list(hidden)} makes {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

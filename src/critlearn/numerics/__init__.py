@@ -1,1 +1,1 @@
-"""Numbers below everything else: windows, sketches, seeds; imports nothing of critlearn but errors."""
+"""Numbers below everything else: windows and sketches; imports nothing of critlearn but errors."""

@@ -45,13 +45,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise DataError(f'no such file: "{path}"') from None
     except _FAULTS as problem:
-        raise DataError(f'"{path}" holds no arrays that can be read without unpickling: {_line(problem)}') from problem
+        raise DataError(
+            f'"{path}" holds no arrays that can be read without unpickling: {first_line(problem)}'
+        ) from problem
     odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
     if odd:
         raise DataError(f'"{path}" holds "{odd[0]}", which is no array')
     return arrays
 
 
-def _line(problem: BaseException) -> str:
+def first_line(problem: BaseException) -> str:
     """First line of a message."""
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -58,11 +58,6 @@ class Window:
         """Width of the window in decades, ``log10(hi / lo)``."""
         return (self.log_hi - self.log_lo) / math.log(10.0)
 
-    def overlap(self, other: "Window") -> "Window | None":
-        """Part of the two windows that is common, or None."""
-        log_lo, log_hi = max(self.log_lo, other.log_lo), min(self.log_hi, other.log_hi)
-        return Window.from_logs(log_lo, log_hi) if log_lo < log_hi else None
-
     def to_dict(self) -> dict[str, float]:
         """Ends and width as plain numbers."""
         return {"lo": self.lo, "hi": self.hi, "log_lo": self.log_lo, "log_hi": self.log_hi}

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.reports.headlines import headlines
 
 _DOTS_PER_INCH: Final = 150
 
@@ -42,7 +44,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
     quantities = record["quantities"]
     return environment.from_string(template).render(
         record=record,
-        headline=next(iter(quantities.values()))["statement"],
+        headlines=headlines(quantities),
         rows=[_row(name, quantity) for name, quantity in quantities.items()],
         pictures={name: _pictures(name, quantity, fluctuations) for name, quantity in quantities.items()},
         training=_training(record["equilibrium"]),
@@ -53,13 +55,13 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
 
 def command_of(record: Mapping[str, Any]) -> str:
     """Command that makes the run again."""
-    words = [f"critlearn run {record['study']}"]
+    words = ["critlearn", "run", record["study"]]
     for name, value in record["config"].items():
         if value is None:
             continue
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        words.append(f"--{name.replace('_', '-')} " + (f'"{text}"' if "(" in text or not text else text))
-    return " ".join(words)
+        words += [f"--{name.replace('_', '-')}", text]
+    return shlex.join(words)
 
 
 def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
@@ -79,7 +81,8 @@ def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
         "predicted": "" if here is None else f"{here:.3f}",
         "exact": (predicted or {}).get("exact") or "",
         "agreement": {True: "yes", False: "no", None: ""}[quantity["agreement"]],
-        "verdict": f"{measured['verdict']}: {measured['reason']}",
+        "retained": f"{measured['retained']:.0%}" if there else "",
+        "verdict": measured["verdict"],
     }
 
 

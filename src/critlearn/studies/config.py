@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from critlearn.compositions import Activation, Composition, Loss, find_activation, find_loss
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.array_file import first_line
 from critlearn.studies.imports import import_object, is_import_path
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Width = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class RunConfig(BaseModel):
@@ -58,7 +60,7 @@ class ToyConfig(RunConfig):
     batch_size: Positive = 10_000
     lr: Annotated[float, Field(gt=0)] = 0.02
     inputs: str = "uniform(-0.3,2.3)"
-    samples: Annotated[int, Field(ge=1000)] = 2_000_000
+    samples: Annotated[int, Field(ge=1000, le=10**8)] = 2_000_000
 
 
 class TwoClassConfig(RunConfig):
@@ -69,7 +71,7 @@ class TwoClassConfig(RunConfig):
 
     data: str = "breast-cancer"
     weight_decay: Annotated[float, Field(ge=0)] = 1.0
-    hidden: tuple[Positive, ...] = (32, 32)
+    hidden: tuple[Width, ...] = (32, 32)
     hidden_activation: str = "tanh"
 
 
@@ -125,7 +127,7 @@ def checked_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in available:
+    if device is None or device.type not in available or (device.type == "cpu" and device.index):
         raise InvalidInputError(f'device "{name}" is not available; available: {", ".join(available)}')
     return device
 
@@ -139,8 +141,8 @@ def _catalogued(name: str, kind: str, wanted: type[Any], find: Any) -> Any:
     if not isinstance(found, (Activation, Loss)) and callable(found):
         try:
             found = found()
-        except TypeError as problem:
-            raise InvalidInputError(f'{kind} "{name}" must be made without arguments: {problem}') from problem
+        except Exception as problem:
+            raise InvalidInputError(f'{kind} "{name}" cannot be made: {first_line(problem)}') from problem
     if not isinstance(found, wanted):
         raise InvalidInputError(f'{kind} "{name}" is a {type(found).__name__}, not a critlearn {wanted.__name__}')
     return found

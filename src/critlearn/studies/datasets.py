@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
+from critlearn.numerics.array_file import first_line
 from critlearn.studies.imports import import_object, is_import_path
 from critlearn.studies.tables import READERS, Table, from_frame, read_table
 
@@ -127,10 +128,13 @@ def two_classes(labels: np.ndarray, name: str) -> tuple[Tensor, tuple[str, str]]
 def _from_table(table: Table, name: str) -> TwoClassData:
     """Standardised table."""
     t, class_names = two_classes(table.labels, name)
-    spread = table.features.std(axis=0)
+    # In units of the largest entry, whose square neither overflows nor underflows.
+    largest = np.abs(table.features).max(axis=0, initial=0.0)
+    features = table.features / np.where(largest > 0, largest, 1.0)
+    spread = features.std(axis=0)
     # The standard deviation of equal numbers is rounding error, not zero.
-    constant = spread <= 1e-12 * np.abs(table.features).max(axis=0, initial=0.0)
-    x = (table.features - table.features.mean(axis=0)) / np.where(constant, 1.0, spread)
+    constant = spread <= 1e-12
+    x = (features - features.mean(axis=0)) / np.where(constant, 1.0, spread)
     x[:, constant] = 0.0
     source = f"{name}: {x.shape[0]} samples, {x.shape[1]} features, standardised"
     if constant.any():
@@ -215,8 +219,8 @@ def _imported(path: str) -> TwoClassData:
     if (callable(found) and not hasattr(found, "__getitem__")) or isinstance(found, type):
         try:
             found = found()
-        except TypeError as problem:
-            raise DataError(f'"{path}" must be made without arguments: {problem}') from problem
+        except Exception as problem:
+            raise DataError(f'"{path}" cannot be made: {first_line(problem)}') from problem
     if isinstance(found, TwoClassData):
         return found
     if not (hasattr(found, "__len__") and hasattr(found, "__getitem__")):
@@ -230,7 +234,8 @@ def _collected(dataset: Any, name: str) -> TwoClassData:
         pairs = [dataset[index] for index in range(len(dataset))]
         x = torch.stack([torch.as_tensor(x, dtype=torch.float64).flatten() for x, _ in pairs])
         labels = np.array([np.asarray(t).item() for _, t in pairs])
-    except (TypeError, ValueError, RuntimeError) as problem:
-        raise DataError(f'"{name}" does not give pairs of numbers (x, t): {str(problem).splitlines()[0]}') from problem
+    except Exception as problem:
+        # The data set is a user's own code: whatever it raises is told as its fault.
+        raise DataError(f'"{name}" does not give pairs of numbers (x, t): {first_line(problem)}') from problem
     t, class_names = two_classes(labels, name)
     return TwoClassData(x, t, name=name, class_names=class_names, source=f"{name}: {len(x)} samples, as given")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.array_file import first_line
 
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -31,8 +32,10 @@ def import_object(path: str, kind: str) -> Any:
         sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as problem:
-        raise InvalidInputError(f'{kind} "{path}": cannot import "{module_name}": {problem}') from problem
+    except (Exception, SystemExit) as problem:
+        # Whatever a user's own module raises, it is the module that must be mended.
+        what = first_line(problem)
+        raise InvalidInputError(f'{kind} "{path}": cannot import "{module_name}": {what}') from problem
     if not hasattr(module, name):
         near = get_close_matches(name, dir(module), n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""

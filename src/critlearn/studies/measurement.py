@@ -61,7 +61,10 @@ def conclude(
         fit = fit_power_law(fluctuations[name], seed=config.seed, log_floor=fluctuations.log_floor)
         prediction = predictions.get(name)
         verdict = compare(subject, fit, prediction)
-        quantities[name] = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
+        entry = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
+        if not approach.certificate.certified:
+            entry["statement"] += f" Not at local learning equilibrium: {approach.certificate.status}."
+        quantities[name] = entry
     record = {
         "study": study,
         "run_dir": None,

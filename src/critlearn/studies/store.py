@@ -20,13 +20,14 @@ REPORT: Final = "report.html"
 
 
 def check_writable(out: Path) -> None:
-    """Make the folder for runs, before anything is computed.
+    """See whether runs can be written to a folder, before anything is computed; nothing of the attempt is left.
 
     Raises
     ------
     OutputError
         If it cannot be made or written to.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".probe-{os.getpid()}"
@@ -34,6 +35,10 @@ def check_writable(out: Path) -> None:
         probe.rmdir()
     except OSError as problem:
         raise OutputError(f'cannot write to the folder "{out}": {problem.strerror}') from problem
+    finally:
+        for folder in made:
+            if folder.exists():
+                folder.rmdir()
 
 
 def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:

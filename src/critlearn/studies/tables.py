@@ -1,5 +1,6 @@
 """Tables from files: features as numbers, classes as labels, with every fault named by row and column."""
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from critlearn.errors import DataError
-from critlearn.numerics.array_file import read_arrays
+from critlearn.numerics.array_file import first_line, read_arrays
 
 READERS = (".csv", ".npz", ".parquet")
 
@@ -45,13 +46,25 @@ def read_table(path: Path, target: str | None) -> Table:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except pd.errors.EmptyDataError:
         raise DataError(f'"{path}" is empty') from None
     except UnicodeDecodeError:
         raise DataError(f'"{path}" is not a text file in UTF-8') from None
     except (pd.errors.ParserError, OSError, ValueError) as problem:
-        raise DataError(f'"{path}" cannot be read: {_line(problem)}') from problem
+        raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from problem
+    if path.suffix == ".csv" and all(_is_number(str(name)) for name in frame.columns):
+        raise DataError(f'"{path}" has no names of columns: its first row is {", ".join(map(str, frame.columns[:5]))}')
+    return frame
+
+
+def _is_number(name: str) -> bool:
+    """Whether a column's name is a number; repeated ones are told apart by a further ".1"."""
+    try:
+        float(re.sub(r"^(-?\d+(\.\d+)?)\.\d+$", r"\1", name))
+    except ValueError:
+        return False
+    return True
 
 
 def from_frame(frame: pd.DataFrame, source: str, target: str | None) -> Table:
@@ -85,10 +98,15 @@ def _numbers(column: Any, name: str, source: str) -> Float64[np.ndarray, " sampl
     if bad.size:
         shown = column.iloc[int(bad[0])]
         raise DataError(
-            f'"{source}": column "{name}" holds {shown!r} in row {int(bad[0]) + 1} of the data '
+            f'"{source}": column "{name}" holds {_shown(shown)} in row {int(bad[0]) + 1} of the data '
             f"({bad.size} of {numbers.size} values are no finite numbers)"
         )
     return numbers
+
+
+def _shown(value: Any) -> str:
+    """A value as it stood in the table."""
+    return "nothing" if pd.isna(value) else f"{value}" if isinstance(value, float) else repr(value)
 
 
 def _from_arrays(path: Path, target: str | None) -> Table:
@@ -116,8 +134,3 @@ def _from_arrays(path: Path, target: str | None) -> Table:
         row, column = (int(index) for index in bad[0])
         raise DataError(f'"{path}": feature {column} is {features[row, column]} in row {row + 1} of the data')
     return Table(features, tuple(f"x{i}" for i in range(features.shape[1])), labels)
-
-
-def _line(problem: Exception) -> str:
-    """First line of a message."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
