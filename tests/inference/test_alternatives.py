@@ -35,10 +35,10 @@ def draw(kind: str, n: int, seed: int) -> np.ndarray:
         return np.exp(2 * generator.standard_normal(n))
     if kind == "weibull":
         return generator.weibull(0.5, n)
-    return power_law(1.5, 1e-2, 10.0, n, seed)
+    return power_law(1.5, 1e-4, 1000.0, n, seed)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     kind=st.sampled_from(["exponential", "lognormal", "weibull", "power law"]),
     low=st.floats(-3.5, -0.5),
@@ -51,7 +51,7 @@ def test_every_alternative_integrates_to_one_and_nesting_holds(
     window = Window(10**low, 10 ** (low + decades))
     data = draw(kind, 2000, seed)
     inside = ((data > window.lo) & (data < window.hi)).sum()
-    found = alternatives(data, window)
+    found = alternatives(data, window, replicates=10)
     assert set(found) == (set(NAMES) if inside >= 50 else set())
     for item in found.values():
         points = [window.log_lo, window.log_hi]
@@ -61,8 +61,7 @@ def test_every_alternative_integrates_to_one_and_nesting_holds(
         for a, b in itertools.pairwise(points):
             at, weight = np.polynomial.legendre.leggauss(400)
             integral += 0.5 * (b - a) * float(weight @ np.exp(item.log_density(0.5 * (a + b) + 0.5 * (b - a) * at)))
-        # The kink of a broken power law lies inside one cell, where Gauss's points miss it a little.
-        assert integral == pytest.approx(1.0, abs=2e-5 if item.name == "one-break power law" else 1e-8)
+        assert integral == pytest.approx(1.0, abs=1e-8)
         if item.name in NESTED:
             assert item.log_likelihood >= item.power_log_likelihood - 1e-9 * abs(item.power_log_likelihood)
 

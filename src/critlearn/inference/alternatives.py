@@ -35,7 +35,9 @@ class Law:
     positive
         Whether the last coefficient may not be negative.
     shapes
-        From the ends of the window in ``s`` to values of the shape to try; None without a shape.
+        From the edges of the cells in ``s`` to values of the shape to try; None without a shape.
+    only_these
+        Whether the shape may take no other values: a kink between edges would make sums over nodes inexact.
     """
 
     name: str
@@ -43,7 +45,8 @@ class Law:
     terms: Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
     nested: bool
     positive: bool = False
-    shapes: Callable[[float, float], np.ndarray] | None = None
+    shapes: Callable[[np.ndarray], np.ndarray] | None = None
+    only_these: bool = False
 
 
 def _power(s: np.ndarray, shape: float = 1.0) -> np.ndarray:
@@ -60,7 +63,7 @@ LAWS: Final = (
         lambda s, shape: (shape * s, -_power(s, shape)[None]),
         nested=False,
         positive=True,
-        shapes=lambda lo, hi: np.geomspace(0.1, 4.0, _SHAPES),
+        shapes=lambda edges: np.geomspace(0.1, 4.0, _SHAPES),
     ),
     Law(
         "power law with cut-off",
@@ -74,7 +77,8 @@ LAWS: Final = (
         ("theta", "bend", "break"),
         lambda s, at: (0 * s, np.stack([s, np.maximum(s - at, 0.0)])),
         nested=True,
-        shapes=lambda lo, hi: lo + (hi - lo) * np.linspace(0.08, 0.92, _SHAPES),
+        shapes=lambda edges: edges[len(edges) // 12 : -(len(edges) // 12) or None][1:-1],
+        only_these=True,
     ),
 )
 """All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
@@ -153,9 +157,9 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     reference = _log_mean(family, at)
     nodes = family.cells.nodes[0] - reference
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
-    ends = (float(family.cells.edges[family.first] - reference), float(counts.edges[fit.stop] - reference))
+    edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    return tuple(_compare(law, family, nodes, power, inside, reference, ends, effect) for law in LAWS)
+    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect) for law in LAWS)
 
 
 def _log_mean(family: Family, at: slice) -> float:
@@ -172,11 +176,11 @@ def _compare(
     power: Maximum,
     inside: np.ndarray,
     reference: float,
-    ends: tuple[float, float],
+    edges: np.ndarray,
     effect: float,
 ) -> Alternative:
     """Fit one alternative and hold it against the power law."""
-    best, shape = _best(law, family, nodes, power, ends)
+    best, shape = _best(law, family, nodes, power, edges)
     gain = best.log_likelihood - power.log_likelihood
     extra = len(law.parameters) - 1
     n = float(family.pooled.sum()) / effect
@@ -212,31 +216,31 @@ def _compare(
     )
 
 
-def _best(
-    law: Law, family: Family, nodes: np.ndarray, power: Maximum, ends: tuple[float, float]
-) -> tuple[Maximum, float]:
+def _best(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np.ndarray) -> tuple[Maximum, float]:
     """Maximum over the coefficients, and over the shape where there is one."""
     if law.shapes is None:
         return _at_shape(law, family, nodes, power, 0.0), 0.0
-    shapes = law.shapes(*ends)
-    maxima: list[Maximum] = []
-    for shape in shapes:
-        start = maxima[-1].coefficients if maxima else None
-        maxima.append(_at_shape(law, family, nodes, power, float(shape), start))
-    top = int(np.argmax([maximum.log_likelihood for maximum in maxima]))
+    allowed = law.shapes(edges)
+    shapes = allowed[:: max(1, len(allowed) // _SHAPES)]
+    tried: list[tuple[Maximum, float]] = []
+    for shape in shapes.tolist():
+        start = tried[-1][0].coefficients if tried else None
+        tried.append((_at_shape(law, family, nodes, power, shape, start), shape))
+    top = int(np.argmax([maximum.log_likelihood for maximum, _ in tried]))
     low, high = shapes[max(top - 1, 0)], shapes[min(top + 1, len(shapes) - 1)]
-    start = maxima[top].coefficients
-    search = scipy.optimize.minimize_scalar(
-        lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-2 * (high - low), "maxiter": 15},
-    )
-    refined = _at_shape(law, family, nodes, power, float(search.x), start)
-    best, shape = (refined, float(search.x)), float(shapes[top])
-    if refined.log_likelihood <= maxima[top].log_likelihood:
-        best = maxima[top], shape
-    return best
+    start = tried[top][0].coefficients
+    if law.only_these:
+        further = allowed[(allowed > low) & (allowed < high)].tolist()
+    else:
+        search = scipy.optimize.minimize_scalar(
+            lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": 1e-2 * (high - low), "maxiter": 15},
+        )
+        further = [float(search.x)]
+    tried += [(_at_shape(law, family, nodes, power, shape, start), shape) for shape in further]
+    return max(tried, key=lambda item: item[0].log_likelihood)
 
 
 def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:

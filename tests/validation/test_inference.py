@@ -1,0 +1,59 @@
+"""Short forms of the validation of inference: the same code on fewer seeds, with bounds from the number of seeds."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "validation"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"validation_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def deviations(share: float, expected: float, number: int) -> float:
+    return abs(share - expected) / (expected * (1 - expected) / number) ** 0.5
+
+
+@pytest.mark.parametrize("k", [-0.5, 0.0, 1.0, 4 / 3, 4.5])
+@pytest.mark.parametrize("decades", [1, 8])
+def test_exponents_are_recovered_on_a_given_window(k: float, decades: int) -> None:
+    bias, coverage = script("recovery").given_window(k, decades, 1000, 200)
+    # The bias of a maximum likelihood estimate at n = 1000 is up to 0.03 of its error, half an error of the mean here.
+    assert abs(bias) < 4.5
+    assert deviations(coverage, 0.95, 200) < 4
+
+
+@pytest.mark.parametrize("design", [0, 1])
+def test_exponents_are_recovered_on_a_window_that_is_found(design: int) -> None:
+    exponent, decades, verdict = script("recovery").found_window(design, 1.5, 0)
+    assert verdict == "power law"
+    assert exponent == pytest.approx(1.5, abs=0.03)
+    assert decades > 2
+
+
+@pytest.mark.parametrize(("size", "correlation"), [(10, 0.3), (50, 0.9)])
+def test_intervals_over_clusters_cover(size: int, correlation: float) -> None:
+    covered, naive, rejected = script("dependence").cell((1.0, size, correlation, 60))
+    assert deviations(covered, 0.95, 60) < 4
+    assert naive < covered
+    assert deviations(rejected, 0.1, 60) < 4
+
+
+def test_other_laws_are_told_apart() -> None:
+    module = script("size_and_power")
+    for seed in range(3):
+        verdict, preferred, statistic = module.exponential_preference(seed)
+        assert (verdict, preferred) == ("drifting exponent", "exponential")
+        assert statistic > 10
+        verdict, decades = module.lognormal_verdict(seed)
+        assert verdict != "power law" or decades < 3
