@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-from torch import Tensor
+import torch
 
 from critlearn.duality import check_rate
 from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.counter import Counter
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
-from critlearn.network import NeuralSystem, learning_pass, resolution_floor
+from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.resolution import measured_floor
+from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import LogSketch
 
 GROUPS = 64
@@ -22,6 +24,8 @@ def measure(
     batch_size: int = 256,
     lr: float = 1.0,
     groups: int = GROUPS,
+    exact: bool = False,
+    precision: torch.dtype = torch.float64,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fluctuations:
     """Count ``|dq|`` of every sample and every trainable variable, by logarithm.
@@ -39,6 +43,11 @@ def measure(
         Learning rate gamma: the fluctuation is ``gamma * |gradient|``.
     groups
         Number of groups; at most one for each sample is used.
+    exact
+        Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
+        numbers exact, bins off by one at most (1.1%), and not at all on the average.
+    precision
+        Floating-point type of the learning pass, whatever the type of the network.
     progress
         Called with the samples done and the samples in all.
 
@@ -51,30 +60,21 @@ def measure(
     if groups < 1:
         raise InvalidInputError(f"groups must be at least 1; got {groups}")
     samples, groups = len(system), min(groups, len(system))
-    sketches: dict[str, LogSketch] = {}
+    gradients = PerSampleGradients(system, precision=precision)
+    counters = {name: Counter(groups, exact=exact) for name in gradients.names}
     done = 0
     for x, t in system.boundary(batch_size):
-        scaled = learning_pass(system, x, t)
-        log_scale = scaled.log_scale.cpu().numpy() + math.log(lr)
-        group = (done + np.arange(len(x))) % groups
-        for name, gradient in scaled.gradients.items():
-            counted = _count(gradient, log_scale, group, groups)
-            sketches[name] = sketches[name].merge(counted) if name in sketches else counted
+        group = (done + torch.arange(len(x))) % groups
+        for item in gradients.batch(x, t):
+            own = slice(item.start, item.start + item.contribution.samples)
+            item.contribution.count(counters[item.name], item.log_scale + math.log(lr), group[own])
         done += len(x)
         if progress is not None:
             progress(done, samples)
     variables = {name: value.numel() for name, value in system.parameters.items()}
-    floor = resolution_floor(system)
+    sketches = {name: counter.sketch() for name, counter in counters.items()}
+    floor = measured_floor(system, precision)
     return Fluctuations(*_with_pools(sketches, variables), samples, None if floor is None else floor + math.log(lr))
-
-
-def _count(gradient: Tensor, log_scale: np.ndarray, group: np.ndarray, groups: int) -> LogSketch:
-    """Sketch of one trainable variable's fluctuations in one batch."""
-    values = gradient.detach().double().cpu().numpy().reshape(len(group), -1)
-    with np.errstate(divide="ignore"):
-        log_abs = np.log(np.abs(values)) + log_scale[:, None]
-    # The change is minus the gradient.
-    return LogSketch.from_logs(log_abs.ravel(), values.ravel() > 0, np.repeat(group, values.shape[1]), groups)
 
 
 def _with_pools(

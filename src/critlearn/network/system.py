@@ -105,7 +105,16 @@ class NeuralSystem:
         InvalidInputError
             If the two do not fit, or a pre-activation is not finite.
         """
-        y = self.model(x)
+        return self.judged(self.model(x), x, t)
+
+    def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network gave for a batch, and its targets, in the shapes that the loss takes.
+
+        Raises
+        ------
+        InvalidInputError
+            If the two do not fit, or a pre-activation is not finite.
+        """
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
