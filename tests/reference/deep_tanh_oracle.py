@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import mpmath as mp
 import numpy as np
 
-DIGITS = 1200
-
 
 def log_gradients(
-    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], x: np.ndarray, t: float
+    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], x: np.ndarray, t: float, digits: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """``ln|dl/dW|`` and ``ln|dl/db|`` of each layer for ``(tanh(y) - t)^2`` with tanh in every layer, t = +-1."""
-    with mp.workdps(DIGITS):
+    with mp.workdps(digits):
         activities = [[mp.mpf(float(value)) for value in x]]
         slopes = []
         for weight, bias in zip(weights, biases, strict=True):

@@ -3,6 +3,7 @@
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS, find_activation
 from critlearn.compositions.asymptote import Asymptote
+from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.compositions.composition import Composition
 from critlearn.compositions.loss import Loss
 from critlearn.compositions.losses import LOSSES, find_loss, power
@@ -14,7 +15,9 @@ __all__ = [
     "LOSSES",
     "Activation",
     "Asymptote",
+    "Averaged",
     "Composition",
+    "Huber",
     "Loss",
     "OutputLoss",
     "SoftmaxCrossEntropy",

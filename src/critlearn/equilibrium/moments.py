@@ -2,18 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from critlearn.network import NeuralSystem, learning_pass
+from critlearn.fluctuations.contribution import Sums
+from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.network import NeuralSystem
+
+_LEAST: Final = -600.0
+"""Logarithm of the smallest unit of a variable, compared with the largest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Drift ``D = mean(dq)`` and fluctuation ``S = std(dq)`` of each trainable variable over the samples, at unit rate.
 
-    Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny.
+    Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny. A variable
+    all of whose changes are below ``exp(-600)`` units is shown at that size: its ratio remains exact.
 
     Parameters
     ----------
@@ -47,38 +54,53 @@ class Moments:
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
 
-def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
-    """Drift and fluctuation over all samples.
+@dataclass
+class _Running:
+    """Mean and sum of squared deviations of one variable so far, in units of ``exp(unit)``."""
 
-    Means and sums of squares of batches are merged as by Chan, Golub and LeVeque (1983), in units of the largest output
-    error seen so far.
+    mean: Tensor
+    squares: Tensor
+    moved: Tensor
+    unit: float
+    count: int
+
+    def merge(self, other: Sums, unit: float, size: int) -> None:
+        """Add a batch, as Chan, Golub and LeVeque (1983) merge means and sums of squares."""
+        if unit > self.unit:
+            shrink = math.exp(self.unit - unit)
+            self.mean, self.squares, self.unit = shrink * self.mean, shrink**2 * self.squares, unit
+        difference, total = other.mean - self.mean, self.count + size
+        self.mean = self.mean + difference * (size / total)
+        self.squares = self.squares + other.squares + difference**2 * (self.count * size / total)
+        self.moved |= other.moved
+        self.count = total
+
+
+def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
+    """Drift and fluctuation over all samples, from the layers' inputs and errors.
+
+    Means and sums of squares of an outer product need two matrix products: no gradient of a large layer is written out.
     """
-    mean: dict[str, Tensor] = {}
-    squares: dict[str, Tensor] = {}
-    moved: dict[str, Tensor] = {}
-    unit, count = -math.inf, 0
+    gradients = PerSampleGradients(system, quiet=True)
+    running: dict[str, _Running] = {}
     for x, t in system.boundary(batch_size):
-        scaled = learning_pass(system, x, t)
-        largest = max(unit, float(scaled.log_scale.max()))
-        shrink = math.exp(unit - largest) if count and largest > -math.inf else 1.0
-        weight = (scaled.log_scale - (largest if largest > -math.inf else 0.0)).exp()
-        size = len(x)
-        for name, gradient in scaled.gradients.items():
-            change = -gradient.double() * weight.reshape(-1, *[1] * (gradient.dim() - 1))
-            batch_mean = change.mean(dim=0)
-            batch_squares = ((change - batch_mean) ** 2).sum(dim=0)
-            any_moved = (gradient != 0).any(dim=0)
-            if count == 0:
-                mean[name], squares[name], moved[name] = batch_mean, batch_squares, any_moved
-                continue
-            difference = batch_mean - shrink * mean[name]
-            mean[name] = shrink * mean[name] + difference * size / (count + size)
-            squares[name] = shrink**2 * squares[name] + batch_squares + difference**2 * count * size / (count + size)
-            moved[name] |= any_moved
-        unit, count = largest, count + size
-    return Moments(
-        mean,
-        {name: (value / count).sqrt() for name, value in squares.items()},
-        {name: ~value for name, value in moved.items()},
-        unit,
-    )
+        for item in gradients.batch(x, t):
+            largest = float(item.log_scale.max())
+            known = running.get(item.name)
+            unit = max(largest, known.unit if known else -math.inf)
+            weight = (item.log_scale - (unit if unit > -math.inf else 0.0)).exp()
+            sums, size = item.contribution.moments(-weight), item.contribution.samples
+            if known is None:
+                running[item.name] = _Running(sums.mean, sums.squares, sums.moved, unit, size)
+            else:
+                known.merge(sums, unit, size)
+    log_unit = max(part.unit for part in running.values())
+    drift, fluctuation, frozen = {}, {}, {}
+    for name, value in system.parameters.items():
+        part = running[name]
+        # Where every error vanishes there is no unit, and all is zero in any.
+        factor = math.exp(max(part.unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
+        drift[name] = (part.mean * factor).reshape(value.shape)
+        fluctuation[name] = ((part.squares / part.count).sqrt() * factor).reshape(value.shape)
+        frozen[name] = ~part.moved.reshape(value.shape)
+    return Moments(drift, fluctuation, frozen, log_unit)

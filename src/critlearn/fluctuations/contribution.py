@@ -16,6 +16,25 @@ from critlearn.numerics.log_sketch import BIN_WIDTH
 BUFFER_BYTES: Final = 4 << 20
 """Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
 
+WRITTEN_OUT: Final = 1 << 22
+"""Gradients up to which a batch is written out to take its moments."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Mean over samples, sum of squared deviations from it, and which entries are ever not zero: (variable,) each."""
+
+    mean: Tensor
+    squares: Tensor
+    moved: Tensor
+
+
+def _sums(values: Tensor, weight: Tensor) -> Sums:
+    """Sums of written-out gradients; deviations are formed before they are squared."""
+    weighted = values.double() * weight[:, None]
+    mean = weighted.mean(dim=0)
+    return Sums(mean, ((weighted - mean) ** 2).sum(dim=0), (values != 0).any(dim=0))
+
 
 @runtime_checkable
 class Contribution(Protocol):
@@ -38,8 +57,8 @@ class Contribution(Protocol):
         """Gradients of some entries, shape (sample, entry)."""
         ...
 
-    def sums(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over samples of ``weight * gradient`` and of its square, and which entries ever differ from zero."""
+    def moments(self, weight: Tensor) -> "Sums":
+        """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
         ...
 
 
@@ -85,10 +104,9 @@ class Values:
         """Gradients of some entries, shape (sample, entry)."""
         return self.values[:, index]
 
-    def sums(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted sum, sum of squares and mask, shape (variable,) each."""
-        weighted = self.values.double() * weight[:, None]
-        return weighted.sum(dim=0), (weighted**2).sum(dim=0), (self.values != 0).any(dim=0)
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples."""
+        return _sums(self.values, weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,26 +176,27 @@ class OuterProducts:
         )
         return (self.errors[:, block, :, output] * self.inputs[:, block, :, entry]).sum(dim=2).transpose(0, 1)
 
-    def sums(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted sum, sum of squares and mask, shape (variable,) each: for one place from matrix products alone."""
-        errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
-        total = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten()
-        if self._single:
-            squares = torch.einsum("sbpo,sbpi->boi", errors**2, inputs**2)
-            ever = torch.einsum("sbpo,sbpi->boi", (self.errors != 0).double(), (inputs != 0).double()) > 0
-            return total, squares.flatten(), ever.flatten()
-        squares, ever = torch.zeros_like(total), torch.zeros_like(total, dtype=torch.bool)
-        blocks = errors.shape[1]
-        for sample in range(len(errors)):
-            gradient = torch.einsum("bpo,bpi->boi", errors[sample], inputs[sample]).flatten()
-            squares += gradient**2
-            # The weight may have underflowed where the gradient has not.
-            raw = gradient if weight[sample] > 0 else self._row(sample, blocks)
-            ever |= raw != 0
-        return total, squares, ever
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
 
-    def _row(self, sample: int, blocks: int) -> Tensor:
-        return torch.einsum("bpo,bpi->boi", self.errors[sample], self.inputs[sample]).flatten().double()
+        There the mean square less the squared mean is formed: its rounding error, 1e-16 of the squared mean, is of no
+        account unless the drift is a million times the fluctuation.
+        """
+        samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
+        if samples * variables <= WRITTEN_OUT:
+            return _sums(self.dense(), weight)
+        errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
+        mean = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten() / samples
+        if self._single:
+            squares = torch.einsum("sbpo,sbpi->boi", errors**2, inputs**2).flatten()
+            moved = torch.einsum("sbpo,sbpi->boi", (self.errors != 0).double(), (inputs != 0).double()).flatten() > 0
+            return Sums(mean, (squares - samples * mean**2).clamp_(min=0), moved)
+        squares, moved = torch.zeros_like(mean), torch.zeros_like(mean, dtype=torch.bool)
+        for sample in range(samples):
+            gradient = torch.einsum("bpo,bpi->boi", self.errors[sample], self.inputs[sample]).flatten()
+            squares += (gradient.double() * weight[sample] - mean) ** 2
+            moved |= gradient != 0
+        return Sums(mean, squares, moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,13 +241,17 @@ class SparseRows:
         found[self.sample[touched], entry] = self.values[touched, column[entry]]
         return found
 
-    def sums(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted sum, sum of squares and mask, shape (variable,) each."""
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
         weighted = self.values.double() * weight[self.sample][:, None]
-        parts = []
-        for part in (weighted, weighted**2, (self.values != 0).double()):
-            parts.append(part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part).flatten())
-        return parts[0], parts[1], parts[2] > 0
+
+        def by_row(part: Tensor) -> Tensor:
+            return part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part)
+
+        mean = by_row(weighted) / self.samples
+        touched = by_row(torch.ones_like(weighted))
+        squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
+        return Sums(mean.flatten(), squares.flatten(), (by_row((self.values != 0).double()) > 0).flatten())
 
 
 def combined(uses: list[Contribution]) -> Contribution:

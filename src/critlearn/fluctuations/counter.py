@@ -14,6 +14,7 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
+from critlearn.fluctuations.float_bits import edge_table
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch
 
 _MARGIN: Final = 512
@@ -44,7 +45,7 @@ class Counter:
         self.groups, self.exact = groups, exact
         # Threads must not share a group's counts: with few groups each is kept in several lanes.
         self._lanes = -(-_threads() // groups)
-        self._counts = np.zeros((groups * self._lanes, 2, 0), dtype=np.int64)
+        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int64)
         self._zeros = np.zeros(groups * self._lanes, dtype=np.int64)
         self._first = 0
 
@@ -61,10 +62,11 @@ class Counter:
         shift, fraction = _on_grid(scale)
         log_error = (errors.double() / BIN_WIDTH + fraction[:, None]).numpy()
         for part in inputs.split(_WIDEST, dim=1):
-            log_input = part.double().abs().log2_().mul_(BINS_PER_OCTAVE).numpy()
-            self._reserve(*kernels.outer_range(log_error, log_input, shift))
-            arrays = (log_error, negative.numpy(), log_input, (part < 0).numpy(), shift)
-            self._run(kernels.count_outer, arrays, group, log_error.shape[1] * log_input.shape[1], self.exact)
+            values = np.ascontiguousarray(part.double().numpy())
+            bits = values.view(np.int64)
+            self._reserve(*kernels.outer_range(log_error, bits, shift))
+            arrays = (log_error, negative.numpy(), values, bits, *edge_table(), shift)
+            self._run(kernels.count_outer, arrays, group, log_error.shape[1] * values.shape[1], self.exact)
 
     def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, group: Tensor) -> None:
         """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""
@@ -89,7 +91,7 @@ class Counter:
                 raise InvalidInputError("a fluctuation is not finite")
             least, greatest = np.log2(ends) * BINS_PER_OCTAVE
             self._reserve(least + shift.min(), greatest + shift.max())
-        table = kernels_values.edge_table(mantissa_bits)
+        table = edge_table(mantissa_bits)
         self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), group, array.shape[1])
 
     def add_zeros(self, number: Tensor, group: Tensor) -> None:
@@ -98,14 +100,14 @@ class Counter:
 
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
-        bins = self._counts.shape[2]
-        counts = self._counts.reshape(self.groups, self._lanes, 2, bins).sum(axis=1)
-        filled = np.flatnonzero(counts.any(axis=(0, 1)))
+        bins = self._counts.shape[1]
+        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1)
+        filled = np.flatnonzero(counts.any(axis=(0, 2)))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
         zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
         first = self._first + kept.start if filled.size else 0
         return LogSketch(
-            first, np.ascontiguousarray(counts[:, 0, kept]), np.ascontiguousarray(counts[:, 1, kept]), zeros
+            first, np.ascontiguousarray(counts[:, kept, 0]), np.ascontiguousarray(counts[:, kept, 1]), zeros
         )
 
     def _reserve(self, low: float, high: float) -> None:
@@ -113,15 +115,15 @@ class Counter:
         if not low <= high:
             return
         first, stop = math.floor(low) - 2, math.floor(high) + 3
-        bins = self._counts.shape[2]
+        bins = self._counts.shape[1]
         if bins and self._first <= first and stop <= self._first + bins:
             return
         if bins:
             first, stop = min(first, self._first), max(stop, self._first + bins)
         first, stop = first - _MARGIN, stop + _MARGIN
-        grown = np.zeros((len(self._zeros), 2, stop - first), dtype=np.int64)
+        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=np.int64)
         if bins:
-            grown[:, :, self._first - first : self._first - first + bins] = self._counts
+            grown[:, self._first - first : self._first - first + bins] = self._counts
         self._counts, self._first = grown, first
 
     def _run(self, kernel: Callable[..., None], arrays: tuple[Any, ...], group: Tensor, width: int, *more: Any) -> None:

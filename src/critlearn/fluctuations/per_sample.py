@@ -13,7 +13,6 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, SparseRows, Values, combined
@@ -199,17 +198,18 @@ class PerSampleGradients:
 
     def _reference(self, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:
         """Gradients of one sample by automatic differentiation."""
-        model = self._pass.model
         variables = {
-            name: value.detach().requires_grad_()
-            for name, value in model.named_parameters()
-            if name in self.system.parameters
+            name: value for name, value in self._pass.model.named_parameters() if name in self.system.parameters
         }
-        with torch.enable_grad():
-            output = functional_call(model, variables, (x,))
-            gradients = torch.autograd.grad(
-                (output * errors.reshape(output.shape)).sum(), list(variables.values()), allow_unused=True
-            )
+        for value in variables.values():
+            value.requires_grad_()
+        try:
+            with torch.enable_grad():
+                output = self._pass.model(x)
+                weighted = (output * errors.reshape(output.shape)).sum()
+                gradients = torch.autograd.grad(weighted, list(variables.values()), allow_unused=True)
+        finally:
+            self._pass.model.requires_grad_(False)
         return dict(zip(variables, gradients, strict=True))
 
 

@@ -123,7 +123,8 @@ class LayerPass:
             self._calls = []
             if self._plain(link):
                 with torch.no_grad():
-                    produced = link(x)
+                    # An activation without automatic differentiation round it, which costs more than the activation.
+                    produced = link.activation(x) if isinstance(link, ActivationModule) else link(x)
             else:
                 if at and x.is_floating_point():
                     x = x.detach().requires_grad_()

@@ -57,9 +57,12 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor,
 
     By ``torch.func``, or one sample after the other where it refuses (recurrent layers, data-dependent control flow).
     """
+    places = _places(model)
 
     def weighted_output(values: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
-        output = functional_call(model, values, (sample.unsqueeze(0),))
+        # Not torch's own tying of weights, which leaves its substitutes behind in a module that is used twice.
+        substitutes = {place: values[name] for place, name in places.items() if name in values}
+        output = functional_call(model, substitutes, (sample.unsqueeze(0),), tie_weights=False)
         return (output.reshape(-1) * error.reshape(-1)).sum()
 
     try:
@@ -67,6 +70,16 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor,
     except (RuntimeError, ValueError, TypeError, IndexError):
         rows = [_one_by_one(weighted_output, variables, *pair) for pair in zip(x, errors, strict=True)]
         return {name: torch.stack([row[name] for row in rows]) for name in variables}
+
+
+def _places(model: nn.Module) -> dict[str, str]:
+    """Where each parameter stands, once for each module that has it -> its name among ``named_parameters``."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    return {
+        f"{prefix}.{local}" if prefix else local: names[id(value)]
+        for prefix, module in model.named_modules()
+        for local, value in module.named_parameters(recurse=False)
+    }
 
 
 def _one_by_one(

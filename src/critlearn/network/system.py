@@ -10,12 +10,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
+from critlearn.network.losses import exact_system
 
 _COUPLING = (nn.modules.batchnorm._BatchNorm,)
 _RANDOM = (nn.modules.dropout._DropoutNd,)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class NeuralSystem:
     """Network, loss and data set.
 
@@ -25,7 +26,9 @@ class NeuralSystem:
         Any module from a batch of inputs ``(batch, ...)`` to pre-activations ``(batch,)``, ``(batch, 1)`` or
         ``(batch, outputs)``.
     loss
-        Composition of output activation and loss, or another loss of the protocol `OutputLoss`.
+        Composition of output activation and loss, another loss of the protocol `OutputLoss`, or one of torch's own
+        (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent:
+        see `losses.exact_system`.
     dataset
         Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that
         saturates, and a class index for softmax.
@@ -41,24 +44,41 @@ class NeuralSystem:
     loss: OutputLoss
     dataset: Dataset[Any]
 
-    def __post_init__(self) -> None:
-        """Refuse a system on which a learning pass could not be made."""
+    def __init__(self, model: nn.Module, loss: OutputLoss | nn.Module, dataset: Dataset[Any]) -> None:
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "dataset", dataset)
+        self._check_model()
+        x, t = next(self.boundary(min(2, len(self))))
+        model, exact = exact_system(model, loss, t)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "loss", exact)
+        self.forward(x, t)
+
+    def _check_model(self) -> None:
+        """Refuse a network on which a learning pass could not be made."""
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InvalidInputError("the model has no trainable parameters")
         if len(self) == 0:
             raise InvalidInputError("the data set is empty")
         for name, module in self.model.named_modules():
-            if module.training and isinstance(module, _COUPLING):
+            by_batch = isinstance(module, _COUPLING) and (module.training or module.running_mean is None)
+            if by_batch and not module.training:
+                raise InvalidInputError(
+                    f'module "{name}" ({type(module).__name__}) has no running statistics and couples the samples of a '
+                    "batch: give it track_running_stats=True"
+                )
+            if by_batch:
                 raise InvalidInputError(
                     f'module "{name}" ({type(module).__name__}) couples the samples of a batch in train mode: '
                     "call model.eval() first"
                 )
-            if module.training and isinstance(module, _RANDOM) and getattr(module, "p", 0) > 0:
+            if module.training and _random(module):
                 raise InvalidInputError(
                     f'module "{name}" ({type(module).__name__}) is random in train mode: call model.eval() first'
                 )
-        x, t = next(self.boundary(min(2, len(self))))
-        self.forward(x, t)
+        devices = {str(value.device) for value in self.model.parameters()}
+        if len(devices) > 1:
+            raise InvalidInputError(f"the model's parameters are on several devices: {', '.join(sorted(devices))}")
 
     def __len__(self) -> int:
         """Number of boundary states."""
@@ -105,7 +125,14 @@ class NeuralSystem:
         InvalidInputError
             If the two do not fit, or a pre-activation is not finite.
         """
-        return self.judged(self.model(x), x, t)
+        try:
+            y = self.model(x)
+        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            raise InvalidInputError(
+                f"the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
+            ) from problem
+        return self.judged(y, x, t)
 
     def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network gave for a batch, and its targets, in the shapes that the loss takes.
@@ -129,6 +156,15 @@ class NeuralSystem:
             sample = int((~torch.isfinite(y)).any(dim=1).nonzero()[0, 0])
             raise InvalidInputError(f"the model's output is not finite at sample {sample} of a batch of {len(x)}")
         return y, target[:, 0] if self.loss.class_targets else target.to(y.dtype)
+
+
+def _random(module: nn.Module) -> bool:
+    """Whether a module draws random numbers in train mode."""
+    if isinstance(module, _RANDOM):
+        return module.p > 0
+    # Attention and recurrent layers keep their dropout as a number.
+    share = getattr(module, "dropout", 0.0)
+    return isinstance(share, float) and share > 0
 
 
 def _shape(value: object) -> str:

@@ -63,7 +63,7 @@ def rule_for(module: nn.Module) -> LayerRule | None:
     """Rule for a module; None if there is none."""
     for kind in type(module).__mro__:
         rule = _RULES.get(kind)
-        if rule is not None and type(module).forward is vars(kind).get("forward"):
+        if rule is not None and type(module).forward is getattr(kind, "forward", None):
             return rule
     return None
 
