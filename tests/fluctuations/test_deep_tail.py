@@ -45,7 +45,7 @@ def _logs(system: NeuralSystem) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("gain", "seed", "samples", "digits", "span"),
-    [(3.0, 1, 20, 200, (-60.0, -0.5)), (60.0, 2, 3, 1200, (-400.0, -60.0))],
+    [(3.0, 1, 20, 200, (-60.0, -0.5)), (60.0, 2, 3, 1200, (-400.0, -400.0))],
 )
 def test_six_layers_agree_with_high_precision(
     gain: float, seed: int, samples: int, digits: int, span: tuple[float, float]

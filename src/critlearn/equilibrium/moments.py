@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import Sums
 from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
 
 _LEAST: Final = -600.0
@@ -54,46 +54,12 @@ class Moments:
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
 
-@dataclass
-class _Running:
-    """Mean and sum of squared deviations of one variable so far, in units of ``exp(unit)``."""
-
-    mean: Tensor
-    squares: Tensor
-    moved: Tensor
-    unit: float
-    count: int
-
-    def merge(self, other: Sums, unit: float, size: int) -> None:
-        """Add a batch, as Chan, Golub and LeVeque (1983) merge means and sums of squares."""
-        if unit > self.unit:
-            shrink = math.exp(self.unit - unit)
-            self.mean, self.squares, self.unit = shrink * self.mean, shrink**2 * self.squares, unit
-        difference, total = other.mean - self.mean, self.count + size
-        self.mean = self.mean + difference * (size / total)
-        self.squares = self.squares + other.squares + difference**2 * (self.count * size / total)
-        self.moved |= other.moved
-        self.count = total
-
-
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
     """Drift and fluctuation over all samples, from the layers' inputs and errors.
 
-    Means and sums of squares of an outer product need two matrix products: no gradient of a large layer is written out.
+    Both come from the layers' inputs and errors: see `fluctuations.running_moments`.
     """
-    gradients = PerSampleGradients(system, quiet=True)
-    running: dict[str, _Running] = {}
-    for x, t in system.boundary(batch_size):
-        for item in gradients.batch(x, t):
-            largest = float(item.log_scale.max())
-            known = running.get(item.name)
-            unit = max(largest, known.unit if known else -math.inf)
-            weight = (item.log_scale - (unit if unit > -math.inf else 0.0)).exp()
-            sums, size = item.contribution.moments(-weight), item.contribution.samples
-            if known is None:
-                running[item.name] = _Running(sums.mean, sums.squares, sums.moved, unit, size)
-            else:
-                known.merge(sums, unit, size)
+    running = running_moments(PerSampleGradients(system, quiet=True), batch_size)
     log_unit = max(part.unit for part in running.values())
     drift, fluctuation, frozen = {}, {}, {}
     for name, value in system.parameters.items():

@@ -61,6 +61,14 @@ class Contribution(Protocol):
         """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
         ...
 
+    def select(self, samples: Tensor) -> "Contribution":
+        """Gradients of some samples, given by their numbers."""
+        ...
+
+    def averaged(self, weight: Tensor, size: int) -> "Contribution":
+        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it."""
+        ...
+
 
 def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
     """Scales rounded down to whole bins, and the factor that makes up for it."""
@@ -107,6 +115,15 @@ class Values:
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
         return _sums(self.values, weight)
+
+    def select(self, samples: Tensor) -> "Values":
+        """Gradients of some samples."""
+        return Values(self.values[samples], None if self.log_size is None else self.log_size[samples])
+
+    def averaged(self, weight: Tensor, size: int) -> "Values":
+        """Mean over each run of samples."""
+        weighted = self.values * weight.to(self.values.dtype)[:, None]
+        return Values(weighted.reshape(-1, size, weighted.shape[1]).mean(dim=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +215,28 @@ class OuterProducts:
             moved |= gradient != 0
         return Sums(mean, squares, moved)
 
+    def select(self, samples: Tensor) -> "OuterProducts":
+        """Gradients of some samples."""
+        logs = None if self.log_errors is None else self.log_errors[samples]
+        return OuterProducts(self.errors[samples], self.inputs[samples], logs)
+
+    def averaged(self, weight: Tensor, size: int) -> "OuterProducts":
+        """Mean over each run of samples: a sum over more places."""
+        errors = self.errors * (weight / size).to(self.errors.dtype)[:, None, None, None]
+
+        def joined(part: Tensor) -> Tensor:
+            return part.reshape(-1, size, *part.shape[1:]).transpose(1, 2).flatten(2, 3)
+
+        return OuterProducts(joined(errors), joined(self.inputs))
+
+    def units(self) -> Iterator["OuterProducts"]:
+        """Gradients of the weights of one output unit after the other."""
+        for block in range(self.errors.shape[1]):
+            for output in range(self.errors.shape[3]):
+                at = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
+                logs = None if self.log_errors is None else self.log_errors[at]
+                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs)
+
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
@@ -252,6 +291,18 @@ class SparseRows:
         touched = by_row(torch.ones_like(weighted))
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
         return Sums(mean.flatten(), squares.flatten(), (by_row((self.values != 0).double()) > 0).flatten())
+
+    def select(self, samples: Tensor) -> "SparseRows":
+        """Gradients of some samples."""
+        found, place = (self.sample[:, None] == samples[None, :]).nonzero(as_tuple=True)
+        return SparseRows(self.values[found], place, self.row[found], self.table, len(samples))
+
+    def averaged(self, weight: Tensor, size: int) -> "SparseRows":
+        """Mean over each run of samples: rows that several of them touch are added up."""
+        weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
+        keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
+        values = weighted.new_zeros(len(keys), weighted.shape[1]).index_add_(0, place, weighted)
+        return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)
 
 
 def combined(uses: list[Contribution]) -> Contribution:

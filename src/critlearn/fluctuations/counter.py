@@ -27,7 +27,7 @@ _WORTH_THREADS: Final = 20_000
 """Fluctuations from which on counting on several threads is faster than on one."""
 
 
-class Counter:
+class CpuCounter:
     """Counts of ``ln|delta|`` by group and sign, on tensors that are on the CPU.
 
     Rows are samples, or blocks of samples. ``scale`` (row,) is a logarithm that is added to every entry of a row;

@@ -8,6 +8,7 @@ import numpy as np
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.log_sketch import LogSketch
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")
@@ -26,8 +27,13 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
     }
     arrays["samples"] = np.array(fluctuations.samples)
     arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)
+    arrays["mark"] = np.array(fluctuations.mark)
     for name, size in fluctuations.variables.items():
         arrays[f"{name}/variables"] = np.array(size)
+    for name, entries in fluctuations.series.entries.items():
+        arrays[f"{name}/entries"] = entries
+        arrays[f"{name}/log_size"] = fluctuations.series.log_size[name]
+        arrays[f"{name}/sign"] = fluctuations.series.negative[name]
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
@@ -53,7 +59,15 @@ def load_fluctuations(path: Path) -> Fluctuations:
             }
             variables = {name: int(stored[f"{name}/variables"]) for name in names}
             floor = float(stored["log_floor"])
-            return Fluctuations(sketches, variables, int(stored["samples"]), None if np.isnan(floor) else floor)
+            kept = [key.removesuffix("/entries") for key in stored.files if key.endswith("/entries")]
+            series = Series(
+                {name: stored[f"{name}/entries"] for name in kept},
+                {name: stored[f"{name}/log_size"] for name in kept},
+                {name: stored[f"{name}/sign"] for name in kept},
+            )
+            mark = str(stored["mark"]) if "mark" in stored.files else ""
+            samples = int(stored["samples"])
+            return Fluctuations(sketches, variables, samples, None if np.isnan(floor) else floor, series, mark)
     except FileNotFoundError:
         raise DataError(f'no such file: "{path}"') from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, InvalidInputError) as problem:

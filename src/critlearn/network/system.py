@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
@@ -89,8 +89,8 @@ class NeuralSystem:
         """Trainable variables by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    def boundary(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Boundary states in order, in batches, on the device and in the precision of the model.
+    def boundary(self, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Boundary states in order from number ``start`` on, in batches, on the device and in the model's precision.
 
         Raises
         ------
@@ -101,9 +101,10 @@ class NeuralSystem:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
         tensors = self.tensors()
         if tensors is not None:
-            yield from zip(*(part.split(batch_size) for part in tensors), strict=True)
+            yield from zip(*(part[start:].split(batch_size) for part in tensors), strict=True)
             return
-        for x, t in DataLoader(self.dataset, batch_size=batch_size):
+        rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
+        for x, t in DataLoader(rest, batch_size=batch_size):
             yield self._placed(x), self._placed(t)
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
