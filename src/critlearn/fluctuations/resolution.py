@@ -11,8 +11,8 @@ from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem, floor_between, is_exact
 from critlearn.network.tail_exact import tail_exact
 
-_SAMPLES: Final = 8
-_ENTRIES: Final = 20_000
+_SAMPLES: Final = 4
+_ENTRIES: Final = 500
 """Entries of each variable that are compared."""
 
 
