@@ -123,5 +123,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         print(json.dumps(child(*sys.argv[2:4])))
     else:
-        chosen = sys.argv[1:] or list(WORKLOADS)
-        PAGE.write_text(page({name: compare(name) for name in chosen}))
+        results: dict[str, dict[str, dict[str, float] | str]] = {}
+        for name in sys.argv[1:] or WORKLOADS:
+            results[name] = compare(name)
+            PAGE.write_text(page({known: results[known] for known in WORKLOADS if known in results}))

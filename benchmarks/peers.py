@@ -52,6 +52,7 @@ def opacus(model: nn.Module, x: Tensor, t: Tensor) -> Iterator[Tensor]:
         for value in wrapped.parameters():
             yield value.grad_sample
             value.grad_sample = None
+    wrapped.remove_hooks()
 
 
 def with_histogram(gradients: Iterator[Tensor]) -> int:
