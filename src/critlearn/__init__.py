@@ -1,1 +1,93 @@
-"""critlearn: measure, predict and design the power laws in the fluctuations of learning."""
+"""critlearn: measure, predict and design the power laws in the fluctuations of learning.
+
+Names are imported when they are first used: prediction and inference load no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from critlearn._version import __version__
+
+if TYPE_CHECKING:
+    from critlearn.comparison import Verdict, compare
+    from critlearn.compositions import Activation, Composition, Loss
+    from critlearn.duality import DualityMap
+    from critlearn.equilibrium import Approach, Certificate, Moments, Status, equilibrate, moments
+    from critlearn.errors import CritlearnError
+    from critlearn.fluctuations import Fluctuations, load_fluctuations, measure, save_fluctuations
+    from critlearn.inference import PowerLawFit, fit_power_law
+    from critlearn.network import NeuralSystem, feed_forward
+    from critlearn.numerics.log_sketch import LogSketch
+    from critlearn.numerics.window import Window
+    from critlearn.prediction import Prediction, parse_density, predict_from_margins, predict_product, predict_toy
+    from critlearn.studies import ToyConfig, TwoClassConfig, load_two_class, read_run, run_toy, run_two_class
+
+_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    # What one brings: a composition, a network, a data set.
+    "compositions": ("Activation", "Composition", "Loss"),
+    "network": ("NeuralSystem", "feed_forward"),
+    # What one does with it: train to equilibrium, map, measure.
+    "equilibrium": ("Approach", "Certificate", "Moments", "Status", "equilibrate", "moments"),
+    "duality": ("DualityMap",),
+    "fluctuations": ("Fluctuations", "load_fluctuations", "measure", "save_fluctuations"),
+    "numerics.log_sketch": ("LogSketch",),
+    "numerics.window": ("Window",),
+    # What one concludes: fit, prediction, verdict.
+    "inference": ("PowerLawFit", "fit_power_law"),
+    "prediction": ("Prediction", "parse_density", "predict_from_margins", "predict_product", "predict_toy"),
+    "comparison": ("Verdict", "compare"),
+    # The whole road at once.
+    "studies": ("ToyConfig", "TwoClassConfig", "load_two_class", "read_run", "run_toy", "run_two_class"),
+    "errors": ("CritlearnError",),
+}
+_HOME: Final = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "Activation",
+    "Approach",
+    "Certificate",
+    "Composition",
+    "CritlearnError",
+    "DualityMap",
+    "Fluctuations",
+    "LogSketch",
+    "Loss",
+    "Moments",
+    "NeuralSystem",
+    "PowerLawFit",
+    "Prediction",
+    "Status",
+    "ToyConfig",
+    "TwoClassConfig",
+    "Verdict",
+    "Window",
+    "__version__",
+    "compare",
+    "equilibrate",
+    "feed_forward",
+    "fit_power_law",
+    "load_fluctuations",
+    "load_two_class",
+    "measure",
+    "moments",
+    "parse_density",
+    "predict_from_margins",
+    "predict_product",
+    "predict_toy",
+    "read_run",
+    "run_toy",
+    "run_two_class",
+    "save_fluctuations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Command line: one short file per command."""

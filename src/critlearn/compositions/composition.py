@@ -120,9 +120,9 @@ class Composition:
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
-        t = self._checked_target(t)
-        _, sign = self._distances(_double(y), t)
-        return sign, self.log_error_signal(_double(y), t)
+        y = _double(y)
+        distances, sign = self._distances(y, self._checked_target(t))
+        return sign, evaluate(self.loss.log_derivative, distances) + self.activation.log_slope(y)
 
     def intrinsic_exponent(self, y: Array, t: Array = 1) -> Array:
         """``kappa = 1 + lambda'' / lambda'^2``: the exponent that the composition alone gives at ``y``.

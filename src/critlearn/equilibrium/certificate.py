@@ -97,7 +97,8 @@ def loss_r_hat(losses: Sequence[float]) -> float | None:
     if np.ptp(last) == 0:
         return 1.0
     # The split is made here: arviz-stats refuses a single chain, and the R-hat of its halves is the split one.
-    value = float(array_stats.rhat(last.reshape(2, -1), method="identity"))
+    with np.errstate(divide="ignore"):
+        value = float(array_stats.rhat(last.reshape(2, -1), method="identity"))
     return value if math.isfinite(value) else None
 
 

@@ -48,9 +48,12 @@ class Moments:
         return int(sum(int(mask.sum()) for mask in self.frozen.values()))
 
     def fraction_at_equilibrium(self, tolerance: float) -> float:
-        """Share of the variables that are not frozen with ``|D| <= tolerance * S``; 0 if all are frozen."""
+        """Share of the variables that are not frozen with ``|D| <= tolerance * S``; 0 if all are frozen.
+
+        A variable of which nothing but zeros is left after underflow is not taken to be at equilibrium.
+        """
         drift, fluctuation, frozen = self.flat()
-        within = drift.abs() <= tolerance * fluctuation
+        within = (drift.abs() <= tolerance * fluctuation) & (fluctuation > 0)
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
 
@@ -66,7 +69,7 @@ def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
         part = running[name]
         # Where every error vanishes there is no unit, and all is zero in any.
         factor = math.exp(max(part.unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
-        drift[name] = (part.mean * factor).reshape(value.shape)
-        fluctuation[name] = ((part.squares / part.count).sqrt() * factor).reshape(value.shape)
-        frozen[name] = ~part.moved.reshape(value.shape)
+        drift[name] = (part.drift * factor).reshape(value.shape)
+        fluctuation[name] = (part.fluctuation * factor).reshape(value.shape)
+        frozen[name] = ~part.sums.moved.reshape(value.shape)
     return Moments(drift, fluctuation, frozen, log_unit)

@@ -22,18 +22,35 @@ WRITTEN_OUT: Final = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Mean over samples, sum of squared deviations from it, and which entries are ever not zero: (variable,) each."""
+    """Moments of each entry over samples, shape (variable,) each.
+
+    Parameters
+    ----------
+    mean, squares
+        Mean, and sum of squared deviations from it, in units of ``peak`` and its square.
+    peak
+        Bound of the entry's size: squares of entries far smaller than others would underflow in a common unit.
+    moved
+        Which entries are ever not zero.
+    """
 
     mean: Tensor
     squares: Tensor
+    peak: Tensor
     moved: Tensor
 
 
 def _sums(values: Tensor, weight: Tensor) -> Sums:
-    """Sums of written-out gradients; deviations are formed before they are squared."""
+    """Moments of written-out gradients; deviations are formed before they are squared."""
     weighted = values.double() * weight[:, None]
-    mean = weighted.mean(dim=0)
-    return Sums(mean, ((weighted - mean) ** 2).sum(dim=0), (values != 0).any(dim=0))
+    peak = weighted.abs().amax(dim=0)
+    variance, mean = torch.var_mean(weighted / _divisor(peak), dim=0, correction=0)
+    return Sums(mean, variance * len(values), peak, (values != 0).any(dim=0))
+
+
+def _divisor(peak: Tensor) -> Tensor:
+    """The same with 1 for 0."""
+    return torch.where(peak > 0, peak, 1.0)
 
 
 @runtime_checkable
@@ -203,17 +220,21 @@ class OuterProducts:
         if samples * variables <= WRITTEN_OUT:
             return _sums(self.dense(), weight)
         errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
+        error_peak, input_peak = errors.abs().amax(dim=(0, 2)), inputs.abs().amax(dim=(0, 2))
+        errors = errors / _divisor(error_peak)[None, :, None, :]
+        inputs = inputs / _divisor(input_peak)[None, :, None, :]
+        peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
         mean = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten() / samples
         if self._single:
             squares = torch.einsum("sbpo,sbpi->boi", errors**2, inputs**2).flatten()
             moved = torch.einsum("sbpo,sbpi->boi", (self.errors != 0).double(), (inputs != 0).double()).flatten() > 0
-            return Sums(mean, (squares - samples * mean**2).clamp_(min=0), moved)
+            return Sums(mean, (squares - samples * mean**2).clamp_(min=0), peak, moved)
         squares, moved = torch.zeros_like(mean), torch.zeros_like(mean, dtype=torch.bool)
         for sample in range(samples):
-            gradient = torch.einsum("bpo,bpi->boi", self.errors[sample], self.inputs[sample]).flatten()
-            squares += (gradient.double() * weight[sample] - mean) ** 2
+            gradient = torch.einsum("bpo,bpi->boi", errors[sample], inputs[sample]).flatten()
+            squares += (gradient - mean) ** 2
             moved |= gradient != 0
-        return Sums(mean, squares, moved)
+        return Sums(mean, squares, peak, moved)
 
     def select(self, samples: Tensor) -> "OuterProducts":
         """Gradients of some samples."""
@@ -287,10 +308,14 @@ class SparseRows:
         def by_row(part: Tensor) -> Tensor:
             return part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part)
 
+        zero = weighted.new_zeros(self.table, weighted.shape[1])
+        peak = zero.scatter_reduce(0, self.row[:, None].expand_as(weighted), weighted.abs(), "amax")
+        weighted = weighted / _divisor(peak)[self.row]
         mean = by_row(weighted) / self.samples
         touched = by_row(torch.ones_like(weighted))
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
-        return Sums(mean.flatten(), squares.flatten(), (by_row((self.values != 0).double()) > 0).flatten())
+        moved = by_row((self.values != 0).double()) > 0
+        return Sums(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten())
 
     def select(self, samples: Tensor) -> "SparseRows":
         """Gradients of some samples."""

@@ -117,7 +117,7 @@ class Measurement:
             if unit == -math.inf:
                 unit = 0.0
             # The mean is one of changes, and these are gradients.
-            mean = -moments.mean * math.exp(moments.unit + self._log_rate - unit)
+            mean = -moments.drift * math.exp(moments.unit + self._log_rate - unit)
             values = contribution.select(rows).dense().double() * (scale[rows] - unit).exp()[:, None] - mean
             yield start, Values(values), torch.full_like(scale[rows], unit)
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from critlearn.fluctuations.contribution import Sums
@@ -11,24 +12,38 @@ from critlearn.fluctuations.per_sample import PerSampleGradients
 
 @dataclass
 class RunningMoments:
-    """Mean and sum of squared deviations of one variable's changes at unit rate so far, in units of ``exp(unit)``."""
+    """Moments of one variable's changes at unit rate so far, in units of ``exp(unit)``.
 
-    mean: Tensor
-    squares: Tensor
-    moved: Tensor
+    Mean and sum of squared deviations are in units of each entry's ``peak``, its largest size so far.
+    """
+
+    sums: Sums
     unit: float
     count: int
 
+    @property
+    def drift(self) -> Tensor:
+        """Mean change of each entry."""
+        return self.sums.mean * self.sums.peak
+
+    @property
+    def fluctuation(self) -> Tensor:
+        """Standard deviation of each entry."""
+        return (self.sums.squares / self.count).sqrt() * self.sums.peak
+
     def merge(self, other: Sums, unit: float, size: int) -> None:
         """Add a batch, as Chan, Golub and LeVeque (1983) merge means and sums of squares."""
-        if unit > self.unit:
-            shrink = math.exp(self.unit - unit)
-            self.mean, self.squares, self.unit = shrink * self.mean, shrink**2 * self.squares, unit
-        difference, total = other.mean - self.mean, self.count + size
-        self.mean = self.mean + difference * (size / total)
-        self.squares = self.squares + other.squares + difference**2 * (self.count * size / total)
-        self.moved |= other.moved
-        self.count = total
+        before = self.sums.peak * (math.exp(self.unit - unit) if unit > self.unit else 1.0)
+        peak = torch.maximum(before, other.peak)
+        divisor = torch.where(peak > 0, peak, 1.0)
+        mine, theirs = before / divisor, other.peak / divisor
+        total = self.count + size
+        mean = mine * self.sums.mean
+        difference = theirs * other.mean - mean
+        squares = mine**2 * self.sums.squares + theirs**2 * other.squares
+        squares = squares + difference**2 * (self.count * size / total)
+        self.sums = Sums(mean + difference * (size / total), squares, peak, self.sums.moved | other.moved)
+        self.unit, self.count = max(unit, self.unit), total
 
 
 def running_moments(gradients: PerSampleGradients, batch_size: int) -> dict[str, RunningMoments]:
@@ -44,7 +59,7 @@ def running_moments(gradients: PerSampleGradients, batch_size: int) -> dict[str,
             weight = (item.log_scale - (unit if unit > -math.inf else 0.0)).exp()
             sums, size = item.contribution.moments(-weight), item.contribution.samples
             if known is None:
-                found[item.name] = RunningMoments(sums.mean, sums.squares, sums.moved, unit, size)
+                found[item.name] = RunningMoments(sums, unit, size)
             else:
                 known.merge(sums, unit, size)
     return found

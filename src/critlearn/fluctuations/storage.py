@@ -1,14 +1,14 @@
 """Sketches on disk: one compressed NumPy file, without pickled objects."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.quantities import Series
+from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")
@@ -51,24 +51,22 @@ def load_fluctuations(path: Path) -> Fluctuations:
     DataError
         If the file is missing or holds something else.
     """
+    stored = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = [key.removesuffix("/zeros") for key in stored.files if key.endswith("/zeros")]
-            sketches = {
-                name: LogSketch.from_arrays({field: stored[f"{name}/{field}"] for field in _FIELDS}) for name in names
-            }
-            variables = {name: int(stored[f"{name}/variables"]) for name in names}
-            floor = float(stored["log_floor"])
-            kept = [key.removesuffix("/entries") for key in stored.files if key.endswith("/entries")]
-            series = Series(
-                {name: stored[f"{name}/entries"] for name in kept},
-                {name: stored[f"{name}/log_size"] for name in kept},
-                {name: stored[f"{name}/sign"] for name in kept},
-            )
-            mark = str(stored["mark"]) if "mark" in stored.files else ""
-            samples = int(stored["samples"])
-            return Fluctuations(sketches, variables, samples, None if np.isnan(floor) else floor, series, mark)
-    except FileNotFoundError:
-        raise DataError(f'no such file: "{path}"') from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, InvalidInputError) as problem:
+        names = [key.removesuffix("/zeros") for key in stored if key.endswith("/zeros")]
+        sketches = {
+            name: LogSketch.from_arrays({field: stored[f"{name}/{field}"] for field in _FIELDS}) for name in names
+        }
+        variables = {name: int(stored[f"{name}/variables"]) for name in names}
+        floor = float(stored["log_floor"])
+        kept = [key.removesuffix("/entries") for key in stored if key.endswith("/entries")]
+        series = Series(
+            *({name: stored[f"{name}/{part}"] for name in kept} for part in ("entries", "log_size", "sign"))
+        )
+        mark = str(stored["mark"]) if "mark" in stored else ""
+        samples = int(stored["samples"])
+        return Fluctuations(sketches, variables, samples, None if np.isnan(floor) else floor, series, mark)
+    except KeyError as problem:
+        raise DataError(f'"{path}" holds no fluctuations: {problem.args[0]} is missing') from problem
+    except (ValueError, TypeError, OverflowError) as problem:
         raise DataError(f'"{path}" holds no fluctuations: {problem}') from problem

@@ -1,17 +1,41 @@
 """Inference of bounded power laws from dependent, binned data; useful without any network."""
 
-from critlearn.inference.alternatives import Lognormal
-from critlearn.inference.fit import fit_power_law
+from critlearn.inference.alternatives import Alternative
+from critlearn.inference.comparison_tests import (
+    ExponentDifference,
+    compare_exponents,
+    compare_fits,
+    compare_with_prediction,
+)
+from critlearn.inference.density import DensityCurve
+from critlearn.inference.fit import fit_discrete_power_law, fit_power_law, stability_map
 from critlearn.inference.local_exponent import LocalExponentCurve
+from critlearn.inference.lognormal import Lognormal
+from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
+from critlearn.inference.observations import Histogram
 from critlearn.inference.power_law import exponent_on
-from critlearn.inference.result import Basis, FitVerdict, PowerLawFit
+from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
+from critlearn.inference.window_search import StabilityMap
 
 __all__ = [
+    "Alternative",
     "Basis",
+    "DensityCurve",
+    "ExponentDifference",
     "FitVerdict",
+    "Histogram",
     "LocalExponentCurve",
     "Lognormal",
+    "NoisyFit",
     "PowerLawFit",
+    "StabilityMap",
+    "WindowChoice",
+    "compare_exponents",
+    "compare_fits",
+    "compare_with_prediction",
     "exponent_on",
+    "fit_discrete_power_law",
     "fit_power_law",
+    "fit_power_law_with_noise",
+    "stability_map",
 ]

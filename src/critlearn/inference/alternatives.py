@@ -1,128 +1,282 @@
-"""The lognormal on the same window: it adds one term to the power law, and so tests for an exponent that drifts."""
+"""Alternatives to the power law, each fitted and normalised on the same window."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import scipy.stats
+import scipy.optimize
+import scipy.special
 from jaxtyping import Float64
 
+from critlearn.inference.cells import Cells
+from critlearn.inference.exponential_family import Family, Maximum, design_effect
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.lognormal import SIGNIFICANCE, ratio_p_value, window_family
 
-SIGNIFICANCE: Final = 0.01
-"""p-value below which the lognormal is preferred."""
-
-_NEWTON_STEPS: Final = 100
+_SHAPES: Final = 16
+_LARGEST: Final = 1e280
 
 
 @dataclass(frozen=True)
-class Lognormal:
-    """Lognormal against power law on one window; nested, ``ln p(u) = theta u + psi u^2 + const``.
+class Law:
+    """A family of laws in ``s = u - reference``: ``ln p = offset + sum c_i T_i``, perhaps with a shape parameter.
 
     Parameters
     ----------
-    statistic
-        Likelihood ratio ``2 (ln L_lognormal - ln L_power)``, divided by the design effect of the groups.
-    p_value
-        Of the power law against the lognormal; F distribution with 1 and groups - 1 degrees of freedom.
-    drift
-        Change of the local exponent from the lower to the upper end of the window, by the lognormal.
-    design_effect
-        Variance of the score over its variance if all fluctuations were independent.
+    name
+        As reported.
+    parameters
+        Names of the coefficients, then of the shape.
+    terms
+        From ``s`` and the shape to the offset and the statistics ``T``.
+    nested
+        Whether the power law is the member whose last coefficient is zero.
+    positive
+        Whether the last coefficient may not be negative.
+    shapes
+        From the ends of the window in ``s`` to values of the shape to try; None without a shape.
     """
 
-    statistic: float
-    p_value: float
-    drift: float
-    design_effect: float
+    name: str
+    parameters: tuple[str, ...]
+    terms: Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+    nested: bool
+    positive: bool = False
+    shapes: Callable[[float, float], np.ndarray] | None = None
 
-    @property
-    def preferred(self) -> bool:
-        """Whether the lognormal fits significantly better."""
-        return self.p_value < SIGNIFICANCE
+
+def _power(s: np.ndarray, shape: float = 1.0) -> np.ndarray:
+    """``exp(shape s)`` without overflow."""
+    return np.exp(np.minimum(shape * s, np.log(_LARGEST)))
+
+
+LAWS: Final = (
+    Law("lognormal", ("theta", "psi"), lambda s, _: (0 * s, np.stack([s, s**2])), nested=True),
+    Law("exponential", ("rate",), lambda s, _: (s, -_power(s)[None]), nested=False, positive=True),
+    Law(
+        "stretched exponential",
+        ("rate", "shape"),
+        lambda s, shape: (shape * s, -_power(s, shape)[None]),
+        nested=False,
+        positive=True,
+        shapes=lambda lo, hi: np.geomspace(0.1, 4.0, _SHAPES),
+    ),
+    Law(
+        "power law with cut-off",
+        ("theta", "rate"),
+        lambda s, _: (0 * s, np.stack([s, -_power(s)])),
+        nested=True,
+        positive=True,
+    ),
+    Law(
+        "one-break power law",
+        ("theta", "bend", "break"),
+        lambda s, at: (0 * s, np.stack([s, np.maximum(s - at, 0.0)])),
+        nested=True,
+        shapes=lambda lo, hi: lo + (hi - lo) * np.linspace(0.08, 0.92, _SHAPES),
+    ),
+)
+"""All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One alternative against the power law on the window of a fit.
+
+    Parameters
+    ----------
+    name, parameters
+        Which law, and its parameters in ``s = ln delta - reference``.
+    reference
+        ``ln`` of the mean fluctuation on the window.
+    log_likelihood, power_log_likelihood
+        Of the counts in cells, of the alternative and of the power law.
+    aic_gain, bic_gain
+        Information criterion of the power law less that of the alternative: positive favours the alternative.
+        Likelihoods are divided by the design effect of the groups.
+    test
+        ``likelihood ratio`` for nested laws, ``Vuong`` for the others.
+    statistic, p_value
+        Of the test; Vuong's is positive where the alternative is better. No p-value exists for a break, whose place
+        means nothing without it.
+    preferred
+        ``power law``, the alternative's name, or ``undecided``, at the 1% level (for a break: by BIC).
+    """
+
+    name: str
+    parameters: Mapping[str, float]
+    reference: float
+    log_likelihood: float
+    power_log_likelihood: float
+    aic_gain: float
+    bic_gain: float
+    test: str
+    statistic: float
+    p_value: float | None
+    preferred: str
+    _law: Law = field(repr=False)
+    _cells: Cells = field(repr=False, compare=False)
+
+    def log_density(self, log_delta: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Logarithm of the density in ``u = ln delta``, normalised on the window."""
+        return self._unnormalised(log_delta) - self._cells.log_normaliser(self._unnormalised)
+
+    def _unnormalised(self, log_delta: np.ndarray) -> np.ndarray:
+        values = list(self.parameters.values())
+        shape = values.pop() if self._law.shapes is not None else 0.0
+        offset, basis = self._law.terms(log_delta - self.reference, shape)
+        return offset + sum(value * term for value, term in zip(values, basis, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as plain values."""
         return {
+            "name": self.name,
+            "parameters": dict(self.parameters),
+            "log_likelihood": self.log_likelihood,
+            "power_log_likelihood": self.power_log_likelihood,
+            "aic_gain": self.aic_gain,
+            "bic_gain": self.bic_gain,
+            "test": self.test,
             "statistic": self.statistic,
             "p_value": self.p_value,
-            "drift": self.drift,
-            "design_effect": self.design_effect,
             "preferred": self.preferred,
         }
 
 
-def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
-    """Test a power-law fit against the lognormal on its window; None if there are fewer than five bins."""
+def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative, ...]:
+    """Fit all alternatives on the window of a power-law fit; none if it has fewer than five cells."""
     if fit.bins < 5:
-        return None
-    inside = counts.counts[:, fit.start : fit.stop]
-    total = inside.sum(axis=0)
-    v = np.linspace(-1, 1, fit.bins)
-    basis = np.stack([v, v**2 - (v**2).mean()])
-    start = np.array([0.5 * fit.phi * (fit.bins - 1), 0.0])
-    coefficients = _maximise(basis, total, start)
-    statistic = max(0.0, 2 * (_log_likelihood(basis, total, coefficients) - _log_likelihood(basis, total, start)))
-    effect = _design_effect(basis, inside, _probabilities(basis, start))
-    corrected = statistic / effect
-    if counts.groups > 1:
-        p_value = float(scipy.stats.f(1, counts.groups - 1).sf(corrected))
+        return ()
+    family, inside = window_family(counts, fit)
+    at = slice(family.first, family.first + len(family.pooled))
+    reference = _log_mean(family, at)
+    nodes = family.cells.nodes[0] - reference
+    power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
+    ends = (float(family.cells.edges[family.first] - reference), float(counts.edges[fit.stop] - reference))
+    effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    return tuple(_compare(law, family, nodes, power, inside, reference, ends, effect) for law in LAWS)
+
+
+def _log_mean(family: Family, at: slice) -> float:
+    """Logarithm of the mean fluctuation."""
+    filled = family.pooled > 0
+    logs = family.cells.centres[at][filled] + np.log(family.pooled[filled])
+    return float(np.logaddexp.reduce(logs) - np.log(family.pooled.sum()))
+
+
+def _compare(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    inside: np.ndarray,
+    reference: float,
+    ends: tuple[float, float],
+    effect: float,
+) -> Alternative:
+    """Fit one alternative and hold it against the power law."""
+    best, shape = _best(law, family, nodes, power, ends)
+    gain = best.log_likelihood - power.log_likelihood
+    extra = len(law.parameters) - 1
+    n = float(family.pooled.sum()) / effect
+    bic_gain = 2 * gain / effect - extra * np.log(max(n, 1.0))
+    if law.nested:
+        null = family.evaluate(*law.terms(nodes, shape), np.array([power.coefficients[0], 0.0]))
+        statistic = max(0.0, 2 * gain) / design_effect(inside, null)
+        p_value = ratio_p_value(statistic, len(inside)) if law.shapes is None else None
+        if law.positive and p_value is not None:
+            p_value *= 0.5 if statistic > 0 else 1.0
+        better = bic_gain > 0 if p_value is None else p_value < SIGNIFICANCE
+        preferred = law.name if better else "undecided"
     else:
-        p_value = float(scipy.stats.chi2(1).sf(corrected))
-    # d ln p/du changes by 4 psi over v = -1 .. 1, in units of half the window per unit of v; k falls as it rises.
-    drift = -4 * float(coefficients[1]) / (0.5 * (fit.bins - 1) * counts.width)
-    return Lognormal(corrected, p_value, drift, effect)
+        statistic, p_value = _vuong(inside, best.log_masses - power.log_masses)
+        preferred = "undecided"
+        if p_value < SIGNIFICANCE:
+            preferred = law.name if statistic > 0 else "power law"
+    values = [*best.coefficients.tolist(), *([shape] if law.shapes is not None else [])]
+    return Alternative(
+        name=law.name,
+        parameters=dict(zip(law.parameters, values, strict=True)),
+        reference=reference,
+        log_likelihood=best.log_likelihood,
+        power_log_likelihood=power.log_likelihood,
+        aic_gain=2 * gain / effect - 2 * extra,
+        bic_gain=float(bic_gain),
+        test="likelihood ratio" if law.nested else "Vuong",
+        statistic=statistic,
+        p_value=p_value,
+        preferred=preferred,
+        _law=law,
+        _cells=family.cells,
+    )
 
 
-def _probabilities(basis: Float64[np.ndarray, "2 bin"], coefficients: Float64[np.ndarray, "2"]) -> Any:
-    exponent = coefficients @ basis
-    weights = np.exp(exponent - exponent.max())
-    return weights / weights.sum()
+def _best(
+    law: Law, family: Family, nodes: np.ndarray, power: Maximum, ends: tuple[float, float]
+) -> tuple[Maximum, float]:
+    """Maximum over the coefficients, and over the shape where there is one."""
+    if law.shapes is None:
+        return _at_shape(law, family, nodes, power, 0.0), 0.0
+    shapes = law.shapes(*ends)
+    maxima: list[Maximum] = []
+    for shape in shapes:
+        start = maxima[-1].coefficients if maxima else None
+        maxima.append(_at_shape(law, family, nodes, power, float(shape), start))
+    top = int(np.argmax([maximum.log_likelihood for maximum in maxima]))
+    low, high = shapes[max(top - 1, 0)], shapes[min(top + 1, len(shapes) - 1)]
+    start = maxima[top].coefficients
+    search = scipy.optimize.minimize_scalar(
+        lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-2 * (high - low), "maxiter": 15},
+    )
+    refined = _at_shape(law, family, nodes, power, float(search.x), start)
+    best, shape = (refined, float(search.x)), float(shapes[top])
+    if refined.log_likelihood <= maxima[top].log_likelihood:
+        best = maxima[top], shape
+    return best
 
 
-def _log_likelihood(
-    basis: Float64[np.ndarray, "2 bin"], total: Float64[np.ndarray, " bin"], coefficients: Float64[np.ndarray, "2"]
-) -> float:
-    exponent = coefficients @ basis
-    return float(total @ exponent - total.sum() * np.logaddexp.reduce(exponent))
+def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
+    """Member of a law without its last statistic: the power law where it is nested."""
+    coefficients = np.array([power.coefficients[0], 0.0]) if law.nested else np.zeros(1)
+    return family.evaluate(*law.terms(nodes, shape), coefficients)
 
 
-def _maximise(
-    basis: Float64[np.ndarray, "2 bin"], total: Float64[np.ndarray, " bin"], start: Float64[np.ndarray, "2"]
-) -> Float64[np.ndarray, "2"]:
-    """Newton's method with halved steps; the likelihood of an exponential family is concave."""
-    share = total / total.sum()
-    coefficients, value = start.copy(), _log_likelihood(basis, share, start)
-    for _ in range(_NEWTON_STEPS):
-        probabilities = _probabilities(basis, coefficients)
-        mean = basis @ probabilities
-        gradient = basis @ share - mean
-        covariance = (basis * probabilities) @ basis.T - np.outer(mean, mean)
-        step = np.linalg.lstsq(covariance, gradient, rcond=1e-14)[0]
-        while (new := _log_likelihood(basis, share, coefficients + step)) < value and np.abs(step).max() > 1e-12:
-            step = step / 2
-        if new < value:
-            break
-        coefficients, gain, value = coefficients + step, new - value, new
-        if gain <= 1e-15 * (1 + abs(value)):
-            break
-    return coefficients
+def _at_shape(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    shape: float,
+    start: np.ndarray | None = None,
+) -> Maximum:
+    """Maximum over the coefficients at one shape; from the power law where it is nested and no start is given."""
+    if start is None:
+        start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
+        if law.nested and law.positive:
+            # Without any cut-off a law to infinity may have no mean, and no direction to start in.
+            start[1] = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
+    best = family.maximise(*law.terms(nodes, shape), start)
+    outside = law.positive and best.coefficients[-1] < 0
+    if outside or (law.nested and best.log_likelihood < power.log_likelihood):
+        return _at_power(law, family, nodes, power, shape)
+    return best
 
 
-def _design_effect(
-    basis: Float64[np.ndarray, "2 bin"],
-    inside: Float64[np.ndarray, "group bin"],
-    probabilities: Float64[np.ndarray, " bin"],
-) -> float:
-    """Variance of the quadratic score, cleared of the linear one, between groups over that of independent values."""
-    mean = basis @ probabilities
-    covariance = (basis * probabilities) @ basis.T - np.outer(mean, mean)
-    efficient = (basis[1] - mean[1]) - covariance[0, 1] / covariance[0, 0] * (basis[0] - mean[0])
-    if len(inside) < 2:
-        return 1.0
-    count = inside.sum(axis=1)
-    score = inside @ efficient
-    score = score - count * score.sum() / count.sum()
-    between = float((score**2).sum()) * len(inside) / (len(inside) - 1)
-    independent = float(count.sum() * (probabilities @ efficient**2))
-    return max(between / independent, 1e-12)
+def _vuong(inside: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+    """Vuong's statistic (Econometrica 57, 307, 1989) and its two-sided p-value, with variance over groups."""
+    pooled = inside.sum(axis=0)
+    filled = pooled > 0
+    d, n = np.where(filled, difference, 0.0), float(pooled.sum())
+    total = float(pooled @ d)
+    if len(inside) > 1:
+        part = inside @ d - inside.sum(axis=1) * total / n
+        variance = float((part**2).sum()) * len(inside) / (len(inside) - 1)
+        statistic = total / max(variance, 1e-300) ** 0.5
+        return statistic, 2 * float(scipy.special.stdtr(len(inside) - 1, -abs(statistic)))
+    variance = float(pooled @ (d - total / n) ** 2)
+    statistic = total / max(variance, 1e-300) ** 0.5
+    return statistic, 2 * float(scipy.special.ndtr(-abs(statistic)))

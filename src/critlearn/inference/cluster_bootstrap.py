@@ -1,16 +1,22 @@
-"""Bootstrap over groups of samples: fluctuations that one sample induces are not independent of each other."""
+"""Errors of an exponent: over groups of dependent samples by bootstrap, for independent ones by likelihood."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import scipy.optimize
+import scipy.stats
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
-from critlearn.inference.power_law import solve_phi
+from critlearn.inference import general_law, power_law
+from critlearn.inference.grouped_counts import FAR, GroupedCounts, WindowFit
+
+_LEVEL: Final = float(scipy.stats.chi2(1).ppf(0.95))
+_NEWTON_STEPS: Final = 12
 
 
-def group_weights(groups: int, replicates: int, seed: int) -> Float64[np.ndarray, "replicate group"]:
+def group_weights(groups: int, replicates: int, seed: int) -> Float64[np.ndarray, "replicates group"]:
     """How often each group is drawn in each replicate: multinomial with equal probabilities.
 
     Raises
@@ -33,19 +39,69 @@ class Interval:
 
 
 def exponent_interval(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Interval:
-    """Interval from re-fitting to groups drawn with replacement.
+    """Interval from re-fitting to groups drawn with replacement; from the profile likelihood if there is one group.
 
-    The interval is the exponent plus and minus a quantile of Student's t, with one degree of freedom less than groups,
-    times the standard deviation of the replicates. With one group only, Fisher's error is used.
+    The former is the exponent plus and minus a quantile of Student's t, with one degree of freedom less than groups,
+    times the standard deviation of the replicates.
     """
-    error = fit.naive_standard_error
-    if counts.groups > 1:
+    if counts.groups == 1:
+        return Interval(fit.naive_standard_error, likelihood_interval(counts, fit))
+    error = fit.standard_error
+    if counts.cells.width is not None:
         weights = group_weights(counts.groups, replicates, seed)
-        count, centred = (weights @ part for part in counts.group_sums(fit.start, fit.stop))
-        drawn = count > 0
-        phi = solve_phi(centred[drawn] / count[drawn], fit.bins)
-        finite = phi[np.isfinite(phi)]
+        theta = counts.resampled_theta(weights, fit.start, fit.stop)
         # Drawing with replacement shrinks the variance of a mean over few groups.
-        error = float(finite.std()) / counts.width * (counts.groups / (counts.groups - 1)) ** 0.5
+        error = float(theta[np.isfinite(theta)].std()) * (counts.groups / (counts.groups - 1)) ** 0.5
     half = counts.t_quantile(0.975) * error
     return Interval(error, (fit.exponent - half, fit.exponent + half))
+
+
+def likelihood_interval(counts: GroupedCounts, fit: WindowFit) -> tuple[float, float]:
+    """Exponents whose log-likelihood is within 1.92 of the largest, as if observations were independent."""
+    if counts.cells.width is None:
+        return _general_interval(counts, fit)
+    below, above = counts.is_open(fit.start, fit.stop)
+    width = counts.cells.width
+    bins = np.array([float(fit.bins + round(FAR / width) * (below + above))])
+    low, high = likelihood_bounds(np.array([fit.theta * width]), bins, np.array([fit.n]))
+    return 1 - float(high[0]) / width, 1 - float(low[0]) / width
+
+
+def likelihood_bounds(
+    phi: Float64[np.ndarray, " fit"], bins: Float64[np.ndarray, "#fit"], n: Float64[np.ndarray, "#fit"]
+) -> tuple[Float64[np.ndarray, " fit"], Float64[np.ndarray, " fit"]]:
+    """Lower and upper end of the 95% likelihood interval of the parameter per bin.
+
+    Newton's method on the signed root of twice the loss of log-likelihood, which is almost a straight line.
+    """
+    mean = power_law.mean_index(phi, bins)
+    top = phi * mean - power_law.log_normaliser(phi, bins)
+    error = (n * power_law.variance_index(phi, bins)) ** -0.5
+    ends = []
+    for sign in (-1.0, 1.0):
+        end = phi + sign * _LEVEL**0.5 * error
+        for _ in range(_NEWTON_STEPS):
+            loss = 2 * n * (top - end * mean + power_law.log_normaliser(end, bins))
+            root = np.sqrt(np.maximum(loss, 1e-12))
+            slope = n * np.abs(power_law.mean_index(end, bins) - mean) / root
+            end = end - sign * (root - _LEVEL**0.5) / np.maximum(slope, 1e-300)
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def _general_interval(counts: GroupedCounts, fit: WindowFit) -> tuple[float, float]:
+    """Likelihood interval by root finding."""
+    below, above = counts.is_open(fit.start, fit.stop)
+    cells, pooled = counts.cells.part(fit.start, fit.stop), counts.pooled[fit.start : fit.stop]
+
+    def loss(theta: float) -> float:
+        return 2 * (top - general_law.log_likelihood(cells, pooled, theta, below=below, above=above)) - _LEVEL
+
+    top = general_law.log_likelihood(cells, pooled, fit.theta, below=below, above=above)
+    ends = []
+    for sign in (-1, 1):
+        step = 2 * sign * fit.naive_standard_error
+        while loss(fit.theta + step) < 0:
+            step *= 2
+        ends.append(float(scipy.optimize.brentq(loss, fit.theta, fit.theta + step, xtol=1e-10)))
+    return 1 - ends[1], 1 - ends[0]

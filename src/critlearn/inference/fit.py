@@ -1,38 +1,52 @@
 """Fit and test a power law: one call from fluctuations to a verdict."""
 
 import math
+from typing import Any, Final
 
 import numpy as np
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.alternatives import Lognormal, lognormal_test
-from critlearn.inference.cluster_bootstrap import exponent_interval
-from critlearn.inference.goodness import Goodness, KolmogorovSmirnov
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
-from critlearn.inference.local_exponent import SlidingFits, sliding_fits
-from critlearn.inference.power_law import bins_inside
-from critlearn.inference.result import Basis, FitVerdict, PowerLawFit
-from critlearn.inference.window_search import ACCEPTED, FEWEST, equivalence_window, significance_window
+from critlearn.inference.cells import Cells
+from critlearn.inference.conclusion import Settings, conclude
+from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.inference.observations import (
+    Histogram,
+    NanPolicy,
+    Observations,
+    Side,
+    Sign,
+    as_values,
+    group_labels,
+    observe,
+)
+from critlearn.inference.result import PowerLawFit
+from critlearn.inference.selection_test import Progress
+from critlearn.inference.window_search import StabilityMap, WindowScan
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
-TOLERANCE = 0.05
+TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant to count as one in practice."""
 
-WIDEST_INTERVAL = 0.25
-"""Half-width of the 95% interval above which an exponent is not resolved."""
-
-_GROUPS = 200
+_MAP_REPLICATES: Final = 200
 
 
 def fit_power_law(
-    data: LogSketch | np.ndarray,
+    data: LogSketch | Histogram | Any,
     window: Window | None = None,
     *,
+    side: Side = "both",
+    sign: Sign | None = None,
+    cluster: Any = None,
+    block: int | None = None,
+    weights: Any = None,
+    nan: NanPolicy = "refuse",
     tolerance: float = TOLERANCE,
     replicates: int = 400,
+    selection_replicates: int = 0,
     seed: int = 0,
     log_floor: float | None = None,
+    progress: Progress | None = None,
 ) -> PowerLawFit:
     """Fit ``p(delta) ~ delta^-k`` on a window, given or found, and say whether it is one.
 
@@ -44,157 +58,140 @@ def fit_power_law(
     Parameters
     ----------
     data
-        A sketch, whose groups are resampled together, or non-negative independent numbers, shape (n,).
+        A sketch, whose groups are resampled together; a `Histogram`; or numbers, shape (n,) or any other: NumPy,
+        pandas, torch of any dtype, lists. Exact zeros are counted as a point mass and are no part of the fit.
     window
-        Where to fit; found if None.
+        Where to fit; found if None. On a sketch its ends move inwards to the nearest edges.
+    side
+        ``both`` for a law with two cut-offs; ``large`` for a tail to infinity (k > 1), ``small`` for a law down to zero
+        (k < 1), of which only the other end is searched for.
+    sign
+        Which of signed numbers to fit: ``absolute``, ``positive`` or ``negative``. Needed if numbers are negative; a
+        sketch is taken absolute.
+    cluster, block
+        Labels of dependent values, shape (n,), or the length of blocks of dependent neighbours (a time series): errors
+        and p-values are then over clusters or blocks.
+    weights
+        Weights of the values, shape (n,), scaled to Kish's effective number.
+    nan
+        ``refuse`` NaN and infinite values, or ``omit`` and count them.
     tolerance
         Of practical equivalence.
     replicates, seed
         Of the bootstrap.
+    selection_replicates
+        If positive, the p-value of a window found by significance repeats the search in that many replicates.
     log_floor
-        ``ln delta`` below which measurements are rounding error, kept out of the fit.
+        ``ln delta`` below which measurements are rounding error, kept out of the fit. For raw values it is looked for
+        if None; ``-inf`` keeps all.
+    progress
+        Called with the selection replicates done and all of them.
 
     Raises
     ------
     InvalidInputError
-        If the data are empty, negative or not finite, the tolerance is not positive, or the window is outside the data.
+        If the data are empty, not finite, or negative without a sign; the tolerance is not positive; the window is
+        outside the data; or clusters, blocks or weights do not fit the data.
+
+    >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)
+    >>> round(fit_power_law(np.exp(u)).exponent, 2)
+    1.0
     """
+    settings = _settings(tolerance, replicates, selection_replicates, seed, progress)
+    observed = observe(
+        data,
+        window,
+        side=side,
+        sign=sign,
+        cluster=cluster,
+        block=block,
+        weights=weights,
+        nan=nan,
+        log_floor=log_floor,
+    )
+    return conclude(observed, window, settings)
+
+
+def fit_discrete_power_law(
+    data: Any,
+    window: Window | None = None,
+    *,
+    side: Side = "both",
+    cluster: Any = None,
+    tolerance: float = TOLERANCE,
+    replicates: int = 200,
+    selection_replicates: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PowerLawFit:
+    """Fit ``P(x) ~ x^-k`` on integers ``x = 1, 2, ...`` of a window, given or found; as `fit_power_law` otherwise.
+
+    Zeros are counted and left out. Integers up to 200 are cells of their own; above, cells of 1% hold several.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no data, or a value is negative or no integer; and as `fit_power_law`.
+    """
+    settings = _settings(tolerance, replicates, selection_replicates, seed, progress)
+    values = as_values(data)[0]
+    if values.size == 0:
+        raise InvalidInputError("there are no values to fit")
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
+        raise InvalidInputError("a discrete power law needs integers that are not negative")
+    positive = values > 0
+    if not positive.any():
+        raise InvalidInputError("there are no values but zeros")
+    integers = values[positive].astype(np.float64)
+    cells = Cells.integers(int(integers.min()), int(integers.max()))
+    index = np.searchsorted(cells.edges, np.log(integers)) - 1
+    labels = group_labels(values.size, cluster, None)
+    if labels is None:
+        counts = np.bincount(index, minlength=len(cells))[None]
+    else:
+        flat = labels[positive] * len(cells) + index
+        counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
+        counts = counts[counts.any(axis=1)]
+    grouped = GroupedCounts(cells, counts.astype(np.float64), open_below=side == "small", open_above=side == "large")
+    if window is not None:
+        lowest, highest = math.ceil(window.lo - 1e-9), math.floor(window.hi + 1e-9)
+        window = Window(max(lowest, 1) - 0.5, max(highest, lowest + 1) + 0.5)
+    return conclude(Observations(grouped, values.size, int(values.size - positive.sum())), window, settings)
+
+
+def stability_map(
+    data: LogSketch | Histogram | Any,
+    *,
+    side: Side = "both",
+    sign: Sign | None = None,
+    cluster: Any = None,
+    seed: int = 0,
+) -> StabilityMap:
+    """Exponent as a function of both ends of the window, for the same windows that the search looks at.
+
+    Parameters as in `fit_power_law`.
+
+    Raises
+    ------
+    InvalidInputError
+        As `fit_power_law`; and if the data have fewer than five cells.
+    """
+    observed = observe(
+        data, None, side=side, sign=sign, cluster=cluster, block=None, weights=None, nan="refuse", log_floor=None
+    )
+    if len(observed.counts.cells) < 5:
+        raise InvalidInputError("a stability map needs data of different sizes")
+    return WindowScan.of(observed.counts, _MAP_REPLICATES, seed).stability_map()
+
+
+def _settings(
+    tolerance: float, replicates: int, selection_replicates: int, seed: int, progress: Progress | None
+) -> Settings:
+    """Refuse settings that mean nothing."""
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise InvalidInputError(f"the tolerance must be positive; got {tolerance}")
-    sketch = data if isinstance(data, LogSketch) else _sketch(np.asarray(data))
-    if sketch.count == 0:
-        raise InvalidInputError("there are no fluctuations to fit")
-    counts = GroupedCounts.from_sketch(sketch, log_floor)
-    common = {"count": sketch.count, "zeros": sketch.zeros}
-    if counts.total < FEWEST or counts.counts.shape[1] < 5:
-        reason = f"{counts.total:.0f} non-zero fluctuations over {counts.counts.shape[1]} bins are too few"
-        return PowerLawFit.unresolved(reason, **common)
-    sliding = sliding_fits(counts)
-    if window is not None:
-        chosen, goodness, basis = _on_given(counts, sliding, window, tolerance, replicates, seed)
-    else:
-        chosen, goodness, basis = _found(counts, sliding, tolerance, replicates, seed)
-    whole = _whole(counts)
-    if chosen is None or goodness is None:
-        return _without_window(counts, sliding, whole, common)
-    lognormal = lognormal_test(counts, chosen)
-    interval = exponent_interval(counts, chosen, max(replicates, 1000), seed)
-    verdict, reason = _judge(chosen, goodness, basis, lognormal, interval.ci95, counts, tolerance)
-    ends = Window.from_logs(counts.edges[chosen.start], counts.edges[chosen.stop])
-    return PowerLawFit(
-        exponent=None if verdict is FitVerdict.NOT_RESOLVED else chosen.exponent,
-        standard_error=interval.standard_error,
-        naive_standard_error=chosen.naive_standard_error,
-        ci95=interval.ci95,
-        window=ends,
-        n=round(chosen.n),
-        retained=chosen.n / counts.total,
-        ks=goodness.ks,
-        p_value=goodness.p_value,
-        p_value_error=goodness.p_value_error,
-        verdict=verdict,
-        basis=basis,
-        reason=reason,
-        lognormal=lognormal,
-        lognormal_whole=whole,
-        curve=sliding.curve(),
-        **common,
-    )
-
-
-def _sketch(values: np.ndarray) -> LogSketch:
-    """Sketch of independent numbers: each is a group of its own as far as groups go."""
-    values = values.ravel()
-    if values.size == 0:
-        raise InvalidInputError("there are no fluctuations to fit")
-    bad = int((~np.isfinite(values)).sum())
-    if bad:
-        raise InvalidInputError(f"{bad} of {values.size} values are NaN or infinite")
-    if (values < 0).any():
-        raise InvalidInputError(f"{int((values < 0).sum())} values are negative: give sizes, or one sign at a time")
-    groups = min(_GROUPS, values.size)
-    return LogSketch.from_values(values, np.arange(values.size) % groups, groups)
-
-
-def _on_given(
-    counts: GroupedCounts, sliding: SlidingFits, window: Window, tolerance: float, replicates: int, seed: int
-) -> tuple[WindowFit | None, Goodness | None, Basis]:
-    """Fit on a given window."""
-    if not (window.log_lo < counts.edges[-1] and window.log_hi > counts.edges[0]):
-        data = Window.from_logs(counts.edges[0], counts.edges[-1])
-        raise InvalidInputError(f"window {window.summary()} is outside the data, {data.summary()}")
-    inside = bins_inside(counts.edges, window)
-    fit = counts.fit(inside.start, inside.stop)
-    if fit is None or fit.n < FEWEST:
-        return None, None, Basis.GIVEN
-    return fit, KolmogorovSmirnov(counts, replicates, seed).test(fit), Basis.GIVEN
-
-
-def _found(
-    counts: GroupedCounts, sliding: SlidingFits, tolerance: float, replicates: int, seed: int
-) -> tuple[WindowFit | None, Goodness | None, Basis]:
-    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one."""
-    decade = math.log(10.0)
-    flat = equivalence_window(sliding, tolerance)
-    if flat is not None and flat.bins * counts.width < decade:
-        flat = None
-    accepted = significance_window(counts, replicates, seed)
-    if accepted is not None and accepted[0].bins * counts.width < decade:
-        accepted = None
-    if accepted is not None and (flat is None or (accepted[0].bins > flat.bins and not _drifts(counts, accepted[0]))):
-        return *accepted, Basis.SIGNIFICANCE
-    if flat is None:
-        return None, None, Basis.NONE
-    return flat, KolmogorovSmirnov(counts, replicates, seed).test(flat), Basis.EQUIVALENCE
-
-
-def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:
-    """Whether a lognormal is preferred on a window."""
-    lognormal = lognormal_test(counts, fit)
-    return lognormal is not None and lognormal.preferred
-
-
-def _whole(counts: GroupedCounts) -> Lognormal | None:
-    """Lognormal against power law on the central 99% of the fluctuations."""
-    share = np.cumsum(counts.counts.sum(axis=0)) / counts.total
-    start, stop = (int(np.searchsorted(share, q)) for q in (0.005, 0.995))
-    fit = counts.fit(start, stop + 1) if stop - start >= 5 else None
-    return None if fit is None else lognormal_test(counts, fit)
-
-
-def _judge(
-    fit: WindowFit,
-    goodness: Goodness,
-    basis: Basis,
-    lognormal: Lognormal | None,
-    ci95: tuple[float, float],
-    counts: GroupedCounts,
-    tolerance: float,
-) -> tuple[FitVerdict, str]:
-    """Verdict on a window, by the rules stated in `FitVerdict`."""
-    half = 0.5 * (ci95[1] - ci95[0])
-    if fit.bins * counts.width < math.log(10.0) * 0.999:
-        return FitVerdict.NOT_RESOLVED, "the window is narrower than a decade"
-    if half > WIDEST_INTERVAL:
-        return FitVerdict.NOT_RESOLVED, f"the 95% interval is {half:.2f} wide to each side"
-    if basis is Basis.EQUIVALENCE:
-        return FitVerdict.POWER_LAW, f"the local exponent stays within {tolerance:g} of a constant on the window"
-    if lognormal is not None and lognormal.preferred and abs(lognormal.drift) > 2 * tolerance:
-        return FitVerdict.DRIFTING, f"a lognormal fits better, its exponent drifting by {lognormal.drift:+.2f}"
-    if goodness.p_value >= ACCEPTED:
-        return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {goodness.p_value:.2f})"
-    return FitVerdict.REJECTED, f"rejected on the window (KS p = {goodness.p_value:.3f})"
-
-
-def _without_window(
-    counts: GroupedCounts, sliding: SlidingFits, whole: Lognormal | None, common: dict[str, int]
-) -> PowerLawFit:
-    """Outcome where no window of a decade is acceptable."""
-    if whole is not None and whole.preferred:
-        verdict = FitVerdict.DRIFTING
-        reason = f"no decade has a constant exponent; over the whole range it drifts by {whole.drift:+.2f}"
-    elif (counts.counts.shape[1]) * counts.width < math.log(10.0):
-        verdict, reason = FitVerdict.NOT_RESOLVED, "the fluctuations span less than a decade"
-    else:
-        verdict, reason = FitVerdict.REJECTED, "no window of a decade is compatible with a power law"
-    return PowerLawFit.without_exponent(verdict, reason, whole, sliding.curve(), **common)
+    if replicates < 10:
+        raise InvalidInputError(f"a bootstrap needs at least 10 replicates; got {replicates}")
+    if selection_replicates != 0 and selection_replicates < 10:
+        raise InvalidInputError(f"a selection is repeated 10 times or more, or not at all; got {selection_replicates}")
+    return Settings(tolerance, replicates, selection_replicates, seed, progress)

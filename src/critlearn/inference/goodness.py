@@ -1,14 +1,22 @@
-"""Goodness of fit: the Kolmogorov-Smirnov distance, with a p-value that knows of the fit and of the groups."""
+"""Goodness of fit: the Kolmogorov-Smirnov distance, with a p-value that knows of the fit and of the groups.
+
+The p-values here are for a window as if it had been given; `selection_test` repeats the choice of the window.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.inference.cluster_bootstrap import group_weights
+from critlearn.inference import general_law
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
-from critlearn.inference.power_law import cumulative, solve_phi
+
+MOST_CELLS: Final = 400
+"""Cells on which the distance is taken; narrower ones would add nothing but time."""
+
+_LARGEST_MULTINOMIAL: Final = 2**53
 
 
 @dataclass(frozen=True)
@@ -20,14 +28,41 @@ class Goodness:
     p_value_error: float
 
 
-@dataclass(frozen=True, eq=False)
-class KolmogorovSmirnov:
-    """Test of truncated power laws on windows of one set of counts.
+def distance(counts: GroupedCounts, fit: WindowFit) -> float:
+    """Kolmogorov-Smirnov distance between counts and fit on the window of the fit."""
+    return float(
+        np.abs(_empirical(counts, fit) - counts.distribution(np.array([fit.theta]), fit.start, fit.stop)[0]).max()
+    )
 
-    The distance of each bootstrap replicate, re-fitted, is taken after subtracting the empirical process of the data:
-    ``sup |F*_r - F - (G(theta*_r) - G(theta))|`` (Babu and Rao, Sankhya 66, 63, 2004), which makes the bootstrap valid
-    for fitted parameters. Replicates draw whole groups; a single group is drawn from as if its members were
-    independent.
+
+def goodness_of_fit(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Goodness:
+    """Test a fit on its window, as if the window had been given.
+
+    Independent observations (one group): parametric bootstrap, every replicate drawn from the fitted law and fitted
+    again. Groups: bootstrap of the empirical process over groups (`GroupNull`).
+    """
+    observed = distance(counts, fit)
+    if counts.groups > 1:
+        null = GroupNull(counts, replicates, seed).distances(fit)
+    else:
+        null = _parametric(counts, fit, replicates, seed)
+    return Goodness(observed, *monte_carlo_p_value(int((null >= observed).sum()), len(null)))
+
+
+def monte_carlo_p_value(exceeding: int, replicates: int) -> tuple[float, float]:
+    """``(1 + exceeding) / (1 + replicates)`` and its Monte-Carlo standard error."""
+    p_value = (1 + exceeding) / (1 + replicates)
+    return p_value, float(np.sqrt(p_value * (1 - p_value) / (1 + replicates)))
+
+
+@dataclass(frozen=True, eq=False)
+class GroupNull:
+    """Distances that groups of dependent observations would have from a law that holds.
+
+    Each group's influence on the process ``F_n - F(theta_n)`` is its own empirical process, centred, less the part
+    that fitting takes up: ``(c_g(x) - n_g F_n(x) - F'(x) s_g / I) / n`` with score ``s_g`` and information ``I``.
+    Sums of the influences with multinomial weights over groups are the bootstrap of Babu and Rao (Sankhya 66, 63,
+    2004), linear in the parameter, so that no replicate has to be fitted again.
     """
 
     counts: GroupedCounts
@@ -35,32 +70,70 @@ class KolmogorovSmirnov:
     seed: int
 
     @cached_property
-    def _drawn(self) -> Float64[np.ndarray, "replicate edge"]:
-        """Counts below each edge in each replicate."""
-        if self.counts.groups > 1:
-            weights = group_weights(self.counts.groups, self.replicates, self.seed)
-            return weights @ self.counts.running_count
+    def weights(self) -> Float64[np.ndarray, "replicate group"]:
+        """Deviations from 1 of how often each group is drawn; widened, as drawing shrinks a variance."""
+        groups = self.counts.groups
         generator = np.random.default_rng(self.seed)
-        probability = self.counts.counts[0] / self.counts.total
-        drawn = generator.multinomial(int(self.counts.total), probability, size=self.replicates)
-        return np.pad(np.cumsum(drawn, axis=1), ((0, 0), (1, 0))).astype(np.float64)
+        drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=self.replicates)
+        return (drawn - 1) * (groups / (groups - 1)) ** 0.5
 
-    def test(self, fit: WindowFit) -> Goodness:
-        """Distance and p-value on the window of a fit."""
-        window = slice(fit.start, fit.stop + 1)
-        below = self.counts.running_count[:, window].sum(axis=0)
-        empirical = (below - below[0]) / (below[-1] - below[0])
-        model = cumulative(np.array(fit.phi), fit.bins)
-        distance = float(np.abs(empirical - model).max())
-        drawn = self._drawn[:, window]
-        drawn = drawn - drawn[:, :1]
-        drawn = drawn[drawn[:, -1] > 0]
-        drawn = drawn / drawn[:, -1:]
-        # Sum by parts: the mean index of a replicate from its distribution function.
-        mean = fit.bins - drawn[:, 1:].sum(axis=1) - 0.5 * (fit.bins - 1)
-        phi = np.clip(solve_phi(mean, fit.bins), -50, 50)
-        process = (drawn - empirical) - (cumulative(phi, fit.bins) - model)
-        replicated = np.abs(process).max(axis=1)
-        exceeding = int((replicated >= distance).sum())
-        p_value = (1 + exceeding) / (1 + len(replicated))
-        return Goodness(distance, p_value, float(np.sqrt(p_value * (1 - p_value) / (1 + len(replicated)))))
+    def distances(self, fit: WindowFit) -> Float64[np.ndarray, " replicate"]:
+        """Distances on the window of a fit under the law."""
+        counts = self.counts
+        below = counts.running_count[:, fit.start : fit.stop + 1]
+        below = below - below[:, :1]
+        empirical = below.sum(axis=0) / fit.n
+        middle = counts.cells.centres[fit.start : fit.stop]
+        masses = counts.masses(fit.theta, fit.start, fit.stop)
+        mean = float(masses @ middle)
+        slope = np.concatenate([[0.0], np.cumsum(masses * (middle - mean))])
+        observed_mean = float(np.diff(empirical) @ middle)
+        score = np.diff(below, axis=1) @ (middle - observed_mean)
+        information = fit.n * float(masses @ (middle - mean) ** 2)
+        influence = below - below[:, -1:] * empirical
+        influence -= np.outer(score, slope) * (fit.n / information)
+        return np.abs(self.weights @ influence).max(axis=1) / fit.n
+
+
+def independent_null(
+    counts: GroupedCounts, fit: WindowFit, normals: Float64[np.ndarray, "replicate cell"]
+) -> Float64[np.ndarray, " replicate"]:
+    """Distances of independent observations from a law that holds, by the limit of the empirical process.
+
+    ``sqrt(n) (F_n - F(theta_n))`` tends to a Brownian bridge less its part along the score; `normals` are shared
+    by all windows, so that their critical values are smooth in the window.
+    """
+    masses = counts.masses(fit.theta, fit.start, fit.stop)
+    middle = counts.cells.centres[fit.start : fit.stop]
+    centred = middle - masses @ middle
+    noise = normals[:, : len(masses)] * np.sqrt(masses)
+    noise = noise - np.outer(noise.sum(axis=1), masses)
+    along = (noise @ centred) / max(float(masses @ centred**2), 1e-300)
+    process = np.cumsum(noise - np.outer(along, masses * centred), axis=1)
+    return np.abs(process).max(axis=1) / fit.n**0.5
+
+
+def _empirical(counts: GroupedCounts, fit: WindowFit) -> Float64[np.ndarray, " edge"]:
+    below = np.concatenate([[0.0], np.cumsum(counts.pooled[fit.start : fit.stop])])
+    return below / below[-1]
+
+
+def _parametric(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> np.ndarray:
+    """Distances of replicates drawn from the fitted law and fitted again."""
+    part = counts.part(fit.start, fit.stop)
+    generator = np.random.default_rng(seed)
+    masses = counts.masses(fit.theta, fit.start, fit.stop)
+    drawn = generator.multinomial(min(round(fit.n), _LARGEST_MULTINOMIAL), masses / masses.sum(), size=replicates)
+    theta = _fit_rows(part, drawn.astype(np.float64), fit.theta)
+    kept = np.isfinite(theta)
+    empirical = np.pad(np.cumsum(drawn[kept], axis=1), ((0, 0), (1, 0))) / drawn[kept].sum(axis=1, keepdims=True)
+    return np.abs(empirical - part.distribution(theta[kept], 0, fit.bins)).max(axis=1)
+
+
+def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta: float) -> np.ndarray:
+    """Parameter fitted to each row of counts drawn from a law with a given one; NaN where there is none."""
+    if part.cells.width is not None:
+        return part.with_counts(rows).rows_theta()
+    # One step of scoring from the true parameter is as good as the maximum, up to one part in n.
+    means, mean, information = general_law.moments(part, theta)
+    return theta + (rows @ (means - mean)) / (rows.sum(axis=1) * information)

@@ -1,24 +1,31 @@
-"""Counts by group of samples on equal bins, with the running sums from which any window is fitted at once."""
+"""Counts by group of samples on cells, with the running sums from which any window is fitted at once."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float64
 
-from critlearn.inference.power_law import solve_phi, variance_index
-from critlearn.numerics.log_sketch import LogSketch
+from critlearn.errors import InvalidInputError
+from critlearn.inference import general_law, power_law
+from critlearn.inference.cells import Cells
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.window import Window
 
 Running = Float64[np.ndarray, "group edge"]
+
+FAR: Final = 2000.0
+"""How far beyond the data, in ln delta, a law without a cut-off on that side is taken to reach."""
 
 
 @dataclass(frozen=True)
 class WindowFit:
-    """Fit of a truncated power law to the bins ``start .. stop - 1``.
+    """Fit of a truncated power law to the cells ``start .. stop - 1``.
 
     ``standard_error`` is robust to dependence inside groups (sandwich), ``naive_standard_error`` that of Fisher for
-    independent observations. ``phi`` is the parameter per bin.
+    independent observations. ``theta = 1 - k`` is the natural parameter in ``u = ln delta``.
     """
 
     start: int
@@ -27,57 +34,96 @@ class WindowFit:
     standard_error: float
     naive_standard_error: float
     n: float
-    phi: float
 
     @property
     def bins(self) -> int:
-        """Number of bins."""
+        """Number of cells."""
         return self.stop - self.start
+
+    @property
+    def theta(self) -> float:
+        """``1 - k``."""
+        return 1 - self.exponent
+
+
+@dataclass(frozen=True, eq=False)
+class WindowFits:
+    """Fits of many windows, as columns; NaN where a window is empty or all in one end cell."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    exponent: Float64[np.ndarray, " window"]
+    standard_error: Float64[np.ndarray, " window"]
+    naive_standard_error: Float64[np.ndarray, " window"]
+    n: Float64[np.ndarray, " window"]
+
+    def __getitem__(self, index: int) -> WindowFit | None:
+        """One of them; None where there is no fit."""
+        if not np.isfinite(self.exponent[index]):
+            return None
+        columns = (self.exponent, self.standard_error, self.naive_standard_error, self.n)
+        return WindowFit(int(self.start[index]), int(self.stop[index]), *(float(column[index]) for column in columns))
 
 
 @dataclass(frozen=True, eq=False)
 class GroupedCounts:
-    """Counts of ``ln|delta|`` of each group on equally spaced edges.
+    """Counts of ``ln delta`` of each group on cells.
 
     Parameters
     ----------
-    edges
-        Edges in ``ln|delta|``.
+    cells
+        Cells in ``ln delta``.
     counts
-        Counts, shape (group, bin).
+        Counts, shape (group, cell). One group stands for independent observations.
+    outside
+        Number of observations beyond the cells.
+    open_below, open_above
+        Whether a law whose window reaches the first (last) cell has no cut-off on that side.
     """
 
-    edges: Float64[np.ndarray, " edge"]
-    counts: Float64[np.ndarray, "group bin"]
+    cells: Cells
+    counts: Float64[np.ndarray, "group cell"]
+    outside: float = 0.0
+    open_below: bool = False
+    open_above: bool = False
 
     @classmethod
-    def from_sketch(cls, sketch: LogSketch, log_floor: float | None = None) -> "GroupedCounts":
+    def from_sketch(
+        cls, sketch: LogSketch, log_floor: float | None = None, sign: str = "absolute", side: str = "both"
+    ) -> "GroupedCounts":
         """Non-zero fluctuations of a sketch above a floor, without empty bins at the ends or empty groups."""
-        counts, edges = sketch.group_counts, sketch.edges
-        if log_floor is not None:
-            kept = edges[:-1] >= log_floor
-            counts, edges = counts[:, kept], edges[np.append(kept, bool(kept.size and kept[-1]))]
+        by_sign = {"positive": sketch.group_positive, "negative": sketch.group_negative}
+        counts, first = by_sign.get(sign, sketch.group_counts), sketch.first_bin
+        if log_floor is not None and np.isfinite(log_floor):
+            kept = sketch.edges[:-1] >= log_floor
+            counts, first = counts[:, kept], first + int((~kept).sum())
         filled = np.flatnonzero(counts.any(axis=0))
         if not filled.size:
-            return cls(np.zeros(1), np.zeros((1, 0)))
+            return cls(Cells(np.zeros(1)), np.zeros((1, 0)))
         at = slice(int(filled[0]), int(filled[-1]) + 1)
-        counts = counts[counts.any(axis=1), at]
-        return cls(edges[at.start : at.stop + 1], counts.astype(np.float64))
+        counts = counts[counts.any(axis=1), at].astype(np.float64)
+        cells = Cells.equal((first + at.start) * BIN_WIDTH, BIN_WIDTH, at.stop - at.start)
+        return cls(cells, counts, open_below=side == "small", open_above=side == "large")
 
     @property
-    def width(self) -> float:
-        """Width of a bin."""
-        return float(self.edges[1] - self.edges[0])
+    def edges(self) -> Float64[np.ndarray, " edge"]:
+        """Edges in ``ln delta``."""
+        return self.cells.edges
 
     @property
     def groups(self) -> int:
         """Number of groups."""
         return len(self.counts)
 
+    @cached_property
+    def pooled(self) -> Float64[np.ndarray, " cell"]:
+        """Counts of all groups together."""
+        return self.counts.sum(axis=0)
+
     @property
     def total(self) -> float:
-        """Number of fluctuations."""
-        return float(self.counts.sum())
+        """Number of observations."""
+        return float(self.pooled.sum()) + self.outside
 
     @cached_property
     def running_count(self) -> Running:
@@ -85,43 +131,181 @@ class GroupedCounts:
         return np.pad(np.cumsum(self.counts, axis=1), ((0, 0), (1, 0)))
 
     @cached_property
-    def running_index(self) -> Running:
-        """Sums of the bin's index below each edge."""
-        return np.pad(np.cumsum(self.counts * np.arange(self.counts.shape[1]), axis=1), ((0, 0), (1, 0)))
+    def running_sum(self) -> Running:
+        """Sums of the centres, measured from the middle of all cells, below each edge."""
+        centred = self.cells.centres - 0.5 * (self.edges[0] + self.edges[-1])
+        return np.pad(np.cumsum(self.counts * centred, axis=1), ((0, 0), (1, 0)))
 
-    def coarsened(self, factor: int) -> "GroupedCounts":
-        """Join every `factor` bins."""
-        if factor == 1:
+    def with_counts(self, counts: Float64[np.ndarray, "group cell"]) -> "GroupedCounts":
+        """Other counts on the same cells."""
+        return GroupedCounts(self.cells, counts, self.outside, self.open_below, self.open_above)
+
+    def width_of(self, start: int, stop: int) -> float:
+        """Width of a window in ``ln delta``."""
+        return float(self.edges[stop] - self.edges[start])
+
+    def window(self, start: int, stop: int) -> Window:
+        """Window from one edge to another; from the first integer to the last for a law on integers."""
+        first = self.cells.first_integer
+        if first is not None and first[stop] - 1 > first[start]:
+            return Window(float(first[start]), float(first[stop] - 1))
+        return Window.from_logs(float(self.edges[start]), float(self.edges[stop]))
+
+    def is_open(self, start: int, stop: int) -> tuple[bool, bool]:
+        """Whether a law on a window has no cut-off below, and above."""
+        return self.open_below and start == 0, self.open_above and stop == len(self.cells)
+
+    def coarsened(self, most: int) -> "GroupedCounts":
+        """Join neighbouring cells until at most this many are left; integers stay apart.
+
+        Where equal cells do not fill the last joint one, empty cells are added on an open side; without one, as empty
+        cells would pull a fit, the few cells too many are left out and counted as outside.
+        """
+        factor = -(-len(self.cells) // most)
+        if factor == 1 or self.cells.first_integer is not None:
             return self
-        bins = -(-self.counts.shape[1] // factor)
-        padded = np.pad(self.counts, ((0, 0), (0, bins * factor - self.counts.shape[1])))
-        edges = self.edges[0] + np.arange(bins + 1) * factor * self.width
-        return GroupedCounts(edges, padded.reshape(self.groups, bins, factor).sum(axis=2))
+        if self.cells.width is None:
+            return self.joined(most)
+        spare, counts, first = len(self.cells) % factor, self.counts, 0
+        if spare and self.open_above:
+            counts = np.pad(counts, ((0, 0), (0, factor - spare)))
+        elif spare and self.open_below:
+            counts, first = np.pad(counts, ((0, 0), (factor - spare, 0))), spare - factor
+        elif spare:
+            first = spare // 2
+            counts = counts[:, first : first + len(self.cells) - spare]
+        joined = counts.reshape(self.groups, -1, factor).sum(axis=2)
+        cells = Cells.equal(float(self.edges[0]) + first * self.cells.width, self.cells.width * factor, joined.shape[1])
+        outside = self.outside + float(self.counts.sum() - joined.sum())
+        return GroupedCounts(cells, joined, outside, self.open_below, self.open_above)
 
-    def group_sums(self, start: int, stop: int) -> tuple[Float64[np.ndarray, " group"], Float64[np.ndarray, " group"]]:
-        """Count and sum of ``j - (B - 1)/2`` in a window, by group."""
+    def joined(self, most: int) -> "GroupedCounts":
+        """As `coarsened`, over the same range to the last value: the last joint cell may be narrower than the others.
+
+        For sums over nodes, which do not need equal cells as closed forms do.
+        """
+        factor = -(-len(self.cells) // most)
+        if factor == 1 or self.cells.first_integer is not None:
+            return self
+        at = np.arange(0, len(self.cells), factor)
+        cells = Cells(self.edges[np.append(at, len(self.cells))])
+        counts = np.add.reduceat(self.counts, at, axis=1)
+        return GroupedCounts(cells, counts, self.outside, self.open_below, self.open_above)
+
+    def part(self, start: int, stop: int) -> "GroupedCounts":
+        """Counts on the cells of a window alone."""
+        below, above = self.is_open(start, stop)
+        return GroupedCounts(
+            self.cells.part(start, stop), self.counts[:, start:stop], open_below=below, open_above=above
+        )
+
+    def fit_windows(self, start: np.ndarray, stop: np.ndarray) -> WindowFits:
+        """Maximum-likelihood fits on many windows at once, shape (window,) each."""
         count = self.running_count[:, stop] - self.running_count[:, start]
-        index = self.running_index[:, stop] - self.running_index[:, start]
-        return count, index - count * (start + 0.5 * (stop - start - 1))
+        n = count.sum(axis=0)
+        if self.cells.width is None:
+            theta, information, score = general_law.fit_windows(self, start, stop)
+        else:
+            theta, information, score = self._fit_equal(start, stop, count, n)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            naive = np.where(np.isfinite(theta), (n * information) ** -0.5, np.nan)
+            robust = naive
+            if self.groups > 1:
+                correction = self.groups / (self.groups - 1)
+                robust = np.sqrt(correction * (score**2).sum(axis=0)) / (n * information)
+        return WindowFits(start, stop, np.where(np.isfinite(theta), 1 - theta, np.nan), robust, naive, n)
+
+    def _fit_equal(
+        self, start: np.ndarray, stop: np.ndarray, count: np.ndarray, n: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Parameter, information of one observation and scores of the groups, by closed forms."""
+        centred, bins = self._centred_index(start, stop, count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = centred.sum(axis=0) / n
+        phi = _solve(mean, bins, n)
+        width = self.cells.width or 1.0
+        information = power_law.variance_index(phi, bins) * width**2
+        return phi / width, information, (centred - mean * count) * width
+
+    def _centred_index(
+        self, start: np.ndarray, stop: np.ndarray, count: np.ndarray
+    ) -> tuple[np.ndarray, Float64[np.ndarray, " window"]]:
+        """Sums of the cell's index from the middle of the law's range, shape (group, window), and its cells."""
+        width = self.cells.width or 1.0
+        far = round(FAR / width)
+        below = np.where(self.open_below & (start == 0), far, 0)
+        above = np.where(self.open_above & (stop == len(self.cells)), far, 0)
+        middle = 0.5 * (len(self.cells) - 1)
+        index_sum = (self.running_sum[:, stop] - self.running_sum[:, start]) / width + middle * count
+        centred = index_sum - count * 0.5 * (start - below + stop + above - 1)
+        return centred, (stop - start + below + above).astype(np.float64)
+
+    def resampled_theta(
+        self, weights: Float64[np.ndarray, "replicate group"], start: int, stop: int
+    ) -> Float64[np.ndarray, " replicate"]:
+        """Parameter fitted to weighted groups on a window of equal cells; NaN where there is none."""
+        ends = np.array([start]), np.array([stop])
+        count = self.running_count[:, ends[1]] - self.running_count[:, ends[0]]
+        centred, bins = self._centred_index(*ends, count)
+        drawn, total = (weights @ count)[:, 0], (weights @ centred)[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = total / drawn
+        return _solve(mean, np.full(len(drawn), bins[0]), drawn) / (self.cells.width or 1.0)
+
+    def rows_theta(self) -> Float64[np.ndarray, " group"]:
+        """Parameter fitted to each group by itself on all cells, which must be equal ones; NaN where there is none."""
+        start, stop = np.array([0]), np.array([len(self.cells)])
+        count = self.running_count[:, stop]
+        centred, bins = self._centred_index(start, stop, count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = (centred / count)[:, 0]
+        return _solve(mean, np.full(self.groups, bins[0]), count[:, 0]) / (self.cells.width or 1.0)
 
     def fit(self, start: int, stop: int) -> WindowFit | None:
-        """Maximum-likelihood fit on a window; None if it is empty or everything lies in one end bin."""
-        count, centred = self.group_sums(start, stop)
-        n = float(count.sum())
-        if n < 2:
-            return None
-        mean = centred.sum() / n
-        phi = float(solve_phi(np.array(mean), stop - start))
-        if not np.isfinite(phi):
-            return None
-        information = n * float(variance_index(np.array(phi), stop - start))
-        naive = information**-0.5
-        score = centred - mean * count
-        correction = self.groups / (self.groups - 1) if self.groups > 1 else 1.0
-        robust = float(np.sqrt(correction * (score**2).sum())) / information if self.groups > 1 else naive
-        return WindowFit(start, stop, 1 - phi / self.width, robust / self.width, naive / self.width, n, phi)
+        """Maximum-likelihood fit on a window; None if it is empty or everything lies in one end cell."""
+        return self.fit_windows(np.array([start]), np.array([stop]))[0]
+
+    def distribution(self, theta: Float64[np.ndarray, " fit"], start: int, stop: int) -> np.ndarray:
+        """Distribution functions of power laws at the edges of a window, shape (fit, edge)."""
+        below, above = self.is_open(start, stop)
+        if self.cells.width is None:
+            return general_law.distribution(self.cells.part(start, stop), theta, below=below, above=above)
+        far = round(FAR / self.cells.width)
+        bins = stop - start + far * (below + above)
+        edge = np.arange(stop - start + 1) + far * below
+        return power_law.cumulative(theta * self.cells.width, bins, edge)
+
+    def masses(self, theta: float, start: int, stop: int) -> Float64[np.ndarray, " cell"]:
+        """Probabilities of the cells of a window; what an open side holds beyond it belongs to the end cell."""
+        edges = self.distribution(np.array([theta]), start, stop)[0]
+        edges[0], edges[-1] = 0.0, 1.0
+        return np.maximum(np.diff(edges), 0.0)
 
     def t_quantile(self, probability: float) -> float:
         """Quantile of Student's t with as many degrees of freedom as groups allow; normal if there is one group."""
-        law = scipy.stats.t(self.groups - 1) if self.groups > 1 else scipy.stats.norm()
-        return float(law.ppf(probability))
+        # The functions themselves: scipy.stats takes a millisecond to set up a distribution.
+        if self.groups > 1:
+            return float(scipy.special.stdtrit(self.groups - 1, probability))
+        return float(scipy.special.ndtri(probability))
+
+
+def _solve(mean: np.ndarray, bins: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Parameter per cell, NaN where a window is empty or all in one end cell."""
+    usable = (n >= 2) & (bins >= 2)
+    phi = power_law.solve_phi(np.where(usable, mean, 0.0), np.where(usable, bins, 2.0))
+    return np.where(usable & np.isfinite(phi), phi, np.nan)
+
+
+def check_inside(counts: GroupedCounts, window: Window) -> None:
+    """Refuse a window that does not meet the data.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does not.
+    """
+    filled = np.flatnonzero(counts.pooled)
+    low, high = (float(counts.edges[at]) for at in (filled[0], filled[-1] + 1))
+    if not (window.log_lo < high and window.log_hi > low):
+        data = Window.from_logs(low, high)
+        raise InvalidInputError(f"window {window.summary()} is outside the data, {data.summary()}")

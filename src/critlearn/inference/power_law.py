@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.errors import InvalidInputError
+from critlearn.inference.cells import Cells
 from critlearn.numerics.window import Window
 
 _SERIES: Final = 1e-3
@@ -19,28 +19,36 @@ _NEWTON_STEPS: Final = 60
 Values = Float64[np.ndarray, "..."]
 
 
-def mean_index(phi: Values, bins: int) -> Values:
+def _near_uniform(phi: Values, bins: Values) -> np.ndarray:
+    """Where the series is more accurate than differences of nearly equal numbers."""
+    return np.asarray(np.abs(bins * phi) < np.minimum(_SERIES * bins**0.5, 0.02))
+
+
+def mean_index(phi: Values, bins: Values | int) -> Values:
     """Mean of ``j - (B - 1)/2`` under ``P(j) ~ exp(phi j)``: ``(B coth(B phi/2) - coth(phi/2)) / 2``."""
+    bins = np.asarray(bins, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exact = 0.5 * (bins / np.tanh(0.5 * bins * phi) - 1 / np.tanh(0.5 * phi))
     series = phi * (bins**2 - 1) / 12 - phi**3 * (bins**4 - 1) / 720
-    return np.where(np.abs(bins * phi) < _SERIES * bins**0.5, series, exact)
+    return np.where(_near_uniform(phi, bins), series, exact)
 
 
-def variance_index(phi: Values, bins: int) -> Values:
+def variance_index(phi: Values, bins: Values | int) -> Values:
     """Variance of ``j`` under ``P(j) ~ exp(phi j)``: the Fisher information of ``phi`` in one observation."""
+    bins = np.asarray(bins, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exact = 0.25 * (np.sinh(0.5 * phi) ** -2 - bins**2 * np.sinh(0.5 * bins * phi) ** -2)
     series = (bins**2 - 1) / 12 - phi**2 * (bins**4 - 1) / 240
-    return np.where(np.abs(bins * phi) < _SERIES * bins**0.5, series, exact)
+    return np.where(_near_uniform(phi, bins), series, exact)
 
 
-def solve_phi(mean: Values, bins: int) -> Values:
+def solve_phi(mean: Values, bins: Values | int) -> Values:
     """Parameter at which the mean of ``j - (B - 1)/2`` takes given values; infinite where they are at the very end.
 
     Newton's method from Cohen's approximation of the inverse Langevin function (Rheologica Acta 30, 270, 1991), kept
     inside a bracket that shrinks.
     """
+    bins = np.asarray(bins, dtype=np.float64)
     half = 0.5 * (bins - 1)
     scaled = np.clip(mean / half, -1, 1)
     inside = np.abs(scaled) < 1
@@ -63,10 +71,10 @@ def solve_phi(mean: Values, bins: int) -> Values:
     return np.where(inside, phi, np.copysign(np.inf, scaled))
 
 
-def cumulative(phi: Values, bins: int) -> Float64[np.ndarray, "... edge"]:
-    """Distribution function at the ``B + 1`` edges of the bins, ``expm1(phi j) / expm1(phi B)``."""
+def cumulative(phi: Values, bins: int, edge: np.ndarray | None = None) -> Float64[np.ndarray, "... edge"]:
+    """Distribution function at edges of the ``B`` bins (all by default), ``expm1(phi j) / expm1(phi B)``."""
     phi = np.asarray(phi)[..., None]
-    edge = np.arange(bins + 1)
+    edge = np.arange(bins + 1) if edge is None else edge
     size = np.where(phi == 0, 1.0, np.abs(phi))
     # In terms of exp(-|phi| ...), which cannot overflow; rising densities are mirrored.
     falling = np.expm1(-size * edge) / np.expm1(-size * bins)
@@ -74,24 +82,18 @@ def cumulative(phi: Values, bins: int) -> Float64[np.ndarray, "... edge"]:
     return np.where(phi == 0, edge / bins, np.where(phi > 0, rising, falling))
 
 
-def log_normaliser(phi: float, bins: int) -> float:
-    """``ln sum_j exp(phi (j - (B - 1)/2))``."""
-    j = np.arange(bins) - 0.5 * (bins - 1)
-    return float(np.logaddexp.reduce(phi * j))
+def log_normaliser(phi: Values, bins: Values | int) -> Values:
+    """``ln sum_j exp(phi (j - (B - 1)/2)) = ln(sinh(B phi/2) / sinh(phi/2))``.
 
-
-def bins_inside(edges: Float64[np.ndarray, " edge"], window: Window) -> slice:
-    """Bins that lie in a window, its ends moved to the nearest edges.
-
-    Raises
-    ------
-    InvalidInputError
-        If fewer than three bins are left.
+    >>> round(float(log_normaliser(np.array(0.0), 8) - np.log(8)), 12)
+    0.0
     """
-    start, stop = (int(np.abs(edges - end).argmin()) for end in (window.log_lo, window.log_hi))
-    if stop - start < 3:
-        raise InvalidInputError(f"window {window.summary()} holds fewer than three bins of the data")
-    return slice(start, stop)
+    bins = np.asarray(bins, dtype=np.float64)
+    half = 0.5 * np.abs(phi)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exact = (bins - 1) * half + np.log(np.expm1(-2 * bins * half) / np.expm1(-2 * half))
+    series = np.log(bins) + half**2 * (bins**2 - 1) / 6 - half**4 * (bins**4 - 1) / 180
+    return np.where(_near_uniform(2 * half, bins), series, exact)
 
 
 def exponent_on(
@@ -119,10 +121,10 @@ def exponent_on(
     >>> round(exponent_on(edges, np.exp(-0.5 * edges[:-1]), Window.from_logs(1.0, 4.0)), 6)
     1.5
     """
-    inside = weights[bins_inside(edges, window)]
+    inside = weights[Cells(np.asarray(edges)).inside(window)]
     total = inside.sum()
     if not total > 0:
         return None
     centred = np.arange(inside.size) - 0.5 * (inside.size - 1)
-    phi = float(solve_phi(np.array((inside * centred).sum() / total), inside.size))
+    phi = float(solve_phi(np.array([(inside * centred).sum() / total]), inside.size)[0])
     return 1 - phi / float(edges[1] - edges[0]) if np.isfinite(phi) else None

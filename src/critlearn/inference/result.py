@@ -1,22 +1,26 @@
 """Outcome of a power-law fit, as a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from critlearn.inference.alternatives import Lognormal
+from critlearn.inference.alternatives import Alternative
+from critlearn.inference.density import DensityCurve
 from critlearn.inference.local_exponent import LocalExponentCurve
+from critlearn.inference.lognormal import Lognormal
 from critlearn.numerics.window import Window
 
 
 class FitVerdict(StrEnum):
     """What the data say, by stated rules.
 
-    ``power law``: on a window of a decade or more, either the local exponent is constant within the tolerance (basis
-    equivalence), or the Kolmogorov-Smirnov test does not reject and no lognormal whose exponent drifts by more than
-    twice the tolerance is preferred (basis significance). ``drifting exponent``: such a lognormal is preferred.
-    ``rejected``: no window is acceptable, or the given one is not. ``not resolved``: too few fluctuations, less than a
-    decade, or an interval wider than 0.25 to each side.
+    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, or a
+    window found by significance on which a drift of the exponent by more than 1 cannot be excluded. ``power law``: on a
+    window of a decade or more, that holds at least 5% of the fluctuations if it was searched for, either the local
+    exponent is constant within the tolerance (basis equivalence), or the Kolmogorov-Smirnov test does not reject at the
+    10% level and no lognormal whose exponent drifts by more than twice the tolerance is preferred at the 1% level
+    (basis significance, or a given window).
+    ``drifting exponent``: such a lognormal is preferred. ``rejected``: no window, or not the given one, is acceptable.
     """
 
     POWER_LAW = "power law"
@@ -35,6 +39,31 @@ class Basis(StrEnum):
 
 
 @dataclass(frozen=True)
+class WindowChoice:
+    """Window that one criterion chooses, and the fit on it.
+
+    ``p_value`` is that of the Kolmogorov-Smirnov test for the window as if given.
+    """
+
+    window: Window
+    exponent: float
+    standard_error: float
+    n: int
+    p_value: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "window": [self.window.lo, self.window.hi],
+            "decades": self.window.decades,
+            "exponent": self.exponent,
+            "stderr": self.standard_error,
+            "n": self.n,
+            "p_value": self.p_value,
+        }
+
+
+@dataclass(frozen=True)
 class PowerLawFit:
     """Power law ``p(delta) ~ delta^-k`` on a window; what does not exist is None.
 
@@ -43,23 +72,36 @@ class PowerLawFit:
     exponent
         ``k``.
     standard_error, ci95
-        By bootstrap over groups of samples.
-    naive_standard_error
-        By Fisher information, as if all fluctuations were independent.
+        By bootstrap over groups of dependent samples; by likelihood if all are independent.
+    naive_standard_error, naive_ci95
+        By Fisher information and by profile likelihood, as if all fluctuations were independent.
     window
         Where it was fitted.
     n, retained
         Non-zero fluctuations on the window, and their share of all non-zero ones.
-    count, zeros
-        All fluctuations, and the exact zeros among them.
+    effective_n
+        Number of independent fluctuations that would give the same error.
+    count, zeros, omitted, below_floor
+        All fluctuations; the exact zeros, the NaN or infinite ones, and those below the resolution floor among them.
+    log_floor
+        ``ln`` of the resolution floor.
     ks, p_value, p_value_error
-        Kolmogorov-Smirnov distance, its p-value for the window as if given, and the Monte-Carlo error of that.
+        Kolmogorov-Smirnov distance, its p-value, and the Monte-Carlo error of that.
+    selection_repeated
+        Whether the p-value repeats the choice of the window in every replicate; otherwise it is that of the window as
+        if given.
+    log_likelihood
+        Of the counts in cells on the window.
     verdict, basis, reason
         Outcome, what the window rests on, and why.
     lognormal, lognormal_whole
         Test against a lognormal on the window, and on the central 99% of all fluctuations.
-    curve
-        Local exponent over the whole range.
+    alternatives
+        Alternatives on the window.
+    equivalence, significance
+        Windows by the two criteria, where a window was searched for and found.
+    curve, density
+        Local exponent, and empirical density, over the whole range.
     """
 
     exponent: float | None
@@ -80,44 +122,17 @@ class PowerLawFit:
     lognormal: Lognormal | None
     lognormal_whole: Lognormal | None
     curve: LocalExponentCurve | None
-
-    @classmethod
-    def without_exponent(
-        cls,
-        verdict: FitVerdict,
-        reason: str,
-        whole: Lognormal | None,
-        curve: LocalExponentCurve | None,
-        *,
-        count: int,
-        zeros: int,
-    ) -> "PowerLawFit":
-        """Outcome that has no window, and so no exponent."""
-        return cls(
-            exponent=None,
-            standard_error=None,
-            naive_standard_error=None,
-            ci95=None,
-            window=None,
-            n=0,
-            retained=None,
-            count=count,
-            zeros=zeros,
-            ks=None,
-            p_value=None,
-            p_value_error=None,
-            verdict=verdict,
-            basis=Basis.NONE,
-            reason=reason,
-            lognormal=None,
-            lognormal_whole=whole,
-            curve=curve,
-        )
-
-    @classmethod
-    def unresolved(cls, reason: str, *, count: int, zeros: int) -> "PowerLawFit":
-        """Outcome for too little data."""
-        return cls.without_exponent(FitVerdict.NOT_RESOLVED, reason, None, None, count=count, zeros=zeros)
+    naive_ci95: tuple[float, float] | None = None
+    effective_n: float | None = None
+    omitted: int = 0
+    below_floor: int = 0
+    log_floor: float | None = None
+    selection_repeated: bool = False
+    log_likelihood: float | None = None
+    alternatives: tuple[Alternative, ...] = field(default=(), repr=False)
+    equivalence: WindowChoice | None = None
+    significance: WindowChoice | None = None
+    density: DensityCurve | None = field(default=None, repr=False)
 
     @property
     def window_is_partial(self) -> bool:
@@ -132,19 +147,31 @@ class PowerLawFit:
             "stderr": self.standard_error,
             "naive_stderr": self.naive_standard_error,
             "ci95": list(self.ci95) if self.ci95 else None,
+            "naive_ci95": list(self.naive_ci95) if self.naive_ci95 else None,
             "window": [self.window.lo, self.window.hi] if self.window else None,
             "log_window": [self.window.log_lo, self.window.log_hi] if self.window else None,
             "decades": self.window.decades if self.window else None,
             "n": self.n,
+            "effective_n": self.effective_n,
             "retained": self.retained,
+            "count": self.count,
+            "zeros": self.zeros,
+            "omitted": self.omitted,
+            "below_floor": self.below_floor,
+            "log_floor": self.log_floor,
             "ks": self.ks,
             "p_value": self.p_value,
             "p_value_error": self.p_value_error,
+            "selection_repeated": self.selection_repeated,
+            "log_likelihood": self.log_likelihood,
             "verdict": str(self.verdict),
             "basis": str(self.basis),
             "reason": self.reason,
             "lognormal": self.lognormal.to_dict() if self.lognormal else None,
             "lognormal_whole": self.lognormal_whole.to_dict() if self.lognormal_whole else None,
+            "alternatives": [alternative.to_dict() for alternative in self.alternatives],
+            "equivalence": self.equivalence.to_dict() if self.equivalence else None,
+            "significance": self.significance.to_dict() if self.significance else None,
         }
 
     def summary(self) -> str:

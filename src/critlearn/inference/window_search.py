@@ -1,12 +1,15 @@
 """Find the window of a power law, by two criteria: practical equivalence, and significance."""
 
 import math
-from typing import Final
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Float64
 
-from critlearn.inference.goodness import Goodness, KolmogorovSmirnov
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.goodness import GroupNull, independent_null
+from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, WindowFits
 from critlearn.inference.local_exponent import LENGTHS, SlidingFits
 
 ACCEPTED: Final = 0.1
@@ -18,9 +21,13 @@ FEWEST: Final = 50
 LEAST_RETAINED: Final = 0.05
 """Share of the fluctuations that a window must hold: far enough out, anything passes for a power law."""
 
-_SEARCH_BINS: Final = 400
-_CANDIDATES: Final = 45
-_NARROWEST: Final = 0.5 * math.log(10.0)
+DECADE: Final = math.log(10.0)
+
+_SEARCH_CELLS: Final = 256
+_CANDIDATES: Final = 36
+_NARROWEST: Final = 0.5 * DECADE
+_SURELY_ACCEPTED: Final = 0.5
+_SURELY_REJECTED: Final = 1.7
 
 
 def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | None:
@@ -29,41 +36,159 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     It does not depend on the number of fluctuations being small, as significance does: the more there are, the better
     the window is known.
     """
-    cell = sliding.cell
-    for length in range(sliding.cells, LENGTHS[0] - 1, -1):
-        best: WindowFit | None = None
-        for first in range(sliding.cells - length + 1):
-            fit = sliding.counts.fit(first * cell, (first + length) * cell)
-            if fit is not None and sliding.is_flat(fit, tolerance) and (best is None or fit.n > best.n):
-                best = fit
-        if best is not None:
-            # The outermost cells may hold a part of a cut-off that is too small to show: leave them out.
-            inner = sliding.counts.fit(best.start + cell, best.stop - cell)
-            wide_enough = (length - 2) * cell * sliding.counts.width >= math.log(10.0)
-            return inner if inner is not None and wide_enough else best
-    return None
-
-
-def significance_window(counts: GroupedCounts, replicates: int, seed: int) -> tuple[WindowFit, Goodness] | None:
-    """Widest window, of half a decade at least, on which the Kolmogorov-Smirnov test does not reject a power law.
-
-    Candidates are tried from the widest to the narrowest. The p-value is that of the window as if it had been given.
-    """
-    coarse = counts.coarsened(max(1, -(-counts.counts.shape[1] // _SEARCH_BINS)))
-    test = KolmogorovSmirnov(coarse, replicates, seed)
-    bins = coarse.counts.shape[1]
-    share = np.cumsum(coarse.counts.sum(axis=0)) / coarse.total
-    # The outermost thousandth on each side holds no window's end, but for the ends of the data themselves.
-    low, high = (int(np.searchsorted(share, q)) for q in (0.001, 0.999))
-    candidates = np.unique(np.concatenate([[0, bins], np.linspace(low, high + 1, _CANDIDATES).round()]).astype(int))
-    pairs = [(int(a), int(b)) for a in candidates for b in candidates if (b - a) * coarse.width >= _NARROWEST]
-    for start, stop in sorted(pairs, key=lambda pair: pair[0] - pair[1]):
-        fit = coarse.fit(start, stop)
-        if fit is None or fit.bins < 5 or fit.n < max(FEWEST, LEAST_RETAINED * coarse.total):
+    marks = sliding.marks
+    for length in range(sliding.spans, LENGTHS[0] - 1, -1):
+        every = range(sliding.spans - length + 1)
+        first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
+        if not first.size:
             continue
-        goodness = test.test(fit)
-        if goodness.p_value >= ACCEPTED:
-            factor = round(coarse.width / counts.width)
-            fine = counts.fit(start * factor, min(stop * factor, counts.counts.shape[1]))
-            return (fine, goodness) if fine is not None else None
+        fits = sliding.counts.fit_windows(marks[first], marks[first + length])
+        best: tuple[int, WindowFit] | None = None
+        for at, index in enumerate(first.tolist()):
+            fit = fits[at]
+            if fit is None or (best is not None and best[1].n >= fit.n):
+                continue
+            if sliding.is_flat(index, index + length, fit, tolerance):
+                best = index, fit
+        if best is not None:
+            # The outermost spans may hold a part of a cut-off that is too small to show: leave them out.
+            start, stop = (int(marks[at]) for at in (best[0] + 1, best[0] + length - 1))
+            inner = sliding.counts.fit(start, stop) if length > 2 else None
+            wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
+            return inner if wide_enough else best[1]
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityMap:
+    """Exponent by both ends of the window, ``k(lo, hi)``; a power law shows as a plateau.
+
+    Parameters
+    ----------
+    log_lo, log_hi
+        Ends of the windows in ``ln delta``, shape (window,).
+    exponent, standard_error
+        Fit on each window.
+    ks_ratio
+        Kolmogorov-Smirnov distance over the one that is rejected at the 10% level; below 1 a window is accepted. NaN
+        where there are too few fluctuations.
+    """
+
+    log_lo: Float64[np.ndarray, " window"]
+    log_hi: Float64[np.ndarray, " window"]
+    exponent: Float64[np.ndarray, " window"]
+    standard_error: Float64[np.ndarray, " window"]
+    ks_ratio: Float64[np.ndarray, " window"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns as lists, windows without a fit left out."""
+        kept = np.isfinite(self.exponent)
+        ratio = [float(r) if np.isfinite(r) else None for r in self.ks_ratio[kept]]
+        columns = ("log_lo", "log_hi", "exponent", "standard_error")
+        return {**{name: getattr(self, name)[kept].tolist() for name in columns}, "ks_ratio": ratio}
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Window chosen by significance: index among the candidates and distance over the critical distance."""
+
+    index: int
+    ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScan:
+    """All candidate windows of one set of counts, from the widest to the narrowest, with their critical distances.
+
+    A scan serves the data and every replicate of them: critical distances of ``sqrt(n)`` times the distance, by
+    window, are found once, when they are first needed.
+    """
+
+    counts: GroupedCounts
+    replicates: int
+    seed: int
+    _critical: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: GroupedCounts, replicates: int, seed: int) -> "WindowScan":
+        """Scan on at most 256 cells."""
+        return cls(counts.coarsened(_SEARCH_CELLS), replicates, seed)
+
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """First cells and cells after the last of the candidates; on an open side all reach the end."""
+        cells = len(self.counts.cells)
+        share = np.cumsum(self.counts.pooled) / self.counts.pooled.sum()
+        # The outermost thousandth on each side holds no window's end, but for the ends of the data themselves.
+        low, high = (int(np.searchsorted(share, q)) for q in (0.001, 0.999))
+        at = np.concatenate([[0, cells], np.linspace(low, min(high + 1, cells), _CANDIDATES).round()])
+        marks = np.unique(at.astype(np.int64))
+        start, stop = (grid.ravel() for grid in np.meshgrid(marks, marks, indexing="ij"))
+        edges = self.counts.edges
+        kept = (stop - start >= 5) & (edges[stop] - edges[start] >= _NARROWEST)
+        kept &= (not self.counts.open_below) | (start == 0)
+        kept &= (not self.counts.open_above) | (stop == cells)
+        start, stop = start[kept], stop[kept]
+        order = np.lexsort((start, -(edges[stop] - edges[start]).round(9)))
+        return start[order], stop[order]
+
+    @cached_property
+    def _normals(self) -> Float64[np.ndarray, "replicate cell"]:
+        return np.random.default_rng(self.seed).standard_normal((self.replicates, len(self.counts.cells)))
+
+    @cached_property
+    def _group_null(self) -> GroupNull:
+        return GroupNull(self.counts, self.replicates, self.seed)
+
+    @cached_property
+    def fits(self) -> WindowFits:
+        """Fits of the data on all candidates."""
+        return self.counts.fit_windows(*self.ends)
+
+    def critical(self, index: int) -> float:
+        """Distance, times ``sqrt(n)``, that a power law on this window exceeds with probability `ACCEPTED`."""
+        if index not in self._critical:
+            fit = self.fits[index]
+            if fit is None:
+                self._critical[index] = math.nan
+            else:
+                grouped = self.counts.groups > 1
+                null = self._group_null.distances(fit) if grouped else independent_null(self.counts, fit, self._normals)
+                self._critical[index] = float(np.quantile(null, 1 - ACCEPTED)) * fit.n**0.5
+        return self._critical[index]
+
+    def select(self, counts: GroupedCounts, fits: WindowFits) -> Selected | None:
+        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected."""
+        enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
+        grouped = self.counts.groups > 1
+        below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
+        for index in np.flatnonzero(enough):
+            scaled = self._scaled(below, fits, int(index))
+            if not grouped and scaled > _SURELY_REJECTED:
+                continue
+            if (not grouped and scaled < _SURELY_ACCEPTED) or scaled <= self.critical(int(index)):
+                return Selected(int(index), scaled / self.critical(int(index)))
+        return None
+
+    def _scaled(self, below: Float64[np.ndarray, " edge"], fits: WindowFits, index: int) -> float:
+        """``sqrt(n)`` times the Kolmogorov-Smirnov distance on one window."""
+        start, stop = int(fits.start[index]), int(fits.stop[index])
+        model = self.counts.distribution(np.array([1 - fits.exponent[index]]), start, stop)[0]
+        empirical = (below[start : stop + 1] - below[start]) / fits.n[index]
+        return float(np.abs(empirical - model).max() * fits.n[index] ** 0.5)
+
+    def selected(self) -> tuple[WindowFit, Selected] | None:
+        """Selected window of the data themselves, on the scan's cells."""
+        chosen = self.select(self.counts, self.fits)
+        fit = None if chosen is None else self.fits[chosen.index]
+        return None if chosen is None or fit is None else (fit, chosen)
+
+    def stability_map(self) -> StabilityMap:
+        """Exponents on all candidates, with their distances over the critical ones."""
+        start, stop = self.ends
+        below = np.concatenate([[0.0], np.cumsum(self.counts.pooled)])
+        ratio = np.full(len(start), np.nan)
+        for index in np.flatnonzero(np.isfinite(self.fits.exponent) & (self.fits.n >= FEWEST)):
+            ratio[index] = self._scaled(below, self.fits, int(index)) / self.critical(int(index))
+        edges = self.counts.edges
+        return StabilityMap(edges[start], edges[stop], self.fits.exponent, self.fits.standard_error, ratio)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from critlearn.network.learning_pass import learning_pass
 from critlearn.network.modules import ActivationModule
@@ -87,8 +88,7 @@ def _log_gradients(system: NeuralSystem, dtype: torch.dtype) -> Float64[np.ndarr
     x, t = next(system.boundary(min(_SAMPLES, len(system))))
     model = copy.deepcopy(system.model).to(dtype)
     x, t = (part.to(dtype) if part.is_floating_point() else part for part in (x, t))
-    pairs = list(zip(x, t, strict=True))
-    scaled = learning_pass(NeuralSystem(model, system.loss, pairs), x, t)  # type: ignore[arg-type]
+    scaled = learning_pass(NeuralSystem(model, system.loss, TensorDataset(x, t)), x, t)
     logs = [
         (gradient.double().abs().log() + scaled.log_scale.reshape(-1, *[1] * (gradient.dim() - 1))).flatten()
         for gradient in scaled.gradients.values()

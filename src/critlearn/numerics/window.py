@@ -86,4 +86,6 @@ def format_exp(log_value: float) -> str:
     if abs(log_value) < 700.0:
         return f"{math.exp(log_value):.3g}"
     exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)
-    return f"{10.0**mantissa:.3g}e{int(exponent):+d}"
+    digits = f"{10.0**mantissa:.3g}"
+    # 9.999 is written as 10: one decade up.
+    return f"1e{int(exponent) + 1:+d}" if digits == "10" else f"{digits}e{int(exponent):+d}"

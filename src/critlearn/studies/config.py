@@ -135,7 +135,8 @@ def _catalogued(name: str, kind: str, wanted: type[Any], find: Any) -> Any:
     if not is_import_path(name):
         return find(name)
     found = import_object(name, kind)
-    if not isinstance(found, wanted) and callable(found):
+    # Activations are callable too, on pre-activations.
+    if not isinstance(found, (Activation, Loss)) and callable(found):
         try:
             found = found()
         except TypeError as problem:

@@ -1,10 +1,12 @@
 """Two-class data sets: bundled, synthetic, from files, from OpenML, or a user's own."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -110,7 +112,7 @@ def two_classes(labels: np.ndarray, name: str) -> tuple[Tensor, tuple[str, str]]
         If a label is missing, or there are not two of them.
     """
     flat = np.asarray(labels)
-    missing = np.array([label is None or label != label for label in flat.tolist()])
+    missing = pd.isna(flat)
     if missing.any():
         raise DataError(f'"{name}": the class of row {int(np.flatnonzero(missing)[0]) + 1} of the data is missing')
     text = flat.astype(str)
@@ -190,7 +192,10 @@ def _openml(dataset: str, target: str | None) -> TwoClassData:
         raise InvalidInputError("openml:NAME needs the name of a data set, as in openml:diabetes")
     name = f"openml:{dataset}"
     try:
-        bunch = fetch_openml(dataset, as_frame=True, parser="auto")
+        with warnings.catch_warnings():
+            # Each failed attempt warns; what counts is told once, below.
+            warnings.simplefilter("ignore", UserWarning)
+            bunch = fetch_openml(dataset, as_frame=True, parser="auto")
     except ValueError as problem:
         raise DataError(f'"{name}": {str(problem).splitlines()[0]}') from problem
     except OSError as problem:

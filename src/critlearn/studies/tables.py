@@ -1,6 +1,5 @@
 """Tables from files: features as numbers, classes as labels, with every fault named by row and column."""
 
-import zipfile
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from critlearn.errors import DataError
+from critlearn.numerics.array_file import read_arrays
 
 READERS = (".csv", ".npz", ".parquet")
 
@@ -93,16 +93,12 @@ def _numbers(column: Any, name: str, source: str) -> Float64[np.ndarray, " sampl
 
 def _from_arrays(path: Path, target: str | None) -> Table:
     """Table from an ``.npz`` file with arrays ``x`` and ``t`` (or ``y``, or the one named)."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = list(stored.files)
-            labels_name = target or next((name for name in ("t", "y") if name in names), "t")
-            missing = [name for name in ("x", labels_name) if name not in names]
-            if missing:
-                raise DataError(f'"{path}" has no array "{missing[0]}"; arrays: {", ".join(names) or "none"}')
-            features, labels = stored["x"], stored[labels_name]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
-        raise DataError(f'"{path}" cannot be read as arrays without pickled objects: {_line(problem)}') from problem
+    stored = read_arrays(path)
+    labels_name = target or next((name for name in ("t", "y") if name in stored), "t")
+    missing = [name for name in ("x", labels_name) if name not in stored]
+    if missing:
+        raise DataError(f'"{path}" has no array "{missing[0]}"; arrays: {", ".join(stored) or "none"}')
+    features, labels = stored["x"], stored[labels_name]
     if features.ndim == 1:
         features = features[:, None]
     if features.ndim != 2 or labels.shape != features.shape[:1]:

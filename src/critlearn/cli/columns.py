@@ -1,0 +1,112 @@
+"""Columns of numbers from a file or standard input, by name; nothing is unpickled or evaluated."""
+
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from critlearn.errors import DataError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STANDARD_INPUT: Final = "-"
+SUFFIXES: Final = (".csv", ".npy", ".npz", ".parquet")
+
+
+def read_columns(file: str) -> Mapping[str, np.ndarray]:
+    """All columns, or arrays, of a file, in order.
+
+    Parameters
+    ----------
+    file
+        ``.csv`` (with or without a line of names), ``.npy`` (columns 0, 1, ... of a two-dimensional array), ``.npz``,
+        ``.parquet``, or ``-`` for a table as text on standard input, one row a line.
+
+    Raises
+    ------
+    DataError
+        If the file is not there, of another kind, or damaged.
+    """
+    if file == STANDARD_INPUT:
+        return _table(sys.stdin.read(), "standard input")
+    path = Path(file)
+    if path.suffix not in SUFFIXES:
+        raise DataError(f'"{file}" is none of the files that can be read: {", ".join(SUFFIXES)}, or - for input')
+    if not path.is_file():
+        raise DataError(f'there is no file "{file}"')
+    try:
+        if path.suffix == ".csv":
+            return _table(path.read_text(encoding="utf-8"), file)
+        if path.suffix == ".parquet":
+            import pandas as pd
+
+            return _frame(pd.read_parquet(path))
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, KeyError) as problem:
+        raise DataError(f'"{file}" cannot be read: {problem}') from None
+    if path.suffix == ".npz":
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    if loaded.ndim == 2:
+        return {str(column): loaded[:, column] for column in range(loaded.shape[1])}
+    return {"0": loaded.ravel()}
+
+
+def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str) -> np.ndarray:
+    """Column by name; the only one, or the only one of numbers, without.
+
+    Raises
+    ------
+    DataError
+        If the choice is not clear, or the column does not hold numbers.
+    InvalidInputError
+        If there is no such column.
+    """
+    if name is not None:
+        if name not in columns:
+            raise unknown_name("column", name, columns)
+        chosen = columns[name]
+    else:
+        numbers = [key for key, values in columns.items() if values.dtype.kind in "biuf"]
+        if len(numbers) != 1:
+            raise DataError(
+                f'"{file}" has {len(numbers)} columns of numbers ({", ".join(numbers[:8])}): choose --column'
+            )
+        chosen = columns[numbers[0]]
+    if chosen.dtype.kind not in "biuf":
+        raise DataError(f'column "{name}" of "{file}" does not hold numbers')
+    return chosen
+
+
+def _table(text: str, source: str) -> Mapping[str, np.ndarray]:
+    """Table in text; the first line is one of names unless all of it are numbers."""
+    import pandas as pd
+
+    lines = text.lstrip().splitlines()
+    if not lines:
+        raise DataError(f"{source} is empty")
+    separator = "," if "," in lines[0] else r"\s+"
+    first = [item for item in (lines[0].split(",") if separator == "," else lines[0].split())]
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text), sep=separator, header=None if all(map(_is_number, first)) else 0, skipinitialspace=True
+        )
+    except (ValueError, pd.errors.ParserError) as problem:
+        raise DataError(f"{source} is no table: {problem}") from None
+    return _frame(frame)
+
+
+def _frame(frame: "pd.DataFrame") -> Mapping[str, np.ndarray]:
+    return {str(name): frame[name].to_numpy() for name in frame.columns}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""What the program shows: a progress bar in a terminal, a screen of results, or one JSON object."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+TrainingProgress = Callable[[int, int, float, float | None], None]
+
+
+@contextmanager
+def training_progress(*, shown: bool) -> Iterator[TrainingProgress | None]:
+    """Progress bar with loss and equilibrium fraction; None where it is not wanted or there is no terminal."""
+    if not (shown and sys.stdout.isatty() and sys.stderr.isatty()):
+        yield None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}  at equilibrium {task.fields[fraction]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("epoch", total=None, loss="?", fraction="?")
+
+        def show(epoch: int, epochs: int, loss: float, fraction: float | None) -> None:
+            shown_fraction = "?" if fraction is None else f"{fraction:.0%}"
+            bar.update(task, total=epochs, completed=epoch, loss=f"{loss:.4g}", fraction=shown_fraction)
+
+        yield show
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One object on standard output; numbers that do not exist are null."""
+    typer.echo(json.dumps(value, allow_nan=False))
+
+
+def print_run(record: Mapping[str, Any]) -> None:
+    """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
+    console = Console(highlight=False, soft_wrap=True)
+    equilibrium = record["equilibrium"]
+    console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
+    state = "equilibrium" if equilibrium["certified"] else "NOT at equilibrium"
+    console.print(f"{state} after {equilibrium['epochs']} epochs: {equilibrium['reason']}", markup=False)
+    console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
+    console.print(_table(record["quantities"]), soft_wrap=False)
+    console.print("\n" + next(iter(record["quantities"].values()))["statement"], markup=False)
+    console.print(f"report: {Path(record['run_dir']) / 'report.html'}", markup=False)
+
+
+def _table(quantities: Mapping[str, Any]) -> Table:
+    """Measured and predicted exponents."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("quantity", "k", "95% interval", "decades", "predicted", "agree", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for name, quantity in quantities.items():
+        measured, predicted = quantity["measured"], quantity["predicted"]
+        there = measured["exponent"] is not None
+        here = None if predicted is None else predicted["exponent_on_measured_window"]
+        table.add_row(
+            name,
+            f"{measured['exponent']:.2f}" if there else "-",
+            "{:.2f} to {:.2f}".format(*measured["ci95"]) if there else "-",
+            f"{measured['decades']:.1f}" if there else "-",
+            "-" if here is None else f"{here:.2f}",
+            {True: "yes", False: "no", None: "-"}[quantity["agreement"]],
+            measured["verdict"],
+        )
+    return table

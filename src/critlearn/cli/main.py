@@ -1,0 +1,72 @@
+"""The program ``critlearn``: its commands, and the one place where bad input becomes one line and exit code 2."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from critlearn._version import __version__
+from critlearn.cli import run
+from critlearn.cli.fit import fit
+from critlearn.errors import CritlearnError
+
+app = typer.Typer(
+    name="critlearn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(run.app, name="run")
+app.command()(fit)
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Measure, predict and design the power laws in the fluctuations of learning."""
+
+
+def main() -> None:
+    """Entry point of the program."""
+    sys.exit(exit_code(app))
+
+
+def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -> int:
+    """Run the program; bad input is told in one line on standard error.
+
+    Returns
+    -------
+    int
+        0, 2 for bad input, 130 after Ctrl-C. Any other exception is a defect and keeps its traceback.
+    """
+    try:
+        code = program(arguments, standalone_mode=False)
+    except CritlearnError as problem:
+        return _refuse(str(problem))
+    except typer.TyperException as problem:
+        return _refuse(problem.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        typer.echo("critlearn: stopped; runs that were finished are whole", err=True)
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(message: str) -> int:
+    """Tell what was wrong."""
+    if message:
+        typer.echo("critlearn: " + " ".join(message.split()), err=True)
+    return BAD_INPUT

@@ -1,0 +1,148 @@
+"""Cells of a histogram in ``u = ln delta``, and integrals over them: what every likelihood is made of.
+
+A law is given by the logarithm of its density in ``u``. Its probability of a cell is a sum over a few nodes: Gauss
+points for a cell of the real line, the integers themselves for a law on integers. One representation thus serves
+sketches, histograms with any edges, raw values and discrete data, and all laws are normalised by the same sums.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.errors import InvalidInputError
+from critlearn.numerics.window import Window
+
+LogDensity = Callable[[np.ndarray], np.ndarray]
+"""Logarithm of an unnormalised density in ``u = ln delta``, at values of ``u``."""
+
+_EXACT_INTEGERS: Final = 200
+_INTEGER_RATIO: Final = 1.01
+_GROWTH: Final = 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Adjacent cells in ``u``.
+
+    Parameters
+    ----------
+    edges
+        Ascending edges in ``ln delta``.
+    width
+        Width of the cells if all are equal and the law is continuous, so that closed forms hold; None otherwise.
+    first_integer
+        Smallest integer of each cell and the one after the last, for a law on integers; None for a continuous one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the edges are not finite and ascending.
+    """
+
+    edges: Float64[np.ndarray, " edge"]
+    width: float | None = None
+    first_integer: Float64[np.ndarray, " edge"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse edges that are no edges."""
+        if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all()):
+            raise InvalidInputError("the edges of a histogram must be finite and ascending in ln delta")
+
+    @classmethod
+    def equal(cls, start: float, width: float, cells: int) -> "Cells":
+        """Cells of one width."""
+        return cls(start + width * np.arange(cells + 1), width)
+
+    @classmethod
+    def integers(cls, lowest: int, highest: int) -> "Cells":
+        """One cell for each integer up to 200, above that cells of 1% that hold several."""
+        first: list[float] = list(range(lowest, min(highest, _EXACT_INTEGERS) + 1))
+        following = max(lowest, _EXACT_INTEGERS + 1)
+        while following <= highest:
+            first.append(following)
+            following = max(following + 1, math.floor(following * _INTEGER_RATIO))
+        bounds = np.array([*first, highest + 1], dtype=np.float64)
+        return cls(np.log(bounds - 0.5), None, bounds)
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return len(self.edges) - 1
+
+    @cached_property
+    def centres(self) -> Float64[np.ndarray, " cell"]:
+        """Middle of each cell in ``u``."""
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @cached_property
+    def nodes(self) -> tuple[Float64[np.ndarray, "cell node"], Float64[np.ndarray, "cell node"]]:
+        """Nodes in ``u`` and logarithms of their weights: ``P(cell) = sum exp(log weight + log density(node))``."""
+        widths = np.diff(self.edges)
+        widest = float(widths.max())
+        points = 3 if widest < 0.1 else (8 if widest < 1 else 24)
+        at, weight = np.polynomial.legendre.leggauss(points)
+        nodes = self.centres[:, None] + 0.5 * widths[:, None] * at
+        log_weights = np.log(0.5 * widths[:, None] * weight)
+        if self.first_integer is not None:
+            single = np.diff(self.first_integer) == 1
+            # A probability function f(x) is the density in u over x: the weight of an integer is 1/x.
+            nodes[single] = np.log(self.first_integer[:-1][single])[:, None]
+            log_weights[single] = np.log(weight / 2) - nodes[single]
+        return nodes, log_weights
+
+    def part(self, start: int, stop: int) -> "Cells":
+        """Cells ``start .. stop - 1``."""
+        first = None if self.first_integer is None else self.first_integer[start : stop + 1]
+        return Cells(self.edges[start : stop + 1], self.width, first)
+
+    def extended(self, below: float, above: float) -> "Cells":
+        """Cells with further, growing ones that reach this far beyond the ends in ``u``."""
+        if below <= 0 and above <= 0:
+            return self
+        left = self.edges[0] - _growing(self.edges[1] - self.edges[0], below)[::-1]
+        right = self.edges[-1] + _growing(self.edges[-1] - self.edges[-2], above)
+        first = self.first_integer
+        if first is not None:
+            # Beyond the integers seen a sum over them is an integral but for one part in 24 x^2 / k^2.
+            first = np.concatenate([np.full(len(left), np.nan), first, np.full(len(right), np.nan)])
+        return Cells(np.concatenate([left, self.edges, right]), None, first)
+
+    def log_masses(self, log_density: LogDensity) -> Float64[np.ndarray, " cell"]:
+        """Logarithms of the normalised probabilities of the cells."""
+        nodes, log_weights = self.nodes
+        masses = np.logaddexp.reduce(log_density(nodes) + log_weights, axis=1)
+        return masses - np.logaddexp.reduce(masses)
+
+    def log_normaliser(self, log_density: LogDensity) -> float:
+        """Logarithm of the integral of a density over all cells."""
+        nodes, log_weights = self.nodes
+        return float(np.logaddexp.reduce(np.logaddexp.reduce(log_density(nodes) + log_weights, axis=1)))
+
+    def inside(self, window: Window) -> slice:
+        """Cells that lie wholly in a window.
+
+        Raises
+        ------
+        InvalidInputError
+            If fewer than three do.
+        """
+        # An edge that is the window's end but for rounding belongs to the window.
+        slack = 1e-6 * np.diff(self.edges).min()
+        start = int(np.searchsorted(self.edges, window.log_lo - slack))
+        stop = int(np.searchsorted(self.edges, window.log_hi + slack, side="right")) - 1
+        if stop - start < 3:
+            raise InvalidInputError(f"window {window.summary()} holds fewer than three bins of the data")
+        return slice(start, stop)
+
+
+def _growing(width: float, reach: float) -> np.ndarray:
+    """Distances of edges that grow until they reach a given one."""
+    if reach <= 0:
+        return np.zeros(0)
+    steps = width * np.cumsum(_GROWTH ** np.arange(1, 400))
+    steps = steps[steps < reach]
+    return np.append(steps, reach)

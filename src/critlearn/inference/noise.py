@@ -1,0 +1,175 @@
+"""Power law seen through additive noise: ``x = delta + noise``, where sizes near the noise are no longer the law's."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+from jaxtyping import Float64
+
+from critlearn.errors import InvalidInputError
+from critlearn.inference.cells import Cells
+from critlearn.inference.observations import as_values
+from critlearn.inference.window_search import FEWEST
+from critlearn.numerics.window import Window
+
+_CELLS_PER_DECADE: Final = 64
+_MOST_CELLS: Final = 320
+_MOST_OUTSIDE: Final = 100
+_STEP: Final = 1e-3
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class NoisyFit:
+    """Exponent of a power law under Gaussian noise.
+
+    Parameters
+    ----------
+    exponent, standard_error, ci95
+        ``k`` of the law before the noise; errors from the observed information, for independent values.
+    noise_scale, noise_scale_error
+        Standard deviation of the noise; the error is None where the scale was given.
+    window
+        Where the law holds before the noise.
+    n
+        Values that entered.
+    log_likelihood
+        Of the counts in cells.
+    """
+
+    exponent: float
+    standard_error: float
+    ci95: tuple[float, float]
+    noise_scale: float
+    noise_scale_error: float | None
+    window: Window
+    n: int
+    log_likelihood: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "exponent": self.exponent,
+            "stderr": self.standard_error,
+            "ci95": list(self.ci95),
+            "noise_scale": self.noise_scale,
+            "noise_scale_stderr": self.noise_scale_error,
+            "window": [self.window.lo, self.window.hi],
+            "n": self.n,
+            "log_likelihood": self.log_likelihood,
+        }
+
+
+def fit_power_law_with_noise(data: Any, window: Window, *, noise_scale: float | None = None) -> NoisyFit:
+    """Fit ``|delta + noise|`` with ``p(delta) ~ delta^-k`` on a window and Gaussian noise of known or fitted scale.
+
+    The probability of a cell is the sum over the law's cells of the mean probability that noise moves ``delta`` there.
+
+    Parameters
+    ----------
+    data
+        Numbers, of either sign; exact zeros are left out.
+    window
+        Where the law before the noise holds; it must contain all fluctuations.
+    noise_scale
+        Standard deviation of the noise; fitted if None.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than 50 values other than zero, one is not finite, or the noise scale is not positive.
+    """
+    values = np.abs(as_values(data)[0])
+    values = values[values != 0]
+    if values.size < FEWEST or not np.isfinite(values).all():
+        raise InvalidInputError(f"a fit with noise needs {FEWEST} finite values other than zero; got {values.size}")
+    if noise_scale is not None and not (noise_scale > 0 and math.isfinite(noise_scale)):
+        raise InvalidInputError(f"the noise scale must be positive; got {noise_scale}")
+    model = _Model.of(values, window)
+    start = [1.0, math.log(noise_scale or float(np.quantile(values, 0.1)))]
+    free = 1 if noise_scale is not None else 2
+
+    def loss(parameters: np.ndarray) -> float:
+        k, log_scale = (*parameters, start[1])[:2] if free == 1 else parameters
+        return -model.log_likelihood(float(k), float(log_scale))
+
+    search = scipy.optimize.minimize(
+        loss, start[:free], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-6, "maxiter": 600}
+    )
+    covariance = np.linalg.inv(_hessian(loss, search.x))
+    error = float(covariance[0, 0] ** 0.5)
+    k = float(search.x[0])
+    scale = math.exp(float(search.x[1])) if free == 2 else float(noise_scale or 0.0)
+    half = float(scipy.special.ndtri(0.975)) * error
+    scale_error = scale * float(covariance[1, 1] ** 0.5) if free == 2 else None
+    return NoisyFit(k, error, (k - half, k + half), scale, scale_error, window, int(values.size), -float(search.fun))
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """Cells of the law, which are a part of those of the data, and the counts."""
+
+    law: Cells
+    cells: Cells
+    counts: Float64[np.ndarray, " cell"]
+
+    @classmethod
+    def of(cls, values: np.ndarray, window: Window) -> "_Model":
+        """One grid for both, so that a fluctuation that noise does not move stays in its cell."""
+        inside = min(max(round(window.decades * _CELLS_PER_DECADE), 64), _MOST_CELLS)
+        width = (window.log_hi - window.log_lo) / inside
+        low, high = math.log(float(values.min())), math.log(float(values.max()))
+        before = min(max(math.ceil((window.log_lo - low) / width), 0), _MOST_OUTSIDE)
+        after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_OUTSIDE)
+        cells = Cells.equal(window.log_lo - before * width, width, before + inside + after)
+        counts = np.zeros(len(cells) + 2)
+        for at in range(0, values.size, _CHUNK):
+            index = np.searchsorted(cells.edges, np.log(values[at : at + _CHUNK].astype(np.float64)), side="right")
+            counts += np.bincount(index, minlength=len(counts))
+        # What lies beyond the cells is left out, and the law conditioned on them.
+        return cls(cells.part(before, before + inside), cells, counts[1:-1])
+
+    def log_likelihood(self, k: float, log_scale: float) -> float:
+        """Logarithm of the likelihood at one exponent and noise scale."""
+        edges, reach = np.exp(self.law.edges), self.law.edges - self.law.edges[-1]
+        theta, width = 1 - k, float(self.law.edges[1] - self.law.edges[0])
+        # All cells of the law are equal in ln delta: their probabilities are a geometric series.
+        log_weights = theta * reach[:-1] + 0.5 * theta * width
+        weights = np.exp(log_weights - log_weights.max())
+        scale = math.exp(min(max(log_scale, -700.0), 700.0))
+        at = np.exp(self.cells.edges)[:, None]
+        # P(|delta + noise| < edge), by differences of the two sides.
+        below = _mean_normal(at, edges, scale) - _mean_normal(-at, edges, scale)
+        masses = np.maximum(np.diff(below, axis=0) @ weights, 1e-300)
+        return float(self.counts @ np.log(masses / masses.sum()))
+
+
+def _mean_normal(
+    at: Float64[np.ndarray, "edge 1"], bounds: Float64[np.ndarray, " bound"], scale: float
+) -> Float64[np.ndarray, "edge cell"]:
+    """Mean of ``Phi((at - delta) / scale)`` over ``delta`` uniform between neighbouring bounds.
+
+    A sum over nodes would miss the edges of the window where the noise is smaller than the distance of the nodes.
+    """
+    z = (at - bounds) / scale
+    integral = z * scipy.special.ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    step = z[:, :-1] - z[:, 1:]
+    middle = scipy.special.ndtr(0.5 * (z[:, :-1] + z[:, 1:]))
+    # Differences of nearly equal integrals say less than the middle.
+    return np.where(step > 1e-3, (integral[:, :-1] - integral[:, 1:]) / np.maximum(step, 1e-300), middle)
+
+
+def _hessian(loss: Any, at: np.ndarray) -> np.ndarray:
+    """Second derivatives by central differences."""
+    size = len(at)
+    hessian = np.zeros((size, size))
+    for i in range(size):
+        for j in range(size):
+            step_i, step_j = np.eye(size)[i] * _STEP, np.eye(size)[j] * _STEP
+            corners = loss(at + step_i + step_j) - loss(at + step_i - step_j)
+            corners += loss(at - step_i - step_j) - loss(at - step_i + step_j)
+            hessian[i, j] = corners / (4 * _STEP**2)
+    return hessian

@@ -1,0 +1,333 @@
+"""What a fit takes in: raw values of any kind, sketches and histograms, made into counts by group on cells."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.inference.cells import Cells
+from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.inference.resolution import resolution_floor
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.window import Window
+
+Sign = Literal["absolute", "positive", "negative"]
+Side = Literal["both", "small", "large"]
+NanPolicy = Literal["refuse", "omit"]
+
+MOST_GROUPS: Final = 256
+"""Groups that clusters are gathered into: enough for a bootstrap, few enough for sums by group."""
+
+_FEWEST_CELLS: Final = 256
+_MOST_CELLS: Final = 4096
+_CHUNK: Final = 1 << 18
+_BFLOAT_CELL: Final = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts between edges, of which nothing else is known: binned data.
+
+    Parameters
+    ----------
+    counts
+        Counts, shape (bin,), or by group of dependent observations, shape (group, bin); need not be integers.
+    edges
+        Ascending, positive edges of the bins, shape (bin + 1,); the first may be 0: its bin is then left out of fits.
+
+    Raises
+    ------
+    InvalidInputError
+        If the edges are not ascending, or the counts are negative, not finite, or of another number.
+    """
+
+    counts: np.ndarray
+    edges: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Refuse what is no histogram."""
+        if self.edges.ndim != 1 or self.counts.shape[-1:] != (len(self.edges) - 1,) or self.counts.ndim > 2:
+            raise InvalidInputError(
+                f"a histogram of {self.counts.shape[-1] if self.counts.ndim else 0} counts needs one edge more; "
+                f"got {self.edges.shape}"
+            )
+        if not (np.isfinite(self.counts).all() and (self.counts >= 0).all()):
+            raise InvalidInputError("the counts of a histogram must be finite and not negative")
+        if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all() and self.edges[0] >= 0):
+            raise InvalidInputError("the edges of a histogram must be finite, ascending and not negative")
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Counts on cells, and what could not be put there.
+
+    Parameters
+    ----------
+    counts
+        Counts of positive sizes by group.
+    count, zeros
+        All values given, and the exact zeros among them: a point mass of its own.
+    omitted
+        NaN and infinite values left out on demand.
+    below_floor
+        Values below the resolution floor, left out.
+    log_floor
+        ``ln`` of that floor; None without one.
+    """
+
+    counts: GroupedCounts
+    count: int
+    zeros: int
+    omitted: int = 0
+    below_floor: int = 0
+    log_floor: float | None = None
+
+
+def observe(
+    data: Any,
+    window: Window | None,
+    *,
+    side: Side,
+    sign: Sign | None,
+    cluster: Any,
+    block: int | None,
+    weights: Any,
+    nan: NanPolicy,
+    log_floor: float | None,
+) -> Observations:
+    """Counts of any kind of data; the parameters are those of `fit_power_law`."""
+    for kind, given, allowed in (
+        ("side", side, ("both", "small", "large")),
+        ("sign", sign, (None, "absolute", "positive", "negative")),
+        ("treatment of NaN", nan, ("refuse", "omit")),
+    ):
+        if given not in allowed:
+            raise unknown_name(kind, str(given), [str(name) for name in allowed if name])
+    if isinstance(data, (LogSketch, Histogram)):
+        if cluster is not None or weights is not None or block is not None:
+            raise InvalidInputError(
+                "cluster, block and weights go with raw values; sketches and histograms have groups"
+            )
+        if isinstance(data, LogSketch):
+            return _from_sketch(data, side, sign, log_floor)
+        return _from_histogram(data, side, log_floor)
+    values, smallest, spacing = as_values(data)
+    group = group_labels(values.size, cluster, block)
+    weight = None if weights is None else _weights(weights, values.size)
+    return _from_values(
+        values,
+        window,
+        group=group,
+        weight=weight,
+        side=side,
+        sign=sign,
+        nan=nan,
+        log_floor=log_floor,
+        smallest=smallest,
+        spacing=spacing,
+    )
+
+
+def as_values(data: Any) -> tuple[np.ndarray, float, float]:
+    """Flat array, smallest normal number and relative spacing of data from NumPy, pandas, torch or plain lists.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not real numbers.
+    """
+    name = str(getattr(data, "dtype", ""))
+    if hasattr(data, "detach"):
+        data = data.detach().cpu()
+        if "float" in name and name not in ("torch.float16", "torch.float32", "torch.float64"):
+            # NumPy has no bfloat16 or float8: the values pass through float32, which holds them exactly.
+            data = data.float()
+        data = data.numpy()
+    values = np.asarray(data)
+    if values.dtype.kind not in "biuf":
+        try:
+            # Objects may be numbers: decimals, or what pandas keeps missing values among.
+            values = values.astype(np.float64, casting="unsafe" if values.dtype == object else "safe")
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"the data must be real numbers; got dtype {values.dtype}") from None
+    if values.dtype.kind in "biu":
+        return values.ravel(), 0.0, 0.0
+    coarse = "bfloat16" in name or "float8" in name
+    return values.ravel(), float(np.finfo(values.dtype).tiny), _BFLOAT_CELL if coarse else 0.0
+
+
+def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: float | None) -> Observations:
+    if sketch.count == 0:
+        raise InvalidInputError("there are no fluctuations to fit")
+    counts = GroupedCounts.from_sketch(sketch, log_floor, sign or "absolute", side)
+    below = int(sketch.counts[sketch.edges[:-1] < log_floor].sum()) if log_floor is not None else 0
+    return Observations(counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor)
+
+
+def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -> Observations:
+    counts, edges = np.atleast_2d(histogram.counts).astype(np.float64), histogram.edges.astype(np.float64)
+    total = counts.sum()
+    if not total > 0:
+        raise InvalidInputError("there are no fluctuations to fit")
+    kept = edges[:-1] > (math.exp(log_floor) if log_floor is not None else 0.0)
+    kept[np.cumsum(kept) == 0] = False
+    outside = float(counts[:, ~kept].sum())
+    counts, edges = counts[counts.any(axis=1)][:, kept], edges[np.append(~kept, False).sum() :]
+    filled = np.flatnonzero(counts.any(axis=0))
+    if not filled.size:
+        raise InvalidInputError("the histogram has counts only next to zero or below the floor")
+    at = slice(int(filled[0]), int(filled[-1]) + 1)
+    cells = Cells(np.log(edges[at.start : at.stop + 1]))
+    widths = np.diff(cells.edges)
+    if np.ptp(widths) < 1e-9 * widths.mean():
+        cells = Cells.equal(float(cells.edges[0]), float(widths.mean()), len(cells))
+    grouped = GroupedCounts(cells, counts[:, at], outside, side == "small", side == "large")
+    return Observations(grouped, round(total), 0, below_floor=round(outside), log_floor=log_floor)
+
+
+def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | None:
+    """Group of each value: clusters, or blocks of neighbours, gathered into at most 256."""
+    if cluster is not None and block is not None:
+        raise InvalidInputError("give clusters or a block length, not both")
+    if block is not None:
+        if not 1 <= block <= size // 10:
+            raise InvalidInputError(f"a block must hold between 1 and a tenth of the {size} values; got {block}")
+        blocks = -(-size // block)
+        # Neighbouring blocks stay together, so that what is gathered are longer blocks.
+        return (np.arange(size) // block) * min(blocks, MOST_GROUPS) // blocks
+    if cluster is None:
+        return None
+    labels = np.asarray(cluster).ravel()
+    if labels.size != size:
+        raise InvalidInputError(f"{size} values need as many cluster labels; got {labels.size}")
+    distinct, index = np.unique(labels, return_inverse=True)
+    if len(distinct) < 10:
+        raise InvalidInputError(f"errors over clusters need at least 10 of them; got {len(distinct)}")
+    return index.ravel() % MOST_GROUPS
+
+
+def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
+    """Weights, scaled so that their sum is Kish's effective number of values."""
+    weight = as_values(weights)[0].astype(np.float64)
+    if weight.size != size:
+        raise InvalidInputError(f"{size} values need as many weights; got {weight.size}")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise InvalidInputError("weights must be finite, not negative, and not all zero")
+    return weight * (weight.sum() / (weight**2).sum())
+
+
+def _from_values(
+    values: np.ndarray,
+    window: Window | None,
+    *,
+    group: np.ndarray | None,
+    weight: np.ndarray | None,
+    side: Side,
+    sign: Sign | None,
+    nan: NanPolicy,
+    log_floor: float | None,
+    smallest: float,
+    spacing: float,
+) -> Observations:
+    """Counts of raw values, on cells that fit the window or the range of the data."""
+    if values.size == 0:
+        raise InvalidInputError("there are no fluctuations to fit")
+    finite = np.isfinite(values)
+    bad = values.size - int(finite.sum())
+    if bad and nan == "refuse":
+        raise InvalidInputError(f'{bad} of {values.size} values are NaN or infinite; nan="omit" leaves them out')
+    zeros = int(((values == 0) & finite).sum())
+    kept = _wanted(values, finite, sign)
+    sizes = values if kept.all() else values[kept]
+    if sign is not None:
+        sizes = np.abs(sizes)
+    if sizes.size == 0:
+        empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
+        return Observations(empty, values.size, zeros, bad)
+    if log_floor is None:
+        floor = resolution_floor(sizes, smallest)
+        log_floor = None if floor is None else math.log(floor)
+    counts, below = _binned(
+        sizes,
+        None if group is None else group[kept],
+        None if weight is None else weight[kept],
+        _cells_for(sizes, window, log_floor, spacing),
+    )
+    grouped = GroupedCounts(*counts, open_below=side == "small", open_above=side == "large")
+    return Observations(grouped, values.size, zeros, bad, below, log_floor)
+
+
+def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:
+    """Which values enter: of the sign asked for, not zero."""
+    negative = int((values[finite] < 0).sum()) if values.dtype.kind in "if" else 0
+    if sign is None and negative:
+        raise InvalidInputError(
+            f"{negative} of {values.size} values are negative: "
+            'choose sign="absolute", sign="positive" or sign="negative"'
+        )
+    if sign == "positive":
+        return finite & (values > 0)
+    if sign == "negative":
+        return finite & (values < 0)
+    return finite & (values != 0)
+
+
+def _cells_for(
+    sizes: np.ndarray, window: Window | None, log_floor: float | None, spacing: float
+) -> tuple[Cells, float]:
+    """Equal cells with edges at the ends of the window, or of the data; and the floor below which values are left."""
+    low, high = math.log(float(sizes.min())), math.log(float(sizes.max()))
+    floor = -math.inf if log_floor is None else log_floor
+    low = max(low, floor)
+    if window is None:
+        if not high > low:
+            high = low + 1e-9
+        reach = high - low
+        cells = _number(reach, spacing)
+        return Cells.equal(low, reach / cells, cells), floor
+    reach = window.log_hi - window.log_lo
+    cells = _number(reach, spacing)
+    width = reach / cells
+    # Far beyond a short window values are only counted.
+    before = min(max(math.ceil((window.log_lo - low) / width), 0), _MOST_CELLS)
+    after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_CELLS)
+    return Cells.equal(window.log_lo - before * width, width, before + cells + after), floor
+
+
+def _number(reach: float, spacing: float) -> int:
+    """Number of cells: a power of two times 256, so that joining them leaves none over."""
+    wanted = reach / max(BIN_WIDTH, spacing)
+    cells = _FEWEST_CELLS
+    while cells < wanted and cells < _MOST_CELLS:
+        cells *= 2
+    return max(cells // 4, 16) if spacing > 0 else cells
+
+
+def _binned(
+    sizes: np.ndarray, group: np.ndarray | None, weight: np.ndarray | None, where: tuple[Cells, float]
+) -> tuple[tuple[Cells, np.ndarray, float], int]:
+    """Cells, counts by group and number outside; and how many lie below the floor. In chunks, to spare memory."""
+    cells, floor = where
+    groups = 1 if group is None else int(group.max()) + 1
+    width, first, last = cells.width or 1.0, float(cells.edges[0]), len(cells) - 1
+    counts = np.zeros(groups * len(cells))
+    outside, below = 0.0, 0
+    for at in range(0, sizes.size, _CHUNK):
+        logs = np.log(sizes[at : at + _CHUNK].astype(np.float64))
+        part = None if weight is None else weight[at : at + _CHUNK]
+        position = (logs - first) / width
+        # The largest value is the upper edge of the last cell, but for rounding.
+        inside = (position >= -1e-9) & (position <= last + 1 + 1e-9) & (logs >= floor - 1e-12)
+        below += int((logs < floor - 1e-12).sum())
+        beyond = ~inside & (logs >= floor - 1e-12)
+        outside += float(beyond.sum() if part is None else part[beyond].sum())
+        index = np.clip(position[inside].astype(np.int64), 0, last)
+        if group is not None:
+            index += group[at : at + _CHUNK][inside] * len(cells)
+        counts += np.bincount(index, None if part is None else part[inside], minlength=len(counts))
+    by_group = counts.reshape(groups, -1)
+    filled = by_group.any(axis=1)
+    return (cells, by_group[filled] if filled.any() else by_group[:1], outside), below

@@ -1,0 +1,71 @@
+"""Resolution of numbers: below it, values are rounding error and belong in no fit."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+_MULTIPLES: Final = 64
+"""A value of this many quanta is rounded by less than 1%, a bin's width."""
+
+_SMALLEST: Final = 64
+_CHUNK: Final = 1 << 18
+_ODD: Final = 1e-2
+
+
+def resolution_floor(values: np.ndarray, smallest_normal: float) -> float | None:
+    """Size below which positive values show the number format, not themselves; None if there is none.
+
+    Two marks are looked for. Subnormal numbers have lost digits. And a difference of rounded numbers, such as
+    ``1 - tanh(y)`` in float32, or a rounded measurement, is a multiple of one quantum: the smallest values are then few
+    and repeated, in the ratios of small integers.
+
+    Parameters
+    ----------
+    values
+        Positive values.
+    smallest_normal
+        Of the number format that the values came in.
+
+    Returns
+    -------
+    float or None
+        64 quanta, or the smallest normal number if that is larger; None if all values lie above it. Data that are
+        integers altogether are left alone: being discrete is not being rounded.
+    """
+    floor = smallest_normal if bool((values < smallest_normal).any()) else 0.0
+    quantum = _quantum(values)
+    if quantum is not None:
+        floor = max(floor, _MULTIPLES * quantum)
+    return floor if floor > 0 else None
+
+
+def _quantum(values: np.ndarray) -> float | None:
+    """Common divisor of the smallest values, if they show one."""
+    distinct, repeats = _smallest(values)
+    # Ties are no sign by themselves (a batch may repeat); that all small values are multiples of one number is.
+    if len(distinct) < 5 or repeats < 2 * len(distinct):
+        return None
+    quantum = float(np.diff(distinct[: len(distinct) // 2 + 2]).min())
+    if not math.isfinite(1 / quantum) or quantum <= 0:
+        return None
+    multiples = distinct / quantum
+    if float(multiples[0]) > _MULTIPLES or float(np.abs(multiples - np.rint(multiples)).max()) > _ODD:
+        return None
+    sample = values[:: max(1, values.size // 10_000)]
+    if bool((sample == np.rint(sample)).all()):
+        return None
+    return quantum
+
+
+def _smallest(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """The 64 smallest different values, ascending, and how many values they stand for."""
+    distinct = values[:0]
+    # In chunks: sorting everything would cost a copy of the data.
+    for at in range(0, values.size, _CHUNK):
+        chunk = values[at : at + _CHUNK]
+        if distinct.size == _SMALLEST:
+            chunk = chunk[chunk < distinct[-1]]
+        distinct = np.unique(np.concatenate([distinct, chunk]))[:_SMALLEST]
+    repeats = sum(int((values[at : at + _CHUNK] <= distinct[-1]).sum()) for at in range(0, values.size, _CHUNK))
+    return distinct, repeats

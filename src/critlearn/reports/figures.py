@@ -1,0 +1,171 @@
+"""Figures of a run, returned as matplotlib figures: nothing is shown or saved here, no global state is touched.
+
+Fluctuations reach far below the smallest float, so axes are drawn in decimal logarithms and labelled as powers of 10.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+
+MEASURED: Final = "#0072B2"
+FITTED: Final = "#D55E00"
+PREDICTED: Final = "#009E73"
+WINDOW: Final = "#F0E442"
+"""Colours of Okabe and Ito, which colour-blind readers tell apart."""
+
+_LN10: Final = math.log(10.0)
+_POINTS_PER_DECADE: Final = 20
+
+
+def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
+    """Density of ``|dq|`` on log-log axes, with the fitted power law, the prediction and the window of the fit.
+
+    Parameters
+    ----------
+    sketch
+        The measured fluctuations.
+    quantity
+        Their entry in the record of a run.
+    """
+    figure, axes = _panel("|δq|", "density p(|δq|)")
+    x, y = _density(sketch)
+    axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
+    predicted = quantity["curves"]["predicted"]
+    if predicted is not None:
+        log_delta, log_density = (_numbers(predicted[name]) for name in ("log_delta", "log_density"))
+        # From the density of the logarithm to that of the size.
+        axes.plot(log_delta / _LN10, (log_density - log_delta) / _LN10, color=PREDICTED, lw=1.5, label="predicted")
+    measured = quantity["measured"]
+    if measured["exponent"] is not None and x.size:
+        low, high = (end / _LN10 for end in measured["log_window"])
+        axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
+        line = np.array([low, high])
+        inside = (x >= low) & (x <= high)
+        level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
+        label = f"|δq|^-{measured['exponent']:.2f}"
+        axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
+    if y.size:
+        axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
+        axes.set_xlim(float(x.min()) - 0.2, float(x.max()) + 0.2)
+    _finish(axes)
+    return figure
+
+
+def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
+    """Local exponent ``k(|dq|)`` with its simultaneous 95% band, and the predicted one.
+
+    Parameters
+    ----------
+    quantity
+        Entry of the record of a run.
+    """
+    figure, axes = _panel("|δq|", "local exponent k")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    curves, measured = quantity["curves"], quantity["measured"]
+    shown: list[float] = []
+    if curves["measured"] is not None and curves["measured"]["log_delta"]:
+        x, k, low, high = (
+            _numbers(curves["measured"][name]) for name in ("log_delta", "exponent", "band_lo", "band_hi")
+        )
+        axes.fill_between(x / _LN10, low, high, color=MEASURED, alpha=0.25, lw=0, label="95% band")
+        axes.plot(x / _LN10, k, color=MEASURED, lw=1.5, label="measured")
+        shown += [float(np.quantile(k, 0.02)), float(np.quantile(k, 0.98))]
+        axes.set_xlim(float(x.min()) / _LN10 - 0.3, float(x.max()) / _LN10 + 0.3)
+    if curves["predicted"] is not None:
+        x, k = (_numbers(curves["predicted"][name]) for name in ("log_delta", "exponent"))
+        axes.plot(x / _LN10, k, color=PREDICTED, lw=1.5, label="predicted")
+    if measured["exponent"] is not None:
+        low_end, high_end = (end / _LN10 for end in measured["log_window"])
+        axes.axvspan(low_end, high_end, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
+        axes.hlines(measured["exponent"], low_end, high_end, color=FITTED, ls="--", lw=2, label="fit")
+        shown.append(measured["exponent"])
+    if shown:
+        axes.set_ylim(max(min(shown), -4) - 0.5, min(max(shown), 6) + 0.5)
+    _finish(axes)
+    return figure
+
+
+def drift_figure(equilibrium: Mapping[str, Any]) -> Figure:
+    """Drift against fluctuation of each variable; those below the dashed line are at equilibrium.
+
+    Parameters
+    ----------
+    equilibrium
+        Entry ``equilibrium`` of the record of a run.
+    """
+    figure, axes = _panel("fluctuation S", "drift |D|")
+    pairs = np.array([_numbers(equilibrium["scatter"][name]) for name in ("fluctuation", "drift")])
+    with np.errstate(divide="ignore"):
+        logs = np.log10(pairs[:, (pairs > 0).all(axis=0)])
+    axes.plot(logs[0], logs[1], ".", color=MEASURED, markersize=3, label="trainable variable")
+    if logs.size:
+        line = np.array([logs[0].min(), logs[0].max()])
+        tolerance = equilibrium["tolerance"]
+        axes.plot(line, line + math.log10(tolerance), "--", color=FITTED, lw=1.5, label=f"|D| = {tolerance:g} S")
+    _finish(axes)
+    return figure
+
+
+def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
+    """Mean loss of each epoch.
+
+    Parameters
+    ----------
+    equilibrium
+        Entry ``equilibrium`` of the record of a run.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    losses = _numbers(equilibrium["losses"])
+    axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2)
+    if losses.size and losses.min() > 0:
+        axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean loss")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _density(sketch: LogSketch) -> tuple[Float64[np.ndarray, " point"], Float64[np.ndarray, " point"]]:
+    """Decimal logarithms of size and of density, in bins of a twentieth of a decade."""
+    if sketch.log_range is None:
+        return np.zeros(0), np.zeros(0)
+    factor = max(1, round(_LN10 / _POINTS_PER_DECADE / BIN_WIDTH))
+    bins = -(-sketch.bins // factor)
+    counts = np.pad(sketch.counts, (0, bins * factor - sketch.bins)).reshape(bins, factor).sum(axis=1)
+    centres = sketch.edges[0] + (np.arange(bins) + 0.5) * factor * BIN_WIDTH
+    kept = counts > 0
+    log_density = np.log(counts[kept] / (sketch.count * factor * BIN_WIDTH))
+    return centres[kept] / _LN10, (log_density - centres[kept]) / _LN10
+
+
+def _numbers(values: Any) -> Float64[np.ndarray, " n"]:
+    """Numbers of a record, whose missing ones are null."""
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """Empty figure whose axes carry decimal logarithms."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$"))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _finish(axes: Axes) -> None:
+    """Legend where there is something to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)

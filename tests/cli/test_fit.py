@@ -1,0 +1,154 @@
+"""``critlearn fit`` as a user meets it."""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+
+from critlearn.cli.columns import read_columns
+from critlearn.cli.fit import fit
+from critlearn.cli.main import exit_code
+from reference.power_law_samples import clustered_power_law, power_law
+
+VALUES = power_law(1.5, 1e-3, 1.0, 5000, 0)
+NAMES = {"exponent", "stderr", "ci95", "window", "decades", "n", "retained", "ks", "p_value", "verdict", "alternatives"}
+
+# The command by itself: how it is registered is for the program's own tests.
+app = typer.Typer()
+app.command()(fit)
+
+
+def run(*arguments: str) -> int:
+    return exit_code(app, [str(argument) for argument in arguments])
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert run(*arguments, "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return json.loads(printed.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    values, cluster = clustered_power_law(1.5, 1e-3, 1.0, 250, 20, 0.8, 0)
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"size": values, "event": [f"e{c}" for c in cluster], "weight": 1.0}).to_csv(path, index=False)
+    return path
+
+
+def files(folder: Path) -> list[Path]:
+    np.save(folder / "a.npy", VALUES)
+    np.savez(folder / "a.npz", size=VALUES)
+    pd.DataFrame({"size": VALUES, "name": "x"}).to_parquet(folder / "a.parquet")
+    np.savetxt(folder / "bare.csv", VALUES, fmt="%.17g")
+    pd.DataFrame({"size": VALUES}).to_csv(folder / "named.csv", index=False)
+    return [folder / name for name in ("a.npy", "a.npz", "a.parquet", "bare.csv", "named.csv")]
+
+
+def test_every_kind_of_file_gives_the_same_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [answer(capsys, str(path), "--window", "1e-3,1") for path in files(tmp_path)]
+    assert all(found == answers[0] for found in answers)
+    assert set(answers[0]) >= NAMES
+    assert answers[0]["exponent"] == pytest.approx(1.5, abs=0.06)
+    assert answers[0]["window"] == pytest.approx([1e-3, 1.0])
+    assert {item["name"] for item in answers[0]["alternatives"]} >= {"lognormal", "exponential"}
+
+
+def test_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(f"{value:.17g}" for value in VALUES)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert answer(capsys, "-", "--window", "1e-3,1")["exponent"] == pytest.approx(1.5, abs=0.06)
+
+
+def test_clusters_widen_the_error(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = (str(table), "--column", "size", "--window", "1e-3,1")
+    naive, robust = answer(capsys, *common), answer(capsys, *common, "--cluster", "event")
+    assert robust["stderr"] > 2 * naive["stderr"]
+    assert robust["exponent"] == pytest.approx(naive["exponent"], abs=1e-9)
+
+
+def test_the_bootstrap_repeats_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = files(tmp_path)[0]
+    found = answer(capsys, str(path), "--bootstrap", "20")
+    assert found["selection_repeated"]
+    # (1 + exceeding) / (1 + 20)
+    assert found["p_value"] * 21 == pytest.approx(round(found["p_value"] * 21))
+
+
+def test_one_screen_in_words(table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plot = tmp_path / "out.svg"
+    assert run(str(table), "--column", "size", "--plot", str(plot)) == 0
+    shown = capsys.readouterr().out
+    assert "delta^-1." in shown
+    assert "lognormal" in shown
+    assert len(shown.splitlines()) < 24
+    assert plot.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["out.svg", "table.csv"]
+
+
+def test_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "z.npy", np.random.default_rng(0).zipf(2.5, 5000))
+    found = answer(capsys, str(tmp_path / "z.npy"), "--discrete", "--side", "large", "--window", "1,1000")
+    assert found["exponent"] == pytest.approx(2.5, abs=4 * found["stderr"])
+
+
+def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "few.npy", VALUES[:20])
+    found = answer(capsys, str(tmp_path / "few.npy"))
+    assert found["verdict"] == "not resolved"
+    assert found["exponent"] is None
+    assert not any(isinstance(value, float) and math.isnan(value) for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.csv"], "there is no file"),
+        (["table.txt"], "none of the files that can be read"),
+        (["table.csv"], "choose --column"),
+        (["table.csv", "--column", "siz"], 'did you mean "size"'),
+        (["table.csv", "--column", "event"], "does not hold numbers"),
+        (["table.csv", "--column", "size", "--window", "1"], "two numbers 0 < lo < hi"),
+        (["table.csv", "--column", "size", "--window", "2,1"], "two numbers 0 < lo < hi"),
+        (["table.csv", "--column", "size", "--window", "10,20"], "outside the data"),
+        (["table.csv", "--column", "size", "--side", "lage"], 'did you mean "large"'),
+        (["table.csv", "--column", "size", "--cluster", "evnt"], 'did you mean "event"'),
+        (["table.csv", "--column", "size", "--bootstrap", "3"], "at least 10"),
+        (["table.csv", "--column", "size", "--plot", "x.gif"], "writes .svg"),
+        (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
+        (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
+        (["broken.npy"], "cannot be read"),
+        (["pickled.npy"], "cannot be read"),
+        (["negative.npy"], "choose sign"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    message: str,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    without_shape_checker: None,
+) -> None:
+    monkeypatch.chdir(table.parent)
+    Path("broken.npy").write_bytes(b"\x93NUMPY broken")
+    np.save("pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save("negative.npy", -VALUES)
+    Path("table.txt").write_text("1\n2\n")
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+
+
+def test_tables_keep_their_names(tmp_path: Path) -> None:
+    np.save(tmp_path / "two.npy", np.ones((3, 2)))
+    assert list(read_columns(str(tmp_path / "two.npy"))) == ["0", "1"]

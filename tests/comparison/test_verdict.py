@@ -1,0 +1,124 @@
+"""Rules of agreement between a measured and a predicted power law."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+
+from critlearn.comparison import MARGIN, compare
+from critlearn.comparison.verdict import WIDEST_INTERVAL
+from critlearn.inference import FitVerdict, PowerLawFit
+from critlearn.inference.result import Basis
+from critlearn.numerics.log_sketch import BIN_WIDTH
+from critlearn.numerics.window import Window
+from critlearn.prediction import Prediction
+from critlearn.prediction.push_forward import PushForward
+
+WINDOW = Window(1e-4, 1e-1)
+
+
+def fit(exponent: float | None, half_width: float = 0.02, **changes: Any) -> PowerLawFit:
+    """A measurement with these numbers and no others."""
+    interval = None if exponent is None else (exponent - half_width, exponent + half_width)
+    values = {field.name: None for field in dataclasses.fields(PowerLawFit) if field.default is dataclasses.MISSING}
+    values |= {"exponent": exponent, "ci95": interval, "window": WINDOW, "n": 5000, "count": 5000, "zeros": 0}
+    values |= {"verdict": FitVerdict.POWER_LAW, "basis": Basis.SIGNIFICANCE, "reason": "made up", **changes}
+    return PowerLawFit(**values)
+
+
+def predicted(exponent: float, low: float = math.log(1e-6), high: float = 0.0, exact: str | None = None) -> Prediction:
+    """Pure power law between two sizes: the probability of a bin is the integral of ``exp((1 - k) u)``."""
+    edges = np.arange(math.floor(low / BIN_WIDTH), math.ceil(high / BIN_WIDTH) + 1) * BIN_WIDTH
+    theta = 1 - exponent
+    mass = np.diff(np.exp(theta * edges) / theta if theta else edges)
+    distribution = PushForward(edges, mass / mass.sum(), np.full(mass.size, exponent), ())
+    return Prediction(exponent, exact, Window.from_logs(low, high), 0.05, distribution, "a pure power law")
+
+
+def test_the_predicted_exponent_is_read_off_on_the_measured_window() -> None:
+    for k in (0.4, 1.0, 1.5, 2.0):
+        verdict = compare("biases", fit(k), predicted(k))
+        assert verdict.predicted_exponent == pytest.approx(k, abs=1e-6)
+        assert verdict.agreement is True
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("half_width", [0.01, 0.1, 0.19])
+def test_the_difference_may_be_the_margin_and_the_half_width(side: int, half_width: float) -> None:
+    limit = MARGIN + half_width
+    near = fit(1.25 + side * (limit - 1e-3), half_width)
+    far = fit(1.25 + side * (limit + 1e-3), half_width)
+    assert compare("biases", near, predicted(1.25)).agreement is True
+    assert compare("biases", far, predicted(1.25)).agreement is False
+
+
+def test_a_wide_interval_decides_nothing() -> None:
+    for exponent in (1.25, 5.0):
+        verdict = compare("biases", fit(exponent, WIDEST_INTERVAL + 0.01), predicted(1.25))
+        assert verdict.agreement is None
+        assert "too wide" in verdict.statement
+
+
+def test_without_a_prediction_the_measurement_is_stated() -> None:
+    verdict = compare("weights of hidden1", fit(1.31), None)
+    assert verdict.agreement is None
+    assert verdict.predicted_exponent is None
+    assert verdict.statement.startswith("Fluctuations of weights of hidden1 follow delta^-1.31 [1.29, 1.33] over 3.0")
+
+
+def test_without_a_measured_exponent_nothing_is_decided() -> None:
+    absent = fit(None, window=None, verdict=FitVerdict.REJECTED)
+    verdict = compare("biases", absent, predicted(1.25))
+    assert verdict.agreement is None
+    assert "follow no power law" in verdict.statement
+
+
+def test_a_prediction_that_puts_nothing_on_the_window_decides_nothing() -> None:
+    elsewhere = predicted(1.25, math.log(1e-30), math.log(1e-20))
+    verdict = compare("biases", fit(1.25), elsewhere)
+    assert verdict.agreement is None
+    assert verdict.predicted_exponent is None
+
+
+def test_a_local_exponent_that_drifts_is_compared_where_it_was_measured() -> None:
+    # Lognormal with sigma 3: k = 1 + u / 9 (theory, more check values), between -0.02 and 0.74 on the window.
+    edges = np.arange(-2000, 1000) * BIN_WIDTH
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    mass = np.exp(-0.5 * (centres / 3) ** 2)
+    distribution = PushForward(edges, mass / mass.sum(), 1 + centres / 9, ())
+    prediction = Prediction(1.0, "1", Window(0.5, 2.0), 0.05, distribution, "a lognormal")
+    # A power law fitted to it has the same mean of u on the window: the likelihood equation of theory, inference.
+    low, high = WINDOW.log_lo, WINDOW.log_hi
+    mean = scipy.stats.truncnorm(low / 3, high / 3, scale=3).mean()
+
+    def excess(z: float) -> float:
+        return 1 / (1 - math.exp(-z)) - 1 / z - (mean - low) / (high - low)
+
+    expected = 1 - scipy.optimize.brentq(excess, 1e-6, 50) / (high - low)
+    assert -0.02 < expected < 0.74
+    verdict = compare("biases", fit(expected), prediction)
+    # The window is read to a bin at each end.
+    assert verdict.predicted_exponent == pytest.approx(expected, abs=0.005)
+    assert verdict.agreement is True
+    assert compare("biases", fit(1.0), prediction).agreement is False
+
+
+def test_the_sentence_names_both_numbers_and_the_exact_one_where_it_applies() -> None:
+    statement = compare("biases", fit(1.32), predicted(4 / 3, exact="4/3")).statement
+    assert "delta^-1.32 [1.30, 1.34]" in statement
+    assert "predicted 4/3 (1.33 on this window)" in statement
+    assert statement.endswith("; consistent.")
+    assert compare("biases", fit(1.9), predicted(4 / 3)).statement.endswith("; inconsistent.")
+
+
+def test_plain_values() -> None:
+    verdict = compare("biases", fit(1.25), predicted(1.25))
+    assert verdict.to_dict() == {
+        "agreement": True,
+        "predicted_exponent": verdict.predicted_exponent,
+        "statement": verdict.summary(),
+    }

@@ -1,0 +1,19 @@
+"""Fixtures that tests of several packages share."""
+
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+# The same examples in every run: a test that fails must fail for everybody.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def without_shape_checker() -> Iterator[None]:
+    """As in production: what critlearn itself refuses, not what the checker of the test run refuses before it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

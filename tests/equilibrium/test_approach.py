@@ -1,0 +1,216 @@
+"""Training ends certified, separable or with its epochs used up; says which; and repeats bit for bit."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from critlearn.compositions import Composition
+from critlearn.equilibrium import Approach, Status, equilibrate
+from critlearn.errors import InvalidInputError, NotAtEquilibriumError
+from critlearn.network import NeuralSystem, feed_forward
+from reference.networks import Pairs
+
+
+def overlapping(samples: int = 600) -> Pairs:
+    """Two classes in one dimension that no threshold separates: x is uniform in t + [-1.5, 1.5]."""
+    generator = np.random.default_rng(3)
+    t = np.where(generator.random(samples) < 0.5, 1.0, -1.0)
+    x = t + generator.uniform(-1.5, 1.5, samples)
+    return Pairs(torch.from_numpy(x[:, None]), torch.from_numpy(t))
+
+
+def separated(samples: int = 60) -> Pairs:
+    x = torch.cat([torch.linspace(-2, -1, samples // 2), torch.linspace(1, 2, samples // 2)]).double()
+    return Pairs(x[:, None], x.sign())
+
+
+def two_neurons() -> nn.Linear:
+    model = nn.Linear(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.fill_(0.3)
+        model.bias.fill_(-0.2)
+    return model
+
+
+LOSS = Composition("sigmoid", "bce")
+
+
+@pytest.fixture(scope="module")
+def certified() -> Approach:
+    return equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping()), epochs=400, batch_size=100, lr=0.02)
+
+
+def test_overlapping_classes_reach_equilibrium_before_the_epochs_end(certified: Approach) -> None:
+    assert certified.certificate.status is Status.EQUILIBRIUM
+    assert certified.certificate.certified
+    assert len(certified.losses) < 400
+    assert certified.certificate.epochs == len(certified.losses)
+
+
+def test_the_equilibrium_is_the_minimum_of_the_loss(certified: Approach) -> None:
+    # Logistic regression by Newton's method, in plain NumPy.
+    data = overlapping()
+    x, t = np.column_stack([data.x[:, 0].numpy(), np.ones(len(data))]), data.t.numpy()
+    q = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(t * (x @ q)))
+        q -= np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x, -(x * (t * p)[:, None]).sum(axis=0))
+    p = 1 / (1 + np.exp(t * (x @ q)))
+    hessian = (x * (p * (1 - p))[:, None]).T @ x / len(t)
+    change = x * (t * p)[:, None]
+    # Drift of at most 0.1 standard deviations of the fluctuations, through the curvature at the minimum.
+    bound = np.abs(np.linalg.inv(hessian)) @ (0.1 * change.std(axis=0)) * 1.5
+    trained = [float(value.detach()) for value in certified.system.parameters.values()]
+    assert (np.abs(trained - q) <= bound).all()
+
+
+def test_the_certificate_holds_of_the_weights_it_comes_with(certified: Approach) -> None:
+    data = overlapping()
+    w, b = (float(value.detach()) for value in certified.system.parameters.values())
+    x, t = data.x[:, 0].numpy(), data.t.numpy()
+    change = t / (1 + np.exp(t * (w * x + b)))
+    for changes in (change * x, change):
+        assert abs(changes.mean()) <= 0.1 * changes.std()
+
+
+def test_the_given_network_is_left_untouched() -> None:
+    model = two_neurons()
+    equilibrate(NeuralSystem(model, LOSS, overlapping(100)), epochs=3)
+    assert float(model.weight.detach()) == 0.3
+    assert all(value.grad is None for value in model.parameters())
+
+
+def test_separated_classes_end_early_and_are_named() -> None:
+    approach = equilibrate(NeuralSystem(two_neurons(), LOSS, separated()), epochs=2000, batch_size=60, lr=0.05)
+    assert approach.certificate.status is Status.SEPARABLE
+    assert "separable" in approach.certificate.summary()
+    assert len(approach.losses) < 2000
+
+
+def test_separated_classes_at_the_last_epoch_are_named_too() -> None:
+    approach = equilibrate(NeuralSystem(two_neurons(), LOSS, separated()), epochs=40, batch_size=60, lr=0.05)
+    assert approach.certificate.status is Status.SEPARABLE
+    assert len(approach.losses) == 40
+
+
+def test_epochs_used_up_is_said() -> None:
+    approach = equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping()), epochs=5, batch_size=100, lr=1e-4)
+    assert approach.certificate.status in (Status.DRIFTING, Status.NOT_STATIONARY)
+    assert len(approach.losses) == 5
+    assert approach.certificate.r_hat is None
+
+
+def test_equilibrium_that_is_demanded_and_not_reached_is_an_error() -> None:
+    with pytest.raises(NotAtEquilibriumError, match="not at equilibrium: drifting"):
+        equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping()), epochs=2, lr=1e-4, throw=True)
+
+
+def test_frozen_units_are_counted() -> None:
+    model = feed_forward(1, [3], "relu", seed=0)
+    with torch.no_grad():
+        model.hidden1.weight[1] = 0.0
+        model.hidden1.bias[1] = -1.0
+    # The dead unit's own weight and bias and its outgoing weight; the other two may die or not, but are alive here.
+    with torch.no_grad():
+        model.hidden1.weight[0], model.hidden1.weight[2] = 1.0, -1.0
+    approach = equilibrate(NeuralSystem(model, LOSS, overlapping(200)), epochs=3)
+    assert approach.certificate.frozen == 3
+
+
+def test_a_seed_repeats_bit_for_bit_and_another_does_not() -> None:
+    def trained(seed: int, threads: int) -> tuple[list[float], list[torch.Tensor]]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            system = NeuralSystem(feed_forward(1, [8, 8], "tanh", seed=1), LOSS, overlapping(200))
+            approach = equilibrate(system, epochs=25, batch_size=16, lr=0.01, seed=seed)
+        finally:
+            torch.set_num_threads(before)
+        return list(approach.losses), [value.detach() for value in approach.system.parameters.values()]
+
+    losses, weights = trained(4, 1)
+    for threads in (1, 2):
+        again_losses, again = trained(4, threads)
+        assert losses == again_losses
+        assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
+    other = trained(5, 1)[1]
+    assert not all(torch.equal(a, b) for a, b in zip(weights, other, strict=True))
+
+
+def test_threads_are_as_many_as_before() -> None:
+    before = torch.get_num_threads()
+    equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping(50)), epochs=1)
+    assert torch.get_num_threads() == before
+
+    def stop(epoch: int, epochs: int, loss: float, fraction: float | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping(50)), epochs=1, progress=stop)
+    assert torch.get_num_threads() == before
+
+
+def test_a_data_set_without_tensors_trains_the_same_way() -> None:
+    data = overlapping(100)
+    approach = equilibrate(
+        NeuralSystem(two_neurons(), LOSS, TensorDataset(data.x, data.t)), epochs=30, batch_size=100, lr=0.05
+    )
+    # One batch holds everything: the order does not matter but for rounding.
+    same = equilibrate(NeuralSystem(two_neurons(), LOSS, data), epochs=30, batch_size=100, lr=0.05)
+    np.testing.assert_allclose(approach.losses, same.losses, rtol=1e-10)
+
+
+def test_training_is_adamw_on_the_mean_loss() -> None:
+    # A plain loop with autograd through an ordinary loss; one batch, so no order is involved.
+    data, model = overlapping(80), nn.Linear(1, 1, dtype=torch.float64)
+    model.load_state_dict(two_neurons().state_dict())
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.03, weight_decay=0.2)
+    losses = []
+    for _ in range(12):
+        loss = nn.functional.softplus(-data.t * model(data.x)[:, 0]).mean()
+        losses.append(float(loss.detach()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    ours = equilibrate(NeuralSystem(two_neurons(), LOSS, data), epochs=12, batch_size=80, lr=0.03, weight_decay=0.2)
+    np.testing.assert_allclose(ours.losses, losses, rtol=1e-10)
+    for got, expected in zip(ours.system.parameters.values(), model.parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)
+
+
+def test_progress_is_told_every_epoch() -> None:
+    told: list[tuple[int, int]] = []
+    equilibrate(
+        NeuralSystem(two_neurons(), LOSS, overlapping(100)),
+        epochs=6,
+        progress=lambda epoch, epochs, loss, fraction: told.append((epoch, epochs)),
+    )
+    assert told == [(epoch, 6) for epoch in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 0}, "batch size must be at least 1"),
+        ({"lr": 0.0}, "learning rate must be positive"),
+        ({"lr": math.nan}, "learning rate must be positive"),
+        ({"weight_decay": -1.0}, "weight decay must be non-negative"),
+        ({"weight_decay": math.inf}, "weight decay must be non-negative"),
+        ({"check_every": 0}, "check_every must be at least 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        equilibrate(NeuralSystem(two_neurons(), LOSS, overlapping(20)), **setting)  # type: ignore[arg-type]
+
+
+def test_a_loss_that_explodes_is_an_error_in_words() -> None:
+    x = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    system = NeuralSystem(two_neurons(), Composition("identity", "power:8"), Pairs(x, torch.ones(2).double()))
+    with pytest.raises(InvalidInputError, match="not finite"):
+        equilibrate(system, epochs=50, lr=1e200)

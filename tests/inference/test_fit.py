@@ -1,0 +1,239 @@
+"""Verdicts on data whose law is known, and what a fit reports."""
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from critlearn.errors import InvalidInputError
+from critlearn.inference import Basis, FitVerdict, fit_discrete_power_law, fit_power_law, stability_map
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.window import Window
+from reference.power_law_samples import clustered_power_law, power_law
+
+NAMES = {"exponent", "stderr", "ci95", "window", "decades", "n", "retained", "ks", "p_value", "verdict", "alternatives"}
+
+
+@pytest.mark.parametrize("k", [-0.5, 0.0, 0.5, 1.0, 4 / 3, 2.5])
+def test_a_power_law_is_called_one_with_its_exponent(k: float) -> None:
+    # By its own p-value a true law is rejected in a tenth of all samples: these seeds are not among them.
+    fit = fit_power_law(power_law(k, 1e-4, 1.0, 10_000, 1))
+    assert fit.verdict is FitVerdict.POWER_LAW
+    assert fit.exponent is not None
+    assert fit.standard_error is not None
+    assert fit.window is not None
+    assert abs(fit.exponent - k) < 4 * fit.standard_error
+    assert fit.window.decades > (1.0 if k < 0 else 1.9)
+
+
+def test_the_range_that_other_packages_answer_with_two_to_hundreds() -> None:
+    fit = fit_power_law(power_law(1.0, 1e-8, 1.0, 100_000, 3))
+    assert fit.verdict is FitVerdict.POWER_LAW
+    assert fit.exponent == pytest.approx(1.0, abs=0.01)
+    assert fit.window is not None
+    assert fit.window.decades > 7
+
+
+def test_many_dependent_samples_rest_on_equivalence() -> None:
+    # 4e7 values that follow a power law but for a ripple of 1% in the density: significance would reject it.
+    edges = np.arange(-600, 0) * math.log(2) / 64
+    density = 1 + 0.01 * np.sin(2 * edges)
+    generator = np.random.default_rng(0)
+    counts = generator.multinomial(4_000_000, density / density.sum(), size=10)
+    sketch = LogSketch(-600, counts, np.zeros_like(counts), np.zeros(10, dtype=np.int64))
+    fit = fit_power_law(sketch)
+    assert fit.verdict is FitVerdict.POWER_LAW
+    assert fit.basis is Basis.EQUIVALENCE
+    assert fit.exponent == pytest.approx(1.0, abs=0.05)
+    assert fit.equivalence is not None
+    assert fit.window == fit.equivalence.window
+
+
+def test_a_lognormal_is_no_power_law_over_decades() -> None:
+    for seed in range(5):
+        fit = fit_power_law(np.exp(2 * np.random.default_rng(seed).standard_normal(10_000)))
+        assert not (fit.verdict is FitVerdict.POWER_LAW and fit.window is not None and fit.window.decades >= 3)
+
+
+def test_a_drifting_exponent_says_how_it_drifts() -> None:
+    values = np.exp(1.5 * np.random.default_rng(0).standard_normal(200_000))
+    fit = fit_power_law(values, Window(1e-2, 1e2))
+    assert fit.verdict is FitVerdict.DRIFTING
+    assert fit.lognormal is not None
+    # d k / du = 1/sigma^2 for a lognormal.
+    assert fit.lognormal.drift == pytest.approx(math.log(1e4) / 1.5**2, rel=0.02)
+    assert abs(fit.lognormal.drift - math.log(1e4) / 1.5**2) < 4 * fit.lognormal.drift_error
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.2])
+def test_less_than_a_decade_is_not_resolved_rather_than_drifting(spread: float) -> None:
+    fit = fit_power_law(np.exp(spread * np.random.default_rng(0).standard_normal(100_000)))
+    assert fit.verdict is FitVerdict.NOT_RESOLVED
+    assert "span less than a decade" in fit.reason
+    assert fit.exponent is None
+
+
+def test_two_points_masses_are_rejected() -> None:
+    values = np.concatenate([np.geomspace(1e-3, 2e-3, 5000), np.geomspace(1.0, 2.0, 5000)])
+    fit = fit_power_law(values, Window(1e-3, 2.0))
+    assert fit.verdict in (FitVerdict.REJECTED, FitVerdict.DRIFTING)
+
+
+def test_a_tail_to_infinity() -> None:
+    values = power_law(2.5, 1.0, math.inf, 20_000, 0)
+    fit = fit_power_law(values, side="large")
+    assert fit.window is not None
+    kept = values[values >= fit.window.lo]
+    # The estimate of Hill, by hand.
+    assert fit.exponent == pytest.approx(1 + len(kept) / np.log(kept / fit.window.lo).sum(), abs=0.002)
+    assert fit.standard_error == pytest.approx((fit.exponent - 1) / len(kept) ** 0.5, rel=0.01)
+
+
+def test_a_law_down_to_zero() -> None:
+    values = power_law(0.5, 0.0, 1.0, 20_000, 0)
+    fit = fit_power_law(values, side="small")
+    assert fit.exponent == pytest.approx(0.5, abs=0.02)
+    assert fit.standard_error == pytest.approx(0.5 / len(values) ** 0.5, rel=0.05)
+
+
+def test_log_uniform_data_are_no_law_down_to_zero() -> None:
+    fit = fit_power_law(np.geomspace(1e-2, 1.0, 10_000), Window(1e-2, 1.0), side="small")
+    assert fit.verdict is not FitVerdict.POWER_LAW
+
+
+def test_a_given_window_is_used_to_its_ends() -> None:
+    values = power_law(1.0, 1e-5, 10.0, 60_000, 2)
+    fit = fit_power_law(values, Window(1e-3, 0.1))
+    assert fit.basis is Basis.GIVEN
+    assert fit.window is not None
+    assert (fit.window.lo, fit.window.hi) == (pytest.approx(1e-3), pytest.approx(0.1))
+    assert fit.n == ((values >= 1e-3) & (values <= 0.1)).sum()
+    assert fit.retained == pytest.approx(fit.n / 60_000)
+
+
+def test_the_exponent_does_not_depend_on_the_unit() -> None:
+    values = power_law(1.3, 1e-3, 1.0, 5_000, 0)
+    first, second = (fit_power_law(scale * values, Window(1e-3 * scale, scale)) for scale in (1.0, 1e-150))
+    assert first.exponent == pytest.approx(second.exponent, abs=1e-9)
+    assert first.p_value == pytest.approx(second.p_value, abs=0.02)
+
+
+def test_a_power_of_the_data_has_the_exponent_of_the_transformed_density() -> None:
+    values = power_law(1.6, 1e-2, 1.0, 20_000, 0)
+    k = fit_power_law(values, Window(1e-2, 1.0)).exponent
+    # y = x^3: p(y) ~ y^-(1 + (k - 1) / 3).
+    cubed = fit_power_law(values**3, Window(1e-6, 1.0)).exponent
+    assert k is not None
+    assert cubed == pytest.approx(1 + (k - 1) / 3, abs=1e-4)
+
+
+def test_the_distance_is_that_of_the_kolmogorov_smirnov_test() -> None:
+    values = power_law(1.5, 1e-3, 1.0, 3000, 0)
+    fit = fit_power_law(values, Window(1e-3, 1.0))
+    assert fit.exponent is not None
+    theta = 1 - fit.exponent
+    expected = scipy.stats.kstest(values, lambda x: (x**theta - 1e-3**theta) / (1 - 1e-3**theta)).statistic
+    # The distance is taken at the edges of 256 cells, each with some 12 of the 3000 values.
+    assert expected - 0.012 < fit.ks <= expected + 1e-9  # type: ignore[operator]
+
+
+def test_the_p_value_with_the_search_repeated_says_so() -> None:
+    values = power_law(1.0, 1e-4, 1.0, 3000, 4)
+    seen: list[tuple[int, int]] = []
+    fit = fit_power_law(values, selection_replicates=20, progress=lambda done, all_: seen.append((done, all_)))
+    assert fit.basis is Basis.SIGNIFICANCE
+    assert fit.selection_repeated
+    assert seen == [(done, 20) for done in range(1, 21)]
+    assert not fit_power_law(values).selection_repeated
+
+
+def test_outcomes_are_plain_and_repeatable() -> None:
+    values, cluster = clustered_power_law(1.0, 1e-3, 1.0, 200, 20, 0.5, 0)
+    first, second = (fit_power_law(values, cluster=cluster, seed=5).to_dict() for _ in range(2))
+    assert json.dumps(first, allow_nan=False) == json.dumps(second, allow_nan=False)
+    assert set(first) >= NAMES
+
+
+def test_a_summary_is_one_line() -> None:
+    fit = fit_power_law(power_law(1.0, 1e-3, 1.0, 3000, 0))
+    assert fit.summary().startswith(f"delta^-{fit.exponent:.2f} [")
+    assert "\n" not in fit.summary()
+
+
+@pytest.mark.parametrize("k", [1.8, 2.5])
+def test_integers_are_fitted_as_integers(k: float) -> None:
+    values = np.random.default_rng(0).zipf(k, 50_000)
+    fit = fit_discrete_power_law(values, side="large")
+    assert fit.exponent is not None
+    assert fit.standard_error is not None
+    assert abs(fit.exponent - k) < 4 * fit.standard_error
+    # A continuous law from 1 on would be off by far more than its error.
+    continuous = fit_power_law(values.astype(float), Window(1.0, float(values.max())), side="large").exponent
+    assert continuous is None or abs(continuous - k) > 20 * fit.standard_error
+
+
+def test_bounded_integers_with_an_exponent_below_one() -> None:
+    support = np.arange(1, 1001)
+    mass = support**-0.7
+    values = np.random.default_rng(0).choice(support, 20_000, p=mass / mass.sum())
+    fit = fit_discrete_power_law(values, Window(1, 1000))
+    assert fit.exponent is not None
+    assert fit.standard_error is not None
+    assert abs(fit.exponent - 0.7) < 4 * fit.standard_error
+    assert fit.window is not None
+    assert fit.window.lo == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("values", [[], [0, 0], [1, 2, -3], [1.5, 2.0]])
+def test_what_is_no_integer_data_is_refused(values: list[float]) -> None:
+    with pytest.raises(InvalidInputError):
+        fit_discrete_power_law(values)
+
+
+def test_a_stability_map_is_flat_on_a_power_law() -> None:
+    found = stability_map(power_law(1.2, 1e-4, 1.0, 30_000, 0))
+    known = np.isfinite(found.exponent)
+    pull = (found.exponent[known] - 1.2) / found.standard_error[known]
+    assert np.abs(pull).max() < 4.5
+    assert (found.ks_ratio[known] < 1).mean() > 0.5
+    assert len(found.to_dict()["exponent"]) == known.sum()
+
+
+def test_a_stability_map_needs_data() -> None:
+    with pytest.raises(InvalidInputError, match="different sizes"):
+        stability_map(np.zeros(100))
+
+
+def test_the_fit_of_a_study_stays_fast() -> None:
+    generator = np.random.default_rng(0)
+    values = power_law(1.1, 1e-6, 1.0, 200_000, 0)
+    sketch = LogSketch.from_values(values, generator.integers(0, 64, values.size), 64)
+    fit_power_law(sketch)
+    start = time.process_time()
+    fit_power_law(sketch)
+    assert time.process_time() - start < 2.0
+
+
+def test_clusters_widen_the_error_and_shrink_the_effective_number() -> None:
+    values, cluster = clustered_power_law(1.0, 1e-4, 1.0, 200, 50, 0.9, 1)
+    fit = fit_power_law(values, Window(1e-4, 1.0), cluster=cluster)
+    assert fit.standard_error is not None
+    assert fit.naive_standard_error is not None
+    # Equal correlation 0.9 of the copula in clusters of 50: a design effect of about 1 + 49 * 0.89.
+    assert (fit.standard_error / fit.naive_standard_error) ** 2 == pytest.approx(44, rel=0.35)
+    assert fit.effective_n == pytest.approx(10_000 / 44, rel=0.35)
+
+
+def test_blocks_see_the_correlation_of_a_series() -> None:
+    generator = np.random.default_rng(0)
+    normal = np.zeros(40_000)
+    noise = generator.standard_normal(40_000)
+    for at in range(1, len(normal)):
+        normal[at] = 0.9 * normal[at - 1] + (1 - 0.81) ** 0.5 * noise[at]
+    values = 1e-4 ** (1 - scipy.stats.norm.cdf(normal))
+    fit = fit_power_law(values, Window(1e-4, 1.0), block=200)
+    # The uniform transform of AR(1) with 0.9 has nearly its correlations: (1 + 0.9) / (1 - 0.9) = 19.
+    assert fit.effective_n == pytest.approx(40_000 / 19, rel=0.4)

@@ -1,0 +1,58 @@
+"""Figures show the numbers that they are given, also far below the smallest float."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from critlearn.inference import fit_power_law
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.reports import density_figure, drift_figure, local_exponent_figure, loss_figure
+
+
+def _quantity(sketch: LogSketch) -> dict[str, object]:
+    fit = fit_power_law(sketch, replicates=50)
+    curves = {"measured": fit.curve.to_dict() if fit.curve else None, "predicted": None}
+    return {"measured": fit.to_dict(), "predicted": None, "curves": curves}
+
+
+def _drawn(figure: Figure, label: str) -> tuple[np.ndarray, np.ndarray]:
+    line = next(line for line in figure.axes[0].lines if line.get_label() == label)
+    return np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+@pytest.mark.parametrize("lowest", [-8.0, -1000.0])
+def test_density_of_a_log_uniform_sample_falls_as_one_over_its_size(lowest: float) -> None:
+    decades = 6.0
+    log_abs = (lowest + decades * np.random.default_rng(1).random(400_000)) * math.log(10)
+    sketch = LogSketch.from_logs(log_abs, None, np.arange(400_000) % 64, 64)
+    figure = density_figure(sketch, _quantity(sketch))
+    x, y = _drawn(figure, "measured")
+    inner = slice(1, -1)
+    # p(delta) = 1 / (delta ln(hi / lo)); a bin of a twentieth of a decade holds some 3,300 of the draws.
+    expected = -x[inner] - math.log10(decades * math.log(10))
+    assert np.abs(y[inner] - expected).max() < 5 / math.sqrt(3300) / math.log(10)
+    assert x.min() == pytest.approx(lowest, abs=0.06)
+    figure.savefig("/dev/null", format="png")
+
+
+def test_drift_figure_leaves_out_what_has_no_logarithm() -> None:
+    scatter = {"drift": [0.1, 0.0, 0.01], "fluctuation": [1.0, 1.0, 2.0]}
+    figure = drift_figure({"scatter": scatter, "tolerance": 0.1})
+    x, y = _drawn(figure, "trainable variable")
+    np.testing.assert_allclose(x, np.log10([1.0, 2.0]))
+    np.testing.assert_allclose(y, np.log10([0.1, 0.01]))
+
+
+def test_empty_sketch_and_missing_curves_are_drawn_as_nothing() -> None:
+    sketch = LogSketch.empty()
+    none = {"measured": {"exponent": None}, "predicted": None, "curves": {"measured": None, "predicted": None}}
+    for figure in (density_figure(sketch, none), local_exponent_figure(none)):
+        figure.savefig("/dev/null", format="png")
+        assert not [line for line in figure.axes[0].lines if len(line.get_xdata())]
+
+
+def test_loss_figure_holds_every_epoch() -> None:
+    figure = loss_figure({"losses": [3.0, 2.0, 1.5]})
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [3.0, 2.0, 1.5])

@@ -1,0 +1,68 @@
+"""The house rules that a reader cannot see at a glance: who imports whom, what stays unloaded, who prints."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+import critlearn
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(critlearn.__file__).parent
+
+
+def test_import_contracts_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_every_package_has_its_layer() -> None:
+    import tomllib
+
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    placed = {name.strip(" ()") for layer in layers for name in layer.split("|")}
+    modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert modules | packages <= placed
+
+
+@pytest.mark.parametrize("package", ["", "inference", "prediction", "compositions", "numerics", "errors"])
+def test_what_needs_no_torch_loads_none(package: str) -> None:
+    module = f"critlearn.{package}".rstrip(".")
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_fitting_and_predicting_load_no_torch() -> None:
+    code = """
+import sys
+import numpy as np
+from critlearn.compositions import Composition
+from critlearn.inference import fit_power_law
+from critlearn.prediction import parse_density, predict_toy
+predict_toy(Composition("softsign", "mse"), parse_density("uniform(-0.3,2.3)"), 5.0, 0.0)
+fit_power_law(np.exp(-5 * np.random.default_rng(0).random(2000)))
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SILENT = [path for path in sorted(SOURCE.rglob("*.py")) if "cli" not in path.relative_to(SOURCE).parts]
+
+
+@pytest.mark.parametrize("path", SILENT, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_but_the_command_line_prints_or_plots_or_evaluates(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & {"print", "eval", "exec", "input", "breakpoint"}
+    named = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    assert not named & {"sys.stdout", "sys.stderr", "pickle.load", "pickle.loads", "torch.load"}
