@@ -2,18 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from critlearn.network import NeuralSystem, learning_pass
+from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.running_moments import running_moments
+from critlearn.network import NeuralSystem
+
+_LEAST: Final = -600.0
+"""Logarithm of the smallest unit of a variable, compared with the largest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Drift ``D = mean(dq)`` and fluctuation ``S = std(dq)`` of each trainable variable over the samples, at unit rate.
 
-    Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny.
+    Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny. A variable
+    all of whose changes are below ``exp(-600)`` units is shown at that size: its ratio remains exact.
 
     Parameters
     ----------
@@ -51,43 +58,18 @@ class Moments:
 
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
-    """Drift and fluctuation over all samples.
+    """Drift and fluctuation over all samples, from the layers' inputs and errors.
 
-    Means and sums of squares of batches are merged as by Chan, Golub and LeVeque (1983). Each variable has a unit of
-    its own, its largest change so far: those of early layers may be so small beside the output errors that their
-    squares would underflow.
+    Both come from the layers' inputs and errors: see `fluctuations.running_moments`.
     """
-    mean: dict[str, Tensor] = {}
-    squares: dict[str, Tensor] = {}
-    peak: dict[str, Tensor] = {}
-    moved: dict[str, Tensor] = {}
-    unit, count = -math.inf, 0
-    for x, t in system.boundary(batch_size):
-        scaled = learning_pass(system, x, t)
-        largest = max(unit, float(scaled.log_scale.max()))
-        shrink = math.exp(unit - largest) if count and largest > -math.inf else 1.0
-        weight = (scaled.log_scale - (largest if largest > -math.inf else 0.0)).exp()
-        size = len(x)
-        for name, gradient in scaled.gradients.items():
-            change = -gradient.double() * weight.reshape(-1, *[1] * (gradient.dim() - 1))
-            before = shrink * peak[name] if count else torch.zeros_like(change[0])
-            peak[name] = torch.maximum(before, change.abs().amax(dim=0))
-            safe = torch.where(peak[name] > 0, peak[name], 1.0)
-            variance, batch_mean = torch.var_mean(change / safe, dim=0, correction=0)
-            any_moved = (gradient != 0).any(dim=0)
-            if count == 0:
-                mean[name], squares[name], moved[name] = batch_mean, variance * size, any_moved
-                continue
-            rescale = before / safe
-            difference = batch_mean - rescale * mean[name]
-            mean[name] = rescale * mean[name] + difference * size / (count + size)
-            merged = rescale**2 * squares[name] + variance * size
-            squares[name] = merged + difference**2 * count * size / (count + size)
-            moved[name] |= any_moved
-        unit, count = largest, count + size
-    return Moments(
-        {name: value * peak[name] for name, value in mean.items()},
-        {name: (value / count).sqrt() * peak[name] for name, value in squares.items()},
-        {name: ~value for name, value in moved.items()},
-        unit,
-    )
+    running = running_moments(PerSampleGradients(system, quiet=True), batch_size)
+    log_unit = max(part.unit for part in running.values())
+    drift, fluctuation, frozen = {}, {}, {}
+    for name, value in system.parameters.items():
+        part = running[name]
+        # Where every error vanishes there is no unit, and all is zero in any.
+        factor = math.exp(max(part.unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
+        drift[name] = (part.drift * factor).reshape(value.shape)
+        fluctuation[name] = (part.fluctuation * factor).reshape(value.shape)
+        frozen[name] = ~part.sums.moved.reshape(value.shape)
+    return Moments(drift, fluctuation, frozen, log_unit)

@@ -2,6 +2,18 @@
 
 from critlearn.fluctuations.engine import GROUPS, measure
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
+from critlearn.fluctuations.progress import progress_bar
+from critlearn.fluctuations.quantities import Quantities, Series
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
-__all__ = ["GROUPS", "POOLED", "Fluctuations", "load_fluctuations", "measure", "save_fluctuations"]
+__all__ = [
+    "GROUPS",
+    "POOLED",
+    "Fluctuations",
+    "Quantities",
+    "Series",
+    "load_fluctuations",
+    "measure",
+    "progress_bar",
+    "save_fluctuations",
+]

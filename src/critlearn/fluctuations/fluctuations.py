@@ -1,10 +1,11 @@
 """Measured fluctuations: a sketch for each quantity, with what one must know to read it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.log_sketch import LogSketch
 
 POOLED = "all"
@@ -28,6 +29,10 @@ class Fluctuations(Mapping[str, LogSketch]):
         Number of boundary states.
     log_floor
         ``ln|delta|`` below which what was measured is rounding error; None where the learning pass is exact.
+    series
+        Exact changes of chosen entries, if any were asked for.
+    mark
+        What an unfinished measurement belongs to; empty for a finished one.
 
     Raises
     ------
@@ -39,18 +44,27 @@ class Fluctuations(Mapping[str, LogSketch]):
     variables: Mapping[str, int]
     samples: int
     log_floor: float | None = None
+    series: Series = field(default_factory=Series)
+    mark: str = ""
 
     def __post_init__(self) -> None:
         """Refuse sketches that have lost or invented a fluctuation."""
         for name, sketch in self.sketches.items():
-            if sketch.count != self.samples * self.variables[name]:
+            samples = 1 if self._of_one_sample(name) else self.samples
+            if sketch.count != samples * self.variables[name]:
                 raise InvalidInputError(
-                    f'"{name}" has {sketch.count} fluctuations; {self.samples} samples x {self.variables[name]} '
+                    f'"{name}" has {sketch.count} fluctuations; {samples} samples x {self.variables[name]} '
                     "variables were due"
                 )
 
+    @staticmethod
+    def _of_one_sample(name: str) -> bool:
+        return "[sample " in name
+
     def axis(self, name: str) -> str:
-        """Over what the fluctuations of a quantity are distributed: samples, or samples and variables together."""
+        """Over what the fluctuations of a quantity are distributed: samples, variables, or both together."""
+        if self._of_one_sample(name):
+            return "variables"
         return "samples" if self.variables[name] == 1 else "samples x variables"
 
     def __getitem__(self, name: str) -> LogSketch:
@@ -66,6 +80,30 @@ class Fluctuations(Mapping[str, LogSketch]):
     def __len__(self) -> int:
         """Number of quantities."""
         return len(self.sketches)
+
+    def merge(self, other: "Fluctuations") -> "Fluctuations":
+        """Fluctuations over the samples of both, of which the other's come later.
+
+        Raises
+        ------
+        InvalidInputError
+            If the two have not measured the same quantities.
+        """
+        if self.variables != other.variables:
+            raise InvalidInputError("only measurements of the same quantities can be merged")
+        floors = [floor for floor in (self.log_floor, other.log_floor) if floor is not None]
+        sketches = {name: sketch.merge(other.sketches[name]) for name, sketch in self.sketches.items()}
+        return Fluctuations(
+            sketches,
+            self.variables,
+            self.samples + other.samples,
+            max(floors) if floors else None,
+            self.series.followed_by(other.series),
+        )
+
+    def marked(self, mark: str) -> "Fluctuations":
+        """The same with another mark."""
+        return replace(self, mark=mark)
 
     def to_dict(self) -> dict[str, Any]:
         """Totals of each quantity as plain values."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
 
@@ -26,8 +27,13 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
     }
     arrays["samples"] = np.array(fluctuations.samples)
     arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)
+    arrays["mark"] = np.array(fluctuations.mark)
     for name, size in fluctuations.variables.items():
         arrays[f"{name}/variables"] = np.array(size)
+    for name, entries in fluctuations.series.entries.items():
+        arrays[f"{name}/entries"] = entries
+        arrays[f"{name}/log_size"] = fluctuations.series.log_size[name]
+        arrays[f"{name}/sign"] = fluctuations.series.negative[name]
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
@@ -53,7 +59,13 @@ def load_fluctuations(path: Path) -> Fluctuations:
         }
         variables = {name: int(stored[f"{name}/variables"]) for name in names}
         floor = float(stored["log_floor"])
-        return Fluctuations(sketches, variables, int(stored["samples"]), None if np.isnan(floor) else floor)
+        kept = [key.removesuffix("/entries") for key in stored if key.endswith("/entries")]
+        series = Series(
+            *({name: stored[f"{name}/{part}"] for name in kept} for part in ("entries", "log_size", "sign"))
+        )
+        mark = str(stored["mark"]) if "mark" in stored else ""
+        samples = int(stored["samples"])
+        return Fluctuations(sketches, variables, samples, None if np.isnan(floor) else floor, series, mark)
     except KeyError as problem:
         raise DataError(f'"{path}" holds no fluctuations: {problem.args[0]} is missing') from problem
     except (ValueError, TypeError, OverflowError) as problem:

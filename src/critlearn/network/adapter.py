@@ -55,17 +55,22 @@ def resolution_floor(system: NeuralSystem) -> float | None:
     if is_exact(system.model):
         return None
     double, single = (_log_gradients(system, dtype) for dtype in (torch.float64, torch.float32))
-    order = np.argsort(double)
-    double, single = double[order], single[order]
-    with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(single - double) <= _WRONG)
-    wrong &= ~(np.isneginf(single) & np.isneginf(double))
-    floor = _last_bad_stretch(wrong, double)
+    floor = floor_between(single, double)
     if floor is None:
         return None
     if next(iter(system.parameters.values())).dtype == torch.float64:
         floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
     return floor
+
+
+def floor_between(single: Float64[np.ndarray, " value"], double: Float64[np.ndarray, " value"]) -> float | None:
+    """Greatest ``ln|gradient|`` below which single precision is wrong too often, judged by double precision."""
+    order = np.argsort(double)
+    double, single = double[order], single[order]
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(single - double) <= _WRONG)
+    wrong &= ~(np.isneginf(single) & np.isneginf(double))
+    return _last_bad_stretch(wrong, double)
 
 
 def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:

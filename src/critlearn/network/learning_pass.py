@@ -3,10 +3,11 @@
 It is linear in a sample's output error, so scaling the error changes nothing but keeps everything from underflowing.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from critlearn.network.system import NeuralSystem
@@ -47,15 +48,46 @@ def learning_pass(system: NeuralSystem, x: Tensor, t: Tensor) -> ScaledGradients
         # Where the error vanishes the unit error is 0, and so are the gradients.
         relative = (log_size - torch.where(vanishing, 0.0, log_scale)[:, None]).exp()
         unit_error = (sign * relative).to(y.dtype)
-    return ScaledGradients(_per_sample(system, x, unit_error), log_scale)
+    variables = {name: value.detach() for name, value in system.parameters.items()}
+    return ScaledGradients(differentiated(system.model, variables, x, unit_error), log_scale)
 
 
-def _per_sample(system: NeuralSystem, x: Tensor, unit_error: Tensor) -> dict[str, Tensor]:
-    """Per-sample gradients of ``sum(output * unit_error)``."""
-    parameters = {name: value.detach() for name, value in system.parameters.items()}
+def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor, errors: Tensor) -> dict[str, Tensor]:
+    """Per-sample gradients of ``sum(output * errors)`` with respect to some of a network's variables.
 
-    def weighted_output(variables: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
-        output = functional_call(system.model, variables, (sample.unsqueeze(0),))
-        return (output.reshape(-1) * error).sum()
+    By ``torch.func``, or one sample after the other where it refuses (recurrent layers, data-dependent control flow).
+    """
+    places = _places(model)
 
-    return vmap(grad(weighted_output), in_dims=(None, 0, 0))(parameters, x, unit_error)
+    def weighted_output(values: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
+        # Not torch's own tying of weights, which leaves its substitutes behind in a module that is used twice.
+        substitutes = {place: values[name] for place, name in places.items() if name in values}
+        output = functional_call(model, substitutes, (sample.unsqueeze(0),), tie_weights=False)
+        return (output.reshape(-1) * error.reshape(-1)).sum()
+
+    try:
+        return vmap(grad(weighted_output), in_dims=(None, 0, 0))(dict(variables), x, errors)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        rows = [_one_by_one(weighted_output, variables, *pair) for pair in zip(x, errors, strict=True)]
+        return {name: torch.stack([row[name] for row in rows]) for name in variables}
+
+
+def _places(model: nn.Module) -> dict[str, str]:
+    """Where each parameter stands, once for each module that has it -> its name among ``named_parameters``."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    return {
+        f"{prefix}.{local}" if prefix else local: names[id(value)]
+        for prefix, module in model.named_modules()
+        for local, value in module.named_parameters(recurse=False)
+    }
+
+
+def _one_by_one(
+    function: Callable[..., Tensor], variables: Mapping[str, Tensor], sample: Tensor, error: Tensor
+) -> dict[str, Tensor]:
+    """Gradients of one sample by plain automatic differentiation."""
+    leaves = {name: value.detach().requires_grad_() for name, value in variables.items()}
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(function(leaves, sample, error), list(leaves.values()), allow_unused=True)
+    found = zip(leaves.items(), gradients, strict=True)
+    return {name: torch.zeros_like(leaf) if gradient is None else gradient for (name, leaf), gradient in found}

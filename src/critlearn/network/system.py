@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from critlearn.compositions import Composition
+from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
+from critlearn.network.losses import exact_system
 
 _COUPLING = (nn.modules.batchnorm._BatchNorm,)
 _RANDOM = (nn.modules.dropout._DropoutNd,)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class NeuralSystem:
     """Network, loss and data set.
 
@@ -25,10 +26,12 @@ class NeuralSystem:
         Any module from a batch of inputs ``(batch, ...)`` to pre-activations ``(batch,)``, ``(batch, 1)`` or
         ``(batch, outputs)``.
     loss
-        Composition of output activation and loss.
+        Composition of output activation and loss, another loss of the protocol `OutputLoss`, or one of torch's own
+        (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent:
+        see `losses.exact_system`.
     dataset
         Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that
-        saturates.
+        saturates, and a class index for softmax.
 
     Raises
     ------
@@ -38,27 +41,44 @@ class NeuralSystem:
     """
 
     model: nn.Module
-    loss: Composition
+    loss: OutputLoss
     dataset: Dataset[Any]
 
-    def __post_init__(self) -> None:
-        """Refuse a system on which a learning pass could not be made."""
+    def __init__(self, model: nn.Module, loss: OutputLoss | nn.Module, dataset: Dataset[Any]) -> None:
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "dataset", dataset)
+        self._check_model()
+        x, t = next(self.boundary(min(2, len(self))))
+        model, exact = exact_system(model, loss, t)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "loss", exact)
+        self.forward(x, t)
+
+    def _check_model(self) -> None:
+        """Refuse a network on which a learning pass could not be made."""
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InvalidInputError("the model has no trainable parameters")
         if len(self) == 0:
             raise InvalidInputError("the data set is empty")
         for name, module in self.model.named_modules():
-            if module.training and isinstance(module, _COUPLING):
+            by_batch = isinstance(module, _COUPLING) and (module.training or module.running_mean is None)
+            if by_batch and not module.training:
+                raise InvalidInputError(
+                    f'module "{name}" ({type(module).__name__}) has no running statistics and couples the samples of a '
+                    "batch: give it track_running_stats=True"
+                )
+            if by_batch:
                 raise InvalidInputError(
                     f'module "{name}" ({type(module).__name__}) couples the samples of a batch in train mode: '
                     "call model.eval() first"
                 )
-            if module.training and isinstance(module, _RANDOM) and getattr(module, "p", 0) > 0:
+            if module.training and _random(module):
                 raise InvalidInputError(
                     f'module "{name}" ({type(module).__name__}) is random in train mode: call model.eval() first'
                 )
-        x, t = next(self.boundary(min(2, len(self))))
-        self.forward(x, t)
+        devices = {str(value.device) for value in self.model.parameters()}
+        if len(devices) > 1:
+            raise InvalidInputError(f"the model's parameters are on several devices: {', '.join(sorted(devices))}")
 
     def __len__(self) -> int:
         """Number of boundary states."""
@@ -69,8 +89,8 @@ class NeuralSystem:
         """Trainable variables by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    def boundary(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Boundary states in order, in batches, on the device and in the precision of the model.
+    def boundary(self, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Boundary states in order from number ``start`` on, in batches, on the device and in the model's precision.
 
         Raises
         ------
@@ -81,9 +101,10 @@ class NeuralSystem:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
         tensors = self.tensors()
         if tensors is not None:
-            yield from zip(*(part.split(batch_size) for part in tensors), strict=True)
+            yield from zip(*(part[start:].split(batch_size) for part in tensors), strict=True)
             return
-        for x, t in DataLoader(self.dataset, batch_size=batch_size):
+        rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
+        for x, t in DataLoader(rest, batch_size=batch_size):
             yield self._placed(x), self._placed(t)
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
@@ -98,25 +119,53 @@ class NeuralSystem:
         return value.to(device=like.device, dtype=like.dtype if value.is_floating_point() else None)
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Pre-activations and targets, both of shape (batch, outputs).
+        """Pre-activations, shape (batch, outputs), and targets: of the same shape, or class indices (batch,).
 
         Raises
         ------
         InvalidInputError
             If the two do not fit, or a pre-activation is not finite.
         """
-        y = self.model(x)
+        try:
+            y = self.model(x)
+        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            raise InvalidInputError(
+                f"the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
+            ) from problem
+        return self.judged(y, x, t)
+
+    def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network gave for a batch, and its targets, in the shapes that the loss takes.
+
+        Raises
+        ------
+        InvalidInputError
+            If the two do not fit, or a pre-activation is not finite.
+        """
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
-        if y.shape != target.shape:
+        if self.loss.class_targets:
+            if target.shape[1] != 1:
+                raise InvalidInputError(f'"{self.loss.name}" takes one class index per sample; got {_shape(t)}')
+        elif y.shape != target.shape:
             raise InvalidInputError(
                 f"the model gives {y.shape[1]} pre-activations per sample and the data set {target.shape[1]} targets"
             )
         if not torch.isfinite(y).all():
             sample = int((~torch.isfinite(y)).any(dim=1).nonzero()[0, 0])
             raise InvalidInputError(f"the model's output is not finite at sample {sample} of a batch of {len(x)}")
-        return y, target.to(y.dtype)
+        return y, target[:, 0] if self.loss.class_targets else target.to(y.dtype)
+
+
+def _random(module: nn.Module) -> bool:
+    """Whether a module draws random numbers in train mode."""
+    if isinstance(module, _RANDOM):
+        return module.p > 0
+    # Attention and recurrent layers keep their dropout as a number.
+    share = getattr(module, "dropout", 0.0)
+    return isinstance(share, float) and share > 0
 
 
 def _shape(value: object) -> str:

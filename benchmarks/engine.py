@@ -1,0 +1,138 @@
+"""Time and memory of the fluctuation engine beside its peers, side by side in one run: writes docs/engine_speed.md.
+
+Each method runs in a process of its own, some times over, and the fastest run counts. Times are CPU seconds of one
+thread, which other programs on the machine disturb least.
+
+    python benchmarks/engine.py [workload ...]
+"""
+
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WORKLOADS = ("W1", "W1-sparse", "W2", "W3")
+BATCHES = (64, 256, 1024)
+PAGE = HERE.parent / "docs" / "engine_speed.md"
+TITLES = {
+    "W1": "784-128-10 tanh, cross-entropy, 8,192 samples, dense inputs",
+    "W1-sparse": "the same with four fifths of the inputs exactly 0",
+    "W2": "LeNet-like convolutional network, 28 x 28, 2,048 samples",
+    "W3": "transformer encoder, 2 layers, width 128, 64 tokens, 512 samples",
+}
+GOALS = {"W1": (20, 8, 4), "W1-sparse": (20, 8, 4), "W2": (3, 2, 1.2), "W3": (4, 3, 2)}
+FLOOR_GOALS = {"W1": 5, "W1-sparse": 3}
+
+
+def child(workload_name: str, method: str) -> dict[str, float]:
+    """Run one method: seconds of the fastest run, and greatest memory above what it started with."""
+    import torch
+
+    sys.path.insert(0, str(HERE))
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    from peers import COUNTS, PEERS, floor
+    from workloads import workload
+
+    model, data = workload(workload_name)
+    run: Callable[[], int]
+    kind, _, rest = method.partition(" + ")
+    if kind.startswith("floor"):
+        run = lambda: floor(model, data.x, data.t, int(kind.split()[1]))  # noqa: E731
+    elif kind.startswith("critlearn"):
+        from critlearn.fluctuations import measure
+        from critlearn.network import NeuralSystem
+
+        system = NeuralSystem(model, torch.nn.CrossEntropyLoss(), data)
+        run = lambda: measure(system, batch_size=int(kind.split()[1]))["all"].count  # noqa: E731
+    else:
+        run = lambda: COUNTS[rest](PEERS[kind](model, data.x, data.t))  # noqa: E731
+    # What is loaded and compiled once is not counted: a first run is made on the first samples.
+    whole, data.x, data.t = (data.x, data.t), data.x[:64], data.t[:64]
+    run()
+    data.x, data.t = whole
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    seconds, repeats = [], 1 if rest == "np.histogram" else 2
+    for _ in range(repeats):
+        started = time.process_time()
+        counted = run()
+        seconds.append(time.process_time() - started)
+    return {"seconds": min(seconds), "megabytes": (_status("VmHWM") - before) / 1024, "count": counted}
+
+
+def _status(key: str) -> int:
+    """Entry of the process's status in kilobytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1])
+    raise KeyError(key)
+
+
+def compare(workload_name: str) -> dict[str, dict[str, float] | str]:
+    """All methods on one workload."""
+    methods = [f"floor {size}" for size in BATCHES] + [f"critlearn {size}" for size in BATCHES]
+    methods += [f"{peer} + {count}" for peer in ("torch.func", "BackPACK", "Opacus") for count in
+                ("np.histogram", "bincount", "own kernel")]  # fmt: skip
+    if workload_name == "W1-sparse":
+        methods = [method for method in methods if "np.histogram" not in method]
+    found: dict[str, dict[str, float] | str] = {}
+    for method in methods:
+        command = [sys.executable, __file__, "--child", workload_name, method]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = done.stdout.strip().splitlines()
+        if done.returncode or not lines:
+            found[method] = (done.stderr.strip().splitlines() or ["no result"])[-1][:160]
+        else:
+            found[method] = json.loads(lines[-1])
+        print(workload_name, method, found[method], flush=True)
+    return found
+
+
+def page(results: dict[str, dict[str, dict[str, float] | str]]) -> str:
+    """The tables."""
+    out = [
+        "# Speed of the fluctuation engine",
+        "",
+        "CPU seconds of one thread, fastest of two runs (one with `np.histogram`), each method in a process of",
+        "its own; memory is the greatest above what a run on 64 samples left. Written by `python benchmarks/engine.py`.",
+    ]
+    for name, found in results.items():
+        timed = {method: row for method, row in found.items() if isinstance(row, dict)}
+        ours = min((row for method, row in timed.items() if method.startswith("critlearn")), key=lambda r: r["seconds"])
+        base = min(row["seconds"] for method, row in timed.items() if method.startswith("floor"))
+        out += ["", f"## {name}: {TITLES[name]}", "", f"{int(ours['count']):,} fluctuations.", ""]
+        out += ["| method (batch) | seconds | times critlearn | memory, MB |", "| --- | --- | --- | --- |"]
+        for method, row in found.items():
+            if isinstance(row, str):
+                out.append(f"| {method} | does not run: {row} | | |")
+            else:
+                ratio = row["seconds"] / ours["seconds"]
+                out.append(f"| {method} | {row['seconds']:.3f} | {ratio:.2f} | {row['megabytes']:.0f} |")
+        out += ["", "| against | measured | goal |", "| --- | --- | --- |"]
+        for count, goal in zip(("np.histogram", "bincount", "own kernel"), GOALS[name], strict=True):
+            rows = [row["seconds"] for method, row in timed.items() if method.endswith(count)]
+            if not rows:
+                continue
+            best = min(rows)
+            out.append(f"| best peer + {count} | {best / ours['seconds']:.1f} times faster | at least {goal} |")
+        goal_text = f"at most {FLOOR_GOALS[name]}" if name in FLOOR_GOALS else "-"
+        out.append(f"| floor: forward and backward pass | {ours['seconds'] / base:.1f} times the floor | {goal_text} |")
+        best = min(timed.items(), key=lambda item: item[1]["seconds"] if " + " in item[0] else float("inf"))[1]
+        share = ours["megabytes"] / best["megabytes"]
+        out.append(f"| memory of the fastest peer | {share:.2f} of it | at most 0.2 |")
+    return "\n".join(out) + "\n"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(child(*sys.argv[2:4])))
+    else:
+        results: dict[str, dict[str, dict[str, float] | str]] = {}
+        for name in sys.argv[1:] or WORKLOADS:
+            results[name] = compare(name)
+            PAGE.write_text(page({known: results[known] for known in WORKLOADS if known in results}))

@@ -1,0 +1,62 @@
+"""A dense network of 100 million trainable variables and 1,000 samples: 1e11 fluctuations counted on two cores.
+
+python benchmarks/hundred_million.py
+"""
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from critlearn.fluctuations import measure, progress_bar
+from critlearn.network import NeuralSystem
+
+WIDTHS = (4096, 8192, 6144, 2640, 10)
+SAMPLES = 1000
+
+
+class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Inputs and classes, held as tensors."""
+
+    def __init__(self) -> None:
+        self.x, self.t = torch.randn(SAMPLES, WIDTHS[0]), torch.randint(WIDTHS[-1], (SAMPLES,))
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.x[index], self.t[index]
+
+
+def _status(key: str) -> float:
+    """Entry of the process's status in GiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 2**20
+
+
+def main() -> None:
+    """Measure and print."""
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    layers: list[nn.Module] = []
+    for width, following in pairwise(WIDTHS):
+        layers += [nn.Linear(width, following), nn.Tanh()]
+    model = nn.Sequential(*layers[:-1])
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), Samples())
+    variables = sum(value.numel() for value in model.parameters())
+    Path("/proc/self/clear_refs").write_text("5")
+    before, started, used = _status("VmRSS"), time.perf_counter(), time.process_time()
+    with progress_bar() as progress:
+        fluctuations = measure(system, batch_size=100, groups=20, progress=progress)
+    counted = fluctuations["all"].count
+    assert counted == variables * SAMPLES
+    print(f"{variables:,} variables, {SAMPLES:,} samples: {counted:,} fluctuations")
+    print(f"{time.perf_counter() - started:.0f} s elapsed, {time.process_time() - used:.0f} s of processor time")
+    print(f"{_status('VmHWM') - before:.2f} GiB beyond the model ({variables * 4 / 2**30:.2f} GiB)")
+    print(fluctuations["all"].summary())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,345 @@
+"""Per-sample gradients of one trainable variable, in the form in which its layer has them: mostly not written out.
+
+All forms answer the same questions: count yourself, write yourself out, give a few entries, give sums over samples.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from critlearn.numerics.log_sketch import BIN_WIDTH
+
+BUFFER_BYTES: Final = 4 << 20
+"""Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
+
+WRITTEN_OUT: Final = 1 << 22
+"""Gradients up to which a batch is written out to take its moments."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Moments of each entry over samples, shape (variable,) each.
+
+    Parameters
+    ----------
+    mean, squares
+        Mean, and sum of squared deviations from it, in units of ``peak`` and its square.
+    peak
+        Bound of the entry's size: squares of entries far smaller than others would underflow in a common unit.
+    moved
+        Which entries are ever not zero.
+    """
+
+    mean: Tensor
+    squares: Tensor
+    peak: Tensor
+    moved: Tensor
+
+
+def _sums(values: Tensor, weight: Tensor) -> Sums:
+    """Moments of written-out gradients; deviations are formed before they are squared."""
+    weighted = values.double() * weight[:, None]
+    peak = weighted.abs().amax(dim=0)
+    variance, mean = torch.var_mean(weighted / _divisor(peak), dim=0, correction=0)
+    return Sums(mean, variance * len(values), peak, (values != 0).any(dim=0))
+
+
+def _divisor(peak: Tensor) -> Tensor:
+    """The same with 1 for 0."""
+    return torch.where(peak > 0, peak, 1.0)
+
+
+@runtime_checkable
+class Contribution(Protocol):
+    """Gradients of one trainable variable for each sample of a batch, without the samples' scales."""
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        ...
+
+    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+        """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and ``group`` have shape (sample,)."""
+        ...
+
+    def dense(self) -> Tensor:
+        """Gradients written out, shape (sample, variable)."""
+        ...
+
+    def chosen(self, index: Tensor) -> Tensor:
+        """Gradients of some entries, shape (sample, entry)."""
+        ...
+
+    def moments(self, weight: Tensor) -> "Sums":
+        """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
+        ...
+
+    def select(self, samples: Tensor) -> "Contribution":
+        """Gradients of some samples, given by their numbers."""
+        ...
+
+    def averaged(self, weight: Tensor, size: int) -> "Contribution":
+        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it."""
+        ...
+
+
+def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Scales rounded down to whole bins, and the factor that makes up for it."""
+    whole = (torch.nan_to_num(scale, neginf=0.0) / BIN_WIDTH).floor() * BIN_WIDTH
+    return whole, torch.nan_to_num((scale - whole).exp(), nan=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Gradients written out, for variables with few entries.
+
+    Parameters
+    ----------
+    values
+        Gradients.
+    log_size
+        ``ln|gradient|`` where it is known better than the values, which may have underflowed.
+    """
+
+    values: Float[Tensor, "sample variable"]
+    log_size: Float[Tensor, "sample variable"] | None = None
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.values)
+
+    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+        """Count the changes of all samples."""
+        if self.log_size is not None:
+            counter.add_logs(self.log_size, self.values > 0, scale, group)
+            return
+        whole, factor = _onto_grid(scale)
+        counter.add_values(-self.values * factor.to(self.values.dtype)[:, None], whole, group)
+
+    def dense(self) -> Tensor:
+        """Gradients written out, shape (sample, variable)."""
+        return self.values
+
+    def chosen(self, index: Tensor) -> Tensor:
+        """Gradients of some entries, shape (sample, entry)."""
+        return self.values[:, index]
+
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples."""
+        return _sums(self.values, weight)
+
+    def select(self, samples: Tensor) -> "Values":
+        """Gradients of some samples."""
+        return Values(self.values[samples], None if self.log_size is None else self.log_size[samples])
+
+    def averaged(self, weight: Tensor, size: int) -> "Values":
+        """Mean over each run of samples."""
+        weighted = self.values * weight.to(self.values.dtype)[:, None]
+        return Values(weighted.reshape(-1, size, weighted.shape[1]).mean(dim=1))
+
+
+@dataclass(frozen=True, eq=False)
+class OuterProducts:
+    """Gradients ``sum over places of error x input``: of a dense layer, or of a convolution of unfolded inputs.
+
+    A dense layer without sequence dimensions has one place. Blocks are the groups of a grouped convolution: entry
+    ``(block, output, input)`` of the variable, flattened in this order.
+
+    Parameters
+    ----------
+    errors, inputs
+        Output errors and inputs.
+    log_errors
+        ``ln|error|`` where it is known better than the errors; only for one place.
+    """
+
+    errors: Float[Tensor, "sample block place output"]
+    inputs: Float[Tensor, "sample block place input"]
+    log_errors: Float[Tensor, "sample block place output"] | None = None
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.errors)
+
+    @property
+    def _single(self) -> bool:
+        return self.errors.shape[2] == 1
+
+    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+        """Count the changes of all samples, unwritten where there is one place."""
+        blocks = self.errors.shape[1]
+        row_scale, row_group = scale.repeat_interleave(blocks), group.repeat_interleave(blocks)
+        if self._single:
+            errors, inputs = self.errors.flatten(0, 2), self.inputs.flatten(0, 2)
+            # Biases share these logarithms, so that they mostly are at hand.
+            log_errors = errors.double().abs().log_() if self.log_errors is None else self.log_errors.flatten(0, 2)
+            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_group)
+            return
+        whole, factor = _onto_grid(scale)
+        scaled = replace(self, errors=-self.errors * factor.to(self.errors.dtype)[:, None, None, None])
+        done = 0
+        for piece in scaled._pieces():
+            rows = slice(done, done + len(piece))
+            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_group[rows])
+            done += len(piece)
+
+    def _pieces(self) -> Iterator[Tensor]:
+        """Gradients written out, some (sample, block) rows at a time, into one buffer."""
+        errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1)
+        outputs, width = errors.shape[2], inputs.shape[2]
+        rows = max(1, BUFFER_BYTES // (outputs * width * errors.element_size()))
+        buffer = errors.new_empty(min(rows, len(errors)), outputs, width)
+        for start in range(0, len(errors), rows):
+            part = errors[start : start + rows]
+            yield torch.bmm(part.transpose(1, 2), inputs[start : start + rows], out=buffer[: len(part)])
+
+    def dense(self) -> Tensor:
+        """Gradients written out, shape (sample, variable)."""
+        return torch.einsum("sbpo,sbpi->sboi", self.errors, self.inputs).flatten(1)
+
+    def chosen(self, index: Tensor) -> Tensor:
+        """Gradients of some entries, shape (sample, entry)."""
+        block, output, entry = torch.unravel_index(
+            index, (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
+        )
+        return (self.errors[:, block, :, output] * self.inputs[:, block, :, entry]).sum(dim=2).transpose(0, 1)
+
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
+
+        There the mean square less the squared mean is formed: its rounding error, 1e-16 of the squared mean, is of no
+        account unless the drift is a million times the fluctuation.
+        """
+        samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
+        if samples * variables <= WRITTEN_OUT:
+            return _sums(self.dense(), weight)
+        errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
+        error_peak, input_peak = errors.abs().amax(dim=(0, 2)), inputs.abs().amax(dim=(0, 2))
+        errors = errors / _divisor(error_peak)[None, :, None, :]
+        inputs = inputs / _divisor(input_peak)[None, :, None, :]
+        peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
+        mean = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten() / samples
+        if self._single:
+            squares = torch.einsum("sbpo,sbpi->boi", errors**2, inputs**2).flatten()
+            moved = torch.einsum("sbpo,sbpi->boi", (self.errors != 0).double(), (inputs != 0).double()).flatten() > 0
+            return Sums(mean, (squares - samples * mean**2).clamp_(min=0), peak, moved)
+        squares, moved = torch.zeros_like(mean), torch.zeros_like(mean, dtype=torch.bool)
+        for sample in range(samples):
+            gradient = torch.einsum("bpo,bpi->boi", errors[sample], inputs[sample]).flatten()
+            squares += (gradient - mean) ** 2
+            moved |= gradient != 0
+        return Sums(mean, squares, peak, moved)
+
+    def select(self, samples: Tensor) -> "OuterProducts":
+        """Gradients of some samples."""
+        logs = None if self.log_errors is None else self.log_errors[samples]
+        return OuterProducts(self.errors[samples], self.inputs[samples], logs)
+
+    def averaged(self, weight: Tensor, size: int) -> "OuterProducts":
+        """Mean over each run of samples: a sum over more places."""
+        errors = self.errors * (weight / size).to(self.errors.dtype)[:, None, None, None]
+
+        def joined(part: Tensor) -> Tensor:
+            return part.reshape(-1, size, *part.shape[1:]).transpose(1, 2).flatten(2, 3)
+
+        return OuterProducts(joined(errors), joined(self.inputs))
+
+    def units(self) -> Iterator["OuterProducts"]:
+        """Gradients of the weights of one output unit after the other."""
+        for block in range(self.errors.shape[1]):
+            for output in range(self.errors.shape[3]):
+                at = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
+                logs = None if self.log_errors is None else self.log_errors[at]
+                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """Gradients of a table of which each sample touches a few rows: an embedding.
+
+    Parameters
+    ----------
+    values
+        Gradients of the touched rows.
+    sample, row
+        Whose they are, and of which row; no pair twice.
+    table
+        Number of rows of the table.
+    samples
+        Number of samples.
+    """
+
+    values: Float[Tensor, "touched width"]
+    sample: Int64[Tensor, " touched"]
+    row: Int64[Tensor, " touched"]
+    table: int
+    samples: int
+
+    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+        """Count the touched rows' changes one by one, and the others' zeros all at once."""
+        Values(self.values).count(counter, scale[self.sample], group[self.sample])
+        touched = torch.bincount(self.sample, minlength=self.samples)
+        counter.add_zeros((self.table - touched) * self.values.shape[1], group)
+
+    def dense(self) -> Tensor:
+        """Gradients written out, shape (sample, variable)."""
+        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
+        full[self.sample, self.row] = self.values
+        return full.flatten(1)
+
+    def chosen(self, index: Tensor) -> Tensor:
+        """Gradients of some entries, shape (sample, entry)."""
+        row, column = index // self.values.shape[1], index % self.values.shape[1]
+        found = self.values.new_zeros(self.samples, len(index))
+        touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
+        found[self.sample[touched], entry] = self.values[touched, column[entry]]
+        return found
+
+    def moments(self, weight: Tensor) -> Sums:
+        """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
+        weighted = self.values.double() * weight[self.sample][:, None]
+
+        def by_row(part: Tensor) -> Tensor:
+            return part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part)
+
+        zero = weighted.new_zeros(self.table, weighted.shape[1])
+        peak = zero.scatter_reduce(0, self.row[:, None].expand_as(weighted), weighted.abs(), "amax")
+        weighted = weighted / _divisor(peak)[self.row]
+        mean = by_row(weighted) / self.samples
+        touched = by_row(torch.ones_like(weighted))
+        squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
+        moved = by_row((self.values != 0).double()) > 0
+        return Sums(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten())
+
+    def select(self, samples: Tensor) -> "SparseRows":
+        """Gradients of some samples."""
+        found, place = (self.sample[:, None] == samples[None, :]).nonzero(as_tuple=True)
+        return SparseRows(self.values[found], place, self.row[found], self.table, len(samples))
+
+    def averaged(self, weight: Tensor, size: int) -> "SparseRows":
+        """Mean over each run of samples: rows that several of them touch are added up."""
+        weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
+        keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
+        values = weighted.new_zeros(len(keys), weighted.shape[1]).index_add_(0, place, weighted)
+        return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)
+
+
+def combined(uses: list[Contribution]) -> Contribution:
+    """Gradients of a variable that is used several times: summed over the uses, before any absolute value."""
+    if len(uses) == 1:
+        return uses[0]
+    if all(isinstance(use, OuterProducts) for use in uses):
+        products = [use for use in uses if isinstance(use, OuterProducts)]
+        return OuterProducts(
+            torch.cat([use.errors for use in products], dim=2), torch.cat([use.inputs for use in products], dim=2)
+        )
+    total = uses[0].dense()
+    for use in uses[1:]:
+        total = total + use.dense()
+    return Values(total)

@@ -1,0 +1,169 @@
+"""Counts that grow as fluctuations come in, on the CPU: the state behind a `LogSketch` under construction."""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import kernels, kernels_values
+from critlearn.fluctuations.float_bits import edge_table
+from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch
+
+_MARGIN: Final = 512
+"""Bins of spare room on both sides when the range grows, so that it seldom does."""
+
+_WIDEST: Final = 60_000
+"""Inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+
+_WORTH_THREADS: Final = 20_000
+"""Fluctuations from which on counting on several threads is faster than on one."""
+
+
+class CpuCounter:
+    """Counts of ``ln|delta|`` by group and sign, on tensors that are on the CPU.
+
+    Rows are samples, or blocks of samples. ``scale`` (row,) is a logarithm that is added to every entry of a row;
+    ``group`` (row,) is its group of samples.
+
+    Parameters
+    ----------
+    groups
+        Number of groups of samples.
+    exact
+        Never convolve histograms: every fluctuation is counted in its own bin.
+    """
+
+    def __init__(self, groups: int, *, exact: bool = False) -> None:
+        self.groups, self.exact = groups, exact
+        # Threads must not share a group's counts: with few groups each is kept in several lanes.
+        self._lanes = -(-_threads() // groups)
+        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int64)
+        self._zeros = np.zeros(groups * self._lanes, dtype=np.int64)
+        self._first = 0
+
+    def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, group: Tensor) -> None:
+        """Count the products of ``exp(errors)`` (row, output) and ``inputs`` (row, input).
+
+        Parameters
+        ----------
+        errors, negative
+            ``ln|e|`` and sign of the row's output errors.
+        inputs
+            The row's inputs as plain numbers.
+        """
+        shift, fraction = _on_grid(scale)
+        log_error = (errors.double() / BIN_WIDTH + fraction[:, None]).numpy()
+        for part in inputs.split(_WIDEST, dim=1):
+            values = np.ascontiguousarray(part.double().numpy())
+            bits = values.view(np.int64)
+            self._reserve(*kernels.outer_range(log_error, bits, shift))
+            arrays = (log_error, negative.numpy(), values, bits, *edge_table(), shift)
+            self._run(kernels.count_outer, arrays, group, log_error.shape[1] * values.shape[1], self.exact)
+
+    def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, group: Tensor) -> None:
+        """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""
+        shift, fraction = _on_grid(scale)
+        array = (logs.double() / BIN_WIDTH + fraction[:, None]).numpy()
+        self._reserve(*kernels.finite_range(array, shift))
+        self._run(kernels.count_logs, (array, negative.numpy(), shift), group, array.shape[1])
+
+    def add_values(self, values: Tensor, scale: Tensor, group: Tensor) -> None:
+        """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
+        single = values.dtype == torch.float32
+        mantissa_bits, kind, mask = (
+            (23, np.int32, np.int32(2**31 - 1)) if single else (52, np.int64, np.int64(2**63 - 1))
+        )
+        array = values.numpy() if single else values.double().numpy()
+        bits = array.view(kind)
+        low, high = kernels_values.bits_range(bits, mask)
+        shift = np.rint(scale.numpy() / BIN_WIDTH).astype(np.int64)
+        if high > 0:
+            ends = np.array([low, high], dtype=kind).view(array.dtype).astype(np.float64)
+            if not np.isfinite(ends).all():
+                raise InvalidInputError("a fluctuation is not finite")
+            least, greatest = np.log2(ends) * BINS_PER_OCTAVE
+            self._reserve(least + shift.min(), greatest + shift.max())
+        table = edge_table(mantissa_bits)
+        self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), group, array.shape[1])
+
+    def add_zeros(self, number: Tensor, group: Tensor) -> None:
+        """Count exact zeros: how many in each row, shape (row,)."""
+        np.add.at(self._zeros, group.numpy() * self._lanes, number.numpy())
+
+    def sketch(self) -> LogSketch:
+        """What has been counted so far."""
+        bins = self._counts.shape[1]
+        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1)
+        filled = np.flatnonzero(counts.any(axis=(0, 2)))
+        kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
+        zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
+        first = self._first + kept.start if filled.size else 0
+        return LogSketch(
+            first, np.ascontiguousarray(counts[:, kept, 0]), np.ascontiguousarray(counts[:, kept, 1]), zeros
+        )
+
+    def _reserve(self, low: float, high: float) -> None:
+        """Make room for bins from ``low`` to ``high``, and one beside, as a sum of rounded terms may be one off."""
+        if not low <= high:
+            return
+        first, stop = math.floor(low) - 2, math.floor(high) + 3
+        bins = self._counts.shape[1]
+        if bins and self._first <= first and stop <= self._first + bins:
+            return
+        if bins:
+            first, stop = min(first, self._first), max(stop, self._first + bins)
+        first, stop = first - _MARGIN, stop + _MARGIN
+        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=np.int64)
+        if bins:
+            grown[:, self._first - first : self._first - first + bins] = self._counts
+        self._counts, self._first = grown, first
+
+    def _run(self, kernel: Callable[..., None], arrays: tuple[Any, ...], group: Tensor, width: int, *more: Any) -> None:
+        """Count all rows, on as many threads as are worth it, no two of which share a group."""
+        slot = group.numpy() * self._lanes
+        threads = _threads() if len(slot) * width > _WORTH_THREADS else 1
+        if threads > 1:
+            slot = slot + np.arange(len(slot)) % self._lanes
+        order = np.argsort(slot, kind="stable")
+        cuts = [0, *(_cut(slot[order], len(slot) * k // threads) for k in range(1, threads)), len(slot)]
+        state = (*arrays, slot, *more, self._counts, self._zeros, self._first, order)
+        pieces = [(start, stop) for start, stop in pairwise(cuts) if stop > start]
+        if len(pieces) < 2:
+            kernel(*state, 0, len(slot))
+            return
+        list(_pool().map(lambda piece: kernel(*state, *piece), pieces))
+
+
+def _cut(sorted_slots: np.ndarray, near: int) -> int:
+    """Place at which the slots change, next to a given one."""
+    return int(np.searchsorted(sorted_slots, sorted_slots[near])) if near < len(sorted_slots) else len(sorted_slots)
+
+
+def _on_grid(scale: Tensor) -> tuple[np.ndarray, Tensor]:
+    """Scales in bins, as whole bins and the rest; a row without any error (-inf) is left where it is."""
+    bins = torch.nan_to_num(scale.double() / BIN_WIDTH, nan=0.0, neginf=0.0)
+    whole = bins.floor()
+    return whole.long().numpy(), bins - whole
+
+
+def _threads() -> int:
+    """Threads that counting may use: as many as torch does."""
+    return max(1, min(torch.get_num_threads(), os.cpu_count() or 1))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that live as long as the process."""
+    return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="critlearn-count")
+
+
+# A forked child has the pool but not its threads, and would wait for them for ever.
+os.register_at_fork(after_in_child=_pool.cache_clear)

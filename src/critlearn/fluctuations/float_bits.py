@@ -1,0 +1,38 @@
+"""The bin of a floating-point number from its bits, without a logarithm.
+
+Exponent and leading ten bits of the mantissa leave at most one edge of a bin open; a comparison decides.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from critlearn.fluctuations.compiled import compiled
+from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
+
+LEADING: Final = 10
+"""Leading bits of the mantissa that are looked up: 1,024 intervals, narrower than a bin."""
+
+SMALLEST_NORMAL: Final = np.int64(1 << 52)
+_MANTISSA: Final = np.int64((1 << 52) - 1)
+
+
+@cache
+def edge_table(mantissa_bits: int = 52) -> tuple[np.ndarray, np.ndarray]:
+    """For each interval of the leading bits: bin at its start, and mantissa of the edge inside it, if there is one."""
+    edges = np.exp2(np.arange(1, BINS_PER_OCTAVE) / BINS_PER_OCTAVE) - 1
+    # Smallest mantissa whose number is not below the edge.
+    edge_mantissa = np.ceil(edges * 2.0**mantissa_bits).astype(np.int64)
+    starts = np.arange(1 << LEADING, dtype=np.int64) << (mantissa_bits - LEADING)
+    base = np.searchsorted(edge_mantissa, starts, side="right").astype(np.int64)
+    following = np.append(edge_mantissa, np.int64(1) << 62)
+    return base, following[base]
+
+
+@compiled
+def grid_index(size, base, edge):  # type: ignore[no-untyped-def]
+    """Grid index of a normal double-precision number from its pattern without sign."""
+    mantissa = size & _MANTISSA
+    leading = mantissa >> (52 - LEADING)
+    return ((size >> 52) - 1023) * BINS_PER_OCTAVE + base[leading] + (1 if mantissa >= edge[leading] else 0)

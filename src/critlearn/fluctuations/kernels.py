@@ -1,0 +1,243 @@
+"""Counting kernels for the CPU: logarithms of outer products, binned without forming the products.
+
+Logarithms are in units of a bin of `LogSketch`, ``64 log2|x|``, with ``-inf`` for an exact zero. Counts have the shape
+(group, bin, sign) and start at grid index ``first``; the caller has made room. A kernel counts the rows
+``order[start:stop]`` and releases Python's lock, so that plain threads share out the rows: Numba's own thread pool and
+torch's would get in each other's way.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from critlearn.fluctuations.compiled import compiled
+from critlearn.fluctuations.float_bits import SMALLEST_NORMAL, grid_index
+
+CONVOLVED_FROM: Final = 8192
+"""Products in a row from which on a convolution of histograms may replace counting one by one."""
+
+_BIN_COST: Final = 0.07
+"""Cost of adding one bin of a histogram (both signs), in units of counting one product."""
+
+_LONGEST: Final = 1 << 17
+"""Bins that a row's histograms may span; rows that span more are counted one by one."""
+
+_FULL: Final = (1 << 16) - 1
+"""Counts that a bin of the 16-bit scratch histogram may take before it is flushed."""
+
+_SIZE: Final = np.int64(2**63 - 1)
+_HALF_BIN: Final = 2.0 ** (1 / 128)
+
+
+@compiled
+def count_logs(  # type: ignore[no-untyped-def]
+    logs, negative, shift, group, counts, zeros, first, order, start, stop
+):
+    """Count entries of rows: ``logs`` and ``negative`` (row, entry), ``shift`` and ``group`` (row,)."""
+    for at in range(start, stop):
+        row = order[at]
+        g, offset = group[row], shift[row] - first
+        for k in range(logs.shape[1]):
+            value = logs[row, k]
+            if value == -np.inf:
+                zeros[g] += 1
+            else:
+                counts[g, np.int64(math.floor(value)) + offset, 1 if negative[row, k] else 0] += 1
+
+
+@compiled
+def _pack_errors(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
+    """Copy logarithms of what is not exactly zero to the front; how many, least and greatest."""
+    found = 0
+    low, high = np.inf, -np.inf
+    for k in range(logs.size):
+        value = logs[k]
+        if value != -np.inf:
+            packed[found] = value
+            signs[found] = 1 if negative[k] else 0
+            low, high = min(low, value), max(high, value)
+            found += 1
+    return found, low, high
+
+
+@compiled
+def _pack_inputs(bits, base, edge, bins, signs, place):  # type: ignore[no-untyped-def]
+    """Bin, sign and place of what is not exactly zero, to the front; how many, least and greatest bin."""
+    found = 0
+    for k in range(bits.size):
+        pattern = bits[k]
+        size = pattern & _SIZE
+        # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
+        bins[found] = grid_index(size if size >= SMALLEST_NORMAL else SMALLEST_NORMAL, base, edge)
+        signs[found] = 1 if pattern < 0 else 0
+        place[found] = k
+        found += 1 if size != 0 else 0
+    low, high = np.int64(2**62), np.int64(-(2**62))
+    for k in range(found):
+        low, high = min(low, bins[k]), max(high, bins[k])
+    return found, low, high
+
+
+@compiled
+def _count_one_by_one(error, error_sign, inputs, input_sign, offset, counts):  # type: ignore[no-untyped-def]
+    """Exact counts of all products of one row."""
+    for i in range(error.size):
+        log_error, sign = error[i], error_sign[i]
+        for j in range(inputs.size):
+            index = np.int64(math.floor(log_error + inputs[j])) + offset
+            counts[index, sign ^ input_sign[j]] += 1
+
+
+@compiled
+def _add_multiple(source, target, factor):  # type: ignore[no-untyped-def]
+    """``target += factor * source``: the innermost loop, in vectors of 16-bit integers."""
+    if factor == 1:
+        for k in range(target.size):
+            target[k] += source[k]
+    else:
+        for k in range(target.size):
+            target[k] += factor * source[k]
+
+
+@compiled
+def _flush(scratch, length, offset, counts):  # type: ignore[no-untyped-def]
+    """Add a scratch histogram (bin, sign) to the counts and clear it."""
+    for k in range(length):
+        counts[offset + k, 0] += scratch[2 * k]
+        counts[offset + k, 1] += scratch[2 * k + 1]
+        scratch[2 * k] = 0
+        scratch[2 * k + 1] = 0
+
+
+@compiled
+def _convolve(dense, swapped, dense_bins, sparse, sparse_bins, scratch, offset, counts):  # type: ignore[no-untyped-def]
+    """Histogram of sums of two logarithms: ``dense`` shifted by every filled bin of ``sparse``.
+
+    Histograms are (bin, sign) in one row; ``swapped`` is ``dense`` with the signs exchanged. No bin of the scratch can
+    hold more than the fullest of ``dense`` times what has been added of ``sparse``.
+    """
+    fullest = np.int64(1)
+    for k in range(dense_bins):
+        swapped[2 * k], swapped[2 * k + 1] = dense[2 * k + 1], dense[2 * k]
+        fullest = np.int64(max(fullest, np.int64(dense[2 * k]) + np.int64(dense[2 * k + 1])))
+    held = np.int64(0)
+    for at in range(sparse_bins):
+        for sign in range(2):
+            left = np.int64(sparse[2 * at + sign])
+            while left > 0:
+                if held + fullest > _FULL:
+                    _flush(scratch, dense_bins + sparse_bins, offset, counts)
+                    held = np.int64(0)
+                taken = np.int64(min(left, (_FULL - held) // fullest))
+                held += fullest * taken
+                left -= taken
+                source = dense if sign == 0 else swapped
+                _add_multiple(source, scratch[2 * at : 2 * (at + dense_bins)], np.uint16(taken))
+    _flush(scratch, dense_bins + sparse_bins, offset, counts)
+
+
+@compiled
+def _fill_histograms(  # type: ignore[no-untyped-def]
+    error, error_sign, e_first, input_bin, input_sign, a_first, half, space
+):
+    """Histograms (bin, sign) of a row's errors and inputs into the first two rows of the scratch space."""
+    for k in range(error.size):
+        space[0, 2 * (np.int64(math.floor(error[k] + half)) - e_first) + error_sign[k]] += 1
+    for k in range(input_bin.size):
+        space[1, 2 * (input_bin[k] - a_first) + input_sign[k]] += 1
+
+
+@compiled
+def count_outer(  # type: ignore[no-untyped-def]
+    log_error, negative, inputs, bits, base, edge, shift, group, exact, counts, zeros, first, order, start, stop
+):
+    """Count all products of each row's errors (row, out) and inputs (row, in): ``ln|e_i a_j| = ln|e_i| + ln|a_j|``.
+
+    Where it costs less, and unless ``exact``, a row's two histograms are convolved: one side is floored to bins, the
+    other rounded to bins, so that the sum is at most one bin off, and on the average not at all. (Flooring both would
+    shift everything down by half a bin.) ``bits`` are the inputs' bit patterns; ``shift`` (row,) is added to the bins.
+    Numbers of counts are always exact.
+    """
+    outputs, width = log_error.shape[1], inputs.shape[1]
+    error, error_sign = np.empty(outputs), np.empty(outputs, np.uint8)
+    input_bin, input_sign = np.empty(width + 1, np.int64), np.empty(width + 1, np.uint8)
+    log_input, place = np.empty(width), np.empty(width + 1, np.int64)
+    space = np.zeros((4, 0), np.uint16)
+    for at in range(start, stop):
+        row = order[at]
+        g, offset = group[row], shift[row] - first
+        n, e_low, e_high = _pack_errors(log_error[row], negative[row], error, error_sign)
+        m, a_first, a_last = _pack_inputs(bits[row], base, edge, input_bin, input_sign, place)
+        zeros[g] += outputs * width - n * m
+        if n * m == 0:
+            continue
+        e_first = np.int64(math.floor(e_low))
+        # One more for rounding up, one because both ends count.
+        e_bins, a_bins = np.int64(math.floor(e_high)) - e_first + 2, a_last - a_first + 2
+        by_errors, by_inputs = min(n, e_bins) * a_bins, min(m, a_bins) * e_bins
+        cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
+        if exact or n * m < CONVOLVED_FROM or cost > n * m or e_bins + a_bins > _LONGEST:
+            for k in range(m):
+                log_input[k] = 64 * math.log2(abs(inputs[row, place[k]]))
+            _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, counts[g])
+            continue
+        if space.shape[1] < 2 * (e_bins + a_bins):
+            space = np.zeros((4, 4 * (e_bins + a_bins)), np.uint16)
+        floored = by_errors <= by_inputs
+        if not floored:
+            for k in range(m):
+                rounded = np.int64(math.floor(64 * math.log2(abs(inputs[row, place[k]])) + 0.5))
+                input_bin[k] = min(max(rounded, a_first), a_last + 1)
+        _fill_histograms(
+            error[:n], error_sign[:n], e_first, input_bin[:m], input_sign[:m], a_first, 0.5 if floored else 0.0, space
+        )
+        offset += e_first + a_first
+        if floored:
+            _convolve(space[1], space[2], a_bins, space[0], e_bins, space[3], offset, counts[g])
+        else:
+            _convolve(space[0], space[2], e_bins, space[1], a_bins, space[3], offset, counts[g])
+        space[0, : 2 * e_bins] = 0
+        space[1, : 2 * a_bins] = 0
+
+
+@compiled
+def row_range(logs):  # type: ignore[no-untyped-def]
+    """Least and greatest of what is not exactly zero; +inf and -inf if there is nothing."""
+    low, high = np.inf, -np.inf
+    for k in range(logs.size):
+        value = logs[k]
+        low = min(low, value if value > -np.inf else np.inf)
+        high = max(high, value)
+    return low, high
+
+
+@compiled
+def finite_range(logs, shift):  # type: ignore[no-untyped-def]
+    """Least and greatest bin of what is not exactly zero, shifted by row."""
+    low, high = np.inf, -np.inf
+    for row in range(logs.shape[0]):
+        least, greatest = row_range(logs[row])
+        low, high = min(low, least + shift[row]), max(high, greatest + shift[row])
+    return low, high
+
+
+@compiled
+def outer_range(log_error, bits, shift):  # type: ignore[no-untyped-def]
+    """Bounds of the bins of the rows' products, at most two octaves wide of them."""
+    low, high = np.inf, -np.inf
+    for row in range(log_error.shape[0]):
+        e_low, e_high = row_range(log_error[row])
+        if e_high == -np.inf:
+            continue
+        least, greatest = _SIZE, np.int64(0)
+        for k in range(bits.shape[1]):
+            size = bits[row, k] & _SIZE
+            least = min(least, size if size > 0 else _SIZE)
+            greatest = max(greatest, size)
+        if greatest > 0:
+            # The exponents alone: subnormal inputs are few, and 52 octaves more of room cost little.
+            a_low = 64.0 * ((least >> 52) - 1023 - (52 if least < SMALLEST_NORMAL else 0))
+            a_high = 64.0 * ((greatest >> 52) - 1022)
+            low, high = min(low, e_low + a_low + shift[row]), max(high, e_high + a_high + shift[row])
+    return low, high

@@ -1,0 +1,19 @@
+"""Layer rules: how each type of layer gives the gradients of single samples without writing them out."""
+
+from critlearn.fluctuations.layer_rules import attention, convolution, embedding, linear, normalization, recurrent
+from critlearn.fluctuations.layer_rules.fallback import FallbackRule
+from critlearn.fluctuations.layer_rules.registry import LayerRule, UnsuitableUseError, register, rule_for
+
+__all__ = [
+    "FallbackRule",
+    "LayerRule",
+    "UnsuitableUseError",
+    "attention",
+    "convolution",
+    "embedding",
+    "linear",
+    "normalization",
+    "recurrent",
+    "register",
+    "rule_for",
+]

@@ -1,0 +1,138 @@
+"""What is to be measured: one declaration, beside every trainable variable, every layer and the pool of all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from critlearn.errors import InvalidInputError, unknown_name
+
+CHOSEN: Final = 1000
+"""Entries whose exact series are kept by default, if any are."""
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Further quantities, and what is done to a change before it is counted.
+
+    Parameters
+    ----------
+    units
+        Names of variables (``hidden1.weight``) whose output units are also counted apart, as ``hidden1.weight[3]``:
+        all entries with first index 3, over samples.
+    samples
+        Numbers of samples whose changes are also counted apart, as ``all[sample 7]``: the distribution over variables
+        of a single sample.
+    series
+        Entries whose changes are kept exactly, sample by sample: a number to be drawn at random from all entries
+        (reproducible by `seed`), or flat indices by name of the variable.
+    mini_batch
+        Number of successive samples whose mean change is taken as one change; samples left over are not used.
+    without_drift
+        Subtract from each change the mean over the data set, which takes a pass of its own.
+    seed
+        Decides which entries are drawn.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is out of range.
+    """
+
+    units: tuple[str, ...] = ()
+    samples: tuple[int, ...] = ()
+    series: int | Mapping[str, tuple[int, ...]] = 0
+    mini_batch: int = 1
+    without_drift: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        if self.mini_batch < 1:
+            raise InvalidInputError(f"a mini-batch needs at least one sample; got {self.mini_batch}")
+        if any(sample < 0 for sample in self.samples):
+            raise InvalidInputError(f"samples are counted from 0; got {min(self.samples)}")
+        if isinstance(self.series, int) and self.series < 0:
+            raise InvalidInputError(f"the number of series must not be negative; got {self.series}")
+
+    def chosen(self, sizes: Mapping[str, int]) -> dict[str, Int64[np.ndarray, " entry"]]:
+        """Flat indices of the entries whose series are kept, ascending, by name of the variable.
+
+        Parameters
+        ----------
+        sizes
+            Number of entries of each variable.
+
+        Raises
+        ------
+        InvalidInputError
+            If a variable is unknown or an index is outside it.
+        """
+        if isinstance(self.series, int):
+            return _drawn(min(self.series, sum(sizes.values())), sizes, self.seed)
+        for name, index in self.series.items():
+            check_name(name, sizes)
+            if any(not 0 <= entry < sizes[name] for entry in index):
+                raise InvalidInputError(f'entries of "{name}" are numbered 0..{sizes[name] - 1}; got {tuple(index)}')
+        return {name: np.array(index, dtype=np.int64) for name, index in self.series.items()}
+
+
+def check_name(name: str, sizes: Mapping[str, int]) -> None:
+    """Refuse a name that is not that of a trainable variable."""
+    if name not in sizes:
+        raise unknown_name("trainable variable", name, sizes)
+
+
+def _drawn(number: int, sizes: Mapping[str, int], seed: int) -> dict[str, Int64[np.ndarray, " entry"]]:
+    """Entries drawn without replacement from all variables."""
+    if not number:
+        return {}
+    ends = np.cumsum(list(sizes.values()))
+    drawn: set[int] = set()
+    generator = np.random.default_rng(seed)
+    # Not `choice` without replacement, which would shuffle every entry of the network.
+    while len(drawn) < number:
+        drawn.update(generator.integers(0, ends[-1], number - len(drawn)).tolist())
+    flat = np.sort(np.fromiter(drawn, dtype=np.int64))
+    owner = np.searchsorted(ends, flat, side="right")
+    starts = ends - list(sizes.values())
+    return {name: flat[owner == at] - starts[at] for at, name in enumerate(sizes) if (owner == at).any()}
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Exact changes of some entries, sample by sample.
+
+    Parameters
+    ----------
+    entries
+        Flat indices of the entries, by name of the variable.
+    log_size
+        ``ln|delta|`` by name, ``-inf`` for an exact zero; samples are in the order in which they came.
+    negative
+        Signs.
+    """
+
+    entries: Mapping[str, Int64[np.ndarray, " entry"]] = field(default_factory=dict)
+    log_size: Mapping[str, Float64[np.ndarray, "sample entry"]] = field(default_factory=dict)
+    negative: Mapping[str, Bool[np.ndarray, "sample entry"]] = field(default_factory=dict)
+
+    def followed_by(self, later: "Series") -> "Series":
+        """Both series of the same entries, one behind the other."""
+        if set(self.entries) != set(later.entries) or any(
+            not np.array_equal(index, later.entries[name]) for name, index in self.entries.items()
+        ):
+            raise InvalidInputError("only series of the same entries can be joined")
+        return Series(
+            self.entries,
+            {name: np.concatenate([part, later.log_size[name]]) for name, part in self.log_size.items()},
+            {name: np.concatenate([part, later.negative[name]]) for name, part in self.negative.items()},
+        )
+
+    def values(self, name: str) -> Float64[np.ndarray, "sample entry"]:
+        """Changes of the chosen entries of a variable as plain numbers; below the smallest number they read as zero."""
+        check_name(name, {known: 0 for known in self.entries})
+        with np.errstate(under="ignore"):
+            return np.where(self.negative[name], -1.0, 1.0) * np.exp(self.log_size[name])

@@ -1,0 +1,254 @@
+"""The learning pass that stops at the layers: what went into each, and the errors at its outputs, for every sample.
+
+A network that is a chain is taken backwards one link at a time. After each link every sample's errors are scaled back
+to unit size and the logarithm of the scale is kept, and activations are passed in logarithms: nothing underflows,
+however deep the network and however saturated its units.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from critlearn.errors import InvalidInputError
+from critlearn.network.modules import ActivationModule
+from critlearn.network.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.system import NeuralSystem
+from critlearn.network.tail_exact import tail_exact
+
+_TINY: Final = 1e-100
+
+
+@dataclass(frozen=True, eq=False)
+class LayerUse:
+    """One use of a layer in the activation pass of a batch, and the errors at its outputs.
+
+    Parameters
+    ----------
+    layer
+        Name of the module in the network.
+    module
+        The module, in the precision of the pass.
+    arguments, keywords
+        What it was called with; tensors are detached.
+    errors
+        For each tensor among its outputs the errors ``dl/d output`` in units of ``exp(log_scale)``.
+    log_errors
+        ``ln|error|`` of the first output in the same units, where it is known even below the smallest number.
+    log_scale
+        Logarithm of the unit, shape (sample,), double precision; ``-inf`` for a sample without any error.
+    """
+
+    layer: str
+    module: nn.Module
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    errors: tuple[Tensor, ...]
+    log_errors: Tensor | None
+    log_scale: Tensor
+
+
+@dataclass
+class _Call:
+    """A use of a layer inside a link, before its errors are known."""
+
+    layer: str
+    module: nn.Module
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    errors: list[Tensor]
+
+
+class LayerPass:
+    """Activation and learning pass of a network, stopped at some of its layers.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set; the pass is made on a tail-exact copy of the network.
+    layers
+        Names of the modules whose inputs and output errors are wanted.
+    precision
+        Floating-point type of the pass.
+    """
+
+    def __init__(self, system: NeuralSystem, layers: Collection[str], precision: torch.dtype = torch.float64) -> None:
+        self.system, self.precision = system, precision
+        self.model = tail_exact(system.model).to(precision).requires_grad_(False)
+        self._names = {module: name for name, module in self.model.named_modules() if name in layers}
+        self._links = list(_links(self.model))
+        self._calls: list[_Call] = []
+        self._listening = False
+        inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
+        for module in self._names.keys() & inner:
+            module.register_forward_hook(self._seen, with_kwargs=True)
+
+    def __call__(self, x: Tensor, t: Tensor) -> list[LayerUse]:
+        """Uses of the layers for one batch, last ones first.
+
+        Raises
+        ------
+        InvalidInputError
+            If a layer's output is not finite, or outputs and targets do not fit.
+        """
+        states = self._forward(x)
+        return self._uses(states, output_errors(self.system, states[-1][1], x, t))
+
+    def with_errors(self, x: Tensor, errors: ScaledErrors) -> list[LayerUse]:
+        """Uses of the layers for given errors at the network's output, in the shape of the output."""
+        return self._uses(self._forward(x), errors)
+
+    def _uses(self, states: list[tuple[Tensor, Tensor, list[_Call]]], errors: ScaledErrors) -> list[LayerUse]:
+        """Go backwards through the links."""
+        uses: list[LayerUse] = []
+        for at in range(len(self._links) - 1, -1, -1):
+            link, (given, produced, calls) = self._links[at], states[at]
+            errors = self._backward(link, given, produced, calls, errors, uses, first=at == 0)
+        return uses
+
+    def _plain(self, link: nn.Module) -> bool:
+        """Whether a link is itself a layer, or an activation: no hooks are needed inside."""
+        return isinstance(link, ActivationModule) or (link in self._names and not any(link.children()))
+
+    def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[_Call]]]:
+        """Input, output and calls of layers of every link."""
+        states = []
+        x = x.to(self.precision) if x.is_floating_point() else x
+        for at, link in enumerate(self._links):
+            self._calls = []
+            if self._plain(link):
+                with torch.no_grad():
+                    # An activation without automatic differentiation round it, which costs more than the activation.
+                    produced = link.activation(x) if isinstance(link, ActivationModule) else link(x)
+            else:
+                if at and x.is_floating_point():
+                    x = x.detach().requires_grad_()
+                with torch.enable_grad(), _no_fast_path(), self._listen():
+                    produced = link(x)
+            if not isinstance(produced, Tensor):
+                raise InvalidInputError(
+                    f"the model must return a tensor; {type(link).__name__} gave {type(produced).__name__}"
+                )
+            if link in self._names:
+                _check_finite(produced, self._names[link], link)
+            states.append((x, produced, self._calls))
+            x = produced.detach()
+        return states
+
+    def _backward(
+        self,
+        link: nn.Module,
+        given: Tensor,
+        produced: Tensor,
+        calls: list[_Call],
+        errors: ScaledErrors,
+        uses: list[LayerUse],
+        *,
+        first: bool,
+    ) -> ScaledErrors:
+        """Errors at the input of a link from those at its output; uses of layers in it are noted."""
+        if self._plain(link) and link in self._names:
+            uses.append(
+                LayerUse(
+                    self._names[link], link, (given.detach(),), {}, (errors.values,), errors.logs, errors.log_scale
+                )
+            )
+        if first and self._plain(link):
+            return errors
+        if isinstance(link, ActivationModule):
+            return errors.through_activation(link.activation.log_slope(given.double()), self.precision)
+        if type(link) is nn.Linear:
+            return errors.through_linear(link.weight)
+        if self._plain(link):
+            return errors.with_values(_pulled_back(link, given, errors.values)).renormalised(_TINY)
+        if produced.requires_grad:
+            produced.backward(errors.values.reshape(produced.shape))
+        for call in reversed(calls):
+            uses.append(
+                LayerUse(
+                    call.layer, call.module, call.arguments, call.keywords, tuple(call.errors), None, errors.log_scale
+                )
+            )
+        pulled = given.grad if given.grad is not None else torch.zeros_like(given)
+        return errors if first else errors.with_values(pulled).renormalised(_TINY)
+
+    @contextmanager
+    def _listen(self) -> Iterator[None]:
+        """Note calls of layers: others than those of the activation pass itself must leave no trace."""
+        self._listening = True
+        try:
+            yield
+        finally:
+            self._listening = False
+
+    def _seen(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
+        """Forward hook: note the call of a layer, and have its output errors noted when they come."""
+        if not self._listening:
+            return output
+        tensors, structure = tree_flatten(output)
+        errors: list[Tensor] = []
+        for place, tensor in enumerate(tensors):
+            if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+                continue
+            _check_finite(tensor, self._names[module], module)
+            if not tensor.requires_grad:
+                # Nothing before it needs a gradient: the backward pass ends here.
+                tensor = tensor.detach().requires_grad_()
+                tensors[place] = tensor.clone()
+            slot = len(errors)
+            # Stays so where the loss does not depend on this output.
+            errors.append(torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
+            tensor.register_hook(lambda gradient, slot=slot: errors.__setitem__(slot, gradient.detach()))
+        given = tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, (arguments, keywords))
+        self._calls.append(_Call(self._names[module], module, given[0], given[1], errors))
+        return tree_unflatten(tensors, structure)
+
+
+def _links(model: nn.Module) -> Iterator[nn.Module]:
+    """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
+    if type(model) is nn.Sequential and len(model) and not model._forward_hooks and not model._forward_pre_hooks:
+        for child in model:
+            yield from _links(child)
+    else:
+        yield model
+
+
+def _pulled_back(link: nn.Module, given: Tensor, errors: Tensor) -> Tensor:
+    """Errors at a layer's input, by automatic differentiation of this layer alone."""
+    if not given.is_floating_point():
+        return errors.new_zeros(given.shape)
+    with torch.enable_grad():
+        leaf = given.detach().requires_grad_()
+        produced = link(leaf)
+        (pulled,) = torch.autograd.grad(produced, leaf, errors.reshape(produced.shape))
+    return pulled
+
+
+def _check_finite(output: Tensor, layer: str, module: nn.Module) -> None:
+    """Refuse an output that is not finite, naming layer and sample."""
+    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
+    if math.isfinite(float(output.detach().sum())):
+        return
+    bad = (~torch.isfinite(output)).flatten(1).any(dim=1) if output.dim() > 1 else ~torch.isfinite(output)
+    if bool(bad.any()):
+        sample = int(bad.nonzero()[0, 0])
+        raise InvalidInputError(
+            f'the output of layer "{layer}" ({type(module).__name__}) is not finite at sample {sample} of a batch of '
+            f"{len(output)}"
+        )
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Without torch's fused transformer layers, which bypass the modules in them."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

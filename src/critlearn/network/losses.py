@@ -1,0 +1,103 @@
+"""Torch's own losses, replaced by equivalents whose output errors are exact in the tail."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from torch import Tensor, nn
+
+from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy
+from critlearn.compositions.averaged import Averaged, Huber
+from critlearn.errors import InvalidInputError
+from critlearn.network.modules import ActivationModule
+
+_SATURATING: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}
+_BEHIND_ACTIVATION: Final = {nn.MSELoss: "mse", nn.L1Loss: "mae", nn.BCELoss: "bce"}
+
+
+def _cross_entropy(loss: Any) -> OutputLoss:
+    _refuse(loss, weight=loss.weight is not None, label_smoothing=loss.label_smoothing > 0)
+    return SoftmaxCrossEntropy()
+
+
+def _logistic(loss: Any) -> OutputLoss:
+    _refuse(loss, weight=loss.weight is not None, pos_weight=getattr(loss, "pos_weight", None) is not None)
+    return Composition("sigmoid", "bce")
+
+
+def _smooth(loss: Any) -> OutputLoss:
+    return Huber(loss.beta, 1 / loss.beta) if loss.beta > 0 else Composition("identity", "mae")
+
+
+_EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any], OutputLoss]]] = {
+    nn.CrossEntropyLoss: _cross_entropy,
+    nn.BCEWithLogitsLoss: _logistic,
+    nn.MultiLabelSoftMarginLoss: _logistic,
+    nn.SoftMarginLoss: lambda _: Composition("sigmoid", "bce"),
+    nn.MSELoss: lambda _: Composition("identity", "mse"),
+    nn.L1Loss: lambda _: Composition("identity", "mae"),
+    nn.HuberLoss: lambda loss: Huber(loss.delta),
+    nn.SmoothL1Loss: _smooth,
+}
+
+
+def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor) -> tuple[nn.Module, OutputLoss]:
+    """Network and loss whose output errors are tail-exact, equivalent to those given.
+
+    A critlearn loss stays as it is. Torch's losses are replaced; a loss that is a mean over outputs remains one. If the
+    network is a sequence that ends in a saturating activation and the targets are the values at which it saturates, the
+    activation becomes part of the loss: otherwise ``tanh(y) - 1`` would be 0 from y = 19 on.
+
+    Parameters
+    ----------
+    targets
+        Some of the targets.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no equivalent.
+    """
+    if not isinstance(loss, nn.Module):
+        return model, loss
+    activation = _last_activation(model)
+    if type(loss) in _BEHIND_ACTIVATION and activation is not None and _saturates(activation, targets):
+        _refuse(loss, weight=getattr(loss, "weight", None) is not None)
+        assert isinstance(model, nn.Sequential)
+        shortened = model[:-1]
+        shortened.training = model.training
+        return shortened, _reduced(loss, Composition(activation, _BEHIND_ACTIVATION[type(loss)]))
+    if type(loss) not in _EQUIVALENTS:
+        allowed = ", ".join(sorted(kind.__name__ for kind in _EQUIVALENTS))
+        raise InvalidInputError(
+            f"{type(loss).__name__} has no tail-exact equivalent here; allowed: critlearn's losses, {allowed}, and "
+            "MSELoss, L1Loss and BCELoss behind a last Tanh, Sigmoid or Softsign with targets at its ends"
+        )
+    return model, _reduced(loss, _EQUIVALENTS[type(loss)](loss))
+
+
+def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:
+    """The loss of one sample: mean over its outputs if torch's is a mean, otherwise their sum."""
+    return Averaged(single) if loss.reduction == "mean" and not single.class_targets else single
+
+
+def _last_activation(model: nn.Module) -> str | None:
+    """Catalogue name of a saturating activation at the end of a sequence."""
+    if type(model) is not nn.Sequential or len(model) < 2:
+        return None
+    last = model[-1]
+    if isinstance(last, ActivationModule):
+        return last.activation.name if last.activation.bounded else None
+    return _SATURATING.get(type(last))
+
+
+def _saturates(activation: str, targets: Tensor) -> bool:
+    """Whether all targets are values at which the activation saturates."""
+    lower = 0 if activation == "sigmoid" else -1
+    return bool(((targets == lower) | (targets == 1)).all())
+
+
+def _refuse(loss: nn.Module, **features: bool) -> None:
+    """Refuse what would change the output errors and is not covered."""
+    for name, used in features.items():
+        if used:
+            raise InvalidInputError(f"{type(loss).__name__} with {name} has no tail-exact equivalent: leave it out")

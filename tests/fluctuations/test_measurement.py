@@ -1,0 +1,207 @@
+"""What is declared is measured: units, single samples, series, mini-batches, changes without drift; stop and go on."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from critlearn.errors import DataError, InvalidInputError
+from critlearn.fluctuations import Quantities, load_fluctuations, measure, save_fluctuations
+from critlearn.fluctuations.checkpoint import Checkpoint
+from critlearn.network import NeuralSystem
+from reference.plain_gradients import assert_same_counts, plain_gradients
+
+SAMPLES, RATE = 12, 0.5
+
+
+def _model() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv1d(2, 4, 2, groups=2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3)
+    ).double()
+
+
+def _data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(SAMPLES, 2, 3, dtype=torch.float64, generator=generator)
+    return x, torch.randint(3, (SAMPLES,), generator=generator)
+
+
+@pytest.fixture
+def model() -> nn.Sequential:
+    return _model()
+
+
+@pytest.fixture
+def system(model: nn.Sequential) -> NeuralSystem:
+    return NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(*_data()))
+
+
+@pytest.fixture
+def plain(model: nn.Sequential) -> dict[str, np.ndarray]:
+    gradients = plain_gradients(model, nn.CrossEntropyLoss(), *_data())
+    return {name: RATE * values for name, values in gradients.items()}
+
+
+def test_layers_and_all_pool_their_variables(system: NeuralSystem) -> None:
+    fluctuations = measure(system, lr=RATE)
+    assert set(fluctuations) == {*system.parameters, "0", "3", "5", "all"}
+    assert fluctuations["3"] == fluctuations["3.weight"].merge(fluctuations["3.bias"])
+    assert fluctuations["all"].count == SAMPLES * sum(value.numel() for value in system.parameters.values())
+
+
+@pytest.mark.parametrize("name", ["0.weight", "3.weight", "5.bias"])
+def test_units_are_counted_apart(system: NeuralSystem, plain: dict[str, np.ndarray], name: str) -> None:
+    fluctuations = measure(system, batch_size=5, lr=RATE, groups=2, quantities=Quantities(units=(name,)), exact=True)
+    units = len(system.parameters[name])
+    for unit, values in enumerate(np.split(plain[name], units, axis=1)):
+        assert_same_counts(fluctuations[f"{name}[{unit}]"], values, 2)
+    assert fluctuations.axis("5.bias") == "samples x variables"
+
+
+def test_a_single_sample_is_distributed_over_variables(system: NeuralSystem, plain: dict[str, np.ndarray]) -> None:
+    fluctuations = measure(system, batch_size=5, lr=RATE, groups=1, quantities=Quantities(samples=(0, 7)), exact=True)
+    pooled = np.concatenate([values[7] for values in plain.values()])
+    assert_same_counts(fluctuations["all[sample 7]"], pooled[None], 1)
+    assert fluctuations.axis("all[sample 7]") == "variables"
+
+
+def test_series_are_exact_and_reproducible(system: NeuralSystem, plain: dict[str, np.ndarray]) -> None:
+    quantities = Quantities(series=30, seed=4)
+    series = measure(system, batch_size=5, lr=RATE, quantities=quantities).series
+    assert sum(len(index) for index in series.entries.values()) == 30
+    for name, index in series.entries.items():
+        np.testing.assert_allclose(series.values(name), -plain[name][:, index], rtol=1e-9, atol=1e-18)
+    again = measure(system, batch_size=7, lr=RATE, quantities=quantities).series
+    assert {name: index.tolist() for name, index in again.entries.items()} == {
+        name: index.tolist() for name, index in series.entries.items()
+    }
+    named = measure(system, quantities=Quantities(series={"5.bias": (2, 0)})).series
+    np.testing.assert_allclose(named.values("5.bias"), -plain["5.bias"][:, [2, 0]] / RATE, rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [3, 8])
+def test_mean_of_mini_batches(system: NeuralSystem, plain: dict[str, np.ndarray], batch_size: int) -> None:
+    quantities = Quantities(mini_batch=4)
+    fluctuations = measure(system, batch_size=batch_size, lr=RATE, groups=2, quantities=quantities, exact=True)
+    assert fluctuations.samples == SAMPLES // 4
+    for name, values in plain.items():
+        assert_same_counts(fluctuations[name], values.reshape(-1, 4, values.shape[1]).mean(axis=1), 2)
+
+
+def test_drift_is_removed(system: NeuralSystem, plain: dict[str, np.ndarray]) -> None:
+    quantities = Quantities(without_drift=True)
+    fluctuations = measure(system, batch_size=5, lr=RATE, groups=2, quantities=quantities, exact=True)
+    for name, values in plain.items():
+        frozen = (values == 0).all(axis=0)
+        centred = values - values.mean(axis=0)
+        # A difference of nearly equal numbers may be rounding error: only there both may disagree.
+        assert (np.abs(centred[:, ~frozen]) > 1e-15).all()
+        assert_same_counts(fluctuations[name], np.where(frozen, 0.0, centred), 2)
+
+
+def test_rate_multiplies_every_fluctuation(system: NeuralSystem) -> None:
+    one, eight = measure(system, exact=True), measure(system, lr=8.0, exact=True)
+    for name in system.parameters:
+        assert np.array_equal(one[name].counts, eight[name].counts)
+        assert eight[name].edges[0] == pytest.approx(one[name].edges[0] + math.log(8), abs=1e-9)
+
+
+def test_batches_do_not_matter(system: NeuralSystem) -> None:
+    assert measure(system, batch_size=5)["all"] == measure(system, batch_size=12)["all"]
+
+
+class _Stops(Dataset):  # type: ignore[type-arg]
+    """Data that fail at one sample, once."""
+
+    def __init__(self, at: int) -> None:
+        self.x, self.targets = _data()
+        self.at = at
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index == self.at:
+            raise KeyboardInterrupt
+        return self.x[index], self.targets[index]
+
+
+def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    data, path = _Stops(8), tmp_path / "state.npz"
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
+    quantities = Quantities(series=10)
+    with pytest.raises(KeyboardInterrupt):
+        measure(system, batch_size=3, checkpoint=path, quantities=quantities)
+    assert load_fluctuations(path).samples == 6
+    seen = []
+    data.at = -1
+    resumed = measure(
+        system, batch_size=3, checkpoint=path, quantities=quantities, progress=lambda done, _: seen.append(done)
+    )
+    assert seen[0] == 9
+    assert not path.exists()
+    whole = measure(system, quantities=quantities)
+    assert all(resumed[name] == whole[name] for name in whole)
+    for name in whole.series.entries:
+        np.testing.assert_allclose(resumed.series.log_size[name], whole.series.log_size[name], rtol=1e-12)
+
+
+def test_the_state_of_another_measurement_is_refused(tmp_path: Path, system: NeuralSystem) -> None:
+    path = tmp_path / "state.npz"
+    save_fluctuations(path, measure(system).marked("another"))
+    with pytest.raises(DataError, match="another measurement"):
+        measure(system, checkpoint=path)
+    assert Checkpoint(None, system, Quantities(), lr=1.0, groups=1, samples=1).load() == (None, 0)
+
+
+def test_stored_fluctuations_come_back(tmp_path: Path, system: NeuralSystem) -> None:
+    measured = measure(system, quantities=Quantities(series=5, units=("3.weight",)))
+    save_fluctuations(tmp_path / "f.npz", measured)
+    loaded = load_fluctuations(tmp_path / "f.npz")
+    assert all(loaded[name] == measured[name] for name in measured)
+    assert loaded.variables == measured.variables
+    for name in measured.series.entries:
+        assert np.array_equal(loaded.series.log_size[name], measured.series.log_size[name])
+
+
+@pytest.mark.parametrize(
+    ("quantities", "message"),
+    [
+        ({"units": ("3.wieght",)}, 'did you mean "3.weight"'),
+        ({"series": {"5.bias": (3,)}}, "numbered 0..2"),
+        ({"samples": (12,)}, "numbered 0..11"),
+        ({"mini_batch": 13}, "do not fill one mini-batch"),
+        ({"mini_batch": 0}, "at least one sample"),
+        ({"series": -1}, "must not be negative"),
+        ({"samples": (-1,)}, "counted from 0"),
+    ],
+)
+def test_bad_declarations_are_refused(system: NeuralSystem, quantities: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        measure(system, quantities=Quantities(**quantities))  # type: ignore[arg-type]
+
+
+def test_parameters_without_gradient_are_refused() -> None:
+    model = _model()
+    model.register_parameter("unused", nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(*_data()))
+    with pytest.raises(InvalidInputError, match='"unused" gets no gradient'):
+        measure(system)
+
+
+def test_hidden_output_that_is_not_finite_is_located() -> None:
+    x, t = _data()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    x[7] = 1e308
+    with torch.no_grad():
+        model[1].weight.fill_(100.0)
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
+    # The activation hides the overflow: the network's output is finite.
+    with pytest.raises(InvalidInputError, match=r'layer "1" \(Linear\) is not finite at sample 2 of a batch of 5'):
+        measure(system, batch_size=5)

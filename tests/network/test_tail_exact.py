@@ -1,0 +1,83 @@
+"""Exact copies of users' networks: same outputs, same names, derivatives that do not cancel; refusals of systems."""
+
+import math
+
+import mpmath as mp
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from critlearn.errors import InvalidInputError
+from critlearn.network import NeuralSystem, tail_exact
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Linear(3, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4), nn.GELU()),
+        nn.Linear(4, 4), nn.Sigmoid(), nn.BatchNorm1d(4), nn.Softsign(),
+    ).double()  # fmt: skip
+
+
+def test_outputs_names_and_modes_are_kept() -> None:
+    model = _network().eval()
+    exact = tail_exact(model)
+    x = 10 * torch.randn(50, 3, dtype=torch.float64)
+    torch.testing.assert_close(exact(x), model(x), rtol=1e-13, atol=1e-15)
+    assert exact.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in exact.state_dict().items())
+    assert not any(module.training for module in exact.modules())
+    assert isinstance(model[1], nn.Tanh)
+    assert model[2][1].inplace
+    exact.load_state_dict(model.state_dict())
+
+
+def test_transformer_layers_are_made_exact_too() -> None:
+    torch.manual_seed(2)
+    model = nn.TransformerEncoderLayer(4, 2, 8, activation="gelu", batch_first=True).double().eval()
+    exact = tail_exact(model)
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(exact(x), model(x), rtol=1e-12, atol=1e-14)
+    assert exact.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "slope"),
+    [
+        (nn.Tanh(), lambda y: 1 / mp.cosh(y) ** 2),
+        (nn.Sigmoid(), lambda y: mp.exp(-y) / (1 + mp.exp(-y)) ** 2),
+        (nn.Softsign(), lambda y: 1 / (1 + abs(y)) ** 2),
+        (nn.GELU(), lambda y: mp.ncdf(y) + y * mp.npdf(y)),
+        (nn.SiLU(), lambda y: mp.diff(lambda z: z / (1 + mp.exp(-z)), y)),
+        (nn.ELU(), lambda y: mp.exp(y) if y < 0 else mp.mpf(1)),
+    ],
+)
+def test_derivatives_in_the_tail(module: nn.Module, slope: object) -> None:
+    for value in (-30.0, -12.0, -3.0, 0.4, 5.0, 25.0):
+        y = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+        tail_exact(nn.Sequential(module))(y).backward()
+        with mp.workdps(60):
+            true = float(slope(mp.mpf(value)))  # type: ignore[operator]
+        assert y.grad is not None
+        assert math.isclose(y.grad.item(), true, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), r'"1" \(BatchNorm1d\) couples the samples'),
+        (
+            nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)).eval(),
+            r'"1" \(BatchNorm1d\) has no running statistics',
+        ),
+        (nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)), r'"1" \(Dropout\) is random in train mode'),
+        (nn.Sequential(nn.TransformerEncoderLayer(3, 1, 4, dropout=0.1)), "is random in train mode"),
+        (nn.Sequential(nn.Linear(4, 3)), r"cannot take inputs of shape \(2, 3\) and type torch.float32"),
+        (nn.Embedding(3, 3), "type torch.float32"),
+    ],
+)
+def test_systems_that_have_no_learning_pass_are_refused(model: nn.Module, message: str) -> None:
+    data = TensorDataset(torch.randn(5, 3), torch.randint(3, (5,)))
+    with pytest.raises(InvalidInputError, match=message):
+        NeuralSystem(model, nn.CrossEntropyLoss(), data)
