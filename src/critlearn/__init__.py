@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from critlearn.duality import DualityMap
     from critlearn.equilibrium import Approach, Certificate, Moments, Status, equilibrate, moments
     from critlearn.errors import CritlearnError
-    from critlearn.fluctuations import Fluctuations, load_fluctuations, measure, save_fluctuations
-    from critlearn.inference import PowerLawFit, fit_power_law
-    from critlearn.network import NeuralSystem, feed_forward
+    from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
+    from critlearn.inference import Histogram, PowerLawFit, fit_discrete_power_law, fit_power_law
+    from critlearn.network import NeuralSystem, feed_forward, tail_exact
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
     from critlearn.prediction import Prediction, parse_density, predict_from_margins, predict_product, predict_toy
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one brings: a composition, a network, a data set.
     "compositions": ("Activation", "Composition", "Loss"),
-    "network": ("NeuralSystem", "feed_forward"),
+    "network": ("NeuralSystem", "feed_forward", "tail_exact"),
     # What one does with it: train to equilibrium, map, measure.
     "equilibrium": ("Approach", "Certificate", "Moments", "Status", "equilibrate", "moments"),
     "duality": ("DualityMap",),
-    "fluctuations": ("Fluctuations", "load_fluctuations", "measure", "save_fluctuations"),
+    "fluctuations": ("Fluctuations", "Quantities", "load_fluctuations", "measure", "save_fluctuations"),
     "numerics.log_sketch": ("LogSketch",),
     "numerics.window": ("Window",),
     # What one concludes: fit, prediction, verdict.
-    "inference": ("PowerLawFit", "fit_power_law"),
+    "inference": ("Histogram", "PowerLawFit", "fit_discrete_power_law", "fit_power_law"),
     "prediction": ("Prediction", "parse_density", "predict_from_margins", "predict_product", "predict_toy"),
     "comparison": ("Verdict", "compare"),
     # The whole road at once.
@@ -50,12 +50,14 @@ __all__ = [
     "CritlearnError",
     "DualityMap",
     "Fluctuations",
+    "Histogram",
     "LogSketch",
     "Loss",
     "Moments",
     "NeuralSystem",
     "PowerLawFit",
     "Prediction",
+    "Quantities",
     "Status",
     "ToyConfig",
     "TwoClassConfig",
@@ -65,6 +67,7 @@ __all__ = [
     "compare",
     "equilibrate",
     "feed_forward",
+    "fit_discrete_power_law",
     "fit_power_law",
     "load_fluctuations",
     "load_two_class",
@@ -78,6 +81,7 @@ __all__ = [
     "run_toy",
     "run_two_class",
     "save_fluctuations",
+    "tail_exact",
 ]
 
 

@@ -1,5 +1,6 @@
 """Training ends certified, separable or with its epochs used up; says which; and repeats bit for bit."""
 
+import copy
 import math
 
 import numpy as np
@@ -214,3 +215,22 @@ def test_a_loss_that_explodes_is_an_error_in_words() -> None:
     system = NeuralSystem(two_neurons(), Composition("identity", "power:8"), Pairs(x, torch.ones(2).double()))
     with pytest.raises(InvalidInputError, match="not finite"):
         equilibrate(system, epochs=50, lr=1e200)
+
+
+def test_training_on_many_classes_follows_torch() -> None:
+    # One epoch in one batch against plain PyTorch: the same optimiser on torch's own mean cross-entropy.
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(90, 2, generator=generator, dtype=torch.float64)
+    classes = torch.arange(90) % 3
+    model = torch.nn.Linear(2, 3).double()
+    approach = equilibrate(
+        NeuralSystem(model, torch.nn.CrossEntropyLoss(), Pairs(x, classes)), epochs=1, batch_size=90, lr=0.01
+    )
+    plain = copy.deepcopy(model)
+    optimiser = torch.optim.AdamW(plain.parameters(), lr=0.01, weight_decay=0.0)
+    loss = torch.nn.functional.cross_entropy(plain(x), classes)
+    loss.backward()
+    optimiser.step()
+    assert approach.losses[0] == pytest.approx(float(loss.detach()), rel=1e-12)
+    for name, value in plain.named_parameters():
+        torch.testing.assert_close(approach.system.parameters[name], value, rtol=1e-9, atol=0.0)

@@ -179,3 +179,11 @@ def test_what_does_not_exist_is_refused_or_none() -> None:
         sketch.quantile(0.5)
     with pytest.raises(InvalidInputError, match="probability"):
         LogSketch.from_values(np.ones(3)).quantile(math.nan)
+
+
+def test_range_that_memory_cannot_hold_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"decades are more than a sketch of 64 groups"):
+        LogSketch.from_logs(np.array([0.0, -1e6]), None, np.array([0, 1]), 64)
+    near, far = (LogSketch.from_logs(np.array([log]), None, np.array([0]), 64) for log in (0.0, -1e6))
+    with pytest.raises(InvalidInputError, match="decades are more than"):
+        near.merge(far)

@@ -180,10 +180,11 @@ def _train_epoch(
         y, target = system.forward(x, t)
         optimiser.zero_grad()
         # The gradient of the mean loss is the output errors' mean: exact in the tail, and no graph of the loss is made.
+        # A loss has one value for each target, of which softmax has one for all outputs of a sample.
         with torch.no_grad():
             error = system.loss.output_error(y, target)
             total += system.loss.value(y, target).double().mean() * len(x)
-        y.backward(error / y.numel())
+        y.backward(error / target.numel())
         optimiser.step()
     return float(total) / len(system)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
 from critlearn.fluctuations.float_bits import edge_table
-from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch
+from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
 
 _MARGIN: Final = 512
 """Bins of spare room on both sides when the range grows, so that it seldom does."""
@@ -121,6 +121,7 @@ class CpuCounter:
         if bins:
             first, stop = min(first, self._first), max(stop, self._first + bins)
         first, stop = first - _MARGIN, stop + _MARGIN
+        check_span(stop - first, self.groups)
         grown = np.zeros((len(self._zeros), stop - first, 2), dtype=np.int64)
         if bins:
             grown[:, self._first - first : self._first - first + bins] = self._counts

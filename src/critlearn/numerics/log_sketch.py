@@ -19,6 +19,27 @@ BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
 """Width of a bin in ln|delta|: 1.1% relative."""
 
 
+MOST_COUNTS: Final = 2**28
+"""Counts that one sketch may keep: 2 GiB."""
+
+
+def check_span(bins: int, groups: int) -> None:
+    """Refuse a range of fluctuations whose counts would not fit into memory.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are more than `MOST_COUNTS` of them.
+    """
+    if 2 * bins * groups > MOST_COUNTS:
+        decades = bins * BIN_WIDTH / math.log(10.0)
+        allowed = MOST_COUNTS // (2 * groups) * BIN_WIDTH / math.log(10.0)
+        raise InvalidInputError(
+            f"fluctuations over {decades:,.0f} decades are more than a sketch of {groups} groups of samples holds, "
+            f"{allowed:,.0f} decades"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class LogSketch:
     """Counts of ``ln|delta|`` on the grid ``edges = BIN_WIDTH * integer``, by sign and by group of samples.
@@ -96,6 +117,7 @@ class LogSketch:
         index = np.floor(log_abs[~is_zero].astype(np.float64) / BIN_WIDTH).astype(np.int64)
         first = int(index.min())
         bins = int(index.max()) - first + 1
+        check_span(bins, groups)
         sign = np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
         flat = (sign * groups + group) * bins + (index - first)
         counts = np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
@@ -202,6 +224,7 @@ class LogSketch:
             return LogSketch(0, self.group_positive, self.group_negative, zeros)
         first = min(sketch.first_bin for sketch in filled)
         stop = max(sketch.first_bin + sketch.bins for sketch in filled)
+        check_span(stop - first, self.groups)
         merged = np.zeros((2, self.groups, stop - first), dtype=np.int64)
         for sketch in filled:
             at = slice(sketch.first_bin - first, sketch.first_bin - first + sketch.bins)
