@@ -14,7 +14,7 @@ from rich.table import Table
 
 from critlearn.reports.headlines import headlines
 
-_TABLE_WIDTH: Final = 100
+_WIDTH: Final = 110
 
 TrainingProgress = Callable[[int, int, float, float | None], None]
 
@@ -51,14 +51,14 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    # Where there is no terminal, the width that is assumed for it must not cut numbers off.
+    console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     equilibrium = record["equilibrium"]
     console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
     state = "equilibrium" if equilibrium["certified"] else "NOT at equilibrium"
     console.print(f"{state} after {equilibrium['epochs']} epochs: {equilibrium['reason']}")
     console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
-    # Where there is no terminal, its assumed width must not cut numbers off.
-    console.print(_table(record["quantities"]), soft_wrap=False, width=max(console.width, _TABLE_WIDTH))
+    console.print(_table(record["quantities"]), soft_wrap=False)
     console.print("\n" + "\n".join(headlines(record["quantities"])))
     console.print(f"report: {Path(record['run_dir']) / 'report.html'}")
 
