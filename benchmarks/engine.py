@@ -99,7 +99,8 @@ def page(results: dict[str, dict[str, dict[str, float] | str]]) -> str:
         "# Speed of the fluctuation engine",
         "",
         "CPU seconds of one thread, fastest of two runs (one with `np.histogram`), each method in a process of",
-        "its own; memory is the greatest above what a run on 64 samples left. Written by `python benchmarks/engine.py`.",
+        "its own; memory is the greatest above what a run on 64 samples left.",
+        "Written by `python benchmarks/engine.py`.",
     ]
     for name, found in results.items():
         timed = {method: row for method, row in found.items() if isinstance(row, dict)}

@@ -121,7 +121,7 @@ class LayerPass:
         x = x.to(self.precision) if x.is_floating_point() else x
         for at, link in enumerate(self._links):
             self._calls = []
-            if self._plain(link):
+            if self._plain(link) and (at == 0 or isinstance(link, ActivationModule) or type(link) is nn.Linear):
                 with torch.no_grad():
                     # An activation without automatic differentiation round it, which costs more than the activation.
                     produced = link.activation(x) if isinstance(link, ActivationModule) else link(x)
@@ -165,7 +165,7 @@ class LayerPass:
         if type(link) is nn.Linear:
             return errors.through_linear(link.weight)
         if self._plain(link):
-            return errors.with_values(_pulled_back(link, given, errors.values)).renormalised(_TINY)
+            return errors.with_values(_pulled_back(given, produced, errors.values)).renormalised(_TINY)
         if produced.requires_grad:
             produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
@@ -218,14 +218,11 @@ def _links(model: nn.Module) -> Iterator[nn.Module]:
         yield model
 
 
-def _pulled_back(link: nn.Module, given: Tensor, errors: Tensor) -> Tensor:
+def _pulled_back(given: Tensor, produced: Tensor, errors: Tensor) -> Tensor:
     """Errors at a layer's input, by automatic differentiation of this layer alone."""
     if not given.is_floating_point():
         return errors.new_zeros(given.shape)
-    with torch.enable_grad():
-        leaf = given.detach().requires_grad_()
-        produced = link(leaf)
-        (pulled,) = torch.autograd.grad(produced, leaf, errors.reshape(produced.shape))
+    (pulled,) = torch.autograd.grad(produced, given, errors.reshape(produced.shape))
     return pulled
 
 
