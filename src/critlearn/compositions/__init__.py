@@ -6,6 +6,8 @@ from critlearn.compositions.asymptote import Asymptote
 from critlearn.compositions.composition import Composition
 from critlearn.compositions.loss import Loss
 from critlearn.compositions.losses import LOSSES, find_loss, power
+from critlearn.compositions.output_loss import OutputLoss
+from critlearn.compositions.softmax import SoftmaxCrossEntropy
 
 __all__ = [
     "ACTIVATIONS",
@@ -14,6 +16,8 @@ __all__ = [
     "Asymptote",
     "Composition",
     "Loss",
+    "OutputLoss",
+    "SoftmaxCrossEntropy",
     "find_activation",
     "find_loss",
     "power",

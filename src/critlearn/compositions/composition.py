@@ -68,6 +68,11 @@ class Composition:
         """Name such as ``sigmoid+bce``."""
         return f"{self.activation.name}+{self.loss.name}"
 
+    @property
+    def class_targets(self) -> bool:
+        """False: targets are one number per output, not class indices."""
+        return False
+
     def value(self, y: Array, t: Array) -> Array:
         """Loss ``H(f(y), t)``; shapes of ``y`` and ``t`` broadcast."""
         distances, _ = self._distances(y, self._checked_target(t))

@@ -178,12 +178,12 @@ def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator)
 
 @torch.no_grad()
 def _separated(system: NeuralSystem) -> bool:
-    """Whether every sample is on the right side of an output that saturates."""
-    if not system.loss.activation.bounded:
+    """Whether every sample is on the right side of an output that saturates, or its class has the greatest output."""
+    if not system.loss.class_targets and not getattr(getattr(system.loss, "activation", None), "bounded", False):
         return False
     for x, t in system.boundary(_LARGE_BATCH):
         y, target = system.forward(x, t)
-        side = torch.where(target > 0, 1.0, -1.0)
-        if not bool((side * y > 0).all()):
+        right = y.argmax(dim=1) == target if system.loss.class_targets else torch.where(target > 0, 1.0, -1.0) * y > 0
+        if not bool(right.all()):
             return False
     return True

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from critlearn.compositions import ACTIVATIONS, Activation, Composition, find_activation
+from critlearn.compositions import ACTIVATIONS, Activation, OutputLoss, find_activation
 from critlearn.errors import InvalidInputError, unknown_name
 
 
@@ -54,21 +54,24 @@ class ActivationModule(nn.Module):
 
 
 class _ExactLoss(torch.autograd.Function):
-    """Loss per output whose derivative is the tail-exact output error."""
+    """Loss per output, or per sample, whose derivative is the tail-exact output error."""
 
     @staticmethod
-    def forward(pre_activation: Tensor, target: Tensor, composition: Composition) -> Tensor:
+    def forward(pre_activation: Tensor, target: Tensor, composition: OutputLoss) -> Tensor:
         return composition.value(pre_activation, target)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Composition], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, OutputLoss], output: Tensor) -> None:
         pre_activation, target, ctx.composition = inputs
         ctx.save_for_backward(pre_activation, target)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:
         pre_activation, target = ctx.saved_tensors
-        return gradients[0] * ctx.composition.output_error(pre_activation, target), None, None
+        (gradient,) = gradients
+        if ctx.composition.class_targets:
+            gradient = gradient[:, None]
+        return gradient * ctx.composition.output_error(pre_activation, target), None, None
 
 
 class CompositionLoss(nn.Module):
@@ -77,15 +80,15 @@ class CompositionLoss(nn.Module):
     Parameters
     ----------
     composition
-        Output activation and loss.
+        Output activation and loss, or another `OutputLoss`.
     """
 
-    def __init__(self, composition: Composition) -> None:
+    def __init__(self, composition: OutputLoss) -> None:
         super().__init__()
         self.composition = composition
 
     def forward(self, pre_activation: Tensor, target: Tensor) -> Tensor:
-        """Mean of ``H(f(y), t)`` over all outputs; shapes of both are equal."""
+        """Mean of ``H(f(y), t)`` over all outputs, or over all samples for a loss of classes."""
         return _ExactLoss.apply(pre_activation, target, self.composition).mean()
 
     def extra_repr(self) -> str:

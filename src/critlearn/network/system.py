@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from critlearn.compositions import Composition
+from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
 
 _COUPLING = (nn.modules.batchnorm._BatchNorm,)
@@ -25,10 +25,10 @@ class NeuralSystem:
         Any module from a batch of inputs ``(batch, ...)`` to pre-activations ``(batch,)``, ``(batch, 1)`` or
         ``(batch, outputs)``.
     loss
-        Composition of output activation and loss.
+        Composition of output activation and loss, or another loss of the protocol `OutputLoss`.
     dataset
         Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that
-        saturates.
+        saturates, and a class index for softmax.
 
     Raises
     ------
@@ -38,7 +38,7 @@ class NeuralSystem:
     """
 
     model: nn.Module
-    loss: Composition
+    loss: OutputLoss
     dataset: Dataset[Any]
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class NeuralSystem:
         return value.to(device=like.device, dtype=like.dtype if value.is_floating_point() else None)
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Pre-activations and targets, both of shape (batch, outputs).
+        """Pre-activations, shape (batch, outputs), and targets: of the same shape, or class indices (batch,).
 
         Raises
         ------
@@ -109,14 +109,17 @@ class NeuralSystem:
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
-        if y.shape != target.shape:
+        if self.loss.class_targets:
+            if target.shape[1] != 1:
+                raise InvalidInputError(f'"{self.loss.name}" takes one class index per sample; got {_shape(t)}')
+        elif y.shape != target.shape:
             raise InvalidInputError(
                 f"the model gives {y.shape[1]} pre-activations per sample and the data set {target.shape[1]} targets"
             )
         if not torch.isfinite(y).all():
             sample = int((~torch.isfinite(y)).any(dim=1).nonzero()[0, 0])
             raise InvalidInputError(f"the model's output is not finite at sample {sample} of a batch of {len(x)}")
-        return y, target.to(y.dtype)
+        return y, target[:, 0] if self.loss.class_targets else target.to(y.dtype)
 
 
 def _shape(value: object) -> str:

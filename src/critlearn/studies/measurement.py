@@ -71,7 +71,7 @@ def conclude(
         "seconds": time.perf_counter() - started,
         "equilibrium": equilibrium_record(approach),
         "accuracy": _accuracy(approach),
-        "composition": composition_record(system.loss),
+        "composition": composition_record(config.composition()),
         "resolution_floor": fluctuations.log_floor,
         **details,
         "quantities": quantities,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from critlearn.compositions import Composition
 from critlearn.equilibrium import Approach, equilibrate
 from critlearn.equilibrium.approach import Progress
 from critlearn.errors import InvalidInputError
@@ -43,7 +44,7 @@ def run_toy(config: ToyConfig, progress: Progress | None = None) -> RunResult:
         progress=progress,
     )
     details = {"weight": _value(approach, "weight"), "bias": _value(approach, "bias"), "data": dataset.source}
-    predictions = _predictions(approach, inputs, dataset)
+    predictions = _predictions(composition, approach, inputs, dataset)
     return conclude("toy", config, approach, predictions, SUBJECTS, started=started, details=details)
 
 
@@ -79,9 +80,10 @@ def _value(approach: Approach, name: str) -> float:
     return float(approach.system.parameters[name].detach())
 
 
-def _predictions(approach: Approach, inputs: InputDensity | None, dataset: TwoClassData) -> dict[str, Prediction]:
+def _predictions(
+    composition: Composition, approach: Approach, inputs: InputDensity | None, dataset: TwoClassData
+) -> dict[str, Prediction]:
     """Predictions for weight and bias; none where the composition has the same error everywhere."""
-    composition = approach.system.loss
     if composition.asymptotic().exact is None:
         return {}
     weight, bias = _value(approach, "weight"), _value(approach, "bias")

@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from critlearn.compositions import Composition
 from critlearn.equilibrium import Approach, equilibrate
 from critlearn.equilibrium.approach import Progress
 from critlearn.errors import InvalidInputError
@@ -40,7 +41,7 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         progress=progress,
     )
     margins, activities = _output_state(approach)
-    predictions = _predictions(approach, margins, activities)
+    predictions = _predictions(composition, margins, activities)
     details = {
         "data": dataset.source,
         "class_names": list(dataset.class_names),
@@ -72,9 +73,8 @@ def _output_state(approach: Approach) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(margins).cpu(), torch.cat(activities).cpu()
 
 
-def _predictions(approach: Approach, margins: torch.Tensor, activities: torch.Tensor) -> dict[str, Prediction]:
+def _predictions(composition: Composition, margins: torch.Tensor, activities: torch.Tensor) -> dict[str, Prediction]:
     """Predictions for the output layer; none where the margins do not spread or the error is the same everywhere."""
-    composition = approach.system.loss
     try:
         bias = predict_from_margins(composition, margins.numpy())
         weight = predict_product(bias, LogSketch.from_values(activities.numpy()))
