@@ -13,7 +13,7 @@ import mpmath
 import numpy as np
 import scipy.special
 import sympy as sp
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 from sympy.printing.pycode import PythonCodePrinter
 
 Array: TypeAlias = Any
@@ -77,6 +77,7 @@ def written_out(expression: sp.Expr) -> sp.Expr:
     expression = expression.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
     forms = {
         log1p: lambda x: sp.log(1 + x),
+        expm1: lambda x: sp.exp(x) - 1,
         expit: lambda x: 1 / (1 + sp.exp(-x)),
         softplus: lambda x: sp.log(1 + sp.exp(x)),
         log_erfc: lambda x: sp.log(sp.erfc(x)),
@@ -117,6 +118,10 @@ class _Printer(PythonCodePrinter):
 
     def _print_Heaviside(self, expression: sp.Expr) -> str:  # noqa: N802
         return f"(0.5 + 0.5 * sign({self._print(expression.args[0])}))"
+
+    def _print_DiracDelta(self, expression: sp.Expr) -> str:  # noqa: N802
+        # Between kinks, where derivatives are evaluated, it is zero.
+        return "0.0"
 
     def _print_Rational(self, expression: sp.Expr) -> str:  # noqa: N802
         # Not p/q in floating point, which would limit mpmath to 16 digits.
@@ -278,6 +283,23 @@ def log(value: Array) -> Array:
 def _elementary(name: str, value: Array) -> Array:
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         return _functions(library_of(value))[name](value)
+
+
+def choose(condition: Array, first: Array, second: Array) -> Array:
+    """``where`` of the library that the values belong to."""
+    library = library_of(first)
+    if library == "torch":
+        return first.where(condition, second)
+    if library == "mpmath":
+        return first if condition else second
+    return np.where(condition, first, second)
+
+
+def sign_of(value: Array) -> Array:
+    """Signs in the library that the values belong to."""
+    if library_of(value) == "torch":
+        return value.sign()
+    return np.sign(value) if library_of(value) == "numpy" else (value > 0) - (value < 0)
 
 
 def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:

@@ -8,6 +8,9 @@ import mpmath
 
 _POINTS: Final = 10
 _FIRST: Final = 16
+_SLOWEST: Final = 0.85
+"""Ratio of successive steps above which no limit is claimed."""
+
 _WORST: Final = 1e-2
 """Error above which no limit is claimed."""
 
@@ -40,13 +43,19 @@ def numeric_limit(function: Callable[[mpmath.mpf], mpmath.mpf], *, digits: int =
             if not mpmath.isfinite(value):
                 break
             values.append(value)
-        if len(values) < 5:
+        if len(values) < 5 or _too_slow(values):
             return None
         estimates = [_aitken(values), _wynn(values)]
         best, moved = min(estimates, key=lambda pair: pair[1])
         # What has not moved at all is exact to the digits carried.
         error = max(float(moved), float(abs(best)) * 1e-15 if moved else 0.0)
     return NumericLimit(float(best), error) if error < _WORST * max(1.0, abs(float(best))) else None
+
+
+def _too_slow(values: list[mpmath.mpf]) -> bool:
+    """Whether steps hardly shrink, as for convergence in 1/ln: extrapolation then errs by more than it tells."""
+    before, last = abs(values[-2] - values[-3]), abs(values[-1] - values[-2])
+    return bool(before > 0 and last > _SLOWEST * before)
 
 
 def _aitken(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
