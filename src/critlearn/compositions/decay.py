@@ -194,7 +194,7 @@ def _branch(part: sp.Expr) -> sp.Expr | None:
 
 def _holds(condition: sp.Basic) -> bool:
     with mpmath.workdps(60):
-        return bool(evaluate(condition, {s: mpmath.mpf(2) ** 30}))
+        return bool(evaluate(condition, {s: mpmath.mpf(2) ** 200}))
 
 
 def _sign_far_out(expression: sp.Expr) -> int:

@@ -259,7 +259,7 @@ def _functions(library: str) -> dict[str, Any]:
 
 
 @cache
-def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
+def _compiled(expression: sp.Basic, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
     functions = _functions(library)
     settings = {
         "fully_qualified_modules": False,
@@ -302,7 +302,7 @@ def sign_of(value: Array) -> Array:
     return np.sign(value) if library_of(value) == "numpy" else (value > 0) - (value < 0)
 
 
-def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:
+def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     """Value of an expression with arrays of one library put for its symbols, in their shape and precision.
 
     >>> evaluate(-3 * sp.log(1 + y), {y: np.array([1.0, 3.0])}).round(4).tolist()

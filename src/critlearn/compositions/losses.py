@@ -14,6 +14,7 @@ from critlearn.errors import InvalidInputError, unknown_name
 
 
 _HALF: Final = sp.Rational(1, 2)
+_ODDS: Final = log_residual - log_opposite
 
 
 def power(p: float | sp.Rational) -> Loss:
@@ -81,7 +82,11 @@ _ENTRIES: Final = (
         value=sp.exp(2 * (log_residual - log_width)) * softplus(log_residual - log_opposite),
         log_derivative=log_residual
         - 2 * log_width
-        + sp.log(sp.exp(log_residual - log_opposite) + 2 * softplus(log_residual - log_opposite)),
+        + sp.Piecewise(
+            # The limit for p -> 1, before exponentials underflow.
+            (_ODDS + sp.log(3), _ODDS < -40),
+            (sp.log(sp.exp(_ODDS) + 2 * softplus(_ODDS)), True),
+        ),
     ),
 )
 

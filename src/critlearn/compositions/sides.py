@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
 _FAR_OUT: Final = np.array([15.0, 30.0, 60.0, 120.0])
 _CLOSE_BY: Final = np.array([1 / 50, 1 / 100, 1 / 200, 1 / 400])
+_MOST_PLACES: Final = 6
+"""Zeros and poles that are listed, those nearest to 0 first: a periodic activation has no end of them."""
+
 _LEAST_POWER: Final = 0.05
 """Power of ``|y - y0|`` above which a dip of the error signal counts as a zero, and a peak as a pole."""
 
@@ -184,7 +187,7 @@ def _numeric(whole: sp.Expr, location: str, variable: str) -> Asymptote:
 
 def _inner(composition: Composition, t: float) -> Iterator[Asymptote]:
     """Zeros and poles of the error signal at finite pre-activations."""
-    for place in _singular_places(composition, t):
+    for place in sorted(_singular_places(composition, t), key=abs)[:_MOST_PLACES]:
         sides = [_at(composition, t, place, direction) for direction in (1, -1)]
         found = [
             _approached(side, composition, t, place + direction * _CLOSE_BY)
@@ -213,6 +216,8 @@ def _singular_places(composition: Composition, t: float) -> list[float]:
         if not (dip or peak) or np.isnan([here, left, right]).any() or left == here == right:
             continue
         place = _refined(log_error, grid[i - 1], grid[i], grid[i + 1], -1.0 if dip else 1.0)
+        if len(places) > 200:
+            return places
         powers = [_power_at(log_error, place, direction) for direction in (1, -1)]
         if max(abs(power) for power in powers) > _LEAST_POWER:
             places.append(place)
