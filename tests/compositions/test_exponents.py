@@ -35,7 +35,7 @@ BOUNDED = [name for name, entry in ACTIVATIONS.items() if entry.bounded]
 @pytest.mark.parametrize("y", [-4.0, -0.7, 0.4, 2.5, 12.0])
 def test_intrinsic_exponent_matches_differentiation(activation: str, loss: str, y: float) -> None:
     ours = Composition(activation, loss).intrinsic_exponent(np.array([y]), 1)[0]
-    if (activation, loss) == ("exponential", "bce") and y < 0:
+    if activation.startswith("exponential") and loss == "bce" and y < 0:
         # exp(y) / exp(y): the error signal is constant.
         assert math.isnan(ours)
         return

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.activations import ACTIVATIONS, find_activation
+from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.compositions.asymptote import Asymptote
 from critlearn.compositions.expressions import Array, choose, evaluate, exp, library_of, log, sign_of
 from critlearn.compositions.loss import (
@@ -20,6 +20,7 @@ from critlearn.compositions.loss import (
     output,
     target,
 )
+from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.losses import find_loss, loss_names
 from critlearn.compositions.sides import all_sides
 from critlearn.errors import InvalidInputError
@@ -34,7 +35,8 @@ class Composition:
     Parameters
     ----------
     activation, loss
-        Catalogue names, or objects.
+        Catalogue names, objects, expressions in text (``"y/(1+abs(y)**3)**(1/3)"``, ``"abs(e)**3"``) or SymPy, or
+        callables on tensors, which are traced.
 
     Raises
     ------
@@ -53,11 +55,8 @@ class Composition:
     activation: Activation
     loss: Loss
 
-    def __init__(self, activation: str | Activation, loss: str | Loss) -> None:
-        if isinstance(activation, str):
-            activation = find_activation(activation)
-        if isinstance(loss, str):
-            loss = find_loss(loss)
+    def __init__(self, activation: ActivationLike, loss: LossLike) -> None:
+        activation, loss = as_activation(activation), as_loss(loss)
         if loss.needs_saturation and not activation.bounded:
             fitting = ", ".join(name for name in loss_names() if _fits(activation, name))
             bounded = ", ".join(name for name, entry in ACTIVATIONS.items() if entry.bounded)

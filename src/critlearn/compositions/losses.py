@@ -85,7 +85,8 @@ _ENTRIES: Final = (
         + sp.Piecewise(
             # The limit for p -> 1, before exponentials underflow.
             (_ODDS + sp.log(3), _ODDS < -40),
-            (sp.log(sp.exp(_ODDS) + 2 * softplus(_ODDS)), True),
+            (sp.log(sp.exp(_ODDS) + 2 * softplus(_ODDS)), _ODDS < 0),
+            (_ODDS + log1p(2 * softplus(_ODDS) * sp.exp(-_ODDS)), True),
         ),
     ),
 )
