@@ -22,7 +22,7 @@ from critlearn.compositions.loss import (
 )
 from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.losses import find_loss, loss_names
-from critlearn.compositions.sides import all_sides
+from critlearn.compositions.sides import all_sides, singular_places
 from critlearn.errors import InvalidInputError
 
 @dataclass(frozen=True, init=False)
@@ -147,6 +147,10 @@ class Composition:
         if self.activation.bounded:
             t = float(np.asarray(self._checked_target(t)))
         return all_sides(self, float(t))
+
+    def singular_points(self, t: float = 1) -> tuple[float, ...]:
+        """Pre-activations at which the error signal vanishes or diverges, and the junction of the forms at 0."""
+        return tuple(sorted({0.0, *singular_places(self, float(t))}))
 
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
         """Limits of kappa where fluctuations become small; the governing one first.

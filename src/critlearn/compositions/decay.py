@@ -224,7 +224,7 @@ def _in_time(compute: Callable[[], NumericLimit | None]) -> NumericLimit | None:
 
 
 def approach_of(distances: Sequence[float], variable: str) -> str:
-    """How kappa comes to its limit, from its distances at four points, each twice as far out as the one before.
+    """How kappa comes to its limit, from its distances at a point close by and at points each twice as far out.
 
     ``exact``, ``O(m^-2)``, ``exponential``, ``slower than any power`` or ``unknown``.
     """
@@ -235,7 +235,7 @@ def approach_of(distances: Sequence[float], variable: str) -> str:
         return "exact"
     if far[-1] < _ROUNDING:
         return "exponential"
-    orders = [math.log2(a / b) for a, b in itertools.pairwise(far)]
+    orders = [math.log2(a / b) for a, b in itertools.pairwise(far[1:])]
     if orders[-1] <= 0:
         return "unknown"
     if orders[-1] > 1.5 * orders[-2] > 0:

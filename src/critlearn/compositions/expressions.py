@@ -258,16 +258,27 @@ def _functions(library: str) -> dict[str, Any]:
     return _FUNCTIONS[library]()
 
 
+def compiled_together(forms: tuple[sp.Expr, ...], variable: sp.Symbol) -> Callable[[Any], tuple[Any, ...]]:
+    """Function of one mpmath number that gives the values of several expressions."""
+    functions = _functions("mpmath")
+    return sp.lambdify(variable, forms, modules=[functions], printer=_printer(functions), cse=True)
+
+
+def _printer(functions: Mapping[str, Any]) -> _Printer:
+    return _Printer(
+        {
+            "fully_qualified_modules": False,
+            "inline": True,
+            "allow_unknown_functions": True,
+            "user_functions": {name: name for name in functions},
+        }
+    )
+
+
 @cache
 def _compiled(expression: sp.Basic, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
     functions = _functions(library)
-    settings = {
-        "fully_qualified_modules": False,
-        "inline": True,
-        "allow_unknown_functions": True,
-        "user_functions": {name: name for name in functions},
-    }
-    return sp.lambdify(symbols, expression, modules=[functions], printer=_Printer(settings))
+    return sp.lambdify(symbols, expression, modules=[functions], printer=_printer(functions))
 
 
 def exp(value: Array) -> Array:

@@ -155,12 +155,21 @@ def _positive(argument: sp.Expr) -> bool:
 
 def _log_of(form: sp.Expr) -> sp.Expr:
     """``ln|form|`` for a form in `y`: zero where it is one, else exact in the tail."""
-    simple = sp.factor_terms(form)
+    simple = _factored(form)
     if simple == 1:
         return sp.Integer(0)
     if simple.is_number:
         return sp.log(sp.Abs(simple))
     return log_magnitude(sp.Lambda(s, simple.subs(y, s)), sp.Integer(0), y)
+
+
+def _factored(form: sp.Expr) -> sp.Expr:
+    """As a product where one is found quickly: products do not cancel."""
+    try:
+        with time_budget(0.2):
+            return sp.factor(sp.factor_terms(form))
+    except BudgetExceededError:
+        return form
 
 
 def _symmetric(value: sp.Expr, ends: tuple[float, float], rising: bool) -> bool:

@@ -16,7 +16,7 @@ import scipy.interpolate
 import sympy as sp
 from jaxtyping import Float64
 
-from critlearn.compositions.expressions import Array, evaluate, library_of
+from critlearn.compositions.expressions import Array, compiled_together, evaluate, library_of, log
 
 _STEP: Final = 1 / 16
 """Spacing of the table in ``ln x``."""
@@ -96,10 +96,13 @@ class Magnitude:
             forms.append(sp.diff(forms[-1], self.variable))
         return tuple(forms)
 
+    @cached_property
+    def _precisely(self) -> Callable[[mpmath.mpf], tuple[mpmath.mpf, ...]]:
+        """All derivatives at once: common parts are computed once."""
+        return compiled_together(self.derivatives, self.variable)
+
     def closed(self, order: int, x: Array) -> Array:
         """Derivative from the floating-point values of ``E`` and its derivatives."""
-        from critlearn.compositions.expressions import log
-
         values = [evaluate(form, {self.variable: x}) for form in self.derivatives[: order + 1]]
         if order == 0:
             return log(abs(values[0]))
@@ -114,7 +117,7 @@ class Magnitude:
         start = max(0, self._rung - 1)
         for rung, digits in enumerate(_DIGITS[start:], start):
             with mpmath.workdps(digits):
-                e = [evaluate(form, {self.variable: mpmath.mpf(x)}) for form in self.derivatives]
+                e = self._precisely(mpmath.mpf(x))
                 if e[0] != 0:
                     first = e[1] / e[0]
                     second = e[2] / e[0] - first**2

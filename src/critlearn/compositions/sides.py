@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from critlearn.compositions.composition import Composition
 
 _GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
-_FAR_OUT: Final = np.array([15.0, 30.0, 60.0, 120.0])
-_CLOSE_BY: Final = np.array([1 / 50, 1 / 100, 1 / 200, 1 / 400])
+_FAR_OUT: Final = np.array([2.0, 15.0, 30.0, 60.0, 120.0])
+_CLOSE_BY: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])
 _MOST_PLACES: Final = 6
 """Zeros and poles that are listed, those nearest to 0 first: a periodic activation has no end of them."""
 
@@ -187,7 +187,7 @@ def _numeric(whole: sp.Expr, location: str, variable: str) -> Asymptote:
 
 def _inner(composition: Composition, t: float) -> Iterator[Asymptote]:
     """Zeros and poles of the error signal at finite pre-activations."""
-    for place in sorted(_singular_places(composition, t), key=abs)[:_MOST_PLACES]:
+    for place in sorted(singular_places(composition, t), key=abs)[:_MOST_PLACES]:
         sides = [_at(composition, t, place, direction) for direction in (1, -1)]
         found = [
             _approached(side, composition, t, place + direction * _CLOSE_BY)
@@ -199,7 +199,8 @@ def _inner(composition: Composition, t: float) -> Iterator[Asymptote]:
         yield from found
 
 
-def _singular_places(composition: Composition, t: float) -> list[float]:
+@lru_cache(maxsize=1024)
+def singular_places(composition: Composition, t: float) -> tuple[float, ...]:
     """Pre-activations at which the error signal vanishes or diverges like a power."""
 
     def log_error(points: np.ndarray) -> np.ndarray:
@@ -217,11 +218,11 @@ def _singular_places(composition: Composition, t: float) -> list[float]:
             continue
         place = _refined(log_error, grid[i - 1], grid[i], grid[i + 1], -1.0 if dip else 1.0)
         if len(places) > 200:
-            return places
+            break
         powers = [_power_at(log_error, place, direction) for direction in (1, -1)]
         if max(abs(power) for power in powers) > _LEAST_POWER:
             places.append(place)
-    return places
+    return tuple(places)
 
 
 def _refined(log_error: object, low: float, middle: float, high: float, sign: float) -> float:

@@ -37,26 +37,29 @@ class BiasChannel:
         The margin as a linear function of the input; 1 and 0 if the input is the margin itself.
     log_rate
         ``ln`` of the learning rate.
+    target
+        Target of the composition: with 1, a class's, the pre-activation is the margin.
     """
 
     composition: Composition
     weight: float = 1.0
     bias: float = 0.0
     log_rate: float = 0.0
+    target: float = 1.0
 
     def log_fluctuation(self, x: Points) -> Points:
         """``ln|delta|``."""
-        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias)
+        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias, self.target)
 
     def derivatives(self, x: Points) -> tuple[Points, Points]:
         """Slope and curvature of ``ln|delta|``."""
-        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias)
+        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias, self.target)
         return self.weight * first, self.weight**2 * second
 
     @property
     def singular(self) -> tuple[float, ...]:
-        """The kink of activations at ``y = 0``, and the zero of the error signal of a linear output."""
-        margins = (0.0,) if self.composition.activation.bounded else (0.0, 1.0)
+        """The kink of activations at ``y = 0``, and the zeros and poles of the error signal."""
+        margins = self.composition.singular_points(self.target)
         return tuple((margin - self.bias) / self.weight for margin in margins)
 
 
