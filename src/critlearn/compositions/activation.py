@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import sympy as sp
@@ -109,7 +110,7 @@ class Activation:
         """Limits of ``f`` at ``y -> -inf`` and ``+inf``; NaN where there is none."""
         return self.range if self.ends is None else self.ends
 
-    @property
+    @cached_property
     def halves(self) -> tuple[Half, Half]:
         """Forms for ``y < 0`` and for ``y >= 0``, both in ``|y|``."""
         positive = self._given[0]

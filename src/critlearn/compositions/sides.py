@@ -33,6 +33,7 @@ _CLOSE_BY: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])
 _MOST_PLACES: Final = 6
 """Zeros and poles that are listed, those nearest to 0 first: a periodic activation has no end of them."""
 
+_ROUGHNESS: Final = 1e-9
 _LEAST_POWER: Final = 0.05
 """Power of ``|y - y0|`` above which a dip of the error signal counts as a zero, and a peak as a pole."""
 
@@ -214,7 +215,10 @@ def singular_places(composition: Composition, t: float) -> tuple[float, ...]:
         here, left, right = values[i], values[i - 1], values[i + 1]
         dip = here <= left and here <= right and not (np.isneginf(left) or np.isneginf(right))
         peak = here >= left and here >= right and not (np.isposinf(left) or np.isposinf(right))
-        if not (dip or peak) or np.isnan([here, left, right]).any() or left == here == right:
+        if not (dip or peak) or np.isnan([here, left, right]).any():
+            continue
+        # Plateaus are rough by rounding.
+        if np.isfinite(here) and max(abs(left - here), abs(right - here)) < _ROUGHNESS:
             continue
         place = _refined(log_error, grid[i - 1], grid[i], grid[i + 1], -1.0 if dip else 1.0)
         if len(places) > 200:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.compositions import Composition
+from critlearn.compositions import Asymptote, Composition
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
@@ -62,6 +62,7 @@ class Prediction:
             "window": [self.window.lo, self.window.hi] if self.window else None,
             "decades": self.window.decades if self.window else None,
             "tolerance": self.tolerance,
+            "zeros": self.distribution.zeros,
             "caustics": [caustic.to_dict() for caustic in self.caustics],
             "source": self.source,
         }
@@ -70,12 +71,19 @@ class Prediction:
         """Density and local exponent over ``ln|delta|``, at most some 2,000 points."""
         every = slice(None, None, max(1, self.distribution.mass.size // 2000))
         width = np.diff(self.distribution.edges)
+        unknown = np.full(width.size, np.nan)
+        kappa, data = (
+            unknown if part is None else part
+            for part in (self.distribution.intrinsic_exponent, self.distribution.data_term)
+        )
         with np.errstate(divide="ignore"):
             log_density = np.log(self.distribution.mass / width)
         return {
             "log_delta": _plain(self.distribution.centres[every]),
             "log_density": _plain(log_density[every]),
             "exponent": _plain(self.distribution.local_exponent[every]),
+            "kappa": _plain(kappa[every]),
+            "data_term": _plain(data[every]),
         }
 
     def summary(self) -> str:
@@ -114,7 +122,7 @@ def predict_toy(
     results = {}
     for name, channels in _toy_channels(sides).items():
         distribution = push_forward(inputs, channels)
-        results[name] = _with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
+        results[name] = with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
     return results
 
 
@@ -135,7 +143,7 @@ def predict_toy_from_data(
     sides = [BiasChannel(composition, weight, sign * bias, math.log(lr)) for sign in signs]
     source = f"{composition.name} with the density of {inputs.size} inputs, w = {weight:.4g}, b = {bias:.4g}"
     return {
-        name: _with_limits(
+        name: with_limits(
             push_forward_parts([Part(*part) for part in zip(densities, channels, shares, strict=True)]),
             _limits(composition, densities[0], channels[0]),
             tolerance,
@@ -158,7 +166,7 @@ def predict_from_margins(
     distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
     source = f"{composition.name} with the density of {density.count} output margins"
     kappa = composition.exact_exponent()
-    return _with_limits(distribution, [] if kappa is None else [Limit.rational(kappa)], tolerance, source)
+    return with_limits(distribution, [] if kappa is None else [Limit.rational(kappa)], tolerance, source)
 
 
 def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
@@ -175,10 +183,10 @@ def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
     """
     distribution = convolve(error.distribution, factor)
     source = f"{error.source}, times {factor.count:,} activities taken to be independent of it"
-    return _with_limits(distribution, [], error.tolerance, source)
+    return with_limits(distribution, [], error.tolerance, source)
 
 
-def _with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
+def with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
     """A known limit where the density comes within the tolerance of it, else the constant that fits widest."""
     scaling = scaling_near(distribution, limits, tolerance) or scaling_anywhere(distribution, tolerance)
     if scaling is None:
@@ -201,6 +209,11 @@ def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -
         # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
         limits.append(Limit.rational(Fraction(0)))
     return limits
+
+
+def far_limits(side: Asymptote, inputs: MarginDensity, channel: Channel) -> list[Limit]:
+    """Limits at infinite margin for the exponent that the composition alone has there."""
+    return _far_limit(Fraction(str(side.exact)), inputs, channel)
 
 
 def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list[Limit]:
