@@ -103,7 +103,7 @@ class BiTemperedLogistic:
         y, true = _checked(y, t)
         library = _library(y)
         log_p = log_tempered_softmax(y, self.t2)
-        own = (library.where(true, log_p, 0.0 * log_p)).sum(1)
+        own = _where(library, true, log_p, 0.0).sum(1)
         rate, power = 1.0 - self.t1, 2.0 - self.t1
         log_t1 = own if rate == 0 else library.expm1(rate * own) / rate
         return -log_t1 - (1.0 - library.exp(power * log_p).sum(1)) / power
@@ -229,7 +229,7 @@ class TemperedSoftmax:
         """``G(p)``, up to a factor minus Tsallis' entropy of index ``2 - q``; for q = 2 less a constant that diverges."""
         q = self.temperature
         seen = p > 0
-        log_p = library.where(seen, log_p, 0.0 * p)
+        log_p = _where(library, seen, log_p, 0.0)
         if q == 1.0:
             return (p * log_p).sum(1)
         if q == 2.0:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.compositions import Asymptote, Composition
+from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
@@ -96,6 +97,19 @@ class Prediction:
 
 def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def check_settings(lr: float, tolerance: float) -> None:
+    """Refuse a learning rate or a tolerance that is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is not positive and finite.
+    """
+    for name, value in (("learning rate", lr), ("tolerance", tolerance)):
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidInputError(f"the {name} must be positive and finite; got {value}")
 
 
 def predict_toy(

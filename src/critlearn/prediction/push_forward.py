@@ -35,7 +35,8 @@ class Caustic:
 
     def to_dict(self) -> dict[str, float | str]:
         """Fields as plain values."""
-        return {"log_delta": self.log_delta, "kind": self.kind, "exponent": self.exponent, "order": self.order}
+        delta = math.exp(self.log_delta)
+        return {"delta": delta, "log_delta": self.log_delta, "kind": self.kind, "exponent": self.exponent, "order": self.order}
 
 
 @dataclass(frozen=True, eq=False)
