@@ -5,6 +5,7 @@ from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, 
 from critlearn.prediction.of_density import predict_from_density
 from critlearn.prediction.prediction import (
     Prediction,
+    predict_from_errors,
     predict_from_margins,
     predict_product,
     predict_toy,
@@ -24,6 +25,7 @@ __all__ = [
     "density_from",
     "parse_density",
     "predict_from_density",
+    "predict_from_errors",
     "predict_from_margins",
     "predict_product",
     "predict_toy",

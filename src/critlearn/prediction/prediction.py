@@ -13,7 +13,7 @@ from critlearn.compositions import Asymptote, Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
-from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
+from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, limiting_slopes
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
@@ -173,14 +173,30 @@ def _toy_channels(sides: Sequence[BiasChannel]) -> dict[str, Sequence[Channel]]:
 
 
 def predict_from_margins(
-    composition: Composition, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
+    composition: ErrorSignal, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
 ) -> Prediction:
-    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``."""
+    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``.
+
+    The composition may also be a designed loss of the margin.
+    """
     density = EmpiricalDensity(margins)
     distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
     source = f"{composition.name} with the density of {density.count} output margins"
-    kappa = composition.exact_exponent()
-    return with_limits(distribution, [] if kappa is None else [Limit.rational(kappa)], tolerance, source)
+    limit = composition.asymptotic()
+    limits = [] if limit.exponent is None else [Limit(limit.exponent, limit.exact)]
+    return with_limits(distribution, limits, tolerance, source)
+
+
+def predict_from_errors(
+    log_errors: Float64[np.ndarray, " sample"], name: str, *, tolerance: float = TOLERANCE
+) -> Prediction:
+    """Fluctuations of size given by their logarithms: the smooth density of a loss's errors on a network's outputs.
+
+    For losses of several outputs, whose error is no function of one margin; exact zeros (``-inf``) are left out.
+    """
+    density = EmpiricalDensity(log_errors[np.isfinite(log_errors)])
+    distribution = push_forward(density, [LogChannel()])
+    return with_limits(distribution, [], tolerance, f"{name} with the density of {density.count} output errors")
 
 
 def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
