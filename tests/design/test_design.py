@@ -153,10 +153,12 @@ def test_tails_do_not_underflow(loss: OutputLoss) -> None:
     assert (log_size < -100).all()
 
 
-@pytest.mark.parametrize("made", [design(1.5), design(1.25, classes=3), design(1.5, activation="tanh"), design(1.5, loss="mse")])
+@pytest.mark.parametrize(
+    "made", [design(1.5), design(1.25, classes=3), design(1.5, activation="tanh"), design(1.5, loss="mse")]
+)
 def test_modules_train_pickle_and_print_their_formula(made: object) -> None:
     module = made.loss_module()  # type: ignore[attr-defined]
-    again = pickle.loads(pickle.dumps(module))  # noqa: S301 - our own bytes
+    again = pickle.loads(pickle.dumps(module))
     classes = module.loss.class_targets
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(200, 2, generator=generator)

@@ -66,7 +66,7 @@ def opposite(activation: str, y: mp.mpf, t: int) -> mp.mpf:
     return abs(residual(activation, y, -t))
 
 
-def loss_slope(activation: str, loss: str, y: mp.mpf, t: int) -> mp.mpf:
+def loss_slope(activation: str, loss: str, y: mp.mpf, t: int) -> mp.mpf:  # noqa: C901 - one case for each loss
     """dH/df at the residual r = f - t."""
     r = residual(activation, y, t)
     family, _, parameter = loss.partition(":")

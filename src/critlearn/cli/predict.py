@@ -9,7 +9,9 @@ def predict(
     activation: Annotated[
         str, typer.Option(help="Name, or expression in y such as 'y/(1+abs(y)**3)**(1/3)'.")
     ] = "sigmoid",
-    loss: Annotated[str, typer.Option(help="Name, or expression in f and t, or in e = f - t, such as 'abs(e)**3'.")] = "bce",
+    loss: Annotated[
+        str, typer.Option(help="Name, or expression in f and t, or in e = f - t, such as 'abs(e)**3'.")
+    ] = "bce",
     density: Annotated[
         str | None,
         typer.Option(

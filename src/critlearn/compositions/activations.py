@@ -112,9 +112,7 @@ _ENTRIES: Final = (
         log_derivative=-2 * log1p(y),
         log_upper_gap=-log1p(y),
         log_lower_gap=log1p(2 * y) - log1p(y),
-        negative=Half(
-            value=expm1(-y), log_derivative=-y, log_upper_gap=sp.log(2 - sp.exp(-y)), log_lower_gap=-y
-        ),
+        negative=Half(value=expm1(-y), log_derivative=-y, log_upper_gap=sp.log(2 - sp.exp(-y)), log_lower_gap=-y),
     ),
     Activation("identity", range=(-math.inf, math.inf), value=y, log_derivative=sp.Integer(0)),
     Activation("asinh", range=(-math.inf, math.inf), value=sp.asinh(y), log_derivative=-log1p(y**2) / 2),

@@ -11,6 +11,7 @@ from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.compositions.asymptote import Asymptote
 from critlearn.compositions.expressions import Array, choose, evaluate, exp, library_of, log, sign_of
+from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.loss import (
     Loss,
     LossForms,
@@ -20,10 +21,10 @@ from critlearn.compositions.loss import (
     output,
     target,
 )
-from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.losses import find_loss, loss_names
 from critlearn.compositions.sides import all_sides, singular_places
 from critlearn.errors import InvalidInputError
+
 
 @dataclass(frozen=True, init=False)
 class Composition:
@@ -94,7 +95,7 @@ class Composition:
         """
         state = self._state(y, t)
         log_slope = self.activation.log_slope(state.y)
-        first, second = slope_first, slope_second = self.activation.log_slope_derivatives(state.y)
+        first, second = slope_first, _ = self.activation.log_slope_derivatives(state.y)
         # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
         # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'.
         sign = state.side * self.activation.slope_sign(state.y)

@@ -26,7 +26,10 @@ _BUDGET: Final = 1.0
 
 @dataclass(frozen=True)
 class Decay:
-    """``s^-power`` if `power` is given, else ``exp(-rate s^order)``; order 0: faster than any power, as ``exp(-ln^2 s)``."""
+    """``s^-power`` if `power` is given, else ``exp(-rate s^order)``.
+
+    Order 0 stands for faster than any power, as ``exp(-ln^2 s)``.
+    """
 
     power: sp.Expr | None = None
     order: sp.Expr | None = None
@@ -94,9 +97,7 @@ def _opened(log_form: sp.Expr) -> sp.Expr:
     form = log_form.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
     form = form.replace(
         lambda part: isinstance(part, softplus | expit) and part.args[0].has(sp.log),
-        lambda part: (
-            log1p(sp.exp(part.args[0])) if isinstance(part, softplus) else 1 / (1 + sp.exp(-part.args[0]))
-        ),
+        lambda part: log1p(sp.exp(part.args[0])) if isinstance(part, softplus) else 1 / (1 + sp.exp(-part.args[0])),
     )
     return form
 
@@ -151,7 +152,7 @@ def _limit(expression: sp.Expr) -> sp.Expr | None:
     except BudgetExceededError:
         return None
     # SymPy raises errors of many kinds where it cannot find a limit, from NotImplementedError to RecursionError.
-    except Exception:  # noqa: BLE001
+    except Exception:
         return None
     if limit in (sp.oo, -sp.oo):
         return limit
@@ -248,4 +249,3 @@ def _kappa(log_form: sp.Expr) -> Callable[[mpmath.mpf], mpmath.mpf]:
     form = _expanded(log_form)
     first, second = sp.diff(form, s), sp.diff(form, s, 2)
     return lambda x: 1 + evaluate(second, {s: x}) / evaluate(first, {s: x}) ** 2
-

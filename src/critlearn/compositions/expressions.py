@@ -93,8 +93,10 @@ class _Printer(PythonCodePrinter):
     def _print_Piecewise(self, expression: sp.Expr) -> str:  # noqa: N802 - SymPy's naming
         text = "nan"
         for value, condition in reversed(expression.args):
-            text = self._print(value) if condition == True else (  # noqa: E712 - a SymPy object
-                f"select({self._print(condition)}, {self._print(value)}, {text})"
+            text = (
+                self._print(value)
+                if condition is sp.true
+                else (f"select({self._print(condition)}, {self._print(value)}, {text})")
             )
         return text
 

@@ -116,9 +116,7 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
     )
 
 
-def _half(
-    value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | None, rising: bool
-) -> Half:
+def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | None, rising: bool) -> Half:
     """Forms on one half-line, in ``|y|``."""
     own, own_slope = (form.subs(real_y, side * y) for form in (value, slope))
     gaps: tuple[sp.Expr | None, ...] = (None, None)
@@ -195,7 +193,9 @@ def loss_from(expression: sp.Expr, *, name: str | None = None) -> Loss:
     named = {str(symbol): symbol for symbol in expression.free_symbols}
     kind = f'loss "{name}"'
     if not named or not set(named) <= {"e", "f", "t"}:
-        raise InvalidInputError(f"{kind} needs to depend on e = f - t, or on f and t; got {sorted(named) or 'a constant'}")
+        raise InvalidInputError(
+            f"{kind} needs to depend on e = f - t, or on f and t; got {sorted(named) or 'a constant'}"
+        )
     expression = expression.subs(
         {symbol: {"e": output - target, "f": output, "t": target}[text] for text, symbol in named.items()}
     )
@@ -260,9 +260,14 @@ def class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
     log_far = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, far))), sp.Integer(0), far_size)
     closer = log_residual <= log_opposite
     return LossForms(
-        sp.Piecewise((formula.subs(output, own + side * near_size), closer), (formula.subs(output, other - side * far_size), True)),
+        sp.Piecewise(
+            (formula.subs(output, own + side * near_size), closer),
+            (formula.subs(output, other - side * far_size), True),
+        ),
         sp.Piecewise((log_near, closer), (log_far, True)),
-        None if sign == side else sp.Piecewise(
+        None
+        if sign == side
+        else sp.Piecewise(
             (slope.subs(output, own + side * near_size), closer), (slope.subs(output, other - side * far_size), True)
         ),
     )
@@ -327,7 +332,7 @@ def _limit_at(value: sp.Expr, end: int) -> float:
     except BudgetExceededError:
         pass
     # SymPy raises errors of many kinds where it finds no limit.
-    except Exception:  # noqa: BLE001, S110
+    except Exception:
         pass
     with mpmath.workdps(40):
         far = [float(mpmath.re(evaluate(form, {s: mpmath.mpf(x)}))) for x in (1e4, 1e8)]

@@ -12,7 +12,6 @@ from critlearn.compositions.expressions import expit, softplus
 from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
 from critlearn.errors import InvalidInputError, unknown_name
 
-
 _HALF: Final = sp.Rational(1, 2)
 _ODDS: Final = log_residual - log_opposite
 
@@ -63,9 +62,7 @@ _ENTRIES: Final = (
         "log-cosh",
         value=sp.exp(log_residual) + log1p(sp.exp(-2 * sp.exp(log_residual))) - sp.log(2),
         # Where tanh(e) underflows it is e.
-        log_derivative=sp.Piecewise(
-            (log_residual, log_residual < -20), (sp.log(sp.tanh(sp.exp(log_residual))), True)
-        ),
+        log_derivative=sp.Piecewise((log_residual, log_residual < -20), (sp.log(sp.tanh(sp.exp(log_residual))), True)),
     ),
     Loss(
         "welsch",  # (1 - exp(-e^2)) / 2

@@ -173,9 +173,7 @@ class Magnitude:
                 value, first, second, third = self.precise(x)
             except (ArithmeticError, ValueError, TypeError):
                 break
-            rows.append(
-                [value, x * first, x**2 * second + x * first, x**3 * third + 3 * x**2 * second + x * first]
-            )
+            rows.append([value, x * first, x**2 * second + x * first, x**3 * third + 3 * x**2 * second + x * first])
             kept.append(float(u))
         if len(kept) < 2:
             return None

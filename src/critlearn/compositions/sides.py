@@ -178,10 +178,8 @@ def _numeric(whole: sp.Expr, location: str, variable: str) -> Asymptote:
     found = numeric_exponent(whole)
     if found is None:
         return Asymptote(None, None, "no power law", location, method="numeric")
-    if abs(found.value - 1) < 1e-6:
-        tail = f"exponential in {variable}"
-    else:
-        tail = f"{variable}^{-1 / (found.value - 1):.4g}"
+    exponential = abs(found.value - 1) < 1e-6
+    tail = f"exponential in {variable}" if exponential else f"{variable}^{-1 / (found.value - 1):.4g}"
     side = "small" if found.value >= 1 else "large"
     return Asymptote(found.value, None, tail, location, side, method="numeric", uncertainty=found.error)
 

@@ -30,9 +30,7 @@ def catalogue_table(*, activation: str | None = None, loss: str | None = None) -
     ]
     if activation is None and loss in (None, "cross-entropy"):
         rows.append(
-            _written(
-                "softmax", "cross-entropy", [Asymptote(1.0, "1", "exp(-m)", "margin -> inf, wrong classes")]
-            )
+            _written("softmax", "cross-entropy", [Asymptote(1.0, "1", "exp(-m)", "margin -> inf, wrong classes")])
         )
     return rows
 

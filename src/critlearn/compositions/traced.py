@@ -1,4 +1,4 @@
-"""Callables on tensors as SymPy expressions: traced by ``torch.fx``, operation by operation, so that limits are exact."""
+"""Callables on tensors as SymPy expressions, traced operation by operation by ``torch.fx``, so that limits are exact."""
 
 import operator
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
         root = function if isinstance(function, torch.nn.Module) else _module_of(function, len(names))
         graph = _Tracer().trace(root)
     # Whatever the user's code does with a traced value that values alone can do.
-    except Exception as problem:  # noqa: BLE001
+    except Exception as problem:
         raise InvalidInputError(f'"{name}" cannot be traced ({_line(problem)}): give a SymPy expression') from None
     modules = dict(root.named_modules())
     inputs = iter(sp.Symbol(symbol, real=True) for symbol in names)

@@ -228,8 +228,8 @@ def _loss_for(exponent: float, activation: Activation) -> Design:
     remarks = _remarks(exponent)
     if wrong.any():
         remarks += (
-            f'no convex loss of the output of "{activation.name}" has this exponent: beyond the margin '
-            f"{_MARGINS[np.argmax(wrong)]:.3g} the activation saturates faster than the error signal decays",
+            f'no convex loss of the output of "{activation.name}" has this exponent: at the margin '
+            f"{_MARGINS[np.argmax(wrong)]:.3g}, for one, the activation's slope falls faster than the error signal",
         )
     formula = f"H(f) = h(m), m = f^-1(f) of {activation.name}, {margin_loss.formula}"
     return Design(exponent, matched, activation, formula, not bool(wrong.any()), remarks)
@@ -244,7 +244,8 @@ def _activation_for(exponent: float, loss: Loss) -> Design:
     if exponent < 1:
         raise InvalidInputError(
             f"no strictly increasing activation has the exponent {exponent:g}: the error signal vanishes beyond the "
-            f"margin {1 / (1 - exponent):g}, where the activation would be constant (exponents from 1 to below 2 can be had)"
+            f"margin {1 / (1 - exponent):g}, where the activation would be constant; "
+            "exponents from 1 to below 2 can be had"
         )
     q = sp.nsimplify(exponent, rational=True)
     log_e = -y if q == 1 else -log1p((q - 1) * y) / (q - 1)
@@ -288,4 +289,3 @@ def _for_cross_entropy(q: sp.Expr, log_e: sp.Expr, exponent: float) -> Activatio
         log_upper_gap=sp.log(2) + sp.log(-expm1(-loss)),
         log_lower_gap=sp.log(2) - loss,
     )
-

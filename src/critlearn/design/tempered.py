@@ -174,8 +174,8 @@ class TemperedSoftmax:
     """Tempered softmax of temperature q with its matching loss: output error ``p - [i = c]``, exponent q.
 
     The Jacobian of the tempered softmax, ``dp_i/dy_j = p_i^q ([i = j] - p_j^q / sum_k p_k^q)``, is symmetric, so that
-    ``p`` is the gradient of a convex function ``F``: the conjugate of ``G(p) = sum_i p_i (p_i^(1-q) - 1)/((2-q)(1-q))``,
-    whose slopes are ``ln_q p_i``. The matching loss is ``F(y) - y_c``. It is bounded below for q < 2 only; for larger q
+    ``p`` is the gradient of a convex function ``F``, the conjugate of
+    ``G(p) = sum_i p_i (p_i^(1-q) - 1)/((2-q)(1-q))``, whose slopes are ``ln_q p_i``. The matching loss is ``F(y) - y_c``. It is bounded below for q < 2 only; for larger q
     it falls for ever, ever more slowly.
 
     Parameters
@@ -226,7 +226,7 @@ class TemperedSoftmax:
         return spread - self._entropy(library, p, log_p)
 
     def _entropy(self, library: Any, p: Array, log_p: Array) -> Array:
-        """``G(p)``, up to a factor minus Tsallis' entropy of index ``2 - q``; for q = 2 less a constant that diverges."""
+        """``G(p)``, up to a factor minus Tsallis' entropy of index ``2 - q``; for q = 2 up to a constant."""
         q = self.temperature
         seen = p > 0
         log_p = _where(library, seen, log_p, 0.0)

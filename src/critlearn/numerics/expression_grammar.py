@@ -1,10 +1,10 @@
 """Expressions typed by a user, read by a grammar of numbers, names and operators: nothing is ever evaluated as code.
 
-    sum     = product { ("+" | "-") product }
-    product = sign { ("*" | "/") sign }
-    sign    = ("+" | "-") sign | power
-    power   = atom [ ("**" | "^") sign ]
-    atom    = number | name | name "(" sum { "," sum } ")" | "(" sum ")"
+sum     = product { ("+" | "-") product }
+product = sign { ("*" | "/") sign }
+sign    = ("+" | "-") sign | power
+power   = atom [ ("**" | "^") sign ]
+atom    = number | name | name "(" sum { "," sum } ")" | "(" sum ")"
 """
 
 import re
@@ -73,9 +73,7 @@ def parse_expression(
 class _Parser:
     """Recursive descent over the tokens of one text."""
 
-    def __init__(
-        self, text: str, symbols: Mapping[str, sp.Expr], functions: Mapping[str, Function], kind: str
-    ) -> None:
+    def __init__(self, text: str, symbols: Mapping[str, sp.Expr], functions: Mapping[str, Function], kind: str) -> None:
         self.text, self.symbols, self.functions, self.kind = text, symbols, functions, kind
         if len(text) > _LONGEST:
             raise InvalidInputError(f"{kind} has {len(text)} characters; at most {_LONGEST} are read")

@@ -36,7 +36,13 @@ class Caustic:
     def to_dict(self) -> dict[str, float | str]:
         """Fields as plain values."""
         delta = math.exp(self.log_delta)
-        return {"delta": delta, "log_delta": self.log_delta, "kind": self.kind, "exponent": self.exponent, "order": self.order}
+        return {
+            "delta": delta,
+            "log_delta": self.log_delta,
+            "kind": self.kind,
+            "exponent": self.exponent,
+            "order": self.order,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +280,7 @@ def _between(density: MarginDensity, x: Points) -> Points:
 def _local(
     density: MarginDensity, channel: Channel, branch: _Branch, centres: Float64[np.ndarray, " bin"]
 ) -> tuple[Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"]]:
-    """Density of ``ln delta`` from a branch at bin centres, ``kappa = 1 + l''/l'^2`` and the data term ``(ln p)'/l'``."""
+    """Density of ``ln delta`` from a branch at bin centres, ``1 + l''/l'^2`` and the data term ``(ln p)'/l'``."""
     inside = (centres > min(branch.log_low, branch.log_high)) & (centres < max(branch.log_low, branch.log_high))
     weight, kappa, data = (np.zeros(centres.size) for _ in range(3))
     if inside.any():
