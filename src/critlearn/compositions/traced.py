@@ -1,4 +1,4 @@
-"""Callables on tensors as SymPy expressions, traced operation by operation by ``torch.fx``, so that limits are exact."""
+"""Callables on tensors as SymPy expressions, traced by ``torch.fx`` so that their limits are exact."""
 
 import operator
 from collections.abc import Callable

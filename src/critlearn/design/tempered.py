@@ -175,8 +175,8 @@ class TemperedSoftmax:
 
     The Jacobian of the tempered softmax, ``dp_i/dy_j = p_i^q ([i = j] - p_j^q / sum_k p_k^q)``, is symmetric, so that
     ``p`` is the gradient of a convex function ``F``, the conjugate of
-    ``G(p) = sum_i p_i (p_i^(1-q) - 1)/((2-q)(1-q))``, whose slopes are ``ln_q p_i``. The matching loss is ``F(y) - y_c``. It is bounded below for q < 2 only; for larger q
-    it falls for ever, ever more slowly.
+    ``G(p) = sum_i p_i (p_i^(1-q) - 1)/((2-q)(1-q))``, whose slopes are ``ln_q p_i``. The matching loss is
+    ``F(y) - y_c``. It is bounded below for q < 2 only; for larger q it falls for ever, ever more slowly.
 
     Parameters
     ----------
