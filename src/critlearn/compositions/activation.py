@@ -1,34 +1,66 @@
 """What an activation is: its value and the logarithms of its derivative and of its gaps to saturation."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
-import numpy as np
 import sympy as sp
 
-from critlearn.compositions.expressions import Array, evaluate, exp, library_of, y
+from critlearn.compositions.expressions import Array, choose, evaluate, exp, sign_of, y
 from critlearn.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
-class Activation:
-    """A monotone activation ``f``, odd about the middle of its range, given by logarithms.
+class Half:
+    """Forms of an activation on one half-line, as expressions in the *size* ``expressions.y`` of the pre-activation.
 
-    All forms are SymPy expressions in `expressions.y`, valid for ``y >= 0``; negative pre-activations follow from
-    ``f(-y) = inf f + sup f - f(y)``. The gaps are never formed by subtraction, so they are exact in the tail.
+    Parameters
+    ----------
+    value
+        ``f``.
+    log_derivative
+        ``ln|f'|``.
+    log_upper_gap, log_lower_gap
+        ``ln(sup f - f)`` and ``ln(f - inf f)``; None for an activation that does not saturate at both ends.
+    slope
+        ``df/dy`` itself, of which only the sign is used; None where it is positive.
+    """
+
+    value: sp.Expr
+    log_derivative: sp.Expr
+    log_upper_gap: sp.Expr | None = None
+    log_lower_gap: sp.Expr | None = None
+    slope: sp.Expr | None = None
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation ``f``, given by logarithms: forms for ``y >= 0``, and for ``y < 0`` unless it is symmetric.
+
+    All forms are SymPy expressions in `expressions.y`, valid for ``y >= 0``. Without `negative` the activation is
+    increasing and odd about the middle of its range: ``f(-y) = inf f + sup f - f(y)``. The gaps are never formed by
+    subtraction, so they are exact in the tail.
 
     Parameters
     ----------
     name
-        Name in the catalogue.
+        Name in the catalogue, or the expression.
     range
-        ``(inf f, sup f)``; both infinite for an unbounded activation.
+        ``(inf f, sup f)``; an infinite end where it does not saturate.
     value
         ``f(y)``.
     log_derivative
-        ``ln f'(y)``.
+        ``ln|f'(y)|``.
     log_upper_gap, log_lower_gap
-        ``ln(sup f - f)`` and ``ln(f - inf f)``; None for an unbounded activation.
+        ``ln(sup f - f)`` and ``ln(f - inf f)``; None unless both ends are finite and the activation is increasing.
+    negative
+        Forms for ``y < 0``, in ``|y|``; None for a symmetric activation.
+    slope
+        ``f'(y)`` where its sign changes or is negative; None where it is positive.
+    ends
+        Limits of ``f`` at ``y -> -inf`` and ``+inf``, where they are not the ends of the range.
 
     Raises
     ------
@@ -42,47 +74,88 @@ class Activation:
     log_derivative: sp.Expr
     log_upper_gap: sp.Expr | None = None
     log_lower_gap: sp.Expr | None = None
+    negative: Half | None = None
+    slope: sp.Expr | None = None
+    ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an activation that could not be evaluated."""
         lower, upper = self.range
         if not lower < upper:
             raise InvalidInputError(f'activation "{self.name}" needs a range (inf, sup) with inf < sup')
-        gaps = (self.log_upper_gap, self.log_lower_gap)
+        gaps = [half.log_upper_gap for half in self._given] + [half.log_lower_gap for half in self._given]
         if any((gap is not None) != self.bounded for gap in gaps):
             raise InvalidInputError(
                 f'activation "{self.name}" with range ({lower}, {upper}) needs '
                 + ("both log gaps" if self.bounded else "no log gaps")
             )
-        for form in (self.value, self.log_derivative, *gaps):
-            if form is not None and not sp.sympify(form).free_symbols <= {y}:
-                raise InvalidInputError(f'activation "{self.name}" may depend on y alone; got {form}')
+        for half in self._given:
+            forms = (half.value, half.log_derivative, half.log_upper_gap, half.log_lower_gap, half.slope)
+            for form in forms:
+                if form is not None and not sp.sympify(form).free_symbols <= {y}:
+                    raise InvalidInputError(f'activation "{self.name}" may depend on y alone; got {form}')
+
+    @property
+    def _given(self) -> tuple[Half, ...]:
+        positive = Half(self.value, self.log_derivative, self.log_upper_gap, self.log_lower_gap, self.slope)
+        return (positive,) if self.negative is None else (positive, self.negative)
 
     @property
     def bounded(self) -> bool:
-        """Whether the activation saturates, at ``range[0]`` and ``range[1]``."""
-        return all(math.isfinite(end) for end in self.range)
+        """Whether the activation saturates at both ends, increasing from ``range[0]`` to ``range[1]``."""
+        return all(math.isfinite(end) for end in self.range) and self.ends is None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Limits of ``f`` at ``y -> -inf`` and ``+inf``; NaN where there is none."""
+        return self.range if self.ends is None else self.ends
+
+    @cached_property
+    def halves(self) -> tuple[Half, Half]:
+        """Forms for ``y < 0`` and for ``y >= 0``, both in ``|y|``."""
+        positive = self._given[0]
+        if self.negative is not None:
+            return self.negative, positive
+        lower, upper = self.range
+        if self.log_upper_gap is None or lower == -upper:
+            value = -self.value
+        else:
+            # Not lower + upper - value, which would lose a sigmoid's small values.
+            value = sp.nsimplify(lower) + sp.exp(self.log_upper_gap)
+        return Half(value, self.log_derivative, self.log_lower_gap, self.log_upper_gap), positive
+
+    def _evaluated(self, pre_activation: Array, form_of: Callable[[Half], sp.Expr], mirror: int = 1) -> Array:
+        """Values of a form, from the half that each pre-activation lies in; `mirror` is its parity in ``y``."""
+        size, upper = _folded(pre_activation)
+        below, above = (form_of(half) for half in self.halves)
+        values = evaluate(above, {y: size})
+        if below == above:
+            return values if mirror == 1 else choose(upper, values, -values)
+        return choose(upper, values, mirror * evaluate(below, {y: size}))
 
     def __call__(self, pre_activation: Array) -> Array:
         """``f(y)``, same shape."""
-        size, upper = _folded(pre_activation)
-        value = evaluate(self.value, {y: size})
-        lower_end, upper_end = self.range
-        if self.log_upper_gap is None or lower_end == -upper_end:
-            return _choose(upper, value, -value)
-        # Not upper_end - value, which would lose a sigmoid's small values.
-        return _choose(upper, value, lower_end + exp(evaluate(self.log_upper_gap, {y: size})))
+        return self._evaluated(pre_activation, lambda half: half.value)
 
     def log_slope(self, pre_activation: Array) -> Array:
-        """``ln f'(y)``, same shape: exact where ``f'`` itself underflows."""
-        return evaluate(self.log_derivative, {y: _folded(pre_activation)[0]})
+        """``ln|f'(y)|``, same shape: exact where ``f'`` itself underflows."""
+        return self._evaluated(pre_activation, lambda half: half.log_derivative)
+
+    def slope_sign(self, pre_activation: Array) -> Array | float:
+        """Sign of ``f'(y)``: 1.0 for an increasing activation, else an array of the same shape."""
+        if all(half.slope is None for half in self.halves):
+            return 1.0
+        return sign_of(self._evaluated(pre_activation, lambda half: _ONE if half.slope is None else half.slope))
+
+    def derivative(self, pre_activation: Array) -> Array:
+        """``f'(y)``, same shape."""
+        return self.slope_sign(pre_activation) * exp(self.log_slope(pre_activation))
 
     def log_slope_derivatives(self, pre_activation: Array) -> tuple[Array, Array]:
-        """First and second derivative of ``ln f'`` with respect to the pre-activation."""
-        size, upper = _folded(pre_activation)
-        first = evaluate(sp.diff(self.log_derivative, y), {y: size})
-        second = evaluate(sp.diff(self.log_derivative, y, 2), {y: size})
-        return _choose(upper, first, -first), second
+        """First and second derivative of ``ln|f'|`` with respect to the pre-activation."""
+        first = self._evaluated(pre_activation, lambda half: sp.diff(half.log_derivative, y), mirror=-1)
+        second = self._evaluated(pre_activation, lambda half: sp.diff(half.log_derivative, y, 2))
+        return first, second
 
     def log_gaps(self, pre_activation: Array) -> tuple[Array, Array]:
         """``ln(sup f - f(y))`` and ``ln(f(y) - inf f)``, same shape each.
@@ -95,9 +168,22 @@ class Activation:
         if self.log_upper_gap is None or self.log_lower_gap is None:
             raise InvalidInputError(f'activation "{self.name}" does not saturate: it has no gaps')
         size, upper = _folded(pre_activation)
-        near = evaluate(self.log_upper_gap, {y: size})
-        far = evaluate(self.log_lower_gap, {y: size})
-        return _choose(upper, near, far), _choose(upper, far, near)
+        below, above = self.halves
+        if self.negative is None:
+            near = evaluate(self.log_upper_gap, {y: size})
+            far = evaluate(self.log_lower_gap, {y: size})
+            return choose(upper, near, far), choose(upper, far, near)
+        upper_gap, lower_gap = (
+            choose(upper, evaluate(first, {y: size}), evaluate(second, {y: size}))
+            for first, second in (
+                (above.log_upper_gap, below.log_upper_gap),
+                (above.log_lower_gap, below.log_lower_gap),
+            )
+        )
+        return upper_gap, lower_gap
+
+
+_ONE: Final = sp.Integer(1)
 
 
 def _folded(pre_activation: Array) -> tuple[Array, Array]:
@@ -106,14 +192,4 @@ def _folded(pre_activation: Array) -> tuple[Array, Array]:
     Not ``abs``: its derivative at 0 is 0 in torch, which would lose the slope of the gaps there.
     """
     upper = pre_activation >= 0
-    return _choose(upper, pre_activation, -pre_activation), upper
-
-
-def _choose(condition: Array, first: Array, second: Array) -> Array:
-    """``where`` of the library that the values belong to."""
-    library = library_of(first)
-    if library == "torch":
-        return first.where(condition, second)
-    if library == "mpmath":
-        return first if condition else second
-    return np.where(condition, first, second)
+    return choose(upper, pre_activation, -pre_activation), upper

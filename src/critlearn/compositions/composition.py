@@ -1,22 +1,29 @@
 """Composition of an output activation and a loss: everything follows from the logarithm of its error signal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
 
-import mpmath
 import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.activations import ACTIVATIONS, find_activation
-from critlearn.compositions.asymptote import Asymptote, residual_asymptotes, saturation_asymptote
-from critlearn.compositions.expressions import Array, evaluate, exp, library_of, log
-from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
+from critlearn.compositions.activations import ACTIVATIONS
+from critlearn.compositions.asymptote import Asymptote
+from critlearn.compositions.expressions import Array, choose, evaluate, exp, library_of, log, sign_of
+from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
+from critlearn.compositions.loss import (
+    Loss,
+    LossForms,
+    log_opposite,
+    log_residual,
+    log_width,
+    output,
+    target,
+)
 from critlearn.compositions.losses import find_loss, loss_names
+from critlearn.compositions.sides import all_sides, singular_places
 from critlearn.errors import InvalidInputError
-
-_SYMBOLS: Final = (log_residual, log_opposite, log_width)
 
 
 @dataclass(frozen=True, init=False)
@@ -29,7 +36,8 @@ class Composition:
     Parameters
     ----------
     activation, loss
-        Catalogue names, or objects.
+        Catalogue names, objects, expressions in text (``"y/(1+abs(y)**3)**(1/3)"``, ``"abs(e)**3"``) or SymPy, or
+        callables on tensors, which are traced.
 
     Raises
     ------
@@ -48,11 +56,8 @@ class Composition:
     activation: Activation
     loss: Loss
 
-    def __init__(self, activation: str | Activation, loss: str | Loss) -> None:
-        if isinstance(activation, str):
-            activation = find_activation(activation)
-        if isinstance(loss, str):
-            loss = find_loss(loss)
+    def __init__(self, activation: ActivationLike, loss: LossLike) -> None:
+        activation, loss = as_activation(activation), as_loss(loss)
         if loss.needs_saturation and not activation.bounded:
             fitting = ", ".join(name for name in loss_names() if _fits(activation, name))
             bounded = ", ".join(name for name, entry in ACTIVATIONS.items() if entry.bounded)
@@ -75,38 +80,42 @@ class Composition:
 
     def value(self, y: Array, t: Array) -> Array:
         """Loss ``H(f(y), t)``; shapes of ``y`` and ``t`` broadcast."""
-        distances, _ = self._distances(y, self._checked_target(t))
-        return evaluate(self.loss.value, distances)
+        state = self._state(y, t)
+        return state.evaluated(lambda forms: forms.value)
 
     def log_error_signal(self, y: Array, t: Array = 1) -> Array:
         """``lambda(y) = ln|dh/dy|``; ``-inf`` where the error is exactly zero."""
-        distances, _ = self._distances(y, self._checked_target(t))
-        return evaluate(self.loss.log_derivative, distances) + self.activation.log_slope(y)
+        return self._log_error_signal(self._state(y, t))
+
+    def _log_error_signal(self, state: "_State") -> Array:
+        return state.evaluated(lambda forms: forms.log_derivative) + self.activation.log_slope(state.y)
 
     def log_error_derivatives(self, y: Array, t: Array = 1) -> tuple[Array, Array]:
         """First and second derivative of ``lambda`` with respect to the pre-activation.
 
         By the chain rule, with ``d ln|f - t| / dy = sign(f - t) exp(ln f' - ln|f - t|)`` formed from logarithms.
         """
-        distances, sign = self._distances(y, self._checked_target(t))
-        log_slope = self.activation.log_slope(y)
-        slope_first, slope_second = self.activation.log_slope_derivatives(y)
-        # The residual shrinks while the distance to the other class grows: opposite signs.
-        rates = {log_residual: sign * exp(log_slope - distances[log_residual])}
+        state = self._state(y, t)
+        log_slope = self.activation.log_slope(state.y)
+        first, second = slope_first, _ = self.activation.log_slope_derivatives(state.y)
+        # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
+        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'.
+        sign = state.side * self.activation.slope_sign(state.y)
+        rates = {log_residual: sign * exp(log_slope - state.distances[log_residual])}
         if self.activation.bounded:
-            rates[log_opposite] = -sign * exp(log_slope - distances[log_opposite])
-        first, second = slope_first, slope_second
+            rates[log_opposite] = -sign * exp(log_slope - state.distances[log_opposite])
+        if output in state.distances:
+            rates[output] = self.activation.derivative(state.y)
         for symbol, rate in rates.items():
-            partial = sp.diff(self.loss.log_derivative, symbol)
-            if partial == 0:
+            partial = state.partial(symbol)
+            if partial is None:
                 continue
-            value = evaluate(partial, distances)
-            first = first + value * rate
-            second = second + value * rate * (slope_first - rate)
+            change = slope_first if symbol == output else slope_first - rate
+            first, second = first + partial * rate, second + partial * rate * change
             for other, other_rate in rates.items():
-                mixed = sp.diff(partial, other)
-                if mixed != 0:
-                    second = second + evaluate(mixed, distances) * rate * other_rate
+                mixed = state.partial(symbol, other)
+                if mixed is not None:
+                    second = second + mixed * rate * other_rate
         return first, second
 
     def output_error(self, y: Array, t: Array) -> Array:
@@ -120,9 +129,9 @@ class Composition:
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
-        y = _double(y)
-        distances, sign = self._distances(y, self._checked_target(t))
-        return sign, evaluate(self.loss.log_derivative, distances) + self.activation.log_slope(y)
+        state = self._state(_double(y), t)
+        sign = state.slope_sign() * self.activation.slope_sign(state.y)
+        return sign, self._log_error_signal(state)
 
     def intrinsic_exponent(self, y: Array, t: Array = 1) -> Array:
         """``kappa = 1 + lambda'' / lambda'^2``: the exponent that the composition alone gives at ``y``.
@@ -133,18 +142,32 @@ class Composition:
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 + second / first**2
 
-    def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
-        """Exact limits of kappa where fluctuations become small; the governing one first."""
-        self._checked_target(t)
+    def sides(self, t: float = 1) -> tuple[Asymptote, ...]:
+        """Everything that happens to kappa at the ends of the line and at the zeros and poles of the error signal.
+
+        The governing one comes first: where fluctuations become small.
+        """
         if self.activation.bounded:
-            return (saturation_asymptote(self.activation, self.loss),)
-        return residual_asymptotes(self.loss)
+            t = float(np.asarray(self._checked_target(t)))
+        return all_sides(self, float(t))
+
+    def singular_points(self, t: float = 1) -> tuple[float, ...]:
+        """Pre-activations at which the error signal vanishes or diverges, and the junction of the forms at 0."""
+        return tuple(sorted({0.0, *singular_places(self, float(t))}))
+
+    def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
+        """Limits of kappa where fluctuations become small; the governing one first.
+
+        For an output that saturates that is margin -> infinity, by symmetry the same for both classes of an odd
+        activation.
+        """
+        if self.activation.bounded:
+            return self.sides(t)[:1]
+        small = tuple(side for side in self.sides(t) if side.side == "small")
+        return small or (Asymptote(None, None, "constant", "everywhere", side="constant"),)
 
     def asymptotic(self, t: float = 1) -> Asymptote:
-        """Exact limit of kappa at margin -> infinity; for a linear output whose error does not decay, at its zero.
-
-        By symmetry it is the same for both classes.
-        """
+        """Limit of kappa at margin -> infinity; for a linear output whose error does not decay, at its zero."""
         return self.asymptotes(t)[0]
 
     def exact_exponent(self) -> Fraction | None:
@@ -164,16 +187,55 @@ class Composition:
             raise InvalidInputError(f'targets of "{self.name}" are the classes {allowed}; got others')
         return array
 
-    def _distances(self, y: Array, t: Array) -> tuple[dict[sp.Symbol, Array], Array]:
-        """Logarithmic distances at which the loss is evaluated, and the sign of ``f - t``."""
-        y, t = _together(y, t)
+    def _state(self, y: Array, t: Array) -> "_State":
+        """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
+        y, t = _together(y, self._checked_target(t))
         if not self.activation.bounded:
-            difference = self.activation(y) - t
-            return {log_residual: _log_abs(difference)}, _sign(difference)
+            value = self.activation(y)
+            difference = value - t
+            distances = {log_residual: _log_abs(difference)}
+            if self.loss.formula is not None:
+                distances |= {output: value, target: t}
+            return _State(y, sign_of(difference), distances, (self.loss.forms(-1), self.loss.forms(1)))
         lower, upper = self.activation.range
-        near, far = self.activation.log_gaps(t * y)
-        width = float(np.log(upper - lower))
-        return {log_residual: near, log_opposite: far, log_width: near * 0.0 + width}, -t
+        upper_gap, lower_gap = self.activation.log_gaps(y)
+        true = t > 0
+        near, far = choose(true, upper_gap, lower_gap), choose(true, lower_gap, upper_gap)
+        width = near * 0.0 + float(np.log(upper - lower))
+        distances = {log_residual: near, log_opposite: far, log_width: width}
+        return _State(y, -t, distances, (self.loss.forms(-1, (upper, lower)), self.loss.forms(1, (lower, upper))))
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Outputs as a loss sees them: logarithmic distances, the side of the target, and the forms for each side."""
+
+    y: Array
+    side: Array
+    distances: dict[sp.Symbol, Array]
+    forms: tuple[LossForms, LossForms]
+
+    def evaluated(self, form_of: Callable[[LossForms], sp.Expr]) -> Array:
+        """Value of a form, from the side that each output is on."""
+        below, above = (form_of(forms) for forms in self.forms)
+        value = evaluate(below, self.distances)
+        return value if below == above else choose(self.side < 0, value, evaluate(above, self.distances))
+
+    def partial(self, *symbols: sp.Symbol) -> Array | None:
+        """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
+        if all(sp.diff(forms.log_derivative, *symbols) == 0 for forms in self.forms):
+            return None
+        return self.evaluated(lambda forms: sp.diff(forms.log_derivative, *symbols))
+
+    def slope_sign(self) -> Array:
+        """Sign of ``dH/df``."""
+        if all(forms.slope is None for forms in self.forms):
+            return self.side
+        below, above = (
+            sign_of(evaluate(forms.slope, self.distances)) if forms.slope is not None else side * (self.side * 0 + 1)
+            for side, forms in zip((-1, 1), self.forms, strict=True)
+        )
+        return choose(self.side < 0, below, above)
 
 
 def _fits(activation: Activation, loss_name: str) -> bool:
@@ -206,9 +268,3 @@ def _cast(value: Array, like: Array) -> Array:
 
 def _log_abs(value: Array) -> Array:
     return log(abs(value))
-
-
-def _sign(value: Array) -> Array:
-    if library_of(value) == "torch":
-        return value.sign()
-    return np.sign(value) if library_of(value) == "numpy" else mpmath.sign(value)

@@ -13,7 +13,8 @@ import mpmath
 import numpy as np
 import scipy.special
 import sympy as sp
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
+from sympy.printing.pycode import PythonCodePrinter
 
 Array: TypeAlias = Any
 """A NumPy array, a torch tensor or an mpmath number: whatever comes in goes out."""
@@ -47,10 +48,36 @@ class softplus(sp.Function):  # noqa: N801
         return expit(self.args[0])
 
 
+class log_magnitude(sp.Function):  # noqa: N801
+    """``log_magnitude(Lambda(s, E), k, x)``: k-th derivative of ``ln|E(x)|``, evaluated exactly in the tail.
+
+    For expressions that were not written with care: where their floating-point value cancels, a table made at high
+    precision takes over (module `magnitude`).
+    """
+
+    nargs = 3
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """Slope: the next derivative."""
+        return log_magnitude(self.args[0], self.args[1] + 1, self.args[2])
+
+    def written(self) -> sp.Expr:
+        """The same in ordinary functions."""
+        (variable,), body = self.args[0].variables, self.args[0].expr
+        order = int(self.args[1])
+        if order == 0:
+            return sp.log(sp.Abs(body)).subs(variable, self.args[2])
+        # The logarithm's derivative needs no absolute value.
+        form = sp.diff(body, variable) / body
+        return sp.diff(form, variable, order - 1).subs(variable, self.args[2])
+
+
 def written_out(expression: sp.Expr) -> sp.Expr:
     """Same expression in functions that SymPy can take limits of."""
+    expression = expression.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
     forms = {
         log1p: lambda x: sp.log(1 + x),
+        expm1: lambda x: sp.exp(x) - 1,
         expit: lambda x: 1 / (1 + sp.exp(-x)),
         softplus: lambda x: sp.log(1 + sp.exp(x)),
         log_erfc: lambda x: sp.log(sp.erfc(x)),
@@ -58,6 +85,67 @@ def written_out(expression: sp.Expr) -> sp.Expr:
     for function, form in forms.items():
         expression = expression.replace(function, form)
     return expression
+
+
+class _Printer(PythonCodePrinter):
+    """Python code that works on whole arrays: no ``if``, no ``math.`` functions, branches by `select`."""
+
+    def _print_Piecewise(self, expression: sp.Expr) -> str:  # noqa: N802 - SymPy's naming
+        text = "nan"
+        for value, condition in reversed(expression.args):
+            text = (
+                self._print(value)
+                if condition is sp.true
+                else (f"select({self._print(condition)}, {self._print(value)}, {text})")
+            )
+        return text
+
+    def _print_folded(self, name: str, arguments: tuple[sp.Expr, ...]) -> str:
+        text = self._print(arguments[0])
+        for argument in arguments[1:]:
+            text = f"{name}({text}, {self._print(argument)})"
+        return text
+
+    def _print_Max(self, expression: sp.Expr) -> str:  # noqa: N802
+        return self._print_folded("larger", expression.args)
+
+    def _print_Min(self, expression: sp.Expr) -> str:  # noqa: N802
+        return self._print_folded("smaller", expression.args)
+
+    def _print_Abs(self, expression: sp.Expr) -> str:  # noqa: N802
+        return f"abs({self._print(expression.args[0])})"
+
+    def _print_sign(self, expression: sp.Expr) -> str:
+        return f"sign({self._print(expression.args[0])})"
+
+    def _print_Heaviside(self, expression: sp.Expr) -> str:  # noqa: N802
+        return f"(0.5 + 0.5 * sign({self._print(expression.args[0])}))"
+
+    def _print_DiracDelta(self, expression: sp.Expr) -> str:  # noqa: N802
+        # Between kinks, where derivatives are evaluated, it is zero.
+        return "0.0"
+
+    def _print_Rational(self, expression: sp.Expr) -> str:  # noqa: N802
+        # Not p/q in floating point, which would limit mpmath to 16 digits.
+        return f"ratio({expression.p}, {expression.q})"
+
+    def _print_log_magnitude(self, expression: sp.Expr) -> str:
+        form, order, argument = expression.args
+        return f"log_magnitude({_kept(form)}, {int(order)}, {self._print(argument)})"
+
+
+_FORMS: Final[dict[sp.Lambda, int]] = {}
+
+
+def _kept(form: sp.Lambda) -> int:
+    """Number by which generated code refers to an expression."""
+    return _FORMS.setdefault(form, len(_FORMS))
+
+
+def _log_magnitude(number: int, order: int, x: Array) -> Array:
+    from critlearn.compositions.magnitude import log_magnitude_of
+
+    return log_magnitude_of(list(_FORMS)[number], order, x)
 
 
 def _numpy_functions() -> dict[str, Any]:
@@ -73,26 +161,55 @@ def _numpy_functions() -> dict[str, Any]:
         "expit": scipy.special.expit,
         "softplus": lambda x: np.logaddexp(0.0, x),
         "log_erfc": lambda x: np.log(scipy.special.erfcx(x)) - x * x,
+        "erfc": scipy.special.erfc,
+        "sin": np.sin,
+        "cos": np.cos,
+        "sinh": np.sinh,
+        "cosh": np.cosh,
+        "asinh": np.arcsinh,
+        "expm1": np.expm1,
+        "larger": np.maximum,
+        "smaller": np.minimum,
+        "sign": np.sign,
+        "select": np.where,
+        "log_magnitude": _log_magnitude,
+        "ratio": lambda p, q: p / q,
+        "nan": math.nan,
         "pi": math.pi,
+        "E": math.e,
     }
 
 
 def _torch_functions() -> dict[str, Any]:
     import torch
 
-    def constant_or(function: Callable[[Any], Any], plain: Callable[[float], float]) -> Callable[[Any], Any]:
+    def constant_or(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         # Constants such as log(2) stay symbolic in an expression; torch functions refuse plain numbers.
-        return lambda x: function(x) if isinstance(x, torch.Tensor) else plain(x)
+        def called(x: Any) -> Any:
+            if isinstance(x, torch.Tensor):
+                return function(x)
+            return float(function(torch.tensor(float(x), dtype=torch.float64)))
 
+        return called
+
+    def pairwise(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        # One of the two may be a plain number.
+        return lambda a, b: function(*torch.broadcast_tensors(*(_tensor_like(x, a, b) for x in (a, b))))
+
+    def _tensor_like(x: Any, a: Any, b: Any) -> Any:
+        return torch.as_tensor(x, dtype=(a if isinstance(a, torch.Tensor) else b).dtype)
+
+    names = ("log", "log1p", "exp", "sqrt", "tanh", "atan", "erf", "erfc", "sin", "cos", "sinh", "cosh")
     return {
-        "log": constant_or(torch.log, math.log),
-        "log1p": constant_or(torch.log1p, math.log1p),
-        "exp": constant_or(torch.exp, math.exp),
-        "sqrt": constant_or(torch.sqrt, math.sqrt),
-        "tanh": torch.tanh,
-        "atan": torch.atan,
+        **{name: constant_or(getattr(torch, name)) for name in (*names, "asinh", "expm1", "sign")},
         "acot": lambda x: torch.atan2(torch.ones_like(x), x),
-        "erf": torch.erf,
+        "larger": pairwise(torch.maximum),
+        "smaller": pairwise(torch.minimum),
+        "select": torch.where,
+        "log_magnitude": _log_magnitude,
+        "ratio": lambda p, q: p / q,
+        "nan": math.nan,
+        "E": math.e,
         "expit": torch.sigmoid,
         # Not torch's own softplus, which is the identity above 20.
         "softplus": lambda x: torch.logaddexp(torch.zeros_like(x), x),
@@ -114,7 +231,15 @@ def _mpmath_functions() -> dict[str, Any]:
         "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
         "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
         "log_erfc": lambda x: mpmath.log(mpmath.erfc(x)),
+        **{name: getattr(mpmath, name) for name in ("erfc", "sin", "cos", "sinh", "cosh", "asinh", "expm1", "sign")},
+        "larger": max,
+        "smaller": min,
+        "select": lambda condition, first, second: first if condition else second,
+        "log_magnitude": _log_magnitude,
+        "ratio": lambda p, q: mpmath.mpf(p) / q,
+        "nan": mpmath.nan,
         "pi": mpmath.pi,
+        "E": mpmath.e,
     }
 
 
@@ -135,9 +260,27 @@ def _functions(library: str) -> dict[str, Any]:
     return _FUNCTIONS[library]()
 
 
+def compiled_together(forms: tuple[sp.Expr, ...], variable: sp.Symbol) -> Callable[[Any], tuple[Any, ...]]:
+    """Function of one mpmath number that gives the values of several expressions."""
+    functions = _functions("mpmath")
+    return sp.lambdify(variable, forms, modules=[functions], printer=_printer(functions), cse=True)
+
+
+def _printer(functions: Mapping[str, Any]) -> _Printer:
+    return _Printer(
+        {
+            "fully_qualified_modules": False,
+            "inline": True,
+            "allow_unknown_functions": True,
+            "user_functions": {name: name for name in functions},
+        }
+    )
+
+
 @cache
-def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
-    return sp.lambdify(symbols, expression, modules=[_functions(library)])
+def _compiled(expression: sp.Basic, symbols: tuple[sp.Symbol, ...], library: str) -> Callable[..., Array]:
+    functions = _functions(library)
+    return sp.lambdify(symbols, expression, modules=[functions], printer=_printer(functions))
 
 
 def exp(value: Array) -> Array:
@@ -155,7 +298,24 @@ def _elementary(name: str, value: Array) -> Array:
         return _functions(library_of(value))[name](value)
 
 
-def evaluate(expression: sp.Expr, values: Mapping[sp.Symbol, Array]) -> Array:
+def choose(condition: Array, first: Array, second: Array) -> Array:
+    """``where`` of the library that the values belong to."""
+    library = library_of(first)
+    if library == "torch":
+        return first.where(condition, second)
+    if library == "mpmath":
+        return first if condition else second
+    return np.where(condition, first, second)
+
+
+def sign_of(value: Array) -> Array:
+    """Signs in the library that the values belong to."""
+    if library_of(value) == "torch":
+        return value.sign()
+    return np.sign(value) if library_of(value) == "numpy" else (value > 0) - (value < 0)
+
+
+def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     """Value of an expression with arrays of one library put for its symbols, in their shape and precision.
 
     >>> evaluate(-3 * sp.log(1 + y), {y: np.array([1.0, 3.0])}).round(4).tolist()

@@ -16,6 +16,31 @@ log_opposite: Final = sp.Symbol("omega", real=True)
 log_width: Final = sp.Symbol("width", real=True)
 """``ln(sup f - inf f)``."""
 
+output: Final = sp.Symbol("f", real=True)
+"""Output ``f``, in losses that depend on it otherwise than through its distances."""
+
+target: Final = sp.Symbol("t", real=True)
+"""Target ``t``, likewise."""
+
+
+@dataclass(frozen=True)
+class LossForms:
+    """A loss on one side of its target.
+
+    Parameters
+    ----------
+    value
+        ``H``.
+    log_derivative
+        ``ln|dH/df|``.
+    slope
+        Expression with the sign of ``dH/df``; None where ``H`` falls as the output approaches the target.
+    """
+
+    value: sp.Expr
+    log_derivative: sp.Expr
+    slope: sp.Expr | None = None
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -24,11 +49,18 @@ class Loss:
     Parameters
     ----------
     name
-        Name in the catalogue, with its parameter if it has one (``power:3``).
+        Name in the catalogue, with its parameter if it has one (``power:3``), or the expression.
     value
         ``H``.
     log_derivative
-        ``ln|dH/df|``. ``H`` is taken to fall as ``f`` approaches its target.
+        ``ln|dH/df|``. ``H`` is taken to fall as ``f`` approaches its target, unless `slope` tells otherwise.
+    above
+        Forms where ``f > t``, for a loss that is not symmetric; None for the same on both sides.
+    slope
+        Expression with the sign of ``dH/df`` where ``f < t``; None where ``H`` falls towards the target.
+    formula
+        ``H`` in `output` and `target`, for a loss that does not depend on distances alone: the forms for classes then
+        depend on the range of the activation, see `forms`.
 
     Raises
     ------
@@ -39,11 +71,17 @@ class Loss:
     name: str
     value: sp.Expr
     log_derivative: sp.Expr
+    above: LossForms | None = None
+    slope: sp.Expr | None = None
+    formula: sp.Expr | None = None
 
     def __post_init__(self) -> None:
         """Refuse a loss that could not be evaluated."""
+        allowed = {log_residual, log_opposite, log_width}
+        if self.formula is not None:
+            allowed |= {output, target}
         for form in (self.value, self.log_derivative):
-            if not sp.sympify(form).free_symbols <= {log_residual, log_opposite, log_width}:
+            if not sp.sympify(form).free_symbols <= allowed:
                 raise InvalidInputError(
                     f'loss "{self.name}" may depend on log_residual, log_opposite and log_width; got {form}'
                 )
@@ -53,3 +91,21 @@ class Loss:
         """Whether the loss is defined only for class labels at the saturation values of the activation."""
         symbols = self.value.free_symbols | self.log_derivative.free_symbols
         return bool(symbols & {log_opposite, log_width})
+
+    def forms(self, side: int, ends: tuple[float, float] | None = None) -> LossForms:
+        """Forms on one side of the target.
+
+        Parameters
+        ----------
+        side
+            +1 where ``f > t``, -1 where ``f < t``.
+        ends
+            For classes, the value of the target's class and that of the other one; None for a target of any value.
+        """
+        if self.formula is not None and ends is not None:
+            from critlearn.compositions.from_expression import class_forms
+
+            return class_forms(self, side, ends)
+        if side > 0 and self.above is not None:
+            return self.above
+        return LossForms(self.value, self.log_derivative, self.slope)

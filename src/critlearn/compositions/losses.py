@@ -6,10 +6,14 @@ A new loss is one entry here, one row of the reference table in the tests and on
 from typing import Final
 
 import sympy as sp
+from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.expressions import expit, softplus
 from critlearn.compositions.loss import Loss, log_opposite, log_residual
 from critlearn.errors import InvalidInputError, unknown_name
+
+_HALF: Final = sp.Rational(1, 2)
+_ODDS: Final = log_residual - log_opposite
 
 
 def power(p: float | sp.Rational) -> Loss:
@@ -44,6 +48,44 @@ _ENTRIES: Final = (
         "geman-mcclure",
         value=expit(2 * log_residual) / 2,
         log_derivative=log_residual - 2 * softplus(2 * log_residual),
+    ),
+    Loss(
+        "huber",  # e^2 / 2 up to |e| = 1, then |e| - 1/2
+        value=sp.Piecewise((sp.exp(2 * log_residual) / 2, log_residual < 0), (sp.exp(log_residual) - _HALF, True)),
+        log_derivative=sp.Min(log_residual, 0),
+    ),
+    Loss(
+        "pseudo-huber",  # sqrt(1 + e^2) - 1
+        value=sp.exp(2 * log_residual) / (1 + sp.sqrt(1 + sp.exp(2 * log_residual))),
+        log_derivative=log_residual - softplus(2 * log_residual) / 2,
+    ),
+    Loss(
+        "log-cosh",
+        value=sp.exp(log_residual) + log1p(sp.exp(-2 * sp.exp(log_residual))) - sp.log(2),
+        # Where tanh(e) underflows it is e.
+        log_derivative=sp.Piecewise((log_residual, log_residual < -20), (sp.log(sp.tanh(sp.exp(log_residual))), True)),
+    ),
+    Loss(
+        "welsch",  # (1 - exp(-e^2)) / 2
+        value=-expm1(-sp.exp(2 * log_residual)) / 2,
+        log_derivative=log_residual - sp.exp(2 * log_residual),
+    ),
+    Loss(
+        "hellinger",  # 1 - sqrt(p), p the share of the range on the right side
+        value=-expm1((log_opposite - log_width) / 2),
+        log_derivative=-sp.log(2) - (log_opposite + log_width) / 2,
+    ),
+    Loss(
+        "focal",  # -(1 - p)^2 ln p
+        value=sp.exp(2 * (log_residual - log_width)) * softplus(log_residual - log_opposite),
+        log_derivative=log_residual
+        - 2 * log_width
+        + sp.Piecewise(
+            # The limit for p -> 1, before exponentials underflow.
+            (_ODDS + sp.log(3), _ODDS < -40),
+            (sp.log(sp.exp(_ODDS) + 2 * softplus(_ODDS)), _ODDS < 0),
+            (_ODDS + log1p(2 * softplus(_ODDS) * sp.exp(-_ODDS)), True),
+        ),
     ),
 )
 

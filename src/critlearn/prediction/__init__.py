@@ -1,8 +1,11 @@
 """Prediction of fluctuations from a composition and a density alone: it never sees a measurement."""
 
+from critlearn.prediction.any_density import MixtureDensity, ScipyDensity, density_from
 from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, parse_density
+from critlearn.prediction.of_density import predict_from_density
 from critlearn.prediction.prediction import (
     Prediction,
+    predict_from_errors,
     predict_from_margins,
     predict_product,
     predict_toy,
@@ -15,9 +18,14 @@ __all__ = [
     "EmpiricalDensity",
     "InputDensity",
     "MarginDensity",
+    "MixtureDensity",
     "Prediction",
     "PushForward",
+    "ScipyDensity",
+    "density_from",
     "parse_density",
+    "predict_from_density",
+    "predict_from_errors",
     "predict_from_margins",
     "predict_product",
     "predict_toy",

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from critlearn.compositions import Composition
+from critlearn.compositions import Asymptote
 from critlearn.prediction.margin_density import Points
 
 
@@ -25,6 +25,44 @@ class Channel(Protocol):
         """Inputs at which the fluctuation vanishes or ``l`` has a kink."""
 
 
+class ErrorSignal(Protocol):
+    """What is needed of a composition, or of a designed loss: the logarithm of its error signal and its slopes."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+
+    def log_error_signal(self, y: Points, t: float = 1) -> Points:
+        """``lambda(y)``."""
+
+    def log_error_derivatives(self, y: Points, t: float = 1) -> tuple[Points, Points]:
+        """``lambda'`` and ``lambda''``."""
+
+    def singular_points(self, t: float = 1) -> tuple[float, ...]:
+        """Outputs at which the error signal vanishes, diverges or has a kink."""
+
+    def asymptotic(self) -> Asymptote:
+        """Exponent where fluctuations become small."""
+
+
+@dataclass(frozen=True)
+class LogChannel:
+    """The input is ``ln|delta|`` itself."""
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """The input."""
+        return x
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """1 and 0."""
+        return np.ones_like(x), np.zeros_like(x)
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+
 @dataclass(frozen=True)
 class BiasChannel:
     """Fluctuation of an output bias: ``l(x) = ln lr + lambda(w x + b)``, with ``w x + b`` the margin.
@@ -37,26 +75,29 @@ class BiasChannel:
         The margin as a linear function of the input; 1 and 0 if the input is the margin itself.
     log_rate
         ``ln`` of the learning rate.
+    target
+        Target of the composition: with 1, a class's, the pre-activation is the margin.
     """
 
-    composition: Composition
+    composition: ErrorSignal
     weight: float = 1.0
     bias: float = 0.0
     log_rate: float = 0.0
+    target: float = 1.0
 
     def log_fluctuation(self, x: Points) -> Points:
         """``ln|delta|``."""
-        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias)
+        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias, self.target)
 
     def derivatives(self, x: Points) -> tuple[Points, Points]:
         """Slope and curvature of ``ln|delta|``."""
-        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias)
+        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias, self.target)
         return self.weight * first, self.weight**2 * second
 
     @property
     def singular(self) -> tuple[float, ...]:
-        """The kink of activations at ``y = 0``, and the zero of the error signal of a linear output."""
-        margins = (0.0,) if self.composition.activation.bounded else (0.0, 1.0)
+        """The kink of activations at ``y = 0``, and the zeros and poles of the error signal."""
+        margins = self.composition.singular_points(self.target)
         return tuple((margin - self.bias) / self.weight for margin in margins)
 
 

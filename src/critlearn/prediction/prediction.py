@@ -9,10 +9,11 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.compositions import Composition
+from critlearn.compositions import Asymptote, Composition
+from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
-from critlearn.prediction.channel import BiasChannel, Channel, WeightChannel, limiting_slopes
+from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, limiting_slopes
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
@@ -62,6 +63,7 @@ class Prediction:
             "window": [self.window.lo, self.window.hi] if self.window else None,
             "decades": self.window.decades if self.window else None,
             "tolerance": self.tolerance,
+            "zeros": self.distribution.zeros,
             "caustics": [caustic.to_dict() for caustic in self.caustics],
             "source": self.source,
         }
@@ -70,12 +72,19 @@ class Prediction:
         """Density and local exponent over ``ln|delta|``, at most some 2,000 points."""
         every = slice(None, None, max(1, self.distribution.mass.size // 2000))
         width = np.diff(self.distribution.edges)
+        unknown = np.full(width.size, np.nan)
+        kappa, data = (
+            unknown if part is None else part
+            for part in (self.distribution.intrinsic_exponent, self.distribution.data_term)
+        )
         with np.errstate(divide="ignore"):
             log_density = np.log(self.distribution.mass / width)
         return {
             "log_delta": _plain(self.distribution.centres[every]),
             "log_density": _plain(log_density[every]),
             "exponent": _plain(self.distribution.local_exponent[every]),
+            "kappa": _plain(kappa[every]),
+            "data_term": _plain(data[every]),
         }
 
     def summary(self) -> str:
@@ -88,6 +97,19 @@ class Prediction:
 
 def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def check_settings(lr: float, tolerance: float) -> None:
+    """Refuse a learning rate or a tolerance that is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is not positive and finite.
+    """
+    for name, value in (("learning rate", lr), ("tolerance", tolerance)):
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidInputError(f"the {name} must be positive and finite; got {value}")
 
 
 def predict_toy(
@@ -114,7 +136,7 @@ def predict_toy(
     results = {}
     for name, channels in _toy_channels(sides).items():
         distribution = push_forward(inputs, channels)
-        results[name] = _with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
+        results[name] = with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
     return results
 
 
@@ -135,7 +157,7 @@ def predict_toy_from_data(
     sides = [BiasChannel(composition, weight, sign * bias, math.log(lr)) for sign in signs]
     source = f"{composition.name} with the density of {inputs.size} inputs, w = {weight:.4g}, b = {bias:.4g}"
     return {
-        name: _with_limits(
+        name: with_limits(
             push_forward_parts([Part(*part) for part in zip(densities, channels, shares, strict=True)]),
             _limits(composition, densities[0], channels[0]),
             tolerance,
@@ -151,14 +173,30 @@ def _toy_channels(sides: Sequence[BiasChannel]) -> dict[str, Sequence[Channel]]:
 
 
 def predict_from_margins(
-    composition: Composition, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
+    composition: ErrorSignal, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
 ) -> Prediction:
-    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``."""
+    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``.
+
+    The composition may also be a designed loss of the margin.
+    """
     density = EmpiricalDensity(margins)
     distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
     source = f"{composition.name} with the density of {density.count} output margins"
-    kappa = composition.exact_exponent()
-    return _with_limits(distribution, [] if kappa is None else [Limit.rational(kappa)], tolerance, source)
+    limit = composition.asymptotic()
+    limits = [] if limit.exponent is None else [Limit(limit.exponent, limit.exact)]
+    return with_limits(distribution, limits, tolerance, source)
+
+
+def predict_from_errors(
+    log_errors: Float64[np.ndarray, " sample"], name: str, *, tolerance: float = TOLERANCE
+) -> Prediction:
+    """Fluctuations of size given by their logarithms: the smooth density of a loss's errors on a network's outputs.
+
+    For losses of several outputs, whose error is no function of one margin; exact zeros (``-inf``) are left out.
+    """
+    density = EmpiricalDensity(log_errors[np.isfinite(log_errors)])
+    distribution = push_forward(density, [LogChannel()])
+    return with_limits(distribution, [], tolerance, f"{name} with the density of {density.count} output errors")
 
 
 def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
@@ -175,10 +213,10 @@ def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
     """
     distribution = convolve(error.distribution, factor)
     source = f"{error.source}, times {factor.count:,} activities taken to be independent of it"
-    return _with_limits(distribution, [], error.tolerance, source)
+    return with_limits(distribution, [], error.tolerance, source)
 
 
-def _with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
+def with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
     """A known limit where the density comes within the tolerance of it, else the constant that fits widest."""
     scaling = scaling_near(distribution, limits, tolerance) or scaling_anywhere(distribution, tolerance)
     if scaling is None:
@@ -201,6 +239,11 @@ def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -
         # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
         limits.append(Limit.rational(Fraction(0)))
     return limits
+
+
+def far_limits(side: Asymptote, inputs: MarginDensity, channel: Channel) -> list[Limit]:
+    """Limits at infinite margin for the exponent that the composition alone has there."""
+    return _far_limit(Fraction(str(side.exact)), inputs, channel)
 
 
 def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list[Limit]:

@@ -23,33 +23,71 @@ _MOST_BINS: Final = 30_000
 
 @dataclass(frozen=True)
 class Caustic:
-    """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``."""
+    """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
+
+    Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
+    """
 
     log_delta: float
     kind: str
     exponent: float
+    order: int = 2
 
     def to_dict(self) -> dict[str, float | str]:
         """Fields as plain values."""
-        return {"log_delta": self.log_delta, "kind": self.kind, "exponent": self.exponent}
+        delta = math.exp(self.log_delta)
+        return {
+            "delta": delta,
+            "log_delta": self.log_delta,
+            "kind": self.kind,
+            "exponent": self.exponent,
+            "order": self.order,
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class PushForward:
     """Distribution of ``ln|delta|``: probability in each bin, and the local exponent at each bin's centre.
 
-    ``local_exponent`` is NaN where there is no density.
+    Parameters
+    ----------
+    edges, mass
+        Bins in ``ln|delta|`` and the probability in each.
+    local_exponent
+        ``k = kappa - data term``; NaN where there is no density.
+    caustics
+        Where the density diverges.
+    intrinsic_exponent, data_term
+        The two parts of the local exponent, each branch weighted by its density; None where they are not known apart.
+    zeros
+        Probability of a fluctuation that is exactly zero.
     """
 
     edges: Float64[np.ndarray, " edge"]
     mass: Float64[np.ndarray, " bin"]
     local_exponent: Float64[np.ndarray, " bin"]
     caustics: tuple[Caustic, ...]
+    intrinsic_exponent: Float64[np.ndarray, " bin"] | None = None
+    data_term: Float64[np.ndarray, " bin"] | None = None
+    zeros: float = 0.0
 
     @property
     def centres(self) -> Float64[np.ndarray, " bin"]:
         """Centres of the bins in ``ln|delta|``."""
         return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    def cumulative(self, log_delta: Points) -> Points:
+        """Probability of fluctuations up to ``exp(log_delta)``, zeros included."""
+        below = self.zeros + np.concatenate([[0.0], np.cumsum(self.mass)])
+        return np.asarray(np.interp(log_delta, self.edges, below))
+
+    def rvs(self, size: int, generator: np.random.Generator) -> Float64[np.ndarray, " size"]:
+        """Draw ``ln|delta|``; ``-inf`` for a fluctuation that is exactly zero."""
+        uniform = generator.random(size)
+        below = self.zeros + np.concatenate([[0.0], np.cumsum(self.mass)])
+        rising = np.concatenate([[True], np.diff(below) > 0])
+        drawn = np.interp(uniform * below[-1], below[rising], self.edges[rising])
+        return np.where(uniform * below[-1] < self.zeros, -np.inf, drawn)
 
 
 @dataclass(frozen=True)
@@ -63,12 +101,16 @@ class Part:
 
 @dataclass(frozen=True)
 class _Branch:
-    """An interval of inputs on which a channel is monotone, with the values of ``ln|delta|`` at its ends."""
+    """An interval of inputs on which a channel is monotone, with the values of ``ln|delta|`` at its ends.
+
+    On a `constant` one they are equal, ``-inf`` where the fluctuation is zero throughout.
+    """
 
     low: float
     high: float
     log_low: float
     log_high: float
+    constant: bool = False
 
 
 def push_forward(density: MarginDensity, channels: Sequence[Channel]) -> PushForward:
@@ -98,19 +140,29 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     if not finite or max(finite) - min(finite) < BIN_WIDTH:
         raise InvalidInputError("the fluctuation is the same for every input: there is nothing to push forward")
     edges = _grid(min(finite), max(finite))
-    mass, weight, drift = (np.zeros(edges.size - 1) for _ in range(3))
+    mass, weight, kappa, data = (np.zeros(edges.size - 1) for _ in range(4))
     caustics: list[Caustic] = []
+    zeros = 0.0
     centres = 0.5 * (edges[1:] + edges[:-1])
     for part, of_part in zip(parts, branches, strict=True):
         for branch in of_part:
+            if branch.constant:
+                share = part.share * float(_between(part.density, np.array([branch.low, branch.high]))[0])
+                if math.isinf(branch.log_low):
+                    zeros += share
+                else:
+                    mass[np.searchsorted(edges, branch.log_low, side="right") - 1] += share
+                continue
             mass += part.share * _mass(part.density, part.channel, branch, edges)
-            local, slope = _local(part.density, part.channel, branch, centres)
+            local, own_kappa, own_data = _local(part.density, part.channel, branch, centres)
             weight += part.share * local
-            drift += part.share * local * slope
+            kappa += part.share * local * own_kappa
+            data += part.share * local * own_data
         caustics += _caustics(part.channel, of_part)
     with np.errstate(invalid="ignore", divide="ignore"):
-        local_exponent = np.where(weight > 0, 1 - drift / weight, np.nan)
-    return _trimmed(PushForward(edges, mass, local_exponent, tuple(caustics)))
+        kappa, data = (np.where(weight > 0, total / weight, np.nan) for total in (kappa, data))
+    result = PushForward(edges, mass, kappa - data, tuple(caustics), kappa, data, zeros)
+    return _trimmed(result)
 
 
 def _grid(lowest: float, highest: float) -> Float64[np.ndarray, " edge"]:
@@ -127,7 +179,16 @@ def _trimmed(result: PushForward) -> PushForward:
     kept = np.flatnonzero((below > REACH) & (above > REACH))
     at = slice(kept[0], kept[-1] + 1)
     edges = result.edges[kept[0] : kept[-1] + 2]
-    return PushForward(edges, result.mass[at], result.local_exponent[at], result.caustics)
+    kappa, data = result.intrinsic_exponent, result.data_term
+    return PushForward(
+        edges,
+        result.mass[at],
+        result.local_exponent[at],
+        result.caustics,
+        None if kappa is None else kappa[at],
+        None if data is None else data[at],
+        result.zeros,
+    )
 
 
 def _branches(density: MarginDensity, channel: Channel) -> list[_Branch]:
@@ -135,27 +196,39 @@ def _branches(density: MarginDensity, channel: Channel) -> list[_Branch]:
     low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
     singular = [point for point in channel.singular if low < point < high]
     grid = np.unique(np.concatenate([np.linspace(low, high, 4001), *(_around(p, low, high) for p in singular)]))
-    slope = channel.derivatives(grid)[0]
-    usable = np.isfinite(slope) & ~np.isin(grid, singular)
-    grid, sign = grid[usable], np.sign(slope[usable])
+    values, sign = channel.log_fluctuation(grid), _signs(channel, grid)
+    usable = ~np.isnan(sign) & ~np.isin(grid, singular)
+    grid, sign, values = grid[usable], sign[usable], values[usable]
     turns = [
         _bisect_sign(channel, grid[i], grid[i + 1], sign[i])
-        for i in np.flatnonzero(sign[1:] * sign[:-1] < 0)
+        for i in np.flatnonzero(sign[1:] != sign[:-1])
         if not any(grid[i] < point < grid[i + 1] for point in singular)
     ]
     points = np.array(sorted({low, high, *singular, *turns}))
-    logs = channel.log_fluctuation(points)
     branches = []
     nearest = 1e-14 * (high - low)
-    for (start, log_start), (stop, log_stop) in itertools.pairwise(zip(points, logs, strict=True)):
-        # A fluctuation that vanishes at an end is followed down to where almost no input is left.
-        if log_start == -math.inf:
-            log_start = float(channel.log_fluctuation(np.array([start + nearest]))[0])
-        if log_stop == -math.inf:
-            log_stop = float(channel.log_fluctuation(np.array([stop - nearest]))[0])
+    for start, stop in itertools.pairwise(points):
+        inner = np.linspace(start, stop, 7)[1:-1]
+        inside = channel.log_fluctuation(inner)
+        if np.ptp(inside) == 0 or np.isneginf(inside).all():
+            branches.append(_Branch(float(start), float(stop), float(inside[0]), float(inside[0]), constant=True))
+            continue
+        # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
+        # right at a junction belongs to one side only.
+        near = np.array([start, stop, start + nearest, stop - nearest])
+        logs = channel.log_fluctuation(near)
+        log_start, log_stop = np.where(np.isfinite(logs[:2]), logs[:2], logs[2:])
         if math.isfinite(log_start) and math.isfinite(log_stop) and log_start != log_stop:
             branches.append(_Branch(float(start), float(stop), float(log_start), float(log_stop)))
     return branches
+
+
+def _signs(channel: Channel, x: Points) -> Points:
+    """Sign of the channel's slope: 0 where the fluctuation does not change or is zero, NaN where it is not defined."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        slope = channel.derivatives(x)[0]
+    sign = np.where(np.isfinite(slope), np.sign(slope), np.nan)
+    return np.where(np.isneginf(channel.log_fluctuation(x)), 0.0, sign)
 
 
 def _around(point: float, low: float, high: float) -> Float64[np.ndarray, " n"]:
@@ -169,7 +242,7 @@ def _bisect_sign(channel: Channel, low: float, high: float, sign_low: float) -> 
     """Point at which the slope of a channel changes sign."""
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        if np.sign(channel.derivatives(np.array([middle]))[0][0]) == sign_low:
+        if _signs(channel, np.array([middle]))[0] == sign_low:
             low = middle
         else:
             high = middle
@@ -191,7 +264,11 @@ def _mass(
     density: MarginDensity, channel: Channel, branch: _Branch, edges: Float64[np.ndarray, " edge"]
 ) -> Float64[np.ndarray, " bin"]:
     """Probability that a branch sends into each bin."""
-    x = _inverse(channel, branch, edges)
+    return _between(density, _inverse(channel, branch, edges))
+
+
+def _between(density: MarginDensity, x: Points) -> Points:
+    """Probability between successive inputs, in either order."""
     low, high = np.minimum(x[1:], x[:-1]), np.maximum(x[1:], x[:-1])
     # The smaller of the two tails is the one that is known to full relative precision.
     upper = density.cumulative(low) > 0.5
@@ -202,29 +279,70 @@ def _mass(
 
 def _local(
     density: MarginDensity, channel: Channel, branch: _Branch, centres: Float64[np.ndarray, " bin"]
-) -> tuple[Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"]]:
-    """Density of ``ln delta`` from a branch at bin centres, and its logarithmic slope ``d ln p / d ln delta``."""
+) -> tuple[Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"]]:
+    """Density of ``ln delta`` from a branch at bin centres, ``1 + l''/l'^2`` and the data term ``(ln p)'/l'``."""
     inside = (centres > min(branch.log_low, branch.log_high)) & (centres < max(branch.log_low, branch.log_high))
-    weight, slope = np.zeros(centres.size), np.zeros(centres.size)
+    weight, kappa, data = (np.zeros(centres.size) for _ in range(3))
     if inside.any():
         x = _inverse(channel, branch, centres[inside])
         first, second = channel.derivatives(x)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight[inside] = np.nan_to_num(np.exp(density.log_density(x)) / np.abs(first), nan=0.0, posinf=0.0)
-            slope[inside] = np.nan_to_num(density.log_density_slope(x) / first - second / first**2)
-    return weight, slope
+            kappa[inside] = np.nan_to_num(1 + second / first**2)
+            data[inside] = np.nan_to_num(density.log_density_slope(x) / first)
+    return weight, kappa, data
+
+
+_HIGHEST_ORDER: Final = 12
 
 
 def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
-    """Folds: turning points between two branches at which the slope passes through zero, not over a kink."""
+    """Points at which the slope of a smooth channel vanishes: between two branches, or inside one that goes on."""
+    places = [
+        left.high
+        for left, right in itertools.pairwise(branches)
+        if left.high == right.low and left.high not in channel.singular and not (left.constant or right.constant)
+    ]
+    for branch in branches:
+        if not branch.constant:
+            places += _stationary_inside(channel, branch)
     found = []
-    for left, right in itertools.pairwise(branches):
-        if left.high != right.low or left.high in channel.singular:
-            continue
-        if (left.log_high > left.log_low) == (right.log_high > right.log_low):
-            continue
-        step = 1e-6 * max(1.0, abs(left.high))
-        slopes, curvatures = channel.derivatives(np.array([left.high - step, left.high + step]))
-        if np.all(np.abs(slopes) < 10 * step * (1 + np.abs(curvatures))):
-            found.append(Caustic(left.log_high, "fold", -0.5))
+    for place in places:
+        order = _order(channel, place)
+        if order is not None:
+            kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
+            log_delta = float(channel.log_fluctuation(np.array([place]))[0])
+            found.append(Caustic(log_delta, kind, 1 / order - 1, order))
     return found
+
+
+def _stationary_inside(channel: Channel, branch: _Branch) -> list[float]:
+    """Points inside a branch at which the slope touches zero without changing its sign."""
+    x = np.linspace(branch.low, branch.high, 403)[1:-1]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        slope, curvature = channel.derivatives(x)
+    rising = np.sign(slope) * curvature
+    found = []
+    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
+    for i in np.flatnonzero((rising[:-1] < 0) & (rising[1:] > 0)):
+        low, high = x[i], x[i + 1]
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            first, second = channel.derivatives(np.array([middle]))
+            low, high = (middle, high) if np.sign(first[0]) * second[0] < 0 else (low, middle)
+        found.append(0.5 * (low + high))
+    return found
+
+
+def _order(channel: Channel, place: float) -> int | None:
+    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; None where it does not."""
+    orders = []
+    for direction in (-1, 1):
+        near = place + direction * 1e-3 * max(1.0, abs(place)) * np.array([1.0, 0.1])
+        slopes = np.abs(channel.derivatives(near)[0])
+        if not np.isfinite(slopes).all() or slopes.min() == 0:
+            return None
+        orders.append(1 + math.log10(slopes[0] / slopes[1]))
+    order = round(sum(orders) / 2)
+    fits = all(abs(one - order) < 0.1 for one in orders)
+    return order if fits and 2 <= order <= _HIGHEST_ORDER else None

@@ -1,0 +1,58 @@
+"""Command ``critlearn predict``: the exponent of a composition, and with a density its window."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def predict(
+    activation: Annotated[
+        str, typer.Option(help="Name, or expression in y such as 'y/(1+abs(y)**3)**(1/3)'.")
+    ] = "sigmoid",
+    loss: Annotated[
+        str, typer.Option(help="Name, or expression in f and t, or in e = f - t, such as 'abs(e)**3'.")
+    ] = "bce",
+    density: Annotated[
+        str | None,
+        typer.Option(
+            help="Density of the pre-activation y: 'normal(0,1)', '0.5*t(3)+0.5*laplace(1,2)', FILE.csv:COLUMN; "
+            "without it the exponents of the composition alone."
+        ),
+    ] = None,
+    target: Annotated[float, typer.Option(help="Target; for an output that saturates the class, -1 or 1.")] = 1.0,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1.0,
+    tolerance: Annotated[float, typer.Option(help="How far the local exponent may drift in the window.")] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Predict the exponent of fluctuations from an activation, a loss and a density."""
+    import json
+
+    from critlearn.compositions import Composition
+    from critlearn.prediction import predict_from_density
+    from critlearn.prediction.prediction import check_settings
+
+    check_settings(lr, tolerance)
+    composition = Composition(activation, loss)
+    sides = composition.sides(target)
+    governing = composition.asymptotic(target)
+    answer: dict[str, Any] = {
+        "composition": composition.name,
+        "exponent": governing.exponent,
+        "exact": governing.exact,
+        "side": governing.side,
+        "tail": governing.tail,
+        "window": None,
+        "decades": None,
+        "caustics": [],
+        "method": governing.method,
+        "uncertainty": governing.uncertainty,
+        "sides": [side.to_dict() for side in sides],
+    }
+    lines = [f"{composition.name}, target {target:g}", *(f"  {side.summary()}" for side in sides)]
+    if density is not None:
+        prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
+        kept = ("exponent", "exact", "window", "decades", "caustics", "zeros", "tolerance", "source")
+        answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
+        lines += [f"with y from {density}: {prediction.summary()}"]
+        lines += [f"  caustic ({c.kind}) at delta = {c.to_dict()['delta']:.6g}" for c in prediction.caustics]
+    typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))

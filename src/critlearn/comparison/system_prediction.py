@@ -1,0 +1,204 @@
+"""What a trained network's own margins, activities and back-propagated factors predict, and how well they factorise."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.errors import InvalidInputError
+from critlearn.network import NeuralSystem
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.prediction import Prediction, predict_from_errors, predict_from_margins, predict_product
+
+_BATCH: Final = 2048
+
+
+@dataclass(frozen=True)
+class Factorisation:
+    """How far a factorised prediction is from what was measured.
+
+    Parameters
+    ----------
+    kolmogorov_smirnov
+        Largest difference of the two cumulative distributions of ``ln|delta|``, in [0, 1].
+    decades
+        Mean distance by which probability has to be moved, in decades (Wasserstein).
+    """
+
+    kolmogorov_smirnov: float
+    decades: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Fields as plain values."""
+        return {"kolmogorov_smirnov": self.kolmogorov_smirnov, "decades": self.decades}
+
+    def summary(self) -> str:
+        """One phrase."""
+        return f"KS distance {self.kolmogorov_smirnov:.3f}, {self.decades:.2f} decades on average"
+
+
+@dataclass(frozen=True, eq=False)
+class SystemPrediction:
+    """Predictions by name of the trainable variable, each made under the same assumption.
+
+    The output error, the back-propagated factor and the activity of a sample are taken to be independent, so that the
+    distributions of their logarithms convolve (theory, layers). For a network they are not quite: `factorisation`
+    tells by how much.
+    """
+
+    predictions: Mapping[str, Prediction]
+    error: Prediction
+
+    ASSUMPTION = "output error, back-propagated factors and activities of a sample are independent"
+
+    def factorisation(self, measured: Mapping[str, LogSketch]) -> dict[str, Factorisation]:
+        """Distance of each prediction from a measured sketch of the same name, exact zeros left out on both sides.
+
+        Raises
+        ------
+        InvalidInputError
+            If no name is common.
+        """
+        common = [name for name in self.predictions if name in measured and measured[name].log_range is not None]
+        if not common:
+            raise InvalidInputError("nothing was measured of what is predicted; measure the same system")
+        return {name: distance(self.predictions[name], measured[name]) for name in common}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Predictions as plain values."""
+        predictions = {name: prediction.to_dict() for name, prediction in self.predictions.items()}
+        return {"assumption": self.ASSUMPTION, "error": self.error.to_dict(), "predictions": predictions}
+
+    def summary(self) -> str:
+        """One line for each variable."""
+        return "\n".join(f"{name}: {prediction.summary()}" for name, prediction in self.predictions.items())
+
+
+def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
+    """Fluctuations of every dense layer of a trained network, from the network's own state.
+
+    The density of output margins is pushed through the composition (for softmax, that of the margin of the true class;
+    for another loss of classes the density of the output error's logarithm is taken itself). Output weights multiply it
+    by the last activities, hidden layers by their back-propagated factors and activities, by convolution of logarithms.
+
+    Parameters
+    ----------
+    system
+        Network of any depth whose `torch.nn.Linear` layers are predicted.
+    lr
+        Learning rate.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no dense layer, or the margins have no density.
+    """
+    layers = {name: module for name, module in system.model.named_modules() if isinstance(module, nn.Linear)}
+    if not layers:
+        raise InvalidInputError("predictions are made for dense layers (torch.nn.Linear); the model has none")
+    state = _state(system, layers)
+    single = state.errors.shape[1] == 1
+    error = _error(system, state, lr)
+    predictions: dict[str, Prediction] = {}
+    for name, module in layers.items():
+        # The factor of a single output on itself is one: nothing to multiply by.
+        bias = error if single and name == state.last else predict_product(error, state.factors[name])
+        if module.bias is not None:
+            predictions[f"{name}.bias"] = bias
+        predictions[f"{name}.weight"] = predict_product(bias, state.activities[name])
+    return SystemPrediction(predictions, error)
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """What is read off the network: output errors' logarithms, margins, and sketches of factors and activities."""
+
+    errors: Float64[np.ndarray, "sample output"]
+    scale: Float64[np.ndarray, " sample"]
+    margins: Float64[np.ndarray, " sample"] | None
+    factors: dict[str, LogSketch]
+    activities: dict[str, LogSketch]
+    last: str
+
+
+def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
+    """Prediction for the size of a sample's output error: the largest over the outputs."""
+    if state.margins is not None:
+        # 1 - p of the true class is the logistic function of minus its margin.
+        loss = Composition("sigmoid", "bce") if isinstance(system.loss, SoftmaxCrossEntropy) else system.loss
+        return predict_from_margins(loss, state.margins, lr=lr)  # type: ignore[arg-type]
+    return predict_from_errors(state.scale + math.log(lr), system.loss.name)
+
+
+def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
+    """One pass over the data: forward, and backward from output errors of size 1."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            output.retain_grad()
+            seen[name] = (inputs[0].detach(), output)
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in layers.items()]
+    factors = {name: LogSketch.empty() for name in layers}
+    activities = {name: LogSketch.empty() for name in layers}
+    errors, scales, margins, last = [], [], [], ""
+    try:
+        for x, t in system.boundary(_BATCH):
+            seen.clear()
+            y, target = system.forward(x, t)
+            sign, log_size = system.loss.log_output_error(y.detach(), target)
+            scale = log_size.amax(dim=1)
+            unit = sign * (log_size - torch.where(torch.isneginf(scale), 0.0, scale)[:, None]).exp()
+            gradients = torch.autograd.grad((y * unit.to(y.dtype)).sum(), [z for _, z in seen.values()])
+            for (name, (activity, _)), gradient in zip(seen.items(), gradients, strict=True):
+                factors[name] = factors[name].merge(_sketch(gradient))
+                activities[name] = activities[name].merge(_sketch(activity))
+            last = list(seen)[-1]
+            errors.append(log_size.cpu().numpy())
+            scales.append(scale.cpu().numpy())
+            margins.append(_margins(system, y.detach(), target))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = None if any(part is None for part in margins) else np.concatenate(margins)  # type: ignore[arg-type]
+    return _State(np.concatenate(errors), np.concatenate(scales), found, factors, activities, last)
+
+
+def _margins(system: NeuralSystem, y: Tensor, target: Tensor) -> Float64[np.ndarray, " sample"] | None:
+    """Margins ``t y`` of a single output, or that of the true class over the sum of the others for softmax."""
+    if isinstance(system.loss, SoftmaxCrossEntropy):
+        true = torch.nn.functional.one_hot(target.long(), y.shape[1]).bool()
+        rest = y.masked_fill(true, -math.inf).logsumexp(dim=1)
+        return (y[true] - rest).double().cpu().numpy()
+    if system.loss.class_targets or y.shape[1] != 1 or not hasattr(system.loss, "log_error_derivatives"):
+        return None
+    if isinstance(system.loss, Composition) and not system.loss.activation.bounded:
+        # The residual, shifted so that the target is the 1 that predictions are made for.
+        return (y - target + 1.0).flatten().double().cpu().numpy()
+    return (y * torch.where(target > 0, 1.0, -1.0)).flatten().double().cpu().numpy()
+
+
+def _sketch(values: Tensor) -> LogSketch:
+    return LogSketch.from_values(values.detach().double().cpu().numpy().ravel())
+
+
+def distance(prediction: Prediction, measured: LogSketch) -> Factorisation:
+    """Distance of a predicted from a measured distribution of ``ln|delta|``."""
+    predicted = prediction.distribution
+    edges = np.union1d(predicted.edges, measured.edges)
+    shares = []
+    for own_edges, mass in ((predicted.edges, predicted.mass), (measured.edges, measured.counts)):
+        below = np.concatenate([[0.0], np.cumsum(mass, dtype=np.float64)])
+        shares.append(np.interp(edges, own_edges, below / below[-1]))
+    gap = np.abs(shares[0] - shares[1])
+    moved = float((0.5 * (gap[1:] + gap[:-1]) * np.diff(edges)).sum())
+    return Factorisation(float(gap.max()), moved / math.log(10))

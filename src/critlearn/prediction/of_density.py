@@ -1,0 +1,51 @@
+"""Fluctuations of an output whose pre-activation has a given density: the one-dimensional prediction."""
+
+import math
+from typing import Any
+
+from critlearn.compositions import Composition
+from critlearn.prediction.any_density import density_from
+from critlearn.prediction.channel import BiasChannel
+from critlearn.prediction.prediction import Prediction, far_limits, with_limits
+from critlearn.prediction.push_forward import push_forward
+from critlearn.prediction.scaling_window import TOLERANCE, Limit
+
+
+def predict_from_density(
+    composition: Composition, density: Any, *, target: float = 1.0, lr: float = 1.0, tolerance: float = TOLERANCE
+) -> Prediction:
+    """Fluctuations of the bias of an output, from the density of its pre-activation ``y``.
+
+    All branches of the composition are followed: ``p(delta) = sum p(y) / (lr |g'(y)|)`` (theory, one-dimensional
+    reduction).
+
+    Parameters
+    ----------
+    composition
+        Activation and loss.
+    density
+        Density of ``y``: whatever `density_from` takes.
+    target
+        Target of the output; for an output that saturates the class, with 1 meaning that ``y`` is the margin.
+    lr
+        Learning rate.
+    tolerance
+        How far the local exponent may be from a constant in the window.
+
+    Raises
+    ------
+    InvalidInputError
+        If the density is none, or the fluctuation is the same everywhere.
+    """
+    law = density_from(density)
+    channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
+    distribution = push_forward(law, [channel])
+    limits = []
+    for side in composition.asymptotes(target):
+        if side.exponent is None:
+            continue
+        if "inf" in side.location and side.exact is not None:
+            limits += far_limits(side, law, channel)
+        else:
+            limits.append(Limit(side.exponent, side.exact))
+    return with_limits(distribution, limits, tolerance, f"{composition.name} with pre-activations {law}")

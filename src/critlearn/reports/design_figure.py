@@ -1,0 +1,58 @@
+"""Figure of a design: the loss, its error signal, and the exponent over the margin."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from critlearn.design import Design
+from critlearn.errors import InvalidInputError, OutputError
+
+_FORMATS: Final = (".svg", ".pdf", ".png")
+
+
+def draw_design(made: Design, path: Path) -> None:
+    """Draw a design into a file, written whole or not at all.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file's ending is unknown.
+    OutputError
+        If it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    if path.suffix not in _FORMATS:
+        raise InvalidInputError(f'a figure ends in {", ".join(_FORMATS)}; got "{path.name}"')
+    margins = np.linspace(-2.0, 8.0, 501)
+    far = np.geomspace(0.05, 1e4, 400)
+    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(margins, _values(made, margins), label="loss")
+    left.set(xlabel="margin m", ylabel="loss", title=made.output_loss.name)
+    right.loglog(far, np.exp(_log_errors(made, far)))
+    right.set(xlabel="margin m", ylabel="error signal |dh/dm|", title=f"exponent {made.exponent:g}")
+    temporary = path.with_name(f".{path.name}.part{path.suffix}")
+    try:
+        figure.savefig(temporary)
+        temporary.replace(path)
+    except OSError as problem:
+        raise OutputError(f'"{path}" cannot be written: {problem.strerror or problem}') from None
+
+
+def _two_classes(margins: np.ndarray) -> np.ndarray:
+    return np.stack([margins, np.zeros(margins.size)], axis=1)
+
+
+def _values(made: Design, margins: np.ndarray) -> np.ndarray:
+    if made.output_loss.class_targets:
+        return np.asarray(made.output_loss.value(_two_classes(margins), np.zeros(margins.size, dtype=np.int64)))
+    return np.asarray(made.output_loss.value(margins, np.ones(margins.size)))
+
+
+def _log_errors(made: Design, margins: np.ndarray) -> np.ndarray:
+    if made.output_loss.class_targets:
+        classes = np.zeros(margins.size, dtype=np.int64)
+        return np.asarray(made.output_loss.log_output_error(_two_classes(margins), classes)[1])[:, 1]
+    return np.asarray(made.output_loss.log_output_error(margins, np.ones(margins.size))[1])

@@ -1,0 +1,80 @@
+"""Commands predict, design and table: JSON, refusals, no torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from critlearn.cli.design import design
+from critlearn.cli.predict import predict
+from critlearn.cli.table import table
+from critlearn.errors import InvalidInputError
+
+APP = typer.Typer()
+for _command in (predict, design, table):
+    APP.command()(_command)
+
+
+def _json(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(APP, list(arguments), catch_exceptions=False)
+    return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_predict_gives_every_key() -> None:
+    answer = _json("predict", "--activation", "softsign", "--loss", "mse", "--density", "uniform(-1,50)", "--json")
+    assert answer["exact"] == "4/3"
+    assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
+
+
+def test_design_gives_every_key() -> None:
+    answer = _json("design", "--exponent", "1.5", "--json")
+    assert answer["exact"] == "3/2"
+    assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
+
+
+def test_design_draws(tmp_path: object) -> None:
+    figure = tmp_path / "out.svg"  # type: ignore[operator]
+    _json("design", "--exponent", "1.25", "--plot", str(figure), "--json")
+    assert figure.read_text().startswith("<?xml")
+    with pytest.raises(InvalidInputError, match="ends in"):
+        _json("design", "--exponent", "1.25", "--plot", "out.txt")
+
+
+def test_table_of_one_activation() -> None:
+    result = CliRunner().invoke(APP, ["table", "--activation", "softsign", "--format", "csv"], catch_exceptions=False)
+    lines = result.stdout.splitlines()
+    assert "softsign,mse,4/3,m^-3,margin -> inf" in "\n".join(lines)
+
+
+@pytest.mark.slow
+def test_table_has_sixty_compositions() -> None:
+    rows = _json("table", "--format", "json")["compositions"]
+    assert len(rows) >= 60  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "--activation", "tahn(y)"],
+        ["predict", "--density", "0.5*normal(0,1)"],
+        ["predict", "--lr", "nan"],
+        ["design", "--exponent", "7"],
+        ["table", "--activation", "softsing"],
+    ],
+)
+def test_bad_input(arguments: list[str]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        CliRunner().invoke(APP, arguments, catch_exceptions=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_predict_loads_no_torch() -> None:
+    code = (
+        "import sys; from critlearn.cli.predict import predict; from critlearn.cli.design import design;"
+        "predict('tanh', 'mse', 'normal(0,1)', 1.0, 1.0, 0.05, True); design(1.5, None, None, None, None, True);"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

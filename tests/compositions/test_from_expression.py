@@ -1,0 +1,113 @@
+"""Compositions from expressions, SymPy and callables: exponents by hand, values against plain definitions."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from critlearn.compositions import Composition
+from critlearn.errors import InvalidInputError
+
+# (activation, loss, exact exponent, tail), derived by hand from the leading powers.
+BY_HAND = [
+    ("y/(1+abs(y)**3)**(1/3)", "abs(e)**3", "11/10", "m^-10"),
+    ("y/(1+abs(y)**3)**(1/3)", "mse", "8/7", "m^-7"),
+    ("y/sqrt(1+y^2)", "e^2", "6/5", "m^-5"),
+    ("2/pi*atan(y)", "-log((1+f)/2)*(1+t)/2 - log((1-f)/2)*(1-t)/2", "3/2", "m^-2"),
+    ("tanh(y)", "e**2", "1", "exp(-4 m)"),
+    ("erf(y)", "e**2", "1", "exp(-2 m^2)"),
+    ("sigmoid(y)", "-t*log(f)-(1-t)*log(1-f)", "1", "exp(-m)"),
+]
+
+
+@pytest.mark.parametrize(("activation", "loss", "exact", "tail"), BY_HAND)
+def test_exact_exponents_of_expressions(activation: str, loss: str, exact: str, tail: str) -> None:
+    asymptote = Composition(activation, loss).asymptotic()
+    assert (asymptote.exact, asymptote.tail, asymptote.method) == (exact, tail, "symbolic")
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_expressions_are_exact_in_the_tail(library: str) -> None:
+    composition = Composition("y/(1+abs(y)**3)**(1/3)", "abs(e)**3")
+    margins = np.array([-700.0, -30.0, -0.5, 0.5, 3.0, 40.0, 700.0, 1e5])
+    given = torch.from_numpy(margins) if library == "torch" else margins
+    ours = np.asarray(composition.log_error_signal(given, 1))
+    with mp.workdps(80):
+        for margin, log_size in zip(margins, ours, strict=True):
+            y = mp.mpf(margin)
+            f = y / mp.cbrt(1 + abs(y) ** 3)
+            true = 3 * (1 - f) ** 2 * (1 + abs(y) ** 3) ** (-mp.mpf(4) / 3)
+            assert log_size == pytest.approx(float(mp.log(true)), abs=1e-6)
+
+
+def test_expressions_agree_with_the_catalogue() -> None:
+    margins = np.linspace(-60.0, 60.0, 41)
+    ours, known = Composition("tanh(y)", "e^2"), Composition("tanh", "mse")
+    np.testing.assert_allclose(ours.log_error_signal(margins), known.log_error_signal(margins), atol=1e-7)
+    np.testing.assert_allclose(
+        ours.intrinsic_exponent(margins[20:] + 0.1), known.intrinsic_exponent(margins[20:] + 0.1), atol=1e-5
+    )
+
+
+def test_sympy_and_callables_are_read_alike() -> None:
+    y = sp.Symbol("y")
+    assert Composition(y / sp.sqrt(1 + y**2), "mse").asymptotic().exact == "6/5"
+    traced = Composition(lambda y: y / (1 + y.abs() ** 3) ** (1 / 3), lambda f, t: (f - t).abs() ** 3)
+    assert traced.asymptotic().exact == "11/10"
+    assert Composition(torch.nn.Tanh(), lambda f, t: (f - t) ** 2).asymptotic().tail == "exp(-4 m)"
+
+
+def test_all_sides_are_told() -> None:
+    sides = {side.location: side for side in Composition("y**2", "e**2").sides(0)}
+    assert sides["y = 0"].exact == "2/3"
+    assert sides["y -> inf"].side == "large"
+    pole = [side for side in Composition("y", "sqrt(abs(e))").sides(0) if side.side == "large"]
+    # g ~ |e|^(-1/2): n = -1/2, k = 1 - 1/n.
+    assert [side.exact for side in pole] == ["3"]
+    flat = Composition("sigmoid", "bce").sides()[1]
+    assert flat.side == "constant"
+    assert flat.exponent is None
+    assert [side.exact for side in Composition("exponential-softsign", "mse").sides()] == ["4/3", "1"]
+
+
+def test_no_power_law_is_an_answer() -> None:
+    side = Composition("y + sin(y)/2", "e^2").sides(0)[-1]
+    assert side.exponent is None
+    assert side.exact is None
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "words"),
+    [
+        ("sqrt(y)", "mse", "not a real number at y"),
+        ("sign(y)", "mse", "jumps at y = 0"),
+        ("3", "mse", "alone"),
+        ("tanh", "sign(e)", "not differentiable"),
+        ("tanh", "t", "does not depend on f"),
+        ("tanh", "abs(e)*g", "at column"),
+    ],
+)
+def test_refused(activation: str, loss: str, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Composition(activation, loss)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_refused_where_the_loss_is_not_defined() -> None:
+    with pytest.raises(InvalidInputError, match="not defined for all outputs"):
+        Composition("tanh", "log(f)").log_error_signal(np.array([0.3]))
+
+
+def test_branching_callable_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="cannot be traced"):
+        Composition(lambda y: y if y > 0 else -y, "mse")
+
+
+def test_numeric_exponent_of_the_far_tail_agrees_with_the_symbolic_one() -> None:
+    composition = Composition("y/(1+abs(y)**3)**(1/3)", "abs(e)**3")
+    assert composition.intrinsic_exponent(np.array([1e4]))[0] == pytest.approx(1.1, abs=1e-4)
+    assert not math.isnan(composition.intrinsic_exponent(np.array([1e9]))[0])

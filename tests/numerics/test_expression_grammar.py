@@ -1,0 +1,104 @@
+"""The grammar of typed expressions: what it reads, and what it refuses with the column."""
+
+import math
+import random
+
+import pytest
+import sympy as sp
+
+from critlearn.compositions.from_expression import FUNCTIONS
+from critlearn.errors import InvalidInputError
+from critlearn.numerics.expression_grammar import parse_expression
+
+Y = sp.Symbol("y", real=True)
+
+
+def parse(text: str) -> sp.Expr:
+    return parse_expression(text, {"y": Y, "pi": sp.pi}, FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1+2*3", 7),
+        ("2-3-4", -5),
+        ("12/2/3", 2),
+        ("2**3**2", 512),
+        ("-2**2", -4),
+        ("2^-1", 0.5),
+        ("--3", 3),
+        ("1e-3*1000", 1),
+        (".5", 0.5),
+        ("(1+2)*(3-1)", 6),
+        ("max(2, 3)+min(1,0)", 3),
+        ("sqrt(2)*sqrt(2)", 2),
+        ("exp(log(5))", 5),
+        ("2/pi*atan(1)", 0.5),
+    ],
+)
+def test_numbers_and_precedence(text: str, value: float) -> None:
+    assert float(parse(text)) == pytest.approx(value, abs=1e-15)
+
+
+def test_random_expressions_mean_what_python_means() -> None:
+    # Python's own arithmetic is the independent reader: the text below is made here, from a fixed seed.
+    generator = random.Random(4)
+
+    def text(depth: int) -> str:
+        if depth == 0:
+            return generator.choice(["y", "1.5", "2", "0.25"])
+        kind = generator.randrange(6)
+        left, right = text(depth - 1), text(depth - 1)
+        return [
+            f"{left}+{right}",
+            f"{left}-{right}",
+            f"({left})*({right})",
+            f"({left})/(1+abs({right}))",
+            f"tanh({left})",
+            f"(1+abs({left}))**(1/2)",
+        ][kind]
+
+    for _ in range(200):
+        given = text(4)
+        python = eval(given, {"__builtins__": {}}, {"y": 0.7, "abs": abs, "tanh": math.tanh})
+        assert float(parse(given).subs(Y, sp.Rational(7, 10))) == pytest.approx(python, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("__import__('os')", 12, "unexpected"),
+        ("().__class__", 2, "expected a number"),
+        ("y.real", 2, "unexpected '.'"),
+        ("tahn(y)", 1, 'did you mean "tanh"'),
+        ("y+", 3, "the text ends"),
+        ("", 1, "the text ends"),
+        ("y//2", 3, 'found "/"'),
+        ("(y", 3, 'expected ")"'),
+        ("y y", 3, 'unexpected "y"'),
+        ("tanh(y, 1)", 1, "takes 1 argument"),
+        ("tanh", 5, 'needs "("'),
+        ("9**9**9", 2, "exponent beyond"),
+        ("1/0", 2, "division by zero"),
+        ("0**-1", 2, "division by zero"),
+        ("(-1)**0.5", 5, "not real"),
+        ("log(-1)", 1, "no real value"),
+        ("1e999999", 1, "too many digits"),
+        ("((" * 40 + "y" + "))" * 40, 61, "levels of parentheses"),
+        ("y;y", 2, "unexpected ';'"),
+        ("lambda: 0", 7, "unexpected ':'"),
+    ],
+)
+def test_refused_at_its_column(text: str, column: int, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert words in message
+    # Characters outside the grammar are found before its rules are applied.
+    assert f"at column {column}:" in message or "unexpected '.' at column 3" in message
+    assert "\n" not in message
+
+
+def test_endless_text_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="at most 1000"):
+        parse("1+" * 600 + "1")

@@ -1,0 +1,131 @@
+"""Train with designed losses to equilibrium, measure, and see whether the exponent comes out as chosen.
+
+Two tables, written into docs/design.md between its markers. Command: python validation/designed_losses.py
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from critlearn.comparison import compare, predict
+from critlearn.compositions import Composition
+from critlearn.design import QMarginLoss
+from critlearn.equilibrium import equilibrate
+from critlearn.fluctuations import measure
+from critlearn.inference import exponent_on, fit_power_law
+from critlearn.network import NeuralSystem, feed_forward
+from critlearn.numerics.window import Window
+from critlearn.prediction import parse_density
+from critlearn.studies.datasets import load_two_class
+from critlearn.studies.toy import drawn_classes
+
+EXPONENTS = (0.0, 0.5, 1.0, 1.25, 1.5, 2.0)
+
+
+def uniform_row(exponent: float, samples: int) -> list[str]:
+    """Two-neuron model with inputs uniform on both sides of the boundary, so that margins are uniform."""
+    loss = QMarginLoss(exponent)
+    dataset = drawn_classes(parse_density("uniform(-0.3,2.3)"), samples, seed=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = torch.nn.Linear(1, 1, dtype=torch.float64)
+    system = NeuralSystem(model, loss, dataset)
+    approach = equilibrate(system, epochs=300, batch_size=10_000, lr=0.02, seed=3)
+    weight = float(approach.system.parameters["weight"].detach())
+    sketch = measure(approach.system, batch_size=65536)["bias"]
+    # The widest window that the design promises: from the largest margin up to where the error is held constant.
+    largest = weight * 2.3
+    low = float(loss.log_error_signal(np.array([largest]))[0])
+    if exponent < 1:
+        # Near its zero the error signal is uniform's image: two decades below its largest value suffice.
+        low = max(low, -2 * np.log(10.0)) if np.isfinite(low) else -2 * np.log(10.0)
+    window = Window.from_logs(low + 0.05, -0.05)
+    measured = exponent_on(sketch.edges, sketch.counts, window)
+    fit = fit_power_law(sketch, seed=3)
+    fitted = "-" if fit.exponent is None else f"{fit.exponent:.3f}"
+    return [
+        f"{exponent:g}",
+        str(approach.certificate.status),
+        f"{weight:.2f}",
+        f"{measured:.3f}",
+        f"{abs(measured - exponent):.3f}",
+        f"{window.decades:.2f}",
+        fitted,
+    ]
+
+
+def digits_row(name: str, loss: object, epochs: int) -> list[str]:
+    """Digits 3 against 8 with a hidden layer of 32 tanh units."""
+    dataset = load_two_class("digits:3v8")
+    model = feed_forward(dataset.x.shape[1], [32], "tanh", seed=1)
+    system = NeuralSystem(model, loss, dataset)  # type: ignore[arg-type]
+    approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=0.3, seed=1)
+    fluctuations = measure(approach.system)
+    prediction = predict(approach.system)
+    fit = fit_power_law(fluctuations["output.bias"], seed=1)
+    verdict = compare("the output bias", fit, prediction.predictions["output.bias"])
+    distances = prediction.factorisation(fluctuations)
+    right = 0.0
+    with torch.no_grad():
+        for x, t in approach.system.boundary(4096):
+            y, target = approach.system.forward(x, t)
+            right += float((y * target > 0).sum())
+    interval = "-" if fit.ci95 is None else f"[{fit.ci95[0]:.2f}, {fit.ci95[1]:.2f}]"
+    return [
+        name,
+        str(approach.certificate.status),
+        f"{100 * right / len(dataset):.2f}",
+        "-" if fit.exponent is None else f"{fit.exponent:.3f}",
+        interval,
+        "-" if verdict.predicted_exponent is None else f"{verdict.predicted_exponent:.3f}",
+        {True: "agree", False: "disagree", None: "not decided"}[verdict.agreement],
+        "; ".join(f"{key} {value.kolmogorov_smirnov:.2f}" for key, value in distances.items()),
+    ]
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """Table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def write(path: Path, name: str, text: str) -> None:
+    """Put a table between its markers in a page, by way of a temporary file."""
+    page = path.read_text()
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    page = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(page)
+    temporary.replace(path)
+
+
+def main() -> None:
+    """Make both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=400_000)
+    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--page", type=Path, default=Path("docs/design.md"))
+    parser.add_argument("--exponents", type=float, nargs="*", default=EXPONENTS)
+    parser.add_argument("--only", choices=("uniform", "digits"))
+    settings = parser.parse_args()
+    if settings.only != "digits":
+        rows = []
+        for exponent in settings.exponents:
+            rows.append(uniform_row(exponent, settings.samples))
+            print(rows[-1], flush=True)
+        head = ["q", "state", "weight", "measured k", "abs(k - q)", "decades", "fit on its own window"]
+        write(settings.page, "uniform", markdown(head, rows))
+    if settings.only != "uniform":
+        rows = [digits_row("cross-entropy", Composition("sigmoid", "bce"), settings.epochs)]
+        print(rows[-1], flush=True)
+        for exponent in (1.0, 1.25, 1.5):
+            rows.append(digits_row(f"q = {exponent:g}", QMarginLoss(exponent), settings.epochs))
+            print(rows[-1], flush=True)
+        head = ["loss", "state", "accuracy %", "measured k", "95% interval", "predicted k", "verdict", "KS distances"]
+        write(settings.page, "digits", markdown(head, rows))
+
+
+if __name__ == "__main__":
+    main()
