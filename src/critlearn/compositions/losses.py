@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.expressions import expit, softplus
-from critlearn.compositions.loss import Loss, log_opposite, log_residual
+from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
 from critlearn.errors import InvalidInputError, unknown_name
 
 _HALF: Final = sp.Rational(1, 2)
@@ -72,7 +72,7 @@ _ENTRIES: Final = (
     ),
     Loss(
         "hellinger",  # 1 - sqrt(p), p the share of the range on the right side
-        value=-expm1((log_opposite - log_width) / 2),
+        value=-expm1(-softplus(log_residual - log_opposite) / 2),
         log_derivative=-sp.log(2) - (log_opposite + log_width) / 2,
     ),
     Loss(
