@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import mpmath
 import sympy as sp
@@ -31,9 +31,10 @@ class Decay:
     Order 0 stands for faster than any power, as ``exp(-ln^2 s)``.
     """
 
-    power: sp.Expr | None = None
-    order: sp.Expr | None = None
-    rate: sp.Expr | None = None
+    # SymPy numbers, or None: order and rate are given unless the power is.
+    power: Any = None
+    order: Any = None
+    rate: Any = None
 
     def times(self, exponent: sp.Expr, other: "Decay") -> "Decay | None":
         """Decay of ``self^exponent * other``; None where leading terms cancel."""
