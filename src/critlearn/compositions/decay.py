@@ -20,7 +20,7 @@ _ROUNDING: Final = 1e-9
 
 _HALF: Final = sp.Rational(1, 2)
 
-_BUDGET: Final = 1.0
+_BUDGET: Final = 2.0
 """Seconds for one symbolic limit; what takes longer is found numerically."""
 
 
