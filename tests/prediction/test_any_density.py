@@ -1,4 +1,4 @@
-"""Densities of any origin pushed through compositions: theory's Monte Carlo table, normalisation, sampling, refusals."""
+"""Densities of any origin pushed through compositions: known exponents, normalisation, sampling, refusals."""
 
 import numpy as np
 import pytest

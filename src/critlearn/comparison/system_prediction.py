@@ -169,7 +169,8 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
     finally:
         for handle in handles:
             handle.remove()
-    found = None if any(part is None for part in margins) else np.concatenate(margins)  # type: ignore[arg-type]
+    known = [part for part in margins if part is not None]
+    found = np.concatenate(known) if len(known) == len(margins) else None
     return _State(np.concatenate(errors), np.concatenate(scales), found, factors, activities, last)
 
 

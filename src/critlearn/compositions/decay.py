@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import mpmath
 import sympy as sp
@@ -20,7 +20,7 @@ _ROUNDING: Final = 1e-9
 
 _HALF: Final = sp.Rational(1, 2)
 
-_BUDGET: Final = 1.0
+_BUDGET: Final = 2.0
 """Seconds for one symbolic limit; what takes longer is found numerically."""
 
 
@@ -31,9 +31,10 @@ class Decay:
     Order 0 stands for faster than any power, as ``exp(-ln^2 s)``.
     """
 
-    power: sp.Expr | None = None
-    order: sp.Expr | None = None
-    rate: sp.Expr | None = None
+    # SymPy numbers, or None: order and rate are given unless the power is.
+    power: Any = None
+    order: Any = None
+    rate: Any = None
 
     def times(self, exponent: sp.Expr, other: "Decay") -> "Decay | None":
         """Decay of ``self^exponent * other``; None where leading terms cancel."""

@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation, Half
-from critlearn.compositions.decay import branches_far_out, s
+from critlearn.compositions.decay import branches_far_out
 from critlearn.compositions.expressions import (
     evaluate,
     expit,
@@ -19,6 +19,7 @@ from critlearn.compositions.expressions import (
     written_out,
     y,
 )
+from critlearn.compositions.growth import s
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, output, target
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import Function, parse_expression
@@ -245,7 +246,7 @@ def class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
         If the loss is not defined between the two values.
     """
     own, other = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
-    formula = loss.formula.subs(target, own)
+    formula = sp.sympify(loss.formula).subs(target, own)
     slope = sp.diff(formula, output)
     points = float(other) + (float(own) - float(other)) * np.linspace(0.01, 0.99, 25)
     values = [evaluate(form, {output: points}) for form in (formula, slope)]

@@ -12,6 +12,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.expressions import evaluate, expit, log_erfc, softplus
+from critlearn.compositions.puiseux import NotAlgebraicError, leading_power
 
 s: Final = sp.Symbol("s", positive=True)
 """The variable that grows."""
@@ -136,7 +137,10 @@ def _sum(terms: tuple[sp.Expr, ...]) -> Growth:
             best = other
     leading = [term for term, one in zip(terms, growths, strict=True) if one == best]
     if len(leading) > 1 and _cancels(leading):
-        raise UnclearError
+        try:
+            return Growth(((sp.S.Zero, leading_power(sp.Add(*terms), s)),))
+        except NotAlgebraicError:
+            raise UnclearError from None
     return best
 
 

@@ -19,9 +19,9 @@ from critlearn.compositions.decay import (
     decay_of,
     numeric_exponent,
     numeric_power,
-    s,
 )
 from critlearn.compositions.expressions import y
+from critlearn.compositions.growth import s
 from critlearn.compositions.loss import LossForms, log_opposite, log_residual, log_width, output, target
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import mpmath
 
 _POINTS: Final = 10
 _FIRST: Final = 16
-_SLOWEST: Final = 0.85
+_SLOWEST: Final = 0.8
 """Ratio of successive steps above which no limit is claimed."""
 
 _WORST: Final = 1e-2

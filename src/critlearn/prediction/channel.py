@@ -25,6 +25,7 @@ class Channel(Protocol):
         """Inputs at which the fluctuation vanishes or ``l`` has a kink."""
 
 
+@runtime_checkable
 class ErrorSignal(Protocol):
     """What is needed of a composition, or of a designed loss: the logarithm of its error signal and its slopes."""
 
