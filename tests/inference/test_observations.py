@@ -161,6 +161,8 @@ def test_too_little_is_not_resolved_and_gives_no_number(data: np.ndarray) -> Non
 def test_a_window_outside_the_data_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"window \[10, 100\] .* outside the data"):
         fit_power_law(VALUES, Window(10.0, 100.0))
+    with pytest.raises(InvalidInputError, match="far outside the data"):
+        fit_power_law(VALUES, Window(1e50, 1e51))
 
 
 @pytest.mark.parametrize(

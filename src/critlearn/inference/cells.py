@@ -20,6 +20,9 @@ from critlearn.numerics.window import Window
 LogDensity = Callable[[np.ndarray], np.ndarray]
 """Logarithm of an unnormalised density in ``u = ln delta``, at values of ``u``."""
 
+FAR: Final = 2000.0
+"""How far beyond the data, in ln delta, a law without a cut-off on that side is taken to reach."""
+
 _EXACT_INTEGERS: Final = 200
 _INTEGER_RATIO: Final = 1.01
 _GROWTH: Final = 1.05

@@ -10,7 +10,8 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import general_law, power_law
-from critlearn.inference.grouped_counts import FAR, GroupedCounts, WindowFit
+from critlearn.inference.cells import FAR
+from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 
 _LEVEL: Final = float(scipy.stats.chi2(1).ppf(0.95))
 _NEWTON_STEPS: Final = 12

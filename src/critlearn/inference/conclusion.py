@@ -34,6 +34,7 @@ LARGEST_DRIFT: Final = 1.0
 """Drift of the exponent over a window found by significance that must be excluded: not to reject is no evidence."""
 
 _INTERVAL_REPLICATES: Final = 1000
+_OTHER_REPLICATES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,17 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     if fit is None:
         verdict, reason = _no_window(counts, whole, choice.basis)
         return without_window(verdict, reason, whole, sliding, common)
-    coarse = _coarse(counts, fit)
-    goodness = goodness_of_fit(*coarse, settings.replicates, settings.seed)
-    tests: dict[str, Any] = {
-        name: _chosen(
-            counts, found, goodness if found == fit else goodness_of_fit(*_coarse(counts, found), 100, settings.seed)
-        )
-        for name, found in _criteria(choice)
+    return _judged(counts, choice, fit, settings, {"lognormal_whole": whole, "curve": sliding.curve(), **common})
+
+
+def _judged(
+    counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings, common: dict[str, Any]
+) -> PowerLawFit:
+    """Tests, errors and verdict on the window that was chosen."""
+    part, coarse = _coarse(counts, fit)
+    goodness = goodness_of_fit(part, coarse, settings.replicates, settings.seed)
+    criteria: dict[str, Any] = {
+        name: _chosen(counts, found, fit, goodness, settings.seed) for name, found in _criteria(choice)
     }
     repeated = choice.basis is Basis.SIGNIFICANCE and settings.selection_replicates > 0
     if repeated and choice.scan is not None and choice.selected is not None:
@@ -99,10 +104,8 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     verdict, reason = _judge(
         counts, fit, goodness, choice.basis, lognormal, interval.ci95, settings.tolerance, repeated
     )
-    resolved = verdict is not FitVerdict.NOT_RESOLVED
-    below, above = coarse[0].is_open(coarse[1].start, coarse[1].stop)
     return PowerLawFit(
-        exponent=fit.exponent if resolved else None,
+        exponent=fit.exponent if verdict is not FitVerdict.NOT_RESOLVED else None,
         standard_error=interval.standard_error,
         naive_standard_error=fit.naive_standard_error,
         ci95=interval.ci95,
@@ -115,23 +118,22 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         p_value=goodness.p_value,
         p_value_error=goodness.p_value_error,
         selection_repeated=repeated,
-        log_likelihood=log_likelihood(
-            coarse[0].cells.part(coarse[1].start, coarse[1].stop),
-            coarse[0].pooled[coarse[1].start : coarse[1].stop],
-            fit.theta,
-            below=below,
-            above=above,
-        ),
+        log_likelihood=_log_likelihood(part, coarse),
         verdict=verdict,
         basis=choice.basis,
         reason=reason,
         lognormal=lognormal,
-        lognormal_whole=whole,
         alternatives=fit_alternatives(counts, fit),
-        curve=sliding.curve(),
-        **tests,
+        **criteria,
         **common,
     )
+
+
+def _log_likelihood(part: GroupedCounts, fit: WindowFit) -> float:
+    """Of the counts on the cells of a fit."""
+    cells, pooled = part.cells.part(fit.start, fit.stop), part.pooled[fit.start : fit.stop]
+    below, above = part.is_open(fit.start, fit.stop)
+    return log_likelihood(cells, pooled, fit.theta, below=below, above=above)
 
 
 def without_window(
@@ -209,10 +211,12 @@ def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, Windo
     return (part, coarse) if coarse is not None else (counts, fit)
 
 
-def _chosen(counts: GroupedCounts, fit: WindowFit, goodness: Goodness) -> WindowChoice:
-    """What one criterion chose, with the test there."""
-    window = counts.window(fit.start, fit.stop)
-    return WindowChoice(window, fit.exponent, fit.standard_error, round(fit.n), goodness.p_value)
+def _chosen(counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: Goodness, seed: int) -> WindowChoice:
+    """What one criterion chose, with the test there: the one at hand if it is the window of the verdict."""
+    if found != fit:
+        goodness = goodness_of_fit(*_coarse(counts, found), _OTHER_REPLICATES, seed)
+    window = counts.window(found.start, found.stop)
+    return WindowChoice(window, found.exponent, found.standard_error, round(found.n), goodness.p_value)
 
 
 def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:

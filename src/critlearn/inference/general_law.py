@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from critlearn.inference.cells import Cells
+from critlearn.inference.cells import FAR, Cells
 
 if TYPE_CHECKING:
     from critlearn.inference.grouped_counts import GroupedCounts
 
 _STEPS: Final = 60
 _LONGEST_STEP: Final = 2.0
-_FAR: Final = 2000.0
 
 
 def fit_windows(
@@ -75,7 +74,7 @@ def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:
     """Cells with what lies beyond open sides, and the index of the first of the given ones."""
     if not (below or above):
         return cells, 0
-    far = cells.extended(_FAR if below else 0.0, _FAR if above else 0.0)
+    far = cells.extended(FAR if below else 0.0, FAR if above else 0.0)
     return far, int(np.searchsorted(far.edges, cells.edges[0] - 1e-12))
 
 

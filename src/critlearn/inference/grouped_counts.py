@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import scipy.special
@@ -10,14 +9,11 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import general_law, power_law
-from critlearn.inference.cells import Cells
+from critlearn.inference.cells import FAR, Cells
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 
 Running = Float64[np.ndarray, "group edge"]
-
-FAR: Final = 2000.0
-"""How far beyond the data, in ln delta, a law without a cut-off on that side is taken to reach."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +301,8 @@ def check_inside(counts: GroupedCounts, window: Window) -> None:
         If it does not.
     """
     filled = np.flatnonzero(counts.pooled)
+    if not filled.size:
+        raise InvalidInputError(f"window {window.summary()} is far outside the data")
     low, high = (float(counts.edges[at]) for at in (filled[0], filled[-1] + 1))
     if not (window.log_lo < high and window.log_hi > low):
         data = Window.from_logs(low, high)

@@ -6,8 +6,9 @@ from typing import Any, Final
 import numpy as np
 import scipy.stats
 
+from critlearn.inference.cells import FAR
 from critlearn.inference.exponential_family import Family, design_effect
-from critlearn.inference.grouped_counts import FAR, GroupedCounts, WindowFit
+from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 
 SIGNIFICANCE: Final = 0.01
 """p-value below which an alternative is preferred."""
