@@ -33,7 +33,7 @@ def uniform_row(exponent: float, samples: int) -> list[str]:
         torch.manual_seed(3)
         model = torch.nn.Linear(1, 1, dtype=torch.float64)
     system = NeuralSystem(model, loss, dataset)
-    approach = equilibrate(system, epochs=300, batch_size=10_000, lr=0.02, seed=3)
+    approach = equilibrate(system, epochs=1500, batch_size=10_000, lr=0.05 if exponent < 2 else 0.5, seed=3)
     weight = float(approach.system.parameters["weight"].detach())
     sketch = measure(approach.system, batch_size=65536)["bias"]
     # The widest window that the design promises: from the largest margin up to where the error is held constant.
@@ -62,7 +62,7 @@ def digits_row(name: str, loss: object, epochs: int) -> list[str]:
     dataset = load_two_class("digits:3v8")
     model = feed_forward(dataset.x.shape[1], [32], "tanh", seed=1)
     system = NeuralSystem(model, loss, dataset)  # type: ignore[arg-type]
-    approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=0.3, seed=1)
+    approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=1.0, seed=1)
     fluctuations = measure(approach.system)
     prediction = predict(approach.system)
     fit = fit_power_law(fluctuations["output.bias"], seed=1)
@@ -104,7 +104,7 @@ def write(path: Path, name: str, text: str) -> None:
 def main() -> None:
     """Make both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=400_000)
+    parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--epochs", type=int, default=400)
     parser.add_argument("--page", type=Path, default=Path("docs/design.md"))
     parser.add_argument("--exponents", type=float, nargs="*", default=EXPONENTS)

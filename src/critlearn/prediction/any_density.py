@@ -167,7 +167,7 @@ class MixtureDensity:
         low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
         for _ in range(80):
             middle = 0.5 * (low + high)
-            below = self.cumulative(middle) < probability
+            below = self.cumulative(np.asarray(middle)) < probability
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.asarray(0.5 * (low + high))
 

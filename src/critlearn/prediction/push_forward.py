@@ -61,6 +61,9 @@ class PushForward:
         The two parts of the local exponent, each branch weighted by its density; None where they are not known apart.
     zeros
         Probability of a fluctuation that is exactly zero.
+    routes
+        The parts with their branches, from which the distribution function and samples are exact; empty where only the
+        bins are known.
     """
 
     edges: Float64[np.ndarray, " edge"]
@@ -70,6 +73,7 @@ class PushForward:
     intrinsic_exponent: Float64[np.ndarray, " bin"] | None = None
     data_term: Float64[np.ndarray, " bin"] | None = None
     zeros: float = 0.0
+    routes: tuple["Route", ...] = ()
 
     @property
     def centres(self) -> Float64[np.ndarray, " bin"]:
@@ -78,12 +82,22 @@ class PushForward:
 
     def cumulative(self, log_delta: Points) -> Points:
         """Probability of fluctuations up to ``exp(log_delta)``, zeros included."""
+        if self.routes:
+            return np.asarray(sum(route.cumulative(np.asarray(log_delta, dtype=np.float64)) for route in self.routes))
         below = self.zeros + np.concatenate([[0.0], np.cumsum(self.mass)])
         return np.asarray(np.interp(log_delta, self.edges, below))
 
     def rvs(self, size: int, generator: np.random.Generator) -> Float64[np.ndarray, " size"]:
         """Draw ``ln|delta|``; ``-inf`` for a fluctuation that is exactly zero."""
         uniform = generator.random(size)
+        if self.routes:
+            ends = np.cumsum([route.part.share for route in self.routes])[:-1]
+            chosen = np.searchsorted(ends, generator.random(size), side="right")
+            drawn = np.empty(size)
+            for i, route in enumerate(self.routes):
+                x = route.part.density.quantile(uniform[chosen == i])
+                drawn[chosen == i] = route.part.channel.log_fluctuation(x)
+            return drawn
         below = self.zeros + np.concatenate([[0.0], np.cumsum(self.mass)])
         rising = np.concatenate([[True], np.diff(below) > 0])
         drawn = np.interp(uniform * below[-1], below[rising], self.edges[rising])
@@ -111,6 +125,27 @@ class _Branch:
     log_low: float
     log_high: float
     constant: bool = False
+
+
+@dataclass(frozen=True)
+class Route:
+    """A part of the inputs and the branches of its channel."""
+
+    part: Part
+    branches: tuple[_Branch, ...]
+
+    def cumulative(self, log_delta: Points) -> Points:
+        """Share of all inputs that come this way and induce fluctuations up to a size."""
+        density, total = self.part.density, np.zeros(np.shape(log_delta))
+        for branch in self.branches:
+            if branch.constant:
+                inside = _between(density, np.array([branch.low, branch.high]))[0]
+                total = total + np.where(log_delta >= branch.log_low, inside, 0.0)
+                continue
+            x = _inverse(self.part.channel, branch, log_delta)
+            start = branch.low if branch.log_high > branch.log_low else branch.high
+            total = total + _between(density, np.stack([np.full(np.shape(x), start), x]))[0]
+        return self.part.share * total
 
 
 def push_forward(density: MarginDensity, channels: Sequence[Channel]) -> PushForward:
@@ -161,7 +196,8 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
         caustics += _caustics(part.channel, of_part)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa, data = (np.where(weight > 0, total / weight, np.nan) for total in (kappa, data))
-    result = PushForward(edges, mass, kappa - data, tuple(caustics), kappa, data, zeros)
+    routes = tuple(Route(part, tuple(of_part)) for part, of_part in zip(parts, branches, strict=True))
+    result = PushForward(edges, mass, kappa - data, tuple(caustics), kappa, data, zeros, routes)
     return _trimmed(result)
 
 
@@ -188,6 +224,7 @@ def _trimmed(result: PushForward) -> PushForward:
         None if kappa is None else kappa[at],
         None if data is None else data[at],
         result.zeros,
+        result.routes,
     )
 
 
