@@ -17,6 +17,13 @@ TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant inside a scaling window."""
 
 
+LEAST_PROBABILITY: Final = 0.01
+"""Probability that a window must hold for its exponent to be one that is ever seen."""
+
+_JUMP: Final = 0.01
+"""Change of the logarithm of the density, from bin to bin, that its slope does not account for."""
+
+
 @dataclass(frozen=True)
 class Scaling:
     """An exponent and the window on which the local exponent stays within the tolerance of it.
@@ -45,11 +52,13 @@ class Limit:
 def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float = TOLERANCE) -> Scaling | None:
     """Window of a decade or more on which the local exponent is within the tolerance of a known limit.
 
-    Of several limits, the one whose window holds the most probability: it is what a finite sample shows.
+    Of several limits, the one whose window holds the most probability: it is what a finite sample shows. A window that
+    holds less than `LEAST_PROBABILITY` is none.
     """
-    best, most = None, 0.0
+    best, most = None, LEAST_PROBABILITY
+    local_exponent = _unbroken(result)
     for limit in limits:
-        start, stop = _longest_run(np.abs(result.local_exponent - limit.exponent) <= tolerance)
+        start, stop = _longest_run(np.abs(local_exponent - limit.exponent) <= tolerance)
         window, mass = _window(result, start, stop), float(result.mass[start:stop].sum())
         if window and window.decades >= 1 and mass > most:
             best, most = Scaling(limit.exponent, limit.exact, window), mass
@@ -59,14 +68,34 @@ def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float 
 def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scaling | None:
     """Widest window on which the local exponent stays within the tolerance of any constant.
 
-    None if that is less than half a decade: a slope that drifts is no exponent.
+    None if that is less than half a decade, or holds less than `LEAST_PROBABILITY`: a slope that drifts is no exponent.
     """
-    start, stop = _widest_flat(result.local_exponent, 2 * tolerance)
+    start, stop = _widest_flat(_unbroken(result), 2 * tolerance)
     window = _window(result, start, stop)
-    if window is None or window.decades < 0.5:
+    if window is None or window.decades < 0.5 or result.mass[start:stop].sum() < LEAST_PROBABILITY:
         return None
     inside = result.local_exponent[start:stop]
     return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
+
+
+def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
+    """Local exponent, NaN where the density jumps or diverges.
+
+    A derivative does not see the end of a branch, at which the density drops at once: but the probabilities of the
+    bins do. A window across it would not have the exponent that holds on either side.
+    """
+    local_exponent = result.local_exponent.copy()
+    if result.intrinsic_exponent is None:
+        # Taken from the probabilities themselves, by a kernel that sees a jump.
+        return local_exponent
+    step = float(result.edges[1] - result.edges[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.diff(np.log(result.mass))
+        between = 0.5 * (local_exponent[1:] + local_exponent[:-1])
+        jumps = ~(np.abs(change - (1 - between) * step) <= _JUMP)
+    local_exponent[1:][jumps] = np.nan
+    local_exponent[:-1][jumps] = np.nan
+    return local_exponent
 
 
 def _window(result: PushForward, start: int, stop: int) -> Window | None:
