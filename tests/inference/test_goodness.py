@@ -48,7 +48,7 @@ def test_p_values_with_the_search_repeated_are_uniform() -> None:
         scan = WindowScan.of(counts(power_law(1.0, 1e-4, 1.0, 1000, seed), window=None), 100, seed)
         selected = scan.selected()
         assert selected is not None
-        p_values.append(selection_p_value(scan, *selected, 40, seed)[0])
+        p_values.append(selection_p_value(scan, *selected, 30, seed)[0])
     assert scipy.stats.kstest(p_values, "uniform").pvalue > 1e-4
 
 
