@@ -105,7 +105,7 @@ def main() -> None:
     """Make both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--page", type=Path, default=Path("docs/design.md"))
     parser.add_argument("--exponents", type=float, nargs="*", default=EXPONENTS)
     parser.add_argument("--only", choices=("uniform", "digits"))

@@ -60,7 +60,7 @@ def test_table_has_sixty_compositions() -> None:
     [
         ["predict", "--activation", "tahn(y)"],
         ["predict", "--density", "0.5*normal(0,1)"],
-        ["predict", "--lr", "nan"],
+        ["predict", "--density", "normal(0,1)", "--lr", "nan"],
         ["design", "--exponent", "7"],
         ["table", "--activation", "softsing"],
     ],

@@ -28,10 +28,7 @@ def predict(
     import json
 
     from critlearn.compositions import Composition
-    from critlearn.prediction import predict_from_density
-    from critlearn.prediction.prediction import check_settings
 
-    check_settings(lr, tolerance)
     composition = Composition(activation, loss)
     sides = composition.sides(target)
     governing = composition.asymptotic(target)
@@ -50,6 +47,9 @@ def predict(
     }
     lines = [f"{composition.name}, target {target:g}", *(f"  {side.summary()}" for side in sides)]
     if density is not None:
+        # Only here: SciPy's distributions take as long to load as the rest of the answer takes to compute.
+        from critlearn.prediction import predict_from_density
+
         prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
         kept = ("exponent", "exact", "window", "decades", "caustics", "zeros", "tolerance", "source")
         answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}

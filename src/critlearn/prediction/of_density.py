@@ -6,7 +6,7 @@ from typing import Any
 from critlearn.compositions import Composition
 from critlearn.prediction.any_density import density_from
 from critlearn.prediction.channel import BiasChannel
-from critlearn.prediction.prediction import Prediction, far_limits, with_limits
+from critlearn.prediction.prediction import Prediction, check_settings, far_limits, with_limits
 from critlearn.prediction.push_forward import push_forward
 from critlearn.prediction.scaling_window import TOLERANCE, Limit
 
@@ -35,8 +35,9 @@ def predict_from_density(
     Raises
     ------
     InvalidInputError
-        If the density is none, or the fluctuation is the same everywhere.
+        If the density is none, a setting is not positive, or the fluctuation is the same everywhere.
     """
+    check_settings(lr, tolerance)
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
     distribution = push_forward(law, [channel])
