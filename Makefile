@@ -19,6 +19,10 @@ lint: $(VENV)/.installed-test
 
 validate: $(VENV)/.installed-test
 	$(BIN)/python validation/toy_exponents.py
+	$(BIN)/python validation/recovery.py
+	$(BIN)/python validation/size_and_power.py
+	$(BIN)/python validation/dependence.py
+	$(BIN)/python validation/designed_losses.py
 
 clean:
 	rm -rf $(VENV) build dist

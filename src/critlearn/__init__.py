@@ -9,22 +9,38 @@ from typing import TYPE_CHECKING, Any, Final
 from critlearn._version import __version__
 
 if TYPE_CHECKING:
-    from critlearn.comparison import Verdict, compare
-    from critlearn.compositions import Activation, Composition, Loss
+    from critlearn.comparison import SystemPrediction, Verdict, compare, predict
+    from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
     from critlearn.duality import DualityMap
     from critlearn.equilibrium import Approach, Certificate, Moments, Status, equilibrate, moments
     from critlearn.errors import CritlearnError
     from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
-    from critlearn.inference import Histogram, PowerLawFit, fit_discrete_power_law, fit_power_law
+    from critlearn.inference import (
+        Histogram,
+        PowerLawFit,
+        compare_fits,
+        compare_with_prediction,
+        fit_discrete_power_law,
+        fit_power_law,
+        fit_power_law_with_noise,
+        stability_map,
+    )
     from critlearn.network import NeuralSystem, feed_forward, tail_exact
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
-    from critlearn.prediction import Prediction, parse_density, predict_from_margins, predict_product, predict_toy
+    from critlearn.prediction import (
+        Prediction,
+        parse_density,
+        predict_from_density,
+        predict_from_margins,
+        predict_product,
+        predict_toy,
+    )
     from critlearn.studies import ToyConfig, TwoClassConfig, load_two_class, read_run, run_toy, run_two_class
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one brings: a composition, a network, a data set.
-    "compositions": ("Activation", "Composition", "Loss"),
+    "compositions": ("Activation", "Composition", "Loss", "SoftmaxCrossEntropy"),
     "network": ("NeuralSystem", "feed_forward", "tail_exact"),
     # What one does with it: train to equilibrium, map, measure.
     "equilibrium": ("Approach", "Certificate", "Moments", "Status", "equilibrate", "moments"),
@@ -33,9 +49,25 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "numerics.log_sketch": ("LogSketch",),
     "numerics.window": ("Window",),
     # What one concludes: fit, prediction, verdict.
-    "inference": ("Histogram", "PowerLawFit", "fit_discrete_power_law", "fit_power_law"),
-    "prediction": ("Prediction", "parse_density", "predict_from_margins", "predict_product", "predict_toy"),
-    "comparison": ("Verdict", "compare"),
+    "inference": (
+        "Histogram",
+        "PowerLawFit",
+        "fit_discrete_power_law",
+        "fit_power_law",
+        "fit_power_law_with_noise",
+        "stability_map",
+        "compare_fits",
+        "compare_with_prediction",
+    ),
+    "prediction": (
+        "Prediction",
+        "parse_density",
+        "predict_from_margins",
+        "predict_product",
+        "predict_toy",
+        "predict_from_density",
+    ),
+    "comparison": ("SystemPrediction", "Verdict", "compare", "predict"),
     # The whole road at once.
     "studies": ("ToyConfig", "TwoClassConfig", "load_two_class", "read_run", "run_toy", "run_two_class"),
     "errors": ("CritlearnError",),
@@ -58,22 +90,29 @@ __all__ = [
     "PowerLawFit",
     "Prediction",
     "Quantities",
+    "SoftmaxCrossEntropy",
     "Status",
+    "SystemPrediction",
     "ToyConfig",
     "TwoClassConfig",
     "Verdict",
     "Window",
     "__version__",
     "compare",
+    "compare_fits",
+    "compare_with_prediction",
     "equilibrate",
     "feed_forward",
     "fit_discrete_power_law",
     "fit_power_law",
+    "fit_power_law_with_noise",
     "load_fluctuations",
     "load_two_class",
     "measure",
     "moments",
     "parse_density",
+    "predict",
+    "predict_from_density",
     "predict_from_margins",
     "predict_product",
     "predict_toy",
@@ -81,6 +120,7 @@ __all__ = [
     "run_toy",
     "run_two_class",
     "save_fluctuations",
+    "stability_map",
     "tail_exact",
 ]
 
