@@ -8,7 +8,7 @@ from typing import Final
 
 import sympy as sp
 
-from critlearn.compositions.expressions import Array, choose, evaluate, exp, sign_of, y
+from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, sign_of, y
 from critlearn.errors import InvalidInputError
 
 
@@ -153,8 +153,8 @@ class Activation:
 
     def log_slope_derivatives(self, pre_activation: Array) -> tuple[Array, Array]:
         """First and second derivative of ``ln|f'|`` with respect to the pre-activation."""
-        first = self._evaluated(pre_activation, lambda half: sp.diff(half.log_derivative, y), mirror=-1)
-        second = self._evaluated(pre_activation, lambda half: sp.diff(half.log_derivative, y, 2))
+        first = self._evaluated(pre_activation, lambda half: derivative(half.log_derivative, y), mirror=-1)
+        second = self._evaluated(pre_activation, lambda half: derivative(half.log_derivative, y, y))
         return first, second
 
     def log_gaps(self, pre_activation: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import sympy as sp
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.compositions.asymptote import Asymptote
-from critlearn.compositions.expressions import Array, choose, evaluate, exp, library_of, log, sign_of
+from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, library_of, log, sign_of
 from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.loss import (
     Loss,
@@ -223,9 +223,9 @@ class _State:
 
     def partial(self, *symbols: sp.Symbol) -> Array | None:
         """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
-        if all(sp.diff(forms.log_derivative, *symbols) == 0 for forms in self.forms):
+        if all(derivative(forms.log_derivative, *symbols) == 0 for forms in self.forms):
             return None
-        return self.evaluated(lambda forms: sp.diff(forms.log_derivative, *symbols))
+        return self.evaluated(lambda forms: derivative(forms.log_derivative, *symbols))
 
     def slope_sign(self) -> Array:
         """Sign of ``dH/df``."""

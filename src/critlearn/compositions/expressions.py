@@ -315,6 +315,12 @@ def sign_of(value: Array) -> Array:
     return np.sign(value) if library_of(value) == "numpy" else (value > 0) - (value < 0)
 
 
+@cache
+def derivative(expression: sp.Expr, *symbols: sp.Symbol) -> sp.Expr:
+    """Derivative, found once: bisections evaluate it thousands of times."""
+    return sp.diff(expression, *symbols)
+
+
 def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     """Value of an expression with arrays of one library put for its symbols, in their shape and precision.
 

@@ -136,7 +136,7 @@ class Magnitude:
     @cached_property
     def tails(self) -> tuple[_Tail | None, _Tail | None]:
         """Tables below and above the range in which the closed form is right."""
-        grid = np.arange(_LEAST, _GREATEST + 0.25, 0.5)
+        grid = np.arange(_LEAST, _GREATEST + 0.5, 1.0)
         right = np.array([self._right(u) for u in grid])
         if right.all():
             return None, None
