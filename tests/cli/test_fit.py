@@ -46,7 +46,7 @@ def table(tmp_path: Path) -> Path:
 def files(folder: Path) -> list[Path]:
     np.save(folder / "a.npy", VALUES)
     np.savez(folder / "a.npz", size=VALUES)
-    pd.DataFrame({"size": VALUES, "name": "x"}).to_parquet(folder / "a.parquet")
+    pd.DataFrame({"size": VALUES}).to_parquet(folder / "a.parquet")
     np.savetxt(folder / "bare.csv", VALUES, fmt="%.17g")
     pd.DataFrame({"size": VALUES}).to_csv(folder / "named.csv", index=False)
     return [folder / name for name in ("a.npy", "a.npz", "a.parquet", "bare.csv", "named.csv")]
@@ -112,7 +112,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["none.csv"], "there is no file"),
         (["table.txt"], "none of the files that can be read"),
-        (["table.csv"], "choose --column"),
+        (["table.csv"], "choose with --column"),
         (["table.csv", "--column", "siz"], 'did you mean "size"'),
         (["table.csv", "--column", "event"], "does not hold numbers"),
         (["table.csv", "--column", "size", "--window", "1"], "two numbers 0 < lo < hi"),
@@ -152,3 +152,12 @@ def test_bad_input_is_one_line(
 def test_tables_keep_their_names(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.ones((3, 2)))
     assert list(read_columns(str(tmp_path / "two.npy"))) == ["0", "1"]
+
+
+def test_a_bad_cell_does_not_make_another_column_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sizes.csv"
+    path.write_text("x,id\n" + "".join(f"{'oops' if i == 7 else 1 + i / 9},{i}\n" for i in range(1, 300)))
+    assert exit_code(app, [str(path)]) == 2
+    assert "2 columns (x, id): choose with --column" in capsys.readouterr().err
+    assert exit_code(app, [str(path), "--column", "x"]) == 2
+    assert "'oops' in row 7" in capsys.readouterr().err

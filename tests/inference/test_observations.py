@@ -227,3 +227,12 @@ def test_data_at_full_resolution_have_no_floor() -> None:
 def test_rounded_measurements_have_a_floor() -> None:
     rounded = np.round(power_law(1.5, 0.1, 100.0, 50_000, 4), 1)
     assert resolution_floor(rounded[rounded > 0], 0.0) == pytest.approx(6.4, rel=1e-6)
+
+
+def test_masked_values_are_missing() -> None:
+    values = power_law(1.5, 1e-3, 1.0, 4000, 3)
+    masked = np.ma.masked_array(np.where(np.arange(4000) % 2 == 0, values, 7.0), mask=np.arange(4000) % 2 == 1)
+    with pytest.raises(InvalidInputError, match="2000 of 4000"):
+        fit_power_law(masked)
+    kept = fit_power_law(masked, nan="omit")
+    assert kept.exponent == fit_power_law(values[::2]).exponent

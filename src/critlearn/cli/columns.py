@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from critlearn.errors import DataError, unknown_name
+from critlearn.numerics.array_file import read_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,19 +46,20 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
             import pandas as pd
 
             return _frame(pd.read_parquet(path))
+        if path.suffix == ".npz":
+            return read_arrays(path)
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, KeyError) as problem:
         raise DataError(f'"{file}" cannot be read: {problem}') from None
-    if path.suffix == ".npz":
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
     if loaded.ndim == 2:
         return {str(column): loaded[:, column] for column in range(loaded.shape[1])}
     return {"0": loaded.ravel()}
 
 
 def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str) -> np.ndarray:
-    """Column by name; the only one, or the only one of numbers, without.
+    """Column by name; without one, the only column there is.
+
+    A lone column of numbers among others is not taken for granted: one bad cell makes the one that was meant text.
 
     Raises
     ------
@@ -70,16 +72,23 @@ def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str
         if name not in columns:
             raise unknown_name("column", name, columns)
         chosen = columns[name]
+    elif len(columns) != 1:
+        raise DataError(f'"{file}" has {len(columns)} columns ({", ".join(list(columns)[:8])}): choose with --column')
     else:
-        numbers = [key for key, values in columns.items() if values.dtype.kind in "biuf"]
-        if len(numbers) != 1:
-            raise DataError(
-                f'"{file}" has {len(numbers)} columns of numbers ({", ".join(numbers[:8])}): choose --column'
-            )
-        chosen = columns[numbers[0]]
+        name, chosen = next(iter(columns.items()))
     if chosen.dtype.kind not in "biuf":
-        raise DataError(f'column "{name}" of "{file}" does not hold numbers')
+        raise DataError(f'column "{name}" of "{file}" does not hold numbers{_first_text(chosen)}')
     return chosen
+
+
+def _first_text(values: np.ndarray) -> str:
+    """The first value that is no number, and where it stands."""
+    for row, value in enumerate(values.ravel().tolist(), start=1):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f": {value!r} in row {row} of the data"
+    return ""
 
 
 def _table(text: str, source: str) -> Mapping[str, np.ndarray]:

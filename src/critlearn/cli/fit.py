@@ -21,9 +21,7 @@ _REPLICATES: Final = 400
 
 def fit(
     file: Annotated[str, typer.Argument(help="A .csv, .npy, .npz or .parquet file, or - for standard input.")],
-    column: Annotated[
-        str | None, typer.Option(help="Column, or array, to fit.", show_default="the only one of numbers")
-    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column, or array, to fit.", show_default="the only one")] = None,
     window: Annotated[
         str | None, typer.Option(help="Ends of the window: lo,hi.", show_default="searched for", metavar="LO,HI")
     ] = None,

@@ -190,6 +190,8 @@ def _settings(
     """Refuse settings that mean nothing."""
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise InvalidInputError(f"the tolerance must be positive; got {tolerance}")
+    if seed < 0:
+        raise InvalidInputError(f"a seed must not be negative; got {seed}")
     if replicates < 10:
         raise InvalidInputError(f"a bootstrap needs at least 10 replicates; got {replicates}")
     if selection_replicates != 0 and selection_replicates < 10:

@@ -146,7 +146,13 @@ def as_values(data: Any) -> tuple[np.ndarray, float, float]:
             # NumPy has no bfloat16 or float8: the values pass through float32, which holds them exactly.
             data = data.float()
         data = data.numpy()
+    if isinstance(data, np.ma.MaskedArray):
+        # What is masked is missing: as a plain array it would come back as numbers.
+        data = np.where(np.ma.getmaskarray(data), np.nan, np.ma.getdata(data))
     values = np.asarray(data)
+    if values.dtype.kind == "i":
+        # The size of the least number of a narrow type is no number of that type.
+        values = values.astype(np.int64)
     if values.dtype.kind not in "biuf":
         try:
             # Objects may be numbers: decimals, or what pandas keeps missing values among.
