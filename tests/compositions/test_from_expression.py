@@ -23,6 +23,7 @@ BY_HAND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "loss", "exact", "tail"), BY_HAND)
 def test_exact_exponents_of_expressions(activation: str, loss: str, exact: str, tail: str) -> None:
     asymptote = Composition(activation, loss).asymptotic()
@@ -73,6 +74,7 @@ def test_all_sides_are_told() -> None:
     assert [side.exact for side in Composition("exponential-softsign", "mse").sides()] == ["4/3", "1"]
 
 
+@pytest.mark.slow
 def test_no_power_law_is_an_answer() -> None:
     side = Composition("y + sin(y)/2", "e^2").sides(0)[-1]
     assert side.exponent is None

@@ -74,11 +74,15 @@ def test_samples_follow_the_density(density: str) -> None:
 
 
 def test_higher_caustic() -> None:
-    # ln|delta| = ln|y^3 + 8| has an inflection with vanishing slope at y = 0.
-    prediction = predict_from_density(Composition("y", "(f**3+8)**2/2/1000 + 0*t"), "normal(0.1,0.4)", target=1)
-    assert prediction.distribution.mass.sum() == pytest.approx(1, abs=1e-6)
+    # The error signal f^3 + 8 has an inflection with vanishing slope at 0: order 3, exponent 1/3 - 1.
+    distribution = predict_from_density(Composition("y", "f**4/4 + 8*f"), "normal(0.1,0.4)").distribution
+    assert distribution.mass.sum() == pytest.approx(1, abs=1e-6)
+    (caustic,) = distribution.caustics
+    assert (caustic.order, caustic.exponent) == (3, pytest.approx(-2 / 3))
+    assert caustic.log_delta == pytest.approx(np.log(8), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_atoms_and_zeros_carry_their_probability() -> None:
     huber = predict_from_density(Composition("identity", "huber"), "normal(0,1)", target=0).distribution
     at_one = int(np.searchsorted(huber.edges, 0.0, side="right")) - 1

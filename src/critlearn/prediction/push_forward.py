@@ -334,11 +334,14 @@ _HIGHEST_ORDER: Final = 12
 
 
 def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
-    """Points at which the slope of a smooth channel vanishes: between two branches, or inside one that goes on."""
+    """Points at which the slope of a channel vanishes: between two branches, or inside one that goes on.
+
+    At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
+    """
     places = [
         left.high
         for left, right in itertools.pairwise(branches)
-        if left.high == right.low and left.high not in channel.singular and not (left.constant or right.constant)
+        if left.high == right.low and not (left.constant or right.constant)
     ]
     for branch in branches:
         if not branch.constant:
@@ -349,6 +352,8 @@ def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
         if order is not None:
             kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
             log_delta = float(channel.log_fluctuation(np.array([place]))[0])
+            if not math.isfinite(log_delta):
+                continue
             found.append(Caustic(log_delta, kind, 1 / order - 1, order))
     return found
 
