@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from critlearn.errors import InvalidInputError
-from critlearn.network import NeuralSystem, tail_exact
+from critlearn.fluctuations import measure
+from critlearn.network import ActivationModule, NeuralSystem, tail_exact
 
 
 def _network() -> nn.Module:
@@ -81,3 +82,21 @@ def test_systems_that_have_no_learning_pass_are_refused(model: nn.Module, messag
     data = TensorDataset(torch.randn(5, 3), torch.randint(3, (5,)))
     with pytest.raises(InvalidInputError, match=message):
         NeuralSystem(model, nn.CrossEntropyLoss(), data)
+
+
+def test_activations_that_fall_somewhere_keep_the_sign_of_their_slope() -> None:
+    y = torch.tensor([-2.0, 3.0], dtype=torch.float64, requires_grad=True)
+    ActivationModule("square")(y).sum().backward()
+    assert y.grad is not None
+    torch.testing.assert_close(y.grad, 2 * y.detach(), rtol=1e-12, atol=0.0)
+    # The pass that goes back link by link, in logarithms, against torch's own.
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), ActivationModule("square"), nn.Linear(3, 1)).double()
+    x, t = torch.randn(6, 2, generator=generator, dtype=torch.float64), torch.ones(6, 1).double()
+    measured = measure(NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t)), exact=True)
+    rising = 0
+    for one, target in zip(x, t, strict=True):
+        model.zero_grad()
+        ((model(one) - target) ** 2).sum().backward()
+        rising += int((model[0].weight.grad < 0).sum())
+    assert measured["0.weight"].counts_positive.sum() == rising

@@ -161,7 +161,9 @@ class LayerPass:
         if first and self._plain(link):
             return errors
         if isinstance(link, ActivationModule):
-            return errors.through_activation(link.activation.log_slope(given.double()), self.precision)
+            at = given.double()
+            sign, log_slope = link.activation.slope_sign(at), link.activation.log_slope(at)
+            return errors.through_activation(log_slope, sign, self.precision)
         if type(link) is nn.Linear:
             return errors.through_linear(link.weight)
         if self._plain(link):

@@ -32,7 +32,7 @@ class _ExactActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
         (pre_activation,) = ctx.saved_tensors
-        return gradients[0] * ctx.activation.log_slope(pre_activation).exp(), None
+        return gradients[0] * ctx.activation.derivative(pre_activation), None
 
 
 class ActivationModule(nn.Module):

@@ -48,11 +48,13 @@ class ScaledErrors:
             (self.values.double() / factor.reshape(shape)).to(self.values.dtype), None, self.log_scale + factor.log()
         )
 
-    def through_activation(self, log_slope: Tensor, precision: torch.dtype) -> "ScaledErrors":
+    def through_activation(
+        self, log_slope: Tensor, slope_sign: Tensor | float, precision: torch.dtype
+    ) -> "ScaledErrors":
         """Errors at the input of an activation with the given ``ln f'``, multiplied in logarithms."""
         values = self.values.reshape(log_slope.shape)
         logs = values.double().abs().log_() if self.logs is None else self.logs.reshape(log_slope.shape)
-        return from_logs(values.sign(), logs + log_slope, self.log_scale, precision)
+        return from_logs(values.sign() * slope_sign, logs + log_slope, self.log_scale, precision)
 
     def through_linear(self, weight: Tensor) -> "ScaledErrors":
         """Errors at the input of a dense layer, ``weight^T errors``.
