@@ -125,9 +125,7 @@ class WeightChannel:
         return (*self.error.singular, 0.0)
 
 
-def limiting_slopes(channel: Channel, x: float) -> tuple[float, float]:
-    """Intrinsic exponent ``1 + l''/l'^2`` and ``1/l'`` at one input."""
-    first, second = channel.derivatives(np.array([x]))
-    if not math.isfinite(first[0]) or first[0] == 0:
-        return math.nan, math.nan
-    return float(1 + second[0] / first[0] ** 2), float(1 / first[0])
+def inverse_slope(channel: Channel, x: float) -> float:
+    """``1/l'`` at one input; NaN where the slope vanishes or is not finite."""
+    first, _ = channel.derivatives(np.array([x]))
+    return float(1 / first[0]) if math.isfinite(first[0]) and first[0] != 0 else math.nan

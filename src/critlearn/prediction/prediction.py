@@ -13,7 +13,7 @@ from critlearn.compositions import Asymptote, Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
-from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, limiting_slopes
+from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, inverse_slope
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
@@ -260,8 +260,7 @@ def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list
         return [Limit.rational(kappa)]
     terms = []
     for far in _FAR:
-        _, inverse_slope = limiting_slopes(channel, far)
-        terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope)
+        terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
     if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
         return []
     # The rest of the way to the limit is beyond rounding where the term has settled.
