@@ -36,7 +36,15 @@ if TYPE_CHECKING:
         predict_product,
         predict_toy,
     )
-    from critlearn.studies import ToyConfig, TwoClassConfig, load_two_class, read_run, run_toy, run_two_class
+    from critlearn.studies import (
+        ToyConfig,
+        TwoClassConfig,
+        load_results,
+        load_two_class,
+        read_run,
+        run_toy,
+        run_two_class,
+    )
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one brings: a composition, a network, a data set.
@@ -69,7 +77,15 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "comparison": ("SystemPrediction", "Verdict", "compare", "predict"),
     # The whole road at once.
-    "studies": ("ToyConfig", "TwoClassConfig", "load_two_class", "read_run", "run_toy", "run_two_class"),
+    "studies": (
+        "ToyConfig",
+        "TwoClassConfig",
+        "load_results",
+        "load_two_class",
+        "read_run",
+        "run_toy",
+        "run_two_class",
+    ),
     "errors": ("CritlearnError",),
 }
 _HOME: Final = {name: module for module, names in _NAMES.items() for name in names}
@@ -107,6 +123,7 @@ __all__ = [
     "fit_power_law",
     "fit_power_law_with_noise",
     "load_fluctuations",
+    "load_results",
     "load_two_class",
     "measure",
     "moments",

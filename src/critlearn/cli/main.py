@@ -11,6 +11,8 @@ from critlearn.cli import run
 from critlearn.cli.design import design
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
+from critlearn.cli.results import results
+from critlearn.cli.sweep import sweep
 from critlearn.cli.table import table
 from critlearn.errors import CritlearnError
 
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table):
+for command in (fit, predict, design, table, sweep, results):
     app.command()(command)
 
 INTERRUPTED = 130

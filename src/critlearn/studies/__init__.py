@@ -3,19 +3,25 @@
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets import TwoClassData, load_two_class
 from critlearn.studies.record import RunResult
+from critlearn.studies.results_table import load_results
 from critlearn.studies.store import read_run, write_run
+from critlearn.studies.study_file import Study, load_study, study_schema
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 
 __all__ = [
     "RunConfig",
     "RunResult",
+    "Study",
     "ToyConfig",
     "TwoClassConfig",
     "TwoClassData",
+    "load_results",
+    "load_study",
     "load_two_class",
     "read_run",
     "run_toy",
     "run_two_class",
+    "study_schema",
     "write_run",
 ]

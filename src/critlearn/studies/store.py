@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from critlearn.errors import DataError, OutputError
@@ -58,18 +60,41 @@ def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
     OutputError
         If something cannot be written; nothing is left behind then.
     """
-    folder = _fresh_folder(out, result.record)
-    temporary = out / f".{folder.name}.partial"
+    return write_folder(_fresh_folder(out, result.record), result, report)
+
+
+def write_folder(
+    folder: Path, result: RunResult, report: Any, notes: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Write a run to a folder of that name, which must not exist, and return its record.
+
+    Parameters
+    ----------
+    folder
+        The run's own folder.
+    result, report
+        As in `write_run`.
+    notes
+        Further JSON files by name.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written; nothing is left behind then.
+    """
+    temporary = folder.parent / f".{folder.name}.partial"
     record = {**result.record, "run_dir": str(folder)}
     try:
         temporary.mkdir(parents=True)
-        (temporary / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        for name, content in {RECORD: record, **(notes or {})}.items():
+            (temporary / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
         save_file(result.weights, temporary / WEIGHTS)
         (temporary / REPORT).write_text(report(record, result.fluctuations), encoding="utf-8")
         temporary.rename(folder)
-    except OSError as problem:
-        raise OutputError(f'cannot write the run to "{folder}": {problem.strerror or problem}') from problem
+    except (OSError, SafetensorError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise OutputError(f'cannot write the run to "{folder}": {reason}') from problem
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return record

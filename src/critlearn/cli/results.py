@@ -1,0 +1,34 @@
+"""Command ``critlearn results``: one row for each cell and quantity of a store."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def results(
+    store: Annotated[str, typer.Argument(help="Folder or fsspec URL of the results.")],
+    where: Annotated[
+        str | None, typer.Option(help='Conditions on columns: "activation == tanh and decades > 1".')
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else.")] = False,
+) -> None:
+    """List what a store holds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from critlearn.studies.results_table import load_results
+
+    table = load_results(store, where=where)
+    corrupt = sorted(set(table.loc[table["status"] == "corrupt", "cell"]))
+    if corrupt:
+        typer.echo(f"critlearn: corrupt cells, not read: {', '.join(corrupt)}", err=True)
+    if csv:
+        table.to_csv(sys.stdout, index=False)
+        return
+    hidden = {"study", "ci_low", "ci_high", "seconds", "code"}
+    columns = [name for name in table.columns if name not in hidden]
+    shown = Table(*columns)
+    for row in table[columns].itertuples(index=False):
+        shown.add_row(*("-" if v is None or v != v else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(shown)

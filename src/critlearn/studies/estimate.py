@@ -1,0 +1,25 @@
+"""Time that a sweep will take, from the cells of the same kind that its store already holds."""
+
+from statistics import fmean
+from typing import Any
+
+from critlearn.errors import InvalidInputError
+from critlearn.studies.cells import expand
+from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.study_file import Study
+
+
+def estimate(study: Study, location: str, processes: int) -> dict[str, Any]:
+    """Number of cells, how many are due, and the seconds that they will take; nothing is written."""
+    cells = expand(study)
+    try:
+        store = ResultsStore(location)
+    except InvalidInputError:
+        statuses, seconds = {cell.name: "missing" for cell in cells}, []
+    else:
+        statuses = {cell.name: store.status(cell.name) for cell in cells}
+        seconds = [store.record(name)["seconds"] for name, status in statuses.items() if status == "finished"]
+    due = sum(status in ("missing", "failed") for status in statuses.values())
+    total = fmean(seconds) * due / processes if seconds else None
+    said = "no finished cell to estimate the time from" if total is None else f"about {total:.0f} s"
+    return {"study": study.name, "cells": len(cells), "due": due, "seconds": total, "estimate": said}

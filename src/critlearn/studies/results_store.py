@@ -1,0 +1,200 @@
+"""Results of studies: one folder for each cell, which is there whole or not at all."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+from filelock import FileLock, Timeout
+
+from critlearn._version import __version__
+from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.studies.cells import Cell, swept_settings
+from critlearn.studies.record import RunResult
+from critlearn.studies.store import RECORD, write_folder
+from critlearn.studies.study_file import Study
+
+MARK: Final = "critlearn-store.json"
+CELL: Final = "cell.json"
+
+
+@cache
+def code_version() -> str:
+    """Version of the package, and the start of the SHA-256 of its sources."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+class ResultsStore:
+    """A folder, or a URL that fsspec knows, which holds cells.
+
+    On a local disk, a cell is written under a temporary name and renamed. Elsewhere it is uploaded with its record
+    last, and is finished once the record is there.
+
+    Parameters
+    ----------
+    location
+        Folder or URL.
+    create
+        Make it if there is nothing there.
+
+    Raises
+    ------
+    InvalidInputError
+        If what is there is not a store.
+    OutputError
+        If it cannot be made.
+    """
+
+    def __init__(self, location: str, *, create: bool = False) -> None:
+        self.location = location
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(location)
+        except (ImportError, ValueError) as problem:
+            raise InvalidInputError(f'"{location}" is not a store: {problem}') from problem
+        self.local = "file" in self._files.protocol
+        if self._files.exists(self._path(MARK)):
+            return
+        found = self._files.exists(self._root)
+        if not create or (found and (self._files.isfile(self._root) or self._visible())):
+            reason = f"it has no {MARK}" if found else "there is nothing"
+            raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
+        try:
+            self._files.makedirs(self._path("cells"), exist_ok=True)
+            self._files.makedirs(self._path("studies"), exist_ok=True)
+            self._write(MARK, {"format": 1})
+        except OSError as problem:
+            raise OutputError(f'cannot make the store "{location}": {problem.strerror or problem}') from problem
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store for one sweep; the lock of a process that was killed is free.
+
+        Object stores have no such lock; there the same cell is written twice with the same content at worst.
+
+        Raises
+        ------
+        OutputError
+            If another sweep holds it.
+        """
+        if not self.local:
+            yield
+            return
+        lock = FileLock(self._path(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(f'another sweep is running on the store "{self.location}"') from None
+        try:
+            for torn in Path(self._path("cells")).glob(".*.partial"):
+                shutil.rmtree(torn, ignore_errors=True)
+            yield
+        finally:
+            lock.release()
+
+    def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
+        """Note which cells a study has, and what it sweeps."""
+        plan = {
+            "study": study.model_dump(mode="json"),
+            "swept": swept_settings(study),
+            "cells": {cell.name: {"kind": cell.kind, "config": cell.settings} for cell in cells},
+        }
+        self._write(f"studies/{study.name}.json", plan)
+
+    def studies(self) -> dict[str, dict[str, Any]]:
+        """Plans of all studies, by name."""
+        paths = self._files.glob(self._path("studies/*.json"))
+        return {Path(path).stem: self._read(f"studies/{Path(path).name}") for path in sorted(paths)}
+
+    def status(self, name: str) -> str:
+        """``finished``, ``failed``, ``corrupt`` or ``missing``."""
+        if self._files.exists(self._path(f"cells/{name}/{RECORD}")):
+            try:
+                self.record(name)
+            except DataError:
+                return "corrupt"
+            return "finished"
+        if self.local and self._files.exists(self._path(f"cells/{name}")):
+            return "corrupt"
+        return "failed" if self._files.exists(self._path(f"failures/{name}.json")) else "missing"
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Record of a cell, with the code version under ``code``.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        record, note = self._read(f"cells/{name}/{RECORD}"), self._read(f"cells/{name}/{CELL}")
+        if not isinstance(record.get("quantities"), dict) or note.get("cell") != name or "code" not in note:
+            raise DataError(f'cell "{name}" of "{self.location}" is not whole')
+        return {**record, "code": note["code"]}
+
+    def failure(self, name: str) -> str:
+        """Why a cell failed."""
+        return str(self._read(f"failures/{name}.json").get("reason"))
+
+    def write(self, cell: Cell, result: RunResult, report: Any) -> None:
+        """Keep a finished cell.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; the cell is then not there.
+        """
+        notes = {CELL: {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}}
+        target = self._path(f"cells/{cell.name}")
+        if self.local:
+            write_folder(Path(target), result, report, notes)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / cell.name
+                write_folder(folder, result, report, notes)
+                for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD):
+                    self._files.put_file(str(path), f"{target}/{path.name}")
+        if self._files.exists(self._path(f"failures/{cell.name}.json")):
+            self._files.rm(self._path(f"failures/{cell.name}.json"))
+
+    def write_failure(self, cell: Cell, reason: str) -> None:
+        """Note why a cell failed; it is run again by the next sweep."""
+        self._files.makedirs(self._path("failures"), exist_ok=True)
+        self._write(f"failures/{cell.name}.json", {"cell": cell.name, "reason": reason, "code": code_version()})
+
+    def _path(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _visible(self) -> bool:
+        return any(not Path(path).name.startswith(".") for path in self._files.ls(self._root, detail=False))
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        path = self._path(name)
+        if not self.local:
+            self._files.pipe_file(path, text.encode())
+            return
+        temporary = Path(f"{path}.partial")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as problem:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(f'cannot write "{path}": {problem.strerror}') from problem
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads(self._files.cat_file(self._path(name)))
+        except (OSError, ValueError) as problem:
+            raise DataError(f'"{self._path(name)}" cannot be read: {problem}') from problem
+        if not isinstance(content, dict):
+            raise DataError(f'"{self._path(name)}" is not an object')
+        return content

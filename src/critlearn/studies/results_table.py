@@ -1,0 +1,83 @@
+"""One table over all cells of a store: a row for each cell and quantity."""
+
+from typing import Any, Final
+
+import pandas as pd
+
+from critlearn.errors import DataError
+from critlearn.studies.conditions import parse_conditions
+from critlearn.studies.results_store import ResultsStore
+
+COLUMNS: Final = (
+    "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
+    "verdict", "agreement", "certified", "seconds", "code", "seed",
+)  # fmt: skip
+
+
+def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
+    """Table of a store; cells that are not finished have one row without a quantity.
+
+    Parameters
+    ----------
+    location
+        Folder or URL of the store.
+    where
+        Conditions on columns, as in ``activation == tanh and measured_exponent > 1.2``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a store, or a condition has an unknown name.
+    """
+    store = ResultsStore(location)
+    plans = store.studies()
+    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan["swept"]))
+    rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
+    if where is not None:
+        conditions = parse_conditions(where)
+        rows = [row for row in rows if all(condition.holds(row) for condition in conditions)]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *swept])
+
+
+def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str]) -> list[dict[str, Any]]:
+    wanted = plan["study"]["measure"]["quantities"]
+    rows = []
+    for name, cell in plan["cells"].items():
+        base = dict.fromkeys(COLUMNS)
+        base |= {"study": study, "cell": name, "status": store.status(name), "seed": cell["config"]["seed"]}
+        base |= {setting: _written(cell["config"].get(setting)) for setting in swept}
+        if base["status"] != "finished":
+            rows.append(base)
+            continue
+        try:
+            record = store.record(name)
+        except DataError:
+            rows.append({**base, "status": "corrupt"})
+            continue
+        quantities = {key: value for key, value in record["quantities"].items() if not wanted or key in wanted}
+        rows += [{**base, **_measured(record, key, value)} for key, value in quantities.items()]
+    return rows
+
+
+def _measured(record: dict[str, Any], name: str, quantity: dict[str, Any]) -> dict[str, Any]:
+    measured, predicted = quantity["measured"], quantity["predicted"] or {}
+    low, high = measured["ci95"] or (None, None)
+    here = predicted.get("exponent_on_measured_window")
+    return {
+        "quantity": name,
+        "measured_exponent": measured["exponent"],
+        "predicted_exponent": predicted.get("exponent") if here is None else here,
+        "ci_low": low,
+        "ci_high": high,
+        "decades": measured["decades"],
+        "verdict": measured["verdict"],
+        "agreement": quantity["agreement"],
+        "certified": record["equilibrium"]["certified"],
+        "seconds": record["seconds"],
+        "code": record["code"],
+    }
+
+
+def _written(value: Any) -> Any:
+    """Lists, such as widths, as text in one field."""
+    return "-".join(map(str, value)) if isinstance(value, list) else value

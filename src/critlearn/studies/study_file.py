@@ -1,0 +1,168 @@
+"""Study files: YAML that declares a system and what is swept, checked before anything is computed."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from critlearn.errors import DataError, InvalidInputError, unknown_name
+
+_STRICT: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Settings = dict[str, Any]
+
+
+class SystemPart(BaseModel):
+    """The network and its composition."""
+
+    model_config = _STRICT
+    kind: Literal["toy", "two-class"] = "toy"
+    activation: str | None = None
+    loss: str | None = None
+    hidden: tuple[int, ...] | None = None
+    hidden_activation: str | None = None
+    device: str | None = None
+
+
+class DataPart(BaseModel):
+    """The data set, or the density of the toy model's input."""
+
+    model_config = _STRICT
+    data: str | None = None
+    target: str | None = None
+    inputs: str | None = None
+    samples: int | None = None
+
+
+class TrainingPart(BaseModel):
+    """The training that approaches equilibrium."""
+
+    model_config = _STRICT
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+
+
+class MeasurePart(BaseModel):
+    """Quantities that the table of results lists; all if None."""
+
+    model_config = _STRICT
+    quantities: tuple[str, ...] | None = None
+
+
+class Range(BaseModel):
+    """Interval from which a setting is drawn, uniformly in the value or in its logarithm."""
+
+    model_config = _STRICT
+    low: float
+    high: float
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
+            raise ValueError("a range needs low < high, and low > 0 on a logarithmic scale")
+        return self
+
+
+class RandomPart(BaseModel):
+    """Settings drawn at random: from a range, or from a list of values."""
+
+    model_config = _STRICT
+    count: Annotated[int, Field(ge=1, le=10**6)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    settings: dict[str, Range | list[Any]]
+
+
+class SweepPart(BaseModel):
+    """What varies: the product of the four parts that are given, of which the conditions keep some."""
+
+    model_config = _STRICT
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    zip: dict[str, list[Any]] = Field(default_factory=dict)
+    list: tuple[Settings, ...] | None = None
+    random: RandomPart | None = None
+    where: tuple[str, ...] = ()
+
+
+class Study(BaseModel):
+    """A study: settings that all cells share, what is swept, and the seeds with which each is repeated."""
+
+    model_config = _STRICT
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    system: SystemPart = SystemPart()
+    data: DataPart = DataPart()
+    training: TrainingPart = TrainingPart()
+    measure: MeasurePart = MeasurePart()
+    sweep: SweepPart = SweepPart()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON schema of study files, for editors."""
+    return Study.model_json_schema()
+
+
+def load_study(path: Path) -> Study:
+    """Study of a file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is not YAML.
+    InvalidInputError
+        If a key is unknown or a value is not allowed, with the place in the file and its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except OSError as problem:
+        raise DataError(f'cannot read the study "{path}": {problem.strerror}') from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise DataError(f'"{path}" is not YAML: {" ".join(str(problem).split())}') from problem
+    if not isinstance(content, dict):
+        raise InvalidInputError(f'"{path}" holds no study: a mapping with at least "name" is needed')
+    try:
+        return Study.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        location = first["loc"]
+        place = f"{path}:{_line(node, location)}: {'.'.join(map(str, location))}"
+        if first["type"] == "extra_forbidden":
+            raise InvalidInputError(f"{place}: {unknown_name('key', str(location[-1]), _keys(location))}") from None
+        raise InvalidInputError(f"{place}: {first['msg']}; got {first['input']!r}") from None
+
+
+def _line(node: Any, location: tuple[int | str, ...]) -> int:
+    """Line of the innermost node on the way to a location."""
+    line = int(node.start_mark.line)
+    for step in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(step)), None)
+            if pair is None:
+                break
+            line, node = int(pair[0].start_mark.line), pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = int(node.start_mark.line)
+        else:
+            break
+    return line + 1
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that are allowed where an unknown one was found."""
+    parts: dict[str, type[BaseModel]] = {
+        "system": SystemPart,
+        "data": DataPart,
+        "training": TrainingPart,
+        "measure": MeasurePart,
+        "sweep": SweepPart,
+    }
+    model: type[BaseModel] = Study if len(location) == 1 else parts.get(str(location[0]), Study)
+    if location[:2] == ("sweep", "random") and len(location) > 2:
+        model = RandomPart if len(location) == 3 else Range
+    return list(model.model_fields)

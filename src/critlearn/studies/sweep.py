@@ -1,0 +1,103 @@
+"""A sweep: run the cells of a study that a store does not hold yet."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from critlearn.errors import CritlearnError
+from critlearn.studies.cells import Cell, expand
+from critlearn.studies.local_engine import Task, run_locally
+from critlearn.studies.results_store import ResultsStore, code_version
+from critlearn.studies.study_file import Study
+
+Engine = Callable[[tuple[Cell, ...], Task], Iterable[tuple[Cell, str | None]]]
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """Where a study stands in a store."""
+
+    study: str
+    statuses: dict[str, str]
+    failures: dict[str, str]
+    other_code: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell is finished."""
+        return all(status == "finished" for status in self.statuses.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts and what went wrong, as plain values."""
+        counts = Counter(self.statuses.values())
+        return {
+            "study": self.study,
+            "cells": len(self.statuses),
+            **{status: counts[status] for status in ("finished", "failed", "corrupt", "missing")},
+            "failures": self.failures,
+            "cells_of_other_code": list(self.other_code),
+        }
+
+
+def run_cell(cell: Cell, *, location: str, report: Any) -> str | None:
+    """Run and keep one cell; None, or why it failed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be kept.
+    """
+    store = ResultsStore(location)
+    try:
+        result = cell.run()
+    except (CritlearnError, MemoryError, ArithmeticError, RuntimeError, ValueError) as problem:
+        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500]}"
+    store.write(cell, result, report)
+    return None
+
+
+def sweep(study: Study, location: str, report: Any, engine: Engine | None = None) -> Iterator[tuple[Cell, str | None]]:
+    """Run what is missing, and give each cell as it finishes, with None or the reason why it failed.
+
+    Parameters
+    ----------
+    study
+        The study.
+    location
+        Folder or URL of the store, made if it is not there.
+    report
+        Importable function from a record and its sketches to a page.
+    engine
+        Runs cells; one local process if None.
+
+    Raises
+    ------
+    OutputError
+        If the store is held by another sweep, or cannot be written to; finished cells stay.
+    """
+    cells = expand(study)
+    store = ResultsStore(location, create=True)
+    with store.locked():
+        store.register(study, cells)
+        # A corrupt cell is reported and left for its owner to look at and remove.
+        due = tuple(cell for cell in cells if store.status(cell.name) in ("missing", "failed"))
+        task = partial(run_cell, location=location, report=report)
+        for cell, reason in (engine or partial(run_locally, processes=1))(due, task):
+            if reason is not None:
+                store.write_failure(cell, reason)
+            yield cell, reason
+
+
+def sweep_state(study: Study, location: str) -> SweepState:
+    """Where the study stands."""
+    store = ResultsStore(location)
+    statuses = {cell.name: store.status(cell.name) for cell in expand(study)}
+    other = tuple(
+        name
+        for name, status in statuses.items()
+        if status == "finished" and store.record(name)["code"] != code_version()
+    )
+    failures = {name: store.failure(name) for name, status in statuses.items() if status == "failed"}
+    return SweepState(study.name, statuses, failures, other)

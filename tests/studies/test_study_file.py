@@ -1,0 +1,68 @@
+"""Study files: what they expand to, and how mistakes in them are told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from critlearn.errors import InvalidInputError
+from critlearn.studies import Study, load_study
+from critlearn.studies.cells import expand
+
+
+def cells_of(sweep: dict[str, Any], seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
+    return [cell.settings for cell in expand(Study(name="s", sweep=sweep, seeds=seeds))]  # type: ignore[arg-type]
+
+
+def test_grid_zip_and_list_are_multiplied_and_conditions_keep_some() -> None:
+    sweep = {
+        "grid": {"activation": ["tanh", "softsign"]},
+        "zip": {"lr": [0.1, 0.2], "epochs": [10, 20]},
+        "list": [{"samples": 1000}, {"samples": 2000}],
+        "where": ["lr < 0.15 and activation != tanh"],
+    }
+    found = [(c["activation"], c["lr"], c["epochs"], c["samples"], c["seed"]) for c in cells_of(sweep, (3, 4))]
+    assert found == [("softsign", 0.1, 10, n, s) for n in (1000, 2000) for s in (3, 4)]
+
+
+def test_random_draws_lie_in_their_range_and_repeat() -> None:
+    random = {"count": 20, "seed": 1, "settings": {"lr": {"low": 1e-4, "high": 1e-2, "scale": "log"}}}
+    first = [c["lr"] for c in cells_of({"random": random})]
+    assert len(set(first)) == 20
+    assert all(1e-4 <= lr <= 1e-2 for lr in first)
+    assert first == [c["lr"] for c in cells_of({"random": random})]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: a\nsistem: {}\n", r':2: sistem: unknown key "sistem"; did you mean "system"'),
+        ("name: a\ntraining:\n  epochs: many\n", r":3: training.epochs: .*integer.*'many'"),
+        ("- 1\n", "holds no study"),
+        ("name: a\nseeds: []\n", ":2: seeds"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match=told):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "told"),
+    [
+        ({"grid": {"activation": []}}, "no cells"),
+        ({"grid": {"activatoin": ["tanh"]}}, 'did you mean "activation"'),
+        ({"grid": {"activation": ["tanj"]}}, 'did you mean "tanh"'),
+        ({"zip": {"lr": [0.1], "epochs": [1, 2]}}, "one length"),
+        ({"where": ["lr ~ 3"]}, "NAME OPERATOR VALUE"),
+    ],
+)
+def test_sweeps_that_cannot_be_are_refused(sweep: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidInputError, match=told):
+        cells_of(sweep)
+
+
+def test_the_smoke_study_has_its_24_cells() -> None:
+    assert len(expand(load_study(Path(__file__).parents[2] / "studies" / "smoke.yaml"))) == 24

@@ -1,0 +1,89 @@
+"""A sweep in one process: finished cells stay, others are run, and the table has all of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+
+from critlearn.errors import InvalidInputError, OutputError
+from critlearn.reports import report_page
+from critlearn.studies import Study, load_results
+from critlearn.studies.cells import Cell
+from critlearn.studies.local_engine import Task
+from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.sweep import sweep, sweep_state
+
+STUDY = Study.model_validate(
+    {
+        "name": "small",
+        "system": {"activation": "softsign", "loss": "mse"},
+        "data": {"samples": 2000},
+        "training": {"epochs": 20, "batch_size": 500, "lr": 0.05},
+        "sweep": {"grid": {"activation": ["softsign", "tanh"]}},
+    }
+)
+
+
+def here(cells: tuple[Cell, ...], task: Task) -> Iterator[tuple[Cell, str | None]]:
+    for cell in cells:
+        yield cell, task(cell)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    jaxtyping.config.update("jaxtyping_disable", True)
+    location = str(tmp_path_factory.mktemp("results"))
+    assert [reason for _, reason in sweep(STUDY, location, report_page, here)] == [None, None]
+    yield location
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_finished_cells_are_never_run_again(store: str) -> None:
+    assert sweep_state(STUDY, store).complete
+    assert list(sweep(STUDY, store, report_page, here)) == []
+
+
+def test_the_table_has_a_row_for_each_cell_and_quantity(store: str) -> None:
+    table = load_results(store)
+    assert {"cell", "status", "quantity", "measured_exponent", "predicted_exponent", "seed", "activation"} <= set(table)
+    assert sorted(zip(table["activation"], table["quantity"], strict=True)) == [
+        (activation, quantity) for activation in ("softsign", "tanh") for quantity in ("bias", "weight")
+    ]
+    assert len(load_results(store, where="activation == tanh")) == 2
+
+
+def test_a_corrupt_cell_is_reported_and_skipped(store: str) -> None:
+    record = next(iter(Path(store).glob("cells/*/run.json")))
+    whole = record.read_text()
+    record.write_text(whole[: len(whole) // 2])
+    try:
+        assert sorted(load_results(store)["status"]) == ["corrupt", "finished", "finished"]
+        assert not sweep_state(STUDY, store).complete
+    finally:
+        record.write_text(whole)
+
+
+def test_a_store_belongs_to_one_sweep_at_a_time(store: str) -> None:
+    with ResultsStore(store).locked(), pytest.raises(OutputError, match="another sweep"):
+        list(sweep(STUDY, store, report_page, here))
+
+
+def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match="not a store"):
+        list(sweep(STUDY, str(tmp_path), report_page, here))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_cell_that_fails_is_noted_and_run_again(tmp_path: Path) -> None:
+    def failing(cells: tuple[Cell, ...], task: Any) -> Iterator[tuple[Cell, str | None]]:
+        for cell in cells:
+            yield cell, "no luck"
+
+    list(sweep(STUDY, str(tmp_path), report_page, failing))
+    assert sweep_state(STUDY, str(tmp_path)).to_dict()["failed"] == 2
+    offered: list[Cell] = []
+    list(sweep(STUDY, str(tmp_path), report_page, lambda cells, task: offered.extend(cells) or ()))  # type: ignore[func-returns-value]
+    assert len(offered) == 2
