@@ -29,7 +29,7 @@ def measure(
     groups: int = GROUPS,
     quantities: Quantities | None = None,
     exact: bool = False,
-    precision: torch.dtype = torch.float64,
+    precision: torch.dtype | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fluctuations:
@@ -55,7 +55,9 @@ def measure(
         Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
         numbers exact, bins off by one at most (1.1%), and not at all on the average.
     precision
-        Floating-point type of the learning pass, whatever the type of the network.
+        Floating-point type of the learning pass, whatever the type of the network. By default double, but in parts of
+        a network of single precision that sum over places, for those batches in which nothing there comes near the
+        ends of the range of single precision.
     checkpoint
         File in which the state is kept, and from which an interrupted measurement goes on.
     progress

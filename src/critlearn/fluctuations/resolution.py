@@ -16,7 +16,7 @@ _ENTRIES: Final = 500
 """Entries of each variable that are compared."""
 
 
-def measured_floor(system: NeuralSystem, precision: torch.dtype = torch.float64) -> float | None:
+def measured_floor(system: NeuralSystem, precision: torch.dtype | None = None) -> float | None:
     """``ln|gradient|`` below which gradients are mostly rounding error; None if the network is exact or none is seen.
 
     The learning pass of a few samples is made in single and in double precision, on the tail-exact copy of the network.
@@ -28,7 +28,7 @@ def measured_floor(system: NeuralSystem, precision: torch.dtype = torch.float64)
     if single is None or double is None:
         return None
     floor = floor_between(single, double)
-    if floor is not None and precision == torch.float64:
+    if floor is not None and precision != torch.float32:
         floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
     return floor
 

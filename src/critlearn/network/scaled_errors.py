@@ -37,12 +37,12 @@ class ScaledErrors:
         return replace(self, values=values, logs=None)
 
     def renormalised(self, tiny: float) -> "ScaledErrors":
-        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``."""
+        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``: by powers of two, which is exact."""
         largest = self.values.detach().abs().flatten(1).amax(dim=1).double()
         outside = ((largest < tiny) | (largest > 1 / tiny)) & (largest > 0)
         if not bool(outside.any()):
             return self
-        factor = torch.where(outside, largest, 1.0)
+        factor = torch.where(outside, torch.exp2(largest.log2().floor()), 1.0)
         shape = (-1, *[1] * (self.values.dim() - 1))
         return ScaledErrors(
             (self.values.double() / factor.reshape(shape)).to(self.values.dtype), None, self.log_scale + factor.log()
@@ -101,7 +101,9 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
 def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) -> ScaledErrors:
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
-    sign, log_size = system.loss.log_output_error(y, target)
+    # Where the output is in single precision, its errors are not made less exact still.
+    exact = target if system.loss.class_targets else target.double()
+    sign, log_size = system.loss.log_output_error(y.double(), exact)
     zero = torch.zeros(len(y), dtype=torch.float64, device=y.device)
     scaled = from_logs(sign.double(), log_size, zero, output.dtype)
     logs = None if scaled.logs is None else scaled.logs.reshape(output.shape)
