@@ -100,3 +100,9 @@ def test_activations_that_fall_somewhere_keep_the_sign_of_their_slope() -> None:
         ((model(one) - target) ** 2).sum().backward()
         rising += int((model[0].weight.grad < 0).sum())
     assert measured["0.weight"].counts_positive.sum() == rising
+
+
+def test_an_activation_in_two_places_is_replaced_in_both() -> None:
+    shared = nn.Tanh()
+    exact = tail_exact(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
+    assert [type(exact[at]) for at in (1, 3)] == [ActivationModule, ActivationModule]

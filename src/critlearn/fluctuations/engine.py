@@ -100,7 +100,7 @@ def measure(
         saved.offer(measurement, earlier)
         if progress is not None:
             progress(measurement.done, samples)
-    floor = measured_floor(system, precision)
+    floor = measured_floor(gradients)
     result = measurement.result(None if floor is None else floor + log_rate, since=start)
     saved.remove()
     return result if earlier is None else earlier.merge(result)

@@ -5,6 +5,7 @@ differentiation, and a variable that a rule gets wrong (used by a function outsi
 dimension is not that of the samples) is left to automatic differentiation of the whole network.
 """
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator
@@ -100,6 +101,18 @@ class PerSampleGradients:
         self._whole: nn.Module | None = None
         self.differentiated: set[str] = set()
         self._probe()
+
+    def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
+        """The same gradients, from a learning pass in another floating-point type."""
+        other = copy.copy(self)
+        other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, None
+        other._quiet, other.differentiated = True, set(self.differentiated)
+        return other
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type of the learning pass, of the finer one if there are two."""
+        return self._pass.precision
 
     @property
     def mixed(self) -> bool:

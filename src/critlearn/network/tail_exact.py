@@ -78,8 +78,9 @@ def tail_exact(model: Module) -> Module:
     for module in list(copied.modules()):
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
-        for name, child in list(module.named_children()):
-            if type(child) in _REPLACED:
+        # Not `named_children`, which names a module that stands in two places only once.
+        for name, child in list(module._modules.items()):
+            if child is not None and type(child) in _REPLACED:
                 setattr(module, name, _replacement(child))
         _replace_attributes(module)
     return _replacement(copied) if type(copied) in _REPLACED else copied  # type: ignore[return-value]
