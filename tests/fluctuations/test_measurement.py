@@ -176,7 +176,7 @@ def test_stored_fluctuations_come_back(tmp_path: Path, system: NeuralSystem) -> 
         ({"units": ("3.wieght",)}, 'did you mean "3.weight"'),
         ({"series": {"5.bias": (3,)}}, "numbered 0..2"),
         ({"samples": (12,)}, "numbered 0..11"),
-        ({"mini_batch": 13}, "do not fill one mini-batch"),
+        ({"mini_batch": 13}, "not fill one mini-batch"),
         ({"mini_batch": 0}, "at least one sample"),
         ({"series": -1}, "must not be negative"),
         ({"samples": (-1,)}, "counted from 0"),

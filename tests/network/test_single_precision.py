@@ -97,7 +97,7 @@ def test_gradients_in_single_precision_keep_their_stated_bound(kind: str, activa
 def test_saturated_batches_are_taken_in_double_precision(kind: str) -> None:
     """tanh' is below 1e-38 for many units: logarithms of the gradients as with a pass in double precision."""
     system = _system(kind, nn.Tanh(), gain=3000.0)
-    found, source = _gradients(system, None)
+    found, _ = _gradients(system, None)
     expected, _ = _gradients(system, torch.float64)
     smallest = min(float(part[part != 0].abs().min()) for part in expected.values())
     assert smallest < 1e-45

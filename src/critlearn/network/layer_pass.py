@@ -183,15 +183,14 @@ class LayerPass:
         for at, link in enumerate(self._links):
             self._calls = []
             x = self._placed(link, x)
-            if self._plain(link) and (at == 0 or isinstance(link, ActivationModule) or type(link) is nn.Linear):
-                with torch.no_grad():
-                    # An activation without automatic differentiation round it, which costs more than the activation.
-                    produced = link.activation(x) if isinstance(link, ActivationModule) else link(x)
-            else:
-                if at and x.is_floating_point():
-                    x = x.detach().requires_grad_()
-                with torch.enable_grad(), _no_fast_path(), self._listen():
-                    produced = link(x)
+            try:
+                x, produced = self._applied(link, x, first=at == 0)
+            except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+                reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+                raise InvalidInputError(
+                    f"{type(link).__name__} of the model cannot take inputs of shape {tuple(x.shape)} and type "
+                    f"{x.dtype}: {reason}"
+                ) from problem
             if not isinstance(produced, Tensor):
                 raise InvalidInputError(
                     f"the model must return a tensor; {type(link).__name__} gave {type(produced).__name__}"
@@ -201,6 +200,17 @@ class LayerPass:
             states.append((x, produced, self._calls))
             x = produced.detach()
         return states
+
+    def _applied(self, link: nn.Module, x: Tensor, *, first: bool) -> tuple[Tensor, Any]:
+        """Input and output of a link, with the graph of operations where it is needed."""
+        if self._plain(link) and (first or isinstance(link, ActivationModule) or type(link) is nn.Linear):
+            with torch.no_grad():
+                # An activation without automatic differentiation round it, which costs more than the activation.
+                return x, link.activation(x) if isinstance(link, ActivationModule) else link(x)
+        if not first and x.is_floating_point():
+            x = x.detach().requires_grad_()
+        with torch.enable_grad(), _no_fast_path(), self._listen():
+            return x, link(x)
 
     def _backward(
         self,

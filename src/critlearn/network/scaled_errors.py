@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from critlearn.network.system import NeuralSystem
+from critlearn.numerics.log_sketch import BIN_WIDTH
 
 _NEGLIGIBLE: Final = 1e-290
 """Size of a matrix product's entry below which terms that have underflowed might matter."""
@@ -90,7 +91,8 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
     sign = torch.where(torch.isneginf(logs), 0.0, sign)
     largest = logs.flatten(1).amax(dim=1)
     vanishing = torch.isneginf(largest)
-    largest = torch.where(vanishing, 0.0, largest)
+    # Scales of whole bins: nothing has to be multiplied to count in them.
+    largest = torch.where(vanishing, 0.0, (largest / BIN_WIDTH).ceil() * BIN_WIDTH)
     logs = logs - largest.reshape(-1, *[1] * (logs.dim() - 1))
     # Exact zeros have sign 0; everything else stays at least the smallest normal number.
     values = sign * logs.clamp(min=math.log(torch.finfo(precision).tiny) + 1e-9).exp().to(precision)
