@@ -80,6 +80,8 @@ def test_series_are_exact_and_reproducible(system: NeuralSystem, plain: dict[str
     assert {name: index.tolist() for name, index in again.entries.items()} == {
         name: index.tolist() for name, index in series.entries.items()
     }
+    default = Quantities(series=True, seed=4)
+    assert sum(len(index) for index in default.chosen({"a": 3000, "b": 10}).values()) == 1000
     named = measure(system, quantities=Quantities(series={"5.bias": (2, 0)})).series
     np.testing.assert_allclose(named.values("5.bias"), -plain["5.bias"][:, [2, 0]] / RATE, rtol=1e-9)
 
