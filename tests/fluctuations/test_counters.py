@@ -182,6 +182,17 @@ def test_rows_of_one_group_are_shared_out_to_threads_without_loss() -> None:
     assert np.array_equal(counter.sketch().counts, _expected(errors, inputs, scale, group).counts)
 
 
+def test_bins_take_more_than_32_bits_hold() -> None:
+    counter = CpuCounter(1)
+    values, zero = torch.full((1, 1 << 20), 1.5), torch.zeros(1, dtype=torch.float64)
+    counter.add_values(values, zero, torch.zeros(1).long())
+    # As if there had been so many before that the next ones do not fit.
+    counter._counts[counter._counts > 0] = 2**31 - 2
+    counter._held = 2**31 - 2
+    counter.add_values(values, zero, torch.zeros(1).long())
+    assert counter.sketch().counts.tolist() == [2**31 - 2 + (1 << 20)]
+
+
 def test_values_that_are_not_finite_are_refused() -> None:
     counter, one = CpuCounter(1), torch.zeros(1).long()
     with pytest.raises(InvalidInputError, match="not finite"):

@@ -26,6 +26,8 @@ _SMALLEST_SINGLE: Final = 1 << 23
 _WIDEST: Final = 60_000
 """Inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
 
+_MOST_IN_32_BITS: Final = 2**31 - 1
+
 _WORTH_SCRATCH: Final = 2048
 """Numbers in a row from which on counting them in scratch first is faster."""
 
@@ -51,7 +53,9 @@ class CpuCounter:
         self.groups, self.exact = groups, exact
         # Threads must not share a group's counts: with few groups each is kept in several lanes.
         self._lanes = -(-_threads() // groups)
-        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int64)
+        # Half the memory as long as no bin can be too full for it.
+        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int32)
+        self._held = 0
         self._zeros = np.zeros(groups * self._lanes, dtype=np.int64)
         self._first = 0
 
@@ -116,7 +120,7 @@ class CpuCounter:
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
         bins = self._counts.shape[1]
-        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1)
+        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1, dtype=np.int64)
         filled = np.flatnonzero(counts.any(axis=(0, 2)))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
         zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
@@ -137,13 +141,16 @@ class CpuCounter:
             first, stop = min(first, self._first), max(stop, self._first + bins)
         first, stop = first - _MARGIN, stop + _MARGIN
         check_span(stop - first, self.groups)
-        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=np.int64)
+        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=self._counts.dtype)
         if bins:
             grown[:, self._first - first : self._first - first + bins] = self._counts
         self._counts, self._first = grown, first
 
     def _run(self, kernel: Callable[..., None], arrays: tuple[Any, ...], group: Tensor, width: int, *more: Any) -> None:
         """Count all rows, on as many threads as are worth it, no two of which share a group."""
+        self._held += len(group) * width
+        if self._held > _MOST_IN_32_BITS and self._counts.dtype == np.int32:
+            self._counts = self._counts.astype(np.int64)
         slot = group.numpy() * self._lanes
         threads = _threads() if len(slot) * width > _WORTH_THREADS else 1
         if threads > 1:
