@@ -1,6 +1,12 @@
 """Fixtures that tests of several packages share."""
 
+import os
 from collections.abc import Iterator
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads of theirs, and of programs that they start, would only wait for one another.
+    # Before torch is loaded, which reads it once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
