@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from critlearn.results import Result
 
-@dataclass(frozen=True)
-class Asymptote:
+
+@dataclass(frozen=True, repr=False)
+class Asymptote(Result):
     """Limit of the intrinsic exponent on one side of a composition.
 
     Parameters
