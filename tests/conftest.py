@@ -23,3 +23,9 @@ def without_shape_checker() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbolic searches get the time that they need where every call is checked, and on a busy machine."""
+    monkeypatch.setattr("critlearn.numerics.time_budget.PATIENCE", 100.0)
