@@ -126,7 +126,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["broken.npy"], "cannot be read"),
         (["pickled.npy"], "cannot be read"),
-        (["negative.npy"], "choose sign"),
+        (["negative.npy"], "choose --sign"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -8,11 +8,11 @@ from typing import Final
 
 import sympy as sp
 
+from critlearn.results import Result
+
 _ROUNDING: Final = 1e-9
 _SLOWEST: Final = 0.5
 """Order of approach below which it is not told from one by logarithms."""
-
-from critlearn.results import Result
 
 
 @dataclass(frozen=True, repr=False)
