@@ -58,9 +58,15 @@ class State:
         By the chain rule, with ``d ln|f - t| / dy = sign(f - t) exp(ln f' - ln|f - t|)`` formed from logarithms.
         """
         log_slope = self.activation.log_slope(self.y)
-        first, second = slope_first, _ = self.activation.log_slope_derivatives(self.y)
+        first, second = self.activation.log_slope_derivatives(self.y)
         # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
-        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'.
+        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes it is NaN.
+        with np.errstate(all="ignore"):
+            return self._chained(log_slope, first, second)
+
+    def _chained(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
+        """Slopes of ``ln f'`` with those of the loss added."""
+        slope_first = first
         sign = self.side * self.activation.slope_sign(self.y)
         rates = {log_residual: sign * exp(log_slope - self.distances[log_residual])}
         if self.activation.bounded:
