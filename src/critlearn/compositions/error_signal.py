@@ -88,14 +88,15 @@ class State:
 
 def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
     """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
+    single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
     y, t = _together(y, checked_target(activation, loss, t))
     if not activation.bounded:
         value = activation(y)
-        difference = value - t
-        distances = {log_residual: _log_abs(difference)}
+        residual = activation.residual(y, single) if single is not None and library_of(y) == "numpy" else value - t
+        distances = {log_residual: _log_abs(residual)}
         if loss.formula is not None:
             distances |= {output: value, target: t}
-        return State(activation, y, sign_of(difference), distances, (loss.forms(-1), loss.forms(1)))
+        return State(activation, y, sign_of(residual), distances, (loss.forms(-1), loss.forms(1)))
     lower, upper = activation.range
     upper_gap, lower_gap = activation.log_gaps(y)
     true = t > 0
