@@ -58,9 +58,15 @@ class State:
         By the chain rule, with ``d ln|f - t| / dy = sign(f - t) exp(ln f' - ln|f - t|)`` formed from logarithms.
         """
         log_slope = self.activation.log_slope(self.y)
-        first, second = slope_first, _ = self.activation.log_slope_derivatives(self.y)
+        first, second = self.activation.log_slope_derivatives(self.y)
         # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
-        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'.
+        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes it is NaN.
+        with np.errstate(all="ignore"):
+            return self._chained(log_slope, first, second)
+
+    def _chained(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
+        """Slopes of ``ln f'`` with those of the loss added."""
+        slope_first = first
         sign = self.side * self.activation.slope_sign(self.y)
         rates = {log_residual: sign * exp(log_slope - self.distances[log_residual])}
         if self.activation.bounded:
@@ -82,14 +88,15 @@ class State:
 
 def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
     """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
+    single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
     y, t = _together(y, checked_target(activation, loss, t))
     if not activation.bounded:
         value = activation(y)
-        difference = value - t
-        distances = {log_residual: _log_abs(difference)}
+        residual = activation.residual(y, single) if single is not None and library_of(y) == "numpy" else value - t
+        distances = {log_residual: _log_abs(residual)}
         if loss.formula is not None:
             distances |= {output: value, target: t}
-        return State(activation, y, sign_of(difference), distances, (loss.forms(-1), loss.forms(1)))
+        return State(activation, y, sign_of(residual), distances, (loss.forms(-1), loss.forms(1)))
     lower, upper = activation.range
     upper_gap, lower_gap = activation.log_gaps(y)
     true = t > 0

@@ -1,15 +1,15 @@
 """Activations and losses from expressions: typed text, SymPy, or a traced callable, made into the catalogue's kind."""
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import mpmath
 import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation, Half
+from critlearn.compositions.complement import complemented
 from critlearn.compositions.expressions import (
     evaluate,
     expit,
@@ -125,33 +125,8 @@ def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | N
     gaps: tuple[sp.Expr | None, ...] = (None, None)
     if ends is not None:
         lower, upper = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
-        gaps = (_log_of(_complemented(upper - own)), _log_of(_complemented(own - lower)))
+        gaps = (_log_of(complemented(upper - own)), _log_of(complemented(own - lower)))
     return Half(own, _log_of(own_slope), gaps[0], gaps[1], None if rising else own_slope)
-
-
-def _complemented(gap: sp.Expr) -> sp.Expr:
-    """Gap in which complements of saturating functions stand for ``1 - f``, so that constants cancel symbolically."""
-    forms: dict[Any, Callable[[sp.Expr], sp.Expr]] = {
-        sp.tanh: lambda x: 1 - 2 * expit(-2 * x),
-        sp.erf: lambda x: 1 - sp.erfc(x),
-        sp.atan: lambda x: sp.pi / 2 - sp.acot(x),
-        expit: lambda x: 1 - expit(-x),
-    }
-    best = gap
-    for function, form in forms.items():
-        replaced = sp.expand(
-            best.replace(
-                lambda part, function=function: isinstance(part, function) and _positive(part.args[0]),
-                lambda part, form=form: form(part.args[0]),
-            )
-        )
-        if not replaced.as_coeff_Add()[0]:
-            best = replaced
-    return best
-
-
-def _positive(argument: sp.Expr) -> bool:
-    return bool((evaluate(argument, {y: np.array([1.0, 30.0])}) > 0).all())
 
 
 def _log_of(form: sp.Expr) -> sp.Expr:

@@ -46,6 +46,8 @@ _MOST_PLACES: Final = 6
 _REACH: Final = 1e-3
 _LEAST_POWER: Final = 1e-3
 _NARROW: Final = 1e-6
+_SAME: Final = 1e-6
+_STEADY: Final = 1e-3
 _FLAT: Final = -7.0
 """Logarithm of the slope below which an output is not called linear."""
 
@@ -209,8 +211,16 @@ def _described(decay: Decay, location: str, variable: str, place: float) -> Asym
 
 def _inner(activation: Activation, loss: Loss, t: float, time: _Time) -> Iterator[Asymptote]:
     """Zeros and poles of the error signal at finite pre-activations."""
-    for guess in sorted(singular_places(activation, loss, t), key=abs)[:_MOST_PLACES]:
+    seen: list[float] = []
+    for guess in sorted(singular_places(activation, loss, t), key=abs):
+        if len(seen) == _MOST_PLACES:
+            return
         above, below = (_at(activation, loss, t, guess, direction, time) for direction in (1, -1))
+        found = above or below
+        # Several guesses may lead to one place, as where rounding makes a whole stretch vanish.
+        if found is None or any(abs(found.place - place) < _SAME * max(1.0, abs(place)) for place in seen):
+            continue
+        seen.append(found.place)
         if above is not None and below is not None and above.exponent == below.exponent:
             below = None
         elif above is not None or below is not None:
@@ -261,9 +271,10 @@ def _power_of_linear_output(activation: Activation, loss: Loss, t: float, place:
         return None
     step = _NARROW * max(1.0, abs(place))
     near = place + step * np.array([-1.0, 0.0, 1.0])
-    slopes, values = np.asarray(activation.log_slope(near)), np.asarray(activation(near))
+    with np.errstate(all="ignore"):
+        slopes, values = np.asarray(activation.log_slope(near)), np.asarray(activation(near))
     meets = abs(values[1] - t) < 1e-9 * max(1.0, abs(t)) and (values[0] - t) * (values[2] - t) < 0
-    if not (meets and np.isfinite(slopes).all() and slopes[1] > _FLAT and np.ptp(slopes) < 1e-3):
+    if not (meets and np.isfinite(slopes).all() and slopes[1] > _FLAT and np.ptp(slopes) < _STEADY):
         return None
     return _power_at_limit(loss.forms(side), t, t)
 

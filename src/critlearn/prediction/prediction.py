@@ -233,7 +233,7 @@ def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -
         if asymptote.exact is None:
             continue
         kappa = Fraction(asymptote.exact)
-        if asymptote.location == "residual -> 0":
+        if math.isfinite(asymptote.place):
             limits.append(Limit.rational(kappa))
         else:
             limits += _far_limit(kappa, inputs, channel)
