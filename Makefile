@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint validate clean
+.PHONY: demo test lint dist validate clean
 
 demo: $(VENV)/.installed
 	$(BIN)/critlearn run two-class
@@ -16,6 +16,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Wheel and sdist; both are installed into fresh environments and tried.
+dist: $(VENV)/.installed-test
+	rm -rf build dist
+	$(BIN)/python -m build
+	.ci/smoke dist/*.whl dist/*.tar.gz
 
 validate: $(VENV)/.installed-test
 	$(BIN)/python validation/toy_exponents.py
@@ -34,5 +40,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --editable ".[test]"
+	$(PIP) --editable ".[test,docs,explore]"
 	touch $@

@@ -9,6 +9,7 @@ from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
 from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
+from critlearn.results import Result
 
 MARGIN: Final = 0.05
 """Difference of exponents that counts as agreement, beyond the statistical error."""
@@ -20,8 +21,8 @@ _LEAST_MASS: Final = 1e-4
 """Probability that the prediction must give the measured window for an exponent to be read off there."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Result):
     """Whether a measured exponent agrees with a predicted one, and the sentence that says so.
 
     Parameters

@@ -13,6 +13,7 @@ from critlearn.inference.cells import Cells
 from critlearn.inference.exponential_family import Family, Maximum, design_effect
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 from critlearn.inference.lognormal import SIGNIFICANCE, ratio_p_value, window_family
+from critlearn.results import Result
 
 _SHAPES: Final = 16
 _LARGEST: Final = 1e280
@@ -84,8 +85,8 @@ LAWS: Final = (
 """All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
 
 
-@dataclass(frozen=True)
-class Alternative:
+@dataclass(frozen=True, repr=False)
+class Alternative(Result):
     """One alternative against the power law on the window of a fit.
 
     Parameters
@@ -146,6 +147,12 @@ class Alternative:
             "p_value": self.p_value,
             "preferred": self.preferred,
         }
+
+    def summary(self) -> str:
+        """One line, e.g. ``lognormal: likelihood ratio +0.31, p = 0.58, AIC gain -1.7: power law``."""
+        p_value = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+        test = f"{self.test} {self.statistic:+.2f}{p_value}"
+        return f"{self.name}: {test}, AIC gain {self.aic_gain:+.1f}: {self.preferred}"
 
 
 def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative, ...]:

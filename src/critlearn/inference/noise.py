@@ -15,6 +15,7 @@ from critlearn.inference.cells import Cells
 from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.window_search import FEWEST
 from critlearn.numerics.window import Window
+from critlearn.results import Result
 
 _CELLS_PER_DECADE: Final = 64
 _MOST_CELLS: Final = 320
@@ -23,8 +24,8 @@ _STEP: Final = 1e-3
 _CHUNK: Final = 1 << 18
 
 
-@dataclass(frozen=True)
-class NoisyFit:
+@dataclass(frozen=True, repr=False)
+class NoisyFit(Result):
     """Exponent of a power law under Gaussian noise.
 
     Parameters
@@ -62,6 +63,11 @@ class NoisyFit:
             "n": self.n,
             "log_likelihood": self.log_likelihood,
         }
+
+    def summary(self) -> str:
+        """One line, e.g. ``delta^-1.50 [1.48, 1.52] on [0.01, 1] (2.0 decades) under noise of 0.05``."""
+        law = f"delta^-{self.exponent:.2f} [{self.ci95[0]:.2f}, {self.ci95[1]:.2f}]"
+        return f"{law} on {self.window.summary()} under noise of {self.noise_scale:.3g}"
 
 
 def fit_power_law_with_noise(

@@ -11,6 +11,7 @@ from critlearn.inference.lognormal import Lognormal
 from critlearn.inference.rivals import Rival
 from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
+from critlearn.results import Result
 
 
 class FitVerdict(StrEnum):
@@ -43,8 +44,8 @@ class Basis(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class WindowChoice:
+@dataclass(frozen=True, repr=False)
+class WindowChoice(Result):
     """Window that one criterion chooses, and the fit on it.
 
     ``p_value`` is that of the Kolmogorov-Smirnov test for the window as if given.
@@ -67,9 +68,13 @@ class WindowChoice:
             "p_value": self.p_value,
         }
 
+    def summary(self) -> str:
+        """One line."""
+        return f"k = {self.exponent:.3f} +- {self.standard_error:.2g} on {self.window.summary()}"
 
-@dataclass(frozen=True)
-class PowerLawFit:
+
+@dataclass(frozen=True, repr=False)
+class PowerLawFit(Result):
     """Power law ``p(delta) ~ delta^-k`` on a window; what does not exist is None.
 
     Parameters

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from critlearn.inference.goodness import GroupNull, independent_null
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, WindowFits
 from critlearn.inference.local_exponent import LENGTHS, SlidingFits
+from critlearn.results import Result
 
 ACCEPTED: Final = 0.1
 """p-value from which a window is accepted (Deluca and Corral, Acta Geophysica 61, 1351, 2013)."""
@@ -91,8 +92,8 @@ def drawn_in(counts: GroupedCounts, fit: WindowFit) -> WindowFit:
     return fit if inner is None else inner
 
 
-@dataclass(frozen=True, eq=False)
-class StabilityMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityMap(Result):
     """Exponent by both ends of the window, ``k(lo, hi)``; a power law shows as a plateau.
 
     Parameters
@@ -118,6 +119,12 @@ class StabilityMap:
         ratio = [float(r) if np.isfinite(r) else None for r in self.ks_ratio[kept]]
         columns = ("log_lo", "log_hi", "exponent", "standard_error")
         return {**{name: getattr(self, name)[kept].tolist() for name in columns}, "ks_ratio": ratio}
+
+    def summary(self) -> str:
+        """One line: how many windows were fitted, and how many of them are accepted."""
+        fitted = np.isfinite(self.exponent)
+        accepted = int((self.ks_ratio[fitted] <= 1).sum())
+        return f"{int(fitted.sum())} windows fitted, {accepted} accepted at the 10% level"
 
 
 @dataclass(frozen=True)

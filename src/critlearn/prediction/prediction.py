@@ -19,13 +19,14 @@ from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
 from critlearn.prediction.scaling_window import TOLERANCE, Limit, scaling_anywhere, scaling_near
+from critlearn.results import Result
 
 _FAR: Final = (1e5, 1e7)
 """Margins at which limits that depend on the density are read off; logarithms keep them exact."""
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Result):
     """What the fluctuations of one quantity should be.
 
     Parameters

@@ -11,8 +11,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
+from critlearn.numerics.window import format_exp
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.margin_density import MarginDensity, Points
+from critlearn.results import Result
 
 REACH: Final = 1e-9
 """Probability beyond which the ends of a distribution are left out."""
@@ -21,8 +23,8 @@ _BISECTIONS: Final = 60
 _MOST_BINS: Final = 30_000
 
 
-@dataclass(frozen=True)
-class Caustic:
+@dataclass(frozen=True, repr=False)
+class Caustic(Result):
     """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
 
     Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
@@ -43,6 +45,11 @@ class Caustic:
             "exponent": self.exponent,
             "order": self.order,
         }
+
+    def summary(self) -> str:
+        """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
+        delta = format_exp(self.log_delta)
+        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^{self.exponent:.3g}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
-from critlearn.reports.headlines import headlines
+from critlearn.studies.headlines import headlines
 
 _DOTS_PER_INCH: Final = 150
 
