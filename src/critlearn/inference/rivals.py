@@ -16,6 +16,7 @@ from critlearn.inference.cells import FAR
 from critlearn.inference.exponential_family import Family, Maximum
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 from critlearn.inference.lognormal import MOST_CELLS
+from critlearn.results import Result
 
 _NAMES: Final = ("lognormal", "exponential", "stretched exponential")
 _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
@@ -23,8 +24,8 @@ _WINDOW_PARAMETERS: Final = 3
 """What a power law on a window that was searched for takes from the data there: its exponent and both ends."""
 
 
-@dataclass(frozen=True)
-class Rival:
+@dataclass(frozen=True, repr=False)
+class Rival(Result):
     """A law fitted to all data, held against the power law on its window.
 
     Parameters
@@ -42,6 +43,10 @@ class Rival:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {"name": self.name, "bic_gain": self.bic_gain}
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.name} of all values, BIC gain {self.bic_gain:+.1f} on the window"
 
 
 def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) -> Rival | None:
