@@ -14,14 +14,20 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
-from critlearn.fluctuations.float_bits import edge_table
+from critlearn.fluctuations.float_bits import edge_table, single_table
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
 
-_MARGIN: Final = 512
+_MARGIN: Final = 128
 """Bins of spare room on both sides when the range grows, so that it seldom does."""
+
+_SMALLEST_SINGLE: Final = 1 << 23
+"""Bits of the smallest normal number in single precision."""
 
 _WIDEST: Final = 60_000
 """Inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+
+_WORTH_SCRATCH: Final = 2048
+"""Numbers in a row from which on counting them in scratch first is faster."""
 
 _WORTH_THREADS: Final = 20_000
 """Fluctuations from which on counting on several threads is faster than on one."""
@@ -91,6 +97,15 @@ class CpuCounter:
                 raise InvalidInputError("a fluctuation is not finite")
             least, greatest = np.log2(ends) * BINS_PER_OCTAVE
             self._reserve(least + shift.min(), greatest + shift.max())
+        if single and array.shape[1] >= _WORTH_SCRATCH and low >= _SMALLEST_SINGLE and high > 0:
+            exponents = (int(low) >> 23, int(high) >> 23)
+            self._run(
+                kernels_values.count_singles,
+                (bits.view(np.uint32), single_table(), *exponents, shift),
+                group,
+                array.shape[1],
+            )
+            return
         table = edge_table(mantissa_bits)
         self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), group, array.shape[1])
 
