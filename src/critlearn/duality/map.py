@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from critlearn.compositions import OutputLoss
 from critlearn.duality.dense_chain import DenseLayer, dense_chain
 from critlearn.duality.dense_stack import DenseStack, dense_stack
+from critlearn.duality.inverse import Inverse, invert
 from critlearn.duality.jacobian import Jacobian
 from critlearn.duality.operator import JacobianOperator
 from critlearn.duality.output_response import continuous_targets, output_response
@@ -132,6 +134,34 @@ class DualityMap:
                 stack = dense_stack(layers, loss, piece_x, target, targets=operator.targets > 0)
                 found += stack_spectra(stack, *operator.shape, math.log(self.lr))
         return found
+
+    def invert(self, dq: Mapping[str, Tensor]) -> Inverse:
+        """Boundary state whose change is ``dq``, with its residual, and whether it is the only one.
+
+        In closed form where the first layer is dense and has a bias, ``x_j = dW_ij / db_i``; through convolutions by
+        linear least squares, layer by layer; otherwise by Levenberg-Marquardt descents from many starts. A vector that
+        is no change of any data point is not on the sheet; a mean of several samples' changes cannot be separated.
+
+        Parameters
+        ----------
+        dq
+            Changes of all trainable variables under one sample, by name.
+
+        Raises
+        ------
+        InvalidInputError
+            If names or shapes are not those of the trainable variables, or an entry is not finite.
+        """
+        return invert(self, dq)
+
+    def _changes(self, x: Tensor, t: Tensor, loss: OutputLoss) -> tuple[Tensor, float]:
+        """Changes at one sample in double precision, one after the other, and the logarithm of their unit."""
+        judge = copy.copy(self.system)
+        object.__setattr__(judge, "model", self._model)
+        object.__setattr__(judge, "loss", loss)
+        scaled = learning_pass(judge, x[None], t[None])
+        flat = torch.cat([scaled.gradients[name].reshape(-1) for name in self.system.parameters])
+        return -self.lr * flat, float(scaled.log_scale[0])
 
     def _one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
         """A sample in double precision, and the loss in the form for its target."""
