@@ -1,6 +1,7 @@
 """The Jacobian of the duality map at one boundary state, as an object to study."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -45,9 +46,17 @@ class Jacobian:
     Targets are coordinates where the loss takes a continuum of them. Made by `DualityMap.jacobian`.
     """
 
-    def __init__(self, operator: JacobianOperator, stack: DenseStack | None, lr: float) -> None:
-        self._operator, self._stack, self._lr = operator, stack, lr
+    def __init__(self, operator: JacobianOperator, make_stack: Callable[[], DenseStack] | None, lr: float) -> None:
+        self._operator, self._make_stack, self._lr = operator, make_stack, lr
         self.shape: tuple[int, int] = operator.shape
+
+    @cached_property
+    def _stack(self) -> DenseStack | None:
+        """Short stack of a dense network; None for others."""
+        if self._make_stack is None:
+            return None
+        with one_thread():
+            return self._make_stack()
 
     @property
     def _factor(self) -> float:

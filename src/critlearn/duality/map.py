@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import torch
@@ -187,8 +187,8 @@ class DualityMap:
 
     def _parts(
         self, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
-    ) -> tuple[DenseStack | None, JacobianOperator]:
-        """Stack, if the network is dense, and operator at one sample."""
+    ) -> tuple[Callable[[], DenseStack] | None, JacobianOperator]:
+        """How to make the stack, if the network is dense, and operator at one sample."""
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
@@ -199,11 +199,9 @@ class DualityMap:
         if not with_targets:
             response = response.without_targets()
         operator = JacobianOperator(self._model, list(self.system.parameters), x[0], response, output[0])
-        stack = None
-        if self._layers is not None and x.dim() == 2:
-            with one_thread():
-                stack = dense_stack(self._layers, loss, x, target, targets=with_targets)
-        return stack, operator
+        if self._layers is None or x.dim() != 2:
+            return None, operator
+        return partial(dense_stack, self._layers, loss, x, target, targets=with_targets), operator
 
 
 def check_rate(lr: float) -> None:
