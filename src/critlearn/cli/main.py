@@ -9,6 +9,7 @@ import typer
 from critlearn._version import __version__
 from critlearn.cli import run
 from critlearn.cli.design import design
+from critlearn.cli.duality import duality
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
 from critlearn.cli.table import table
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table):
+for command in (fit, predict, design, table, duality):
     app.command()(command)
 
 INTERRUPTED = 130

@@ -1,6 +1,7 @@
 """The dataset-learning duality map."""
 
 from critlearn.duality.caustics import Caustic, caustics_on_path, classified
+from critlearn.duality.dimension import LearningDimension, learning_dimension
 from critlearn.duality.inverse import Inverse, InverseStatus
 from critlearn.duality.jacobian import Directions, Jacobian
 from critlearn.duality.map import DualityMap, check_rate
@@ -14,10 +15,12 @@ __all__ = [
     "Inverse",
     "InverseStatus",
     "Jacobian",
+    "LearningDimension",
     "RestrictedMap",
     "Spectrum",
     "caustics_on_path",
     "check_rate",
     "choose_variables",
     "classified",
+    "learning_dimension",
 ]

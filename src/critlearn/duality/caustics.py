@@ -102,7 +102,7 @@ def classified(restricted: SquareMap, point: Tensor) -> Caustic:
 
 def _kind(restricted: SquareMap, point: Tensor, lost: Tensor, values: Tensor) -> tuple[str, int | None]:
     """Name and order."""
-    if len(values) > 1 and float(values[-2]) < _FLAT * float(values[0]):
+    if len(values) > 1 and float(values[-2]) <= _FLAT * float(values[0]):
         return "higher", None
     size = _STEP * (1 + float(point.norm()))
     scale = float(values[:-1].prod()) * float(values[0])

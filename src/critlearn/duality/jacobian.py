@@ -88,6 +88,10 @@ class Jacobian:
         """``J^T w`` for weights of the trainable variables, shape (|q|,) -> (K,)."""
         return self._factor * self._operator.vjp(self._fitting(weights, self.shape[0], "weights"))
 
+    def unit_columns(self, directions: Tensor) -> Tensor:
+        """``J V`` up to a common factor, shape (K, n) -> (|q|, n): directions of tangents, however short these are."""
+        return self._operator.columns(directions.to(self._operator.x))
+
     def _fitting(self, vector: Tensor, size: int, name: str) -> Tensor:
         if vector.numel() != size:
             raise InvalidInputError(f"the {name} must have {size} entries; got shape {tuple(vector.shape)}")
