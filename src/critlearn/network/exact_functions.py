@@ -52,7 +52,7 @@ def with_exact_functions(module: nn.Module) -> None:
 
 
 @cache
-def _running_exactly(kind: type[nn.Module]) -> type[nn.Module]:
+def _running_exactly(kind: type) -> type[nn.Module]:
     """Subtype whose calls run with exact functions; ``forward`` stays the user's own, by which layer rules know it."""
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:

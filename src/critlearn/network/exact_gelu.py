@@ -19,11 +19,21 @@ class _ExactGelu(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Tensor:
         (y,) = ctx.saved_tensors
-        return gradients[0] * (_normal_cumulative(y) + y * torch.exp(-y * y / 2) / math.sqrt(2 * math.pi))
+        return gradients[0] * _slope(y)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return tangents[0] * _slope(y)
+
+
+def _slope(y: Tensor) -> Tensor:
+    return _normal_cumulative(y) + y * torch.exp(-y * y / 2) / math.sqrt(2 * math.pi)
 
 
 def _normal_cumulative(y: Tensor) -> Tensor:

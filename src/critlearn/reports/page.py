@@ -1,35 +1,22 @@
 """The page of a run: what was found, the figures, how it was done; one file that opens offline."""
 
-import base64
-import io
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
 
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
+from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
-from critlearn.reports.headlines import headlines
-
-_DOTS_PER_INCH: Final = 150
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A figure as it stands in the page."""
-
-    source: str
-    alternative: str
-    caption: str
+from critlearn.reports.picture import Picture, picture
+from critlearn.studies.headlines import headlines
 
 
-def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
+def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: Mapping[str, Any] | None = None) -> str:
     """Self-contained HTML of a run.
 
     Parameters
@@ -38,6 +25,8 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
         Record of the run.
     fluctuations
         Its sketches.
+    duality
+        Study of its duality map, for a section on it.
     """
     template = (files("critlearn.reports") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -47,6 +36,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
         headlines=headlines(quantities),
         rows=[_row(name, quantity) for name, quantity in quantities.items()],
         pictures={name: _pictures(name, quantity, fluctuations) for name, quantity in quantities.items()},
+        duality=None if duality is None else duality_section(duality),
         training=_training(record["equilibrium"]),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
@@ -86,17 +76,17 @@ def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _pictures(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[_Picture]:
+def _pictures(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Picture]:
     """Density and local exponent of one quantity."""
     statement = quantity["statement"]
     return [
-        _picture(
+        picture(
             density_figure(fluctuations[name], quantity),
             f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
             "Density of the fluctuations' size on log-log axes: a power law is a straight line. The shaded window is "
             "where it was fitted; outside of it nothing is claimed.",
         ),
-        _picture(
+        picture(
             local_exponent_figure(quantity),
             f"Local exponent of the fluctuations of {name} over their size, with a 95% band. {statement}",
             "Local exponent: a power law is a flat stretch. Where the band is wide, the data do not decide.",
@@ -104,24 +94,17 @@ def _pictures(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations
     ]
 
 
-def _training(equilibrium: Mapping[str, Any]) -> list[_Picture]:
+def _training(equilibrium: Mapping[str, Any]) -> list[Picture]:
     """Loss, and drift against fluctuation."""
     return [
-        _picture(
+        picture(
             loss_figure(equilibrium),
             f"Mean loss of {len(equilibrium['losses'])} epochs.",
             "Mean loss of each epoch; at equilibrium it only fluctuates.",
         ),
-        _picture(
+        picture(
             drift_figure(equilibrium),
             f"Drift against fluctuation of the trainable variables: {equilibrium['reason']}.",
             "Each point is a trainable variable; below the dashed line it is at local learning equilibrium.",
         ),
     ]
-
-
-def _picture(figure: Figure, alternative: str, caption: str) -> _Picture:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    source = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-    return _Picture(source, alternative, caption)
