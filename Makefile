@@ -30,6 +30,7 @@ validate: $(VENV)/.installed-test
 	$(BIN)/python validation/dependence.py
 	$(BIN)/python validation/designed_losses.py
 	$(BIN)/python validation/push_forward.py
+	$(BIN)/python validation/round_trips.py
 
 clean:
 	rm -rf $(VENV) build dist
