@@ -76,6 +76,8 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
             _numbers(curves["measured"][name]) for name in ("log_delta", "exponent", "band_lo", "band_hi")
         )
         axes.fill_between(x / _LN10, low, high, color=MEASURED, alpha=0.25, lw=0, label="95% band")
+        for end, name in ((low, "lower"), (high, "upper")):
+            axes.plot(x / _LN10, end, color=MEASURED, alpha=0.4, lw=0.5, label=f"_95% band, {name} end")
         axes.plot(x / _LN10, k, color=MEASURED, lw=1.5, label="measured")
         shown += [float(np.quantile(k, 0.02)), float(np.quantile(k, 0.98))]
         axes.set_xlim(float(x.min()) / _LN10 - 0.3, float(x.max()) / _LN10 + 0.3)
@@ -125,7 +127,7 @@ def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     losses = _numbers(equilibrium["losses"])
-    axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2)
+    axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2, label="loss")
     if losses.size and losses.min() > 0:
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
