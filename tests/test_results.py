@@ -37,10 +37,13 @@ def results() -> dict[str, Result]:
     toy = cl.predict_toy(composition, cl.parse_density("normal(1,1)"), 2.0, 0.0)
     prediction = toy["bias"]
     assert fit.window is not None
-    assert fit.significance is not None
     assert fit.lognormal is not None
     assert fit.curve is not None
     assert fit.density is not None
+    assert fit.significance is not None
+    # Half the values of an exponential look like a power law: the window that is found has a rival.
+    rival = cl.fit_power_law(np.random.default_rng(0).exponential(size=4_000)).rival
+    assert rival is not None
     factorised = cl.predict(approach.system)
     record = {
         "quantities": {
@@ -52,6 +55,7 @@ def results() -> dict[str, Result]:
     }  # fmt: skip
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
+        rival,
         cl.stability_map(VALUES), compare_fits(fit, fit),
         cl.fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,

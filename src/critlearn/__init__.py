@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from critlearn.errors import CritlearnError
     from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
     from critlearn.inference import (
+        Criteria,
         Histogram,
         PowerLawFit,
         compare_fits,
@@ -50,6 +51,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "numerics.window": ("Window",),
     # What one concludes: fit, prediction, verdict.
     "inference": (
+        "Criteria",
         "Histogram",
         "PowerLawFit",
         "fit_discrete_power_law",
@@ -79,6 +81,7 @@ __all__ = [
     "Approach",
     "Certificate",
     "Composition",
+    "Criteria",
     "CritlearnError",
     "DualityMap",
     "Fluctuations",

@@ -96,7 +96,7 @@ class Alternative(Result):
     reference
         ``ln`` of the mean fluctuation on the window.
     log_likelihood, power_log_likelihood
-        Of the counts in cells, of the alternative and of the power law.
+        Of the alternative and of the power law, as `PowerLawFit.log_likelihood`; the latter is the same number.
     aic_gain, bic_gain
         Information criterion of the power law less that of the alternative: positive favours the alternative.
         Likelihoods are divided by the design effect of the groups.
@@ -166,7 +166,8 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
     edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect) for law in LAWS)
+    known = counts.log_likelihood(fit)
+    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
 
 
 def _log_mean(family: Family, at: slice) -> float:
@@ -185,6 +186,7 @@ def _compare(
     reference: float,
     edges: np.ndarray,
     effect: float,
+    power_log_likelihood: float,
 ) -> Alternative:
     """Fit one alternative and hold it against the power law."""
     best, shape = _best(law, family, nodes, power, edges)
@@ -210,8 +212,8 @@ def _compare(
         name=law.name,
         parameters=dict(zip(law.parameters, values, strict=True)),
         reference=reference,
-        log_likelihood=best.log_likelihood,
-        power_log_likelihood=power.log_likelihood,
+        log_likelihood=power_log_likelihood + gain,
+        power_log_likelihood=power_log_likelihood,
         aic_gain=2 * gain / effect - 2 * extra,
         bic_gain=float(bic_gain),
         test="likelihood ratio" if law.nested else "Vuong",

@@ -101,7 +101,9 @@ class NeuralSystem:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
         tensors = self.tensors()
         if tensors is not None:
-            yield from zip(*(part[start:].split(batch_size) for part in tensors), strict=True)
+            # Not split: that makes views of all batches at once, a million of them where two samples are wanted.
+            for at in range(start, len(self), batch_size):
+                yield tensors[0][at : at + batch_size], tensors[1][at : at + batch_size]
             return
         rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
         for x, t in DataLoader(rest, batch_size=batch_size):

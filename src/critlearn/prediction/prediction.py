@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from critlearn.compositions import Asymptote, Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
 from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, inverse_slope
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
@@ -93,7 +94,7 @@ class Prediction(Result):
         if self.exponent is None or self.window is None:
             return "no power law over half a decade or more"
         value = f"{self.exact} (exact)" if self.exact else f"{self.exponent:.3f}"
-        return f"delta^-{value} on {self.window.summary()}"
+        return f"{power_text('delta', value)} on {self.window.summary()}"
 
 
 def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
@@ -232,7 +233,7 @@ def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -
         if asymptote.exact is None:
             continue
         kappa = Fraction(asymptote.exact)
-        if asymptote.location == "residual -> 0":
+        if math.isfinite(asymptote.place):
             limits.append(Limit.rational(kappa))
         else:
             limits += _far_limit(kappa, inputs, channel)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.notation import power_text
 
 MEASURED: Final = "#0072B2"
 FITTED: Final = "#D55E00"
@@ -50,7 +51,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         line = np.array([low, high])
         inside = (x >= low) & (x <= high)
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
-        label = f"|δq|^-{measured['exponent']:.2f}"
+        label = power_text("|δq|", measured["exponent"])
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
