@@ -13,6 +13,7 @@ from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
+from critlearn.cli.report import report
 from critlearn.cli.table import table
 from critlearn.errors import CritlearnError
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table, doctor):
+for command in (fit, predict, design, table, report, doctor):
     app.command()(command)
 
 INTERRUPTED = 130

@@ -112,7 +112,9 @@ def drawn_data(figure: Figure) -> pd.DataFrame:
     """
     tables = []
     for axes in figure.axes:
-        x_name, y_name = (axis.get_label_text() or fallback for axis, fallback in ((axes.xaxis, "x"), (axes.yaxis, "y")))
+        x_name, y_name = (
+            axis.get_label_text() or fallback for axis, fallback in ((axes.xaxis, "x"), (axes.yaxis, "y"))
+        )
         for series, points in _series(axes):
             kept = points[np.isfinite(points).all(axis=1)]
             tables.append(pd.DataFrame({"series": series, x_name: kept[:, 0], y_name: kept[:, 1]}))
