@@ -36,7 +36,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     quantity
         Their entry in the record of a run.
     """
-    figure, axes = _panel("|δq|", "density p(|δq|)")
+    figure, axes = panel("|δq|", "density p(|δq|)")
     x, y = _density(sketch)
     axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
     predicted = quantity["curves"]["predicted"]
@@ -68,7 +68,7 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
     quantity
         Entry of the record of a run.
     """
-    figure, axes = _panel("|δq|", "local exponent k")
+    figure, axes = panel("|δq|", "local exponent k")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     curves, measured = quantity["curves"], quantity["measured"]
     shown: list[float] = []
@@ -104,7 +104,7 @@ def drift_figure(equilibrium: Mapping[str, Any]) -> Figure:
     equilibrium
         Entry ``equilibrium`` of the record of a run.
     """
-    figure, axes = _panel("fluctuation S", "drift |D|")
+    figure, axes = panel("fluctuation S", "drift |D|")
     pairs = np.array([_numbers(equilibrium["scatter"][name]) for name in ("fluctuation", "drift")])
     with np.errstate(divide="ignore"):
         logs = np.log10(pairs[:, (pairs > 0).all(axis=0)])
@@ -155,7 +155,7 @@ def _numbers(values: Any) -> Float64[np.ndarray, " n"]:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """Empty figure whose axes carry decimal logarithms."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()

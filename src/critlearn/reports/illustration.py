@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -96,6 +97,12 @@ def image(figure: Figure, form: str) -> bytes:
     with _repeatable():
         figure.savefig(data, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
     return data.getvalue()
+
+
+def svg_text(figure: Figure, alternative: str) -> str:
+    """Picture as an SVG element to be put into a page, with its description for those who do not see it."""
+    text = image(figure, "svg").decode()
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
 
 
 @contextmanager
