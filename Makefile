@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint dist validate clean
+.PHONY: demo test lint docs dist validate clean
 
 demo: $(VENV)/.installed
 	$(BIN)/critlearn run two-class
@@ -16,6 +16,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in site/; a warning is an error.
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs build --strict
 
 # Wheel and sdist; both are installed into fresh environments and tried.
 dist: $(VENV)/.installed-test

@@ -14,6 +14,7 @@ from critlearn.cli.doctor import doctor
 from critlearn.cli.duality import duality
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
+from critlearn.cli.report import report
 from critlearn.cli.table import table
 from critlearn.errors import CritlearnError
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table, duality, doctor):
+for command in (fit, predict, design, table, duality, report, doctor):
     app.command()(command)
 
 INTERRUPTED = 130
