@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint validate clean
+.PHONY: demo test lint docs dist validate clean
 
 demo: $(VENV)/.installed
 	$(BIN)/critlearn run two-class
@@ -17,12 +17,24 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in site/; a warning is an error.
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs build --strict
+
+# Wheel and sdist; both are installed into fresh environments and tried.
+dist: $(VENV)/.installed-test
+	rm -rf build dist
+	$(BIN)/python -m build
+	.ci/smoke dist/*.whl dist/*.tar.gz
+
 validate: $(VENV)/.installed-test
 	$(BIN)/python validation/toy_exponents.py
 	$(BIN)/python validation/recovery.py
 	$(BIN)/python validation/size_and_power.py
 	$(BIN)/python validation/dependence.py
 	$(BIN)/python validation/designed_losses.py
+	$(BIN)/python validation/push_forward.py
+	$(BIN)/python validation/round_trips.py
 
 clean:
 	rm -rf $(VENV) build dist
@@ -34,5 +46,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --editable ".[test]"
+	$(PIP) --editable ".[test,docs,explore]"
 	touch $@

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from critlearn.inference import fit_power_law
+from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 
 PEER = """
@@ -96,9 +96,9 @@ def alone() -> str:
     two_sided = np.exp(np.log(1e-8) * np.random.default_rng(0).random(1_000_000))
     rows = [
         ("1e6 values, tail, p-value with 100 repeated searches, all alternatives",
-         seconds(lambda: fit_power_law(values, side="large", selection_replicates=100), 1)),
+         seconds(lambda: fit_power_law(values, side="large", criteria=Criteria(selection_replicates=100)), 1)),
         ("1e6 values, two cut-offs, p-value with 100 repeated searches, all alternatives",
-         seconds(lambda: fit_power_law(two_sided, selection_replicates=100), 1)),
+         seconds(lambda: fit_power_law(two_sided, criteria=Criteria(selection_replicates=100)), 1)),
         ("sketch of 1e4 values in 64 groups", seconds(lambda: fit_power_law(sketch_of(10_000)))),
         ("sketch of 1e9 values in 64 groups", seconds(lambda: fit_power_law(sketch_of(10**9)))),
     ]  # fmt: skip

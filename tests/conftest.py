@@ -1,6 +1,12 @@
 """Fixtures that tests of several packages share."""
 
+import os
 from collections.abc import Iterator
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads of theirs, and of programs that they start, would only wait for one another.
+    # Before torch is loaded, which reads it once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
@@ -17,3 +23,9 @@ def without_shape_checker() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbolic searches get the time that they need where every call is checked, and on a busy machine."""
+    monkeypatch.setattr("critlearn.numerics.time_budget.PATIENCE", 100.0)

@@ -66,3 +66,15 @@ def test_nothing_but_the_command_line_prints_or_plots_or_evaluates(path: Path) -
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
     assert not named & {"sys.stdout", "sys.stderr", "pickle.load", "pickle.loads", "torch.load"}
+
+
+def test_importing_critlearn_loads_nothing_but_the_standard_library() -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import critlearn
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+sys.exit(str(loaded - set(sys.stdlib_module_names) - {"critlearn"} or ""))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -14,7 +14,7 @@ import scipy.special
 
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
 from critlearn.inference.goodness import MOST_CELLS, goodness_of_fit
-from critlearn.inference.observations import observe
+from critlearn.inference.observations import Reading
 from critlearn.numerics.window import Window
 
 VALUES = 10_000
@@ -42,10 +42,7 @@ def cell(case: tuple[float, int, float, int]) -> tuple[float, float, float]:
     for seed in range(seeds):
         generator = np.random.default_rng([round(100 * k), size, round(100 * correlation), seed])
         values, cluster = clustered(k, size, correlation, generator)
-        observed = observe(
-            values, WINDOW, side="both", sign=None, cluster=cluster, block=None, weights=None, nan="refuse",
-            log_floor=-math.inf,
-        )  # fmt: skip
+        observed = Reading(cluster=cluster, log_floor=-math.inf).observe(values, WINDOW)
         inside = observed.counts.cells.inside(WINDOW)
         fit = observed.counts.fit(inside.start, inside.stop)
         assert fit is not None

@@ -5,6 +5,7 @@ python validation/size_and_power.py --quick    # 40 seeds a row
 """
 
 import argparse
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from critlearn.inference import fit_power_law
+from critlearn.inference import FitVerdict, fit_power_law
 from critlearn.inference.goodness import MOST_CELLS, goodness_of_fit
-from critlearn.inference.observations import observe
+from critlearn.inference.observations import Reading
 from critlearn.inference.selection_test import selection_p_value
 from critlearn.inference.window_search import WindowScan
 from critlearn.numerics.window import Window
@@ -45,10 +46,7 @@ def null_p_value(case: tuple[int, int, int]) -> float:
     null = NULLS[row]
     values = power_law(*null["law"], n, np.random.default_rng([row, n, seed]))
     window = Window(*null["law"][1:]) if null["given"] else None
-    counts = observe(
-        values, window, side=null["side"], sign=None, cluster=None, block=None, weights=None, nan="refuse",
-        log_floor=-np.inf,
-    ).counts  # fmt: skip
+    counts = Reading(null["side"], log_floor=-np.inf).observe(values, window).counts
     if window is not None:
         inside = counts.cells.inside(window)
         part = counts.part(inside.start, inside.stop).coarsened(MOST_CELLS)
@@ -88,6 +86,63 @@ def null_table(seeds: int, pool: ProcessPoolExecutor) -> str:
     return text
 
 
+LAWS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
+    "exponential": lambda n, g: g.exponential(size=n),
+    "Gaussian, absolute": lambda n, g: np.abs(g.standard_normal(n)),
+    "Student t with 3, absolute": lambda n, g: np.abs(g.standard_t(3, n)),
+    "stretched exponential, shape 0.5": lambda n, g: g.weibull(0.5, n),
+    "Rayleigh": lambda n, g: g.rayleigh(size=n),
+    "lognormal, sigma 1": lambda n, g: np.exp(g.standard_normal(n)),
+    "lognormal, sigma 2": lambda n, g: np.exp(2 * g.standard_normal(n)),
+    "lognormal, sigma 3": lambda n, g: np.exp(3 * g.standard_normal(n)),
+    "lognormal, sigma 4": lambda n, g: np.exp(4 * g.standard_normal(n)),
+    "**power laws**": lambda n, g: np.zeros(n),
+    "k = 0 on [1e-4, 1]": lambda n, g: power_law(0.0, 1e-4, 1.0, n, g),
+    "k = 0.5 on [1e-4, 1]": lambda n, g: power_law(0.5, 1e-4, 1.0, n, g),
+    "k = 1 on [1e-4, 1]": lambda n, g: power_law(1.0, 1e-4, 1.0, n, g),
+    "k = 2.5 on [1, 1e4]": lambda n, g: power_law(2.5, 1.0, 1e4, n, g),
+    "k = 1 on [1, 1e3], lognormal body": lambda n, g: with_body(1.0, n, g),
+    "k = 1.5 on [1, 1e3], lognormal body": lambda n, g: with_body(1.5, n, g),
+    "k = 2.5 on [1, 1e3], lognormal body": lambda n, g: with_body(2.5, n, g),
+    "k = 0.5 from 1e-4, exponential cut-off": lambda n, g: with_cut_off(0.5, n, g),
+    "k = 1.5 from 1e-4, exponential cut-off": lambda n, g: with_cut_off(1.5, n, g),
+}
+LAW_SIZES = (2_000, 20_000, 200_000)
+
+
+def with_body(k: float, n: int, generator: np.random.Generator) -> np.ndarray:
+    """Half a power law on [1, 1e3], half a lognormal below 1."""
+    body = np.exp(-np.abs(1.5 * generator.standard_normal(n - n // 2)))
+    return np.concatenate([power_law(k, 1.0, 1e3, n // 2, generator), body])
+
+
+def with_cut_off(k: float, n: int, generator: np.random.Generator) -> np.ndarray:
+    """Power law that starts at 1e-4 and goes on above 1 as ``delta^-k exp(1 - delta)``."""
+    delta = power_law(k, 1e-4, 100.0, 60 * n, generator)
+    return delta[generator.random(delta.size) < np.exp(np.minimum(1 - delta, 0.0))][:n]
+
+
+def verdict_of(case: tuple[str, int, int]) -> str:
+    """Verdict on a sample of one of the laws, the window searched for."""
+    name, n, seed = case
+    row = list(LAWS).index(name)
+    return str(fit_power_law(LAWS[name](n, np.random.default_rng([9, row, n, seed])), seed=seed).verdict)
+
+
+def law_table(seeds: int, pool: ProcessPoolExecutor) -> str:
+    """Verdicts where the window is searched for."""
+    verdicts = [str(verdict) for verdict in FitVerdict]
+    text = "| law | n | " + " | ".join(verdicts) + " |\n" + "| --- " * (2 + len(verdicts)) + "|\n"
+    for name in LAWS:
+        if name.startswith("**"):
+            text += f"| {name} |" + " |" * (1 + len(verdicts)) + "\n"
+            continue
+        for n in LAW_SIZES:
+            found = list(pool.map(verdict_of, [(name, n, seed) for seed in range(seeds)], chunksize=4))
+            text += f"| {name} | {n:,} | " + " | ".join(f"{found.count(v) / seeds:.0%}" for v in verdicts) + " |\n"
+    return text
+
+
 HEADER = """# Size and power of the tests
 
 Made by `python validation/size_and_power.py{options}`.
@@ -123,6 +178,8 @@ def main() -> None:
         text += f"{preferred.count('exponential')} runs, the power law in {preferred.count('power law')}; smallest "
         text += f"statistic {min(statistic for *_, statistic in results):.1f}; called a power law in "
         text += f"{sum(verdict == 'power law' for verdict, *_ in results)}.\n"
+        text += f"\n## Verdicts where the window is searched for, {seeds // 5} seeds a row\n\n"
+        text += law_table(seeds // 5, pool)
     arguments.out.write_text(text)
     print(text)
 

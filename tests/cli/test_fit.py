@@ -3,6 +3,9 @@
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +129,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["broken.npy"], "cannot be read"),
         (["pickled.npy"], "cannot be read"),
-        (["negative.npy"], "choose sign"),
+        (["negative.npy"], "choose --sign"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -161,3 +164,44 @@ def test_a_bad_cell_does_not_make_another_column_the_data(tmp_path: Path, capsys
     assert "2 columns (x, id): choose with --column" in capsys.readouterr().err
     assert exit_code(app, [str(path), "--column", "x"]) == 2
     assert "'oops' in row 7" in capsys.readouterr().err
+
+
+def test_upper_case_suffixes_are_read(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "A.CSV", VALUES)
+    assert list(read_columns(str(tmp_path / "A.CSV"))) == ["0"]
+
+
+def test_binary_input_is_told_to_be_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for binary in (b"\xff\xfe1", b"1\x002"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(binary), encoding="utf-8"))
+        assert run("-") == 2
+        assert "standard input must be text" in capsys.readouterr().err
+
+
+def test_the_bootstrap_on_a_given_window_draws_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", VALUES)
+    found = answer(capsys, str(tmp_path / "a.npy"), "--window", "1e-3,1", "--bootstrap", "30")
+    assert not found["selection_repeated"]
+    assert found["p_value"] * 31 == pytest.approx(round(found["p_value"] * 31))
+
+
+@pytest.mark.parametrize("rows", ["30", "100000"])
+def test_a_pipe_that_nobody_reads_ends_quietly(rows: str) -> None:
+    # Few rows stay in the buffer until the end, many are written at once.
+    code = f"""
+import typer
+from critlearn.cli import main
+app = typer.Typer()
+@app.command()
+def show() -> None:
+    for row in range({rows}):
+        typer.echo(row)
+main.app = app
+main.main()
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert done.stderr == ""

@@ -63,7 +63,7 @@ def test_sympy_and_callables_are_read_alike() -> None:
 
 def test_all_sides_are_told() -> None:
     sides = {side.location: side for side in Composition("y**2", "e**2").sides(0)}
-    assert sides["y = 0"].exact == "2/3"
+    assert sides["y = 0 (residual -> 0)"].exact == "2/3"
     assert sides["y -> inf"].side == "large"
     pole = [side for side in Composition("y", "sqrt(abs(e))").sides(0) if side.side == "large"]
     # g ~ |e|^(-1/2): n = -1/2, k = 1 - 1/n.

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critlearn.inference import Alternative, FitVerdict, fit_power_law
+from critlearn.inference import Alternative, Criteria, FitVerdict, fit_power_law
 from critlearn.inference.alternatives import LAWS
 from critlearn.inference.grouped_counts import GroupedCounts
 from critlearn.inference.lognormal import lognormal_test
@@ -51,7 +51,7 @@ def test_every_alternative_integrates_to_one_and_nesting_holds(
     window = Window(10**low, 10 ** (low + decades))
     data = draw(kind, 2000, seed)
     inside = ((data > window.lo) & (data < window.hi)).sum()
-    found = alternatives(data, window, replicates=10)
+    found = alternatives(data, window, criteria=Criteria(replicates=10))
     assert set(found) == (set(NAMES) if inside >= 50 else set())
     for item in found.values():
         points = [window.log_lo, window.log_hi]
@@ -149,7 +149,7 @@ def test_dependence_does_not_make_alternatives_significant() -> None:
     preferred = []
     for seed in range(12):
         values, cluster = clustered_power_law(1.0, 1e-4, 1.0, 200, 50, 0.9, seed)
-        found = alternatives(values, Window(1e-4, 1.0), cluster=cluster, replicates=10)
+        found = alternatives(values, Window(1e-4, 1.0), cluster=cluster, criteria=Criteria(replicates=10))
         preferred.append(found["lognormal"].preferred == "lognormal")
     # At the 1% level; without the design effect two thirds of these are.
     assert sum(preferred) <= 3

@@ -9,7 +9,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.inference import Histogram, fit_power_law
 from critlearn.inference.cluster_bootstrap import exponent_interval, group_weights, likelihood_interval
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
-from critlearn.inference.observations import observe
+from critlearn.inference.observations import Reading
 from critlearn.numerics.window import Window
 from reference.power_law_samples import clustered_power_law, power_law
 
@@ -18,10 +18,7 @@ RUNS = 100
 
 
 def fitted(values: np.ndarray, cluster: np.ndarray | None) -> tuple[GroupedCounts, WindowFit]:
-    counts = observe(
-        values, WINDOW, side="both", sign=None, cluster=cluster, block=None, weights=None, nan="refuse",
-        log_floor=-math.inf,
-    ).counts  # fmt: skip
+    counts = Reading(cluster=cluster, log_floor=-math.inf).observe(values, WINDOW).counts
     inside = counts.cells.inside(WINDOW)
     fit = counts.fit(inside.start, inside.stop)
     assert fit is not None

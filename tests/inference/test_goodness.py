@@ -6,7 +6,7 @@ import scipy.stats
 
 from critlearn.inference.goodness import goodness_of_fit, monte_carlo_p_value
 from critlearn.inference.grouped_counts import GroupedCounts
-from critlearn.inference.observations import observe
+from critlearn.inference.observations import Reading
 from critlearn.inference.selection_test import selection_p_value
 from critlearn.inference.window_search import WindowScan
 from critlearn.numerics.window import Window
@@ -16,9 +16,7 @@ WINDOW = Window(1e-4, 1.0)
 
 
 def counts(values: np.ndarray, cluster: np.ndarray | None = None, window: Window | None = WINDOW) -> GroupedCounts:
-    return observe(
-        values, window, side="both", sign=None, cluster=cluster, block=None, weights=None, nan="refuse", log_floor=None
-    ).counts.coarsened(256)
+    return Reading(cluster=cluster).observe(values, window).counts.coarsened(256)
 
 
 def whole_p_value(data: GroupedCounts, seed: int) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from critlearn.inference import LocalExponentCurve, fit_power_law
+from critlearn.inference import Criteria, LocalExponentCurve, fit_power_law
 from critlearn.inference.grouped_counts import GroupedCounts
 from critlearn.inference.local_exponent import sliding_fits
 from critlearn.numerics.log_sketch import LogSketch
@@ -11,7 +11,7 @@ from reference.power_law_samples import power_law
 
 
 def curve(values: np.ndarray) -> LocalExponentCurve:
-    found = fit_power_law(values, replicates=10).curve
+    found = fit_power_law(values, criteria=Criteria(replicates=10)).curve
     assert found is not None
     return found
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference import FitVerdict, Histogram, fit_power_law
+from critlearn.inference import Criteria, FitVerdict, Histogram, fit_power_law
 from critlearn.inference.resolution import resolution_floor
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
@@ -167,9 +167,15 @@ def test_a_window_outside_the_data_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"tolerance": 0.0}, {"tolerance": math.nan}, {"replicates": 3}, {"selection_replicates": 3}, {"block": 19_999}],
+    [{"tolerance": 0.0}, {"tolerance": math.nan}, {"replicates": 3}, {"selection_replicates": 3}],
 )
-def test_settings_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+def test_criteria_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        Criteria(**options)
+
+
+@pytest.mark.parametrize("options", [{"block": 19_999}, {"seed": -1}, {"window": (1.0,)}, {"window": (2, 1)}])
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         fit_power_law(VALUES, **options)
 

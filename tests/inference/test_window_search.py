@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from critlearn.inference import fit_power_law
+from critlearn.inference.cells import Cells
 from critlearn.inference.grouped_counts import GroupedCounts
 from critlearn.inference.local_exponent import sliding_fits
-from critlearn.inference.window_search import WindowScan, equivalence_window
+from critlearn.inference.window_search import WindowScan, drawn_in, equivalence_window
 from critlearn.numerics.log_sketch import LogSketch
 from reference.power_law_samples import power_law
 
@@ -95,3 +96,32 @@ def test_no_window_of_a_drifting_law_is_flat() -> None:
     window = equivalence_window(sliding_fits(counts), 0.05)
     # One short window by itself is as flat as can be: only from two on does it say something.
     assert window is None or counts.width_of(window.start, window.stop) < 0.45 * math.log(10)
+
+
+@pytest.mark.parametrize(("low", "high"), [(200, 800), (0, 800), (200, 1000), (0, 1000)])
+def test_only_ends_among_the_data_are_drawn_in(low: int, high: int) -> None:
+    counts = GroupedCounts(Cells.equal(0.0, 0.01, 1000), np.full((1, 1000), 10.0))
+    fit = counts.fit(low, high)
+    assert fit is not None
+    inner = drawn_in(counts, fit)
+    # The law is uniform in ln delta: a tenth of the width is less than a fifth of the values.
+    assert inner.start == (low if low == 0 else low + (high - low) // 10)
+    assert inner.stop == (high if high == 1000 else high - (high - low) // 10)
+
+
+def test_a_sparse_end_of_the_data_is_drawn_in() -> None:
+    cells = Cells.equal(0.0, 0.01, 1000)
+    counts = GroupedCounts(cells, np.ceil(1e4 * np.exp(-1.5 * cells.centres))[None])
+    fit = counts.fit(0, 1000)
+    assert fit is not None
+    inner = drawn_in(counts, fit)
+    assert (inner.start, inner.stop) == (0, 900)
+
+
+def test_drawing_in_leaves_most_values_of_a_steep_law() -> None:
+    cells = Cells.equal(0.0, 0.01, 1000)
+    counts = GroupedCounts(cells, np.ceil(1e6 * np.exp(-1.5 * cells.centres))[None])
+    fit = counts.fit(100, 1000)
+    assert fit is not None
+    inner = drawn_in(counts, fit)
+    assert 0.78 * fit.n < inner.n < 0.82 * fit.n

@@ -93,3 +93,24 @@ def test_kinks_are_not_caustics() -> None:
 def test_constant_error_signal_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="same for every input"):
         push_forward(parse_density("normal(0,1)"), [BiasChannel(Composition("identity", "mae"))])
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("activation", ["1+(y-1)**2", "2-cos((y-1)*sqrt(2))"])
+def test_touching_the_target_is_followed_far_down(activation: str) -> None:
+    # f - 1 ~ r^2, so that |dh/dy| = 4 |r|^3 near y = 1, and no caustic arises there.
+    density = InputDensity("normal", 0.0, 2.0)
+    result = push_forward(density, [BiasChannel(Composition(activation, "mse"))])
+    for log_delta in (-55.0, -45.0, -30.0):
+        r = (math.exp(log_delta) / 4) ** (1 / 3)
+        exact = 2 * r * scipy.stats.norm(0, 2).pdf(1)
+        if activation.startswith("2"):
+            # The other zeros of order 3 are those of the period; only the nearest are probable.
+            places = 1 + math.sqrt(2) * math.pi * np.arange(-4, 4)
+            exact = 2 * r * scipy.stats.norm(0, 2).pdf(places).sum()
+            flat = 1 + math.pi * (np.arange(-4, 4) + 0.5) * math.sqrt(2)
+            exact += 2 * math.exp(log_delta) / 8 * scipy.stats.norm(0, 2).pdf(flat).sum()
+        assert result.cumulative(np.array([log_delta]))[0] == pytest.approx(exact, rel=1e-3)
+    assert np.exp([caustic.log_delta for caustic in result.caustics]).tolist() == pytest.approx(
+        [] if activation.startswith("1") else [2 * math.sqrt(2) * 3 * math.sqrt(3) / 4]
+    )

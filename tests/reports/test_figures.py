@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from critlearn.inference import fit_power_law
+from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reports import density_figure, drift_figure, local_exponent_figure, loss_figure
 
 
 def _quantity(sketch: LogSketch) -> dict[str, object]:
-    fit = fit_power_law(sketch, replicates=50)
+    fit = fit_power_law(sketch, criteria=Criteria(replicates=50))
     curves = {"measured": fit.curve.to_dict() if fit.curve else None, "predicted": None}
     return {"measured": fit.to_dict(), "predicted": None, "curves": curves}
 

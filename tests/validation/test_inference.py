@@ -35,7 +35,7 @@ def test_exponents_are_recovered_on_a_given_window(k: float, decades: int) -> No
 
 @pytest.mark.parametrize("design", [0, 1])
 def test_exponents_are_recovered_on_a_window_that_is_found(design: int) -> None:
-    exponent, decades, verdict = script("recovery").found_window(design, 1.5, 0)
+    exponent, _, decades, verdict = script("recovery").found_window(design, 1.5, 0)
     assert verdict == "power law"
     assert exponent == pytest.approx(1.5, abs=0.03)
     assert decades > 2
@@ -57,3 +57,19 @@ def test_other_laws_are_told_apart() -> None:
         assert statistic > 10
         verdict, decades = module.lognormal_verdict(seed)
         assert verdict != "power law" or decades < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("exponential", "not resolved"), ("lognormal, sigma 3", "drifting exponent")]
+)
+def test_pieces_of_other_laws_are_no_power_laws(name: str, verdict: str) -> None:
+    module = script("size_and_power")
+    assert [module.verdict_of((name, 20_000, seed)) for seed in range(4)] == [verdict] * 4
+
+
+@pytest.mark.parametrize("design", [1, 2])
+def test_intervals_on_windows_that_were_found_cover(design: int) -> None:
+    module = script("recovery")
+    covered = [module.found_window(design, 1.0, seed, 10_000)[1] for seed in range(40)]
+    # Without drawing the window in, and the selection error, 65% to 88% do.
+    assert sum(covered) >= 33

@@ -33,20 +33,21 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         If the file is not there, of another kind, or damaged.
     """
     if file == STANDARD_INPUT:
-        return _table(sys.stdin.read(), "standard input")
+        return _table(_standard_input(), "standard input")
     path = Path(file)
-    if path.suffix not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise DataError(f'"{file}" is none of the files that can be read: {", ".join(SUFFIXES)}, or - for input')
     if not path.is_file():
         raise DataError(f'there is no file "{file}"')
     try:
-        if path.suffix == ".csv":
+        if suffix == ".csv":
             return _table(path.read_text(encoding="utf-8"), file)
-        if path.suffix == ".parquet":
+        if suffix == ".parquet":
             import pandas as pd
 
             return _frame(pd.read_parquet(path))
-        if path.suffix == ".npz":
+        if suffix == ".npz":
             return read_arrays(path)
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, KeyError) as problem:
@@ -54,6 +55,18 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
     if loaded.ndim == 2:
         return {str(column): loaded[:, column] for column in range(loaded.shape[1])}
     return {"0": loaded.ravel()}
+
+
+def _standard_input() -> str:
+    """Text of standard input."""
+    try:
+        text = sys.stdin.read()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        binary = ", ".join(SUFFIXES[1:])
+        raise DataError(f"standard input must be text, one row a line; binary data are read from a file ({binary})")
+    return text
 
 
 def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str) -> np.ndarray:

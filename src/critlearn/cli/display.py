@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from critlearn.reports.headlines import headlines
+from critlearn.studies.headlines import headlines
 
 _WIDTH: Final = 110
 

@@ -1,6 +1,7 @@
 """``critlearn fit``: fit and test a power law on numbers from a file or standard input."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,10 @@ def fit(
     discrete: Annotated[bool, typer.Option("--discrete", help="Fit a law on integers.")] = False,
     bootstrap: Annotated[
         int,
-        typer.Option(help="Replicates for the p-value, each with a search of its own; 0: take the window as given."),
+        typer.Option(
+            help="Replicates of the p-value. Where the window is searched for, each repeats the search; with --window "
+            "each is a sample on that window. 0: 400 replicates on the window that was found or given, no search."
+        ),
     ] = 0,
     cluster: Annotated[
         str | None, typer.Option(help="Column of labels of dependent values.", show_default="none")
@@ -51,7 +55,7 @@ def fit(
 ) -> None:
     """Fit a power law p(delta) ~ delta^-k on a bounded window, and say whether it is one."""
     from critlearn.cli.columns import choose_column, read_columns
-    from critlearn.inference import fit_discrete_power_law, fit_power_law
+    from critlearn.inference import Criteria, fit_discrete_power_law, fit_power_law
 
     _check_plot(plot)
     if bootstrap != 0 and bootstrap < 10:
@@ -62,9 +66,7 @@ def fit(
         "window": _window(window),
         "side": side,
         "cluster": _labels(columns, cluster),
-        "tolerance": tolerance,
-        "replicates": bootstrap or _REPLICATES,
-        "selection_replicates": bootstrap,
+        "criteria": Criteria(tolerance, bootstrap or _REPLICATES, 0 if window else bootstrap),
         "seed": seed,
     }
     if discrete:
@@ -77,7 +79,10 @@ def fit(
             "nan": "omit" if omit_nan else "refuse",
         }
     with _progress(shown=bootstrap > 0 and not json) as progress:
-        result = (fit_discrete_power_law if discrete else fit_power_law)(values, progress=progress, **options)
+        try:
+            result = (fit_discrete_power_law if discrete else fit_power_law)(values, progress=progress, **options)
+        except InvalidInputError as problem:
+            raise InvalidInputError(_in_flags(str(problem))) from None
     if plot is not None:
         from critlearn.reports.fit_figure import fit_figure
 
@@ -101,6 +106,17 @@ def _window(text: str | None) -> "Window | None":
         return Window(low, high)
     except ValueError:
         raise InvalidInputError(f'--window takes two numbers 0 < lo < hi as lo,hi; got "{text}"') from None
+
+
+def _in_flags(message: str) -> str:
+    """Message in which options of the library are those of the command.
+
+    >>> _in_flags('choose sign="absolute"; nan="omit" leaves them out')
+    'choose --sign absolute; --omit-nan leaves them out'
+    """
+    for words, flags in (('nan="omit"', "--omit-nan"), ("clusters or a block length", "--cluster or --block")):
+        message = message.replace(words, flags)
+    return re.sub(r'(\w+)="(\w+)"', r"--\1 \2", message)
 
 
 def _labels(columns: Any, name: str | None) -> Any:
@@ -173,10 +189,11 @@ def _print(result: "PowerLawFit", plot: Path | None) -> None:
     """One screen: the sentence, the numbers behind it, the alternatives."""
     lines = [result.summary()]
     if result.window is not None and result.standard_error is not None and result.naive_standard_error is not None:
-        repeated = "search repeated" if result.selection_repeated else "window as given"
+        repeated = "search repeated" if result.selection_repeated else "window as it is"
         lines += [
             f"window       {result.window.summary()}, {result.n} of {result.count} values ({result.retained:.1%} kept)",
-            f"error        {result.standard_error:.3g} (naive {result.naive_standard_error:.3g}; "
+            f"error        {result.standard_error:.3g} (naive {result.naive_standard_error:.3g}, "
+            f"selection {result.selection_error or 0.0:.2g}; "
             f"{result.effective_n:.0f} effective values)",
             f"KS           {result.ks:.3g}, p = {result.p_value:.3g} +- {result.p_value_error:.2g} ({repeated})",
         ]
@@ -191,6 +208,9 @@ def _print(result: "PowerLawFit", plot: Path | None) -> None:
         p_value = "" if item.p_value is None else f", p = {item.p_value:.2g}"
         test = f"{item.test} {item.statistic:+.2f}{p_value}"
         lines.append(f"{item.name:<24} {test:<40} AIC gain {item.aic_gain:+.1f}  {item.preferred}")
+    if result.rival is not None:
+        name = f"{result.rival.name} of all values"
+        lines.append(f"{name:<65} BIC gain {result.rival.bic_gain:+.1f}  on the window")
     if plot is not None:
         lines.append(f"plot         {plot}")
     typer.echo("\n".join(lines))

@@ -1,5 +1,6 @@
 """The program ``critlearn``: its commands, and the one place where bad input becomes one line and exit code 2."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -9,8 +10,11 @@ import typer
 from critlearn._version import __version__
 from critlearn.cli import run
 from critlearn.cli.design import design
+from critlearn.cli.doctor import doctor
+from critlearn.cli.duality import duality
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
+from critlearn.cli.report import report
 from critlearn.cli.results import results
 from critlearn.cli.sweep import sweep
 from critlearn.cli.table import table
@@ -22,10 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table, sweep, results):
+for command in (fit, predict, design, table, duality, sweep, results, report, doctor):
     app.command()(command)
 
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 BAD_INPUT = 2
 
 
@@ -47,7 +52,14 @@ def _options(
 
 def main() -> None:
     """Entry point of the program."""
-    sys.exit(exit_code(app))
+    code = exit_code(app)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would be tried again, and complained of, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = CLOSED_PIPE
+    sys.exit(code)
 
 
 def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -> int:
@@ -56,7 +68,8 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
     Returns
     -------
     int
-        0, 2 for bad input, 130 after Ctrl-C. Any other exception is a defect and keeps its traceback.
+        0, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads the output any more. Any other exception is a
+        defect and keeps its traceback.
     """
     try:
         code = program(arguments, standalone_mode=False)
@@ -66,6 +79,11 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
         return _refuse(problem.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except SystemExit as stop:
+        # Typer and Rich stop with code 1 where the output is a pipe that nobody reads.
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        code = CLOSED_PIPE
     if code == INTERRUPTED:
         typer.echo("critlearn: stopped; runs that were finished are whole", err=True)
     return code if isinstance(code, int) else 0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -15,12 +15,16 @@ from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import Prediction, predict_from_errors, predict_from_margins, predict_product
+from critlearn.results import Result, dataframe_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BATCH: Final = 2048
 
 
-@dataclass(frozen=True)
-class Factorisation:
+@dataclass(frozen=True, repr=False)
+class Factorisation(Result):
     """How far a factorised prediction is from what was measured.
 
     Parameters
@@ -43,8 +47,8 @@ class Factorisation:
         return f"KS distance {self.kolmogorov_smirnov:.3f}, {self.decades:.2f} decades on average"
 
 
-@dataclass(frozen=True, eq=False)
-class SystemPrediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class SystemPrediction(Result):
     """Predictions by name of the trainable variable, each made under the same assumption.
 
     The output error, the back-propagated factor and the activity of a sample are taken to be independent, so that the
@@ -78,6 +82,10 @@ class SystemPrediction:
     def summary(self) -> str:
         """One line for each variable."""
         return "\n".join(f"{name}: {prediction.summary()}" for name, prediction in self.predictions.items())
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Row for each trainable variable."""
+        return dataframe_of({name: prediction.to_dict() for name, prediction in self.predictions.items()})
 
 
 def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:

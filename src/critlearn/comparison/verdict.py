@@ -6,8 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
+from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
+from critlearn.results import Result
 
 MARGIN: Final = 0.05
 """Difference of exponents that counts as agreement, beyond the statistical error."""
@@ -19,8 +21,8 @@ _LEAST_MASS: Final = 1e-4
 """Probability that the prediction must give the measured window for an exponent to be read off there."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Result):
     """Whether a measured exponent agrees with a predicted one, and the sentence that says so.
 
     Parameters
@@ -86,7 +88,7 @@ def _measured(fit: PowerLawFit) -> str:
     if fit.exponent is None or fit.window is None or fit.ci95 is None:
         return f"follow no power law that could be established ({fit.verdict}: {fit.reason})"
     interval = f"[{fit.ci95[0]:.2f}, {fit.ci95[1]:.2f}]"
-    text = f"follow delta^-{fit.exponent:.2f} {interval} over {fit.window.decades:.1f} decades"
+    text = f"follow {power_text('delta', fit.exponent)} {interval} over {fit.window.decades:.1f} decades"
     if fit.verdict is not FitVerdict.POWER_LAW:
         text += f" ({fit.verdict})"
     elif fit.window_is_partial:

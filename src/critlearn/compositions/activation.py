@@ -8,6 +8,7 @@ from typing import Final
 
 import sympy as sp
 
+from critlearn.compositions.complement import difference
 from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, sign_of, y
 from critlearn.errors import InvalidInputError
 
@@ -136,6 +137,10 @@ class Activation:
     def __call__(self, pre_activation: Array) -> Array:
         """``f(y)``, same shape."""
         return self._evaluated(pre_activation, lambda half: half.value)
+
+    def residual(self, pre_activation: Array, target: float) -> Array:
+        """``f(y) - t`` for one target, same shape: where the target cancels symbolically, exact however small it is."""
+        return self._evaluated(pre_activation, lambda half: difference(half.value, target))
 
     def log_slope(self, pre_activation: Array) -> Array:
         """``ln|f'(y)|``, same shape: exact where ``f'`` itself underflows."""

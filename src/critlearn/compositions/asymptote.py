@@ -1,10 +1,22 @@
 """The exponent that a composition tends to on one of its sides: what it is, how it is approached, how it was found."""
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+import sympy as sp
+
+from critlearn.results import Result
+
+_ROUNDING: Final = 1e-9
+_SLOWEST: Final = 0.5
+"""Order of approach below which it is not told from one by logarithms."""
 
 
-@dataclass(frozen=True)
-class Asymptote:
+@dataclass(frozen=True, repr=False)
+class Asymptote(Result):
     """Limit of the intrinsic exponent on one side of a composition.
 
     Parameters
@@ -24,7 +36,9 @@ class Asymptote:
     method
         ``symbolic`` or ``numeric``.
     uncertainty
-        How far a numeric exponent may be off; 0 for a symbolic one.
+        How far a numeric exponent may be off; 0 for a symbolic one, None where nothing is claimed.
+    place
+        Pre-activation at which the limit is taken, possibly infinite.
     """
 
     exponent: float | None
@@ -34,7 +48,8 @@ class Asymptote:
     side: str = "small"
     approach: str = "unknown"
     method: str = "symbolic"
-    uncertainty: float = 0.0
+    uncertainty: float | None = 0.0
+    place: float = math.inf
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Fields as plain values."""
@@ -47,6 +62,7 @@ class Asymptote:
             "approach": self.approach,
             "method": self.method,
             "uncertainty": self.uncertainty,
+            "place": self.place if math.isfinite(self.place) else None,
         }
 
     def summary(self) -> str:
@@ -56,5 +72,29 @@ class Asymptote:
         elif self.exact is not None:
             kappa = f"kappa = {self.exact}"
         else:
-            kappa = f"kappa = {self.exponent:.6g} +- {self.uncertainty:.1g} (numeric)"
+            error = f" +- {self.uncertainty:.1g} (numeric)" if self.uncertainty else ""
+            kappa = f"kappa = {self.exponent:.6g}{error}"
         return f"{kappa}, error signal ~ {self.tail} ({self.location})"
+
+
+def approach_of(distances: Sequence[float], variable: str) -> str:
+    """How kappa comes to its limit, from its distances at a point close by and at points each twice as far out.
+
+    ``exact``, ``O(m^-2)``, ``exponential``, ``slower than any power`` or ``unknown``.
+    """
+    far = [abs(distance) for distance in distances]
+    if not all(math.isfinite(distance) for distance in far):
+        return "unknown"
+    if max(far) < _ROUNDING:
+        return "exact"
+    if far[-1] < _ROUNDING:
+        return "exponential"
+    orders = [math.log2(a / b) for a, b in itertools.pairwise(far[1:])]
+    if orders[-1] <= 0:
+        return "unknown"
+    if orders[-1] > 1.5 * orders[-2] > 0:
+        return "exponential"
+    order = sp.Rational(round(4 * orders[-1]), 4)
+    if order < _SLOWEST:
+        return "slower than any power"
+    return f"O({variable}^-{order if order.is_Integer else f'({order})'})"

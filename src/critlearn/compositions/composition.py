@@ -1,28 +1,22 @@
 """Composition of an output activation and a loss: everything follows from the logarithm of its error signal."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import sympy as sp
 
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.compositions.asymptote import Asymptote
-from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, library_of, log, sign_of
+from critlearn.compositions.error_signal import State, checked_target, state_of
+from critlearn.compositions.expressions import Array, exp, library_of
 from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.loss import (
     Loss,
-    LossForms,
-    log_opposite,
-    log_residual,
-    log_width,
-    output,
-    target,
 )
 from critlearn.compositions.losses import find_loss, loss_names
-from critlearn.compositions.sides import all_sides, singular_places
+from critlearn.compositions.sides import all_sides
+from critlearn.compositions.singularities import singular_places
 from critlearn.errors import InvalidInputError
 
 
@@ -78,6 +72,9 @@ class Composition:
         """False: targets are one number per output, not class indices."""
         return False
 
+    def _state(self, y: Array, t: Array) -> State:
+        return state_of(self.activation, self.loss, y, t)
+
     def value(self, y: Array, t: Array) -> Array:
         """Loss ``H(f(y), t)``; shapes of ``y`` and ``t`` broadcast."""
         state = self._state(y, t)
@@ -85,38 +82,14 @@ class Composition:
 
     def log_error_signal(self, y: Array, t: Array = 1) -> Array:
         """``lambda(y) = ln|dh/dy|``; ``-inf`` where the error is exactly zero."""
-        return self._log_error_signal(self._state(y, t))
-
-    def _log_error_signal(self, state: "_State") -> Array:
-        return state.evaluated(lambda forms: forms.log_derivative) + self.activation.log_slope(state.y)
+        return self._state(y, t).log_error()
 
     def log_error_derivatives(self, y: Array, t: Array = 1) -> tuple[Array, Array]:
         """First and second derivative of ``lambda`` with respect to the pre-activation.
 
         By the chain rule, with ``d ln|f - t| / dy = sign(f - t) exp(ln f' - ln|f - t|)`` formed from logarithms.
         """
-        state = self._state(y, t)
-        log_slope = self.activation.log_slope(state.y)
-        first, second = slope_first, _ = self.activation.log_slope_derivatives(state.y)
-        # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
-        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'.
-        sign = state.side * self.activation.slope_sign(state.y)
-        rates = {log_residual: sign * exp(log_slope - state.distances[log_residual])}
-        if self.activation.bounded:
-            rates[log_opposite] = -sign * exp(log_slope - state.distances[log_opposite])
-        if output in state.distances:
-            rates[output] = self.activation.derivative(state.y)
-        for symbol, rate in rates.items():
-            partial = state.partial(symbol)
-            if partial is None:
-                continue
-            change = slope_first if symbol == output else slope_first - rate
-            first, second = first + partial * rate, second + partial * rate * change
-            for other, other_rate in rates.items():
-                mixed = state.partial(symbol, other)
-                if mixed is not None:
-                    second = second + mixed * rate * other_rate
-        return first, second
+        return self._state(y, t).derivatives()
 
     def output_error(self, y: Array, t: Array) -> Array:
         """Output error ``dh/dy``, tail-exact: shape of ``y`` and ``t`` broadcast, dtype of ``y``.
@@ -130,8 +103,7 @@ class Composition:
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
         state = self._state(_double(y), t)
-        sign = state.slope_sign() * self.activation.slope_sign(state.y)
-        return sign, self._log_error_signal(state)
+        return state.sign(), state.log_error()
 
     def intrinsic_exponent(self, y: Array, t: Array = 1) -> Array:
         """``kappa = 1 + lambda'' / lambda'^2``: the exponent that the composition alone gives at ``y``.
@@ -148,12 +120,12 @@ class Composition:
         The governing one comes first: where fluctuations become small.
         """
         if self.activation.bounded:
-            t = float(np.asarray(self._checked_target(t)))
-        return all_sides(self, float(t))
+            t = float(np.asarray(checked_target(self.activation, self.loss, t)))
+        return all_sides(self.activation, self.loss, float(t))
 
     def singular_points(self, t: float = 1) -> tuple[float, ...]:
         """Pre-activations at which the error signal vanishes or diverges, and the junction of the forms at 0."""
-        return tuple(sorted({0.0, *singular_places(self, float(t))}))
+        return tuple(sorted({0.0, *singular_places(self.activation, self.loss, float(t))}))
 
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
         """Limits of kappa where fluctuations become small; the governing one first.
@@ -175,87 +147,10 @@ class Composition:
         exact = self.asymptotic().exact
         return None if exact is None else Fraction(exact)
 
-    def _checked_target(self, t: Array) -> Array:
-        """Targets as classes -1, +1 for a bounded activation (0 is the class -1 where it is the lower saturation)."""
-        if not self.activation.bounded:
-            return t
-        array = t if library_of(t) == "torch" else np.asarray(t, dtype=np.float64)
-        if self.activation.range[0] == 0:
-            array = array * 1.0 - 1.0 * (array == 0)
-        if not bool((abs(array) == 1).all()):
-            allowed = "-1 and +1" + (" (or 0 and 1)" if self.activation.range[0] == 0 else "")
-            raise InvalidInputError(f'targets of "{self.name}" are the classes {allowed}; got others')
-        return array
-
-    def _state(self, y: Array, t: Array) -> "_State":
-        """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
-        y, t = _together(y, self._checked_target(t))
-        if not self.activation.bounded:
-            value = self.activation(y)
-            difference = value - t
-            distances = {log_residual: _log_abs(difference)}
-            if self.loss.formula is not None:
-                distances |= {output: value, target: t}
-            return _State(y, sign_of(difference), distances, (self.loss.forms(-1), self.loss.forms(1)))
-        lower, upper = self.activation.range
-        upper_gap, lower_gap = self.activation.log_gaps(y)
-        true = t > 0
-        near, far = choose(true, upper_gap, lower_gap), choose(true, lower_gap, upper_gap)
-        width = near * 0.0 + float(np.log(upper - lower))
-        distances = {log_residual: near, log_opposite: far, log_width: width}
-        return _State(y, -t, distances, (self.loss.forms(-1, (upper, lower)), self.loss.forms(1, (lower, upper))))
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Outputs as a loss sees them: logarithmic distances, the side of the target, and the forms for each side."""
-
-    y: Array
-    side: Array
-    distances: dict[sp.Symbol, Array]
-    forms: tuple[LossForms, LossForms]
-
-    def evaluated(self, form_of: Callable[[LossForms], sp.Expr]) -> Array:
-        """Value of a form, from the side that each output is on."""
-        below, above = (form_of(forms) for forms in self.forms)
-        value = evaluate(below, self.distances)
-        return value if below == above else choose(self.side < 0, value, evaluate(above, self.distances))
-
-    def partial(self, *symbols: sp.Symbol) -> Array | None:
-        """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
-        if all(derivative(forms.log_derivative, *symbols) == 0 for forms in self.forms):
-            return None
-        return self.evaluated(lambda forms: derivative(forms.log_derivative, *symbols))
-
-    def slope_sign(self) -> Array:
-        """Sign of ``dH/df``."""
-        if all(forms.slope is None for forms in self.forms):
-            return self.side
-        below, above = (
-            sign_of(evaluate(forms.slope, self.distances)) if forms.slope is not None else side * (self.side * 0 + 1)
-            for side, forms in zip((-1, 1), self.forms, strict=True)
-        )
-        return choose(self.side < 0, below, above)
-
 
 def _fits(activation: Activation, loss_name: str) -> bool:
     """Whether a catalogue loss can follow the activation."""
     return loss_name == "power:p" or activation.bounded or not find_loss(loss_name).needs_saturation
-
-
-def _together(y: Array, t: Array) -> tuple[Array, Array]:
-    """Pre-activations and targets as arrays of one library, broadcast against each other."""
-    if library_of(y) == "torch" or library_of(t) == "torch":
-        import torch
-
-        y = torch.as_tensor(y)
-        y = y if y.is_floating_point() else y.to(torch.float64)
-        t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
-        return torch.broadcast_tensors(y, t)
-    if library_of(y) == "mpmath":
-        return y, (int(t) if float(t).is_integer() else t)
-    first, second = np.broadcast_arrays(np.asarray(y, dtype=np.float64), np.asarray(t, dtype=np.float64))
-    return first, second
 
 
 def _double(y: Array) -> Array:
@@ -264,7 +159,3 @@ def _double(y: Array) -> Array:
 
 def _cast(value: Array, like: Array) -> Array:
     return value.to(like.dtype) if library_of(like) == "torch" and like.is_floating_point() else value
-
-
-def _log_abs(value: Array) -> Array:
-    return log(abs(value))

@@ -23,7 +23,14 @@ y: Final = sp.Symbol("y", nonnegative=True)
 """Size of the pre-activation; catalogue forms hold for ``y >= 0``, the rest follows by symmetry."""
 
 
-class log_erfc(sp.Function):  # noqa: N801 - named like the SymPy functions beside which it stands
+class _RealFunction(sp.Function):
+    """Real for real arguments, which SymPy has to know to differentiate absolute values."""
+
+    def _eval_is_real(self) -> bool | None:
+        return self.args[0].is_real
+
+
+class log_erfc(_RealFunction):  # noqa: N801 - named like the SymPy functions beside which it stands
     """``ln erfc(y)``, kept whole because ``erfc`` itself underflows from y = 27 on."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
@@ -32,7 +39,7 @@ class log_erfc(sp.Function):  # noqa: N801 - named like the SymPy functions besi
         return -2 / sp.sqrt(sp.pi) * sp.exp(-(argument**2) - self)
 
 
-class expit(sp.Function):  # noqa: N801 - SciPy's name for the logistic function
+class expit(_RealFunction):  # noqa: N801 - SciPy's name for the logistic function
     """``1 / (1 + exp(-x))``, kept whole so that each library evaluates it in its own stable way."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
@@ -40,7 +47,7 @@ class expit(sp.Function):  # noqa: N801 - SciPy's name for the logistic function
         return expit(self.args[0]) * expit(-self.args[0])
 
 
-class softplus(sp.Function):  # noqa: N801
+class softplus(_RealFunction):  # noqa: N801
     """``ln(1 + exp(x))``, which overflows if it is written out."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
@@ -62,14 +69,11 @@ class log_magnitude(sp.Function):  # noqa: N801
         return log_magnitude(self.args[0], self.args[1] + 1, self.args[2])
 
     def written(self) -> sp.Expr:
-        """The same in ordinary functions."""
+        """The same in ordinary functions: ``ln|E|`` as ``ln(E^2)/2``, as SymPy looks long for the sign of ``E``."""
         (variable,), body = self.args[0].variables, self.args[0].expr
         order = int(self.args[1])
-        if order == 0:
-            return sp.log(sp.Abs(body)).subs(variable, self.args[2])
-        # The logarithm's derivative needs no absolute value.
-        form = sp.diff(body, variable) / body
-        return sp.diff(form, variable, order - 1).subs(variable, self.args[2])
+        form = sp.log(body**2) / 2 if order == 0 else sp.diff(sp.diff(body, variable) / body, variable, order - 1)
+        return form.xreplace({variable: self.args[2]})
 
 
 def written_out(expression: sp.Expr) -> sp.Expr:
@@ -218,20 +222,38 @@ def _torch_functions() -> dict[str, Any]:
     }
 
 
+_LARGEST_ARGUMENT: Final = 1e30
+
+
+def _bounded(function: Callable[[Any], Any], below: float | None, above: float | None) -> Callable[[Any], Any]:
+    """Function with its limits put far out, where mpmath would look for 10^30 digits; an error where it has none."""
+
+    def called(x: Any) -> Any:
+        if abs(x) <= _LARGEST_ARGUMENT:
+            return function(x)
+        limit = above if x > 0 else below
+        if limit is None:
+            raise OverflowError("an argument beyond 1e30")
+        return mpmath.mpf(limit)
+
+    return called
+
+
 def _mpmath_functions() -> dict[str, Any]:
-    return {
-        "log": mpmath.log,
-        "log1p": mpmath.log1p,
-        "exp": mpmath.exp,
-        "sqrt": mpmath.sqrt,
-        "tanh": mpmath.tanh,
-        "atan": mpmath.atan,
-        "acot": mpmath.acot,
-        "erf": mpmath.erf,
-        "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
-        "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    exp = _bounded(mpmath.exp, 0, None)
+    bounded = {
+        "exp": exp,
+        "expm1": _bounded(mpmath.expm1, -1, None),
+        "tanh": _bounded(mpmath.tanh, -1, 1),
+        "erf": _bounded(mpmath.erf, -1, 1),
+        "erfc": _bounded(mpmath.erfc, 2, 0),
+        **{name: _bounded(getattr(mpmath, name), None, None) for name in ("sin", "cos", "sinh", "cosh")},
+    }
+    return bounded | {
+        **{name: getattr(mpmath, name) for name in ("log", "log1p", "sqrt", "atan", "acot", "asinh", "sign")},
+        "expit": lambda x: 1 / (1 + exp(-x)) if x >= 0 else exp(x) / (1 + exp(x)),
+        "softplus": lambda x: x + mpmath.log1p(exp(-x)) if x > 0 else mpmath.log1p(exp(x)),
         "log_erfc": lambda x: mpmath.log(mpmath.erfc(x)),
-        **{name: getattr(mpmath, name) for name in ("erfc", "sin", "cos", "sinh", "cosh", "asinh", "expm1", "sign")},
         "larger": max,
         "smaller": min,
         "select": lambda condition, first, second: first if condition else second,

@@ -1,30 +1,29 @@
 """Activations and losses from expressions: typed text, SymPy, or a traced callable, made into the catalogue's kind."""
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import mpmath
 import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation, Half
-from critlearn.compositions.decay import branches_far_out
+from critlearn.compositions.complement import complemented
 from critlearn.compositions.expressions import (
     evaluate,
     expit,
     log_magnitude,
     softplus,
-    written_out,
     y,
 )
-from critlearn.compositions.growth import s
+from critlearn.compositions.far_out import branches_far_out, sign_far_out
+from critlearn.compositions.growth import UnclearError, growth, limit_of, s
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, output, target
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import Function, parse_expression
 from critlearn.numerics.limits import numeric_limit
-from critlearn.numerics.time_budget import BudgetExceededError, time_budget
+from critlearn.numerics.time_budget import Allowance
 
 real_y: Final = sp.Symbol("y", real=True)
 """The pre-activation in a user's expression."""
@@ -51,7 +50,10 @@ FUNCTIONS: Final = {
 """What may be called in an expression."""
 
 _CONSTANTS: Final = {"pi": sp.pi}
-_BUDGET: Final = 0.5
+_BUDGET: Final = 0.2
+_FACTOR_BUDGET: Final = 0.15
+"""Processor time for one limit, and for one attempt to factor."""
+
 _SAMPLES: Final = np.sinh(np.linspace(-6.0, 6.0, 241)) + 1e-3
 
 
@@ -123,33 +125,8 @@ def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | N
     gaps: tuple[sp.Expr | None, ...] = (None, None)
     if ends is not None:
         lower, upper = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
-        gaps = (_log_of(_complemented(upper - own)), _log_of(_complemented(own - lower)))
+        gaps = (_log_of(complemented(upper - own)), _log_of(complemented(own - lower)))
     return Half(own, _log_of(own_slope), gaps[0], gaps[1], None if rising else own_slope)
-
-
-def _complemented(gap: sp.Expr) -> sp.Expr:
-    """Gap in which complements of saturating functions stand for ``1 - f``, so that constants cancel symbolically."""
-    forms: dict[Any, Callable[[sp.Expr], sp.Expr]] = {
-        sp.tanh: lambda x: 1 - 2 * expit(-2 * x),
-        sp.erf: lambda x: 1 - sp.erfc(x),
-        sp.atan: lambda x: sp.pi / 2 - sp.acot(x),
-        expit: lambda x: 1 - expit(-x),
-    }
-    best = gap
-    for function, form in forms.items():
-        replaced = sp.expand(
-            best.replace(
-                lambda part, function=function: isinstance(part, function) and _positive(part.args[0]),
-                lambda part, form=form: form(part.args[0]),
-            )
-        )
-        if not replaced.as_coeff_Add()[0]:
-            best = replaced
-    return best
-
-
-def _positive(argument: sp.Expr) -> bool:
-    return bool((evaluate(argument, {y: np.array([1.0, 30.0])}) > 0).all())
 
 
 def _log_of(form: sp.Expr) -> sp.Expr:
@@ -164,11 +141,8 @@ def _log_of(form: sp.Expr) -> sp.Expr:
 
 def _factored(form: sp.Expr) -> sp.Expr:
     """As a product where one is found quickly: products do not cancel."""
-    try:
-        with time_budget(0.2):
-            return sp.factor(sp.factor_terms(form))
-    except BudgetExceededError:
-        return form
+    found = Allowance(_FACTOR_BUDGET).spend(lambda: sp.factor(sp.factor_terms(form)))
+    return form if found is None else found
 
 
 def _symmetric(value: sp.Expr, ends: tuple[float, float], rising: bool) -> bool:
@@ -315,29 +289,48 @@ def _check_real(value: sp.Expr, slope: sp.Expr, symbol: sp.Symbol, kind: str) ->
     with np.errstate(all="ignore"):
         for form, words in ((value, "not a real number"), (slope, "not differentiable")):
             values = np.asarray(evaluate(form, {symbol: _SAMPLES}), dtype=complex)
-            bad = np.isnan(values) & (np.abs(_SAMPLES) < 20)
-            if bad.any():
-                raise InvalidInputError(f"{kind} is {words} at {symbol} = {_SAMPLES[np.argmax(bad)]:.3g}")
+            for point in _SAMPLES[np.isnan(values) & (np.abs(_SAMPLES) < 20)]:
+                if not _is_real(form, symbol, float(point)):
+                    raise InvalidInputError(f"{kind} is {words} at {symbol} = {point:.3g}")
+
+
+def _is_real(form: sp.Expr, symbol: sp.Symbol, point: float) -> bool:
+    """Whether a form has a real value where floating point has none, as for ``0 * inf``."""
+    with mpmath.workdps(60):
+        try:
+            value = evaluate(form, {symbol: mpmath.mpf(point)})
+        except OverflowError:
+            return True
+        except (ArithmeticError, ValueError, TypeError):
+            return False
+    return isinstance(value, mpmath.mpf) and bool(mpmath.isfinite(value))
 
 
 def _limit_at(value: sp.Expr, end: int) -> float:
-    """Limit at an end of the line: symbolic, else numeric, else NaN."""
-    form = branches_far_out(written_out(value.subs(real_y, end * s)))
+    """Limit at an end of the line: by the rules of growth, else numeric, else NaN."""
+    form = branches_far_out(value.subs(real_y, end * s))
+    limit = Allowance(_BUDGET).spend(lambda: _limit_by_rules(form))
+    return _numeric_limit(form) if limit is None else limit
+
+
+def _limit_by_rules(form: sp.Expr) -> float | None:
     try:
-        with time_budget(_BUDGET):
-            limit = sp.limit(form, s, sp.oo)
-        if limit in (sp.oo, -sp.oo):
-            return math.inf if limit == sp.oo else -math.inf
-        if limit.is_number and limit.is_real:
-            return float(limit)
-    except BudgetExceededError:
-        pass
-    # SymPy raises errors of many kinds where it finds no limit.
-    except Exception:
-        pass
-    with mpmath.workdps(40):
-        far = [float(mpmath.re(evaluate(form, {s: mpmath.mpf(x)}))) for x in (1e4, 1e8)]
-    if abs(far[1]) > 10 * abs(far[0]) + 1:
-        return math.copysign(math.inf, far[1])
-    found = numeric_limit(lambda x: evaluate(form, {s: x}))
+        direction = growth(form).direction
+        if direction > 0:
+            return math.copysign(math.inf, sign_far_out(form))
+        limit = sp.S.Zero if direction < 0 else limit_of(form)
+    except (UnclearError, ArithmeticError, MemoryError):
+        return None
+    return float(limit) if limit.is_real else None
+
+
+def _numeric_limit(form: sp.Expr) -> float:
+    try:
+        with mpmath.workdps(40):
+            far = [float(mpmath.re(evaluate(form, {s: mpmath.mpf(x)}))) for x in (1e4, 1e8)]
+        if abs(far[1]) > 10 * abs(far[0]) + 1:
+            return math.copysign(math.inf, far[1])
+        found = numeric_limit(lambda x: evaluate(form, {s: x}))
+    except (ArithmeticError, ValueError, TypeError):
+        return math.nan
     return math.nan if found is None else found.value

@@ -9,7 +9,7 @@ import sympy as sp
 
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.activations import ACTIVATIONS, find_activation
-from critlearn.compositions.from_expression import activation_from, loss_from, parse_activation, parse_loss
+from critlearn.compositions.from_expression import FUNCTIONS, activation_from, loss_from, parse_activation, parse_loss
 from critlearn.compositions.loss import Loss
 from critlearn.compositions.losses import LOSSES, find_loss
 from critlearn.errors import InvalidInputError
@@ -32,6 +32,9 @@ def as_activation(given: ActivationLike) -> Activation:
     if isinstance(given, Activation):
         return given
     if isinstance(given, str):
+        if given not in ACTIVATIONS and given in FUNCTIONS and FUNCTIONS[given].arguments == 1:
+            # A function of the expressions alone, as relu, is that function of y.
+            return _parsed_activation(f"{given}(y)")
         return find_activation(given) if _is_name(given, ACTIVATIONS) else _parsed_activation(given)
     if isinstance(given, sp.Expr):
         return activation_from(given)

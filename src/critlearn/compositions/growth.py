@@ -1,7 +1,8 @@
 """How fast an expression grows or decays, by rules that are exact and quick: SymPy's limits are neither always.
 
-The logarithm of an expression is written, up to a constant, as ``sum_k c_k s^k + a ln s`` (`Growth`). Where a rule
-would have to decide about terms that cancel, `UnclearError` is raised and another way has to be taken.
+The logarithm of an expression is written, up to a constant, as ``sum_k c_k s^k + a ln s + b ln ln s`` (`Growth`).
+Terms of a sum that cancel are written as limit and rest (`settled`), or expanded in powers; where that does not
+tell either, `UnclearError` is raised.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.expressions import evaluate, expit, log_erfc, softplus
-from critlearn.compositions.puiseux import NotAlgebraicError, leading_power
+from critlearn.compositions.puiseux import NotAlgebraicError, leading_power, power_series
 
 s: Final = sp.Symbol("s", positive=True)
 """The variable that grows."""
@@ -20,6 +21,11 @@ s: Final = sp.Symbol("s", positive=True)
 
 BETWEEN: Final = sp.Rational(1, 10**9)
 """Order of ``exp(ln^b s)``, ``b > 1``: between powers and exponentials."""
+
+BEYOND: Final = sp.oo
+"""Order of ``exp(exp(s))`` and of what grows faster still."""
+
+_DEEPEST: Final = 12
 
 
 class UnclearError(Exception):
@@ -30,7 +36,7 @@ class UnclearError(Exception):
 class Growth:
     """``ln|E| = sum c_k s^k + a ln s + b ln ln s + constant``: pairs (k, c_k) by falling order.
 
-    ``k = 0`` stands for ``ln s`` and ``k = -1`` for ``ln ln s``.
+    ``k = 0`` stands for ``ln s`` and ``k = -1`` for ``ln ln s``; `BETWEEN` and `BEYOND` for what is no power.
     """
 
     terms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
@@ -38,13 +44,21 @@ class Growth:
     @classmethod
     def of(cls, coefficients: dict[sp.Expr, sp.Expr]) -> "Growth":
         """Growth without vanishing coefficients."""
-        kept = {order: sp.nsimplify(c) for order, c in coefficients.items() if sp.simplify(c) != 0}
+        kept = {order: c for order, c in coefficients.items() if not _vanishes(c)}
         return cls(tuple(sorted(kept.items(), key=lambda item: -float(item[0]))))
 
     def plus(self, other: "Growth", factor: sp.Expr = sp.S.One) -> "Growth":
-        """``self + factor * other``: growth of ``E1 * E2^factor``."""
+        """``self + factor * other``: growth of ``E1 * E2^factor``.
+
+        Raises
+        ------
+        UnclearError
+            If terms that are no powers compete: ``exp(exp(2 s))`` and ``exp(exp(s))`` are of one order here.
+        """
         coefficients = dict(self.terms)
         for order, c in other.terms:
+            if order in (BEYOND, BETWEEN) and coefficients.get(order, 0) * factor * c < 0:
+                raise UnclearError
             coefficients[order] = coefficients.get(order, sp.Integer(0)) + factor * c
         return Growth.of(coefficients)
 
@@ -54,10 +68,17 @@ class Growth:
         return int(sp.sign(self.terms[0][1])) if self.terms else 0
 
 
+def _vanishes(coefficient: sp.Expr) -> bool:
+    if coefficient.is_Rational:
+        return bool(coefficient == 0)
+    return bool(abs(sp.N(coefficient, 30, maxn=200)) < 1e-25)
+
+
 _CONSTANT: Final = Growth()
 _LOGARITHM: Final = Growth(((sp.Integer(-1), sp.Integer(1)),))
 _ODD: Final = (sp.tanh, sp.atan, sp.erf, sp.asinh, sp.sin, sp.sinh, expm1, log1p)
 _SATURATING: Final = (sp.tanh, sp.atan, sp.erf)
+_PERIODIC: Final = (sp.sin, sp.cos)
 
 
 def growth(expression: sp.Expr) -> Growth:
@@ -99,6 +120,10 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
         raise UnclearError
     argument = expression.args[0]
     inner = growth(argument)
+    if isinstance(expression, _PERIODIC) and inner.direction > 0:
+        raise UnclearError
+    if inner.direction == 0 and not inner.terms and isinstance(expression, (*_ODD, sp.cos, expit, softplus)):
+        _refuse_zero(expression)
     if isinstance(expression, _ODD) and inner.direction < 0:
         return inner
     if isinstance(expression, _SATURATING) or (inner.direction == 0 and not isinstance(expression, sp.log | log1p)):
@@ -119,6 +144,10 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
     if isinstance(expression, sp.cosh | sp.sinh):
         return log_growth(argument if positive else -argument)
     if isinstance(expression, log_erfc | sp.log | log1p):
+        if isinstance(expression, sp.log) and inner.direction == 0:
+            lead, rest = settled(argument)
+            if lead == 1 and rest != 0:
+                return growth(rest)
         # A logarithm's own size: it grows as its argument's largest term does.
         own = log_growth(expression)
         if own.terms and own.terms[0][0] >= 0:
@@ -129,19 +158,142 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
     raise UnclearError
 
 
-def _sum(terms: tuple[sp.Expr, ...]) -> Growth:
+def _refuse_zero(expression: sp.Expr) -> None:
+    """Refuse a function that tends to a constant which may be zero, such as ``sin`` at ``pi``."""
+    if abs(_value(expression)) < mpmath.mpf("0.01"):
+        raise UnclearError
+
+
+def _sum(terms: tuple[sp.Expr, ...], depth: int = 0) -> Growth:
     growths = [growth(term) for term in terms]
     best = growths[0]
     for other in growths[1:]:
         if other.plus(best, sp.Integer(-1)).direction > 0:
             best = other
     leading = [term for term, one in zip(terms, growths, strict=True) if one == best]
-    if len(leading) > 1 and _cancels(leading):
-        try:
-            return Growth(((sp.S.Zero, leading_power(sp.Add(*terms), s)),))
-        except NotAlgebraicError:
-            raise UnclearError from None
-    return best
+    if len(leading) == 1 or not _cancels(leading):
+        return best
+    try:
+        return Growth(((sp.S.Zero, leading_power(sp.Add(*terms), s)),))
+    except NotAlgebraicError:
+        return _rest_of(terms, depth)
+
+
+def _rest_of(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
+    """Growth of a sum whose limits cancel: that of what its terms differ from them by."""
+    parts = [settled(term) for term in terms]
+    rests = sp.Add(*(rest for _, rest in parts))
+    if depth > _DEEPEST or rests == 0:
+        raise UnclearError
+    left = sp.expand(sp.Add(*(lead for lead, _ in parts)))
+    if not left.has(s) and _vanishes(left):
+        left = sp.S.Zero
+    remaining = sp.Add.make_args(left) if left != 0 else ()
+    remaining += sp.Add.make_args(sp.expand_mul(rests))
+    return growth(remaining[0]) if len(remaining) == 1 else _sum(remaining, depth + 1)
+
+
+def settled(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Two parts that add up to an expression: one with limits put for what tends to them, and the small rest.
+
+    ``tanh(s)^3`` is ``1 + expm1(3 log1p(-2 expit(-2 s)))``.
+    """
+    if not expression.has(s):
+        return expression, sp.S.Zero
+    if _tends(expression) < 0:
+        return sp.S.Zero, expression
+    if isinstance(expression, sp.Add):
+        parts = [settled(term) for term in expression.args]
+        return sp.Add(*(lead for lead, _ in parts)), sp.Add(*(rest for _, rest in parts))
+    if isinstance(expression, sp.Mul):
+        lead, rest = sp.S.One, sp.S.Zero
+        for factor in expression.args:
+            # A vanishing factor stays as it is: others may grow.
+            own, small = settled(factor) if _tends(factor) >= 0 else (factor, sp.S.Zero)
+            lead, rest = lead * own, lead * small + rest * own + rest * small
+        return lead, rest
+    if isinstance(expression, sp.Pow) and not expression.exp.has(s):
+        return _settled_power(*expression.args)
+    if len(expression.args) == 1:
+        return _settled_function(expression)
+    return expression, sp.S.Zero
+
+
+def _tends(expression: sp.Expr) -> int:
+    """Direction of an expression, 0 also where the rules do not tell."""
+    try:
+        return growth(expression).direction
+    except UnclearError:
+        return 0
+
+
+def limit_of(expression: sp.Expr) -> sp.Expr:
+    """Finite limit of an expression.
+
+    Raises
+    ------
+    UnclearError
+        If there is none, or the rules do not tell.
+    """
+    lead, rest = settled(expression)
+    if rest != 0 and growth(rest).direction >= 0:
+        raise UnclearError
+    if not lead.has(s):
+        return lead
+    try:
+        series = power_series(lead, s)
+    except NotAlgebraicError:
+        raise UnclearError from None
+    if max(series) > 0:
+        raise UnclearError
+    return series.get(sp.S.Zero, sp.S.Zero)
+
+
+def _settled_power(base: sp.Expr, exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    lead, rest = settled(base)
+    if rest == 0 or lead == 0:
+        return base**exponent, sp.S.Zero
+    return lead**exponent, lead**exponent * expm1(exponent * log1p(rest / lead))
+
+
+def _settled_function(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:  # noqa: C901 - a table of rules
+    x = expression.args[0]
+    try:
+        grows = growth(x).direction > 0
+    except UnclearError:
+        return expression, sp.S.Zero
+    sign = 0 if not grows else (1 if _value(x) > 0 else -1)
+    if sign and isinstance(expression, sp.tanh):
+        return sp.Integer(sign), -2 * sign * expit(-2 * sign * x)
+    if sign and isinstance(expression, sp.erf):
+        return sp.Integer(sign), -sign * sp.erfc(sign * x)
+    if sign and isinstance(expression, sp.atan):
+        return sign * sp.pi / 2, -sign * sp.acot(sign * x)
+    if sign > 0 and isinstance(expression, expit):
+        return sp.S.One, -expit(-x)
+    if sign > 0 and isinstance(expression, softplus):
+        return x, softplus(-x)
+    if sign < 0 and isinstance(expression, sp.erfc):
+        return sp.Integer(2), -sp.erfc(-x)
+    lead, rest = settled(x)
+    if isinstance(expression, expm1):
+        lead, rest = settled(sp.exp(x))
+        return lead - 1, rest
+    if rest == 0:
+        return expression, sp.S.Zero
+    if isinstance(expression, sp.exp):
+        return sp.exp(lead), sp.exp(lead) * expm1(rest)
+    if isinstance(expression, sp.log) and lead != 0:
+        return sp.log(lead), log1p(rest / lead)
+    if isinstance(expression, log1p) and lead != -1:
+        return sp.log(1 + lead), log1p(rest / (1 + lead))
+    if isinstance(expression, sp.cos) and not lead.has(s):
+        return sp.cos(lead), -2 * sp.cos(lead) * sp.sin(rest / 2) ** 2 - sp.sin(lead) * sp.sin(rest)
+    if isinstance(expression, sp.sin) and not lead.has(s):
+        return sp.sin(lead), -2 * sp.sin(lead) * sp.sin(rest / 2) ** 2 + sp.cos(lead) * sp.sin(rest)
+    if isinstance(expression, sp.tanh) and not lead.has(s):
+        return sp.tanh(lead), sp.sinh(rest) / (sp.cosh(lead) * sp.cosh(lead + rest))
+    return expression, sp.S.Zero
 
 
 def _cancels(terms: list[sp.Expr]) -> bool:
@@ -205,7 +357,23 @@ def _log_term(term: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
     own = growth(rest)
     if own.direction <= 0:
         return _CONSTANT
-    if own.terms[0][0] == -1 and own.terms[0][1] > 1:
+    order, power = own.terms[0]
+    positive = sp.sign(_value(rest)) * factor
+    if order == -1 and power > 1:
         # exp(ln^b s) with b > 1 outgrows every power and no exponential of one.
-        return Growth(((BETWEEN, factor),))
-    raise UnclearError
+        return Growth(((BETWEEN, positive),))
+    if order > 0:
+        return Growth(((BEYOND, positive),))
+    return _CONSTANT.plus(_of_powers(rest), factor)
+
+
+def _of_powers(rest: sp.Expr) -> Growth:
+    """Growth of ``exp(rest)`` for a rest that has a series in powers, or tends to one."""
+    lead, small = settled(rest)
+    if small != 0 and lead != rest:
+        return log_growth(lead)
+    try:
+        series = power_series(rest, s)
+    except NotAlgebraicError:
+        raise UnclearError from None
+    return Growth.of({order: c for order, c in series.items() if order > 0})

@@ -24,6 +24,8 @@ _STEP: Final = 1 / 16
 _LEAST, _GREATEST = -18.0, 14.0
 """Range of ``ln x`` in which forms are checked and tabulated; beyond, tails are continued."""
 
+_OFFSET: Final = 0.0371
+
 _DIGITS: Final = (30, 60, 120, 240, 480, 900)
 _RIGHT: Final = 1e-9
 
@@ -136,7 +138,8 @@ class Magnitude:
     @cached_property
     def tails(self) -> tuple[_Tail | None, _Tail | None]:
         """Tables below and above the range in which the closed form is right."""
-        grid = np.arange(_LEAST, _GREATEST + 0.5, 1.0)
+        # Not at round numbers, where expressions that are typed have their zeros.
+        grid = np.arange(_LEAST, _GREATEST, 1.0) + _OFFSET
         right = np.array([self._right(u) for u in grid])
         if right.all():
             return None, None
@@ -146,7 +149,7 @@ class Magnitude:
             low -= 1
         while high < grid.size - 1 and right[high + 1]:
             high += 1
-        below = self._table(_LEAST, grid[low], last=False) if low > 0 else None
+        below = self._table(_LEAST + _OFFSET, grid[low], last=False) if low > 0 else None
         above = self._table(grid[high], _GREATEST, last=True) if high < grid.size - 1 else None
         return below, above
 

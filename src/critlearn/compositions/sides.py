@@ -4,130 +4,150 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import mpmath
 import numpy as np
 import sympy as sp
 
-from critlearn.compositions.activation import Half
-from critlearn.compositions.asymptote import Asymptote
-from critlearn.compositions.decay import (
-    Decay,
-    approach_of,
-    decay_of,
-    numeric_exponent,
-    numeric_power,
-)
+from critlearn.compositions.activation import Activation
+from critlearn.compositions.asymptote import Asymptote, approach_of
+from critlearn.compositions.decay import Decay, decay_of, in_words
+from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.expressions import y
-from critlearn.compositions.growth import s
-from critlearn.compositions.loss import LossForms, log_opposite, log_residual, log_width, output, target
+from critlearn.compositions.growth import UnclearError, s
+from critlearn.compositions.half_forms import (
+    Slopes,
+    half_at,
+    log_error_form,
+    log_residual_form,
+    loss_forms,
+    precise_slopes,
+)
+from critlearn.compositions.local_order import (
+    LocalOrder,
+    exact_place,
+    has_integer_orders,
+    measured_order,
+    refined_place,
+)
+from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
+from critlearn.compositions.numeric_tail import numeric_tail
+from critlearn.compositions.singularities import singular_places
+from critlearn.numerics.time_budget import Allowance
 
-if TYPE_CHECKING:
-    from critlearn.compositions.composition import Composition
-
-_GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
 _FAR_OUT: Final = np.array([2.0, 15.0, 30.0, 60.0, 120.0])
 _CLOSE_BY: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])
 _MOST_PLACES: Final = 6
-"""Zeros and poles that are listed, those nearest to 0 first: a periodic activation has no end of them."""
+"""Zeros and poles that are listed, those nearest to 0: a periodic activation has no end of them."""
 
-_ROUGHNESS: Final = 1e-9
-_LEAST_POWER: Final = 0.05
-"""Power of ``|y - y0|`` above which a dip of the error signal counts as a zero, and a peak as a pole."""
+_REACH: Final = 1e-3
+_LEAST_POWER: Final = 1e-3
+_NARROW: Final = 1e-6
+_SAME: Final = 1e-6
+_STEADY: Final = 1e-3
+_FLAT: Final = -7.0
+"""Logarithm of the slope below which an output is not called linear."""
+
+_SYMBOLIC_SECONDS: Final = 0.8
+_NUMERIC_SECONDS: Final = 0.5
+"""Processor time for all sides together: what the rules do not give in it is found numerically, or not at all."""
+
+
+@dataclass(frozen=True)
+class _Time:
+    """Processor time that is left for one composition."""
+
+    symbolic: Allowance
+    numeric: Allowance
 
 
 @lru_cache(maxsize=1024)
-def all_sides(composition: Composition, t: float) -> tuple[Asymptote, ...]:
-    """Sides of a composition for a target, the governing one first."""
-    ends = {end: _approached(_end(composition, t, end), composition, t, end * _FAR_OUT) for end in (1, -1)}
-    inner = list(_inner(composition, t))
-    if composition.activation.bounded:
+def all_sides(activation: Activation, loss: Loss, t: float) -> tuple[Asymptote, ...]:
+    """Sides of a composition for a target, the governing one first.
+
+    For an output that saturates that is margin -> inf; else, of those where fluctuations become small, the one with
+    the largest exponent, to which the density of the smallest fluctuations belongs.
+    """
+    time = _Time(Allowance(_SYMBOLIC_SECONDS), Allowance(_NUMERIC_SECONDS))
+    ends = {
+        end: _approached(_end(activation, loss, t, end, time), activation, loss, t, end * _FAR_OUT) for end in (1, -1)
+    }
+    inner = list(_inner(activation, loss, t, time))
+    if activation.bounded:
         governing = 1 if t > 0 else -1
         return (ends[governing], ends[-governing], *inner)
     first, second = ends[1], ends[-1]
-    if (first.exponent, first.tail) == (second.exponent, second.tail) and "residual" in (first.location):
+    if activation.name == "identity" and (first.exponent, first.tail) == (second.exponent, second.tail):
         outer = [first]
     else:
-        outer = [_relocated(first, "y -> inf"), _relocated(second, "y -> -inf")]
-    found = [*outer, *inner]
+        outer = [replace(first, location="y -> inf"), replace(second, location="y -> -inf")]
     rank = {"small": 0, "large": 1, "constant": 2}
-    return tuple(sorted(found, key=lambda side: rank[side.side]))
+    return tuple(
+        sorted(
+            [*outer, *inner],
+            key=lambda side: (rank[side.side], side.exponent is None, -side.exponent if side.exponent else 0.0),
+        )
+    )
 
 
-def _approached(side: Asymptote, composition: Composition, t: float, points: np.ndarray) -> Asymptote:
+def _approached(side: Asymptote, activation: Activation, loss: Loss, t: float, points: np.ndarray) -> Asymptote:
     """Side with the approach of kappa to its limit, as seen at points each twice as far out as the one before."""
     if side.exponent is None:
         return side
     with np.errstate(all="ignore"):
-        distances = np.asarray(composition.intrinsic_exponent(points, t)) - side.exponent
-    approach = approach_of([float(distance) for distance in distances], "m" if "margin" in side.location else "y")
+        first, second = (np.asarray(part) for part in state_of(activation, loss, points, t).derivatives())
+        distances = 1 + second / first**2 - side.exponent
+    at_end = math.isinf(side.place)
+    variable = "m" if "margin" in side.location else "y"
+    approach = approach_of([float(distance) for distance in distances], variable)
     # Near a point it is the inverse distance that grows.
-    at_end = "inf" in side.location
     return replace(side, approach=approach if at_end else approach.replace("y^-", "|y - y0|^"))
 
 
-def _relocated(side: Asymptote, location: str) -> Asymptote:
-    return replace(side, location=location)
-
-
-def _end(composition: Composition, t: float, end: int) -> Asymptote:
+def _end(activation: Activation, loss: Loss, t: float, end: int, time: _Time) -> Asymptote:
     """Limit at ``y -> end * infinity``."""
-    activation = composition.activation
-    half = activation.halves[1 if end > 0 else 0]
-    limit = activation.limits[1 if end > 0 else 0]
+    half = half_at(activation, end)
     if activation.bounded:
         right = end * t > 0
-        forms = _class_forms(composition, t)
-        residual = half.log_upper_gap if end > 0 else half.log_lower_gap
-        location, variable = ("margin -> inf", "m") if right else ("margin -> -inf", "|m|")
+        forms = loss_forms(activation, loss, t, 1)
         # On the wrong side the residual is the whole width, and the loss acts through the other distance, if at all.
-        symbol = log_residual if right else log_opposite
-        log_form = _put(forms.log_derivative, composition, half, t) + half.log_derivative
-        power = _power(forms.log_derivative, symbol, vanishing=True)
-        return _analysed(log_form, residual, half, power, location, variable)
-    side = 1 if limit > t or (limit == t and _above(composition, end, t)) else -1
-    forms = composition.loss.forms(side)
+        gap = half.log_upper_gap if end > 0 else half.log_lower_gap
+        power = _power(forms.log_derivative, log_residual if right else log_opposite, vanishing=True)
+        location, variable = ("margin -> inf", "m") if right else ("margin -> -inf", "|m|")
+        return _analysed(
+            log_error_form(activation, loss, t, end, 1), gap, half.log_derivative, power, location, variable, end, time
+        )
+    limit = activation.limits[1 if end > 0 else 0]
+    side = 1 if limit > t or (limit == t and _above(activation, end, t)) else -1
+    forms = loss.forms(side)
     linear = activation.name == "identity"
     location, variable = ("residual -> inf", "e") if linear else (f"y -> {'inf' if end > 0 else '-inf'}", "|y|")
-    residual = sp.log(sp.Abs(half.value - _exact(t)))
-    log_form = _put(forms.log_derivative, composition, half, t) + half.log_derivative
-    power = None
-    if not forms.log_derivative.free_symbols & {output, target}:
-        if math.isinf(limit):
-            power = _power(forms.log_derivative, log_residual, vanishing=False)
-        elif limit == t:
-            power = _power(forms.log_derivative, log_residual, vanishing=True)
-        elif math.isfinite(limit):
-            power = sp.Integer(0)
-    return _analysed(log_form, residual, half, power, location, variable)
+    return _analysed(
+        log_error_form(activation, loss, t, end, side),
+        log_residual_form(activation, half, t),
+        half.log_derivative,
+        _power_at_limit(forms, limit, t),
+        location,
+        variable,
+        end,
+        time,
+    )
 
 
-def _above(composition: Composition, end: int, t: float) -> bool:
-    return bool(composition.activation(np.array([end * 30.0]))[0] >= t)
+def _above(activation: Activation, end: int, t: float) -> bool:
+    return bool(activation(np.array([end * 30.0]))[0] >= t)
 
 
-def _class_forms(composition: Composition, t: float) -> LossForms:
-    lower, upper = composition.activation.range
-    return composition.loss.forms(-1, (upper, lower)) if t > 0 else composition.loss.forms(1, (lower, upper))
-
-
-def _exact(t: float) -> sp.Expr:
-    return sp.nsimplify(t, rational=True)
-
-
-def _put(form: sp.Expr, composition: Composition, half: Half, t: float) -> sp.Expr:
-    """``ln|dH/df|`` as a function of the size of the pre-activation on a half-line."""
-    activation = composition.activation
-    if activation.bounded:
-        near, far = half.log_upper_gap, half.log_lower_gap
-        if t < 0:
-            near, far = far, near
-        width = sp.log(_exact(activation.range[1]) - _exact(activation.range[0]))
-        return form.subs({log_residual: near, log_opposite: far, log_width: width})
-    residual = sp.log(sp.Abs(half.value - _exact(t)))
-    return form.subs({log_residual: residual, output: half.value, target: _exact(t)})
+def _power_at_limit(forms: LossForms, limit: float, t: float) -> sp.Expr | None:
+    """Power of the residual as which a loss acts where the output tends to a limit."""
+    if forms.log_derivative.free_symbols & {output, target} or math.isnan(limit):
+        return None
+    if math.isfinite(limit) and limit != t:
+        return sp.Integer(0)
+    return _power(forms.log_derivative, log_residual, vanishing=limit == t)
 
 
 @lru_cache(maxsize=1024)
@@ -135,164 +155,172 @@ def _power(form: sp.Expr, symbol: sp.Symbol, *, vanishing: bool) -> sp.Expr | No
     """Power of a distance as which a loss acts where the distance vanishes, or grows; None if there is none."""
     fixed = form.subs({other: 0 for other in (log_residual, log_opposite, log_width) if other != symbol})
     decay = decay_of(fixed.subs(symbol, -sp.log(s) if vanishing else sp.log(s)))
-    if decay is None or decay.power is None:
+    if decay is None or decay.power is None or len(decay.growth.terms) > 1:
         return None
     return decay.power if vanishing else -decay.power
 
 
 def _analysed(
-    log_form: sp.Expr, residual: sp.Expr, half: Half, power: sp.Expr | None, location: str, variable: str
+    whole: sp.Expr,
+    gap: sp.Expr,
+    slope: sp.Expr,
+    power: sp.Expr | None,
+    location: str,
+    variable: str,
+    end: int,
+    time: _Time,
 ) -> Asymptote:
     """Decay of the error signal from those of its factors, or of the whole where that does not tell."""
-    decay = None
+    place = end * math.inf
+    if whole.has(sp.zoo, -sp.oo, sp.nan):
+        return Asymptote(None, None, "zero", location, side="constant", place=place)
+    decay = time.symbolic.spend(lambda: _symbolic(whole.subs(y, s), gap.subs(y, s), slope.subs(y, s), power))
+    if decay is not None:
+        return _described(decay, location, variable, place)
+    found = time.numeric.spend(lambda: numeric_tail(precise_slopes(whole), variable))
+    if found is None:
+        return Asymptote(None, None, "no power law", location, method="numeric", uncertainty=None, place=place)
+    return replace(found, location=location, place=place)
+
+
+def _symbolic(whole: sp.Expr, gap: sp.Expr, slope: sp.Expr, power: sp.Expr | None) -> Decay | None:
     if power is not None:
-        slope = decay_of(half.log_derivative.subs(y, s))
-        gap = Decay(power=sp.Integer(0)) if power == 0 else decay_of(residual.subs(y, s))
-        if slope is not None and gap is not None:
-            decay = gap.times(power, slope)
-    whole = log_form.subs(y, s)
-    if decay is None or decay.power == 0:
-        decay = decay_of(whole)
-    if decay is None:
-        return _numeric(whole, location, variable)
-    return _described(decay, location, variable)
+        falls = decay_of(slope)
+        near = decay_of(gap) if power != 0 else falls
+        if falls is not None and near is not None:
+            try:
+                decay = near.times(power, falls) if power != 0 else falls
+            except UnclearError:
+                pass
+            else:
+                if decay.power != 0:
+                    return decay
+    return decay_of(whole)
 
 
-def _described(decay: Decay, location: str, variable: str) -> Asymptote:
+def _described(decay: Decay, location: str, variable: str, place: float) -> Asymptote:
     """Exponent ``1 + 1/n`` of ``s^-n``, 1 of an exponential (theory, one-dimensional reduction)."""
     tail = decay.tail(variable)
     if decay.power == 0:
-        return Asymptote(None, None, tail, location, side="constant" if decay.order is None else "small")
-    if decay.power is not None:
-        side = "small" if decay.power > 0 else "large"
-        kappa = 1 + 1 / decay.power
-    else:
-        side, kappa = ("small" if decay.rate > 0 else "large"), sp.Integer(1)
-    exponent = float(kappa)
-    exact = str(kappa) if kappa.is_Rational else None
-    return Asymptote(exponent, exact, tail, location, side)
+        side = "constant" if decay.constant else ("small" if decay.rate > 0 else "large")
+        return Asymptote(None, None, tail, location, side, place=place)
+    side = "small" if decay.rate > 0 else "large"
+    kappa = sp.Integer(1) if decay.power is None else 1 + 1 / decay.power
+    return Asymptote(float(kappa), str(kappa) if kappa.is_Rational else None, tail, location, side, place=place)
 
 
-def _numeric(whole: sp.Expr, location: str, variable: str) -> Asymptote:
-    """Limit by extrapolation where no symbolic one was found; no power law where that does not converge either."""
-    found = numeric_exponent(whole)
-    if found is None:
-        return Asymptote(None, None, "no power law", location, method="numeric")
-    exponential = abs(found.value - 1) < 1e-6
-    tail = f"exponential in {variable}" if exponential else f"{variable}^{-1 / (found.value - 1):.4g}"
-    side = "small" if found.value >= 1 else "large"
-    return Asymptote(found.value, None, tail, location, side, method="numeric", uncertainty=found.error)
-
-
-def _inner(composition: Composition, t: float) -> Iterator[Asymptote]:
+def _inner(activation: Activation, loss: Loss, t: float, time: _Time) -> Iterator[Asymptote]:
     """Zeros and poles of the error signal at finite pre-activations."""
-    for place in sorted(singular_places(composition, t), key=abs)[:_MOST_PLACES]:
-        sides = [_at(composition, t, place, direction) for direction in (1, -1)]
-        found = [
-            _approached(side, composition, t, place + direction * _CLOSE_BY)
-            for side, direction in zip(sides, (1, -1), strict=True)
-            if side is not None
-        ]
-        if len(found) == 2 and found[0].exponent == found[1].exponent:
-            found = found[:1]
-        yield from found
-
-
-@lru_cache(maxsize=1024)
-def singular_places(composition: Composition, t: float) -> tuple[float, ...]:
-    """Pre-activations at which the error signal vanishes or diverges like a power."""
-
-    def log_error(points: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return np.asarray(composition.log_error_signal(points, t))
-
-    grid = np.unique(np.append(_GRID, [] if composition.activation.bounded else [t]))
-    values = log_error(grid)
-    places: list[float] = []
-    for i in range(1, grid.size - 1):
-        here, left, right = values[i], values[i - 1], values[i + 1]
-        dip = here <= left and here <= right and not (np.isneginf(left) or np.isneginf(right))
-        peak = here >= left and here >= right and not (np.isposinf(left) or np.isposinf(right))
-        if not (dip or peak) or np.isnan([here, left, right]).any():
+    seen: list[float] = []
+    for guess in sorted(singular_places(activation, loss, t), key=abs):
+        if len(seen) == _MOST_PLACES:
+            return
+        above, below = (_at(activation, loss, t, guess, direction, time) for direction in (1, -1))
+        found = above or below
+        # Several guesses may lead to one place, as where rounding makes a whole stretch vanish.
+        if found is None or any(abs(found.place - place) < _SAME * max(1.0, abs(place)) for place in seen):
             continue
-        # Plateaus are rough by rounding.
-        if np.isfinite(here) and max(abs(left - here), abs(right - here)) < _ROUGHNESS:
-            continue
-        place = _refined(log_error, grid[i - 1], grid[i], grid[i + 1], -1.0 if dip else 1.0)
-        if len(places) > 200:
-            break
-        powers = [_power_at(log_error, place, direction) for direction in (1, -1)]
-        if max(abs(power) for power in powers) > _LEAST_POWER:
-            places.append(place)
-    return tuple(places)
+        seen.append(found.place)
+        if above is not None and below is not None and above.exponent == below.exponent:
+            below = None
+        elif above is not None or below is not None:
+            above, below = _from_one_side(above, "above"), _from_one_side(below, "below")
+        for side, direction in ((above, 1), (below, -1)):
+            if side is not None:
+                yield _approached(side, activation, loss, t, side.place + direction * _CLOSE_BY)
 
 
-def _refined(log_error: object, low: float, middle: float, high: float, sign: float) -> float:
-    """Extremum between two points by narrowing, tried at a round number first."""
-    near = float(np.round(middle, 3))
-    for candidate in (middle, near):
-        if low < candidate < high and not math.isfinite(float(log_error(np.array([candidate]))[0])):  # type: ignore[operator]
-            return float(candidate)
-    for _ in range(80):
-        points = np.linspace(low, high, 9)
-        best = int(np.nanargmax(sign * log_error(points)))  # type: ignore[operator]
-        low, high = points[max(best - 1, 0)], points[min(best + 1, 8)]
-    return float(0.5 * (low + high))
+def _from_one_side(side: Asymptote | None, which: str) -> Asymptote | None:
+    return None if side is None else replace(side, location=f"{side.location} from {which}")
 
 
-def _power_at(log_error: object, place: float, direction: int) -> float:
-    """``d lambda / d ln|y - y0|`` near a place."""
-    reach = 1e-4 * max(1.0, abs(place))
-    values = log_error(place + direction * reach * np.array([1.0, 0.1]))  # type: ignore[operator]
-    return float((values[0] - values[1]) / math.log(10)) if np.isfinite(values).all() else 0.0
-
-
-def _at(composition: Composition, t: float, place: float, direction: int) -> Asymptote | None:
-    """Limit on one side of a place, by the same road as at infinity with ``|y - y0| = 1/s``."""
-    activation = composition.activation
-    location = f"y = {place:.6g}"
-    variable = f"|y - {place:.6g}|" if place > 0 else (f"|y + {-place:.6g}|" if place < 0 else "|y|")
-    value = float(activation(np.array([place]))[0])
-    slope = float(activation.log_slope(np.array([place]))[0])
-    structural = not activation.bounded and abs(value - t) < 1e-9 and math.isfinite(slope)
-    if structural:
-        rising = float(np.ravel(activation.slope_sign(np.array([place])))[0]) > 0
-        forms = composition.loss.forms(direction if rising else -direction)
-        location = "residual -> 0"
-        variable = "|e|"
-        if not forms.log_derivative.free_symbols & {output, target}:
-            power = _power(forms.log_derivative, log_residual, vanishing=True)
-            if power is not None:
-                return _at_power(power, variable, location)
-    exact_place = sp.nsimplify(place, rational=True, tolerance=1e-9)
-    half = activation.halves[1 if place > 0 or (place == 0 and direction > 0) else 0]
-    grows = direction if place > 0 else (1 if place == 0 else -direction)
-    size = abs(exact_place) + grows / s
-    side = 1 if value > t or (value == t and direction > 0) else -1
-    forms = _class_forms(composition, t) if activation.bounded else composition.loss.forms(side)
-    whole = (_put(forms.log_derivative, composition, half, t) + half.log_derivative).subs(y, size)
-    decay = decay_of(whole) if abs(float(exact_place) - place) < 1e-12 * max(1.0, abs(place)) else None
-    if decay is not None and decay.power is not None:
-        return _at_power(decay.power, variable, location)
-    found = numeric_power(whole)
-    if found is None or abs(found.value) < _LEAST_POWER:
+def _at(activation: Activation, loss: Loss, t: float, guess: float, direction: int, time: _Time) -> Asymptote | None:
+    """Limit on one side of a place: its order measured at high precision, or by the rules with ``|y - y0| = 1/s``."""
+    on = 1 if guess > 0 or (guess == 0 and direction > 0) else -1
+    outwards = direction * on
+    value = float(activation(np.array([guess + direction * _REACH]))[0])
+    side = 1 if value > t else -1
+    form = log_error_form(activation, loss, t, on, side)
+    if form.has(sp.zoo, -sp.oo, sp.nan):
         return None
-    kappa, uncertainty = 1 - 1 / found.value, found.error / found.value**2
-    side_name = "small" if found.value > 0 else "large"
-    return Asymptote(
-        kappa, None, f"{variable}^{found.value:.4g}", location, side_name, "unknown", "numeric", uncertainty
-    )
+    acts = _power_of_linear_output(activation, loss, t, guess, side)
+    if acts is not None:
+        return _at_power(acts, "", "|e|", f"y = {guess:.6g} (residual -> 0)", guess)
+    place, order = _measured(form, abs(guess), outwards)
+    at = on * float(place)
+    residual = not activation.bounded and abs(float(activation(np.array([at]))[0]) - t) < 1e-9 * max(1.0, abs(t))
+    location = f"y = {at:.6g}" + (" (residual -> 0)" if residual else "")
+    variable = f"|y - {at:.6g}|" if at > 0 else (f"|y + {-at:.6g}|" if at < 0 else "|y|")
+    if order is not None and order.rational is not None and has_integer_orders(form, place):
+        return _at_power(order.rational, "", variable, location, at)
+    exact = exact_place(place)
+    ruled = None if exact is None else time.symbolic.spend(lambda: decay_of(form.subs(y, exact + outwards / s)))
+    if ruled is not None and ruled.order == 0 and _fits(ruled, order):
+        return _at_power(ruled.rate, ruled.logarithms(variable), variable, location, at)
+    if order is None or abs(order.value) < _LEAST_POWER:
+        return None
+    return _numeric(order, variable, location, at)
 
 
-def _at_power(power: sp.Expr, variable: str, location: str) -> Asymptote | None:
+def _power_of_linear_output(activation: Activation, loss: Loss, t: float, place: float, side: int) -> sp.Expr | None:
+    """Power of the residual as which a loss acts, where the output meets its target with a slope that is not zero.
+
+    The order of ``f - t`` is 1 there, so that this power is the whole order. None elsewhere.
+    """
+    if activation.bounded:
+        return None
+    step = _NARROW * max(1.0, abs(place))
+    near = place + step * np.array([-1.0, 0.0, 1.0])
+    with np.errstate(all="ignore"):
+        slopes, values = np.asarray(activation.log_slope(near)), np.asarray(activation(near))
+    meets = abs(values[1] - t) < 1e-9 * max(1.0, abs(t)) and (values[0] - t) * (values[2] - t) < 0
+    if not (meets and np.isfinite(slopes).all() and slopes[1] > _FLAT and np.ptp(slopes) < _STEADY):
+        return None
+    return _power_at_limit(loss.forms(side), t, t)
+
+
+def _measured(form: sp.Expr, guess: float, outwards: int) -> tuple[mpmath.mpf, LocalOrder | None]:
+    slopes = precise_slopes(form)
+    place = _located(slopes, guess, outwards)
+    return place, measured_order(slopes, place, outwards)
+
+
+def _fits(decay: Decay, order: LocalOrder | None) -> bool:
+    """Whether what the rules give is what is measured, as far as that is known."""
+    return order is None or abs(float(decay.rate) - order.value) <= max(1e-6, 2 * order.error)
+
+
+def _located(slopes: Slopes, guess: float, outwards: int) -> mpmath.mpf:
+    """Place to full precision; the guess itself if it is one, or if none is found near it."""
+    for reach in (_REACH, 1e-2, 1e-5):
+        if guess == 0:
+            break
+        for towards in (outwards, -outwards):
+            place = refined_place(slopes, guess, towards * reach)
+            if place is not None:
+                return place
+    return mpmath.mpf(guess)
+
+
+def _at_power(power: sp.Expr, logarithms: str, variable: str, location: str, place: float) -> Asymptote | None:
     """Error signal ``|y - y0|^n``: exponent ``1 - 1/n``."""
     if power == 0:
         return None
     kappa = 1 - 1 / power
-    tail = variable if power == 1 else f"{variable}^{_in_words(power)}"
+    tail = (variable if power == 1 else f"{variable}^{in_words(power)}") + logarithms
     side = "small" if power > 0 else "large"
-    return Asymptote(float(kappa), str(kappa) if kappa.is_Rational else None, tail, location, side)
+    exact = str(kappa) if kappa.is_Rational else None
+    return Asymptote(float(kappa), exact, tail, location, side, place=place)
 
 
-def _in_words(power: sp.Expr) -> str:
-    return str(power) if power.is_Integer else f"({power})"
+def _numeric(order: LocalOrder, variable: str, location: str, place: float) -> Asymptote:
+    return Asymptote(
+        1 - 1 / order.value,
+        None,
+        f"{variable}^{order.value:.4g}",
+        location,
+        "small" if order.value > 0 else "large",
+        method="numeric",
+        uncertainty=order.error / order.value**2,
+        place=place,
+    )

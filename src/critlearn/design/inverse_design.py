@@ -15,12 +15,13 @@ from critlearn.compositions.loss import log_residual
 from critlearn.design.margin_loss import QMarginLoss, check_exponent
 from critlearn.design.tempered import TemperedSoftmax
 from critlearn.errors import InvalidInputError
+from critlearn.results import Result
 
 _MARGINS: Final = np.concatenate([np.linspace(-0.9, 3.0, 200), np.geomspace(3.0, 1e6, 400)])
 
 
-@dataclass(frozen=True, eq=False)
-class Design:
+@dataclass(frozen=True, eq=False, repr=False)
+class Design(Result):
     """A loss, or an activation for a loss, with a chosen exponent.
 
     Parameters

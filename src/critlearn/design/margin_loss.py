@@ -127,14 +127,16 @@ class QMarginLoss:
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
         """The exponent where fluctuations become small: exactly q, at every margin."""
         q = exact_fraction(self.exponent)
+        place = math.inf
         if self.exponent < 1:
             power, location = 1.0 / (1.0 - self.exponent), "margin -> 1/(1 - q)"
+            place = power
             tail = f"|m - {power:g}|^{power:g}"
         elif self.exponent == 1:
             tail, location = "exp(-m)", "margin -> inf"
         else:
             tail, location = f"m^-{1 / (self.exponent - 1):g}", "margin -> inf"
-        return (Asymptote(self.exponent, q, tail, location, approach="exact"),)
+        return (Asymptote(self.exponent, q, tail, location, approach="exact", place=place),)
 
     def asymptotic(self, t: float = 1) -> Asymptote:
         """The governing one of `asymptotes`."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE
 from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
+from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]
 """Called after each epoch with the epoch, their greatest number, the loss, and the last equilibrium fraction."""
@@ -31,8 +32,8 @@ _SEPARATED_EPOCHS: Final = 200
 """Epochs after which data that stay separated, with nothing to hold the weights back, are given up."""
 
 
-@dataclass(frozen=True, eq=False)
-class Approach:
+@dataclass(frozen=True, eq=False, repr=False)
+class Approach(Result):
     """A trained system, the certificate of its state, and the way there.
 
     Parameters
@@ -51,6 +52,15 @@ class Approach:
     certificate: Certificate
     moments: Moments
     losses: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Certificate and losses as plain values."""
+        return {"certificate": self.certificate.to_dict(), "losses": list(self.losses)}
+
+    def summary(self) -> str:
+        """The certificate in one line, with the last loss."""
+        last = f"; loss {self.losses[-1]:.4g} after {len(self.losses)} epochs" if self.losses else ""
+        return f"{self.certificate.summary()}{last}"
 
 
 def equilibrate(

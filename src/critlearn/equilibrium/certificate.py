@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
+from critlearn.results import Result
+
 TOLERANCE: Final = 0.1
 """Largest drift of a variable at equilibrium, in units of its fluctuation."""
 
@@ -30,8 +32,8 @@ class Status(StrEnum):
     DRIFTING = "drifting"
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Result):
     """Whether a system is at local learning equilibrium, and the evidence.
 
     Parameters

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -10,13 +10,14 @@ from torch import Tensor
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
+from critlearn.results import Result
 
 _LEAST: Final = -600.0
 """Logarithm of the smallest unit of a variable, compared with the largest."""
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments(Result):
     """Drift ``D = mean(dq)`` and fluctuation ``S = std(dq)`` of each trainable variable over the samples, at unit rate.
 
     Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny. A variable
@@ -56,13 +57,34 @@ class Moments:
         within = (drift.abs() <= tolerance * fluctuation) & (fluctuation > 0)
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """By name of the trainable variable: number, frozen ones, and quantiles of ``|D| / S`` of the others."""
+        rows = {}
+        for name, drift in self.drift.items():
+            fluctuation, frozen = self.fluctuation[name], self.frozen[name]
+            ratio = (drift.abs() / fluctuation)[~frozen & (fluctuation > 0)]
+            median, highest = (None, None) if not ratio.numel() else (float(ratio.median()), float(ratio.max()))
+            rows[name] = {
+                "variables": drift.numel(),
+                "frozen": int(frozen.sum()),
+                "median_ratio": median,
+                "largest_ratio": highest,
+            }
+        return rows
+
+    def summary(self) -> str:
+        """One line: how many variables drift by less than a tenth of their fluctuation."""
+        variables = sum(value.numel() for value in self.drift.values())
+        share = self.fraction_at_equilibrium(0.1)
+        return f"{variables} variables, {self.frozen_count} frozen; {share:.1%} of the others have |drift| <= 0.1 S"
+
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
     """Drift and fluctuation over all samples, from the layers' inputs and errors.
 
     Both come from the layers' inputs and errors: see `fluctuations.running_moments`.
     """
-    running = running_moments(PerSampleGradients(system, quiet=True), batch_size)
+    running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size))
     log_unit = max(part.unit for part in running.values())
     drift, fluctuation, frozen = {}, {}, {}
     for name, value in system.parameters.items():

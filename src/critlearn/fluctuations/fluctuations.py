@@ -7,13 +7,14 @@ from typing import Any
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.results import Result
 
 POOLED = "all"
 """Name of the quantity that pools every trainable variable."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fluctuations(Mapping[str, LogSketch]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Fluctuations(Result, Mapping[str, LogSketch]):
     """Sketches of per-sample fluctuations by name of the quantity.
 
     Names are those of the trainable variables (``hidden1.weight``), of layers with several of them (``hidden1``), and

@@ -7,6 +7,7 @@ from critlearn.inference.comparison_tests import (
     compare_fits,
     compare_with_prediction,
 )
+from critlearn.inference.criteria import Criteria
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.fit import fit_discrete_power_law, fit_power_law, stability_map
 from critlearn.inference.local_exponent import LocalExponentCurve
@@ -15,11 +16,13 @@ from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
 from critlearn.inference.observations import Histogram
 from critlearn.inference.power_law import exponent_on
 from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
+from critlearn.inference.rivals import Rival
 from critlearn.inference.window_search import StabilityMap
 
 __all__ = [
     "Alternative",
     "Basis",
+    "Criteria",
     "DensityCurve",
     "ExponentDifference",
     "FitVerdict",
@@ -28,6 +31,7 @@ __all__ = [
     "Lognormal",
     "NoisyFit",
     "PowerLawFit",
+    "Rival",
     "StabilityMap",
     "WindowChoice",
     "compare_exponents",

@@ -13,6 +13,7 @@ from critlearn.inference.cells import Cells
 from critlearn.inference.exponential_family import Family, Maximum, design_effect
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 from critlearn.inference.lognormal import SIGNIFICANCE, ratio_p_value, window_family
+from critlearn.results import Result
 
 _SHAPES: Final = 16
 _LARGEST: Final = 1e280
@@ -84,8 +85,8 @@ LAWS: Final = (
 """All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
 
 
-@dataclass(frozen=True)
-class Alternative:
+@dataclass(frozen=True, repr=False)
+class Alternative(Result):
     """One alternative against the power law on the window of a fit.
 
     Parameters
@@ -95,7 +96,7 @@ class Alternative:
     reference
         ``ln`` of the mean fluctuation on the window.
     log_likelihood, power_log_likelihood
-        Of the counts in cells, of the alternative and of the power law.
+        Of the alternative and of the power law, as `PowerLawFit.log_likelihood`; the latter is the same number.
     aic_gain, bic_gain
         Information criterion of the power law less that of the alternative: positive favours the alternative.
         Likelihoods are divided by the design effect of the groups.
@@ -147,6 +148,12 @@ class Alternative:
             "preferred": self.preferred,
         }
 
+    def summary(self) -> str:
+        """One line, e.g. ``lognormal: likelihood ratio +0.31, p = 0.58, AIC gain -1.7: power law``."""
+        p_value = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+        test = f"{self.test} {self.statistic:+.2f}{p_value}"
+        return f"{self.name}: {test}, AIC gain {self.aic_gain:+.1f}: {self.preferred}"
+
 
 def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative, ...]:
     """Fit all alternatives on the window of a power-law fit; none if it has fewer than five cells."""
@@ -159,7 +166,8 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
     edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect) for law in LAWS)
+    known = counts.log_likelihood(fit)
+    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
 
 
 def _log_mean(family: Family, at: slice) -> float:
@@ -178,6 +186,7 @@ def _compare(
     reference: float,
     edges: np.ndarray,
     effect: float,
+    power_log_likelihood: float,
 ) -> Alternative:
     """Fit one alternative and hold it against the power law."""
     best, shape = _best(law, family, nodes, power, edges)
@@ -203,8 +212,8 @@ def _compare(
         name=law.name,
         parameters=dict(zip(law.parameters, values, strict=True)),
         reference=reference,
-        log_likelihood=best.log_likelihood,
-        power_log_likelihood=power.log_likelihood,
+        log_likelihood=power_log_likelihood + gain,
+        power_log_likelihood=power_log_likelihood,
         aic_gain=2 * gain / effect - 2 * extra,
         bic_gain=float(bic_gain),
         test="likelihood ratio" if law.nested else "Vuong",

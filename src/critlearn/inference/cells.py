@@ -81,6 +81,11 @@ class Cells:
         """Middle of each cell in ``u``."""
         return 0.5 * (self.edges[1:] + self.edges[:-1])
 
+    @property
+    def measure(self) -> Float64[np.ndarray, " cell"]:
+        """What a probability is divided by for a density: width of a cell in ``u``, or how many integers it holds."""
+        return np.diff(self.edges if self.first_integer is None else self.first_integer)
+
     @cached_property
     def nodes(self) -> tuple[Float64[np.ndarray, "cell node"], Float64[np.ndarray, "cell node"]]:
         """Nodes in ``u`` and logarithms of their weights: ``P(cell) = sum exp(log weight + log density(node))``."""

@@ -38,6 +38,13 @@ class Interval:
     standard_error: float
     ci95: tuple[float, float]
 
+    def widened(self, error: float, quantile: float) -> "Interval":
+        """With one more, independent error; `quantile` of them make the interval."""
+        low, high = self.ci95
+        half = 0.5 * (high - low)
+        more = float(np.hypot(half, quantile * error)) - half
+        return Interval(float(np.hypot(self.standard_error, error)), (low - more, high + more))
+
 
 def exponent_interval(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Interval:
     """Interval from re-fitting to groups drawn with replacement; from the profile likelihood if there is one group.

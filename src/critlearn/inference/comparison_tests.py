@@ -9,13 +9,14 @@ import scipy.special
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.result import PowerLawFit
+from critlearn.results import Result
 
 MARGIN: Final = 0.05
 """Difference of exponents that counts as none in practice."""
 
 
-@dataclass(frozen=True)
-class ExponentDifference:
+@dataclass(frozen=True, repr=False)
+class ExponentDifference(Result):
     """Difference between exponents, with the tests that it is zero and that it is within a margin.
 
     Parameters

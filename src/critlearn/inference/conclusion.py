@@ -1,37 +1,33 @@
-"""From counts to a fit with a verdict: the window, the tests on it, and the rules."""
+"""From counts to a fit with a verdict: the choice of the window, and the tests on it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from critlearn.errors import InvalidInputError
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
+from critlearn.inference.criteria import Criteria
 from critlearn.inference.density import DensityCurve
-from critlearn.inference.general_law import log_likelihood
-from critlearn.inference.goodness import MOST_CELLS, Goodness, goodness_of_fit
+from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside
+from critlearn.inference.judgement import WHOLE, Evidence, central, judge, judge_no_window
 from critlearn.inference.local_exponent import SlidingFits, sliding_fits
 from critlearn.inference.lognormal import Lognormal, lognormal_test
 from critlearn.inference.observations import Observations
 from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
-from critlearn.inference.selection_test import Progress, selection_p_value
+from critlearn.inference.rivals import best_rival
+from critlearn.inference.selection_test import selection_p_value
 from critlearn.inference.window_search import (
-    ACCEPTED,
     DECADE,
     FEWEST,
     Selected,
     WindowScan,
+    drawn_in,
     equivalence_window,
 )
 from critlearn.numerics.window import Window
-
-WIDEST_INTERVAL: Final = 0.25
-"""Half-width of the 95% interval above which an exponent is not resolved."""
-
-LARGEST_DRIFT: Final = 1.0
-"""Drift of the exponent over a window found by significance that must be excluded: not to reject is no evidence."""
 
 _INTERVAL_REPLICATES: Final = 1000
 _OTHER_REPLICATES: Final = 100
@@ -39,21 +35,25 @@ _OTHER_REPLICATES: Final = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """How to test: tolerance of equivalence, replicates of the window as given and of the selection, seed."""
+    """How to test, the seed of all replicates, and who is told of their progress."""
 
-    tolerance: float
-    replicates: int
-    selection_replicates: int
+    criteria: Criteria
     seed: int
     progress: Progress | None
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that is none."""
+        if self.seed < 0:
+            raise InvalidInputError(f"a seed must not be negative; got {self.seed}")
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Window on which the verdict rests, and what the criteria found."""
+    """Window on which the verdict rests, what drawing it in changed in the exponent, and what the criteria found."""
 
     basis: Basis
     fit: WindowFit | None
+    selection_error: float = 0.0
     scan: WindowScan | None = None
     selected: tuple[WindowFit, Selected] | None = None
     equivalence: WindowFit | None = None
@@ -73,15 +73,21 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     }
     if counts.total < FEWEST or len(counts.cells) < 5:
         reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"
+        if observed.zeros == observed.count:
+            reason = "all values are exact zeros"
         return without_window(FitVerdict.NOT_RESOLVED, reason, None, None, common)
     sliding = sliding_fits(counts)
     whole = _whole(counts)
     choice = _search(counts, sliding, settings) if window is None else _on_given(counts, window)
     fit = choice.fit
     if fit is None:
-        verdict, reason = _no_window(counts, whole, choice.basis)
+        verdict, reason = judge_no_window(counts, whole, choice.basis)
         return without_window(verdict, reason, whole, sliding, common)
-    return _judged(counts, choice, fit, settings, {"lognormal_whole": whole, "curve": sliding.curve(), **common})
+    rival = None
+    if choice.basis is not Basis.GIVEN and fit.n < WHOLE * counts.total:
+        rival = best_rival(counts, fit, bounded_below=observed.log_floor is not None or counts.outside > 0)
+    common |= {"lognormal_whole": whole, "curve": sliding.curve(), "rival": rival}
+    return _judged(counts, choice, fit, settings, common)
 
 
 def _judged(
@@ -89,51 +95,55 @@ def _judged(
 ) -> PowerLawFit:
     """Tests, errors and verdict on the window that was chosen."""
     part, coarse = _coarse(counts, fit)
-    goodness = goodness_of_fit(part, coarse, settings.replicates, settings.seed)
-    criteria: dict[str, Any] = {
-        name: _chosen(counts, found, fit, goodness, settings.seed) for name, found in _criteria(choice)
-    }
-    repeated = choice.basis is Basis.SIGNIFICANCE and settings.selection_replicates > 0
+    criteria, seed = settings.criteria, settings.seed
+    repeated = choice.basis is Basis.SIGNIFICANCE and criteria.selection_replicates > 0
+    goodness = goodness_of_fit(part, coarse, criteria.replicates, seed, None if repeated else settings.progress)
+    found: dict[str, Any] = {name: _chosen(counts, window, fit, goodness, seed) for name, window in _found(choice)}
     if repeated and choice.scan is not None and choice.selected is not None:
         p_value = selection_p_value(
-            choice.scan, *choice.selected, settings.selection_replicates, settings.seed, settings.progress
+            choice.scan, *choice.selected, criteria.selection_replicates, seed, settings.progress
         )
         goodness = Goodness(goodness.ks, *p_value)
     lognormal = lognormal_test(counts, fit)
-    interval = exponent_interval(counts, fit, max(settings.replicates, _INTERVAL_REPLICATES), settings.seed)
-    verdict, reason = _judge(
-        counts, fit, goodness, choice.basis, lognormal, interval.ci95, settings.tolerance, repeated
+    independent = exponent_interval(counts, fit, max(criteria.replicates, _INTERVAL_REPLICATES), seed)
+    interval = independent.widened(choice.selection_error, counts.t_quantile(0.975))
+    verdict, reason = judge(
+        Evidence(
+            counts=counts,
+            fit=fit,
+            basis=choice.basis,
+            ci95=interval.ci95,
+            p_value=goodness.p_value,
+            search_repeated=repeated,
+            lognormal=lognormal,
+            rival=common["rival"],
+            tolerance=criteria.tolerance,
+        )
     )
     return PowerLawFit(
         exponent=fit.exponent if verdict is not FitVerdict.NOT_RESOLVED else None,
         standard_error=interval.standard_error,
         naive_standard_error=fit.naive_standard_error,
+        selection_error=choice.selection_error,
         ci95=interval.ci95,
         naive_ci95=likelihood_interval(counts, fit),
         window=counts.window(fit.start, fit.stop),
         n=round(fit.n),
-        effective_n=fit.n * (fit.naive_standard_error / interval.standard_error) ** 2,
+        effective_n=fit.n * (fit.naive_standard_error / independent.standard_error) ** 2,
         retained=fit.n / counts.total,
         ks=goodness.ks,
         p_value=goodness.p_value,
         p_value_error=goodness.p_value_error,
         selection_repeated=repeated,
-        log_likelihood=_log_likelihood(part, coarse),
+        log_likelihood=counts.log_likelihood(fit),
         verdict=verdict,
         basis=choice.basis,
         reason=reason,
         lognormal=lognormal,
         alternatives=fit_alternatives(counts, fit),
-        **criteria,
+        **found,
         **common,
     )
-
-
-def _log_likelihood(part: GroupedCounts, fit: WindowFit) -> float:
-    """Of the counts on the cells of a fit."""
-    cells, pooled = part.cells.part(fit.start, fit.stop), part.pooled[fit.start : fit.stop]
-    below, above = part.is_open(fit.start, fit.stop)
-    return log_likelihood(cells, pooled, fit.theta, below=below, above=above)
 
 
 def without_window(
@@ -173,23 +183,24 @@ def _on_given(counts: GroupedCounts, window: Window) -> Choice:
 
 def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> Choice:
     """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one."""
-    flat = equivalence_window(sliding, settings.tolerance)
+    flat = equivalence_window(sliding, settings.criteria.tolerance)
     if flat is not None:
         # Short windows are bounded; a law without a cut-off is fitted anew.
         flat = counts.fit(flat.start, flat.stop)
     if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
         flat = None
-    scan = WindowScan.of(counts, max(200, settings.replicates // 2), settings.seed)
+    scan = WindowScan.of(counts, max(200, settings.criteria.replicates // 2), settings.seed)
     selected = scan.selected()
-    found = None if selected is None else _on_fine(counts, scan, selected[0])
-    if found is not None and counts.width_of(found.start, found.stop) < DECADE:
-        found = None
-    wider = found is not None and (
-        flat is None or counts.width_of(found.start, found.stop) > counts.width_of(flat.start, flat.stop)
-    )
-    if found is not None and wider and (flat is None or not _drifts(counts, found)):
-        return Choice(Basis.SIGNIFICANCE, found, scan, selected, flat, found)
-    return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, scan, selected, flat, found)
+    widest = None if selected is None else _on_fine(counts, scan, selected[0])
+    if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
+        return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
+    inner = drawn_in(counts, widest)
+    change = abs(inner.exponent - widest.exponent)
+    found = inner if counts.width_of(inner.start, inner.stop) >= DECADE else widest
+    wider = flat is None or counts.width_of(widest.start, widest.stop) > counts.width_of(flat.start, flat.stop)
+    if wider and (flat is None or not _drifts(counts, found)):
+        return Choice(Basis.SIGNIFICANCE, found, change, scan, selected, flat, found)
+    return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat, found)
 
 
 def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit) -> WindowFit | None:
@@ -199,7 +210,7 @@ def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit) -> WindowF
     return counts.fit(start, stop)
 
 
-def _criteria(choice: Choice) -> list[tuple[str, WindowFit]]:
+def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
     found = (("equivalence", choice.equivalence), ("significance", choice.significance))
     return [(name, fit) for name, fit in found if fit is not None]
 
@@ -225,63 +236,9 @@ def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:
     return lognormal is not None and lognormal.preferred
 
 
-def _central(counts: GroupedCounts) -> tuple[int, int]:
-    """Cells that hold the central 99% of the fluctuations."""
-    share = np.cumsum(counts.pooled) / counts.pooled.sum()
-    start, stop = (int(np.searchsorted(share, q)) for q in (0.005, 0.995))
-    return start, stop + 1
-
-
 def _whole(counts: GroupedCounts) -> Lognormal | None:
     """Lognormal against power law on the central 99% of the fluctuations."""
     if not counts.pooled.any():
         return None
-    fit = counts.fit(*_central(counts))
+    fit = counts.fit(*central(counts))
     return None if fit is None else lognormal_test(counts, fit)
-
-
-def _judge(
-    counts: GroupedCounts,
-    fit: WindowFit,
-    goodness: Goodness,
-    basis: Basis,
-    lognormal: Lognormal | None,
-    ci95: tuple[float, float],
-    tolerance: float,
-    repeated: bool,
-) -> tuple[FitVerdict, str]:
-    """Verdict on a window, by the rules stated in `FitVerdict`."""
-    half = 0.5 * (ci95[1] - ci95[0])
-    # A window given on a sketch has moved inwards to its edges.
-    spare = 2 * float(np.diff(counts.edges).max()) if counts.cells.width is not None else 1e-9
-    if counts.width_of(fit.start, fit.stop) < DECADE - spare:
-        return FitVerdict.NOT_RESOLVED, "the window is narrower than a decade"
-    if half > WIDEST_INTERVAL:
-        return FitVerdict.NOT_RESOLVED, f"the 95% interval is {half:.2f} wide to each side"
-    if basis is Basis.EQUIVALENCE:
-        return FitVerdict.POWER_LAW, f"the local exponent stays within {tolerance:g} of a constant on the window"
-    if lognormal is not None and lognormal.preferred and abs(lognormal.drift) > 2 * tolerance:
-        return FitVerdict.DRIFTING, f"a lognormal fits better, its exponent drifting by {lognormal.drift:+.2f}"
-    if basis is Basis.SIGNIFICANCE and lognormal is not None and lognormal.largest_drift > LARGEST_DRIFT:
-        drift = lognormal.largest_drift
-        return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
-    # A window that was found has passed the test already, on other cells and replicates.
-    least = 0.5 * ACCEPTED if basis is Basis.SIGNIFICANCE and not repeated else ACCEPTED
-    if goodness.p_value >= least:
-        return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {goodness.p_value:.2f})"
-    return FitVerdict.REJECTED, f"rejected on the window (KS p = {goodness.p_value:.3f})"
-
-
-def _no_window(counts: GroupedCounts, whole: Lognormal | None, basis: Basis) -> tuple[FitVerdict, str]:
-    """Outcome where no window of a decade is acceptable."""
-    if basis is Basis.GIVEN:
-        return FitVerdict.NOT_RESOLVED, f"the window holds fewer than {FEWEST} fluctuations, or all in one end bin"
-    start, stop = _central(counts)
-    if counts.width_of(start, stop) < DECADE:
-        return FitVerdict.NOT_RESOLVED, "the fluctuations span less than a decade"
-    if whole is not None and whole.preferred and math.isfinite(whole.drift):
-        return (
-            FitVerdict.DRIFTING,
-            f"no decade has a constant exponent; over the whole range it drifts by {whole.drift:+.2f}",
-        )
-    return FitVerdict.REJECTED, "no window of a decade is compatible with a power law"

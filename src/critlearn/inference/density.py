@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.numerics.window import format_exp
+from critlearn.results import Result
 
 _CELLS = 160
 
 
-@dataclass(frozen=True, eq=False)
-class DensityCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class DensityCurve(Result):
     """Density ``p(delta)`` of all values that entered, on cells of ``ln delta`` that are not empty.
 
     Parameters
@@ -47,3 +49,10 @@ class DensityCurve:
             "log_density": self.log_density.tolist(),
             "count": self.count.tolist(),
         }
+
+    def summary(self) -> str:
+        """One line: how many cells, and over what range."""
+        if not self.log_delta.size:
+            return "no values"
+        low, high = (format_exp(float(end)) for end in self.log_delta[[0, -1]])
+        return f"density on {self.log_delta.size} cells, delta from {low} to {high}"

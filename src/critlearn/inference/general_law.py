@@ -3,44 +3,36 @@
 Fisher's scoring on sums over the cells' nodes takes the place of the formulas of `power_law`.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from jaxtyping import Float64
 
 from critlearn.inference.cells import FAR, Cells
-
-if TYPE_CHECKING:
-    from critlearn.inference.grouped_counts import GroupedCounts
 
 _STEPS: Final = 60
 _LONGEST_STEP: Final = 2.0
 
 
-def fit_windows(
-    counts: "GroupedCounts", start: np.ndarray, stop: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit each window by itself.
+def fit(
+    cells: Cells, counts: Float64[np.ndarray, "group cell"], *, below: bool, above: bool
+) -> tuple[float, float, Float64[np.ndarray, " group"]] | None:
+    """Maximum of the likelihood on cells, with or without a cut-off below and above.
 
     Returns
     -------
     theta, information, score
-        ``1 - k`` and Fisher's information of one observation, shape (window,), NaN where there is no fit; sums of each
-        group's score, shape (group, window).
+        ``1 - k``, Fisher's information of one observation, and the sum of each group's score; None where there is no
+        maximum: everything lies in one end cell.
     """
-    theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
-    score = np.zeros((counts.groups, len(start)))
-    for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
-        inside = counts.counts[:, first:last]
-        pooled = inside.sum(axis=0)
-        filled = np.flatnonzero(pooled)
-        below, above = counts.is_open(first, last)
-        alone = len(filled) < 2 and (filled.size == 0 or (filled[0] == 0 and not below) or filled[0] == len(pooled) - 1)
-        if last - first < 2 or alone:
-            continue
-        cells, offset = _reaching(counts.cells.part(first, last), below, above)
-        theta[window], means, mean, information[window] = _maximise(cells, offset, pooled)
-        score[:, window] = inside @ (means - mean)
-    return theta, information, score
+    pooled = counts.sum(axis=0)
+    filled = np.flatnonzero(pooled)
+    alone = len(filled) < 2 and (filled.size == 0 or (filled[0] == 0 and not below) or filled[0] == len(pooled) - 1)
+    if len(cells) < 2 or alone:
+        return None
+    far, offset = _reaching(cells, below, above)
+    theta, means, mean, information = _maximise(far, offset, pooled)
+    return theta, information, counts @ (means - mean)
 
 
 def distribution(cells: Cells, theta: np.ndarray, *, below: bool, above: bool) -> np.ndarray:
@@ -62,12 +54,11 @@ def log_likelihood(cells: Cells, pooled: np.ndarray, theta: float, *, below: boo
     return float(pooled[filled] @ masses[filled])
 
 
-def moments(counts: "GroupedCounts", theta: float) -> tuple[np.ndarray, float, float]:
-    """Mean of ``u`` in each cell and over the law, and information of one observation, on all cells."""
-    below, above = counts.is_open(0, len(counts.cells))
-    far, offset = _reaching(counts.cells, below, above)
+def moments(cells: Cells, theta: float, *, below: bool, above: bool) -> tuple[np.ndarray, float, float]:
+    """Mean of ``u`` in each cell and over the law, and information of one observation."""
+    far, offset = _reaching(cells, below, above)
     means, mean, information = _moments(far, theta)
-    return means[offset : offset + len(counts.cells)], mean, information
+    return means[offset : offset + len(cells)], mean, information
 
 
 def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:

@@ -3,6 +3,7 @@
 The p-values here are for a window as if it had been given; `selection_test` repeats the choice of the window.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -17,6 +18,10 @@ MOST_CELLS: Final = 400
 """Cells on which the distance is taken; narrower ones would add nothing but time."""
 
 _LARGEST_MULTINOMIAL: Final = 2**53
+_AT_ONCE: Final = 500
+
+Progress = Callable[[int, int], None]
+"""Called with the replicates that are done and all of them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ def distance(counts: GroupedCounts, fit: WindowFit) -> float:
     )
 
 
-def goodness_of_fit(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> Goodness:
+def goodness_of_fit(
+    counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int, progress: Progress | None = None
+) -> Goodness:
     """Test a fit on its window, as if the window had been given.
 
     Independent observations (one group): parametric bootstrap, every replicate drawn from the fitted law and fitted
@@ -44,8 +51,10 @@ def goodness_of_fit(counts: GroupedCounts, fit: WindowFit, replicates: int, seed
     observed = distance(counts, fit)
     if counts.groups > 1:
         null = GroupNull(counts, replicates, seed).distances(fit)
+        if progress is not None:
+            progress(replicates, replicates)
     else:
-        null = _parametric(counts, fit, replicates, seed)
+        null = _parametric(counts, fit, replicates, seed, progress)
     return Goodness(observed, *monte_carlo_p_value(int((null >= observed).sum()), len(null)))
 
 
@@ -118,16 +127,24 @@ def _empirical(counts: GroupedCounts, fit: WindowFit) -> Float64[np.ndarray, " e
     return below / below[-1]
 
 
-def _parametric(counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int) -> np.ndarray:
-    """Distances of replicates drawn from the fitted law and fitted again."""
+def _parametric(
+    counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int, progress: Progress | None
+) -> np.ndarray:
+    """Distances of replicates drawn from the fitted law and fitted again, some at a time to spare memory."""
     part = counts.part(fit.start, fit.stop)
     generator = np.random.default_rng(seed)
     masses = counts.masses(fit.theta, fit.start, fit.stop)
-    drawn = generator.multinomial(min(round(fit.n), _LARGEST_MULTINOMIAL), masses / masses.sum(), size=replicates)
-    theta = _fit_rows(part, drawn.astype(np.float64), fit.theta)
-    kept = np.isfinite(theta)
-    empirical = np.pad(np.cumsum(drawn[kept], axis=1), ((0, 0), (1, 0))) / drawn[kept].sum(axis=1, keepdims=True)
-    return np.abs(empirical - part.distribution(theta[kept], 0, fit.bins)).max(axis=1)
+    n, distances = min(round(fit.n), _LARGEST_MULTINOMIAL), []
+    for at in range(0, replicates, _AT_ONCE):
+        size = min(_AT_ONCE, replicates - at)
+        drawn = generator.multinomial(n, masses / masses.sum(), size=size)
+        theta = _fit_rows(part, drawn.astype(np.float64), fit.theta)
+        kept = np.isfinite(theta)
+        empirical = np.pad(np.cumsum(drawn[kept], axis=1), ((0, 0), (1, 0))) / drawn[kept].sum(axis=1, keepdims=True)
+        distances.append(np.abs(empirical - part.distribution(theta[kept], 0, fit.bins)).max(axis=1))
+        if progress is not None:
+            progress(at + size, replicates)
+    return np.concatenate(distances)
 
 
 def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta: float) -> np.ndarray:
@@ -135,5 +152,6 @@ def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta:
     if part.cells.width is not None:
         return part.with_counts(rows).rows_theta()
     # One step of scoring from the true parameter is as good as the maximum, up to one part in n.
-    means, mean, information = general_law.moments(part, theta)
+    below, above = part.is_open(0, len(part.cells))
+    means, mean, information = general_law.moments(part.cells, theta, below=below, above=above)
     return theta + (rows @ (means - mean)) / (rows.sum(axis=1) * information)

@@ -200,7 +200,7 @@ class GroupedCounts:
         count = self.running_count[:, stop] - self.running_count[:, start]
         n = count.sum(axis=0)
         if self.cells.width is None:
-            theta, information, score = general_law.fit_windows(self, start, stop)
+            theta, information, score = self._fit_general(start, stop)
         else:
             theta, information, score = self._fit_equal(start, stop, count, n)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -222,6 +222,17 @@ class GroupedCounts:
         width = self.cells.width or 1.0
         information = power_law.variance_index(phi, bins) * width**2
         return phi / width, information, (centred - mean * count) * width
+
+    def _fit_general(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `_fit_equal`, each window by itself."""
+        theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
+        score = np.zeros((self.groups, len(start)))
+        for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
+            below, above = self.is_open(first, last)
+            found = general_law.fit(self.cells.part(first, last), self.counts[:, first:last], below=below, above=above)
+            if found is not None:
+                theta[window], information[window], score[:, window] = found
+        return theta, information, score
 
     def _centred_index(
         self, start: np.ndarray, stop: np.ndarray, count: np.ndarray
@@ -276,6 +287,17 @@ class GroupedCounts:
         edges = self.distribution(np.array([theta]), start, stop)[0]
         edges[0], edges[-1] = 0.0, 1.0
         return np.maximum(np.diff(edges), 0.0)
+
+    def log_likelihood(self, fit: WindowFit) -> float:
+        """Sum over the values on the window of ``ln p(u)``, the density in ``u = ln delta``.
+
+        In a cell ``p`` is its probability over its width, so that the sum does not depend on how finely was counted,
+        but for the spread of values inside cells. For a law on integers: the sum of ``ln P(x)``.
+        """
+        cells, pooled = self.cells.part(fit.start, fit.stop), self.pooled[fit.start : fit.stop]
+        below, above = self.is_open(fit.start, fit.stop)
+        masses = general_law.log_likelihood(cells, pooled, fit.theta, below=below, above=above)
+        return masses - float(pooled @ np.log(cells.measure))
 
     def t_quantile(self, probability: float) -> float:
         """Quantile of Student's t with as many degrees of freedom as groups allow; normal if there is one group."""

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
+from critlearn.numerics.window import format_exp
+from critlearn.results import Result
 
 STEP: Final = 0.1 * math.log(10.0)
 """Distance between neighbouring short windows: a tenth of a decade, called a span."""
@@ -19,8 +21,8 @@ _MOST_SPANS: Final = 240
 _FEWEST: Final = 30
 
 
-@dataclass(frozen=True, eq=False)
-class LocalExponentCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalExponentCurve(Result):
     """Exponent on short windows, by the centre of the window.
 
     Only data inside a short window enter its exponent, so a cut-off disturbs no window that does not contain it.
@@ -50,6 +52,14 @@ class LocalExponentCurve:
             "band_lo": self.band_lo[kept].tolist(),
             "band_hi": self.band_hi[kept].tolist(),
         }
+
+    def summary(self) -> str:
+        """One line: how many windows, and over what range."""
+        kept = self.log_delta[np.isfinite(self.exponent)]
+        if not kept.size:
+            return "no window has a local exponent"
+        low, high = (format_exp(float(end)) for end in kept[[0, -1]])
+        return f"local exponent on {kept.size} windows, delta from {low} to {high}"
 
 
 @dataclass(frozen=True, eq=False)

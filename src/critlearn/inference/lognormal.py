@@ -9,6 +9,7 @@ import scipy.stats
 from critlearn.inference.cells import FAR
 from critlearn.inference.exponential_family import Family, design_effect
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
+from critlearn.results import Result
 
 SIGNIFICANCE: Final = 0.01
 """p-value below which an alternative is preferred."""
@@ -17,8 +18,8 @@ MOST_CELLS: Final = 200
 """Cells on which alternatives are compared; coarser than those of the fit, as they need no finer ones."""
 
 
-@dataclass(frozen=True)
-class Lognormal:
+@dataclass(frozen=True, repr=False)
+class Lognormal(Result):
     """Lognormal against power law on one window; nested, ``ln p(u) = theta u + psi u^2 + const``.
 
     Parameters
@@ -59,6 +60,12 @@ class Lognormal:
             "design_effect": self.design_effect,
             "preferred": self.preferred,
         }
+
+    def summary(self) -> str:
+        """One line: which is preferred, and the drift of the exponent."""
+        word = "lognormal preferred" if self.preferred else "lognormal not preferred"
+        drift = f"drift of the exponent {self.drift:+.2f} +- {self.drift_error:.2g}"
+        return f"{word} (p = {self.p_value:.2g}); {drift} over the window"
 
 
 def window_family(counts: GroupedCounts, fit: WindowFit) -> tuple[Family, np.ndarray]:

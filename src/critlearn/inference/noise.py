@@ -1,6 +1,7 @@
 """Power law seen through additive noise: ``x = delta + noise``, where sizes near the noise are no longer the law's."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.cells import Cells
-from critlearn.inference.observations import as_values
+from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.window_search import FEWEST
 from critlearn.numerics.window import Window
+from critlearn.results import Result
 
 _CELLS_PER_DECADE: Final = 64
 _MOST_CELLS: Final = 320
@@ -22,8 +24,8 @@ _STEP: Final = 1e-3
 _CHUNK: Final = 1 << 18
 
 
-@dataclass(frozen=True)
-class NoisyFit:
+@dataclass(frozen=True, repr=False)
+class NoisyFit(Result):
     """Exponent of a power law under Gaussian noise.
 
     Parameters
@@ -37,7 +39,7 @@ class NoisyFit:
     n
         Values that entered.
     log_likelihood
-        Of the counts in cells.
+        Sum over the values of ``ln p(u)``, as `PowerLawFit.log_likelihood`, on the cells around the window.
     """
 
     exponent: float
@@ -62,8 +64,15 @@ class NoisyFit:
             "log_likelihood": self.log_likelihood,
         }
 
+    def summary(self) -> str:
+        """One line, e.g. ``delta^-1.50 [1.48, 1.52] on [0.01, 1] (2.0 decades) under noise of 0.05``."""
+        law = f"delta^-{self.exponent:.2f} [{self.ci95[0]:.2f}, {self.ci95[1]:.2f}]"
+        return f"{law} on {self.window.summary()} under noise of {self.noise_scale:.3g}"
 
-def fit_power_law_with_noise(data: Any, window: Window, *, noise_scale: float | None = None) -> NoisyFit:
+
+def fit_power_law_with_noise(
+    data: Any, window: Window | Sequence[float], *, noise_scale: float | None = None
+) -> NoisyFit:
     """Fit ``|delta + noise|`` with ``p(delta) ~ delta^-k`` on a window and Gaussian noise of known or fitted scale.
 
     The probability of a cell is the sum over the law's cells of the mean probability that noise moves ``delta`` there.
@@ -88,7 +97,10 @@ def fit_power_law_with_noise(data: Any, window: Window, *, noise_scale: float | 
         raise InvalidInputError(f"a fit with noise needs {FEWEST} finite values other than zero; got {values.size}")
     if noise_scale is not None and not (noise_scale > 0 and math.isfinite(noise_scale)):
         raise InvalidInputError(f"the noise scale must be positive; got {noise_scale}")
-    model = _Model.of(values, window)
+    law = as_window(window)
+    if law is None:
+        raise InvalidInputError("a fit with noise needs the window on which the law holds")
+    model = _Model.of(values, law)
     start = [1.0, math.log(noise_scale or float(np.quantile(values, 0.1)))]
     free = 1 if noise_scale is not None else 2
 
@@ -105,7 +117,7 @@ def fit_power_law_with_noise(data: Any, window: Window, *, noise_scale: float | 
     scale = math.exp(float(search.x[1])) if free == 2 else float(noise_scale or 0.0)
     half = float(scipy.special.ndtri(0.975)) * error
     scale_error = scale * float(covariance[1, 1] ** 0.5) if free == 2 else None
-    return NoisyFit(k, error, (k - half, k + half), scale, scale_error, window, int(values.size), -float(search.fun))
+    return NoisyFit(k, error, (k - half, k + half), scale, scale_error, law, int(values.size), -float(search.fun))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +156,7 @@ class _Model:
         # P(|delta + noise| < edge), by differences of the two sides.
         below = _mean_normal(at, edges, scale) - _mean_normal(-at, edges, scale)
         masses = np.maximum(np.diff(below, axis=0) @ weights, 1e-300)
-        return float(self.counts @ np.log(masses / masses.sum()))
+        return float(self.counts @ np.log(masses / masses.sum() / self.cells.measure))
 
 
 def _mean_normal(

@@ -6,10 +6,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.inference.cells import Cells
 from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.inference.raw_values import as_values, cluster_index
 from critlearn.inference.resolution import resolution_floor
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
@@ -24,10 +26,9 @@ MOST_GROUPS: Final = 256
 _FEWEST_CELLS: Final = 256
 _MOST_CELLS: Final = 4096
 _CHUNK: Final = 1 << 18
-_BFLOAT_CELL: Final = 0.05
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Histogram:
     """Counts between edges, of which nothing else is known: binned data.
 
@@ -44,20 +45,24 @@ class Histogram:
         If the edges are not ascending, or the counts are negative, not finite, or of another number.
     """
 
-    counts: np.ndarray
-    edges: np.ndarray
+    counts: Float64[np.ndarray, "*groups bin"]
+    edges: Float64[np.ndarray, "*edge"]
 
-    def __post_init__(self) -> None:
-        """Refuse what is no histogram."""
-        if self.edges.ndim != 1 or self.counts.shape[-1:] != (len(self.edges) - 1,) or self.counts.ndim > 2:
+    def __init__(self, counts: ArrayLike, edges: ArrayLike) -> None:
+        try:
+            counts, edges = np.asarray(counts, dtype=np.float64), np.asarray(edges, dtype=np.float64)
+        except (TypeError, ValueError) as problem:
+            raise InvalidInputError(f"counts and edges of a histogram must be numbers: {problem}") from None
+        if edges.ndim != 1 or counts.shape[-1:] != (len(edges) - 1,) or counts.ndim > 2:
             raise InvalidInputError(
-                f"a histogram of {self.counts.shape[-1] if self.counts.ndim else 0} counts needs one edge more; "
-                f"got {self.edges.shape}"
+                f"a histogram of {counts.shape[-1] if counts.ndim else 0} counts needs one edge more; got {edges.shape}"
             )
-        if not (np.isfinite(self.counts).all() and (self.counts >= 0).all()):
+        if not (np.isfinite(counts).all() and (counts >= 0).all()):
             raise InvalidInputError("the counts of a histogram must be finite and not negative")
-        if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all() and self.edges[0] >= 0):
+        if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all() and edges[0] >= 0):
             raise InvalidInputError("the edges of a histogram must be finite, ascending and not negative")
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "edges", edges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,83 +91,52 @@ class Observations:
     log_floor: float | None = None
 
 
-def observe(
-    data: Any,
-    window: Window | None,
-    *,
-    side: Side,
-    sign: Sign | None,
-    cluster: Any,
-    block: int | None,
-    weights: Any,
-    nan: NanPolicy,
-    log_floor: float | None,
-) -> Observations:
-    """Counts of any kind of data; the parameters are those of `fit_power_law`."""
-    for kind, given, allowed in (
-        ("side", side, ("both", "small", "large")),
-        ("sign", sign, (None, "absolute", "positive", "negative")),
-        ("treatment of NaN", nan, ("refuse", "omit")),
-    ):
-        if given not in allowed:
-            raise unknown_name(kind, str(given), [str(name) for name in allowed if name])
-    if isinstance(data, (LogSketch, Histogram)):
-        if cluster is not None or weights is not None or block is not None:
-            raise InvalidInputError(
-                "cluster, block and weights go with raw values; sketches and histograms have groups"
-            )
-        if isinstance(data, LogSketch):
-            return _from_sketch(data, side, sign, log_floor)
-        return _from_histogram(data, side, log_floor)
-    values, smallest, spacing = as_values(data)
-    group = group_labels(values.size, cluster, block)
-    weight = None if weights is None else _weights(weights, values.size)
-    return _from_values(
-        values,
-        window,
-        group=group,
-        weight=weight,
-        side=side,
-        sign=sign,
-        nan=nan,
-        log_floor=log_floor,
-        smallest=smallest,
-        spacing=spacing,
-    )
-
-
-def as_values(data: Any) -> tuple[np.ndarray, float, float]:
-    """Flat array, smallest normal number and relative spacing of data from NumPy, pandas, torch or plain lists.
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How data are to be read; the fields are the options of `fit_power_law`.
 
     Raises
     ------
     InvalidInputError
-        If they are not real numbers.
+        If a side, sign or treatment of NaN has another name.
     """
-    name = str(getattr(data, "dtype", ""))
-    if hasattr(data, "detach"):
-        data = data.detach().cpu()
-        if "float" in name and name not in ("torch.float16", "torch.float32", "torch.float64"):
-            # NumPy has no bfloat16 or float8: the values pass through float32, which holds them exactly.
-            data = data.float()
-        data = data.numpy()
-    if isinstance(data, np.ma.MaskedArray):
-        # What is masked is missing: as a plain array it would come back as numbers.
-        data = np.where(np.ma.getmaskarray(data), np.nan, np.ma.getdata(data))
-    values = np.asarray(data)
-    if values.dtype.kind == "i":
-        # The size of the least number of a narrow type is no number of that type.
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "biuf":
-        try:
-            # Objects may be numbers: decimals, or what pandas keeps missing values among.
-            values = values.astype(np.float64, casting="unsafe" if values.dtype == object else "safe")
-        except (TypeError, ValueError):
-            raise InvalidInputError(f"the data must be real numbers; got dtype {values.dtype}") from None
-    if values.dtype.kind in "biu":
-        return values.ravel(), 0.0, 0.0
-    coarse = "bfloat16" in name or "float8" in name
-    return values.ravel(), float(np.finfo(values.dtype).tiny), _BFLOAT_CELL if coarse else 0.0
+
+    side: Side = "both"
+    sign: Sign | None = None
+    cluster: Any = None
+    block: int | None = None
+    weights: Any = None
+    nan: NanPolicy = "refuse"
+    log_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that do not exist."""
+        for kind, given, allowed in (
+            ("side", self.side, ("both", "small", "large")),
+            ("sign", self.sign, (None, "absolute", "positive", "negative")),
+            ("treatment of NaN", self.nan, ("refuse", "omit")),
+        ):
+            if given not in allowed:
+                raise unknown_name(kind, str(given), [str(name) for name in allowed if name])
+
+    def observe(self, data: Any, window: Window | None = None) -> Observations:
+        """Counts of any kind of data, on cells with edges at the ends of the window if they are raw values.
+
+        Raises
+        ------
+        InvalidInputError
+            If the data are no numbers, empty, not finite or negative without leave, or clusters, blocks or weights do
+            not fit them.
+        """
+        if isinstance(data, (LogSketch, Histogram)):
+            if self.cluster is not None or self.weights is not None or self.block is not None:
+                raise InvalidInputError(
+                    "cluster, block and weights go with raw values; sketches and histograms have groups"
+                )
+            if isinstance(data, LogSketch):
+                return _from_sketch(data, self.side, self.sign, self.log_floor)
+            return _from_histogram(data, self.side, self.log_floor)
+        return _from_values(self, data, window)
 
 
 def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: float | None) -> Observations:
@@ -174,7 +148,7 @@ def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: fl
 
 
 def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -> Observations:
-    counts, edges = np.atleast_2d(histogram.counts).astype(np.float64), histogram.edges.astype(np.float64)
+    counts, edges = np.atleast_2d(histogram.counts), histogram.edges
     total = counts.sum()
     if not total > 0:
         raise InvalidInputError("there are no fluctuations to fit")
@@ -206,13 +180,10 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
         return (np.arange(size) // block) * min(blocks, MOST_GROUPS) // blocks
     if cluster is None:
         return None
-    labels = np.asarray(cluster).ravel()
-    if labels.size != size:
-        raise InvalidInputError(f"{size} values need as many cluster labels; got {labels.size}")
-    distinct, index = np.unique(labels, return_inverse=True)
-    if len(distinct) < 10:
-        raise InvalidInputError(f"errors over clusters need at least 10 of them; got {len(distinct)}")
-    return index.ravel() % MOST_GROUPS
+    index, distinct = cluster_index(cluster, size)
+    if distinct < 10:
+        raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
+    return index % MOST_GROUPS
 
 
 def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
@@ -225,34 +196,26 @@ def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
     return weight * (weight.sum() / (weight**2).sum())
 
 
-def _from_values(
-    values: np.ndarray,
-    window: Window | None,
-    *,
-    group: np.ndarray | None,
-    weight: np.ndarray | None,
-    side: Side,
-    sign: Sign | None,
-    nan: NanPolicy,
-    log_floor: float | None,
-    smallest: float,
-    spacing: float,
-) -> Observations:
+def _from_values(reading: Reading, data: Any, window: Window | None) -> Observations:
     """Counts of raw values, on cells that fit the window or the range of the data."""
+    values, smallest, spacing = as_values(data)
+    group = group_labels(values.size, reading.cluster, reading.block)
+    weight = None if reading.weights is None else _weights(reading.weights, values.size)
     if values.size == 0:
         raise InvalidInputError("there are no fluctuations to fit")
     finite = np.isfinite(values)
     bad = values.size - int(finite.sum())
-    if bad and nan == "refuse":
+    if bad and reading.nan == "refuse":
         raise InvalidInputError(f'{bad} of {values.size} values are NaN or infinite; nan="omit" leaves them out')
     zeros = int(((values == 0) & finite).sum())
-    kept = _wanted(values, finite, sign)
+    kept = _wanted(values, finite, reading.sign)
     sizes = values if kept.all() else values[kept]
-    if sign is not None:
+    if reading.sign is not None:
         sizes = np.abs(sizes)
     if sizes.size == 0:
         empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
         return Observations(empty, values.size, zeros, bad)
+    log_floor = reading.log_floor
     if log_floor is None:
         floor = resolution_floor(sizes, smallest)
         log_floor = None if floor is None else math.log(floor)
@@ -262,7 +225,7 @@ def _from_values(
         None if weight is None else weight[kept],
         _cells_for(sizes, window, log_floor, spacing),
     )
-    grouped = GroupedCounts(*counts, open_below=side == "small", open_above=side == "large")
+    grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
     return Observations(grouped, values.size, zeros, bad, below, log_floor)
 
 

@@ -8,19 +8,25 @@ from critlearn.inference.alternatives import Alternative
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.local_exponent import LocalExponentCurve
 from critlearn.inference.lognormal import Lognormal
+from critlearn.inference.rivals import Rival
+from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
+from critlearn.results import Result
 
 
 class FitVerdict(StrEnum):
     """What the data say, by stated rules.
 
-    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, or a
-    window found by significance on which a drift of the exponent by more than 1 cannot be excluded. ``power law``: on a
+    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, a
+    window found by significance on which a drift of the exponent by more than 1 cannot be excluded, a window that was
+    found and on which an exponential or stretched exponential fitted to all values does as well or the density is flat
+    down to the smallest values, or a given one beyond the values. ``power law``: on a
     window of a decade or more, that holds at least 5% of the fluctuations if it was searched for, either the local
     exponent is constant within the tolerance (basis equivalence), or the Kolmogorov-Smirnov test does not reject at the
     10% level and no lognormal whose exponent drifts by more than twice the tolerance is preferred at the 1% level
     (basis significance, or a given window).
-    ``drifting exponent``: such a lognormal is preferred. ``rejected``: no window, or not the given one, is acceptable.
+    ``drifting exponent``: such a lognormal is preferred, or one fitted to all values does as well on a window that was
+    found. ``rejected``: no window, or not the given one, is acceptable.
     """
 
     POWER_LAW = "power law"
@@ -38,8 +44,8 @@ class Basis(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class WindowChoice:
+@dataclass(frozen=True, repr=False)
+class WindowChoice(Result):
     """Window that one criterion chooses, and the fit on it.
 
     ``p_value`` is that of the Kolmogorov-Smirnov test for the window as if given.
@@ -62,9 +68,13 @@ class WindowChoice:
             "p_value": self.p_value,
         }
 
+    def summary(self) -> str:
+        """One line."""
+        return f"k = {self.exponent:.3f} +- {self.standard_error:.2g} on {self.window.summary()}"
 
-@dataclass(frozen=True)
-class PowerLawFit:
+
+@dataclass(frozen=True, repr=False)
+class PowerLawFit(Result):
     """Power law ``p(delta) ~ delta^-k`` on a window; what does not exist is None.
 
     Parameters
@@ -72,7 +82,10 @@ class PowerLawFit:
     exponent
         ``k``.
     standard_error, ci95
-        By bootstrap over groups of dependent samples; by likelihood if all are independent.
+        By bootstrap over groups of dependent samples; by likelihood if all are independent. Of a window that was found
+        by significance they contain the selection error.
+    selection_error
+        Change of the exponent when the widest window that is not rejected was drawn in; 0 for other windows.
     naive_standard_error, naive_ci95
         By Fisher information and by profile likelihood, as if all fluctuations were independent.
     window
@@ -91,11 +104,16 @@ class PowerLawFit:
         Whether the p-value repeats the choice of the window in every replicate; otherwise it is that of the window as
         if given.
     log_likelihood
-        Of the counts in cells on the window.
+        Sum over the window of ``ln p(u)``, the density in ``u = ln delta`` of the values (``ln P(x)`` of integers).
+        Of counts, ``p`` in a cell is its probability over its width. For the density in delta itself the sum is smaller
+        by that of ``ln delta``.
     verdict, basis, reason
         Outcome, what the window rests on, and why.
     lognormal, lognormal_whole
         Test against a lognormal on the window, and on the central 99% of all fluctuations.
+    rival
+        The law that does best on a window that was found without having been fitted there: it was fitted to all values.
+        None where a window was given, or holds nine tenths of the values.
     alternatives
         Alternatives on the window.
     equivalence, significance
@@ -123,6 +141,8 @@ class PowerLawFit:
     lognormal_whole: Lognormal | None
     curve: LocalExponentCurve | None
     naive_ci95: tuple[float, float] | None = None
+    selection_error: float | None = None
+    rival: Rival | None = None
     effective_n: float | None = None
     omitted: int = 0
     below_floor: int = 0
@@ -146,6 +166,7 @@ class PowerLawFit:
             "exponent": self.exponent,
             "stderr": self.standard_error,
             "naive_stderr": self.naive_standard_error,
+            "selection_error": self.selection_error,
             "ci95": list(self.ci95) if self.ci95 else None,
             "naive_ci95": list(self.naive_ci95) if self.naive_ci95 else None,
             "window": [self.window.lo, self.window.hi] if self.window else None,
@@ -169,6 +190,7 @@ class PowerLawFit:
             "reason": self.reason,
             "lognormal": self.lognormal.to_dict() if self.lognormal else None,
             "lognormal_whole": self.lognormal_whole.to_dict() if self.lognormal_whole else None,
+            "rival": self.rival.to_dict() if self.rival else None,
             "alternatives": [alternative.to_dict() for alternative in self.alternatives],
             "equivalence": self.equivalence.to_dict() if self.equivalence else None,
             "significance": self.significance.to_dict() if self.significance else None,
@@ -179,5 +201,5 @@ class PowerLawFit:
         if self.exponent is None or self.window is None or self.ci95 is None:
             return f"{self.verdict}: {self.reason}"
         low, high = self.ci95
-        value = f"delta^-{self.exponent:.2f} [{low:.2f}, {high:.2f}] over {self.window.decades:.1f} decades"
+        value = f"{power_text('delta', self.exponent)} [{low:.2f}, {high:.2f}] over {self.window.decades:.1f} decades"
         return f"{value} ({self.verdict}: {self.reason})"

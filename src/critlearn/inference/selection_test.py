@@ -1,16 +1,11 @@
 """p-value that counts the choice of the window: every replicate chooses its own."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from critlearn.inference.cluster_bootstrap import group_weights
-from critlearn.inference.goodness import monte_carlo_p_value
+from critlearn.inference.goodness import Progress, monte_carlo_p_value
 from critlearn.inference.grouped_counts import WindowFit
 from critlearn.inference.window_search import Selected, WindowScan
-
-Progress = Callable[[int, int], None]
-"""Called with the replicates that are done and all of them."""
 
 
 def selection_p_value(

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from critlearn.inference.goodness import GroupNull, independent_null
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, WindowFits
 from critlearn.inference.local_exponent import LENGTHS, SlidingFits
+from critlearn.results import Result
 
 ACCEPTED: Final = 0.1
 """p-value from which a window is accepted (Deluca and Corral, Acta Geophysica 61, 1351, 2013)."""
@@ -22,6 +23,10 @@ LEAST_RETAINED: Final = 0.05
 """Share of the fluctuations that a window must hold: far enough out, anything passes for a power law."""
 
 DECADE: Final = math.log(10.0)
+
+_MARGIN: Final = 0.1
+_SPARSE: Final = 0.02
+_MOST_LEFT_OUT: Final = 0.2
 
 _SEARCH_CELLS: Final = 256
 _CANDIDATES: Final = 36
@@ -59,8 +64,36 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     return None
 
 
-@dataclass(frozen=True, eq=False)
-class StabilityMap:
+def drawn_in(counts: GroupedCounts, fit: WindowFit) -> WindowFit:
+    """Fit on a window that was found, drawn in at both ends.
+
+    The widest window that is not rejected reaches as far beyond the law as the test does not notice, a bias of up to an
+    error or two. An end among the data moves inwards by a tenth of the decades, or over a fifth of the values if that
+    is nearer. An end of the data themselves stays, unless so few values lie beside it that nothing is known of it.
+    """
+    below, above = counts.is_open(fit.start, fit.stop)
+    margin = round(_MARGIN * fit.bins)
+    share = np.cumsum(counts.pooled[fit.start : fit.stop]) / fit.n
+
+    def step(held: float, at_data_end: bool, most: int) -> int:
+        if at_data_end:
+            return margin if held < _SPARSE else 0
+        return min(margin, most)
+
+    filled = np.flatnonzero(counts.pooled)
+    lower = step(float(share[margin]), bool(fit.start <= filled[0]), int(np.searchsorted(share, _MOST_LEFT_OUT)))
+    upper = step(
+        float(1 - share[-margin - 1]),
+        bool(fit.stop > filled[-1]),
+        fit.bins - 1 - int(np.searchsorted(share, 1 - _MOST_LEFT_OUT)),
+    )
+    start, stop = fit.start + (0 if below else lower), fit.stop - (0 if above else upper)
+    inner = counts.fit(start, stop)
+    return fit if inner is None else inner
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityMap(Result):
     """Exponent by both ends of the window, ``k(lo, hi)``; a power law shows as a plateau.
 
     Parameters
@@ -86,6 +119,12 @@ class StabilityMap:
         ratio = [float(r) if np.isfinite(r) else None for r in self.ks_ratio[kept]]
         columns = ("log_lo", "log_hi", "exponent", "standard_error")
         return {**{name: getattr(self, name)[kept].tolist() for name in columns}, "ks_ratio": ratio}
+
+    def summary(self) -> str:
+        """One line: how many windows were fitted, and how many of them are accepted."""
+        fitted = np.isfinite(self.exponent)
+        accepted = int((self.ks_ratio[fitted] <= 1).sum())
+        return f"{int(fitted.sum())} windows fitted, {accepted} accepted at the 10% level"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float64, Int64, Integer, Num
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import format_exp
+from critlearn.results import Result
 
 BINS_PER_OCTAVE: Final = 64
 BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
@@ -40,8 +41,8 @@ def check_span(bins: int, groups: int) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class LogSketch:
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSketch(Result):
     """Counts of ``ln|delta|`` on the grid ``edges = BIN_WIDTH * integer``, by sign and by group of samples.
 
     Exact zeros have no logarithm: they are counted apart and never binned. The groups are what a bootstrap

@@ -1,11 +1,12 @@
 """A limit on the time that a symbolic computation may take, in any thread."""
 
+import inspect
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 
 class BudgetExceededError(BaseException):
@@ -27,8 +28,8 @@ def time_budget(seconds: float) -> Iterator[None]:
     before = sys.gettrace()
 
     def check(frame: FrameType, event: str, argument: Any) -> None:
-        if time.thread_time() > deadline:
-            sys.settrace(before)
+        # Not inside a generator: what is raised while one is closed gets lost.
+        if time.thread_time() > deadline and not frame.f_code.co_flags & inspect.CO_GENERATOR:
             raise BudgetExceededError
 
     sys.settrace(check)
@@ -36,3 +37,34 @@ def time_budget(seconds: float) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+Value = TypeVar("Value")
+
+
+PATIENCE = 1.0
+"""Factor of every allowance; larger on a machine that is slow, or where every call is checked."""
+
+
+class Allowance:
+    """Processor time that several computations share; each gets what those before it have left.
+
+    >>> Allowance(1.0).spend(lambda: 2 + 2)
+    4
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.left = PATIENCE * seconds
+
+    def spend(self, compute: Callable[[], Value]) -> Value | None:
+        """What the computation gives; None where the time does not suffice."""
+        if self.left <= 0:
+            return None
+        start = time.thread_time()
+        try:
+            with time_budget(self.left):
+                return compute()
+        except BudgetExceededError:
+            return None
+        finally:
+            self.left -= time.thread_time() - start

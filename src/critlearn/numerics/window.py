@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from critlearn.results import Result
 
-@dataclass(frozen=True, init=False)
-class Window:
+
+@dataclass(frozen=True, init=False, repr=False)
+class Window(Result):
     """An interval ``[lo, hi]`` of fluctuation sizes.
 
     The logarithms are what is stored, as ``lo`` may be below the smallest float (it then reads as 0.0).

@@ -45,7 +45,7 @@ def predict_from_density(
     for side in composition.asymptotes(target):
         if side.exponent is None:
             continue
-        if "inf" in side.location and side.exact is not None:
+        if math.isinf(side.place) and side.exact is not None:
             limits += far_limits(side, law, channel)
         else:
             limits.append(Limit(side.exponent, side.exact))

@@ -12,19 +12,21 @@ from jaxtyping import Float64
 from critlearn.compositions import Asymptote, Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
 from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, inverse_slope
 from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
 from critlearn.prediction.scaling_window import TOLERANCE, Limit, scaling_anywhere, scaling_near
+from critlearn.results import Result
 
 _FAR: Final = (1e5, 1e7)
 """Margins at which limits that depend on the density are read off; logarithms keep them exact."""
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Result):
     """What the fluctuations of one quantity should be.
 
     Parameters
@@ -92,7 +94,7 @@ class Prediction:
         if self.exponent is None or self.window is None:
             return "no power law over half a decade or more"
         value = f"{self.exact} (exact)" if self.exact else f"{self.exponent:.3f}"
-        return f"delta^-{value} on {self.window.summary()}"
+        return f"{power_text('delta', value)} on {self.window.summary()}"
 
 
 def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
@@ -231,7 +233,7 @@ def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -
         if asymptote.exact is None:
             continue
         kappa = Fraction(asymptote.exact)
-        if asymptote.location == "residual -> 0":
+        if math.isfinite(asymptote.place):
             limits.append(Limit.rational(kappa))
         else:
             limits += _far_limit(kappa, inputs, channel)

@@ -11,8 +11,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
+from critlearn.numerics.window import format_exp
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.margin_density import MarginDensity, Points
+from critlearn.results import Result
 
 REACH: Final = 1e-9
 """Probability beyond which the ends of a distribution are left out."""
@@ -21,8 +23,8 @@ _BISECTIONS: Final = 60
 _MOST_BINS: Final = 30_000
 
 
-@dataclass(frozen=True)
-class Caustic:
+@dataclass(frozen=True, repr=False)
+class Caustic(Result):
     """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
 
     Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
@@ -43,6 +45,11 @@ class Caustic:
             "exponent": self.exponent,
             "order": self.order,
         }
+
+    def summary(self) -> str:
+        """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
+        delta = format_exp(self.log_delta)
+        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^{self.exponent:.3g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +204,7 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa, data = (np.where(weight > 0, total / weight, np.nan) for total in (kappa, data))
     routes = tuple(Route(part, tuple(of_part)) for part, of_part in zip(parts, branches, strict=True))
-    result = PushForward(edges, mass, kappa - data, tuple(caustics), kappa, data, zeros, routes)
+    result = PushForward(edges, mass, kappa - data, _distinct(caustics), kappa, data, zeros, routes)
     return _trimmed(result)
 
 
@@ -247,7 +254,7 @@ def _branches(density: MarginDensity, channel: Channel) -> list[_Branch]:
     for start, stop in itertools.pairwise(points):
         inner = np.linspace(start, stop, 7)[1:-1]
         inside = channel.log_fluctuation(inner)
-        if np.ptp(inside) == 0 or np.isneginf(inside).all():
+        if (inside == inside[0]).all():
             branches.append(_Branch(float(start), float(stop), float(inside[0]), float(inside[0]), constant=True))
             continue
         # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
@@ -331,6 +338,7 @@ def _local(
 
 
 _HIGHEST_ORDER: Final = 12
+_SAME: Final = 1e-9
 
 
 def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
@@ -356,6 +364,15 @@ def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
                 continue
             found.append(Caustic(log_delta, kind, 1 / order - 1, order))
     return found
+
+
+def _distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
+    """Caustics by size, each once: a periodic error signal has the same one on many branches."""
+    found: list[Caustic] = []
+    for caustic in sorted(caustics, key=lambda one: (one.log_delta, one.order)):
+        if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > _SAME:
+            found.append(caustic)
+    return tuple(found)
 
 
 def _stationary_inside(channel: Channel, branch: _Branch) -> list[float]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from critlearn.numerics.window import Window
 from critlearn.prediction.push_forward import PushForward
@@ -70,9 +70,9 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
 
     None if that is less than half a decade, or holds less than `LEAST_PROBABILITY`: a slope that drifts is no exponent.
     """
-    start, stop = _widest_flat(_unbroken(result), 2 * tolerance)
+    start, stop = _widest_flat(_unbroken(result), 2 * tolerance, result.mass)
     window = _window(result, start, stop)
-    if window is None or window.decades < 0.5 or result.mass[start:stop].sum() < LEAST_PROBABILITY:
+    if window is None or window.decades < 0.5:
         return None
     inside = result.local_exponent[start:stop]
     return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
@@ -112,9 +112,32 @@ def _longest_run(accepted: Bool[np.ndarray, " bin"]) -> tuple[int, int]:
     return int(starts[longest]), int(stops[longest])
 
 
-def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float) -> tuple[int, int]:
-    """Longest stretch without NaN whose maximum exceeds its minimum by at most `spread`, in linear time."""
-    best, start = (0, 0), 0
+_NEARLY: Final = 0.9
+"""Share of the widest window's width from which on it is the probability that counts."""
+
+
+def _widest_flat(
+    values: Float64[np.ndarray, " bin"], spread: float, mass: Float64[np.ndarray, " bin"]
+) -> tuple[int, int]:
+    """Longest stretch without NaN whose maximum exceeds its minimum by at most `spread`.
+
+    Of those that hold `LEAST_PROBABILITY` and are nearly as long the one with the most probability: where the local
+    exponent drifts evenly, as for a lognormal, all are of one length. Empty if there is none.
+    """
+    starts = _flat_starts(values, spread)
+    stops = np.arange(1, values.size + 1)
+    below = np.concatenate([[0.0], np.cumsum(mass)])
+    probability = below[stops] - below[starts]
+    lengths = np.where(probability > LEAST_PROBABILITY, stops - starts, 0)
+    if not lengths.any():
+        return 0, 0
+    best = int(np.argmax(np.where(lengths >= _NEARLY * lengths.max(), probability, 0.0)))
+    return int(starts[best]), int(stops[best])
+
+
+def _flat_starts(values: Float64[np.ndarray, " bin"], spread: float) -> Int64[np.ndarray, " bin"]:
+    """Start of the longest such stretch that ends with each bin, in linear time."""
+    starts, start = np.empty(values.size, dtype=np.int64), 0
     rising: deque[int] = deque()  # indices of candidates for the minimum
     falling: deque[int] = deque()  # and for the maximum
     for stop, value in enumerate(values):
@@ -122,6 +145,7 @@ def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float) -> tuple[in
             start = stop + 1
             rising.clear()
             falling.clear()
+            starts[stop] = start
             continue
         while rising and values[rising[-1]] >= value:
             rising.pop()
@@ -135,6 +159,5 @@ def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float) -> tuple[in
                 rising.popleft()
             if falling[0] < start:
                 falling.popleft()
-        if stop + 1 - start > best[1] - best[0]:
-            best = (start, stop + 1)
-    return best
+        starts[stop] = start
+    return starts

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.notation import power_text
 
 MEASURED: Final = "#0072B2"
 FITTED: Final = "#D55E00"
@@ -35,7 +36,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     quantity
         Their entry in the record of a run.
     """
-    figure, axes = _panel("|δq|", "density p(|δq|)")
+    figure, axes = panel("|δq|", "density p(|δq|)")
     x, y = _density(sketch)
     axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
     predicted = quantity["curves"]["predicted"]
@@ -50,7 +51,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         line = np.array([low, high])
         inside = (x >= low) & (x <= high)
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
-        label = f"|δq|^-{measured['exponent']:.2f}"
+        label = power_text("|δq|", measured["exponent"])
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
@@ -67,7 +68,7 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
     quantity
         Entry of the record of a run.
     """
-    figure, axes = _panel("|δq|", "local exponent k")
+    figure, axes = panel("|δq|", "local exponent k")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     curves, measured = quantity["curves"], quantity["measured"]
     shown: list[float] = []
@@ -76,6 +77,8 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
             _numbers(curves["measured"][name]) for name in ("log_delta", "exponent", "band_lo", "band_hi")
         )
         axes.fill_between(x / _LN10, low, high, color=MEASURED, alpha=0.25, lw=0, label="95% band")
+        for end, name in ((low, "lower"), (high, "upper")):
+            axes.plot(x / _LN10, end, color=MEASURED, alpha=0.4, lw=0.5, label=f"_95% band, {name} end")
         axes.plot(x / _LN10, k, color=MEASURED, lw=1.5, label="measured")
         shown += [float(np.quantile(k, 0.02)), float(np.quantile(k, 0.98))]
         axes.set_xlim(float(x.min()) / _LN10 - 0.3, float(x.max()) / _LN10 + 0.3)
@@ -101,7 +104,7 @@ def drift_figure(equilibrium: Mapping[str, Any]) -> Figure:
     equilibrium
         Entry ``equilibrium`` of the record of a run.
     """
-    figure, axes = _panel("fluctuation S", "drift |D|")
+    figure, axes = panel("fluctuation S", "drift |D|")
     pairs = np.array([_numbers(equilibrium["scatter"][name]) for name in ("fluctuation", "drift")])
     with np.errstate(divide="ignore"):
         logs = np.log10(pairs[:, (pairs > 0).all(axis=0)])
@@ -125,7 +128,7 @@ def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     losses = _numbers(equilibrium["losses"])
-    axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2)
+    axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2, label="loss")
     if losses.size and losses.min() > 0:
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
@@ -152,7 +155,7 @@ def _numbers(values: Any) -> Float64[np.ndarray, " n"]:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """Empty figure whose axes carry decimal logarithms."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from critlearn.inference import PowerLawFit, StabilityMap
+from critlearn.numerics.notation import power_text
 from critlearn.reports.figures import FITTED, MEASURED, WINDOW
 
 _LN10: Final = math.log(10.0)
@@ -90,7 +91,7 @@ def _draw_laws(axes: Axes, fit: PowerLawFit, name: str) -> None:
     log_law = (1 - k) * (u - u[-1])
     level = math.log(fit.retained) - math.log(float(np.trapezoid(np.exp(log_law), u)))
     style = "-" if str(fit.verdict) == "power law" else "--"
-    axes.plot(u / _LN10, (log_law + level - u) / _LN10, style, color=FITTED, lw=2, label=f"{name}^-{k:.2f}")
+    axes.plot(u / _LN10, (log_law + level - u) / _LN10, style, color=FITTED, lw=2, label=power_text(name, k))
     preferred = [item for item in fit.alternatives if item.preferred == item.name]
     for item in sorted(preferred, key=lambda item: -item.bic_gain)[:_SHOWN_ALTERNATIVES]:
         log_density = item.log_density(u) + math.log(fit.retained) - u

@@ -1,35 +1,31 @@
 """The page of a run: what was found, the figures, how it was done; one file that opens offline."""
 
 import base64
-import io
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
+from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
+from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
-from critlearn.reports.headlines import headlines
+from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.studies.duality_study import read_duality
+from critlearn.studies.headlines import headlines
+from critlearn.studies.store import REPORT, read_run
 
-_DOTS_PER_INCH: Final = 150
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A figure as it stands in the page."""
-
-    source: str
-    alternative: str
-    caption: str
+_MOST_ROWS: Final = 24
+"""Rows of a series in the table behind a figure; all of them are in the exported CSV."""
 
 
-def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
+def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: Mapping[str, Any] | None = None) -> str:
     """Self-contained HTML of a run.
 
     Parameters
@@ -38,19 +34,55 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
         Record of the run.
     fluctuations
         Its sketches.
+    duality
+        Study of its duality map, for a section on it.
     """
-    template = (files("critlearn.reports") / "page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     quantities = record["quantities"]
-    return environment.from_string(template).render(
+    told = [name for name, quantity in quantities.items() if quantity["predicted"] is not None] or list(quantities)[:1]
+    shown = illustrations(record, fluctuations)
+    return render(
+        "page.html",
         record=record,
         headlines=headlines(quantities),
         rows=[_row(name, quantity) for name, quantity in quantities.items()],
-        pictures={name: _pictures(name, quantity, fluctuations) for name, quantity in quantities.items()},
-        training=_training(record["equilibrium"]),
+        first={name: shown[name] for name in told},
+        others={name: pair for name, pair in shown.items() if name in quantities and name not in told},
+        training=shown["training"],
+        duality=None if duality is None else duality_section(duality),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
     )
+
+
+def render(template: str, **values: Any) -> str:
+    """Text of a template with the parts that all pages share."""
+    environment = Environment(
+        loader=PackageLoader("critlearn", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["style"] = (files("critlearn.reports") / "page.css").read_text(encoding="utf-8")
+    numbers = count(1)
+    environment.globals["figure_number"] = lambda: next(numbers)
+    environment.filters["source"] = _source
+    environment.filters["rows"] = _table_rows
+    return environment.get_template(template).render(**values)
+
+
+def write_report(folder: Path) -> Path:
+    """Make the page of a stored run again, from its stored numbers alone.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run.
+    OutputError
+        If the page cannot be written.
+    """
+    record, fluctuations = read_run(folder)
+    return write_whole(folder / REPORT, report_page(record, fluctuations, read_duality(folder)).encode())
 
 
 def command_of(record: Mapping[str, Any]) -> str:
@@ -86,33 +118,43 @@ def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _pictures(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[_Picture]:
+def illustrations(record: Mapping[str, Any], fluctuations: Fluctuations) -> dict[str, list[Illustration]]:
+    """Figures of a run: those of each quantity by its name, and those of the training under ``training``."""
+    shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
+    return {**shown, "training": _of_training(record["equilibrium"])}
+
+
+def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
     """Density and local exponent of one quantity."""
     statement = quantity["statement"]
     return [
-        _picture(
+        Illustration(
+            f"{name}-density",
             density_figure(fluctuations[name], quantity),
             f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
-            "Density of the fluctuations' size on log-log axes: a power law is a straight line. The shaded window is "
-            "where it was fitted; outside of it nothing is claimed.",
+            f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. The "
+            "shaded window is where it was fitted; outside of it nothing is claimed.",
         ),
-        _picture(
+        Illustration(
+            f"{name}-local-exponent",
             local_exponent_figure(quantity),
             f"Local exponent of the fluctuations of {name} over their size, with a 95% band. {statement}",
-            "Local exponent: a power law is a flat stretch. Where the band is wide, the data do not decide.",
+            f"Local exponent of {name}: a power law is a flat stretch. Where the band is wide, the data do not decide.",
         ),
     ]
 
 
-def _training(equilibrium: Mapping[str, Any]) -> list[_Picture]:
+def _of_training(equilibrium: Mapping[str, Any]) -> list[Illustration]:
     """Loss, and drift against fluctuation."""
     return [
-        _picture(
+        Illustration(
+            "training-loss",
             loss_figure(equilibrium),
             f"Mean loss of {len(equilibrium['losses'])} epochs.",
             "Mean loss of each epoch; at equilibrium it only fluctuates.",
         ),
-        _picture(
+        Illustration(
+            "training-drift",
             drift_figure(equilibrium),
             f"Drift against fluctuation of the trainable variables: {equilibrium['reason']}.",
             "Each point is a trainable variable; below the dashed line it is at local learning equilibrium.",
@@ -120,8 +162,15 @@ def _training(equilibrium: Mapping[str, Any]) -> list[_Picture]:
     ]
 
 
-def _picture(figure: Figure, alternative: str, caption: str) -> _Picture:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    source = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-    return _Picture(source, alternative, caption)
+def _source(illustration: Illustration) -> str:
+    """Picture as the source of an image: drawn in lines, sharp on any screen and on paper."""
+    return "data:image/svg+xml;base64," + base64.b64encode(illustration.image("svg")).decode("ascii")
+
+
+def _table_rows(illustration: Illustration) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns, and some rows of each series that is drawn."""
+    data = illustration.data()
+    parts = [part.iloc[:: max(1, -(-len(part) // _MOST_ROWS))] for _, part in data.groupby("series", sort=False)]
+    few = pd.concat(parts) if parts else data
+    cells = [[cell if isinstance(cell, str) else f"{cell:.5g}" for cell in row] for row in few.to_numpy().tolist()]
+    return [str(name) for name in data.columns], cells

@@ -4,7 +4,7 @@ import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
@@ -16,18 +16,36 @@ from critlearn.equilibrium import Approach
 from critlearn.fluctuations import Fluctuations
 from critlearn.inference import PowerLawFit
 from critlearn.prediction import Prediction
+from critlearn.results import Result, dataframe_of
+from critlearn.studies.headlines import headlines
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PACKAGES: Final = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "arviz-stats")
 _SCATTER: Final = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class RunResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RunResult(Result):
     """What a run leaves: its record, its sketches, and the weights of the network."""
 
     record: dict[str, Any]
     fluctuations: Fluctuations
     weights: dict[str, Tensor]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record."""
+        return self.record
+
+    def summary(self) -> str:
+        """The sentences that the run comes down to."""
+        return "\n".join(headlines(self.record["quantities"]))
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Row for each quantity: what was measured and what was predicted."""
+        kept = ("axis", "count", "zeros", "measured", "predicted", "agreement", "statement")
+        return dataframe_of({n: {k: q[k] for k in kept} for n, q in self.record["quantities"].items()})
 
 
 def quantity_record(axis: str, fit: PowerLawFit, prediction: Prediction | None, verdict: Verdict) -> dict[str, Any]:

@@ -1,0 +1,21 @@
+"""Command ``critlearn doctor``: what the installation has to work with, and what is wrong with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    out: Annotated[Path, typer.Option(help="Folder for runs that is to be writable.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check the installation: versions, threads, GPU, precision, store. Exit code 1 if something is wrong."""
+    import json
+
+    from critlearn.studies.environment import examine
+
+    found = examine(out)
+    typer.echo(json.dumps(found.to_dict(), allow_nan=False) if as_json else found.summary())
+    if not found.ok:
+        raise typer.Exit(1)

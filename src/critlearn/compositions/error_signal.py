@@ -1,0 +1,138 @@
+"""The error signal of an activation and a loss on arrays: its logarithm, slopes and sign, formed without cancelling."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from critlearn.compositions.activation import Activation
+from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, library_of, log, sign_of
+from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
+from critlearn.errors import InvalidInputError
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Outputs as a loss sees them: logarithmic distances, the side of the target, and the forms for each side."""
+
+    activation: Activation
+    y: Array
+    side: Array
+    distances: dict[sp.Symbol, Array]
+    forms: tuple[LossForms, LossForms]
+
+    def evaluated(self, form_of: Callable[[LossForms], sp.Expr]) -> Array:
+        """Value of a form, from the side that each output is on."""
+        below, above = (form_of(forms) for forms in self.forms)
+        value = evaluate(below, self.distances)
+        return value if below == above else choose(self.side < 0, value, evaluate(above, self.distances))
+
+    def partial(self, *symbols: sp.Symbol) -> Array | None:
+        """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
+        if all(derivative(forms.log_derivative, *symbols) == 0 for forms in self.forms):
+            return None
+        return self.evaluated(lambda forms: derivative(forms.log_derivative, *symbols))
+
+    def slope_sign(self) -> Array:
+        """Sign of ``dH/df``."""
+        if all(forms.slope is None for forms in self.forms):
+            return self.side
+        below, above = (
+            sign_of(evaluate(forms.slope, self.distances)) if forms.slope is not None else side * (self.side * 0 + 1)
+            for side, forms in zip((-1, 1), self.forms, strict=True)
+        )
+        return choose(self.side < 0, below, above)
+
+    def sign(self) -> Array:
+        """Sign of ``dh/dy``."""
+        return self.slope_sign() * self.activation.slope_sign(self.y)
+
+    def log_error(self) -> Array:
+        """``lambda(y) = ln|dh/dy|``; ``-inf`` where the error is exactly zero."""
+        return self.evaluated(lambda forms: forms.log_derivative) + self.activation.log_slope(self.y)
+
+    def derivatives(self) -> tuple[Array, Array]:
+        """First and second derivative of ``lambda`` with respect to the pre-activation.
+
+        By the chain rule, with ``d ln|f - t| / dy = sign(f - t) exp(ln f' - ln|f - t|)`` formed from logarithms.
+        """
+        log_slope = self.activation.log_slope(self.y)
+        first, second = self.activation.log_slope_derivatives(self.y)
+        # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
+        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes it is NaN.
+        with np.errstate(all="ignore"):
+            return self._chained(log_slope, first, second)
+
+    def _chained(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
+        """Slopes of ``ln f'`` with those of the loss added."""
+        slope_first = first
+        sign = self.side * self.activation.slope_sign(self.y)
+        rates = {log_residual: sign * exp(log_slope - self.distances[log_residual])}
+        if self.activation.bounded:
+            rates[log_opposite] = -sign * exp(log_slope - self.distances[log_opposite])
+        if output in self.distances:
+            rates[output] = self.activation.derivative(self.y)
+        for symbol, rate in rates.items():
+            partial = self.partial(symbol)
+            if partial is None:
+                continue
+            change = slope_first if symbol == output else slope_first - rate
+            first, second = first + partial * rate, second + partial * rate * change
+            for other, other_rate in rates.items():
+                mixed = self.partial(symbol, other)
+                if mixed is not None:
+                    second = second + mixed * rate * other_rate
+        return first, second
+
+
+def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
+    """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
+    single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
+    y, t = _together(y, checked_target(activation, loss, t))
+    if not activation.bounded:
+        value = activation(y)
+        residual = activation.residual(y, single) if single is not None and library_of(y) == "numpy" else value - t
+        distances = {log_residual: _log_abs(residual)}
+        if loss.formula is not None:
+            distances |= {output: value, target: t}
+        return State(activation, y, sign_of(residual), distances, (loss.forms(-1), loss.forms(1)))
+    lower, upper = activation.range
+    upper_gap, lower_gap = activation.log_gaps(y)
+    true = t > 0
+    near, far = choose(true, upper_gap, lower_gap), choose(true, lower_gap, upper_gap)
+    width = near * 0.0 + float(np.log(upper - lower))
+    distances = {log_residual: near, log_opposite: far, log_width: width}
+    return State(activation, y, -t, distances, (loss.forms(-1, (upper, lower)), loss.forms(1, (lower, upper))))
+
+
+def checked_target(activation: Activation, loss: Loss, t: Array) -> Array:
+    """Targets as classes -1, +1 for a bounded activation (0 is the class -1 where it is the lower saturation)."""
+    if not activation.bounded:
+        return t
+    array = t if library_of(t) == "torch" else np.asarray(t, dtype=np.float64)
+    if activation.range[0] == 0:
+        array = array * 1.0 - 1.0 * (array == 0)
+    if not bool((abs(array) == 1).all()):
+        allowed = "-1 and +1" + (" (or 0 and 1)" if activation.range[0] == 0 else "")
+        raise InvalidInputError(f'targets of "{activation.name}+{loss.name}" are the classes {allowed}; got others')
+    return array
+
+
+def _together(y: Array, t: Array) -> tuple[Array, Array]:
+    """Pre-activations and targets as arrays of one library, broadcast against each other."""
+    if library_of(y) == "torch" or library_of(t) == "torch":
+        import torch
+
+        y = torch.as_tensor(y)
+        y = y if y.is_floating_point() else y.to(torch.float64)
+        t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
+        return torch.broadcast_tensors(y, t)
+    if library_of(y) == "mpmath":
+        return y, (int(t) if float(t).is_integer() else t)
+    first, second = np.broadcast_arrays(np.asarray(y, dtype=np.float64), np.asarray(t, dtype=np.float64))
+    return first, second
+
+
+def _log_abs(value: Array) -> Array:
+    return log(abs(value))

@@ -1,0 +1,141 @@
+"""Pre-activations at which the error signal vanishes or diverges, isolated on the whole line in floating point."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.compositions.activation import Activation
+from critlearn.compositions.error_signal import state_of
+from critlearn.compositions.loss import Loss
+
+_GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
+_MOST: Final = 200
+"""Places that are looked for, those nearest to 0 first: a periodic activation has no end of them."""
+
+_NARROWINGS: Final = 30
+_DIP: Final = 0.02
+"""Drop of ``lambda`` below its surroundings from which on a smooth minimum is told from a zero."""
+
+_LEAST_POWER: Final = 0.04
+"""Power of ``|y - y0|`` above which a dip of the error signal counts as a zero, and a peak as a pole."""
+
+Grid = Float64[np.ndarray, " point"]
+Points = Float64[np.ndarray, " place"]
+
+
+@lru_cache(maxsize=1024)
+def singular_places(activation: Activation, loss: Loss, t: float) -> tuple[float, ...]:
+    """Pre-activations at which the error signal vanishes or diverges like a power, in ascending order.
+
+    Candidates are changes of the sign of ``h'``, minima and maxima of ``lambda``, and the middle and the ends of
+    stretches on which the error vanishes; kept are those near which ``lambda`` changes with ``ln|y - y0|``.
+    """
+    search = _Search(activation, loss, t)
+    grid = np.unique(np.append(_GRID, [] if activation.bounded else [t]))
+    found = search.candidates(grid)
+    nearest = found[np.argsort(np.abs(found))][:_MOST]
+    if nearest.size == 0:
+        return ()
+    return _merged(nearest[search.singular(nearest)])
+
+
+class _Search:
+    """``lambda`` and the sign of ``h'`` for one target."""
+
+    def __init__(self, activation: Activation, loss: Loss, t: float) -> None:
+        self.activation, self.loss, self.t = activation, loss, t
+
+    def log_error(self, points: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.asarray(state_of(self.activation, self.loss, points, self.t).log_error())
+
+    def sign(self, points: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(state_of(self.activation, self.loss, points, self.t).sign(), points.shape)
+
+    def candidates(self, grid: Grid) -> Points:
+        values, sign = self.log_error(grid), self.sign(grid)
+        lost = np.isnan(values) | np.isnan(sign)
+        grid, values, sign = grid[~lost], values[~lost], sign[~lost]
+        nothing = np.isneginf(values)
+        turns = np.flatnonzero((sign[1:] * sign[:-1] < 0) & ~nothing[1:] & ~nothing[:-1])
+        crossed = self._crossings(grid[turns], grid[turns + 1])
+        dips, peaks = (self._extrema(grid, sense * values, sense) for sense in (1.0, -1.0))
+        infinite = grid[np.isposinf(values)]
+        return np.concatenate([crossed, dips, peaks, infinite, self._vanishing(grid, nothing)])
+
+    def _crossings(self, low: Points, high: Points) -> Points:
+        """Where ``h'`` changes its sign, by bisection of all intervals at once."""
+        if low.size == 0:
+            return low
+        first = self.sign(low)
+        for _ in range(2 * _NARROWINGS):
+            middle = 0.5 * (low + high)
+            same = self.sign(middle) == first
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return 0.5 * (low + high)
+
+    def _extrema(self, grid: Grid, values: Grid, sense: float) -> Points:
+        """Minima of ``values`` that are sharper than a smooth function's, narrowed down."""
+        inner = values[1:-1]
+        lowest = (inner <= values[:-2]) & (inner <= values[2:]) & np.isfinite(inner)
+        with np.errstate(invalid="ignore"):
+            depth = np.maximum(values[:-2], values[2:]) - inner
+        at = np.flatnonzero(lowest & (depth > _DIP)) + 1
+        low, high = grid[at - 1], grid[at + 1]
+        if low.size == 0:
+            return low
+        for _ in range(_NARROWINGS):
+            points = low + (high - low) * np.linspace(0, 1, 9)[:, None]
+            heights = sense * self.log_error(points.ravel()).reshape(points.shape)
+            best = np.argmin(np.where(np.isnan(heights), np.inf, heights), axis=0)
+            columns = np.arange(low.size)
+            low, high = points[np.maximum(best - 1, 0), columns], points[np.minimum(best + 1, 8), columns]
+        return 0.5 * (low + high)
+
+    def _vanishing(self, grid: Grid, nothing: np.ndarray) -> Points:
+        """Middle and ends of stretches on which the error is zero, in truth or by rounding."""
+        if not nothing.any():
+            return grid[:0]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], nothing, [False]]).astype(int)))
+        starts, stops = edges[::2], edges[1::2] - 1
+        inside = (starts > 0) & (stops < grid.size - 1)
+        found = [0.5 * (grid[starts[inside]] + grid[stops[inside]])]
+        for outer, inner in ((starts[starts > 0] - 1, starts[starts > 0]), (stops + 1, stops)):
+            outer, inner = (part[outer < grid.size] for part in (outer, inner))
+            live, dead = grid[outer], grid[inner]
+            for _ in range(2 * _NARROWINGS):
+                middle = 0.5 * (live + dead)
+                zero = np.isneginf(self.log_error(middle))
+                live, dead = np.where(zero, live, middle), np.where(zero, middle, dead)
+            found.append(live)
+        return np.concatenate(found)
+
+    def singular(self, places: Points) -> np.ndarray:
+        """Whether ``lambda`` changes with the logarithm of the distance, near each place on some side."""
+        scale = np.maximum(1.0, np.abs(places))
+        found = np.zeros(places.shape, dtype=bool)
+        for direction in (-1, 1):
+            for reach in (3e-2, 1e-3, 1e-5):
+                near, nearer = (self.log_error(places + direction * factor * reach * scale) for factor in (1.0, 0.1))
+                with np.errstate(invalid="ignore"):
+                    power = (near - nearer) / np.log(10.0)
+                # A smooth slope dies out with the distance, a power does not.
+                found |= np.abs(np.where(np.isfinite(power), power, 0.0)) > np.maximum(_LEAST_POWER, 30 * reach)
+        return found
+
+
+def _merged(places: Points) -> tuple[float, ...]:
+    """Ascending, without those that are one and the same but for rounding; round numbers stand for their neighbours."""
+    kept: list[float] = []
+    for place in sorted(float(place) for place in places):
+        near = round(place, 6)
+        place = near + 0.0 if abs(place - near) < 1e-9 * max(1.0, abs(place)) else place
+        if kept and abs(place - kept[-1]) < 1e-5 * max(1.0, abs(place)):
+            if abs(kept[-1] - round(kept[-1], 6)) > 0:
+                kept[-1] = place
+            continue
+        kept.append(place)
+    return tuple(kept)

@@ -1,0 +1,149 @@
+"""A figure with what belongs to it: its caption, its description in words, and the numbers that it shows."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from critlearn.errors import InvalidInputError, OutputError
+
+FORMATS: Final = ("svg", "pdf", "png")
+_DOTS_PER_INCH: Final = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Illustration:
+    """A figure with its words.
+
+    Parameters
+    ----------
+    name
+        Short name; files are called by it.
+    figure
+        The picture.
+    alternative
+        What is seen, for those who do not see it.
+    caption
+        What to look for.
+    """
+
+    name: str
+    figure: Figure
+    alternative: str
+    caption: str
+
+    def data(self) -> pd.DataFrame:
+        """Numbers that are drawn: a row for each point, with the names of the axes as columns."""
+        return drawn_data(self.figure)
+
+    def image(self, form: str) -> bytes:
+        """Picture in one of `FORMATS`, the same bytes for the same picture."""
+        return image(self.figure, form)
+
+    def save(self, folder: Path, forms: Sequence[str] = FORMATS) -> list[Path]:
+        """Write the picture in the given formats and its numbers as CSV, each file whole or not at all.
+
+        Raises
+        ------
+        InvalidInputError
+            If a format is unknown.
+        OutputError
+            If a file cannot be written.
+        """
+        unknown = [form for form in forms if form not in FORMATS]
+        if unknown:
+            raise InvalidInputError(f'figures are written as {", ".join(FORMATS)}; got "{unknown[0]}"')
+        contents = {form: self.image(form) for form in forms}
+        contents["csv"] = self.data().to_csv(index=False, lineterminator="\n").encode()
+        return [write_whole(folder / f"{self.name}.{form}", content) for form, content in contents.items()]
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file under a temporary name, then rename it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as problem:
+        raise OutputError(f'"{path}" cannot be written: {problem.strerror or problem}') from None
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
+    return path
+
+
+def image(figure: Figure, form: str) -> bytes:
+    """Bytes of a picture, without a date, so that the same numbers make the same file."""
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}[form]
+    data = io.BytesIO()
+    with _repeatable():
+        figure.savefig(data, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
+    return data.getvalue()
+
+
+def svg_text(figure: Figure, alternative: str) -> str:
+    """Picture as an SVG element to be put into a page, with its description for those who do not see it."""
+    text = image(figure, "svg").decode()
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Names of the parts of an SVG are otherwise drawn at random."""
+    with mpl.rc_context({"svg.hashsalt": "critlearn"}):
+        yield
+
+
+def drawn_data(figure: Figure) -> pd.DataFrame:
+    """Numbers behind everything that has a name in a figure, in the units of its axes.
+
+    Axes of power laws are drawn in decimal logarithms, which their columns say.
+    """
+    tables = []
+    for axes in figure.axes:
+        x_name, y_name = (
+            axis.get_label_text() or fallback for axis, fallback in ((axes.xaxis, "x"), (axes.yaxis, "y"))
+        )
+        for series, points in _series(axes):
+            kept = points[np.isfinite(points).all(axis=1)]
+            tables.append(pd.DataFrame({"series": series, x_name: kept[:, 0], y_name: kept[:, 1]}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"series": []})
+
+
+def _series(axes: Axes) -> Iterator[tuple[str, np.ndarray]]:
+    """Named lines, clouds of points, and spans."""
+    for line in axes.lines:
+        yield _named(line), np.column_stack([np.asarray(d, dtype=float) for d in line.get_data()])
+    for collection in axes.collections:
+        if isinstance(collection, LineCollection) and collection.get_segments():
+            yield _named(collection), np.concatenate(collection.get_segments())
+        elif isinstance(collection, PathCollection):
+            yield _named(collection), np.asarray(collection.get_offsets(), dtype=float)
+    for patch in axes.patches:
+        if isinstance(patch, Rectangle):
+            # A span reaches over the whole height, of which its own coordinates know nothing.
+            ends = np.array([patch.get_x(), patch.get_x() + patch.get_width()])
+            yield _named(patch), np.column_stack([ends, np.array(axes.get_ylim())])
+
+
+def _named(artist: object) -> str:
+    """Label; an underscore keeps it out of the legend only."""
+    return str(artist.get_label()).lstrip("_")  # type: ignore[attr-defined]

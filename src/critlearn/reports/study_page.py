@@ -1,0 +1,105 @@
+"""The page of many runs: how often prediction and measurement agree, the phase diagram, the table."""
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.reports.page import render
+from critlearn.reports.study_figures import agreement_figure, phase_cells, phase_diagram
+from critlearn.studies.runs_table import runs_table, swept_settings
+from critlearn.studies.store import REPORT
+
+_SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
+
+
+def write_study_report(folder: Path) -> Path:
+    """Page of all runs in a folder.
+
+    Raises
+    ------
+    DataError
+        If it holds none.
+    OutputError
+        If the page cannot be written.
+    """
+    table = runs_table(folder)
+    return write_whole(folder / REPORT, study_page(table, folder.name).encode())
+
+
+def study_illustrations(folder: Path) -> list[Illustration]:
+    """Figures of all runs in a folder."""
+    return _illustrations(runs_table(folder))
+
+
+def study_page(table: pd.DataFrame, name: str) -> str:
+    """Self-contained HTML of many runs.
+
+    Parameters
+    ----------
+    table
+        Runs, as of `studies.runs_table`.
+    name
+        What the study is called.
+    """
+    columns = [*_SHOWN, *swept_settings(table)]
+    cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]
+    return render(
+        "study.html",
+        name=name,
+        statement=statement(table),
+        pictures=_illustrations(table),
+        columns=[column.replace("_", " ") for column in columns],
+        rows=cells,
+        settings=[(s, sorted({_cell(v) for v in table[s]})) for s in swept_settings(table)],
+        seeds=sorted({_cell(seed) for seed in table["seed"].dropna()}),
+    )
+
+
+def statement(table: pd.DataFrame) -> str:
+    """One sentence on what many runs come down to."""
+    runs, certified = table["cell"].nunique(), table.loc[table["status"] == "finished", "cell"].nunique()
+    decided = table["agreement"].dropna()
+    law = int((table["verdict"] == "power law").sum())
+    return (
+        f"{runs} runs, {certified} of them at equilibrium: {law} of {len(table)} quantities follow a power law over "
+        f"some window; prediction and measurement agree in {int((decided == True).sum())} of the {len(decided)} "  # noqa: E712
+        "comparisons that are decided."
+    )
+
+
+def _illustrations(table: pd.DataFrame) -> list[Illustration]:
+    shown = []
+    settings = [name for name in swept_settings(table) if 1 < table[name].nunique() <= 40]
+    if len(settings) >= 2:
+        down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]
+        quantity = str(table["quantity"].value_counts().index[0])
+        cells = phase_cells(table, quantity, across, down)
+        told = "; ".join(f"{row}: {values}" for row, values in cells.round(2).to_dict("index").items())
+        shown.append(
+            Illustration(
+                "phase-diagram",
+                phase_diagram(table, quantity, across, down),
+                f"Mean measured exponent of {quantity} over {down} and {across}. {told}",
+                f"Phase diagram: the mean measured exponent of {quantity} over {down} and {across}. Cells of one "
+                "colour belong to one universality class; × means that no power law could be established.",
+            )
+        )
+    both = table[["measured_exponent", "predicted_exponent"]].dropna()
+    if len(both):
+        shown.append(
+            Illustration(
+                "agreement",
+                agreement_figure(table),
+                f"Measured against predicted exponent of {len(both)} quantities.",
+                "Measured against predicted exponents: on the dashed line they are equal.",
+            )
+        )
+    return shown
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return "–"
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

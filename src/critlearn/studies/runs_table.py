@@ -1,0 +1,70 @@
+"""Many stored runs as one table: a row for each run and quantity."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from critlearn.errors import DataError
+from critlearn.studies.store import RECORD
+
+FIXED: Final = (
+    "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "agreement", "seed",
+    "statement",
+)  # fmt: skip
+"""Columns of every table; all others are settings."""
+
+
+def runs_table(folder: Path) -> pd.DataFrame:
+    """Every run in a folder, with the settings in which they differ as columns.
+
+    A record that cannot be read is a row of status ``corrupt``.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run.
+    """
+    rows: list[dict[str, Any]] = []
+    settings: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(f"*/{RECORD}")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            of_run = [_row(path.parent.name, record, name) for name in record["quantities"]]
+            given = {"study": record["study"], **{k: _hashable(v) for k, v in record["config"].items() if k != "seed"}}
+        except (OSError, ValueError, KeyError, TypeError):
+            of_run, given = [{"cell": path.parent.name, "status": "corrupt"}], {}
+        rows += of_run
+        settings += [given] * len(of_run)
+    if not rows:
+        raise DataError(f'"{folder}" holds no run: `critlearn run ... --out {folder}` makes one')
+    swept = pd.DataFrame(settings)
+    differing = [name for name in swept if swept[name].dropna().nunique() > 1]
+    return pd.concat([pd.DataFrame(rows, columns=list(FIXED)), swept[differing]], axis=1)
+
+
+def swept_settings(table: pd.DataFrame) -> list[str]:
+    """Columns that are settings."""
+    return [str(name) for name in table.columns if name not in FIXED]
+
+
+def _row(cell: str, record: dict[str, Any], name: str) -> dict[str, Any]:
+    quantity = record["quantities"][name]
+    predicted = quantity["predicted"]
+    return {
+        "cell": cell,
+        "status": "finished" if record["equilibrium"]["certified"] else "not at equilibrium",
+        "quantity": name,
+        "measured_exponent": quantity["measured"]["exponent"],
+        "predicted_exponent": None if predicted is None else predicted["exponent_on_measured_window"],
+        "decades": quantity["measured"]["decades"],
+        "verdict": quantity["measured"]["verdict"],
+        "agreement": quantity["agreement"],
+        "seed": record["seed"],
+        "statement": quantity["statement"],
+    }
+
+
+def _hashable(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,109 @@
+"""What the documentation shows is what happens: its commands and examples are taken from the pages and run."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
+PAGES = [ROOT / "docs" / "tutorial.md", ROOT / "docs" / "pitfalls.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+_BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SHORTER = {
+    "run two-class": " --epochs 20 --hidden 4",
+    "run toy": " --samples 20000 --batch-size 1000 --epochs 40",
+}
+"""Added to the README's commands, which otherwise train for minutes."""
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> dict[str, str]:
+    """Environment of somebody who has just installed critlearn: an empty home, and the program on the path."""
+    home, programs = tmp_path / "home", tmp_path / "bin"
+    home.mkdir()
+    programs.mkdir()
+    program = programs / "critlearn"
+    program.write_text(f'#!/bin/sh\nexec {PROGRAM} "$@"\n')
+    program.chmod(0o755)
+    source = str(ROOT / "src")
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "HOME": str(home), "PATH": path, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, newcomer: dict[str, str]) -> None:
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert blocks
+    work = tmp_path / "work"
+    work.mkdir()
+    code = "\n".join(text for kind, text in blocks if kind == "python")
+    if code:
+        _run([sys.executable, "-c", code], work, newcomer)
+    for kind, text in blocks:
+        if kind == "bash":
+            _run(["bash", "-euc", text], work, newcomer)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    \.venv/bin/(critlearn .*?)(?:\s+#.*)?$", readme, flags=re.MULTILINE)
+    assert len(commands) >= 8
+    work = tmp_path / "work"
+    work.mkdir()
+    sizes = np.random.default_rng(0).pareto(1.5, 2000) + 1
+    (work / "sizes.csv").write_text("size\n" + "\n".join(map(str, sizes)) + "\n")
+    for command in commands:
+        if command.startswith("critlearn explore"):
+            continue  # It serves until it is stopped: see the tests of the explorer.
+        longer = next((more for start, more in SHORTER.items() if start in command), "")
+        assert _run(["bash", "-euc", command + longer], work, newcomer).strip()
+    assert (work / "fit.svg").stat().st_size > 0
+    assert len(list((work / "runs").glob("*/report.html"))) == 2
+
+
+def _made_notebook() -> nbformat.NotebookNode:
+    spec = importlib.util.spec_from_file_location("make_notebook", ROOT / "docs" / "make_notebook.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.notebook((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"))
+
+
+def test_the_notebook_is_that_of_the_tutorial() -> None:
+    stored = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    nbformat.validate(stored)
+    made = _made_notebook()
+    assert [(c.cell_type, c.source) for c in stored.cells] == [(c.cell_type, c.source) for c in made.cells]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_ends_in_a_verdict(
+    tmp_path: Path, newcomer: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in newcomer.items():
+        monkeypatch.setenv(name, value)
+    stored = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    # The commands of the shell are those of the page, which are run above.
+    stored.cells = [cell for cell in stored.cells if not cell.source.startswith("!")]
+    done = NotebookClient(stored, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+    told = "".join(output.get("text", "") for output in outputs)
+    assert "at equilibrium" in told
+    assert told.strip().endswith("; consistent.")
+    assert any("<table>" in output.get("data", {}).get("text/html", "") for output in outputs)

@@ -1,0 +1,62 @@
+"""Windows that need no power law of their own, and windows where there are no values."""
+
+import math
+
+import numpy as np
+import pytest
+
+from critlearn.inference import Criteria, FitVerdict, fit_discrete_power_law, fit_power_law
+from reference.power_law_samples import power_law
+
+FEW = Criteria(replicates=50)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["exponential", "gaussian", "student"])
+def test_the_flat_start_of_a_density_is_no_power_law(kind: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    draws = {
+        "exponential": generator.exponential(size=20_000),
+        "gaussian": np.abs(generator.standard_normal(20_000)),
+        "student": np.abs(generator.standard_t(3, 20_000)),
+    }
+    fit = fit_power_law(draws[kind], criteria=FEW)
+    assert fit.verdict is FitVerdict.NOT_RESOLVED
+    assert fit.exponent is None
+    assert "fitted to all values" in fit.reason or "flat at the smallest values" in fit.reason
+
+
+@pytest.mark.parametrize("sigma", [3.0, 4.0])
+def test_a_piece_of_a_wide_lognormal_is_told_from_a_power_law(sigma: float) -> None:
+    fit = fit_power_law(np.exp(sigma * np.random.default_rng(1).standard_normal(20_000)), criteria=FEW)
+    assert fit.verdict is FitVerdict.DRIFTING
+    assert fit.rival is not None
+    assert fit.rival.name == "lognormal"
+    assert fit.to_dict()["rival"]["bic_gain"] > 0
+
+
+def test_a_power_law_beside_a_lognormal_body_is_left_alone() -> None:
+    generator = np.random.default_rng(2)
+    body = np.exp(-np.abs(1.5 * generator.standard_normal(10_000)))
+    values = np.concatenate([power_law(1.5, 1.0, 1e3, 10_000, 2), body])
+    fit = fit_power_law(values, criteria=FEW)
+    assert fit.verdict is FitVerdict.POWER_LAW
+    assert fit.rival is not None
+    assert fit.rival.bic_gain < -100
+
+
+def test_a_window_far_wider_than_the_values_is_not_resolved() -> None:
+    values = power_law(1.0, 1e-4, 1.0, 5_000, 0)
+    fit = fit_power_law(values, (1e-8, 1e4), criteria=FEW)
+    assert fit.verdict is FitVerdict.NOT_RESOLVED
+    assert "beyond the values" in fit.reason
+    # A steep tail has no values far out, and needs none.
+    steep = fit_power_law(power_law(2.5, 1.0, math.inf, 5_000, 0), (1.0, 1e8), criteria=FEW)
+    assert steep.exponent == pytest.approx(2.5, abs=4 * 1.5 / 5_000**0.5)
+
+
+def test_zeros_alone_are_answered_alike() -> None:
+    answers = [fit_power_law(np.zeros(100)), fit_discrete_power_law(np.zeros(100, dtype=int))]
+    for fit in answers:
+        assert fit.verdict is FitVerdict.NOT_RESOLVED
+        assert (fit.zeros, fit.reason) == (100, "all values are exact zeros")

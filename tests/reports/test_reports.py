@@ -1,0 +1,149 @@
+"""Pages of one run and of many: made again from stored numbers, whole, and readable without their pictures."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from critlearn.cli.main import app, exit_code
+from critlearn.errors import DataError
+from critlearn.reports import report_page
+from critlearn.reports.illustration import drawn_data, image
+from critlearn.reports.study_figures import phase_cells
+from critlearn.reports.study_page import statement
+from critlearn.studies import ToyConfig, run_toy, write_run
+from critlearn.studies.runs_table import runs_table, swept_settings
+
+
+class _Page(HTMLParser):
+    """Images, and whatever would be loaded from elsewhere or run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.tags: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append(given)
+        self.loaded += [value for name in ("src", "href") if (value := given.get(name))]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small runs of the toy model."""
+    out = tmp_path_factory.mktemp("study")
+    for activation in ("sigmoid", "softsign"):
+        for loss in ("bce", "mse"):
+            config = ToyConfig(activation=activation, loss=loss, samples=4000, epochs=3, batch_size=500)
+            write_run(out, run_toy(config), report_page)
+    return out
+
+
+def test_the_page_of_a_run_is_made_again_from_stored_numbers(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sorted(path for path in study.iterdir() if path.is_dir())[0]
+    before = (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
+    assert exit_code(app, ["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").read_text() == before
+
+
+def test_a_page_needs_nothing_else_and_no_eyes(study: Path) -> None:
+    exit_code(app, ["report", str(study)])
+    for path in sorted(study.rglob("report.html")):
+        page = _Page(path.read_text())
+        assert "script" not in page.tags
+        assert all(source.startswith("data:") for source in page.loaded)
+        assert all(len(str(image["alt"])) > 20 for image in page.images)
+        # Behind every figure a table.
+        assert page.tags.count("details") == len(page.images) == page.tags.count("figcaption")
+        assert len(page.images) >= 2
+
+
+def test_a_page_tells_every_setting_and_the_command(study: Path) -> None:
+    folder = sorted(path for path in study.iterdir() if path.is_dir())[0]
+    record = json.loads((folder / "run.json").read_text())
+    page = (folder / "report.html").read_text()
+    for name in record["config"]:
+        assert f'<th scope="row">{name}</th>' in page
+    assert "critlearn run toy --activation" in page
+    for quantity in record["quantities"].values():
+        assert re.sub("&", "&amp;", quantity["statement"]).split("<")[0] in page
+
+
+def test_figures_are_exported_with_their_numbers(study: Path, tmp_path: Path) -> None:
+    folder = sorted(path for path in study.iterdir() if path.is_dir())[0]
+    assert exit_code(app, ["report", str(folder), "--figures", str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    for suffix in ("svg", "pdf", "png", "csv"):
+        assert f"bias-density.{suffix}" in names
+    table = pd.read_csv(tmp_path / "bias-density.csv")
+    measured = table[table["series"] == "measured"]
+    # The density integrates to 1: bins of a twentieth of a decade, in decimal logarithms.
+    size, density = (10.0 ** measured[name].to_numpy() for name in table.columns[1:])
+    width = np.diff(np.log(size)).min()
+    assert (size * density).sum() * width == pytest.approx(1, abs=0.01)
+
+
+def test_an_unknown_format_is_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = next(path for path in study.iterdir() if path.is_dir())
+    assert exit_code(app, ["report", str(folder), "--figures", str(tmp_path / "new"), "--format", "gif"]) == 2
+    assert "svg, pdf, png" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(app, ["report", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    with pytest.raises(DataError):
+        runs_table(tmp_path)
+
+
+def test_runs_become_a_table_with_the_settings_that_differ(study: Path) -> None:
+    table = runs_table(study)
+    assert len(table) == 8
+    assert swept_settings(table) == ["activation", "loss"]
+    assert set(table["quantity"]) == {"bias", "weight"}
+    assert statement(table).startswith("4 runs, ")
+
+
+def test_a_record_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    assert runs_table(tmp_path)["status"].tolist() == ["corrupt"]
+
+
+def test_a_phase_diagram_holds_means_of_seeds() -> None:
+    rows = [
+        {"quantity": "bias", "activation": a, "loss": loss, "measured_exponent": k}
+        for a, loss, k in [("tanh", "mse", 1.0), ("tanh", "mse", 1.2), ("tanh", "bce", None), ("erf", "mse", 2.0)]
+    ]
+    cells = phase_cells(pd.DataFrame(rows), "bias", "loss", "activation")
+    assert cells.loc["tanh", "mse"] == pytest.approx(1.1)
+    assert cells.loc["erf", "mse"] == 2.0
+    assert np.isnan(cells.loc["tanh", "bce"])
+
+
+def test_drawn_numbers_are_those_of_the_figure() -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1, 2], [3, np.nan], label="line")
+    axes.axvspan(0.5, 1.5, label="span")
+    axes.hlines(2.0, 0.0, 1.0, label="level")
+    axes.set(xlabel="size", ylabel="k")
+    data = drawn_data(figure)
+    assert list(data) == ["series", "size", "k"]
+    assert data[data["series"] == "line"][["size", "k"]].to_numpy().tolist() == [[1, 3]]
+    assert data[data["series"] == "span"]["size"].tolist() == [0.5, 1.5]
+    assert data[data["series"] == "level"][["size", "k"]].to_numpy().tolist() == [[0, 2], [1, 2]]
+    assert image(figure, "svg") == image(figure, "svg")

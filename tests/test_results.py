@@ -1,0 +1,122 @@
+"""Every result object shows itself in the same three ways: a line, plain values, a table."""
+
+import importlib
+import json
+import pkgutil
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import critlearn as cl
+from critlearn.compositions import Composition
+from critlearn.design import design
+from critlearn.inference import compare_fits
+from critlearn.results import Result, dataframe_of, html_of
+from critlearn.studies.environment import examine
+from reference.power_law_samples import power_law
+
+VALUES = power_law(1.5, 1e-4, 1.0, 4_000, 0)
+
+
+@cache
+def results() -> dict[str, Result]:
+    """One of each kind, by the name of its class."""
+    torch.manual_seed(0)
+    t = torch.where(torch.rand(300) < 0.5, 1.0, -1.0).double()
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1)).double()
+    composition = Composition("tanh", "mse")
+    system = cl.NeuralSystem(model, composition, torch.utils.data.TensorDataset(t[:, None] + 1, t))
+    approach = cl.equilibrate(system, epochs=2)
+    fluctuations = cl.measure(approach.system)
+    fit = cl.fit_power_law(VALUES)
+    toy = cl.predict_toy(composition, cl.parse_density("normal(1,1)"), 2.0, 0.0)
+    prediction = toy["bias"]
+    assert fit.window is not None
+    assert fit.lognormal is not None
+    assert fit.curve is not None
+    assert fit.density is not None
+    assert fit.significance is not None
+    # Half the values of an exponential look like a power law: the window that is found has a rival.
+    rival = cl.fit_power_law(np.random.default_rng(0).exponential(size=4_000)).rival
+    assert rival is not None
+    factorised = cl.predict(approach.system)
+    record = {
+        "quantities": {
+            "bias": {
+                "axis": "samples", "count": 3, "zeros": 0, "measured": fit.to_dict(), "predicted": None,
+                "agreement": None, "statement": "Fluctuations follow nothing.", "curves": {},
+            }
+        }
+    }  # fmt: skip
+    made: list[Result] = [
+        fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
+        rival,
+        cl.stability_map(VALUES), compare_fits(fit, fit),
+        cl.fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
+        prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
+        next(iter(factorised.factorisation(fluctuations).values())),
+        approach, approach.certificate, approach.moments, fluctuations, fluctuations["0.bias"],
+        composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
+        examine(Path("runs")),
+    ]  # fmt: skip
+    return {type(result).__name__: result for result in made}
+
+
+def _kinds() -> list[str]:
+    for module in pkgutil.walk_packages(cl.__path__, "critlearn."):
+        importlib.import_module(module.name)
+    return sorted(kind.__name__ for kind in Result.__subclasses__())
+
+
+def test_one_of_each_kind_is_looked_at() -> None:
+    assert sorted(results()) == _kinds()
+
+
+@pytest.mark.parametrize("kind", _kinds())
+def test_a_result_shows_itself(kind: str) -> None:
+    result = results()[kind]
+    summary = result.summary()
+    assert summary
+    assert repr(result) == f"<{kind} {summary}>"
+    assert len(max(repr(result).splitlines(), key=len)) < 300
+    # Strict JSON: what does not exist is null, never NaN.
+    plain = result.to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    table = ElementTree.fromstring(result._repr_html_())
+    assert table.tag == "table"
+    caption = table.find("caption")
+    assert caption is not None
+    assert "".join(caption.itertext()).startswith(kind)
+    assert {cell.get("scope") for cell in table.iter("th")} <= {"row", "col"}
+    frame = result.to_dataframe()
+    assert isinstance(frame, pd.DataFrame)
+    assert len(frame) >= 1
+    assert frame.columns.is_unique
+
+
+def test_curves_become_columns_and_collections_rows() -> None:
+    stability = results()["StabilityMap"].to_dataframe()
+    assert list(stability) == ["log_lo", "log_hi", "exponent", "standard_error", "ks_ratio"]
+    assert len(stability) > 10
+    assert results()["Fluctuations"].to_dataframe().index.tolist() == ["0.weight", "0.bias", "0", "all"]
+    assert {"0.weight", "0.bias"} <= set(results()["SystemPrediction"].to_dataframe().index)
+    runs = results()["RunResult"].to_dataframe()
+    assert runs.loc["bias", "measured.exponent"] == pytest.approx(1.5, abs=0.05)
+
+
+def test_one_row_has_nested_values_by_dotted_names() -> None:
+    frame = dataframe_of({"k": 1.5, "window": {"lo": 0.1, "ends": {"hi": 2.0}}, "ci": [1.0, 2.0]})
+    assert frame.to_dict("records") == [{"k": 1.5, "window.lo": 0.1, "window.ends.hi": 2.0, "ci": [1.0, 2.0]}]
+
+
+def test_html_escapes_what_a_user_named() -> None:
+    told = html_of("Fit", "<script>x</script>", {"<b>": "a & b", "none": None, "list": list(np.arange(9.0))})
+    table = ElementTree.fromstring(told)
+    assert "<script>" not in told
+    cells = ["".join(cell.itertext()) for cell in table.iter("td")]
+    assert cells == ["a & b", "–", "[0, 1, 2, 3, 4, 5, … 9 in all]"]
