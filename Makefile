@@ -33,6 +33,8 @@ validate: $(VENV)/.installed-test
 	$(BIN)/python validation/size_and_power.py
 	$(BIN)/python validation/dependence.py
 	$(BIN)/python validation/designed_losses.py
+	$(BIN)/python validation/push_forward.py
+	$(BIN)/python validation/round_trips.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -11,7 +11,7 @@ from critlearn._version import __version__
 if TYPE_CHECKING:
     from critlearn.comparison import SystemPrediction, Verdict, compare, predict
     from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
-    from critlearn.duality import DualityMap
+    from critlearn.duality import DualityMap, Jacobian, RestrictedMap, caustics_on_path, learning_dimension
     from critlearn.equilibrium import Approach, Certificate, Moments, Status, equilibrate, moments
     from critlearn.errors import CritlearnError
     from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         fit_power_law_with_noise,
         stability_map,
     )
-    from critlearn.network import NeuralSystem, feed_forward, tail_exact
+    from critlearn.network import BulkBoundaryNetwork, NeuralSystem, feed_forward, graph_of, sequence_of, tail_exact
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
     from critlearn.prediction import (
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one brings: a composition, a network, a data set.
     "compositions": ("Activation", "Composition", "Loss", "SoftmaxCrossEntropy"),
-    "network": ("NeuralSystem", "feed_forward", "tail_exact"),
+    "network": ("BulkBoundaryNetwork", "NeuralSystem", "feed_forward", "graph_of", "sequence_of", "tail_exact"),
     # What one does with it: train to equilibrium, map, measure.
     "equilibrium": ("Approach", "Certificate", "Moments", "Status", "equilibrate", "moments"),
-    "duality": ("DualityMap",),
+    "duality": ("DualityMap", "Jacobian", "RestrictedMap", "caustics_on_path", "learning_dimension"),
     "fluctuations": ("Fluctuations", "Quantities", "load_fluctuations", "measure", "save_fluctuations"),
     "numerics.log_sketch": ("LogSketch",),
     "numerics.window": ("Window",),
@@ -79,6 +79,7 @@ _HOME: Final = {name: module for module, names in _NAMES.items() for name in nam
 __all__ = [
     "Activation",
     "Approach",
+    "BulkBoundaryNetwork",
     "Certificate",
     "Composition",
     "Criteria",
@@ -86,6 +87,7 @@ __all__ = [
     "DualityMap",
     "Fluctuations",
     "Histogram",
+    "Jacobian",
     "LogSketch",
     "Loss",
     "Moments",
@@ -93,6 +95,7 @@ __all__ = [
     "PowerLawFit",
     "Prediction",
     "Quantities",
+    "RestrictedMap",
     "SoftmaxCrossEntropy",
     "Status",
     "SystemPrediction",
@@ -101,6 +104,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "caustics_on_path",
     "compare",
     "compare_fits",
     "compare_with_prediction",
@@ -109,6 +113,8 @@ __all__ = [
     "fit_discrete_power_law",
     "fit_power_law",
     "fit_power_law_with_noise",
+    "graph_of",
+    "learning_dimension",
     "load_fluctuations",
     "load_two_class",
     "measure",
@@ -123,6 +129,7 @@ __all__ = [
     "run_toy",
     "run_two_class",
     "save_fluctuations",
+    "sequence_of",
     "stability_map",
     "tail_exact",
 ]

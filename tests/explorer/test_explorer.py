@@ -1,6 +1,7 @@
 """The explorer in a real browser: every tab is used, and its pictures change."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -76,7 +77,7 @@ def _picture(page: Page, alternative: str):
 
 
 def _choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label).first.click()
+    page.get_by_role("combobox", name=re.compile(label)).first.click()
     page.get_by_role("option", name=option, exact=True).click()
 
 

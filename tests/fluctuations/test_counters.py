@@ -134,6 +134,32 @@ def test_values_are_binned_by_their_bits(kind: str, dtype: torch.dtype) -> None:
         assert counter.sketch() == expected
 
 
+@pytest.mark.parametrize("edges", ["at", "below"])
+def test_long_rows_of_singles_are_binned_by_their_bits(edges: str) -> None:
+    """Every edge of the grid between 2^-126 and 2^127, the numbers beside it, random ones, both signs, and zeros."""
+    on_grid = np.exp2(np.arange(-126 * 64, 127 * 64) / 64).astype(np.float32)
+    numbers = on_grid if edges == "at" else np.nextafter(on_grid, np.float32(0))
+    numbers = np.concatenate([numbers[1:], np.zeros(100, np.float32), -np.zeros(7, np.float32)])
+    rows = np.stack([numbers, -numbers, np.random.default_rng(0).permutation(numbers)])
+    scale = BIN_WIDTH * torch.tensor([0.0, -7000.0, 123.0], dtype=torch.float64)
+    counter = CpuCounter(GROUPS)
+    counter.add_values(torch.from_numpy(rows), scale, torch.tensor([0, 2, 0]))
+    found = counter.sketch()
+    assert found.group_zeros.tolist() == [214, 0, 107]
+    # Judged without logarithms: how many edges, each formed in double precision, are not above a number.
+    index = np.searchsorted(np.exp2(np.arange(-127 * 64, 128 * 64) / 64), np.abs(rows).astype(np.float64), side="right")
+    for row, group in ((1, 2), (0, 0)):
+        grid = index[row][numbers != 0] - 1 - 127 * 64 + round(float(scale[row]) / BIN_WIDTH)
+        counts = np.bincount(grid - found.first_bin, minlength=found.bins)
+        if row == 1:
+            assert np.array_equal(counts, found.group_negative[group])
+            assert not found.group_positive[group].any()
+        else:
+            moved = np.bincount(grid + 123 - found.first_bin, minlength=found.bins)
+            positive = counts + moved
+            assert np.array_equal(positive, found.group_positive[group])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_logarithms_beyond_the_range_of_numbers(kind: str) -> None:
     logs = torch.tensor([[-5000.3, 4000.7, -torch.inf]], dtype=torch.float64, device=_device(kind))
@@ -154,6 +180,17 @@ def test_rows_of_one_group_are_shared_out_to_threads_without_loss() -> None:
     group = torch.zeros(300).long()
     counter.add_outer(errors.abs().log(), errors < 0, inputs, scale, group)
     assert np.array_equal(counter.sketch().counts, _expected(errors, inputs, scale, group).counts)
+
+
+def test_bins_take_more_than_32_bits_hold() -> None:
+    counter = CpuCounter(1)
+    values, zero = torch.full((1, 1 << 20), 1.5), torch.zeros(1, dtype=torch.float64)
+    counter.add_values(values, zero, torch.zeros(1).long())
+    # As if there had been so many before that the next ones do not fit.
+    counter._counts[counter._counts > 0] = 2**31 - 2
+    counter._held = 2**31 - 2
+    counter.add_values(values, zero, torch.zeros(1).long())
+    assert counter.sketch().counts.tolist() == [2**31 - 2 + (1 << 20)]
 
 
 def test_values_that_are_not_finite_are_refused() -> None:

@@ -80,6 +80,8 @@ def test_series_are_exact_and_reproducible(system: NeuralSystem, plain: dict[str
     assert {name: index.tolist() for name, index in again.entries.items()} == {
         name: index.tolist() for name, index in series.entries.items()
     }
+    default = Quantities(series=True, seed=4)
+    assert sum(len(index) for index in default.chosen({"a": 3000, "b": 10}).values()) == 1000
     named = measure(system, quantities=Quantities(series={"5.bias": (2, 0)})).series
     np.testing.assert_allclose(named.values("5.bias"), -plain["5.bias"][:, [2, 0]] / RATE, rtol=1e-9)
 
@@ -176,7 +178,7 @@ def test_stored_fluctuations_come_back(tmp_path: Path, system: NeuralSystem) -> 
         ({"units": ("3.wieght",)}, 'did you mean "3.weight"'),
         ({"series": {"5.bias": (3,)}}, "numbered 0..2"),
         ({"samples": (12,)}, "numbered 0..11"),
-        ({"mini_batch": 13}, "do not fill one mini-batch"),
+        ({"mini_batch": 13}, "not fill one mini-batch"),
         ({"mini_batch": 0}, "at least one sample"),
         ({"series": -1}, "must not be negative"),
         ({"samples": (-1,)}, "counted from 0"),

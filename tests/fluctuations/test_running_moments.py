@@ -39,7 +39,7 @@ def test_moments(case, written_out: bool, monkeypatch: pytest.MonkeyPatch) -> No
     model = model.double()
     t = torch.randint(3, (SAMPLES,))
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
-    found = running_moments(PerSampleGradients(system), 4)
+    found = running_moments(PerSampleGradients(system), system.boundary(4))
     for name, values in plain_gradients(model, nn.CrossEntropyLoss(), x, t).items():
         unit = np.exp(found[name].unit)
         np.testing.assert_allclose(found[name].drift * unit, -values.mean(axis=0), rtol=1e-9, atol=1e-15)

@@ -100,3 +100,49 @@ def test_activations_that_fall_somewhere_keep_the_sign_of_their_slope() -> None:
         ((model(one) - target) ** 2).sum().backward()
         rising += int((model[0].weight.grad < 0).sum())
     assert measured["0.weight"].counts_positive.sum() == rising
+
+
+def test_an_activation_in_two_places_is_replaced_in_both() -> None:
+    shared = nn.Tanh()
+    exact = tail_exact(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
+    assert [type(exact[at]) for at in (1, 3)] == [ActivationModule, ActivationModule]
+
+
+class Functional(nn.Module):
+    """A network whose activations are functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(1, 1), nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.second(torch.tanh(self.first(x)) + nn.functional.gelu(x).sigmoid())
+        return h if float(h.sum()) > 1e9 else h.tanh()
+
+
+def test_functions_in_a_forward_are_replaced() -> None:
+    """Slope of ``tanh(v + sigmoid(gelu(-3)) ...)`` beyond where ``1 - tanh^2`` is 0, against mpmath."""
+    model = Functional().double()
+    exact = tail_exact(model)
+    assert exact.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        for value in exact.parameters():
+            value.fill_(30.0)
+    x = torch.tensor([[2.0]], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(exact(x), x)
+    with mp.workdps(80):
+
+        def function(at: mp.mpf) -> mp.mpf:
+            gelu = at * mp.ncdf(at)
+            return mp.tanh(30 + 30 * (mp.tanh(30 + 30 * at) + 1 / (1 + mp.exp(-gelu))))
+
+        expected = mp.diff(function, mp.mpf(2))
+        assert abs(mp.mpf(float(slope)) / expected - 1) < 1e-9
+    assert float(slope) < 1e-30
+
+
+def test_a_model_without_own_functions_stays_of_its_type() -> None:
+    assert type(tail_exact(nn.Sequential(Functional()))) is nn.Sequential
+    exact = tail_exact(Functional())
+    assert isinstance(exact, Functional)
+    assert type(exact).forward is Functional.forward

@@ -11,6 +11,7 @@ from critlearn._version import __version__
 from critlearn.cli import run
 from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
+from critlearn.cli.duality import duality
 from critlearn.cli.explore import explore
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table, report, explore, doctor):
+for command in (fit, predict, design, table, duality, report, explore, doctor):
     app.command()(command)
 
 INTERRUPTED = 130

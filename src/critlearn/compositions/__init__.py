@@ -8,6 +8,7 @@ from critlearn.compositions.composition import Composition
 from critlearn.compositions.loss import Loss
 from critlearn.compositions.losses import LOSSES, find_loss, power
 from critlearn.compositions.output_loss import OutputLoss
+from critlearn.compositions.soft_targets import SoftTargetCrossEntropy
 from critlearn.compositions.softmax import SoftmaxCrossEntropy
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Huber",
     "Loss",
     "OutputLoss",
+    "SoftTargetCrossEntropy",
     "SoftmaxCrossEntropy",
     "find_activation",
     "find_loss",

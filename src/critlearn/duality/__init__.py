@@ -1,5 +1,26 @@
 """The dataset-learning duality map."""
 
+from critlearn.duality.caustics import Caustic, caustics_on_path, classified
+from critlearn.duality.dimension import LearningDimension, learning_dimension
+from critlearn.duality.inverse import Inverse, InverseStatus
+from critlearn.duality.jacobian import Directions, Jacobian
 from critlearn.duality.map import DualityMap, check_rate
+from critlearn.duality.restricted import RestrictedMap, choose_variables
+from critlearn.duality.spectrum import Spectrum
 
-__all__ = ["DualityMap", "check_rate"]
+__all__ = [
+    "Caustic",
+    "Directions",
+    "DualityMap",
+    "Inverse",
+    "InverseStatus",
+    "Jacobian",
+    "LearningDimension",
+    "RestrictedMap",
+    "Spectrum",
+    "caustics_on_path",
+    "check_rate",
+    "choose_variables",
+    "classified",
+    "learning_dimension",
+]

@@ -84,7 +84,7 @@ def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
 
     Both come from the layers' inputs and errors: see `fluctuations.running_moments`.
     """
-    running = running_moments(PerSampleGradients(system, quiet=True), batch_size)
+    running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size))
     log_unit = max(part.unit for part in running.values())
     drift, fluctuation, frozen = {}, {}, {}
     for name, value in system.parameters.items():

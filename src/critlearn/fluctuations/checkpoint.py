@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from torch import Tensor
+
 from critlearn.errors import DataError
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
@@ -25,8 +27,8 @@ class Checkpoint:
     ----------
     path
         The file; None for none.
-    system, quantities, lr, groups, samples
-        What is measured: a state that belongs to something else is refused.
+    system, quantities, first, lr, groups, samples
+        What is measured, and its first batch: a state that belongs to something else is refused.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class Checkpoint:
         system: NeuralSystem,
         quantities: Quantities,
         *,
+        first: tuple[Tensor, Tensor] | None = None,
         lr: float,
         groups: int,
-        samples: int,
+        samples: int | None,
     ) -> None:
         self.path = path
         self._size, self._written = quantities.mini_batch, time.monotonic()
-        self._mark = "" if path is None else _fingerprint(system, quantities, lr, groups, samples)
+        self._mark = "" if path is None else _fingerprint(system, quantities, first, lr, groups, samples)
 
     def load(self) -> tuple[Fluctuations | None, int]:
         """What was counted before, and the number of samples that it took.
@@ -82,13 +85,20 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
-def _fingerprint(system: NeuralSystem, quantities: Quantities, lr: float, groups: int, samples: int) -> str:
+def _fingerprint(
+    system: NeuralSystem,
+    quantities: Quantities,
+    first: tuple[Tensor, Tensor] | None,
+    lr: float,
+    groups: int,
+    samples: int | None,
+) -> str:
     """Digest of weights, first data and settings."""
     digest = hashlib.sha256()
     for name, value in system.parameters.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    for part in next(system.boundary(2)):
+    for part in first or ():
         digest.update(part.cpu().contiguous().numpy().tobytes())
     series = quantities.series
     plain = {

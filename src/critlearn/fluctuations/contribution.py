@@ -16,6 +16,9 @@ from critlearn.numerics.log_sketch import BIN_WIDTH
 BUFFER_BYTES: Final = 4 << 20
 """Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
 
+_WHOLE: Final = 1e-9
+"""Part of a bin by which the logarithm of a whole number of bins may be off by rounding."""
+
 WRITTEN_OUT: Final = 1 << 22
 """Gradients up to which a batch is written out to take its moments."""
 
@@ -88,9 +91,11 @@ class Contribution(Protocol):
 
 
 def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales rounded down to whole bins, and the factor that makes up for it."""
-    whole = (torch.nan_to_num(scale, neginf=0.0) / BIN_WIDTH).floor() * BIN_WIDTH
-    return whole, torch.nan_to_num((scale - whole).exp(), nan=0.0)
+    """Scales rounded down to whole bins, and the factor that makes up for it: exactly 1 for those that are whole."""
+    bins = torch.nan_to_num(scale, neginf=0.0) / BIN_WIDTH
+    whole = torch.where((bins - bins.round()).abs() < _WHOLE, bins.round(), bins.floor()) * BIN_WIDTH
+    factor = torch.nan_to_num((scale - whole).exp(), nan=0.0)
+    return whole, torch.where((factor - 1).abs() < _WHOLE, 1.0, factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +124,7 @@ class Values:
             counter.add_logs(self.log_size, self.values > 0, scale, group)
             return
         whole, factor = _onto_grid(scale)
-        counter.add_values(-self.values * factor.to(self.values.dtype)[:, None], whole, group)
+        counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, group)
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
@@ -182,22 +187,28 @@ class OuterProducts:
             counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_group)
             return
         whole, factor = _onto_grid(scale)
-        scaled = replace(self, errors=-self.errors * factor.to(self.errors.dtype)[:, None, None, None])
+        common = float(factor[0])
+        if bool((factor == common).all()):
+            scaled = self
+        else:
+            scaled, common = replace(self, errors=self.errors * factor.to(self.errors.dtype)[:, None, None, None]), 1.0
         done = 0
-        for piece in scaled._pieces():
+        for piece in scaled._pieces(-common):
             rows = slice(done, done + len(piece))
             counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_group[rows])
             done += len(piece)
 
-    def _pieces(self) -> Iterator[Tensor]:
-        """Gradients written out, some (sample, block) rows at a time, into one buffer."""
+    def _pieces(self, factor: float) -> Iterator[Tensor]:
+        """Gradients times a factor written out, some (sample, block) rows at a time, into one buffer."""
         errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1)
         outputs, width = errors.shape[2], inputs.shape[2]
         rows = max(1, BUFFER_BYTES // (outputs * width * errors.element_size()))
         buffer = errors.new_empty(min(rows, len(errors)), outputs, width)
         for start in range(0, len(errors), rows):
-            part = errors[start : start + rows]
-            yield torch.bmm(part.transpose(1, 2), inputs[start : start + rows], out=buffer[: len(part)])
+            part, piece = errors[start : start + rows], buffer[: len(errors) - start]
+            yield torch.baddbmm(
+                piece, part.transpose(1, 2), inputs[start : start + rows], beta=0, alpha=factor, out=piece
+            )
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""

@@ -14,14 +14,22 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
-from critlearn.fluctuations.float_bits import edge_table
+from critlearn.fluctuations.float_bits import edge_table, single_table
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
 
-_MARGIN: Final = 512
+_MARGIN: Final = 128
 """Bins of spare room on both sides when the range grows, so that it seldom does."""
+
+_SMALLEST_SINGLE: Final = 1 << 23
+"""Bits of the smallest normal number in single precision."""
 
 _WIDEST: Final = 60_000
 """Inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+
+_MOST_IN_32_BITS: Final = 2**31 - 1
+
+_WORTH_SCRATCH: Final = 2048
+"""Numbers in a row from which on counting them in scratch first is faster."""
 
 _WORTH_THREADS: Final = 20_000
 """Fluctuations from which on counting on several threads is faster than on one."""
@@ -45,7 +53,9 @@ class CpuCounter:
         self.groups, self.exact = groups, exact
         # Threads must not share a group's counts: with few groups each is kept in several lanes.
         self._lanes = -(-_threads() // groups)
-        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int64)
+        # Half the memory as long as no bin can be too full for it.
+        self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int32)
+        self._held = 0
         self._zeros = np.zeros(groups * self._lanes, dtype=np.int64)
         self._first = 0
 
@@ -91,6 +101,15 @@ class CpuCounter:
                 raise InvalidInputError("a fluctuation is not finite")
             least, greatest = np.log2(ends) * BINS_PER_OCTAVE
             self._reserve(least + shift.min(), greatest + shift.max())
+        if single and array.shape[1] >= _WORTH_SCRATCH and low >= _SMALLEST_SINGLE and high > 0:
+            exponents = (int(low) >> 23, int(high) >> 23)
+            self._run(
+                kernels_values.count_singles,
+                (bits.view(np.uint32), single_table(), *exponents, shift),
+                group,
+                array.shape[1],
+            )
+            return
         table = edge_table(mantissa_bits)
         self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), group, array.shape[1])
 
@@ -101,7 +120,7 @@ class CpuCounter:
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
         bins = self._counts.shape[1]
-        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1)
+        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1, dtype=np.int64)
         filled = np.flatnonzero(counts.any(axis=(0, 2)))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
         zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
@@ -122,13 +141,16 @@ class CpuCounter:
             first, stop = min(first, self._first), max(stop, self._first + bins)
         first, stop = first - _MARGIN, stop + _MARGIN
         check_span(stop - first, self.groups)
-        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=np.int64)
+        grown = np.zeros((len(self._zeros), stop - first, 2), dtype=self._counts.dtype)
         if bins:
             grown[:, self._first - first : self._first - first + bins] = self._counts
         self._counts, self._first = grown, first
 
     def _run(self, kernel: Callable[..., None], arrays: tuple[Any, ...], group: Tensor, width: int, *more: Any) -> None:
         """Count all rows, on as many threads as are worth it, no two of which share a group."""
+        self._held += len(group) * width
+        if self._held > _MOST_IN_32_BITS and self._counts.dtype == np.int32:
+            self._counts = self._counts.astype(np.int64)
         slot = group.numpy() * self._lanes
         threads = _threads() if len(slot) * width > _WORTH_THREADS else 1
         if threads > 1:

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from critlearn.duality import check_rate
 from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint import Checkpoint
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
@@ -24,12 +27,13 @@ GROUPS = 64
 def measure(
     system: NeuralSystem,
     *,
+    loader: DataLoader[Any] | None = None,
     batch_size: int = 256,
     lr: float = 1.0,
     groups: int = GROUPS,
     quantities: Quantities | None = None,
     exact: bool = False,
-    precision: torch.dtype = torch.float64,
+    precision: torch.dtype | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fluctuations:
@@ -43,6 +47,10 @@ def measure(
     ----------
     system
         Network, loss and data set.
+    loader
+        Loader of batches ``(x, t)``, of any size, in place of the system's data set and `batch_size`: also of data that
+        do not fit into memory or have no length. Floating-point numbers are taken to the network's precision and
+        device.
     batch_size
         Samples in one learning pass; the memory needed is proportional to it. It is rounded up to whole mini-batches.
     lr
@@ -55,11 +63,13 @@ def measure(
         Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
         numbers exact, bins off by one at most (1.1%), and not at all on the average.
     precision
-        Floating-point type of the learning pass, whatever the type of the network.
+        Floating-point type of the learning pass, whatever the type of the network. By default double, but in parts of
+        a network of single precision that sum over places, for those batches in which nothing there comes near the
+        ends of the range of single precision.
     checkpoint
         File in which the state is kept, and from which an interrupted measurement goes on.
     progress
-        Called with the samples done and the samples in all.
+        Called with the samples done and the samples in all; 0 if nothing tells their number.
 
     Raises
     ------
@@ -75,30 +85,29 @@ def measure(
         raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
     quantities = quantities or Quantities()
     size = quantities.mini_batch
-    samples = len(system) // size * size
-    if samples == 0:
-        raise InvalidInputError(f"{len(system)} samples do not fill one mini-batch of {size}")
-    if any(sample >= samples // size for sample in quantities.samples):
+    batches = Batches(system, loader, batch_size, size)
+    samples = batches.samples
+    if samples is not None and any(sample >= samples // size for sample in quantities.samples):
         raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")
-    batch_size = -(-batch_size // size) * size
+    if checkpoint is not None and not batches.in_order:
+        raise InvalidInputError("a checkpoint needs a loader that gives the same order again: leave out shuffle=True")
     gradients = PerSampleGradients(system, precision=precision)
-    drift = running_moments(gradients, batch_size) if quantities.without_drift else None
-    groups = min(groups, samples // size)
-    saved = Checkpoint(checkpoint, system, quantities, lr=lr, groups=groups, samples=samples)
+    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    groups = groups if samples is None else min(groups, samples // size)
+    first = None if checkpoint is None else batches.first()
+    saved = Checkpoint(checkpoint, system, quantities, first=first, lr=lr, groups=groups, samples=samples)
     earlier, start = saved.load()
-    if earlier is not None and start >= samples:
+    if earlier is not None and samples is not None and start >= samples:
         return earlier.marked("")
     log_rate = math.log(lr)
     measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
     measurement.done = start
-    for x, t in system.boundary(batch_size, start=start):
-        kept = min(len(x), samples - measurement.done)
-        if kept:
-            measurement.add(x[:kept], t[:kept])
+    for x, t in batches.start_from(start):
+        measurement.add(x, t)
         saved.offer(measurement, earlier)
         if progress is not None:
-            progress(measurement.done, samples)
-    floor = measured_floor(system, precision)
+            progress(measurement.done, samples or 0)
+    floor = measured_floor(gradients)
     result = measurement.result(None if floor is None else floor + log_rate, since=start)
     saved.remove()
     return result if earlier is None else earlier.merge(result)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.fluctuations.compiled import compiled
+from critlearn.numerics.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 LEADING: Final = 10
@@ -28,6 +28,20 @@ def edge_table(mantissa_bits: int = 52) -> tuple[np.ndarray, np.ndarray]:
     base = np.searchsorted(edge_mantissa, starts, side="right").astype(np.int64)
     following = np.append(edge_mantissa, np.int64(1) << 62)
     return base, following[base]
+
+
+@cache
+def single_table() -> np.ndarray:
+    """For each of the 128 intervals of seven leading bits of a single: bin at its start, and where the next one begins.
+
+    An interval is half a bin wide at most, so that there is one edge in it or none. Added to the sixteen bits that are
+    left, an entry carries over into its upper half from the edge on: the sum's upper half is the bin.
+    """
+    starts = np.arange(128, dtype=np.int64) << 16
+    edges = np.ceil((np.exp2(np.arange(1, BINS_PER_OCTAVE) / BINS_PER_OCTAVE) - 1) * 2.0**23).astype(np.int64)
+    base = np.searchsorted(edges, starts, side="right")
+    following = np.append(edges, np.int64(1) << 23)[base] - starts
+    return ((base << 16) + (1 << 16) - np.minimum(following, 1 << 16)).astype(np.uint32)
 
 
 @compiled

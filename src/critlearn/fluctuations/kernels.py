@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.fluctuations.compiled import compiled
 from critlearn.fluctuations.float_bits import SMALLEST_NORMAL, grid_index
+from critlearn.numerics.compiled import compiled
 
 CONVOLVED_FROM: Final = 8192
 """Products in a row from which on a convolution of histograms may replace counting one by one."""

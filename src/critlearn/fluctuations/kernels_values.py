@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from critlearn.fluctuations.compiled import compiled
 from critlearn.fluctuations.float_bits import LEADING
+from critlearn.numerics.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 
@@ -55,3 +55,31 @@ def count_bits(  # type: ignore[no-untyped-def]
             index = exponent * BINS_PER_OCTAVE + base[leading] + (1 if mantissa >= edge[leading] else 0)
             counts[g, index + offset, 1 if pattern < 0 else 0] += 1
         zeros[g] += nothing
+
+
+@compiled
+def count_singles(bits, table, low, high, shift, group, counts, zeros, first, order, start, stop):  # type: ignore[no-untyped-def]
+    """Count normal single-precision numbers and zeros by their 32-bit patterns (row, entry), without a branch.
+
+    A row is counted in 32-bit scratch, by biased exponent and bin, and then added to the counts. ``low`` and ``high``
+    are the least and greatest biased exponents.
+    """
+    sign, lower = np.uint32(256 * BINS_PER_OCTAVE), np.uint32(0xFFFF)
+    scratch = np.zeros(512 * BINS_PER_OCTAVE, np.uint32)
+    begin, end = low * BINS_PER_OCTAVE, (high + 1) * BINS_PER_OCTAVE
+    for at in range(start, stop):
+        row = order[at]
+        numbers = bits[row]
+        for k in range(numbers.size):
+            pattern = numbers[k]
+            in_octave = (table[(pattern >> np.uint32(16)) & np.uint32(127)] + (pattern & lower)) >> np.uint32(16)
+            # The sign is the highest bit of the exponent here.
+            scratch[(pattern >> np.uint32(23)) * np.uint32(BINS_PER_OCTAVE) + in_octave] += np.uint32(1)
+        g, offset = group[row], shift[row] - first - 127 * BINS_PER_OCTAVE
+        zeros[g] += np.int64(scratch[0]) + np.int64(scratch[sign])
+        scratch[0] = scratch[sign] = 0
+        for index in range(begin, end):
+            if scratch[index] or scratch[index + sign]:
+                counts[g, index + offset, 0] += scratch[index]
+                counts[g, index + offset, 1] += scratch[index + sign]
+                scratch[index] = scratch[index + sign] = 0

@@ -5,6 +5,7 @@ differentiation, and a variable that a rule gets wrong (used by a function outsi
 dimension is not that of the samples) is left to automatic differentiation of the whole network.
 """
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from critlearn.network import NeuralSystem
 from critlearn.network.layer_pass import LayerPass, LayerUse
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.single_precision import BeyondSingleError
 
 _PROBED: Final = 500
 """Entries of a variable that are compared: so many of the largest, and as many at random."""
@@ -28,8 +30,12 @@ _PROBED: Final = 500
 _AGREEMENT: Final = 1e-6
 """Largest difference from automatic differentiation, in units of the variable's largest gradient."""
 
+_AGREEMENT_SINGLE: Final = 1e-3
+
 _NOISE: Final = 1e-12
 """Size of rounding errors in units of the layer's largest gradient."""
+
+_NOISE_SINGLE: Final = 1e-4
 
 _WRITTEN_OUT: Final = 128 << 20
 """Bytes of gradients that are written out at a time where no rule serves."""
@@ -65,7 +71,9 @@ class PerSampleGradients:
     system
         Network, loss and data set.
     precision
-        Floating-point type of the learning pass.
+        Floating-point type of the learning pass. None for double precision, but in those parts of a network of single
+        precision that sum over places and do not come near the ends of its range: a batch in which one does is taken
+        in double precision.
     quiet
         Do not warn of layers that have no rule, or are used in ways that theirs does not cover.
 
@@ -75,8 +83,8 @@ class PerSampleGradients:
         If a trainable variable gets no gradient whatever the output errors.
     """
 
-    def __init__(self, system: NeuralSystem, *, precision: torch.dtype = torch.float64, quiet: bool = False) -> None:
-        self.system, self.precision, self._quiet = system, precision, quiet
+    def __init__(self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False) -> None:
+        self.system, self._quiet = system, quiet
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
         self._trainable = system.parameters
         self.names = list(self._trainable)
@@ -89,8 +97,27 @@ class PerSampleGradients:
         self._aliases = _aliases(system.model)
         self._wanted = {layer: self._of_layer(layer) for layer in self._rules}
         self._pass = LayerPass(system, self._rules, precision)
+        self._double: LayerPass | None = None
+        self._whole: nn.Module | None = None
         self.differentiated: set[str] = set()
         self._probe()
+
+    def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
+        """The same gradients, from a learning pass in another floating-point type."""
+        other = copy.copy(self)
+        other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, None
+        other._quiet, other.differentiated = True, set(self.differentiated)
+        return other
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type of the learning pass, of the finer one if there are two."""
+        return self._pass.precision
+
+    @property
+    def mixed(self) -> bool:
+        """Whether parts of the network are taken in single precision."""
+        return self._pass.mixed
 
     def batch(self, x: Tensor, t: Tensor) -> Iterator[VariableGradients]:
         """Gradients of all trainable variables for a batch of boundary states.
@@ -101,10 +128,22 @@ class PerSampleGradients:
             If a layer's output is not finite, or outputs and targets do not fit.
         """
         if len(self.differentiated) < len(self.names):
-            uses = self._pass(x, t)
-            yield from self._by_rules(uses)
+            yield from self._by_rules(self._uses(x, t))
         if self.differentiated:
             yield from self._by_differentiation(x, t)
+
+    def _uses(self, x: Tensor, t: Tensor) -> list[LayerUse]:
+        """Uses of the layers, in double precision if single precision does not do."""
+        try:
+            return self._pass(x, t)
+        except BeyondSingleError:
+            return self._in_double()(x, t)
+
+    def _in_double(self) -> LayerPass:
+        """The pass in double precision, made when it is first needed."""
+        if self._double is None:
+            self._double = LayerPass(self.system, self._rules)
+        return self._double
 
     def _by_rules(self, uses: list[LayerUse]) -> Iterator[VariableGradients]:
         """Gradients from the layers' rules, those of one variable's uses combined."""
@@ -155,12 +194,13 @@ class PerSampleGradients:
 
     def _by_differentiation(self, x: Tensor, t: Tensor) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
-        x = x.to(self.precision) if x.is_floating_point() else x
+        precision = self._pass.precision
+        x = x.to(precision) if x.is_floating_point() else x
+        model = self._whole = self._whole or self._pass.whole()
         with torch.no_grad():
-            errors = output_errors(self.system, self._pass.model(x), x, t)
-        model = self._pass.model
+            errors = output_errors(self.system, model(x), x, t)
         variables = {name: value for name, value in model.named_parameters() if name in self.differentiated}
-        size = sum(value.numel() for value in variables.values()) * torch.finfo(self.precision).bits // 8
+        size = sum(value.numel() for value in variables.values()) * torch.finfo(precision).bits // 8
         step = max(1, _WRITTEN_OUT // size)
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
@@ -172,21 +212,26 @@ class PerSampleGradients:
     def _probe(self) -> None:
         """Compare with automatic differentiation on two samples, for output errors drawn at random."""
         x, _ = next(self.system.boundary(2))
-        x = (x if len(x) > 1 else torch.cat([x, x])).to(self.precision if x.is_floating_point() else None)
+        x = (x if len(x) > 1 else torch.cat([x, x])).to(self._pass.precision if x.is_floating_point() else None)
         generator = torch.Generator().manual_seed(0)
+        model = self._pass.whole()
         with torch.no_grad():
-            output = self._pass.model(x)
+            output = model(x)
         errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
         scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
-        gradients = {item.name: item for item in self._by_rules(self._pass.with_errors(x, scaled))}
+        try:
+            uses = self._pass.with_errors(x, scaled)
+        except BeyondSingleError:
+            uses = self._in_double().with_errors(x, scaled)
+        gradients = {item.name: item for item in self._by_rules(uses)}
         unlike: dict[str, str] = {}
         reached = set()
         for sample in range(2):
-            reference = self._reference(x[sample : sample + 1], errors[sample : sample + 1])
-            noise: dict[str, float] = {}
+            reference = self._reference(model, x[sample : sample + 1], errors[sample : sample + 1])
+            size_of: dict[str, float] = {}
             for name, expected in reference.items():
                 size = 0.0 if expected is None else float(expected.abs().max())
-                noise[_layer(name)] = max(noise.get(_layer(name), 0.0), size * _NOISE)
+                size_of[_layer(name)] = max(size_of.get(_layer(name), 0.0), size)
             for name, expected in reference.items():
                 if expected is None:
                     continue
@@ -195,29 +240,33 @@ class PerSampleGradients:
                     continue
                 if name not in gradients:
                     unlike[name] = "used by a function outside its layer"
-                elif not _agrees(gradients[name], expected.flatten(), sample, generator, noise[_layer(name)]):
+                elif not _agrees(gradients[name], expected.flatten(), sample, generator, size_of[_layer(name)]):
                     unlike[name] = "used elsewhere too, or its layer's first dimension is not that of the samples"
+        self._refuse_unreached(reached)
+        for name, reason in unlike.items():
+            self._give_up({name}, name, reason)
+
+    def _refuse_unreached(self, reached: set[str]) -> None:
+        """Refuse a trainable variable that the output does not depend on."""
         missing = [name for name in self.names if name not in reached]
         if missing:
             raise InvalidInputError(
                 f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it; '
                 "freeze it with requires_grad_(False)"
             )
-        for name, reason in unlike.items():
-            self._give_up({name}, name, reason)
 
-    def _reference(self, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:
+    def _reference(self, model: nn.Module, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:
         """Gradients of one sample by automatic differentiation."""
-        variables = {name: value for name, value in self._pass.model.named_parameters() if name in self._trainable}
+        variables = {name: value for name, value in model.named_parameters() if name in self._trainable}
         for value in variables.values():
             value.requires_grad_()
         try:
             with torch.enable_grad():
-                output = self._pass.model(x)
+                output = model(x)
                 weighted = (output * errors.reshape(output.shape)).sum()
                 gradients = torch.autograd.grad(weighted, list(variables.values()), allow_unused=True)
         finally:
-            self._pass.model.requires_grad_(False)
+            model.requires_grad_(False)
         return dict(zip(variables, gradients, strict=True))
 
 
@@ -271,17 +320,19 @@ def _layer(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _agrees(item: VariableGradients, expected: Tensor, sample: int, generator: torch.Generator, noise: float) -> bool:
+def _agrees(item: VariableGradients, expected: Tensor, sample: int, generator: torch.Generator, largest: float) -> bool:
     """Whether a variable's gradients for one sample are those of automatic differentiation, as far as looked at.
 
-    Differences up to ``noise`` are rounding: a variable may have no gradient but that, like the bias of attention keys.
+    ``largest`` is the largest gradient of the layer. Differences that are small beside it are rounding: a variable may
+    have no gradient but that, like the bias of attention keys.
     """
     if not isinstance(item.contribution, Contribution) or item.contribution.samples != 2:
         return False
-    largest = expected.abs().topk(min(_PROBED, len(expected))).indices
+    leading = expected.abs().topk(min(_PROBED, len(expected))).indices
     others = torch.randint(len(expected), (_PROBED,), generator=generator).to(expected.device)
-    index = torch.cat([largest, others])
+    index = torch.cat([leading, others])
     found = item.contribution.chosen(index)[sample].double() * item.log_scale[sample].exp()
     difference = (found - expected[index].double()).abs().max()
-    tolerance = _AGREEMENT if item.contribution.chosen(index[:1]).dtype == torch.float64 else 1e-3
-    return bool(difference <= tolerance * expected.abs().max().double() + noise + math.exp(-700))
+    exact = item.contribution.chosen(index[:1]).dtype == torch.float64
+    tolerance, noise = (_AGREEMENT, _NOISE) if exact else (_AGREEMENT_SINGLE, _NOISE_SINGLE)
+    return bool(difference <= tolerance * expected.abs().max().double() + noise * largest + math.exp(-700))

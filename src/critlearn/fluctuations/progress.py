@@ -17,4 +17,4 @@ def progress_bar(description: str = "fluctuations") -> Iterator[Callable[[int, i
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=None)
-        yield lambda done, samples: bar.update(task, completed=done, total=samples)
+        yield lambda done, samples: bar.update(task, completed=done, total=samples or None)

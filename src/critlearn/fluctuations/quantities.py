@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 from critlearn.errors import InvalidInputError, unknown_name
 
 CHOSEN: Final = 1000
-"""Entries whose exact series are kept by default, if any are."""
+"""Entries whose exact series are kept if their number is not said."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Quantities:
         Numbers of samples whose changes are also counted apart, as ``all[sample 7]``: the distribution over variables
         of a single sample.
     series
-        Entries whose changes are kept exactly, sample by sample: a number to be drawn at random from all entries
-        (reproducible by `seed`), or flat indices by name of the variable.
+        Entries whose changes are kept exactly, sample by sample: True for 1,000, or a number, to be drawn at random
+        from all entries (reproducible by `seed`), or flat indices by name of the variable. None are kept unless it is
+        said, as series grow with the number of samples.
     mini_batch
         Number of successive samples whose mean change is taken as one change; samples left over are not used.
     without_drift
@@ -43,7 +44,7 @@ class Quantities:
 
     units: tuple[str, ...] = ()
     samples: tuple[int, ...] = ()
-    series: int | Mapping[str, tuple[int, ...]] = 0
+    series: bool | int | Mapping[str, tuple[int, ...]] = False
     mini_batch: int = 1
     without_drift: bool = False
     seed: int = 0
@@ -71,7 +72,8 @@ class Quantities:
             If a variable is unknown or an index is outside it.
         """
         if isinstance(self.series, int):
-            return _drawn(min(self.series, sum(sizes.values())), sizes, self.seed)
+            number = CHOSEN if self.series is True else int(self.series)
+            return _drawn(min(number, sum(sizes.values())), sizes, self.seed)
         for name, index in self.series.items():
             check_name(name, sizes)
             if any(not 0 <= entry < sizes[name] for entry in index):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 
 from critlearn.fluctuations.per_sample import PerSampleGradients
-from critlearn.network import NeuralSystem, floor_between, is_exact
+from critlearn.network import floor_between, is_exact
 from critlearn.network.tail_exact import tail_exact
 
 _SAMPLES: Final = 4
@@ -16,26 +16,34 @@ _ENTRIES: Final = 500
 """Entries of each variable that are compared."""
 
 
-def measured_floor(system: NeuralSystem, precision: torch.dtype = torch.float64) -> float | None:
+def measured_floor(gradients: PerSampleGradients) -> float | None:
     """``ln|gradient|`` below which gradients are mostly rounding error; None if the network is exact or none is seen.
 
-    The learning pass of a few samples is made in single and in double precision, on the tail-exact copy of the network.
+    The learning pass of a few samples is made as it is in the measurement and, for a pass that is partly or wholly in
+    single precision, in double precision. A pass in double precision is judged by one in single precision: the floor of
+    that one is lowered by the ratio of the spacings of numbers, which is an estimate and not a bound.
     Source: theory, numbers.
     """
-    if is_exact(tail_exact(system.model)):
+    double = gradients.precision == torch.float64
+    if double and not gradients.mixed and is_exact(tail_exact(gradients.system.model)):
         return None
-    single, double = (_log_gradients(system, kind) for kind in (torch.float32, torch.float64))
-    if single is None or double is None:
+    found = _log_gradients(gradients)
+    if not double or gradients.mixed:
+        return _floor(found, _log_gradients(gradients.in_precision(torch.float64)))
+    floor = _floor(_log_gradients(gradients.in_precision(torch.float32)), found)
+    if floor is None:
         return None
-    floor = floor_between(single, double)
-    if floor is not None and precision == torch.float64:
-        floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
-    return floor
+    return floor + math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
 
 
-def _log_gradients(system: NeuralSystem, precision: torch.dtype) -> Float64[np.ndarray, " value"] | None:
+def _floor(coarse: np.ndarray | None, fine: np.ndarray | None) -> float | None:
+    """Floor of one pass judged by another; None if either gives nothing."""
+    return None if coarse is None or fine is None else floor_between(coarse, fine)
+
+
+def _log_gradients(gradients: PerSampleGradients) -> Float64[np.ndarray, " value"] | None:
     """``ln|gradient|`` of a few samples, the same entries of all variables whatever the precision."""
-    gradients = PerSampleGradients(system, precision=precision, quiet=True)
+    system = gradients.system
     x, t = next(system.boundary(min(_SAMPLES, len(system))))
     sizes = {name: value.numel() for name, value in system.parameters.items()}
     parts: dict[tuple[str, int], np.ndarray] = {}

@@ -1,6 +1,7 @@
 """Drift and fluctuation of every entry, gathered batch by batch in units that never underflow."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -46,13 +47,15 @@ class RunningMoments:
         self.unit, self.count = max(unit, self.unit), total
 
 
-def running_moments(gradients: PerSampleGradients, batch_size: int) -> dict[str, RunningMoments]:
+def running_moments(
+    gradients: PerSampleGradients, batches: Iterable[tuple[Tensor, Tensor]]
+) -> dict[str, RunningMoments]:
     """Moments of the changes ``-gradient`` over all samples, flat, by name of the variable.
 
     Mean and mean square of an outer product need two matrix products: no gradient of a large layer is written out.
     """
     found: dict[str, RunningMoments] = {}
-    for x, t in gradients.system.boundary(batch_size):
+    for x, t in batches:
         for item in gradients.batch(x, t):
             known = found.get(item.name)
             unit = max(float(item.log_scale.max()), known.unit if known else -math.inf)

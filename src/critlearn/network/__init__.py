@@ -1,6 +1,8 @@
 """Neural systems: network, composition and boundary states, with the tail-exact learning pass."""
 
 from critlearn.network.adapter import floor_between, is_exact, resolution_floor
+from critlearn.network.bulk_boundary import ActivationPass, BulkBoundaryNetwork, PassStatus
+from critlearn.network.graph_conversion import graph_of, sequence_of
 from critlearn.network.learning_pass import ScaledGradients, learning_pass
 from critlearn.network.modules import ActivationModule, CompositionLoss, feed_forward, hidden_activation
 from critlearn.network.system import NeuralSystem
@@ -8,14 +10,19 @@ from critlearn.network.tail_exact import tail_exact
 
 __all__ = [
     "ActivationModule",
+    "ActivationPass",
+    "BulkBoundaryNetwork",
     "CompositionLoss",
     "NeuralSystem",
+    "PassStatus",
     "ScaledGradients",
     "feed_forward",
     "floor_between",
+    "graph_of",
     "hidden_activation",
     "is_exact",
     "learning_pass",
     "resolution_floor",
+    "sequence_of",
     "tail_exact",
 ]

@@ -18,10 +18,21 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from critlearn.errors import InvalidInputError
 from critlearn.network.modules import ActivationModule
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.single_precision import (
+    BeyondSingleError,
+    check_errors,
+    check_logs,
+    check_products,
+    fits,
+    suits,
+    sums_over_places,
+)
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 
 _TINY: Final = 1e-100
+_TINY_SINGLE: Final = 1e-3
+"""Sizes of errors, in double and in single precision, from which on they are scaled anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +85,20 @@ class LayerPass:
     layers
         Names of the modules whose inputs and output errors are wanted.
     precision
-        Floating-point type of the pass.
+        Floating-point type of the pass; None for double precision but in those links of a network of single precision
+        that sum over places, and where that is known to lose nothing.
     """
 
-    def __init__(self, system: NeuralSystem, layers: Collection[str], precision: torch.dtype = torch.float64) -> None:
-        self.system, self.precision = system, precision
-        self.model = tail_exact(system.model).to(precision).requires_grad_(False)
+    def __init__(
+        self, system: NeuralSystem, layers: Collection[str], precision: torch.dtype | None = torch.float64
+    ) -> None:
+        self.system = system
+        self.model = tail_exact(system.model).requires_grad_(False)
         self._names = {module: name for name, module in self.model.named_modules() if name in layers}
         self._links = list(_links(self.model))
+        self._single = self._suited() if precision is None else set()
+        self.mixed = bool(self._single)
+        self._set_precision(precision or torch.float64)
         self._calls: list[_Call] = []
         self._listening = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
@@ -93,6 +110,8 @@ class LayerPass:
 
         Raises
         ------
+        BeyondSingleError
+            If a part that is taken in single precision has to be taken in double precision.
         InvalidInputError
             If a layer's output is not finite, or outputs and targets do not fit.
         """
@@ -111,6 +130,49 @@ class LayerPass:
             errors = self._backward(link, given, produced, calls, errors, uses, first=at == 0)
         return uses
 
+    @torch.enable_grad()
+    def _suited(self) -> set[nn.Module]:
+        """Links that are taken in single precision, found out on two samples."""
+        named = list(self.model.named_parameters(remove_duplicate=False))
+        if len(named) > len(list(self.model.parameters())):
+            # A parameter in two places has one type.
+            return set()
+        found: set[nn.Module] = set()
+        left: set[nn.Module] = set()
+        given, _ = next(self.system.boundary(min(2, len(self.system))))
+        with _no_fast_path():
+            for link in self._links:
+                given = given.detach().requires_grad_() if given.is_floating_point() else given
+                worth, produced = sums_over_places(link, given)
+                (found if worth and suits(link, produced) else left).add(link)
+                given = produced
+        return found - left
+
+    def _set_precision(self, precision: torch.dtype) -> None:
+        """Give each link its floating-point type."""
+        self.precision = precision
+        for link in self._links:
+            if link not in self._single:
+                link.to(precision)
+
+    def _placed(self, link: nn.Module, x: Tensor) -> Tensor:
+        """Input of a link in the link's floating-point type; links without parameters take any."""
+        if not x.is_floating_point():
+            return x
+        if link in self._single:
+            if x.dtype != torch.float32:
+                check_errors(x.float())
+            return x.float()
+        if self.mixed and next(link.parameters(), None) is None:
+            return x
+        return x.to(self.precision)
+
+    def whole(self) -> nn.Module:
+        """The network in the precision of the pass, all of it in one."""
+        if not self.mixed:
+            return self.model
+        return tail_exact(self.system.model).to(self.precision).requires_grad_(False)
+
     def _plain(self, link: nn.Module) -> bool:
         """Whether a link is itself a layer, or an activation: no hooks are needed inside."""
         return isinstance(link, ActivationModule) or (link in self._names and not any(link.children()))
@@ -118,18 +180,17 @@ class LayerPass:
     def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[_Call]]]:
         """Input, output and calls of layers of every link."""
         states = []
-        x = x.to(self.precision) if x.is_floating_point() else x
         for at, link in enumerate(self._links):
             self._calls = []
-            if self._plain(link) and (at == 0 or isinstance(link, ActivationModule) or type(link) is nn.Linear):
-                with torch.no_grad():
-                    # An activation without automatic differentiation round it, which costs more than the activation.
-                    produced = link.activation(x) if isinstance(link, ActivationModule) else link(x)
-            else:
-                if at and x.is_floating_point():
-                    x = x.detach().requires_grad_()
-                with torch.enable_grad(), _no_fast_path(), self._listen():
-                    produced = link(x)
+            x = self._placed(link, x)
+            try:
+                x, produced = self._applied(link, x, first=at == 0)
+            except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+                reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+                raise InvalidInputError(
+                    f"{type(link).__name__} of the model cannot take inputs of shape {tuple(x.shape)} and type "
+                    f"{x.dtype}: {reason}"
+                ) from problem
             if not isinstance(produced, Tensor):
                 raise InvalidInputError(
                     f"the model must return a tensor; {type(link).__name__} gave {type(produced).__name__}"
@@ -139,6 +200,17 @@ class LayerPass:
             states.append((x, produced, self._calls))
             x = produced.detach()
         return states
+
+    def _applied(self, link: nn.Module, x: Tensor, *, first: bool) -> tuple[Tensor, Any]:
+        """Input and output of a link, with the graph of operations where it is needed."""
+        if self._plain(link) and (first or isinstance(link, ActivationModule) or type(link) is nn.Linear):
+            with torch.no_grad():
+                # An activation without automatic differentiation round it, which costs more than the activation.
+                return x, link.activation(x) if isinstance(link, ActivationModule) else link(x)
+        if not first and x.is_floating_point():
+            x = x.detach().requires_grad_()
+        with torch.enable_grad(), _no_fast_path(), self._listen():
+            return x, link(x)
 
     def _backward(
         self,
@@ -152,32 +224,50 @@ class LayerPass:
         first: bool,
     ) -> ScaledErrors:
         """Errors at the input of a link from those at its output; uses of layers in it are noted."""
+        errors = self._received(errors, produced)
+        single = self.mixed and produced.dtype == torch.float32
         if self._plain(link) and link in self._names:
-            uses.append(
-                LayerUse(
-                    self._names[link], link, (given.detach(),), {}, (errors.values,), errors.logs, errors.log_scale
-                )
-            )
+            name, logs = self._names[link], errors.logs
+            use = LayerUse(name, link, (given.detach(),), {}, (errors.values,), logs, errors.log_scale)
+            uses.append(self._checked(use))
         if first and self._plain(link):
             return errors
         if isinstance(link, ActivationModule):
             at = given.double()
             sign, log_slope = link.activation.slope_sign(at), link.activation.log_slope(at)
-            return errors.through_activation(log_slope, sign, self.precision)
+            return errors.through_activation(log_slope, sign, given.dtype)
         if type(link) is nn.Linear:
             return errors.through_linear(link.weight)
+        tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):
-            return errors.with_values(_pulled_back(given, produced, errors.values)).renormalised(_TINY)
+            return errors.with_values(_pulled_back(given, produced, errors.values)).renormalised(tiny)
+        if single and not fits(produced):
+            raise BeyondSingleError
         if produced.requires_grad:
             produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
-            uses.append(
-                LayerUse(
-                    call.layer, call.module, call.arguments, call.keywords, tuple(call.errors), None, errors.log_scale
-                )
-            )
+            received = tuple(call.errors)
+            use = LayerUse(call.layer, call.module, call.arguments, call.keywords, received, None, errors.log_scale)
+            uses.append(self._checked(use))
         pulled = given.grad if given.grad is not None else torch.zeros_like(given)
-        return errors if first else errors.with_values(pulled).renormalised(_TINY)
+        return errors if first else errors.with_values(pulled).renormalised(tiny)
+
+    def _received(self, errors: ScaledErrors, produced: Tensor) -> ScaledErrors:
+        """Errors in the floating-point type of a link's output."""
+        if self.mixed and produced.dtype == torch.float32:
+            check_logs(errors.logs)
+            if errors.logs is None and errors.values.dtype != torch.float32:
+                check_logs(errors.values.abs().log())
+            check_errors(errors.values)
+        if errors.values.dtype == produced.dtype:
+            return errors
+        return ScaledErrors(errors.values.to(produced.dtype), errors.logs, errors.log_scale)
+
+    def _checked(self, use: LayerUse) -> LayerUse:
+        """The use of a layer, if products of its inputs and errors stay within the range of their type."""
+        if self.mixed and all(error.dtype == torch.float32 for error in use.errors):
+            check_products(use.errors, use.arguments)
+        return use
 
     @contextmanager
     def _listen(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy
+from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy, SoftTargetCrossEntropy
 from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.errors import InvalidInputError
 from critlearn.network.modules import ActivationModule
@@ -43,9 +43,11 @@ _EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any], OutputLoss]]] = {
 def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor) -> tuple[nn.Module, OutputLoss]:
     """Network and loss whose output errors are tail-exact, equivalent to those given.
 
-    A critlearn loss stays as it is. Torch's losses are replaced; a loss that is a mean over outputs remains one. If the
-    network is a sequence that ends in a saturating activation and the targets are the values at which it saturates, the
-    activation becomes part of the loss: otherwise ``tanh(y) - 1`` would be 0 from y = 19 on.
+    A critlearn loss stays as it is, but for softmax with cross-entropy: with probabilities as targets, of shape
+    (batch, classes), it becomes `SoftTargetCrossEntropy`. Torch's losses are replaced; a loss that is a mean over
+    outputs remains one. If the network is a sequence that ends in a saturating activation and the targets are the
+    values at which it saturates, the activation becomes part of the loss: otherwise ``tanh(y) - 1`` would be 0 from
+    y = 19 on.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor
         If there is no equivalent.
     """
     if not isinstance(loss, nn.Module):
-        return model, loss
+        return model, for_targets(loss, targets)
     activation = _last_activation(model)
     if type(loss) in _BEHIND_ACTIVATION and activation is not None and _saturates(activation, targets):
         _refuse(loss, weight=getattr(loss, "weight", None) is not None)
@@ -72,7 +74,14 @@ def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor
             f"{type(loss).__name__} has no tail-exact equivalent here; allowed: critlearn's losses, {allowed}, and "
             "MSELoss, L1Loss and BCELoss behind a last Tanh, Sigmoid or Softsign with targets at its ends"
         )
-    return model, _reduced(loss, _EQUIVALENTS[type(loss)](loss))
+    exact = for_targets(_EQUIVALENTS[type(loss)](loss), targets)
+    return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
+
+
+def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:
+    """The loss, or its form for probabilities if softmax is given a batch of them."""
+    soft = isinstance(loss, SoftmaxCrossEntropy) and targets.is_floating_point() and targets.dim() == 2
+    return SoftTargetCrossEntropy() if soft and targets.shape[1] > 1 else loss
 
 
 def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:

@@ -28,11 +28,17 @@ class _ExactActivation(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, Activation], output: Tensor) -> None:
         pre_activation, ctx.activation = inputs
         ctx.save_for_backward(pre_activation)
+        ctx.save_for_forward(pre_activation)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
         (pre_activation,) = ctx.saved_tensors
         return gradients[0] * ctx.activation.derivative(pre_activation), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (pre_activation,) = ctx.saved_tensors
+        return tangents[0] * ctx.activation.derivative(pre_activation)
 
 
 class ActivationModule(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from critlearn.network.system import NeuralSystem
+from critlearn.numerics.log_sketch import BIN_WIDTH
 
 _NEGLIGIBLE: Final = 1e-290
 """Size of a matrix product's entry below which terms that have underflowed might matter."""
@@ -37,12 +38,12 @@ class ScaledErrors:
         return replace(self, values=values, logs=None)
 
     def renormalised(self, tiny: float) -> "ScaledErrors":
-        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``."""
+        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``: by powers of two, which is exact."""
         largest = self.values.detach().abs().flatten(1).amax(dim=1).double()
         outside = ((largest < tiny) | (largest > 1 / tiny)) & (largest > 0)
         if not bool(outside.any()):
             return self
-        factor = torch.where(outside, largest, 1.0)
+        factor = torch.where(outside, torch.exp2(largest.log2().floor()), 1.0)
         shape = (-1, *[1] * (self.values.dim() - 1))
         return ScaledErrors(
             (self.values.double() / factor.reshape(shape)).to(self.values.dtype), None, self.log_scale + factor.log()
@@ -90,7 +91,8 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
     sign = torch.where(torch.isneginf(logs), 0.0, sign)
     largest = logs.flatten(1).amax(dim=1)
     vanishing = torch.isneginf(largest)
-    largest = torch.where(vanishing, 0.0, largest)
+    # Scales of whole bins: nothing has to be multiplied to count in them.
+    largest = torch.where(vanishing, 0.0, (largest / BIN_WIDTH).ceil() * BIN_WIDTH)
     logs = logs - largest.reshape(-1, *[1] * (logs.dim() - 1))
     # Exact zeros have sign 0; everything else stays at least the smallest normal number.
     values = sign * logs.clamp(min=math.log(torch.finfo(precision).tiny) + 1e-9).exp().to(precision)
@@ -101,7 +103,9 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
 def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) -> ScaledErrors:
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
-    sign, log_size = system.loss.log_output_error(y, target)
+    # Where the output is in single precision, its errors are not made less exact still.
+    exact = target if system.loss.class_targets else target.double()
+    sign, log_size = system.loss.log_output_error(y.double(), exact)
     zero = torch.zeros(len(y), dtype=torch.float64, device=y.device)
     scaled = from_logs(sign.double(), log_size, zero, output.dtype)
     logs = None if scaled.logs is None else scaled.logs.reshape(output.shape)

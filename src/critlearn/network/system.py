@@ -107,16 +107,17 @@ class NeuralSystem:
             return
         rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
         for x, t in DataLoader(rest, batch_size=batch_size):
-            yield self._placed(x), self._placed(t)
+            yield self.placed(x), self.placed(t)
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
         """All inputs and targets at once, where the data set holds them as attributes ``x`` and ``t``."""
         x, t = getattr(self.dataset, "x", None), getattr(self.dataset, "t", None)
         if not (isinstance(x, Tensor) and isinstance(t, Tensor) and len(x) == len(t) == len(self)):
             return None
-        return self._placed(x), self._placed(t)
+        return self.placed(x), self.placed(t)
 
-    def _placed(self, value: Tensor) -> Tensor:
+    def placed(self, value: Tensor) -> Tensor:
+        """Inputs or targets on the device of the model; floating-point numbers in its precision."""
         like = next(iter(self.parameters.values()))
         return value.to(device=like.device, dtype=like.dtype if value.is_floating_point() else None)
 

@@ -1,39 +1,17 @@
 """Turn a user's network into one with the same outputs whose activations have exact derivatives."""
 
 import copy
-import math
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from critlearn.network.exact_functions import with_exact_functions
+from critlearn.network.exact_gelu import exact_gelu
 from critlearn.network.modules import ActivationModule
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class _ExactGelu(torch.autograd.Function):
-    """``y Phi(y)``, whose derivative ``Phi(y) + y phi(y)`` takes Phi from erfc: torch's ``1 + erf`` is 0 below -8."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(y: Tensor) -> Tensor:
-        return y * _normal_cumulative(y)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return gradients[0] * (_normal_cumulative(y) + y * torch.exp(-y * y / 2) / math.sqrt(2 * math.pi))
-
-
-def _normal_cumulative(y: Tensor) -> Tensor:
-    return torch.erfc(-y / math.sqrt(2)) / 2
 
 
 class ExactGelu(nn.Module):
@@ -41,7 +19,7 @@ class ExactGelu(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """``y Phi(y)``, any shape."""
-        return _ExactGelu.apply(y)
+        return exact_gelu(y)
 
 
 def _gelu(module: nn.Module) -> nn.Module:
@@ -65,9 +43,10 @@ if they do not work in place.
 def tail_exact(model: Module) -> Module:
     """Copy of a network with torch's activations replaced by exact ones: same outputs to rounding, same names.
 
-    Tanh, Sigmoid, Softsign and GELU are replaced wherever they stand as modules; other activations are kept, but no
-    longer work in place. Parameters, buffers, ``state_dict`` keys and train mode are those of the original. What a
-    module computes by functions in its own ``forward`` cannot be seen here.
+    Tanh, Sigmoid, Softsign and GELU are replaced wherever they stand as modules, and where a module's own ``forward``
+    calls them as functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). Other
+    activations are kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys and train mode are those
+    of the original.
 
     Source: theory, numbers.
 
@@ -78,10 +57,12 @@ def tail_exact(model: Module) -> Module:
     for module in list(copied.modules()):
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
-        for name, child in list(module.named_children()):
-            if type(child) in _REPLACED:
+        # Not `named_children`, which names a module that stands in two places only once.
+        for name, child in list(module._modules.items()):
+            if child is not None and type(child) in _REPLACED:
                 setattr(module, name, _replacement(child))
         _replace_attributes(module)
+    with_exact_functions(copied)
     return _replacement(copied) if type(copied) in _REPLACED else copied  # type: ignore[return-value]
 
 

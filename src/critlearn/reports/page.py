@@ -14,8 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
+from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.studies.duality_study import DUALITY
 from critlearn.studies.headlines import headlines
 from critlearn.studies.store import REPORT, read_run
 
@@ -23,7 +25,7 @@ _MOST_ROWS: Final = 24
 """Rows of a series in the table behind a figure; all of them are in the exported CSV."""
 
 
-def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
+def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: Mapping[str, Any] | None = None) -> str:
     """Self-contained HTML of a run.
 
     Parameters
@@ -32,6 +34,8 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
         Record of the run.
     fluctuations
         Its sketches.
+    duality
+        Study of its duality map, for a section on it.
     """
     quantities = record["quantities"]
     told = [name for name, quantity in quantities.items() if quantity["predicted"] is not None] or list(quantities)[:1]
@@ -44,6 +48,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations) -> str:
         first={name: shown[name] for name in told},
         others={name: pair for name, pair in shown.items() if name in quantities and name not in told},
         training=shown["training"],
+        duality=None if duality is None else duality_section(duality),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
     )
@@ -77,7 +82,9 @@ def write_report(folder: Path) -> Path:
         If the page cannot be written.
     """
     record, fluctuations = read_run(folder)
-    return write_whole(folder / REPORT, report_page(record, fluctuations).encode())
+    stored = folder / DUALITY
+    duality = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
+    return write_whole(folder / REPORT, report_page(record, fluctuations, duality).encode())
 
 
 def command_of(record: Mapping[str, Any]) -> str:

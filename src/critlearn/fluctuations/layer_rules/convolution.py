@@ -36,9 +36,10 @@ def unfolded(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tenso
         windows = windows.unfold(2 + axis, span, module.stride[axis])[..., ::dilation]
     samples, channels = windows.shape[:2]
     windows = windows.reshape(samples, module.groups, channels // module.groups, *windows.shape[2:])
-    # (sample, group, channel, *place, *kernel) -> (sample, group, *place, channel, *kernel)
-    order = (0, 1, *range(3, 3 + dimensions), 2, *range(3 + dimensions, 3 + 2 * dimensions))
-    return windows.permute(order).flatten(2 + dimensions).flatten(2, 1 + dimensions)
+    # (sample, group, channel, *place, *kernel) -> (sample, group, channel, *kernel, *place): rows of places lie side by
+    # side in memory, which is copied fastest; a matrix product takes either order.
+    order = (0, 1, 2, *range(3 + dimensions, 3 + 2 * dimensions), *range(3, 3 + dimensions))
+    return windows.permute(order).flatten(2, 2 + dimensions).flatten(3).transpose(2, 3)
 
 
 register(ConvolutionRule())

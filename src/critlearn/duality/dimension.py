@@ -1,0 +1,128 @@
+"""Dimension of learning over a data set: how many directions samples span, and how far they share them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from critlearn.duality.map import DualityMap
+from critlearn.duality.spectrum import Spectrum
+from critlearn.errors import InvalidInputError
+
+_TANGENTS: Final = 512 << 20
+"""Bytes of tangent vectors that are held for overlaps."""
+
+_OVERLAPPING: Final = 16
+
+
+@dataclass(frozen=True, eq=False)
+class LearningDimension:
+    """Spectra of a data set's samples, and overlaps of their tangent spaces.
+
+    Parameters
+    ----------
+    spectra
+        One for each sample.
+    overlaps
+        Mean squared cosine of the principal angles between the leading tangent spaces of pairs of samples, shape
+        (sample, sample), for some of the samples: 1 for the same space, 0 for orthogonal ones.
+    directions
+        Number of leading directions in the overlaps.
+    """
+
+    spectra: tuple[Spectrum, ...]
+    overlaps: Tensor
+    directions: int
+
+    def ranks(self) -> list[int]:
+        """Numerical rank at each sample."""
+        return [spectrum.rank() for spectrum in self.spectra]
+
+    def rank_counts(self) -> dict[int, int]:
+        """Number of samples of each rank."""
+        ranks = self.ranks()
+        return {rank: ranks.count(rank) for rank in sorted(set(ranks))}
+
+    def participation_ratios(self) -> list[float]:
+        """Effective dimension at each sample."""
+        return [spectrum.participation_ratio() for spectrum in self.spectra]
+
+    def mean_overlap(self) -> float | None:
+        """Mean over pairs of different samples; None for a single one."""
+        count = len(self.overlaps)
+        if count < 2:
+            return None
+        return float((self.overlaps.sum() - self.overlaps.diagonal().sum()) / (count * (count - 1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        logs = torch.stack([spectrum.log_values for spectrum in self.spectra])
+        quantiles = torch.quantile(
+            logs, torch.tensor([0.05, 0.5, 0.95], dtype=logs.dtype), dim=0, interpolation="lower"
+        )
+        return {
+            "samples": len(self.spectra),
+            "variables": self.spectra[0].variables,
+            "boundary": self.spectra[0].boundary,
+            "rank_counts": {str(rank): count for rank, count in self.rank_counts().items()},
+            "participation_ratio": self.participation_ratios(),
+            "log_volume": [spectrum.log_volume() for spectrum in self.spectra],
+            "log_pseudo_volume": [spectrum.log_pseudo_volume() for spectrum in self.spectra],
+            "condition": [spectrum.condition() for spectrum in self.spectra],
+            "log_singular_values": dict(zip(("low", "median", "high"), quantiles.tolist(), strict=True)),
+            "overlap": self.mean_overlap(),
+            "overlap_directions": self.directions,
+        }
+
+
+def learning_dimension(
+    phi: DualityMap, *, samples: int = 256, directions: int = 3, overlapping: int = _OVERLAPPING
+) -> LearningDimension:
+    """Spectra at samples spread evenly over the data set, and overlaps of the leading tangent spaces of some.
+
+    Parameters
+    ----------
+    phi
+        The duality map, of a network at initialisation, at equilibrium or on the way.
+    samples
+        Largest number of samples.
+    directions
+        Leading directions of each tangent space that overlaps compare.
+    overlapping
+        Largest number of samples whose tangent spaces are compared.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is not positive.
+    """
+    for name, value in (("samples", samples), ("directions", directions), ("overlapping", overlapping)):
+        if value < 1:
+            raise InvalidInputError(f"{name} must be at least 1; got {value}")
+    size = len(phi.system)
+    places = torch.linspace(0, size - 1, min(samples, size)).round().long().tolist()
+    pairs = [phi.system.dataset[place] for place in places]
+    x, t = (torch.stack([torch.as_tensor(pair[part]) for pair in pairs]) for part in (0, 1))
+    spectra = tuple(phi.spectra(x, t))
+    kept = min(directions, len(spectra[0].log_values))
+    most = max(2, _TANGENTS // (8 * spectra[0].variables * kept))
+    every = max(1, -(-len(x) // min(overlapping, most)))
+    bases = [_leading_tangents(phi, *pair, kept) for pair in zip(x[::every], t[::every], strict=True)]
+    return LearningDimension(spectra, _overlaps(bases, kept), kept)
+
+
+def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tensor:
+    """Orthonormal tangent vectors along the leading directions, shape (variable, direction)."""
+    jacobian = phi.jacobian(x, t)
+    leading = jacobian.leading_directions(count)
+    flat = torch.cat([leading.x.reshape(count, -1), leading.t], dim=1)
+    return torch.linalg.qr(jacobian.unit_columns(flat.T)).Q
+
+
+def _overlaps(bases: list[Tensor], directions: int) -> Tensor:
+    """Mean squared cosines of principal angles: ``|U_i^T U_j|_F^2 / directions``."""
+    together = torch.cat(bases, dim=1)
+    squares = (together.T @ together) ** 2
+    count = len(bases)
+    return squares.reshape(count, directions, count, directions).sum(dim=(1, 3)) / directions

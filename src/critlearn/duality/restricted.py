@@ -1,0 +1,190 @@
+"""The duality map restricted to as many trainable variables as the boundary has dimensions: a square Jacobian."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.linalg
+import scipy.ndimage
+import torch
+from torch import Tensor
+
+from critlearn.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from critlearn.duality.jacobian import Jacobian
+    from critlearn.duality.map import DualityMap
+
+
+def choose_variables(jacobian: "Jacobian") -> list[int]:
+    """Rows on which the square block of the Jacobian is best conditioned, as far as pivoted QR of its transpose tells.
+
+    Positions of K trainable variables in the order of ``named_parameters``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the Jacobian has not the full rank K.
+    """
+    matrix = jacobian.dense().cpu().numpy()
+    if jacobian.rank() < jacobian.shape[1]:
+        raise InvalidInputError(
+            f"the Jacobian has rank {jacobian.rank()}, below {jacobian.shape[1]}: no choice of variables has a density"
+        )
+    matrix = matrix / np.abs(matrix).max()
+    _, _, order = scipy.linalg.qr(matrix.T, mode="economic", pivoting=True)
+    return sorted(int(row) for row in order[: jacobian.shape[1]])
+
+
+@dataclass(frozen=True, eq=False)
+class RestrictedMap:
+    """``(x, t) -> dq_S`` for a set S of K trainable variables; continuous targets are coordinates.
+
+    Parameters
+    ----------
+    phi
+        The duality map.
+    variables
+        Positions of the K variables in the order of ``named_parameters``.
+    t
+        Target: held fixed if it is a class, otherwise a place to start from.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not K different positions.
+    """
+
+    phi: "DualityMap"
+    variables: Sequence[int]
+    t: Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse what gives no square Jacobian."""
+        x = torch.as_tensor(self.phi.system.dataset[0][0])
+        shape = self.phi.jacobian(x, self.t).shape
+        allowed = set(range(shape[0]))
+        if len(self.variables) != shape[1] or len(set(self.variables) & allowed) != shape[1]:
+            raise InvalidInputError(
+                f"a density needs {shape[1]} different trainable variables, each from 0 to {shape[0] - 1}; "
+                f"got {list(self.variables)}"
+            )
+
+    def _split(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of boundary points (sample, K)."""
+        like = torch.as_tensor(self.phi.system.dataset[0][0])
+        inputs = like.numel()
+        x = points[:, :inputs].reshape(-1, *like.shape)
+        if points.shape[1] == inputs:
+            return x, self.t.expand(len(points), *self.t.shape)
+        return x, points[:, inputs:].reshape(-1, *self.t.shape)
+
+    def point(self, x: Tensor, t: Tensor) -> Tensor:
+        """A boundary state as a point, shape (K,)."""
+        flat = x.reshape(-1).double()
+        return flat if len(self.variables) == len(flat) else torch.cat([flat, t.reshape(-1).double()])
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Changes of the chosen variables, shape (sample, K) -> (sample, K)."""
+        changes = self.phi(*self._split(points))
+        flat = torch.cat([change.reshape(len(points), -1) for change in changes.values()], dim=1)
+        return flat[:, list(self.variables)]
+
+    def jacobian(self, point: Tensor) -> Tensor:
+        """Square block of the Jacobian at one point, shape (K, K)."""
+        x, t = self._split(point[None])
+        return self.phi.jacobian(x[0], t[0]).dense()[list(self.variables)]
+
+    def log_volume(self, point: Tensor) -> tuple[float, float]:
+        """Sign of the determinant and ``ln|det J_S|`` at one point."""
+        sign, log_size = torch.linalg.slogdet(self.jacobian(point))
+        return float(sign), float(log_size)
+
+    def preimages(self, value: Tensor, starts: Tensor, *, tolerance: float = 1e-10) -> Tensor:
+        """All points with a given change that Newton's method finds from many starts, shape (preimage, K).
+
+        Parameters
+        ----------
+        value
+            Changes of the chosen variables, shape (K,).
+        starts
+            Points to start from, shape (start, K).
+        tolerance
+            Largest deviation, relative to the size of the value.
+        """
+        found: list[Tensor] = []
+        for start in starts:
+            point = self._newton(value, start, tolerance)
+            if point is not None and all(float((point - other).norm()) > 1e-6 for other in found):
+                found.append(point)
+        return torch.stack(found) if found else starts[:0]
+
+    def _newton(self, value: Tensor, point: Tensor, tolerance: float) -> Tensor | None:
+        """One run of Newton's method with halved steps."""
+        size = float(value.norm())
+        gap = self(point[None])[0] - value
+        for _ in range(25):
+            if float(gap.norm()) <= tolerance * size:
+                return point
+            step = torch.linalg.lstsq(self.jacobian(point), gap[:, None]).solution[:, 0]
+            for _ in range(8):
+                new_gap = self((point - step)[None])[0] - value
+                if float(new_gap.norm()) < float(gap.norm()):
+                    break
+                step = step / 2
+            else:
+                return None
+            point, gap = point - step, new_gap
+        return None
+
+    def grid(self, lower: float, upper: float, steps: int) -> "GridStarts":
+        """Changes on a regular grid of boundary points, from which all preimages of a value can be started."""
+        axis = torch.linspace(lower, upper, steps, dtype=torch.float64)
+        points = torch.cartesian_prod(*[axis] * len(self.variables)).reshape(-1, len(self.variables))
+        return GridStarts(points, self(points), steps)
+
+    def log_density(self, value: Tensor, starts: Tensor, log_boundary: object) -> float:
+        """``ln p(dq_S) = ln sum over preimages of p(boundary) / |det J_S|``; ``-inf`` where none was found.
+
+        Parameters
+        ----------
+        value, starts
+            As for `preimages`.
+        log_boundary
+            Function from a point (K,) to the logarithm of the boundary density there.
+
+        Notes
+        -----
+        Source: theory, duality map.
+        """
+        if not callable(log_boundary):
+            raise InvalidInputError("log_boundary must be a function of a boundary point")
+        terms = [float(log_boundary(point)) - self.log_volume(point)[1] for point in self.preimages(value, starts)]
+        return float(np.logaddexp.reduce(terms)) if terms else -math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class GridStarts:
+    """Boundary points on a regular grid with their changes.
+
+    Parameters
+    ----------
+    points, changes
+        Shape (point, K), the last coordinate running fastest.
+    steps
+        Points along each coordinate.
+    """
+
+    points: Tensor
+    changes: Tensor
+    steps: int
+
+    def starts(self, value: Tensor, *, most: int = 6) -> Tensor:
+        """Points whose change is nearer to a value than their neighbours' changes, the nearest first."""
+        distance = (self.changes - value).norm(dim=1)
+        shaped = distance.reshape([self.steps] * self.points.shape[1]).numpy()
+        lowest = scipy.ndimage.minimum_filter(shaped, size=3, mode="nearest").reshape(-1)
+        minima = torch.from_numpy(lowest >= distance.numpy()).nonzero()[:, 0]
+        return self.points[minima[distance[minima].argsort()][:most]]

@@ -1,0 +1,111 @@
+"""Boundary states of a measurement, batch by batch: those of the system's data set, or of any loader."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
+
+from critlearn.errors import InvalidInputError
+from critlearn.network import NeuralSystem
+
+
+class Batches:
+    """Batches of whole mini-batches, in the order of the data set or of the loader.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    loader
+        Loader of batches of pairs ``(x, t)``, of any size, also of data without a length; None for the data set of the
+        system.
+    batch_size
+        Samples in a batch, where there is no loader to decide.
+    mini_batch
+        Each batch has a multiple of so many samples; those left over at the end are not used.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no whole mini-batch.
+    """
+
+    def __init__(self, system: NeuralSystem, loader: DataLoader[Any] | None, batch_size: int, mini_batch: int) -> None:
+        self._system, self._loader, self._mini_batch = system, loader, mini_batch
+        self._batch_size = -(-batch_size // mini_batch) * mini_batch
+        self.samples = self._counted()
+        if self.samples == 0:
+            what = "the data set" if loader is None else "the loader"
+            raise InvalidInputError(f"{what} is empty, or does not fill one mini-batch of {mini_batch}")
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every pass gives the same samples in the same order."""
+        return self._loader is None or isinstance(self._loader.sampler, SequentialSampler)
+
+    def _counted(self) -> int | None:
+        """Number of samples that are used; None if nothing tells."""
+        if self._loader is None:
+            return len(self._system) // self._mini_batch * self._mini_batch
+        try:
+            batches, samples = len(self._loader), len(self._loader.sampler)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+        if self._loader.batch_size is None:
+            # A sampler of batches decides how many samples each has.
+            return None if batches else 0
+        if self._loader.drop_last:
+            samples = batches * self._loader.batch_size
+        return samples // self._mini_batch * self._mini_batch
+
+    def first(self) -> tuple[Tensor, Tensor]:
+        """The first batch."""
+        return next(self.start_from(0))
+
+    def start_from(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches from sample number ``start`` on.
+
+        Raises
+        ------
+        InvalidInputError
+            If a loader gives anything but pairs of tensors of the same length, or nothing at all.
+        """
+        if self._loader is None:
+            given = self._system.boundary(self._batch_size, start=start)
+        else:
+            given = _after(self._pairs(self._loader), start)
+        left: tuple[Tensor, Tensor] | None = None
+        found = False
+        for pair in given:
+            x, t = pair if left is None else (torch.cat([left[0], pair[0]]), torch.cat([left[1], pair[1]]))
+            kept = len(x) // self._mini_batch * self._mini_batch
+            left = (x[kept:], t[kept:]) if kept < len(x) else None
+            if kept:
+                found = True
+                yield x[:kept], t[:kept]
+        if not found and not start:
+            raise InvalidInputError(f"the loader is empty, or does not fill one mini-batch of {self._mini_batch}")
+
+    def _pairs(self, loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of a loader, where the network is and in its precision."""
+        for batch in loader:
+            pair = isinstance(batch, tuple | list) and len(batch) == 2
+            if not pair or not all(isinstance(part, Tensor) and part.dim() for part in batch):
+                raise InvalidInputError(
+                    f"a loader must give pairs (x, t) of tensors; got {type(batch).__name__}"
+                    + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
+                )
+            x, t = batch
+            if len(x) != len(t):
+                raise InvalidInputError(f"a batch of the loader has {len(x)} inputs and {len(t)} targets")
+            yield self._system.placed(x), self._system.placed(t)
+
+
+def _after(pairs: Iterator[tuple[Tensor, Tensor]], start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """What follows the first ``start`` samples."""
+    for x, t in pairs:
+        if start < len(x):
+            yield x[start:], t[start:]
+        start = max(0, start - len(x))

@@ -1,0 +1,62 @@
+"""Activations that a network calls as functions in its own ``forward``, replaced by exact ones while it runs."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from critlearn.network.exact_gelu import exact_gelu
+from critlearn.network.modules import ActivationModule
+
+_BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
+    "tanh": (torch.tanh, Tensor.tanh, functional.tanh),
+    "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, functional.sigmoid),
+    "softsign": (functional.softsign,),
+}
+_REPLACED: Final[dict[Callable[..., Any], Callable[[Tensor], Tensor]]] = {
+    function: ActivationModule(name) for name, functions in _BY_NAME.items() for function in functions
+}
+
+
+class _ExactFunctions(TorchFunctionMode):
+    """While it lasts, torch's functions whose derivatives cancel are exact ones: same values to rounding."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the exact function in place of ``func``, if there is one and it is called with a tensor alone."""
+        kwargs = kwargs or {}
+        if func in _REPLACED and len(args) == 1 and not kwargs:
+            return _REPLACED[func](args[0])
+        if func is functional.gelu and len(args) == 1 and kwargs.get("approximate", "none") == "none":
+            return exact_gelu(args[0])
+        return func(*args, **kwargs)
+
+
+def with_exact_functions(module: nn.Module) -> None:
+    """Let a user's own modules, and all that they call, run with exact functions; torch's modules are left alone."""
+    kind = type(module)
+    if kind.__module__.split(".")[0] in ("torch", "critlearn"):
+        for child in module.children():
+            with_exact_functions(child)
+    elif kind.__call__ is nn.Module.__call__:
+        module.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
+
+
+@cache
+def _running_exactly(kind: type) -> type[nn.Module]:
+    """Subtype whose calls run with exact functions; ``forward`` stays the user's own, by which layer rules know it."""
+
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with _ExactFunctions():
+            return kind.__call__(self, *args, **kwargs)
+
+    return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__, "__doc__": kind.__doc__})

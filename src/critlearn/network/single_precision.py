@@ -1,0 +1,181 @@
+"""Where single precision is enough for a part of a learning pass, and how that is found out for every batch.
+
+Layers that sum over places (convolutions, dense layers over sequences) take most of the time of a pass, and in double
+precision twice as much. Their sums have rounding errors of the spacing of numbers in the largest terms, in either
+precision; what must not happen in single precision is underflow. So errors are scaled to unit size for each sample, and
+every factor and every error that could come near the ends of the range is looked at.
+"""
+
+import math
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.numerics.float_range import single_range
+
+SMALLEST: Final = 1e-30
+"""Size of errors, and of factors on their way, below which a batch is taken in double precision."""
+
+_SMALLEST_PRODUCT: Final = 1e-36
+_LARGEST: Final = 1e30
+
+_REGULAR: Final = frozenset(
+    name
+    for line in (
+        "Add Addmm AdaptiveAvgPool2D Alias AsStrided AvgPool2D AvgPool3D Baddbmm Bmm Cat Clone ConstantPadNd",
+        "Convolution Div Embedding Expand Index LeakyRelu MaskedFill MaxPool2DWithIndices MaxPool3DWithIndices Mean Mm",
+        "Mul NativeBatchNorm NativeGroupNorm NativeLayerNorm Neg Permute ReflectionPad1D ReflectionPad2D Relu Repeat",
+        "ReplicationPad1D ReplicationPad2D ReshapeAlias Rsub Select Slice Split SplitWithSizes Squeeze Stack Sub Sum T",
+        "Threshold ToCopy Transpose Unbind Unfold UnsafeSplit UnsafeView Unsqueeze View AccumulateGrad",
+    )
+    for name in line.split()
+)
+"""Operations whose derivatives multiply by numbers of the pass itself or by constants: none is exponentially small."""
+
+_SATURATING: Final = ("_ExactActivation", "_ExactGelu", "Softmax", "ScaledDotProduct")
+
+
+class BeyondSingleError(Exception):
+    """A batch has numbers near the ends of the range of single precision: it is to be taken in double precision."""
+
+
+def check_errors(*tensors: Tensor | None) -> None:
+    """Refuse errors near the ends of the range.
+
+    Raises
+    ------
+    BeyondSingleError
+        If a size is below `SMALLEST` and not 0, or too large.
+    """
+    for tensor in tensors:
+        if tensor is not None and tensor.dtype == torch.float32:
+            least, greatest = size_range(tensor)
+            if least < SMALLEST or greatest > _LARGEST:
+                raise BeyondSingleError
+
+
+def check_logs(logs: Tensor | None) -> None:
+    """Refuse errors, given by their logarithms, of which single precision would lose some.
+
+    Raises
+    ------
+    BeyondSingleError
+        If there are any.
+    """
+    if logs is not None:
+        finite = torch.where(torch.isneginf(logs), 0.0, logs)
+        if float(finite.amin()) < math.log(SMALLEST):
+            raise BeyondSingleError
+
+
+def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> None:
+    """Refuse a layer's errors and inputs whose products might underflow or overflow.
+
+    Raises
+    ------
+    BeyondSingleError
+        If there are any.
+    """
+    given = [size_range(part) for part in arguments if isinstance(part, Tensor) and part.dtype == torch.float32]
+    for error in errors:
+        least, greatest = size_range(error)
+        if least < SMALLEST or greatest > _LARGEST:
+            raise BeyondSingleError
+        for smallest, largest in given:
+            if least * smallest < _SMALLEST_PRODUCT or greatest * largest > _LARGEST:
+                raise BeyondSingleError
+
+
+def size_range(tensor: Tensor) -> tuple[float, float]:
+    """Least size that is not 0, and greatest; infinity and 0 if all are 0."""
+    found = tensor.detach()
+    if found.device.type == "cpu":
+        # In whatever order they lie in memory: a copy would cost more than the look.
+        dense = found.as_strided((found.numel(),), (1,)) if _filled(found) else found.contiguous()
+        return single_range(dense.numpy())
+    size = found.abs()
+    return float(torch.where(size > 0, size, math.inf).amin()), float(size.amax())
+
+
+def _filled(tensor: Tensor) -> bool:
+    """Whether the numbers fill a stretch of memory, in some order."""
+    expected = 1
+    for length, stride in sorted(zip(tensor.shape, tensor.stride(), strict=True), key=lambda pair: pair[1]):
+        if length > 1:
+            if stride != expected:
+                return False
+            expected *= length
+    return tensor.numel() > 0
+
+
+@torch.no_grad()
+def fits(produced: Tensor) -> bool:
+    """Whether all factors that automatic differentiation will multiply errors by are regular numbers.
+
+    The graph of operations is gone through. Operations whose derivatives become exponentially small are looked at, if
+    they are known, and refused otherwise.
+    """
+    seen: set[Any] = set()
+    waiting = [produced.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        name = type(node).__name__
+        if name.startswith(_SATURATING):
+            if not _unsaturated(name, node):
+                return False
+        elif name.split("Backward")[0] not in _REGULAR:
+            return False
+        waiting.extend(following for following, _ in node.next_functions)
+    return True
+
+
+def _unsaturated(name: str, node: Any) -> bool:
+    """Whether the derivatives of an operation are not exponentially small."""
+    if name.startswith("_ExactActivation"):
+        (at,) = node.saved_tensors
+        return float(node.activation.log_slope(at).amin()) > math.log(SMALLEST)
+    if name.startswith("_ExactGelu"):
+        (at,) = node.saved_tensors
+        return float(at.amin()) > -math.sqrt(-2 * math.log(SMALLEST))
+    if name.startswith("Softmax"):
+        return float(node._saved_result.detach().amin()) > SMALLEST
+    query, key = node._saved_query.detach(), node._saved_key.detach()
+    # No score differs from another by more.
+    longest = 2 * float(query.norm(dim=-1).amax()) * float(key.norm(dim=-1).amax()) / math.sqrt(query.shape[-1])
+    return longest < -math.log(SMALLEST)
+
+
+def sums_over_places(link: nn.Module, given: Tensor) -> tuple[bool, Tensor]:
+    """Whether a layer in a part of a network is given sequences or images; and the part's output.
+
+    Parameters
+    ----------
+    given
+        Input of the part for some samples.
+    """
+    met: list[bool] = []
+
+    def look(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        if next(module.parameters(recurse=False), None) is not None:
+            parts = (*arguments, *keywords.values())
+            met.append(any(isinstance(part, Tensor) and part.dim() > 2 for part in parts))
+
+    handles = [module.register_forward_hook(look, with_kwargs=True) for module in link.modules()]
+    try:
+        produced = link(given)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return any(met), produced
+
+
+def suits(link: nn.Module, produced: Any) -> bool:
+    """Whether a part of a network may be taken in single precision, by the graph of its output for some samples."""
+    own = {value.dtype for value in link.parameters()}
+    return (
+        own == {torch.float32} and isinstance(produced, Tensor) and produced.dtype == torch.float32 and fits(produced)
+    )

@@ -1,0 +1,32 @@
+"""Between which sizes the numbers of an array lie: exact zeros, which have no size, left out."""
+
+import math
+
+import numpy as np
+
+from critlearn.numerics.compiled import compiled
+
+
+@compiled
+def _patterns(bits):  # type: ignore[no-untyped-def]
+    """Least and greatest 32-bit pattern without sign of what is not exactly zero: ordered as the sizes are."""
+    mask = np.uint32(0x7FFFFFFF)
+    low, high = np.uint32(mask), np.uint32(0)
+    for k in range(bits.size):
+        size = bits[k] & mask
+        low = min(low, size if size > 0 else mask)
+        high = max(high, size)
+    return low, high
+
+
+def single_range(values: np.ndarray) -> tuple[float, float]:
+    """Least size that is not 0, and greatest, of single-precision numbers; infinity and 0 if all are 0.
+
+    >>> single_range(np.array([0.5, -4.0, 0.0], dtype=np.float32))
+    (0.5, 4.0)
+    """
+    low, high = _patterns(values.reshape(-1).view(np.uint32))
+    if high == 0:
+        return math.inf, 0.0
+    least, greatest = np.array([low, high], dtype=np.uint32).view(np.float32).tolist()
+    return least, greatest

@@ -1,0 +1,61 @@
+"""The section of a run's page on its duality map."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from critlearn.reports.duality_figures import directions_figure, spectrum_figure, volume_figure
+from critlearn.reports.picture import Picture, picture
+
+
+@dataclass(frozen=True)
+class DualitySection:
+    """What the page shows of a study of the duality map: a row for each state of the network, and pictures."""
+
+    rows: list[dict[str, str]]
+    pictures: list[Picture]
+
+
+def duality_section(study: Mapping[str, Any]) -> DualitySection:
+    """Table of ranks and dimensions, spectrum, log-volumes and leading directions."""
+    states = study["states"]
+    image = tuple(study["image"]) if study["image"] else None
+    kind = "as pictures" if image else "input by input"
+    return DualitySection(
+        [duality_row(name, state) for name, state in states.items()],
+        [
+            picture(
+                spectrum_figure(states),
+                "Singular values of the Jacobian by rank, at initialisation and after training.",
+                "Singular values of the Jacobian: median over samples, and the range of 90% of them.",
+            ),
+            picture(
+                volume_figure(states),
+                "Histogram of the log-volume over samples, at initialisation and after training.",
+                "Log-volume of the sheet: by how much the map stretches the boundary space. Where a direction is lost, "
+                "that of the others.",
+            ),
+            picture(
+                directions_figure(study["leading"], image),
+                f"Leading boundary directions of a few samples, {kind}.",
+                f"Which inputs move the weights most: samples and their leading directions, {kind}. Signs of a "
+                "direction are free as a whole.",
+            ),
+        ],
+    )
+
+
+def duality_row(name: str, state: Mapping[str, Any]) -> dict[str, str]:
+    """Row of the table of ranks."""
+    ranks = ", ".join(f"{rank} ({count})" for rank, count in state["rank_counts"].items())
+    volumes = [value for value in state["log_pseudo_volume"] if value is not None]
+    return {
+        "name": name,
+        "shape": f"{state['variables']:,} x {state['boundary']:,}",
+        "ranks": ranks,
+        "participation": f"{float(np.median(state['participation_ratio'])):.2f}",
+        "volume": f"{float(np.median(volumes)):.1f}" if volumes else "none",
+        "overlap": "" if state["overlap"] is None else f"{state['overlap']:.2f}",
+    }

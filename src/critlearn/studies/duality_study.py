@@ -1,0 +1,89 @@
+"""Study of the duality map of a stored run: its sheet at initialisation and at the end, kept beside the record."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from critlearn.duality import DualityMap, learning_dimension
+from critlearn.errors import InvalidInputError, OutputError
+from critlearn.network import NeuralSystem
+from critlearn.studies.record import plain
+from critlearn.studies.store import REPORT, read_run
+from critlearn.studies.stored_system import stored_system
+
+DUALITY: Final = "duality.json"
+_PICTURED: Final = 4
+_DIRECTIONS: Final = 3
+
+
+def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
+    """Spectra, ranks, overlaps and leading directions of a run's duality map, as plain values.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run of a network.
+    InvalidInputError
+        If the number of samples is not positive.
+    """
+    if samples < 1:
+        raise InvalidInputError(f"--samples must be at least 1; got {samples}")
+    record, _ = read_run(folder)
+    stored = stored_system(folder, record)
+    states = {"initial": stored.initial, "trained": stored.trained}
+    return plain(
+        {
+            "run_dir": str(folder),
+            "composition": record["composition"]["name"],
+            "image": stored.image,
+            "states": {
+                name: learning_dimension(DualityMap(system), samples=samples).to_dict()
+                for name, system in states.items()
+            },
+            "leading": _leading(stored.trained),
+        }
+    )
+
+
+def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
+    """Leading boundary directions at a few samples."""
+    phi, found = DualityMap(system), []
+    size = len(system)
+    for sample in sorted({at * (size - 1) // max(1, _PICTURED - 1) for at in range(_PICTURED)}):
+        x, t = system.dataset[sample]
+        jacobian = phi.jacobian(x, t)
+        directions = jacobian.leading_directions(min(_DIRECTIONS, *jacobian.shape))
+        found.append(
+            {
+                "sample": sample,
+                "target": float(t),
+                "x": x.tolist(),
+                "log_singular_values": jacobian.spectrum.log_values[: len(directions.values)].tolist(),
+                "directions": directions.x.tolist(),
+            }
+        )
+    return found
+
+
+def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
+    """Write the study beside the run's record and make its page anew with it.
+
+    Parameters
+    ----------
+    report
+        Function from record, sketches and study to the text of the page.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    """
+    record, fluctuations = read_run(folder)
+    text = {DUALITY: json.dumps(study, indent=1, allow_nan=False) + "\n", REPORT: report(record, fluctuations, study)}
+    try:
+        for name, content in text.items():
+            temporary = folder / f".{name}.partial"
+            temporary.write_text(content, encoding="utf-8")
+            temporary.replace(folder / name)
+    except OSError as problem:
+        raise OutputError(f'cannot write to "{folder}": {problem.strerror}') from problem

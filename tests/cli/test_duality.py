@@ -1,0 +1,65 @@
+"""Command duality: a study beside the run, a section in its page, refusals in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from critlearn.cli.main import app, exit_code
+from critlearn.duality import DualityMap
+from critlearn.studies import read_run
+from critlearn.studies.stored_system import stored_system
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs")
+    options = ["--data", "digits:0v1", "--hidden", "4", "--epochs", "25", "--out", str(out), "--quiet"]
+    assert exit_code(app, ["run", "two-class", *options]) == 0
+    (folder,) = out.iterdir()
+    return folder
+
+
+def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "run.json").read_bytes()
+    assert exit_code(app, ["duality", str(run), "--samples", "6", "--json"]) == 0
+    study = json.loads(capsys.readouterr().out)
+    assert json.loads((run / "duality.json").read_text()) == study
+    assert (run / "run.json").read_bytes() == before
+    assert not list(run.glob(".*"))
+    page = (run / "report.html").read_text()
+    assert "<h2>Duality map</h2>" in page
+    assert "as pictures" in page
+    for state in study["states"].values():
+        assert (state["samples"], state["variables"], state["boundary"]) == (6, 4 * 65 + 5, 64)
+        assert sum(state["rank_counts"].values()) == 6
+    record, _ = read_run(run)
+    system = stored_system(run, record).trained
+    x, t = system.dataset[0]
+    values = torch.linalg.svdvals(DualityMap(system).jacobian(x, t).dense())
+    expected = [float(value) for value in values[:3].log()]
+    assert study["leading"][0]["log_singular_values"] == pytest.approx(expected, rel=1e-8)
+    assert exit_code(app, ["duality", str(run), "--samples", "2"]) == 0
+    assert "effective dimension" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nowhere"], "holds no run"), (["{run}", "--samples", "0"], "--samples must be at least 1")],
+)
+def test_bad_input_is_one_line(
+    run: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(app, ["duality", *[argument.format(run=run) for argument in arguments]]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_weights_that_do_not_fit_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in run.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    assert exit_code(app, ["duality", str(tmp_path)]) == 2
+    assert "does not hold the weights" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""From changes back to data points: round trips, and refusals of what is no data point's change."""
+
+import math
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.duality import DualityMap, InverseStatus
+from critlearn.errors import InvalidInputError
+from critlearn.network import NeuralSystem, feed_forward
+from critlearn.studies import load_two_class
+from reference.networks import Pairs, classes, seeded
+
+
+def change(phi: DualityMap, x: Tensor, t: Tensor) -> dict[str, Tensor]:
+    return {name: value[0] for name, value in phi(x[None], t[None]).items()}
+
+
+def digits() -> Pairs:
+    bunch = load_digits()
+    return Pairs(torch.from_numpy(bunch.data / 16), torch.from_numpy(bunch.target).long())
+
+
+def ten_classes(*layers: nn.Module) -> nn.Module:
+    return seeded(lambda: nn.Sequential(*layers))
+
+
+@pytest.mark.parametrize("name", ["breast-cancer", "digits"])
+def test_round_trip(name: str) -> None:
+    if name == "digits":
+        data = digits()
+        system = NeuralSystem(
+            seeded(lambda: nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))), SoftmaxCrossEntropy(), data
+        )
+    else:
+        data = load_two_class("breast-cancer")
+        system = NeuralSystem(feed_forward(30, [32, 32], "tanh", seed=0), Composition("tanh", "mse"), data)
+    phi = DualityMap(system, 0.3)
+    for at in range(0, 400, 20):
+        found = phi.invert(change(phi, data.x[at], data.t[at]))
+        assert found.status is InverseStatus.FOUND
+        assert found.unique
+        assert found.residual < 1e-12
+        assert float((found.x - data.x[at]).norm()) <= 1e-9 * float(data.x[at].norm())
+        assert float(found.t) == float(data.t[at])
+
+
+def test_round_trip_far_in_the_tail() -> None:
+    data = classes((3, 4))
+    model = feed_forward(4, [3], "tanh", seed=1)
+    with torch.no_grad():
+        model.output.bias.fill_(-80.0)
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data))
+    dq = change(phi, data.x[0], torch.tensor(-1.0).double())
+    assert 0 < float(dq["output.bias"].abs()) < 1e-100
+    found = phi.invert(dq)
+    torch.testing.assert_close(found.x, data.x[0], rtol=1e-9, atol=0)
+    assert float(found.t) == -1
+
+
+@pytest.mark.parametrize("loss", [("identity", "mse"), ("identity", "power:4"), ("asinh", "mse")], ids="+".join)
+def test_continuous_targets_come_back(loss: tuple[str, str]) -> None:
+    data = classes((6, 5))
+    data = Pairs(data.x, 3 * data.x[:, 0] + 1)
+    phi = DualityMap(NeuralSystem(feed_forward(5, [4], "softsign", seed=1), Composition(*loss), data))
+    for x, t in zip(data.x, data.t, strict=True):
+        found = phi.invert(change(phi, x, t))
+        torch.testing.assert_close(found.x, x, rtol=1e-9, atol=0)
+        assert float(found.t) == pytest.approx(float(t), rel=1e-9)
+        assert found.unique
+
+
+def test_a_loss_that_falls_again_has_two_targets() -> None:
+    data = classes((6, 5))
+    phi = DualityMap(NeuralSystem(feed_forward(5, [4], "tanh", seed=1), Composition("identity", "cauchy"), data))
+    found = phi.invert(change(phi, data.x[0], data.t[0]))
+    assert found.status is InverseStatus.FOUND
+    assert not found.unique
+
+
+def test_probabilities_come_back() -> None:
+    x = classes((4, 6)).x
+    t = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(dim=1)
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)))
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, t)))
+    found = phi.invert(change(phi, x[1], t[1]))
+    torch.testing.assert_close(found.t, t[1], rtol=1e-9, atol=0)
+    torch.testing.assert_close(found.x, x[1], rtol=1e-9, atol=0)
+
+
+def test_what_is_no_data_points_change_is_refused() -> None:
+    data = digits()
+    model = seeded(lambda: nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)))
+    phi = DualityMap(NeuralSystem(model, SoftmaxCrossEntropy(), data))
+    dq = change(phi, data.x[3], data.t[3])
+    generator = torch.Generator().manual_seed(0)
+    noisy = {n: v + 1e-3 * v.abs().max() * torch.randn(v.shape, generator=generator).double() for n, v in dq.items()}
+    for off in (noisy, {name: 2 * value for name, value in dq.items()}, {name: -value for name, value in dq.items()}):
+        found = phi.invert(off)
+        assert found.status is InverseStatus.OFF
+        assert found.x is None
+        assert found.t is None
+        assert found.residual > 1e-6
+    mean = {name: value.mean(dim=0) for name, value in phi(data.x[:4], data.t[:4]).items()}
+    assert phi.invert(mean).status is InverseStatus.MIXED
+    assert "4 samples" in phi.invert(mean).reason
+    nothing = {name: torch.zeros_like(value) for name, value in dq.items()}
+    assert phi.invert(nothing).status is InverseStatus.VANISHING
+
+
+def test_through_convolutions_by_least_squares() -> None:
+    data = digits()
+    images = Pairs(data.x.reshape(-1, 1, 8, 8), data.t)
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1), nn.Tanh(),
+            nn.Flatten(), nn.Linear(256, 10),
+        )
+    )  # fmt: skip
+    phi = DualityMap(NeuralSystem(model, SoftmaxCrossEntropy(), images))
+    found = phi.invert(change(phi, images.x[5], images.t[5]))
+    assert found.status is InverseStatus.FOUND
+    assert found.unique
+    assert float((found.x - images.x[5]).norm()) <= 1e-9 * float(images.x[5].norm())
+    assert int(found.t) == int(images.t[5])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Tanh(), nn.Linear(3, 1)),
+        lambda: nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3, bias=False), nn.Tanh(), nn.Linear(3, 1)),
+    ],
+    ids=["length unknown", "descents"],
+)
+def test_without_a_closed_form(make: object) -> None:
+    data = classes((6, 4))
+    phi = DualityMap(NeuralSystem(seeded(make), Composition("tanh", "mse"), data))
+    dq = change(phi, data.x[2], data.t[2])
+    found = phi.invert(dq)
+    assert found.status is InverseStatus.FOUND
+    assert found.residual < 1e-9
+    again = change(phi, found.x, found.t)
+    for name, value in dq.items():
+        torch.testing.assert_close(again[name], value, rtol=1e-6, atol=1e-9)
+    if isinstance(phi.system.model[0], nn.LayerNorm):
+        # What the normalisation takes away does not come back.
+        assert not found.unique
+    else:
+        torch.testing.assert_close(found.x, data.x[2], rtol=1e-7, atol=0)
+
+
+def test_vectors_that_do_not_fit_are_refused() -> None:
+    data = classes((4, 6))
+    phi = DualityMap(NeuralSystem(feed_forward(6, [2], "tanh", seed=0), Composition("tanh", "mse"), data))
+    dq = change(phi, data.x[0], data.t[0])
+    with pytest.raises(InvalidInputError, match=r"differing: output\.bias"):
+        phi.invert({name: value for name, value in dq.items() if name != "output.bias"})
+    with pytest.raises(InvalidInputError, match="shape"):
+        phi.invert({**dq, "output.bias": torch.zeros(3).double()})
+    with pytest.raises(InvalidInputError, match="not finite"):
+        phi.invert({**dq, "output.bias": torch.tensor([math.nan]).double()})

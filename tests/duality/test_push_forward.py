@@ -1,0 +1,109 @@
+"""Densities on the sheet against Monte Carlo, and caustics against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from critlearn.compositions import Composition
+from critlearn.duality import DualityMap, RestrictedMap, caustics_on_path, choose_variables, classified
+from critlearn.errors import InvalidInputError
+from critlearn.network import NeuralSystem
+from reference.networks import Pairs
+from reference.push_forward_check import chi_squared, log_normal_density, small_network
+
+
+@pytest.mark.parametrize(("inputs", "half_width"), [(1, 0.01), (2, 0.03), (3, 0.1)])
+def test_density_and_histogram_agree(inputs: int, half_width: float) -> None:
+    p_value, counts = chi_squared(inputs, 400_000, 4 - inputs, 3 if inputs < 3 else 2, half_width)
+    assert p_value > 0.01
+    assert counts[0].min() > 30
+
+
+def single_unit() -> RestrictedMap:
+    """``y = 2 x`` with tanh and squared error: the change of the bias is ``-2 (f - 1)(1 - f^2)``."""
+    model = nn.Linear(1, 1).double()
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+        model.bias.zero_()
+    data = Pairs(torch.zeros(2, 1).double() + 0.1, torch.ones(2).double())
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data))
+    return RestrictedMap(phi, [1], data.t[0])
+
+
+def test_the_largest_fluctuation_is_a_fold_with_exponent_one_half() -> None:
+    restricted = single_unit()
+    (caustic,) = caustics_on_path(restricted, torch.tensor([-2.0]).double(), torch.tensor([2.0]).double())
+    # Theory: the largest fluctuation is where f = -1/3, and has the size 2 (4/3)(8/9).
+    assert float(caustic.point) == pytest.approx(math.atanh(-1 / 3) / 2, abs=1e-9)
+    assert float(caustic.value) == pytest.approx(64 / 27, rel=1e-12)
+    assert (caustic.kind, caustic.order, caustic.exponent) == ("fold", 2, 0.5)
+    starts = caustic.point + torch.tensor([[-0.3], [-0.05], [0.05], [0.3]]).double()
+    gaps = np.array([1e-4, 1e-5, 1e-6])
+    logs = [restricted.log_density(caustic.value - gap, starts, log_normal_density) for gap in gaps]
+    np.testing.assert_allclose(np.diff(logs) / np.diff(np.log(gaps)), -0.5, atol=0.01)
+    assert restricted.log_density(caustic.value + 1e-3, starts, log_normal_density) == -math.inf
+
+
+def test_density_near_the_fold_in_samples() -> None:
+    restricted = single_unit()
+    x = torch.randn(1_000_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gaps = 64 / 27 - restricted(x)[:, 0].numpy()
+    # With p ~ gap^(-1/2) the shares below two gaps are as their square roots.
+    near, far = (gaps < 1e-3).sum(), (gaps < 1e-2).sum()
+    share, expected = near / far, math.sqrt(0.1)
+    assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / far) + 0.005
+
+
+class Polynomial:
+    """A polynomial map of the plane with a known singularity at the origin."""
+
+    def __init__(self, first: object, second: object) -> None:
+        self.parts = (first, second)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return torch.stack([part(points[:, 0], points[:, 1]) for part in self.parts], dim=1)
+
+    def jacobian(self, point: Tensor) -> Tensor:
+        return torch.autograd.functional.jacobian(lambda p: self(p[None])[0], point)
+
+
+@pytest.mark.parametrize(
+    ("first", "kind", "exponent"),
+    [
+        (lambda x, y: x**2, "fold", 0.5),
+        (lambda x, y: x**3 + x * y, "cusp", 2 / 3),
+        (lambda x, y: 1e6 * (x**2 + 0.1 * x**3), "fold", 0.5),
+    ],
+)
+def test_normal_forms_are_classified(first: object, kind: str, exponent: float) -> None:
+    caustic = classified(Polynomial(first, lambda x, y: y), torch.zeros(2).double())
+    assert caustic.kind == kind
+    assert caustic.exponent == pytest.approx(exponent)
+    assert abs(float(caustic.lost[0])) == pytest.approx(1)
+
+
+def test_two_lost_directions_are_of_higher_kind() -> None:
+    umbilic = Polynomial(lambda x, y: x * x - y * y, lambda x, y: x * y)
+    assert classified(umbilic, torch.zeros(2).double()).kind == "higher"
+
+
+def test_chosen_variables_give_a_regular_block() -> None:
+    phi, data = small_network(3)
+    jacobian = phi.jacobian(data.x[0], data.t[0])
+    chosen = choose_variables(jacobian)
+    block = RestrictedMap(phi, chosen, data.t[0])
+    torch.testing.assert_close(block.jacobian(data.x[0]), jacobian.dense()[chosen])
+    sign, log_volume = block.log_volume(data.x[0])
+    assert sign * math.exp(log_volume) == pytest.approx(float(torch.linalg.det(jacobian.dense()[chosen])))
+    # No K rows span more than all rows together.
+    assert log_volume <= jacobian.log_volume()
+
+
+def test_what_gives_no_square_block_is_refused() -> None:
+    phi, data = small_network(2)
+    for variables in ([0], [0, 0], [0, 99]):
+        with pytest.raises(InvalidInputError, match="2 different trainable variables"):
+            RestrictedMap(phi, variables, data.t[0])

@@ -1,0 +1,70 @@
+"""Measurements from loaders: the same counts as from the data set, whatever the size and order of batches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import Quantities, measure
+from critlearn.network import NeuralSystem
+
+
+@pytest.fixture
+def system() -> NeuralSystem:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    return NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(torch.randn(11, 3), torch.randint(2, (11,))))
+
+
+class Stream(IterableDataset):  # type: ignore[type-arg]
+    """Samples without a length."""
+
+    def __init__(self, data: Dataset[tuple[Tensor, ...]]) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return (self.data[at] for at in range(11))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11])
+def test_a_loader_gives_the_counts_of_its_data_set(system: NeuralSystem, batch_size: int) -> None:
+    expected = measure(system, groups=4)
+    found = measure(system, loader=DataLoader(system.dataset, batch_size=batch_size), groups=4)
+    assert dict(found) == dict(expected)
+    assert found.samples == 11
+    streamed = measure(system, loader=DataLoader(Stream(system.dataset), batch_size=batch_size), groups=4)
+    assert dict(streamed) == dict(expected)
+
+
+def test_shuffled_loader_and_other_data(system: NeuralSystem) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shuffled = measure(system, loader=DataLoader(system.dataset, batch_size=3, shuffle=True, generator=generator))
+    assert (shuffled["all"].counts == measure(system)["all"].counts).all()
+    other = TensorDataset(torch.randn(6, 3, dtype=torch.float64), torch.randint(2, (6,)))
+    assert measure(system, loader=DataLoader(other, batch_size=4, drop_last=True)).samples == 4
+
+
+def test_mini_batches_across_the_batches_of_a_loader(system: NeuralSystem) -> None:
+    quantities = Quantities(mini_batch=4)
+    expected = measure(system, quantities=quantities, groups=2)
+    found = measure(system, loader=DataLoader(system.dataset, batch_size=3), quantities=quantities, groups=2)
+    assert found.samples == 2
+    assert dict(found) == dict(expected)
+
+
+def test_bad_loaders_are_refused(system: NeuralSystem, tmp_path: Path) -> None:
+    empty = DataLoader(TensorDataset(torch.zeros(0, 3), torch.zeros(0).long()))
+    with pytest.raises(InvalidInputError, match="loader is empty"):
+        measure(system, loader=empty)
+    single = DataLoader(TensorDataset(torch.zeros(5, 3)))
+    with pytest.raises(InvalidInputError, match="pairs"):
+        measure(system, loader=single)
+    integers = DataLoader(TensorDataset(torch.zeros(5, 3).long(), torch.zeros(5).long()))
+    with pytest.raises(InvalidInputError, match="int64"):
+        measure(system, loader=integers)
+    with pytest.raises(InvalidInputError, match="shuffle"):
+        measure(system, loader=DataLoader(system.dataset, shuffle=True), checkpoint=tmp_path / "state")
