@@ -23,7 +23,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem, learning_pass, tail_exact
 from critlearn.network.losses import for_targets
 
-_STACKED: Final = 64 << 20
+_STACKED: Final = 16 << 20
 """Bytes of stacks that are held at once."""
 
 

@@ -56,7 +56,10 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
             ],
             dtype=np.float64,
         )
-        axes.hist(values[np.isfinite(values)], bins=40, color=_COLOURS[name], alpha=0.6, label=name)
+        counts, edges = np.histogram(values[np.isfinite(values)], bins=40)
+        middle = (edges[1:] + edges[:-1]) / 2
+        axes.fill_between(middle, counts, step="mid", color=_COLOURS[name], alpha=0.3, lw=0)
+        axes.plot(middle, counts, drawstyle="steps-mid", color=_COLOURS[name], lw=1.2, label=name)
     axes.set_xlabel("log-volume, 0.5 ln det J^T J")
     axes.set_ylabel("samples")
     axes.grid(alpha=0.3)
@@ -65,7 +68,7 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
 
 
 def directions_figure(leading: list[Mapping[str, Any]], image: tuple[int, int] | None) -> Figure:
-    """Leading boundary directions of a few samples: pictures if inputs are images, otherwise bars.
+    """Leading boundary directions of a few samples: pictures if inputs are images, otherwise steps.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ def directions_figure(leading: list[Mapping[str, Any]], image: tuple[int, int] |
             numbers = np.array(values, dtype=np.float64)
             bound = float(np.abs(numbers).max()) or 1.0
             if image is None:
-                axes.bar(np.arange(len(numbers)), numbers, color=MEASURED if "sample" not in title else FITTED)
+                colour = MEASURED if "sample" not in title else FITTED
+                axes.plot(numbers, drawstyle="steps-mid", color=colour, lw=1.2, label=title)
             elif title.startswith("sample"):
                 axes.imshow(numbers.reshape(image), cmap="gray_r")
             else:

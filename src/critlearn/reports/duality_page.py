@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from critlearn.reports.duality_figures import directions_figure, spectrum_figure, volume_figure
-from critlearn.reports.picture import Picture, picture
+from critlearn.reports.illustration import Illustration
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class DualitySection:
     """What the page shows of a study of the duality map: a row for each state of the network, and pictures."""
 
     rows: list[dict[str, str]]
-    pictures: list[Picture]
+    pictures: list[Illustration]
 
 
 def duality_section(study: Mapping[str, Any]) -> DualitySection:
@@ -26,18 +26,21 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
     return DualitySection(
         [duality_row(name, state) for name, state in states.items()],
         [
-            picture(
+            Illustration(
+                "duality-spectrum",
                 spectrum_figure(states),
                 "Singular values of the Jacobian by rank, at initialisation and after training.",
                 "Singular values of the Jacobian: median over samples, and the range of 90% of them.",
             ),
-            picture(
+            Illustration(
+                "duality-volume",
                 volume_figure(states),
                 "Histogram of the log-volume over samples, at initialisation and after training.",
                 "Log-volume of the sheet: by how much the map stretches the boundary space. Where a direction is lost, "
                 "that of the others.",
             ),
-            picture(
+            Illustration(
+                "duality-directions",
                 directions_figure(study["leading"], image),
                 f"Leading boundary directions of a few samples, {kind}.",
                 f"Which inputs move the weights most: samples and their leading directions, {kind}. Signs of a "

@@ -17,7 +17,7 @@ from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.reports.illustration import Illustration, write_whole
-from critlearn.studies.duality_study import DUALITY
+from critlearn.studies.duality_study import read_duality
 from critlearn.studies.headlines import headlines
 from critlearn.studies.store import REPORT, read_run
 
@@ -82,9 +82,7 @@ def write_report(folder: Path) -> Path:
         If the page cannot be written.
     """
     record, fluctuations = read_run(folder)
-    stored = folder / DUALITY
-    duality = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
-    return write_whole(folder / REPORT, report_page(record, fluctuations, duality).encode())
+    return write_whole(folder / REPORT, report_page(record, fluctuations, read_duality(folder)).encode())
 
 
 def command_of(record: Mapping[str, Any]) -> str:

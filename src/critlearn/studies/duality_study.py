@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from critlearn.duality import DualityMap, learning_dimension
-from critlearn.errors import InvalidInputError, OutputError
+from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.network import NeuralSystem
 from critlearn.studies.record import plain
 from critlearn.studies.store import REPORT, read_run
@@ -63,6 +63,24 @@ def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def read_duality(folder: Path) -> dict[str, Any] | None:
+    """Study that was written beside a run's record; None if there is none.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    path = folder / DUALITY
+    if not path.is_file():
+        return None
+    try:
+        study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(f'"{path}" is damaged: make it again with critlearn duality') from None
+    return study
 
 
 def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
