@@ -21,7 +21,7 @@ from critlearn.explorer.serve import ADDRESS, command
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 CHROMIUM = shutil.which("chromium")
-PATIENCE = 90_000
+PATIENCE = 60_000
 
 pytestmark = pytest.mark.slow
 
