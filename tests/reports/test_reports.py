@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 
 from critlearn.cli.main import app, exit_code
 from critlearn.errors import DataError
-from critlearn.reports import report_page
 from critlearn.reports.illustration import drawn_data, image
 from critlearn.reports.study_figures import phase_cells
 from critlearn.reports.study_page import statement
-from critlearn.studies import ToyConfig, run_toy, write_run
 from critlearn.studies.runs_table import runs_table, swept_settings
 
 
@@ -36,17 +34,6 @@ class _Page(HTMLParser):
         if tag == "img":
             self.images.append(given)
         self.loaded += [value for name in ("src", "href") if (value := given.get(name))]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four small runs of the toy model."""
-    out = tmp_path_factory.mktemp("study")
-    for activation in ("sigmoid", "softsign"):
-        for loss in ("bce", "mse"):
-            config = ToyConfig(activation=activation, loss=loss, samples=4000, epochs=3, batch_size=500)
-            write_run(out, run_toy(config), report_page)
-    return out
 
 
 def test_the_page_of_a_run_is_made_again_from_stored_numbers(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from critlearn.cli import run
 from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
 from critlearn.cli.duality import duality
+from critlearn.cli.explore import explore
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
 from critlearn.cli.report import report
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
-for command in (fit, predict, design, table, duality, sweep, results, report, doctor):
+for command in (fit, predict, design, table, duality, sweep, results, report, explore, doctor):
     app.command()(command)
 
 INTERRUPTED = 130

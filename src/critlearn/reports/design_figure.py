@@ -1,14 +1,13 @@
 """Figure of a design: the loss, its error signal, and the exponent over the margin."""
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from critlearn.design import Design
-from critlearn.errors import InvalidInputError, OutputError
-
-_FORMATS: Final = (".svg", ".pdf", ".png")
+from critlearn.errors import InvalidInputError
+from critlearn.reports.illustration import FORMATS, image, write_whole
 
 
 def draw_design(made: Design, path: Path) -> None:
@@ -21,24 +20,22 @@ def draw_design(made: Design, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    from matplotlib.figure import Figure
+    if path.suffix.removeprefix(".") not in FORMATS:
+        raise InvalidInputError(f'a figure ends in .{", .".join(FORMATS)}; got "{path.name}"')
+    write_whole(path, image(design_figure(made), path.suffix[1:]))
 
-    if path.suffix not in _FORMATS:
-        raise InvalidInputError(f'a figure ends in {", ".join(_FORMATS)}; got "{path.name}"')
+
+def design_figure(made: Design) -> Figure:
+    """Loss, and its error signal on log-log axes, over the margin."""
     margins = np.linspace(-2.0, 8.0, 501)
     far = np.geomspace(0.05, 1e4, 400)
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(margins, _values(made, margins), label="loss")
     left.set(xlabel="margin m", ylabel="loss", title=made.output_loss.name)
-    right.loglog(far, np.exp(_log_errors(made, far)))
+    right.loglog(far, np.exp(_log_errors(made, far)), label="error signal")
     right.set(xlabel="margin m", ylabel="error signal |dh/dm|", title=f"exponent {made.exponent:g}")
-    temporary = path.with_name(f".{path.name}.part{path.suffix}")
-    try:
-        figure.savefig(temporary)
-        temporary.replace(path)
-    except OSError as problem:
-        raise OutputError(f'"{path}" cannot be written: {problem.strerror or problem}') from None
+    return figure
 
 
 def _two_classes(margins: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def study_page(table: pd.DataFrame, name: str) -> str:
 
 def statement(table: pd.DataFrame) -> str:
     """One sentence on what many runs come down to."""
-    runs, certified = table["cell"].nunique(), table.loc[table["status"] == "finished", "cell"].nunique()
+    runs, certified = table["cell"].nunique(), table.loc[table["certified"] == True, "cell"].nunique()  # noqa: E712
     decided = table["agreement"].dropna()
     law = int((table["verdict"] == "power law").sum())
     return (

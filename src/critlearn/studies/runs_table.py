@@ -10,8 +10,8 @@ from critlearn.errors import DataError
 from critlearn.studies.store import RECORD
 
 FIXED: Final = (
-    "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "agreement", "seed",
-    "statement",
+    "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
+    "verdict", "agreement", "certified", "seconds", "code", "seed", "statement",
 )  # fmt: skip
 """Columns of every table; all others are settings."""
 
@@ -32,7 +32,7 @@ def runs_table(folder: Path) -> pd.DataFrame:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             of_run = [_row(path.parent.name, record, name) for name in record["quantities"]]
-            given = {"study": record["study"], **{k: _hashable(v) for k, v in record["config"].items() if k != "seed"}}
+            given = {k: _hashable(v) for k, v in record["config"].items() if k != "seed"}
         except (OSError, ValueError, KeyError, TypeError):
             of_run, given = [{"cell": path.parent.name, "status": "corrupt"}], {}
         rows += of_run
@@ -53,14 +53,20 @@ def _row(cell: str, record: dict[str, Any], name: str) -> dict[str, Any]:
     quantity = record["quantities"][name]
     predicted = quantity["predicted"]
     return {
+        "study": record["study"],
         "cell": cell,
-        "status": "finished" if record["equilibrium"]["certified"] else "not at equilibrium",
+        "status": "finished",
         "quantity": name,
         "measured_exponent": quantity["measured"]["exponent"],
         "predicted_exponent": None if predicted is None else predicted["exponent_on_measured_window"],
+        "ci_low": (quantity["measured"]["ci95"] or [None, None])[0],
+        "ci_high": (quantity["measured"]["ci95"] or [None, None])[1],
         "decades": quantity["measured"]["decades"],
         "verdict": quantity["measured"]["verdict"],
         "agreement": quantity["agreement"],
+        "certified": record["equilibrium"]["certified"],
+        "seconds": record["seconds"],
+        "code": record["versions"]["critlearn"],
         "seed": record["seed"],
         "statement": quantity["statement"],
     }

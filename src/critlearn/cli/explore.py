@@ -1,0 +1,17 @@
+"""Command ``critlearn explore``: the local page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explore(
+    study: Annotated[Path | None, typer.Argument(help="Folder of runs for the third tab.", show_default=False)] = None,
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1.")] = 8501,
+    headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
+) -> None:
+    """Open the explorer in a browser: compose, design, look through runs. Needs critlearn[explore]."""
+    from critlearn.explorer import serve
+
+    serve(study, port, headless=headless)

@@ -1,0 +1,57 @@
+"""Start the explorer: Streamlit on this computer's own address only."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, NoReturn
+
+from critlearn.errors import DataError, InvalidInputError
+
+ADDRESS: Final = "127.0.0.1"
+"""Nobody else on the network can reach the page."""
+
+
+def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
+    """Command that serves the explorer."""
+    page = Path(__file__).with_name("app.py")
+    options = {
+        "server.address": ADDRESS,
+        "server.port": str(port),
+        "server.headless": str(headless).lower(),
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "false",
+    }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "streamlit", "run", str(page), *given, "--", *([str(folder)] if folder else [])]
+
+
+def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
+    """Become the server of the explorer, until it is stopped: no second process can be left behind.
+
+    Parameters
+    ----------
+    folder
+        Folder of runs for the third tab; None for none.
+    port
+        Of the local address.
+    headless
+        Whether to leave the browser closed.
+
+    Raises
+    ------
+    InvalidInputError
+        If Streamlit is not installed or the port is none.
+    DataError
+        If there is no such folder.
+    """
+    if find_spec("streamlit") is None:
+        raise InvalidInputError("the explorer needs Streamlit: pip install 'critlearn[explore]'")
+    if not 1024 <= port <= 65535:
+        raise InvalidInputError(f"--port must be from 1024 to 65535; got {port}")
+    if folder is not None and not folder.is_dir():
+        raise DataError(f'there is no folder "{folder}"')
+    arguments = command(folder, port, headless=headless)
+    os.execv(arguments[0], arguments)
