@@ -34,7 +34,7 @@ def measure(
     quantities: Quantities | None = None,
     exact: bool = False,
     precision: torch.dtype | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fluctuations:
     """Count ``|dq|`` of every sample and every trainable variable, by logarithm.
@@ -79,6 +79,8 @@ def measure(
         If the checkpoint belongs to another measurement.
     """
     check_rate(lr)
+    system.check()
+    _check_options(loader, batch_size, precision)
     if groups < 1:
         raise InvalidInputError(f"groups must be at least 1; got {groups}")
     if batch_size < 1:
@@ -95,7 +97,8 @@ def measure(
     drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if samples is None else min(groups, samples // size)
     first = None if checkpoint is None else batches.first()
-    saved = Checkpoint(checkpoint, system, quantities, first=first, lr=lr, groups=groups, samples=samples)
+    path = None if checkpoint is None else Path(checkpoint)
+    saved = Checkpoint(path, system, quantities, first=first, lr=lr, groups=groups, samples=samples)
     earlier, start = saved.load()
     if earlier is not None and samples is not None and start >= samples:
         return earlier.marked("")
@@ -111,3 +114,13 @@ def measure(
     result = measurement.result(None if floor is None else floor + log_rate, since=start)
     saved.remove()
     return result if earlier is None else earlier.merge(result)
+
+
+def _check_options(loader: object, batch_size: object, precision: object) -> None:
+    """Refuse options of another kind than what they should be."""
+    if loader is not None and not isinstance(loader, DataLoader):
+        raise InvalidInputError(f"the loader must be a torch DataLoader; got {type(loader).__name__}")
+    if not isinstance(batch_size, int):
+        raise InvalidInputError(f"the batch size must be a whole number; got {batch_size}")
+    if precision is not None and precision not in (torch.float32, torch.float64):
+        raise InvalidInputError(f"the precision must be torch.float32 or torch.float64; got {precision}")

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from critlearn.network.learning_pass import learning_pass
 from critlearn.network.modules import ActivationModule
 from critlearn.network.system import NeuralSystem
+from critlearn.network.tail_exact import keep_epsilon
 
 EXACT_MODULES: Final = (
     ActivationModule,
@@ -86,7 +87,9 @@ def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:
 def _log_gradients(system: NeuralSystem, dtype: torch.dtype) -> Float64[np.ndarray, " value"]:
     """``ln|gradient|`` of a few samples and all trainable variables, computed in a given precision."""
     x, t = next(system.boundary(min(_SAMPLES, len(system))))
-    model = copy.deepcopy(system.model).to(dtype)
+    model = copy.deepcopy(system.model)
+    keep_epsilon(model)
+    model = model.to(dtype)
     x, t = (part.to(dtype) if part.is_floating_point() else part for part in (x, t))
     scaled = learning_pass(NeuralSystem(model, system.loss, TensorDataset(x, t)), x, t)
     logs = [

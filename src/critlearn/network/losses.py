@@ -1,6 +1,6 @@
 """Torch's own losses, replaced by equivalents whose output errors are exact in the tail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -15,7 +15,13 @@ _BEHIND_ACTIVATION: Final = {nn.MSELoss: "mse", nn.L1Loss: "mae", nn.BCELoss: "b
 
 
 def _cross_entropy(loss: Any) -> OutputLoss:
-    _refuse(loss, weight=loss.weight is not None, label_smoothing=loss.label_smoothing > 0)
+    _refuse(
+        loss,
+        weight=loss.weight is not None,
+        label_smoothing=loss.label_smoothing > 0,
+        # A negative one names no class: targets that have it are refused as such.
+        ignore_index=loss.ignore_index >= 0,
+    )
     return SoftmaxCrossEntropy()
 
 
@@ -40,7 +46,9 @@ _EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any], OutputLoss]]] = {
 }
 
 
-def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor) -> tuple[nn.Module, OutputLoss]:
+def exact_system(
+    model: nn.Module, loss: OutputLoss | nn.Module, targets: Iterable[Tensor]
+) -> tuple[nn.Module, OutputLoss]:
     """Network and loss whose output errors are tail-exact, equivalent to those given.
 
     A critlearn loss stays as it is, but for softmax with cross-entropy: with probabilities as targets, of shape
@@ -52,7 +60,7 @@ def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor
     Parameters
     ----------
     targets
-        Some of the targets.
+        Targets in batches; all are looked at only where the values of all matter.
 
     Raises
     ------
@@ -60,7 +68,7 @@ def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor
         If there is no equivalent.
     """
     if not isinstance(loss, nn.Module):
-        return model, for_targets(loss, targets)
+        return model, for_targets(loss, next(iter(targets)))
     activation = _last_activation(model)
     if type(loss) in _BEHIND_ACTIVATION and activation is not None and _saturates(activation, targets):
         _refuse(loss, weight=getattr(loss, "weight", None) is not None)
@@ -74,7 +82,7 @@ def exact_system(model: nn.Module, loss: OutputLoss | nn.Module, targets: Tensor
             f"{type(loss).__name__} has no tail-exact equivalent here; allowed: critlearn's losses, {allowed}, and "
             "MSELoss, L1Loss and BCELoss behind a last Tanh, Sigmoid or Softsign with targets at its ends"
         )
-    exact = for_targets(_EQUIVALENTS[type(loss)](loss), targets)
+    exact = for_targets(_EQUIVALENTS[type(loss)](loss), next(iter(targets)))
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
 
 
@@ -99,10 +107,10 @@ def _last_activation(model: nn.Module) -> str | None:
     return _SATURATING.get(type(last))
 
 
-def _saturates(activation: str, targets: Tensor) -> bool:
+def _saturates(activation: str, targets: Iterable[Tensor]) -> bool:
     """Whether all targets are values at which the activation saturates."""
     lower = 0 if activation == "sigmoid" else -1
-    return bool(((targets == lower) | (targets == 1)).all())
+    return all(bool(((part == lower) | (part == 1)).all()) for part in targets)
 
 
 def _refuse(loss: nn.Module, **features: bool) -> None:

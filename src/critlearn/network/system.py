@@ -14,6 +14,8 @@ from critlearn.network.losses import exact_system
 
 _COUPLING = (nn.modules.batchnorm._BatchNorm,)
 _RANDOM = (nn.modules.dropout._DropoutNd,)
+_LOOKED_AT = 1024
+"""Targets that are looked at together, to find out which loss is meant."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -45,17 +47,24 @@ class NeuralSystem:
     dataset: Dataset[Any]
 
     def __init__(self, model: nn.Module, loss: OutputLoss | nn.Module, dataset: Dataset[Any]) -> None:
+        _check_kinds(model, loss, dataset)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "dataset", dataset)
-        self._check_model()
+        self.check()
         x, t = next(self.boundary(min(2, len(self))))
-        model, exact = exact_system(model, loss, t)
+        model, exact = exact_system(model, loss, _Targets(self))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
         self.forward(x, t)
 
-    def _check_model(self) -> None:
-        """Refuse a network on which a learning pass could not be made."""
+    def check(self) -> None:
+        """Refuse a network on which a learning pass cannot be made, as it may have been changed since.
+
+        Raises
+        ------
+        InvalidInputError
+            If nothing is trainable, samples are coupled or random, or the parameters are on several devices.
+        """
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InvalidInputError("the model has no trainable parameters")
         if len(self) == 0:
@@ -160,6 +169,33 @@ class NeuralSystem:
             sample = int((~torch.isfinite(y)).any(dim=1).nonzero()[0, 0])
             raise InvalidInputError(f"the model's output is not finite at sample {sample} of a batch of {len(x)}")
         return y, target[:, 0] if self.loss.class_targets else target.to(y.dtype)
+
+
+class _Targets:
+    """Targets of a system in batches, from the first on each time."""
+
+    def __init__(self, system: NeuralSystem) -> None:
+        self._system = system
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (t for _, t in self._system.boundary(_LOOKED_AT))
+
+
+def _check_kinds(model: object, loss: object, dataset: object) -> None:
+    """Refuse what is no network, no loss or no data set."""
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(f"the model must be a torch.nn.Module; got {type(model).__name__}")
+    if not isinstance(loss, OutputLoss | nn.Module):
+        hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""
+        raise InvalidInputError(
+            f"the loss must be a critlearn loss or a module of torch's, such as CrossEntropyLoss(); got "
+            f"{type(loss).__name__}{hint}"
+        )
+    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise InvalidInputError(
+            f"the data set must be map-style, with a length and entries (x, t); got {type(dataset).__name__}: give "
+            "measure(loader=...) a loader of other data"
+        )
 
 
 def _random(module: nn.Module) -> bool:

@@ -62,8 +62,17 @@ def tail_exact(model: Module) -> Module:
             if child is not None and type(child) in _REPLACED:
                 setattr(module, name, _replacement(child))
         _replace_attributes(module)
+    keep_epsilon(copied)
     with_exact_functions(copied)
     return _replacement(copied) if type(copied) in _REPLACED else copied  # type: ignore[return-value]
+
+
+def keep_epsilon(model: nn.Module) -> None:
+    """Write out an epsilon that torch would take from the precision: in another precision it is another function."""
+    for module in model.modules():
+        if isinstance(module, nn.RMSNorm) and module.eps is None:
+            like = next(model.parameters(), torch.empty(0))
+            module.eps = torch.finfo(like.dtype).eps
 
 
 def _replacement(module: nn.Module) -> nn.Module:
