@@ -11,7 +11,7 @@ from critlearn.reports.illustration import Illustration
 from critlearn.reports.page import illustrations
 from critlearn.reports.study_figures import phase_cells, phase_diagram
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs_table import runs_table, swept_settings
+from critlearn.studies.runs_table import runs_folder, runs_table, swept_settings
 from critlearn.studies.store import read_run
 
 
@@ -83,7 +83,7 @@ def _side_by_side(folder: Path, table: pd.DataFrame) -> None:
     for number, place in enumerate(st.columns(2)):
         with place:
             cell = str(st.selectbox(f"Run {number + 1}", cells, index=min(number, len(cells) - 1)))
-            record, fluctuations = read_run(folder / cell)
+            record, fluctuations = read_run(runs_folder(folder) / cell)
             name = next(iter(record["quantities"]))
             told(str(record["quantities"][name]["statement"]))
             show_picture(illustrations(record, fluctuations)[name][0], f"run-{number + 1}")

@@ -9,6 +9,9 @@ import pandas as pd
 from critlearn.errors import DataError
 from critlearn.studies.store import RECORD
 
+CELLS: Final = "cells"
+"""Folder of a store of a sweep that holds its runs."""
+
 FIXED: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
     "verdict", "agreement", "certified", "seconds", "code", "seed", "statement",
@@ -16,8 +19,13 @@ FIXED: Final = (
 """Columns of every table; all others are settings."""
 
 
+def runs_folder(folder: Path) -> Path:
+    """Where the runs themselves are: in a store of a sweep, its folder of cells."""
+    return folder / CELLS if (folder / CELLS).is_dir() else folder
+
+
 def runs_table(folder: Path) -> pd.DataFrame:
-    """Every run in a folder, with the settings in which they differ as columns.
+    """Every run in a folder, or in a store of a sweep, with the settings in which they differ as columns.
 
     A record that cannot be read is a row of status ``corrupt``.
 
@@ -28,7 +36,10 @@ def runs_table(folder: Path) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     settings: list[dict[str, Any]] = []
-    for path in sorted(folder.glob(f"*/{RECORD}")):
+    for path in sorted(runs_folder(folder).glob(f"*/{RECORD}")):
+        if path.parent.name.startswith("."):
+            # Being written, or left by a sweep that was killed.
+            continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             of_run = [_row(path.parent.name, record, name) for name in record["quantities"]]
