@@ -118,11 +118,11 @@ def test_batches_do_not_matter(system: NeuralSystem) -> None:
 
 
 class _Stops(Dataset):  # type: ignore[type-arg]
-    """Data that fail at one sample, once."""
+    """Data that fail at one sample, from when it is told."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self) -> None:
         self.x, self.targets = _data()
-        self.at = at
+        self.at = -1
 
     def __len__(self) -> int:
         return SAMPLES
@@ -135,11 +135,15 @@ class _Stops(Dataset):  # type: ignore[type-arg]
 
 def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
-    data, path = _Stops(8), tmp_path / "state.npz"
+    data, path = _Stops(), tmp_path / "state.npz"
     system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
     quantities = Quantities(series=10)
+
+    def stop_at_eight(done: int, _: int) -> None:
+        data.at = 8
+
     with pytest.raises(KeyboardInterrupt):
-        measure(system, batch_size=3, checkpoint=path, quantities=quantities)
+        measure(system, batch_size=3, checkpoint=path, quantities=quantities, progress=stop_at_eight)
     assert load_fluctuations(path).samples == 6
     seen = []
     data.at = -1
@@ -159,7 +163,100 @@ def test_the_state_of_another_measurement_is_refused(tmp_path: Path, system: Neu
     save_fluctuations(path, measure(system).marked("another"))
     with pytest.raises(DataError, match="another measurement"):
         measure(system, checkpoint=path)
-    assert Checkpoint(None, system, Quantities(), lr=1.0, groups=1, samples=1).load() == (None, 0)
+    assert Checkpoint(None, "", 1).load() == (None, 0)
+
+
+class _Written(Dataset):  # type: ignore[type-arg]
+    """Data that are no tensors, all samples at hand only one by one."""
+
+    def __init__(self, changed: int | None = None) -> None:
+        self.inputs, self.targets = _data()
+        if changed is not None:
+            self.inputs[changed] += 1.0
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.targets[index]
+
+
+class _Own(nn.Module):
+    """Two networks of the same name, weights and parts that compute differently."""
+
+    def __init__(self, power: int) -> None:
+        super().__init__()
+        self.inner, self.power = _model(), power
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) ** self.power
+
+
+def _frozen(value: float) -> nn.Sequential:
+    model = _model()
+    with torch.no_grad():
+        model[3].bias.fill_(value)
+    model[3].bias.requires_grad_(False)
+    return model
+
+
+def _normalised(mean: float) -> nn.Sequential:
+    model = nn.Sequential(*_model(), nn.BatchNorm1d(3)).double().eval()
+    model[6].running_mean.fill_(mean)
+    return model
+
+
+def _changed_at(sample: int) -> TensorDataset:
+    x, t = _data()
+    x[sample] += 1.0
+    return TensorDataset(x, t)
+
+
+def _with(at: int, module: nn.Module) -> nn.Sequential:
+    model = _model()
+    model[at] = module
+    return model
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({}, {"model": _with(1, nn.Sigmoid())}, id="activation"),
+        pytest.param({"model": _with(4, nn.LeakyReLU(0.1))}, {"model": _with(4, nn.LeakyReLU(0.2))}, id="slope"),
+        pytest.param({"model": _Own(1)}, {"model": _Own(3)}, id="plain attribute"),
+        pytest.param({"model": _frozen(0.1)}, {"model": _frozen(0.2)}, id="frozen weights"),
+        pytest.param({"model": _normalised(0.1)}, {"model": _normalised(0.2)}, id="buffers"),
+        pytest.param({}, {"exact": True}, id="exact"),
+        pytest.param({}, {"precision": torch.float32}, id="precision"),
+        pytest.param({}, {"data": _changed_at(9)}, id="tensors"),
+        pytest.param({"data": _Written()}, {"data": _Written(changed=6)}, id="samples in the middle"),
+        pytest.param({"data": _Written()}, {"data": _Written(changed=11)}, id="last sample"),
+        pytest.param({"loss": nn.HuberLoss(delta=0.5)}, {"loss": nn.HuberLoss(delta=1.0)}, id="parameter of the loss"),
+    ],
+)
+def test_a_state_goes_on_with_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: dict[str, object], other: dict[str, object]
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    path = tmp_path / "state.npz"
+
+    def go(
+        model: nn.Module | None = None, loss: nn.Module | None = None, data: Dataset | None = None, **settings: object
+    ) -> None:
+        x, t = _data()
+        if loss is not None:
+            t = nn.functional.one_hot(t, 3).double()
+        given = data or TensorDataset(x, t)
+        system = NeuralSystem(model or _model(), loss or nn.CrossEntropyLoss(), given)
+        measure(system, batch_size=4, checkpoint=path, **settings)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        # The state stays where it is, as if the last batch had been interrupted.
+        patch.setattr(Checkpoint, "remove", lambda self: None)
+        go(**one)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="another measurement"):
+        go(**other)  # type: ignore[arg-type]
+    go(**one)  # type: ignore[arg-type]
 
 
 def test_stored_fluctuations_come_back(tmp_path: Path, system: NeuralSystem) -> None:
