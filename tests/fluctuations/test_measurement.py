@@ -1,6 +1,7 @@
 """What is declared is measured: units, single samples, series, mini-batches, changes without drift; stop and go on."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.fluctuations import Quantities, load_fluctuations, measure, save_fluctuations
+from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
 from critlearn.fluctuations.checkpoint import Checkpoint
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import assert_same_counts, plain_gradients
@@ -156,6 +157,57 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.
     assert all(resumed[name] == whole[name] for name in whole)
     for name in whole.series.entries:
         np.testing.assert_allclose(resumed.series.log_size[name], whole.series.log_size[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("sample", [1, 10])
+def test_a_single_sample_before_or_after_the_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: dict[str, np.ndarray], sample: int
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    data, path = _Stops(), tmp_path / "state.npz"
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
+
+    def stop_at_eight(done: int, _: int) -> None:
+        data.at = 8
+
+    def go(progress: Callable[[int, int], None] | None) -> Fluctuations:
+        quantities = Quantities(samples=(sample,))
+        return measure(
+            system,
+            batch_size=3,
+            lr=RATE,
+            groups=1,
+            checkpoint=path,
+            quantities=quantities,
+            exact=True,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        go(stop_at_eight)
+    data.at = -1
+    resumed = go(None)
+    pooled = np.concatenate([values[sample] for values in plain.values()])
+    assert_same_counts(resumed[f"all[sample {sample}]"], pooled[None], 1)
+    assert resumed["all"].count == SAMPLES * pooled.size
+
+
+def _part(start: int, stop: int, **settings: object) -> Fluctuations:
+    x, t = _data()
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), TensorDataset(x[start:stop], t[start:stop]))
+    return measure(system, lr=RATE, exact=True, **settings)  # type: ignore[arg-type]
+
+
+def test_parts_with_single_samples_are_joined(plain: dict[str, np.ndarray]) -> None:
+    chosen = Quantities(samples=(2,))
+    earlier, later = _part(0, 6, groups=1, quantities=chosen), _part(6, 12, groups=1, quantities=chosen)
+    for parts, sample in (((earlier, _part(6, 12, groups=1)), 2), ((_part(0, 6, groups=1), later), 8)):
+        joined = parts[0].merge(parts[1])
+        pooled = np.concatenate([values[sample] for values in plain.values()])
+        assert_same_counts(joined["all[sample 2]"], pooled[None], 1)
+        assert joined.samples == SAMPLES
+    with pytest.raises(InvalidInputError, match="two samples are not one"):
+        earlier.merge(later)
 
 
 def test_the_state_of_another_measurement_is_refused(tmp_path: Path, system: NeuralSystem) -> None:
