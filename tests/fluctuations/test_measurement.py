@@ -210,6 +210,15 @@ def test_parts_with_single_samples_are_joined(plain: dict[str, np.ndarray]) -> N
         earlier.merge(later)
 
 
+def test_parts_of_few_samples_are_joined(plain: dict[str, np.ndarray]) -> None:
+    """Seven samples make seven groups and five make five: samples 7 to 11 join groups 0 to 4."""
+    for parts in ((_part(0, 7), _part(7, 12)), (_part(7, 12), _part(0, 7))):
+        joined = parts[0].merge(parts[1])
+        assert joined.samples == SAMPLES
+        for name, values in plain.items():
+            assert_same_counts(joined[name], values, 7)
+
+
 def test_the_state_of_another_measurement_is_refused(tmp_path: Path, system: NeuralSystem) -> None:
     path = tmp_path / "state.npz"
     save_fluctuations(path, measure(system).marked("another"))

@@ -85,7 +85,9 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     def merge(self, other: "Fluctuations") -> "Fluctuations":
         """Fluctuations over the samples of both, of which the other's come later.
 
-        Single samples are taken over as they are, under the number that their part gave them.
+        Single samples are taken over as they are, under the number that their part gave them. Group i of the one joins
+        group i of the other; a measurement of few samples has fewer groups, and leaves the last ones of the other as
+        they are: every sample stays in one group.
 
         Raises
         ------
@@ -105,7 +107,10 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             )
         floors = [floor for floor in (self.log_floor, other.log_floor) if floor is not None]
         sketches = {**other.sketches, **self.sketches}
-        sketches |= {name: self.sketches[name].merge(other.sketches[name]) for name in mine}
+        for name in mine:
+            one, two = self.sketches[name], other.sketches[name]
+            groups = max(one.groups, two.groups)
+            sketches[name] = one.in_groups(groups).merge(two.in_groups(groups))
         return Fluctuations(
             sketches,
             {**other.variables, **self.variables},
