@@ -363,5 +363,6 @@ def test_hidden_output_that_is_not_finite_is_located() -> None:
         model[1].weight.fill_(100.0)
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
     # The activation hides the overflow: the network's output is finite.
-    with pytest.raises(InvalidInputError, match=r'layer "1" \(Linear\) is not finite at sample 2 of a batch of 5'):
-        measure(system, batch_size=5)
+    for quantities in (Quantities(), Quantities(without_drift=True)):
+        with pytest.raises(InvalidInputError, match=r'layer "1" \(Linear\) is not finite at sample 7, counted from 0'):
+            measure(system, batch_size=5, quantities=quantities)

@@ -76,7 +76,7 @@ class Measurement:
         if len(x) % size:
             raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
         first = self.done // size
-        for item in self.gradients.batch(x, t):
+        for item in self.gradients.batch(x, t, first=self.done):
             if item.start % size or item.contribution.samples % size:
                 raise InvalidInputError(
                     f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
