@@ -9,8 +9,10 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
+from critlearn.fluctuations import Quantities, measure
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
+from critlearn.numerics.log_sketch import BIN_WIDTH
 from reference.deep_tanh_oracle import log_gradients
 
 SAMPLES, DEPTH, WIDTH = 20, 6, 5
@@ -94,3 +96,33 @@ def test_units_far_apart_are_kept_through_sparse_weights() -> None:
     expected = error + log_slope + math.log(2000) + math.log(1 - math.tanh(0.4) ** 2)
     assert logs[1].item() == pytest.approx(expected, abs=1e-9)
     assert logs[1].item() < -1400
+    quantities = Quantities(units=("0.bias", "0.weight"), series={"0.bias": (0, 1), "0.weight": (1,), "2.weight": (3,)})
+    measured = measure(system, quantities=quantities, exact=True)
+    series = measured.series
+    assert series.log_size["0.bias"][0, 1] == pytest.approx(expected, abs=1e-9)
+    # The input is 1, and that of the middle layer's unit 1 is tanh(0.4).
+    assert series.log_size["0.weight"][0, 0] == pytest.approx(expected, abs=1e-9)
+    assert series.log_size["2.weight"][0, 0] == pytest.approx(error + log_slope + math.log(math.tanh(0.4)), abs=1e-9)
+    # All weights are positive and the output is too small: every change is an increase.
+    assert not any(signs.any() for signs in series.negative.values())
+    for name in ("0.bias[1]", "0.weight[1]"):
+        low, high = measured[name].log_range
+        assert low <= expected < high <= low + 2 * BIN_WIDTH
+
+
+def test_series_of_six_layers_agree_with_high_precision() -> None:
+    """Some changes of one layer and sample are 1e-400 of the largest: no common unit holds both."""
+    model = _network(400.0, 2)
+    x = torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(12))
+    system = NeuralSystem(model, Composition("tanh", "mse"), TensorDataset(x, torch.tensor([-1.0])))
+    every = {name: tuple(range(value.numel())) for name, value in system.parameters.items()}
+    series = measure(system, quantities=Quantities(series=every)).series
+    layers = [module for module in model if isinstance(module, nn.Linear)]
+    weights = [layer.weight.detach().numpy() for layer in layers]
+    biases = [layer.bias.detach().numpy() for layer in layers]
+    spans = []
+    for depth, (weight, bias) in enumerate(log_gradients(weights, biases, x[0].numpy(), -1.0, 4000)):
+        for name, expected in ((f"{2 * depth}.weight", weight), (f"{2 * depth}.bias", bias)):
+            assert np.abs(series.log_size[name][0] - expected.ravel()).max() < 1e-5
+            spans.append(np.ptp(expected))
+    assert max(spans) > 400 * math.log(10)

@@ -1,6 +1,7 @@
 """What is declared is measured: units, single samples, series, mini-batches, changes without drift; stop and go on."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.fluctuations import Quantities, load_fluctuations, measure, save_fluctuations
+from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
 from critlearn.fluctuations.checkpoint import Checkpoint
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import assert_same_counts, plain_gradients
@@ -118,11 +119,11 @@ def test_batches_do_not_matter(system: NeuralSystem) -> None:
 
 
 class _Stops(Dataset):  # type: ignore[type-arg]
-    """Data that fail at one sample, once."""
+    """Data that fail at one sample, from when it is told."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self) -> None:
         self.x, self.targets = _data()
-        self.at = at
+        self.at = -1
 
     def __len__(self) -> int:
         return SAMPLES
@@ -135,11 +136,15 @@ class _Stops(Dataset):  # type: ignore[type-arg]
 
 def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
-    data, path = _Stops(8), tmp_path / "state.npz"
+    data, path = _Stops(), tmp_path / "state.npz"
     system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
     quantities = Quantities(series=10)
+
+    def stop_at_eight(done: int, _: int) -> None:
+        data.at = 8
+
     with pytest.raises(KeyboardInterrupt):
-        measure(system, batch_size=3, checkpoint=path, quantities=quantities)
+        measure(system, batch_size=3, checkpoint=path, quantities=quantities, progress=stop_at_eight)
     assert load_fluctuations(path).samples == 6
     seen = []
     data.at = -1
@@ -154,12 +159,165 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.
         np.testing.assert_allclose(resumed.series.log_size[name], whole.series.log_size[name], rtol=1e-12)
 
 
+@pytest.mark.parametrize("sample", [1, 10])
+def test_a_single_sample_before_or_after_the_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: dict[str, np.ndarray], sample: int
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    data, path = _Stops(), tmp_path / "state.npz"
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
+
+    def stop_at_eight(done: int, _: int) -> None:
+        data.at = 8
+
+    def go(progress: Callable[[int, int], None] | None) -> Fluctuations:
+        quantities = Quantities(samples=(sample,))
+        return measure(
+            system,
+            batch_size=3,
+            lr=RATE,
+            groups=1,
+            checkpoint=path,
+            quantities=quantities,
+            exact=True,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        go(stop_at_eight)
+    data.at = -1
+    resumed = go(None)
+    pooled = np.concatenate([values[sample] for values in plain.values()])
+    assert_same_counts(resumed[f"all[sample {sample}]"], pooled[None], 1)
+    assert resumed["all"].count == SAMPLES * pooled.size
+
+
+def _part(start: int, stop: int, **settings: object) -> Fluctuations:
+    x, t = _data()
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), TensorDataset(x[start:stop], t[start:stop]))
+    return measure(system, lr=RATE, exact=True, **settings)  # type: ignore[arg-type]
+
+
+def test_parts_with_single_samples_are_joined(plain: dict[str, np.ndarray]) -> None:
+    chosen = Quantities(samples=(2,))
+    earlier, later = _part(0, 6, groups=1, quantities=chosen), _part(6, 12, groups=1, quantities=chosen)
+    for parts, sample in (((earlier, _part(6, 12, groups=1)), 2), ((_part(0, 6, groups=1), later), 8)):
+        joined = parts[0].merge(parts[1])
+        pooled = np.concatenate([values[sample] for values in plain.values()])
+        assert_same_counts(joined["all[sample 2]"], pooled[None], 1)
+        assert joined.samples == SAMPLES
+    with pytest.raises(InvalidInputError, match="two samples are not one"):
+        earlier.merge(later)
+
+
+def test_parts_of_few_samples_are_joined(plain: dict[str, np.ndarray]) -> None:
+    """Seven samples make seven groups and five make five: samples 7 to 11 join groups 0 to 4."""
+    for parts in ((_part(0, 7), _part(7, 12)), (_part(7, 12), _part(0, 7))):
+        joined = parts[0].merge(parts[1])
+        assert joined.samples == SAMPLES
+        for name, values in plain.items():
+            assert_same_counts(joined[name], values, 7)
+
+
 def test_the_state_of_another_measurement_is_refused(tmp_path: Path, system: NeuralSystem) -> None:
     path = tmp_path / "state.npz"
     save_fluctuations(path, measure(system).marked("another"))
     with pytest.raises(DataError, match="another measurement"):
         measure(system, checkpoint=path)
-    assert Checkpoint(None, system, Quantities(), lr=1.0, groups=1, samples=1).load() == (None, 0)
+    assert Checkpoint(None, "", 1).load() == (None, 0)
+
+
+class _Written(Dataset):  # type: ignore[type-arg]
+    """Data that are no tensors, all samples at hand only one by one."""
+
+    def __init__(self, changed: int | None = None) -> None:
+        self.inputs, self.targets = _data()
+        if changed is not None:
+            self.inputs[changed] += 1.0
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.targets[index]
+
+
+class _Own(nn.Module):
+    """Two networks of the same name, weights and parts that compute differently."""
+
+    def __init__(self, power: int) -> None:
+        super().__init__()
+        self.inner, self.power = _model(), power
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) ** self.power
+
+
+def _frozen(value: float) -> nn.Sequential:
+    model = _model()
+    with torch.no_grad():
+        model[3].bias.fill_(value)
+    model[3].bias.requires_grad_(False)
+    return model
+
+
+def _normalised(mean: float) -> nn.Sequential:
+    model = nn.Sequential(*_model(), nn.BatchNorm1d(3)).double().eval()
+    model[6].running_mean.fill_(mean)
+    return model
+
+
+def _changed_at(sample: int) -> TensorDataset:
+    x, t = _data()
+    x[sample] += 1.0
+    return TensorDataset(x, t)
+
+
+def _with(at: int, module: nn.Module) -> nn.Sequential:
+    model = _model()
+    model[at] = module
+    return model
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({}, {"model": _with(1, nn.Sigmoid())}, id="activation"),
+        pytest.param({"model": _with(4, nn.LeakyReLU(0.1))}, {"model": _with(4, nn.LeakyReLU(0.2))}, id="slope"),
+        pytest.param({"model": _Own(1)}, {"model": _Own(3)}, id="plain attribute"),
+        pytest.param({"model": _frozen(0.1)}, {"model": _frozen(0.2)}, id="frozen weights"),
+        pytest.param({"model": _normalised(0.1)}, {"model": _normalised(0.2)}, id="buffers"),
+        pytest.param({}, {"exact": True}, id="exact"),
+        pytest.param({}, {"precision": torch.float32}, id="precision"),
+        pytest.param({}, {"data": _changed_at(9)}, id="tensors"),
+        pytest.param({"data": _Written()}, {"data": _Written(changed=6)}, id="samples in the middle"),
+        pytest.param({"data": _Written()}, {"data": _Written(changed=11)}, id="last sample"),
+        pytest.param({"loss": nn.HuberLoss(delta=0.5)}, {"loss": nn.HuberLoss(delta=1.0)}, id="parameter of the loss"),
+    ],
+)
+def test_a_state_goes_on_with_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: dict[str, object], other: dict[str, object]
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    path = tmp_path / "state.npz"
+
+    def go(
+        model: nn.Module | None = None, loss: nn.Module | None = None, data: Dataset | None = None, **settings: object
+    ) -> None:
+        x, t = _data()
+        if loss is not None:
+            t = nn.functional.one_hot(t, 3).double()
+        given = data or TensorDataset(x, t)
+        system = NeuralSystem(model or _model(), loss or nn.CrossEntropyLoss(), given)
+        measure(system, batch_size=4, checkpoint=path, **settings)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        # The state stays where it is, as if the last batch had been interrupted.
+        patch.setattr(Checkpoint, "remove", lambda self: None)
+        go(**one)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="another measurement"):
+        go(**other)  # type: ignore[arg-type]
+    go(**one)  # type: ignore[arg-type]
 
 
 def test_stored_fluctuations_come_back(tmp_path: Path, system: NeuralSystem) -> None:
@@ -205,5 +363,6 @@ def test_hidden_output_that_is_not_finite_is_located() -> None:
         model[1].weight.fill_(100.0)
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
     # The activation hides the overflow: the network's output is finite.
-    with pytest.raises(InvalidInputError, match=r'layer "1" \(Linear\) is not finite at sample 2 of a batch of 5'):
-        measure(system, batch_size=5)
+    for quantities in (Quantities(), Quantities(without_drift=True)):
+        with pytest.raises(InvalidInputError, match=r'layer "1" \(Linear\) is not finite at sample 7, counted from 0'):
+            measure(system, batch_size=5, quantities=quantities)

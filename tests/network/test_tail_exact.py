@@ -1,6 +1,9 @@
 """Exact copies of users' networks: same outputs, same names, derivatives that do not cancel; refusals of systems."""
 
+import copy
 import math
+import pickle
+from pathlib import Path
 
 import mpmath as mp
 import pytest
@@ -146,3 +149,40 @@ def test_a_model_without_own_functions_stays_of_its_type() -> None:
     exact = tail_exact(Functional())
     assert isinstance(exact, Functional)
     assert type(exact).forward is Functional.forward
+
+
+class _Calling(nn.Module):
+    """A network of a user's own that calls its activation as a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.scale * y)
+
+
+class _Reduced(_Calling):
+    """One that says itself how it is stored."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (), self.__dict__
+
+
+@pytest.mark.parametrize("kind", [_Calling, _Reduced])
+def test_exact_copies_of_own_classes_can_be_stored(tmp_path: Path, kind: type[nn.Module]) -> None:
+    model = nn.Sequential(kind())
+    with torch.no_grad():
+        model[0].scale.fill_(2.0)
+    exact = tail_exact(model)
+    torch.save(exact, tmp_path / "model.pt")
+    for restored in (
+        pickle.loads(pickle.dumps(exact)),
+        torch.load(tmp_path / "model.pt", weights_only=False),
+        copy.deepcopy(exact),
+    ):
+        assert isinstance(restored[0], kind)
+        y = torch.tensor([15.0], dtype=torch.float64, requires_grad=True)
+        restored(y).backward()
+        # 1 - tanh(30)^2 is 0 in double precision.
+        assert y.grad.item() == pytest.approx(float(2 / mp.cosh(30) ** 2), rel=1e-12)

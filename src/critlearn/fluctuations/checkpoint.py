@@ -1,20 +1,13 @@
 """Stop and go on: the state of a measurement on disk, written now and then, and removed at the end."""
 
-import hashlib
-import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-
-from torch import Tensor
 
 from critlearn.errors import DataError
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
-from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
-from critlearn.network import NeuralSystem
 
 _EVERY: Final = 30.0
 """Seconds between two states."""
@@ -27,24 +20,15 @@ class Checkpoint:
     ----------
     path
         The file; None for none.
-    system, quantities, first, lr, groups, samples
-        What is measured, and its first batch: a state that belongs to something else is refused.
+    mark
+        Fingerprint of the measurement: a state that belongs to something else is refused.
+    mini_batch
+        Samples that are counted as one.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        system: NeuralSystem,
-        quantities: Quantities,
-        *,
-        first: tuple[Tensor, Tensor] | None = None,
-        lr: float,
-        groups: int,
-        samples: int | None,
-    ) -> None:
+    def __init__(self, path: Path | None, mark: str, mini_batch: int) -> None:
         self.path = path
-        self._size, self._written = quantities.mini_batch, time.monotonic()
-        self._mark = "" if path is None else _fingerprint(system, quantities, first, lr, groups, samples)
+        self._mark, self._size, self._written = mark, mini_batch, time.monotonic()
 
     def load(self) -> tuple[Fluctuations | None, int]:
         """What was counted before, and the number of samples that it took.
@@ -59,7 +43,7 @@ class Checkpoint:
         known = load_fluctuations(self.path)
         if known.mark != self._mark:
             raise DataError(
-                f'"{self.path}" is the state of another measurement (its network, data or settings differ): '
+                f'"{self.path}" is the state of another measurement (its network, loss, data or settings differ): '
                 "remove it, or name another file"
             )
         return known, known.samples * self._size
@@ -83,33 +67,3 @@ class Checkpoint:
         """The measurement is complete: its state is of no further use."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-
-def _fingerprint(
-    system: NeuralSystem,
-    quantities: Quantities,
-    first: tuple[Tensor, Tensor] | None,
-    lr: float,
-    groups: int,
-    samples: int | None,
-) -> str:
-    """Digest of weights, first data and settings."""
-    digest = hashlib.sha256()
-    for name, value in system.parameters.items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    for part in first or ():
-        digest.update(part.cpu().contiguous().numpy().tobytes())
-    series = quantities.series
-    plain = {
-        "units": quantities.units,
-        "samples": quantities.samples,
-        "series": {name: list(index) for name, index in series.items()} if isinstance(series, Mapping) else series,
-        "mini_batch": quantities.mini_batch,
-        "without_drift": quantities.without_drift,
-        "seed": quantities.seed,
-        "loss": system.loss.name,
-        "settings": [lr, groups, samples],
-    }
-    digest.update(json.dumps(plain, sort_keys=True).encode())
-    return digest.hexdigest()

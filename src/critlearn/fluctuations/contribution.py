@@ -77,6 +77,13 @@ class Contribution(Protocol):
         """Gradients of some entries, shape (sample, entry)."""
         ...
 
+    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` of some entries and whether they are positive, shape (sample, entry) each.
+
+        Where logarithms are known better than the gradients, they are used.
+        """
+        ...
+
     def moments(self, weight: Tensor) -> "Sums":
         """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
         ...
@@ -88,6 +95,11 @@ class Contribution(Protocol):
     def averaged(self, weight: Tensor, size: int) -> "Contribution":
         """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it."""
         ...
+
+
+def _logs(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of sizes, in double precision, and which are positive."""
+    return values.double().abs().log(), values > 0
 
 
 def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,6 +145,17 @@ class Values:
     def chosen(self, index: Tensor) -> Tensor:
         """Gradients of some entries, shape (sample, entry)."""
         return self.values[:, index]
+
+    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of some entries."""
+        chosen = self.values[:, index]
+        return _logs(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
+
+    def units(self, number: int) -> Iterator["Values"]:
+        """Gradients of the entries of one first index after the other, of which there are so many."""
+        logs = None if self.log_size is None else self.log_size.reshape(self.samples, number, -1)
+        for unit, values in enumerate(self.values.reshape(self.samples, number, -1).unbind(dim=1)):
+            yield Values(values, None if logs is None else logs[:, unit])
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
@@ -216,10 +239,20 @@ class OuterProducts:
 
     def chosen(self, index: Tensor) -> Tensor:
         """Gradients of some entries, shape (sample, entry)."""
-        block, output, entry = torch.unravel_index(
-            index, (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
-        )
+        block, output, entry = self._places(index)
         return (self.errors[:, block, :, output] * self.inputs[:, block, :, entry]).sum(dim=2).transpose(0, 1)
+
+    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of some entries: the logarithms of error and input added, for one place."""
+        if self.log_errors is None:
+            return _logs(self.chosen(index))
+        block, output, entry = self._places(index)
+        errors, inputs = self.errors[:, block, 0, output], self.inputs[:, block, 0, entry]
+        return self.log_errors[:, block, 0, output].double() + inputs.double().abs().log(), (errors > 0) ^ (inputs < 0)
+
+    def _places(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Block, output and input of some entries."""
+        return torch.unravel_index(index, (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3]))
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
@@ -311,6 +344,10 @@ class SparseRows:
         touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
         found[self.sample[touched], entry] = self.values[touched, column[entry]]
         return found
+
+    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of some entries."""
+        return _logs(self.chosen(index))
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""

@@ -12,6 +12,7 @@ from critlearn.duality import check_rate
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint import Checkpoint
+from critlearn.fluctuations.fingerprint import fingerprint
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.per_sample import PerSampleGradients
@@ -76,7 +77,8 @@ def measure(
     InvalidInputError
         If an argument is out of range or the network gives no finite output.
     DataError
-        If the checkpoint belongs to another measurement.
+        If the checkpoint belongs to another measurement: network, loss, data, `quantities`, `lr`, `groups`, `exact` and
+        `precision` must be the same.
     """
     check_rate(lr)
     system.check()
@@ -96,9 +98,11 @@ def measure(
     gradients = PerSampleGradients(system, precision=precision)
     drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if samples is None else min(groups, samples // size)
-    first = None if checkpoint is None else batches.first()
-    path = None if checkpoint is None else Path(checkpoint)
-    saved = Checkpoint(path, system, quantities, first=first, lr=lr, groups=groups, samples=samples)
+    mark = ""
+    if checkpoint is not None:
+        settings = {"lr": lr, "groups": groups, "samples": samples, "exact": exact, "precision": str(precision)}
+        mark = fingerprint(system, loader, batches.first(), quantities, settings)
+    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, size)
     earlier, start = saved.load()
     if earlier is not None and samples is not None and start >= samples:
         return earlier.marked("")

@@ -85,18 +85,35 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     def merge(self, other: "Fluctuations") -> "Fluctuations":
         """Fluctuations over the samples of both, of which the other's come later.
 
+        Single samples are taken over as they are, under the number that their part gave them. Group i of the one joins
+        group i of the other; a measurement of few samples has fewer groups, and leaves the last ones of the other as
+        they are: every sample stays in one group.
+
         Raises
         ------
         InvalidInputError
-            If the two have not measured the same quantities.
+            If the two have not measured the same quantities, or both have counted a single sample of the same number.
         """
-        if self.variables != other.variables:
+        mine, theirs = (
+            {name: size for name, size in part.variables.items() if not self._of_one_sample(name)}
+            for part in (self, other)
+        )
+        if mine != theirs:
             raise InvalidInputError("only measurements of the same quantities can be merged")
+        twice = [name for name in self.sketches if name not in mine and name in other.sketches]
+        if twice:
+            raise InvalidInputError(
+                f'both measurements have counted "{twice[0]}", and two samples are not one: choose it in one of them'
+            )
         floors = [floor for floor in (self.log_floor, other.log_floor) if floor is not None]
-        sketches = {name: sketch.merge(other.sketches[name]) for name, sketch in self.sketches.items()}
+        sketches = {**other.sketches, **self.sketches}
+        for name in mine:
+            one, two = self.sketches[name], other.sketches[name]
+            groups = max(one.groups, two.groups)
+            sketches[name] = one.in_groups(groups).merge(two.in_groups(groups))
         return Fluctuations(
             sketches,
-            self.variables,
+            {**other.variables, **self.variables},
             self.samples + other.samples,
             max(floors) if floors else None,
             self.series.followed_by(other.series),

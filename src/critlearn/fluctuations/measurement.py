@@ -1,7 +1,7 @@
 """A measurement in progress: counts of all quantities so far, to which batches are added."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class Measurement:
         if len(x) % size:
             raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
         first = self.done // size
-        for item in self.gradients.batch(x, t):
+        for item in self.gradients.batch(x, t, first=self.done):
             if item.start % size or item.contribution.samples % size:
                 raise InvalidInputError(
                     f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
@@ -134,19 +134,13 @@ class Measurement:
                 for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
                     contribution.select(rows).count(self._counter(counted), scale[rows], group[rows])
         if name in self._chosen:
-            values = contribution.chosen(self._chosen[name])
-            logs = values.double().abs().log() + scale[:, None]
-            self._series[name].append(torch.stack([logs, (values > 0).double()]).cpu())
+            logs, positive = contribution.chosen_logs(self._chosen[name])
+            self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
 
     def _count_units(self, contribution: Contribution, scale: Tensor, group: Tensor, name: str) -> None:
         """Count the entries of each first index apart."""
-        units = self._shapes[name][0]
-        if isinstance(contribution, OuterProducts):
-            for unit, part in enumerate(contribution.units()):
-                part.count(self._counter(f"{name}[{unit}]"), scale, group)
-            return
-        for unit, values in enumerate(contribution.dense().reshape(contribution.samples, units, -1).unbind(dim=1)):
-            Values(values).count(self._counter(f"{name}[{unit}]"), scale, group)
+        for unit, part in enumerate(_units(contribution, self._shapes[name][0])):
+            part.count(self._counter(f"{name}[{unit}]"), scale, group)
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:
@@ -178,6 +172,15 @@ class Measurement:
             {name: np.ascontiguousarray(part[0]) for name, part in joined.items()},
             {name: part[1] > 0 for name, part in joined.items()},
         )
+
+
+def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:
+    """Gradients of the entries of one first index after the other."""
+    if isinstance(contribution, OuterProducts):
+        yield from contribution.units()
+    else:
+        written = contribution if isinstance(contribution, Values) else Values(contribution.dense())
+        yield from written.units(number)
 
 
 def with_pools(

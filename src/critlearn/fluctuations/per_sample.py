@@ -19,7 +19,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, SparseRows, Values, combined
 from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
 from critlearn.network import NeuralSystem
-from critlearn.network.layer_pass import LayerPass, LayerUse
+from critlearn.network.layer_pass import LayerPass, LayerUse, NonFiniteError
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
@@ -119,8 +119,8 @@ class PerSampleGradients:
         """Whether parts of the network are taken in single precision."""
         return self._pass.mixed
 
-    def batch(self, x: Tensor, t: Tensor) -> Iterator[VariableGradients]:
-        """Gradients of all trainable variables for a batch of boundary states.
+    def batch(self, x: Tensor, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
+        """Gradients of all trainable variables for a batch of boundary states, of which the first has this number.
 
         Raises
         ------
@@ -128,7 +128,11 @@ class PerSampleGradients:
             If a layer's output is not finite, or outputs and targets do not fit.
         """
         if len(self.differentiated) < len(self.names):
-            yield from self._by_rules(self._uses(x, t))
+            try:
+                uses = self._uses(x, t)
+            except NonFiniteError as problem:
+                raise NonFiniteError(problem.where, first + problem.sample) from None
+            yield from self._by_rules(uses)
         if self.differentiated:
             yield from self._by_differentiation(x, t)
 

@@ -55,8 +55,9 @@ def running_moments(
     Mean and mean square of an outer product need two matrix products: no gradient of a large layer is written out.
     """
     found: dict[str, RunningMoments] = {}
+    done = 0
     for x, t in batches:
-        for item in gradients.batch(x, t):
+        for item in gradients.batch(x, t, first=done):
             known = found.get(item.name)
             unit = max(float(item.log_scale.max()), known.unit if known else -math.inf)
             weight = (item.log_scale - (unit if unit > -math.inf else 0.0)).exp()
@@ -65,4 +66,5 @@ def running_moments(
                 found[item.name] = RunningMoments(sums, unit, size)
             else:
                 known.merge(sums, unit, size)
+        done += len(x)
     return found

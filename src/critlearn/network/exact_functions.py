@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -59,4 +59,20 @@ def _running_exactly(kind: type) -> type[nn.Module]:
         with _ExactFunctions():
             return kind.__call__(self, *args, **kwargs)
 
-    return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    def reduce(self: nn.Module, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # The subtype has no name by which it could be imported: the user's type is stored, and wrapped anew.
+        stored: Any = kind.__reduce_ex__(self, protocol)  # type: ignore[arg-type, call-arg]
+        build, arguments, *rest = stored
+        return _rebuilt, tuple(kind if part is type(self) else part for part in (build, *arguments)), *rest
+
+    methods = {"__call__": call, "__reduce_ex__": reduce}
+    return type(kind.__name__, (kind,), {**methods, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _rebuilt(build: Callable[..., nn.Module], *arguments: Any) -> nn.Module:
+    """What was stored of a module that runs with exact functions; its state follows."""
+    module = build(*arguments)
+    kind: Any = type(module)
+    if kind.__call__ is nn.Module.__call__:
+        module.__class__ = _running_exactly(kind)
+    return module

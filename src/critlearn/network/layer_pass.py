@@ -35,6 +35,26 @@ _TINY_SINGLE: Final = 1e-3
 """Sizes of errors, in double and in single precision, from which on they are scaled anew."""
 
 
+class NonFiniteError(InvalidInputError):
+    """A layer's output is not finite.
+
+    Parameters
+    ----------
+    where
+        The layer, in words.
+    sample
+        Number of the first sample of which it is so.
+    """
+
+    def __init__(self, where: str, sample: int) -> None:
+        super().__init__(f"{where} is not finite at sample {sample}, counted from 0")
+        self.where, self.sample = where, sample
+
+    def __reduce__(self) -> tuple[type["NonFiniteError"], tuple[str, int]]:
+        """Pickled by what it is made of: the message alone would not do."""
+        return type(self), (self.where, self.sample)
+
+
 @dataclass(frozen=True, eq=False)
 class LayerUse:
     """One use of a layer in the activation pass of a batch, and the errors at its outputs.
@@ -325,11 +345,7 @@ def _check_finite(output: Tensor, layer: str, module: nn.Module) -> None:
         return
     bad = (~torch.isfinite(output)).flatten(1).any(dim=1) if output.dim() > 1 else ~torch.isfinite(output)
     if bool(bad.any()):
-        sample = int(bad.nonzero()[0, 0])
-        raise InvalidInputError(
-            f'the output of layer "{layer}" ({type(module).__name__}) is not finite at sample {sample} of a batch of '
-            f"{len(output)}"
-        )
+        raise NonFiniteError(f'the output of layer "{layer}" ({type(module).__name__})', int(bad.nonzero()[0, 0]))
 
 
 @contextmanager

@@ -207,6 +207,17 @@ class LogSketch(Result):
             return None
         return float(self.edges[filled[0]]), float(self.edges[filled[-1] + 1])
 
+    def in_groups(self, groups: int) -> "LogSketch":
+        """The same counts with empty groups behind them, so that there are at least so many."""
+        more = max(groups - self.groups, 0)
+        wider = ((0, more), (0, 0))
+        return LogSketch(
+            self.first_bin,
+            np.pad(self.group_positive, wider),
+            np.pad(self.group_negative, wider),
+            np.pad(self.group_zeros, (0, more)),
+        )
+
     def merge(self, other: "LogSketch") -> "LogSketch":
         """Sketch of the fluctuations of both; group ``i`` of one joins group ``i`` of the other.
 

@@ -1,0 +1,114 @@
+"""Digest of all that decides what a measurement counts: network, loss, data and settings."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset, default_collate
+
+from critlearn.fluctuations.quantities import Quantities
+from critlearn.network import NeuralSystem
+
+_LOOKED_AT: Final = 64
+"""Samples at the start, in the middle and at the end of a data set that does not hold tensors; outputs of the loss."""
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+
+
+def fingerprint(
+    system: NeuralSystem,
+    loader: DataLoader[Any] | None,
+    first: tuple[Tensor, Tensor],
+    quantities: Quantities,
+    settings: Mapping[str, object],
+) -> str:
+    """SHA-256 of a measurement, the same in every process.
+
+    It covers the modules with their plain attributes and, for a user's own classes, the code of ``forward``; all
+    parameters and buffers, frozen ones too; the loss by its name and its output errors; the data, whole where they are
+    tensors, otherwise their number and those at the start, in the middle and at the end.
+
+    Parameters
+    ----------
+    system, loader
+        What is measured.
+    first
+        The first batch.
+    quantities, settings
+        What is counted, and how.
+    """
+    digest = hashlib.sha256()
+    series = quantities.series
+    counted = {
+        "units": quantities.units,
+        "samples": quantities.samples,
+        "series": {name: list(index) for name, index in series.items()} if isinstance(series, Mapping) else series,
+        "mini_batch": quantities.mini_batch,
+        "without_drift": quantities.without_drift,
+        "seed": quantities.seed,
+    }
+    words = [
+        json.dumps([counted, dict(settings)], sort_keys=True, default=str),
+        *_architecture(system.model),
+        *_of_loss(system, *first),
+    ]
+    for word in words:
+        digest.update(_ADDRESS.sub("", word).encode() + b"\0")
+    for name, value in _tensors(system, loader, first):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _architecture(model: nn.Module) -> Iterator[str]:
+    """The modules in words."""
+    yield repr(model)
+    for name, module in model.named_modules():
+        kind = type(module)
+        plain = {
+            key: value
+            for key, value in sorted(vars(module).items())
+            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | list)
+        }
+        yield f"{name} {kind.__module__}.{kind.__qualname__} {plain}"
+        code = getattr(kind.forward, "__code__", None)
+        if code is not None and kind.__module__.split(".")[0] not in ("torch", "critlearn"):
+            yield f"{code.co_code.hex()} {code.co_names} {code.co_consts}"
+    yield str([name for name, value in model.named_parameters() if value.requires_grad])
+
+
+def _of_loss(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
+    """Name of the loss, and what it makes of some outputs: to four places, so that rounding does not show."""
+    with torch.no_grad():
+        y, target = system.forward(x[:_LOOKED_AT], t[:_LOOKED_AT])
+        y = torch.linspace(-4.3, 4.9, y.numel(), dtype=torch.float64, device=y.device).reshape(y.shape)
+        sign, log_size = system.loss.log_output_error(y, target if system.loss.class_targets else target.double())
+    yield system.loss.name
+    yield str([f"{value:.4f}" for value in (log_size + 0.0).flatten().tolist()])
+    yield str(sign.flatten().tolist())
+
+
+def _tensors(
+    system: NeuralSystem, loader: DataLoader[Any] | None, first: tuple[Tensor, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """All numbers that count, with names."""
+    yield from system.model.named_parameters()
+    yield from system.model.named_buffers()
+    yield from zip(("first x", "first t"), first, strict=True)
+    dataset: Any = system.dataset if loader is None else loader.dataset
+    whole: tuple[Tensor, ...] | None = system.tensors() if loader is None else None
+    if whole is None and isinstance(dataset, TensorDataset):
+        whole = dataset.tensors
+    if whole is not None:
+        yield from ((f"data {place}", value) for place, value in enumerate(whole))
+        return
+    number = len(dataset)
+    yield "samples", torch.tensor(number)
+    collate = default_collate if loader is None or loader.collate_fn is None else loader.collate_fn
+    for start in (0, max(0, number // 2 - _LOOKED_AT // 2), max(0, number - _LOOKED_AT)):
+        part = collate([dataset[at] for at in range(start, min(start + _LOOKED_AT, number))])
+        yield from ((f"data from {start}, {place}", value) for place, value in enumerate(part))
