@@ -98,7 +98,7 @@ def test_one_screen_in_words(table: Path, capsys: pytest.CaptureFixture[str], tm
 
 def test_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "z.npy", np.random.default_rng(0).zipf(2.5, 5000))
-    found = answer(capsys, str(tmp_path / "z.npy"), "--discrete", "--side", "large", "--window", "1,1000")
+    found = answer(capsys, str(tmp_path / "z.npy"), "--discrete", "--side", "large", "--window", "1,1e6")
     assert found["exponent"] == pytest.approx(2.5, abs=4 * found["stderr"])
 
 
@@ -121,6 +121,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--window", "1"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "2,1"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "10,20"], "outside the data"),
+        (["table.csv", "--column", "size", "--side", "large", "--window", "1e-2,0.1"], "--side large is a law to"),
         (["table.csv", "--column", "size", "--side", "lage"], 'did you mean "large"'),
         (["table.csv", "--column", "size", "--cluster", "evnt"], 'did you mean "event"'),
         (["table.csv", "--column", "size", "--bootstrap", "3"], "at least 10"),

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -97,6 +98,24 @@ def test_a_law_down_to_zero() -> None:
     fit = fit_power_law(values, side="small")
     assert fit.exponent == pytest.approx(0.5, abs=0.02)
     assert fit.standard_error == pytest.approx(0.5 / len(values) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, LogSketch.from_values], ids=["values", "sketch"])
+def test_a_given_window_and_an_open_side_must_not_contradict(kind: Callable[[np.ndarray], object]) -> None:
+    tail = power_law(2.5, 1.0, math.inf, 5000, 0)
+    with pytest.raises(InvalidInputError, match="law to infinity"):
+        fit_power_law(kind(tail), (2.0, 0.5 * tail.max()), side="large")
+    kept = tail[tail >= 2.0]
+    fit = fit_power_law(kind(tail), (2.0, 2.0 * tail.max()), side="large")
+    # The estimate of Hill, by hand; a sketch begins up to 1.1% later.
+    hill = 1 + len(kept) / np.log(kept / 2.0).sum()
+    assert fit.exponent == pytest.approx(hill, abs=0.01)
+    start = power_law(0.5, 0.0, 1.0, 5000, 0)
+    with pytest.raises(InvalidInputError, match="law down to zero"):
+        fit_power_law(kind(start), (2.0 * start.min(), 1.0), side="small")
+    fit = fit_power_law(kind(start), (start.min(), 0.5), side="small")
+    low = start[start <= 0.5]
+    assert fit.exponent == pytest.approx(1 - len(low) / np.log(0.5 / low).sum(), abs=0.01)
 
 
 def test_log_uniform_data_are_no_law_down_to_zero() -> None:

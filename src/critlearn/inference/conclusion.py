@@ -11,7 +11,7 @@ from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_
 from critlearn.inference.criteria import Criteria
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside
+from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
 from critlearn.inference.judgement import WHOLE, Evidence, central, judge, judge_no_window
 from critlearn.inference.local_exponent import SlidingFits, sliding_fits
 from critlearn.inference.lognormal import Lognormal, lognormal_test
@@ -174,6 +174,7 @@ def without_window(
 def _on_given(counts: GroupedCounts, window: Window) -> Choice:
     """Fit on a given window; on an open side it reaches to the end of the data."""
     check_inside(counts, window)
+    check_sides(counts, window)
     inside = counts.cells.inside(window)
     start = 0 if counts.open_below else inside.start
     stop = len(counts.cells) if counts.open_above else inside.stop

@@ -62,7 +62,7 @@ def fit_power_law(
         nearest edges.
     side
         ``both`` for a law with two cut-offs; ``large`` for a tail to infinity (k > 1), ``small`` for a law down to zero
-        (k < 1), of which only the other end is searched for.
+        (k < 1), of which only the other end is searched for. A given window must then reach to the last value there.
     sign
         Which of signed numbers to fit: ``absolute``, ``positive`` or ``negative``. Needed if numbers are negative; a
         sketch is taken absolute.
@@ -86,8 +86,8 @@ def fit_power_law(
     Raises
     ------
     InvalidInputError
-        If the data are empty, not finite, or negative without a sign; the window is none, or outside the data; or
-        clusters, blocks or weights do not fit the data.
+        If the data are empty, not finite, or negative without a sign; the window is none, outside the data, or ends
+        among them on an open side; or clusters, blocks or weights do not fit the data.
 
     >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)
     >>> round(fit_power_law(np.exp(u)).exponent, 2)
