@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 
 from critlearn.errors import InvalidInputError
@@ -28,6 +29,28 @@ def test_a_power_law_is_called_one_with_its_exponent(k: float) -> None:
     assert fit.window is not None
     assert abs(fit.exponent - k) < 4 * fit.standard_error
     assert fit.window.decades > (1.0 if k < 0 else 1.9)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5, 6])
+def test_a_law_is_found_to_its_ends_in_values_and_in_a_sketch(seed: int) -> None:
+    # The ends of the law lie inside bins of the sketch, which the values fill only in part.
+    values = power_law(1.0, 1e-4, 1.005, 10_000, seed)
+    for data in (values, LogSketch.from_values(values)):
+        fit = fit_power_law(data)
+        assert fit.window is not None
+        assert fit.standard_error is not None
+        assert 1e-4 <= fit.window.lo < 1.03e-4
+        assert 0.97 < fit.window.hi <= 1.005
+        # The maximum of the likelihood of the values themselves: their mean logarithm is that of the law.
+        logs = np.log(values[(values >= fit.window.lo) & (values <= fit.window.hi)] / fit.window.lo)
+        reach = math.log(fit.window.hi / fit.window.lo)
+        grid = np.linspace(0.0, reach, 20_001)
+
+        def excess(theta: float, grid: np.ndarray = grid, mean: float = float(logs.mean())) -> float:
+            return float(np.average(grid, weights=np.exp(theta * grid)) - mean)
+
+        exact = 1 - scipy.optimize.brentq(excess, -1.0, 1.0)
+        assert abs(fit.exponent - exact) < 0.1 * fit.standard_error
 
 
 def test_the_range_that_other_packages_answer_with_two_to_hundreds() -> None:

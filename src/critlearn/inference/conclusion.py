@@ -78,7 +78,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         return without_window(FitVerdict.NOT_RESOLVED, reason, None, None, common)
     sliding = sliding_fits(counts)
     whole = _whole(counts)
-    choice = _search(counts, sliding, settings) if window is None else _on_given(counts, window)
+    choice = _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_given(counts, window)
     fit = choice.fit
     if fit is None:
         verdict, reason = judge_no_window(counts, whole, choice.basis)
@@ -182,20 +182,27 @@ def _on_given(counts: GroupedCounts, window: Window) -> Choice:
     return Choice(Basis.GIVEN, fit if fit is not None and fit.n >= FEWEST else None)
 
 
-def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> Choice:
-    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one."""
+def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, half_filled: int) -> Choice:
+    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one.
+
+    The test is made without the outermost cells that the data fill only in part, and no window holds them.
+    """
     flat = equivalence_window(sliding, settings.criteria.tolerance)
     if flat is not None:
         # Short windows are bounded; a law without a cut-off is fitted anew.
         flat = counts.fit(flat.start, flat.stop)
     if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
         flat = None
-    scan = WindowScan.of(counts, max(200, settings.criteria.replicates // 2), settings.seed)
+    scan = WindowScan.of(
+        counts.without_end_cells() if half_filled else counts,
+        max(200, settings.criteria.replicates // 2),
+        settings.seed,
+    )
     selected = scan.selected()
-    widest = None if selected is None else _on_fine(counts, scan, selected[0])
+    widest = None if selected is None else _on_fine(counts, scan, selected[0], half_filled)
     if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
         return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
-    inner = drawn_in(counts, widest)
+    inner = drawn_in(counts, widest, half_filled=half_filled)
     change = abs(inner.exponent - widest.exponent)
     found = inner if counts.width_of(inner.start, inner.stop) >= DECADE else widest
     wider = flat is None or counts.width_of(widest.start, widest.stop) > counts.width_of(flat.start, flat.stop)
@@ -204,10 +211,15 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> 
     return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat, found)
 
 
-def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit) -> WindowFit | None:
-    """Fit on the fine cells of a window that was found on the coarse ones."""
+def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit, half_filled: int) -> WindowFit | None:
+    """Fit on the fine cells of a window that was found on the coarse ones; to the ends of the data where it was."""
     ends = scan.counts.edges[[fit.start, fit.stop]]
     start, stop = (int(at) for at in np.abs(counts.edges[:, None] - ends).argmin(axis=0))
+    # A few fine cells at the ends may not have filled a coarse one.
+    if fit.start == 0:
+        start = 0 if counts.open_below else half_filled
+    if fit.stop == len(scan.counts.cells):
+        stop = len(counts.cells) - (0 if counts.open_above else half_filled)
     return counts.fit(start, stop)
 
 

@@ -189,6 +189,13 @@ class GroupedCounts:
         counts = np.add.reduceat(self.counts, at, axis=1)
         return GroupedCounts(cells, counts, self.outside, self.open_below, self.open_above)
 
+    def without_end_cells(self) -> "GroupedCounts":
+        """Counts without the outermost cell where there is a cut-off; what it holds counts as outside."""
+        at = slice(int(not self.open_below), len(self.cells) - int(not self.open_above))
+        counts = self.counts[:, at]
+        outside = self.outside + float(self.counts.sum() - counts.sum())
+        return GroupedCounts(self.cells.part(at.start, at.stop), counts, outside, self.open_below, self.open_above)
+
     def part(self, start: int, stop: int) -> "GroupedCounts":
         """Counts on the cells of a window alone."""
         below, above = self.is_open(start, stop)

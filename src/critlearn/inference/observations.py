@@ -81,6 +81,8 @@ class Observations:
         Values below the resolution floor, left out.
     log_floor
         ``ln`` of that floor; None without one.
+    on_grid
+        Whether the cells are those of a grid that does not know the data, whose ends then lie inside the outermost.
     """
 
     counts: GroupedCounts
@@ -89,6 +91,7 @@ class Observations:
     omitted: int = 0
     below_floor: int = 0
     log_floor: float | None = None
+    on_grid: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +147,7 @@ def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: fl
         raise InvalidInputError("there are no fluctuations to fit")
     counts = GroupedCounts.from_sketch(sketch, log_floor, sign or "absolute", side)
     below = int(sketch.counts[sketch.edges[:-1] < log_floor].sum()) if log_floor is not None else 0
-    return Observations(counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor)
+    return Observations(counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor, on_grid=True)
 
 
 def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -> Observations:
