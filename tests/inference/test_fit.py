@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -281,3 +282,52 @@ def test_blocks_see_the_correlation_of_a_series() -> None:
     fit = fit_power_law(values, Window(1e-4, 1.0), block=200)
     # The uniform transform of AR(1) with 0.9 has nearly its correlations: (1 + 0.9) / (1 - 0.9) = 19.
     assert fit.effective_n == pytest.approx(40_000 / 19, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block": 2.5}, "block must be an integer"),
+        ({"block": "a"}, "block must be an integer"),
+        ({"seed": "a"}, "seed must be an integer"),
+        ({"seed": None}, "seed must be an integer"),
+        ({"criteria": 0.05}, "criteria must be Criteria"),
+        ({"criteria": None}, "criteria must be Criteria"),
+        ({"log_floor": math.nan}, "log_floor must be a number"),
+        ({"log_floor": math.inf}, "log_floor must be a number"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], message: str, without_shape_checker: None) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        fit_power_law(np.geomspace(1e-3, 1.0, 1000), **options)
+    with pytest.raises(InvalidInputError, match="replicates must be an integer"):
+        Criteria(replicates=20.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_weights_of_any_scale_are_the_same_weights(scale: float) -> None:
+    values = power_law(1.0, 1e-3, 1.0, 2000, 0)
+    fit = fit_power_law(values, (1e-3, 1.0), weights=np.full(2000, scale))
+    assert fit.n == 2000
+    # One weight that outweighs all is one value.
+    lone = fit_power_law(values, (1e-3, 1.0), weights=np.append(1e300, np.ones(1999)))
+    assert lone.verdict is FitVerdict.NOT_RESOLVED
+    assert "1 usable" in lone.reason
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sizes", [[1.0, 100.0], [1e-3, 1.0, 1e3], np.geomspace(1.0, 1e4, 50)], ids=len)
+def test_a_few_sizes_show_no_law(sizes: np.ndarray) -> None:
+    values = np.repeat(sizes, 500)
+    for data in (values, LogSketch.from_values(values)):
+        fit = fit_power_law(data)
+        assert fit.verdict is FitVerdict.NOT_RESOLVED
+        assert f"only {len(sizes)} different sizes" in fit.reason
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_integers_are_cells_or_refused() -> None:
+    assert fit_discrete_power_law(np.full(1000, 2**53)).verdict is FitVerdict.NOT_RESOLVED
+    with pytest.raises(InvalidInputError, match=r"above 2\^53"):
+        fit_discrete_power_law(np.full(1000, 10**17))

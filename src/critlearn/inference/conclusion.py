@@ -8,7 +8,7 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
-from critlearn.inference.criteria import Criteria
+from critlearn.inference.criteria import Criteria, check_integer
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
@@ -29,6 +29,9 @@ from critlearn.inference.window_search import (
 )
 from critlearn.numerics.window import Window
 
+FEWEST_SIZES: Final = 64
+"""Different sizes, of values that are mostly ties, below which they are no sample of a continuous law."""
+
 _INTERVAL_REPLICATES: Final = 1000
 _OTHER_REPLICATES: Final = 100
 
@@ -42,7 +45,10 @@ class Settings:
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        """Refuse a seed that is none."""
+        """Refuse a seed or criteria that are none."""
+        if not isinstance(self.criteria, Criteria):
+            raise InvalidInputError(f"criteria must be Criteria(tolerance=...); got {self.criteria!r}")
+        check_integer("seed", self.seed)
         if self.seed < 0:
             raise InvalidInputError(f"a seed must not be negative; got {self.seed}")
 
@@ -76,6 +82,9 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         if observed.zeros == observed.count:
             reason = "all values are exact zeros"
         return without_window(FitVerdict.NOT_RESOLVED, reason, None, None, common)
+    few = _few_sizes(observed)
+    if few is not None:
+        return without_window(FitVerdict.NOT_RESOLVED, few, None, None, common)
     sliding = sliding_fits(counts)
     whole = _whole(counts)
     choice = _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_given(counts, window)
@@ -88,6 +97,14 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         rival = best_rival(counts, fit, bounded_below=observed.log_floor is not None or counts.outside > 0)
     common |= {"lognormal_whole": whole, "curve": sliding.curve(), "rival": rival}
     return _judged(counts, choice, fit, settings, common)
+
+
+def _few_sizes(observed: Observations) -> str | None:
+    """Why values that are mostly ties, of a few sizes, show no continuous law; None where they are not."""
+    sizes, total = observed.sizes, observed.counts.total
+    if sizes is None or sizes >= FEWEST_SIZES or total < 2 * sizes:
+        return None
+    return f"the values have only {sizes} different sizes: counts between edges are fitted as a Histogram"
 
 
 def _judged(
