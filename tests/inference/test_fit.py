@@ -208,6 +208,15 @@ def test_a_summary_is_one_line() -> None:
     assert "\n" not in fit.summary()
 
 
+def test_the_sentence_says_what_its_p_value_is_of() -> None:
+    values = power_law(1.0, 1e-3, 1.0, 3000, 0)
+    assert "of the window as it is)" in fit_power_law(values).summary()
+    assert ", search repeated)" in fit_power_law(values, criteria=Criteria(selection_replicates=20)).summary()
+    given = fit_power_law(values, (1e-3, 1.0)).summary()
+    assert "KS p" in given
+    assert "as it is" not in given
+
+
 @pytest.mark.parametrize("k", [1.8, 2.5])
 def test_integers_are_fitted_as_integers(k: float) -> None:
     values = np.random.default_rng(0).zipf(k, 50_000)
