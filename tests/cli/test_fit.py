@@ -129,7 +129,9 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["broken.npy"], "cannot be read"),
-        (["pickled.npy"], "cannot be read"),
+        (["pickled.npy"], "holds Python objects"),
+        (["cube.npy"], "shape (2, 3, 4)"),
+        (["semicolons.csv"], "separated by commas or spaces"),
         (["negative.npy"], "choose --sign"),
     ],
 )
@@ -145,6 +147,8 @@ def test_bad_input_is_one_line(
     Path("broken.npy").write_bytes(b"\x93NUMPY broken")
     np.save("pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save("negative.npy", -VALUES)
+    np.save("cube.npy", np.ones((2, 3, 4)))
+    Path("semicolons.csv").write_text("size;event\n0,5;1\n")
     Path("table.txt").write_text("1\n2\n")
     assert run(*arguments) == 2
     printed = capsys.readouterr()

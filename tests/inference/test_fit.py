@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Basis, Criteria, FitVerdict, fit_discrete_power_law, fit_power_law, stability_map
-from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 from reference.power_law_samples import clustered_power_law, power_law
 
@@ -206,6 +207,20 @@ def test_a_summary_is_one_line() -> None:
     fit = fit_power_law(power_law(1.0, 1e-3, 1.0, 3000, 0))
     assert fit.summary().startswith(f"delta^-{fit.exponent:.2f} [")
     assert "\n" not in fit.summary()
+
+
+@pytest.mark.parametrize("k", [-3.0, 1.0, 3.0])
+def test_the_likelihood_is_that_of_the_values_but_for_their_place_in_cells(k: float) -> None:
+    values = power_law(k, 1e-2, 1.0, 10_000, 0)
+    fit = fit_power_law(values, (1e-2, 1.0))
+    theta = 1 - float(fit.exponent or 0.0)
+    log_normaliser = math.log(scipy.integrate.quad(lambda u: math.exp(theta * u), math.log(1e-2), 0.0)[0])
+    exact = theta * np.log(values).sum() - len(values) * log_normaliser
+    # A place that is uniform in a cell of width w has standard deviation w / sqrt(12); the slope inside cells is lost.
+    spread = BIN_WIDTH / 12**0.5 * abs(theta) * len(values) ** 0.5
+    lost = len(values) * (theta * BIN_WIDTH) ** 2 / 24
+    assert abs(fit.log_likelihood - exact) < 4 * spread + lost + 0.01  # type: ignore[operator]
+    assert fit.decades == pytest.approx(2.0)
 
 
 def test_the_sentence_says_what_its_p_value_is_of() -> None:
