@@ -98,7 +98,7 @@ def test_one_screen_in_words(table: Path, capsys: pytest.CaptureFixture[str], tm
 
 def test_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "z.npy", np.random.default_rng(0).zipf(2.5, 5000))
-    found = answer(capsys, str(tmp_path / "z.npy"), "--discrete", "--side", "large", "--window", "1,1000")
+    found = answer(capsys, str(tmp_path / "z.npy"), "--discrete", "--side", "large", "--window", "1,1e6")
     assert found["exponent"] == pytest.approx(2.5, abs=4 * found["stderr"])
 
 
@@ -121,6 +121,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--window", "1"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "2,1"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "10,20"], "outside the data"),
+        (["table.csv", "--column", "size", "--side", "large", "--window", "1e-2,0.1"], "--side large is a law to"),
         (["table.csv", "--column", "size", "--side", "lage"], 'did you mean "large"'),
         (["table.csv", "--column", "size", "--cluster", "evnt"], 'did you mean "event"'),
         (["table.csv", "--column", "size", "--bootstrap", "3"], "at least 10"),
@@ -128,7 +129,9 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["broken.npy"], "cannot be read"),
-        (["pickled.npy"], "cannot be read"),
+        (["pickled.npy"], "holds Python objects"),
+        (["cube.npy"], "shape (2, 3, 4)"),
+        (["semicolons.csv"], "separated by commas or spaces"),
         (["negative.npy"], "choose --sign"),
     ],
 )
@@ -144,6 +147,8 @@ def test_bad_input_is_one_line(
     Path("broken.npy").write_bytes(b"\x93NUMPY broken")
     np.save("pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save("negative.npy", -VALUES)
+    np.save("cube.npy", np.ones((2, 3, 4)))
+    Path("semicolons.csv").write_text("size;event\n0,5;1\n")
     Path("table.txt").write_text("1\n2\n")
     assert run(*arguments) == 2
     printed = capsys.readouterr()

@@ -3,14 +3,18 @@
 import json
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.optimize
 import scipy.stats
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Basis, Criteria, FitVerdict, fit_discrete_power_law, fit_power_law, stability_map
-from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 from reference.power_law_samples import clustered_power_law, power_law
 
@@ -27,6 +31,28 @@ def test_a_power_law_is_called_one_with_its_exponent(k: float) -> None:
     assert fit.window is not None
     assert abs(fit.exponent - k) < 4 * fit.standard_error
     assert fit.window.decades > (1.0 if k < 0 else 1.9)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5, 6])
+def test_a_law_is_found_to_its_ends_in_values_and_in_a_sketch(seed: int) -> None:
+    # The ends of the law lie inside bins of the sketch, which the values fill only in part.
+    values = power_law(1.0, 1e-4, 1.005, 10_000, seed)
+    for data in (values, LogSketch.from_values(values)):
+        fit = fit_power_law(data)
+        assert fit.window is not None
+        assert fit.standard_error is not None
+        assert 1e-4 <= fit.window.lo < 1.03e-4
+        assert 0.97 < fit.window.hi <= 1.005
+        # The maximum of the likelihood of the values themselves: their mean logarithm is that of the law.
+        logs = np.log(values[(values >= fit.window.lo) & (values <= fit.window.hi)] / fit.window.lo)
+        reach = math.log(fit.window.hi / fit.window.lo)
+        grid = np.linspace(0.0, reach, 20_001)
+
+        def excess(theta: float, grid: np.ndarray = grid, mean: float = float(logs.mean())) -> float:
+            return float(np.average(grid, weights=np.exp(theta * grid)) - mean)
+
+        exact = 1 - scipy.optimize.brentq(excess, -1.0, 1.0)
+        assert abs(fit.exponent - exact) < 0.1 * fit.standard_error
 
 
 def test_the_range_that_other_packages_answer_with_two_to_hundreds() -> None:
@@ -99,6 +125,24 @@ def test_a_law_down_to_zero() -> None:
     assert fit.standard_error == pytest.approx(0.5 / len(values) ** 0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, LogSketch.from_values], ids=["values", "sketch"])
+def test_a_given_window_and_an_open_side_must_not_contradict(kind: Callable[[np.ndarray], object]) -> None:
+    tail = power_law(2.5, 1.0, math.inf, 5000, 0)
+    with pytest.raises(InvalidInputError, match="law to infinity"):
+        fit_power_law(kind(tail), (2.0, 0.5 * tail.max()), side="large")
+    kept = tail[tail >= 2.0]
+    fit = fit_power_law(kind(tail), (2.0, 2.0 * tail.max()), side="large")
+    # The estimate of Hill, by hand; a sketch begins up to 1.1% later.
+    hill = 1 + len(kept) / np.log(kept / 2.0).sum()
+    assert fit.exponent == pytest.approx(hill, abs=0.01)
+    start = power_law(0.5, 0.0, 1.0, 5000, 0)
+    with pytest.raises(InvalidInputError, match="law down to zero"):
+        fit_power_law(kind(start), (2.0 * start.min(), 1.0), side="small")
+    fit = fit_power_law(kind(start), (start.min(), 0.5), side="small")
+    low = start[start <= 0.5]
+    assert fit.exponent == pytest.approx(1 - len(low) / np.log(0.5 / low).sum(), abs=0.01)
+
+
 def test_log_uniform_data_are_no_law_down_to_zero() -> None:
     fit = fit_power_law(np.geomspace(1e-2, 1.0, 10_000), Window(1e-2, 1.0), side="small")
     assert fit.verdict is not FitVerdict.POWER_LAW
@@ -163,6 +207,29 @@ def test_a_summary_is_one_line() -> None:
     fit = fit_power_law(power_law(1.0, 1e-3, 1.0, 3000, 0))
     assert fit.summary().startswith(f"delta^-{fit.exponent:.2f} [")
     assert "\n" not in fit.summary()
+
+
+@pytest.mark.parametrize("k", [-3.0, 1.0, 3.0])
+def test_the_likelihood_is_that_of_the_values_but_for_their_place_in_cells(k: float) -> None:
+    values = power_law(k, 1e-2, 1.0, 10_000, 0)
+    fit = fit_power_law(values, (1e-2, 1.0))
+    theta = 1 - float(fit.exponent or 0.0)
+    log_normaliser = math.log(scipy.integrate.quad(lambda u: math.exp(theta * u), math.log(1e-2), 0.0)[0])
+    exact = theta * np.log(values).sum() - len(values) * log_normaliser
+    # A place that is uniform in a cell of width w has standard deviation w / sqrt(12); the slope inside cells is lost.
+    spread = BIN_WIDTH / 12**0.5 * abs(theta) * len(values) ** 0.5
+    lost = len(values) * (theta * BIN_WIDTH) ** 2 / 24
+    assert abs(fit.log_likelihood - exact) < 4 * spread + lost + 0.01  # type: ignore[operator]
+    assert fit.decades == pytest.approx(2.0)
+
+
+def test_the_sentence_says_what_its_p_value_is_of() -> None:
+    values = power_law(1.0, 1e-3, 1.0, 3000, 0)
+    assert "of the window as it is)" in fit_power_law(values).summary()
+    assert ", search repeated)" in fit_power_law(values, criteria=Criteria(selection_replicates=20)).summary()
+    given = fit_power_law(values, (1e-3, 1.0)).summary()
+    assert "KS p" in given
+    assert "as it is" not in given
 
 
 @pytest.mark.parametrize("k", [1.8, 2.5])
@@ -239,3 +306,52 @@ def test_blocks_see_the_correlation_of_a_series() -> None:
     fit = fit_power_law(values, Window(1e-4, 1.0), block=200)
     # The uniform transform of AR(1) with 0.9 has nearly its correlations: (1 + 0.9) / (1 - 0.9) = 19.
     assert fit.effective_n == pytest.approx(40_000 / 19, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block": 2.5}, "block must be an integer"),
+        ({"block": "a"}, "block must be an integer"),
+        ({"seed": "a"}, "seed must be an integer"),
+        ({"seed": None}, "seed must be an integer"),
+        ({"criteria": 0.05}, "criteria must be Criteria"),
+        ({"criteria": None}, "criteria must be Criteria"),
+        ({"log_floor": math.nan}, "log_floor must be a number"),
+        ({"log_floor": math.inf}, "log_floor must be a number"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], message: str, without_shape_checker: None) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        fit_power_law(np.geomspace(1e-3, 1.0, 1000), **options)
+    with pytest.raises(InvalidInputError, match="replicates must be an integer"):
+        Criteria(replicates=20.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_weights_of_any_scale_are_the_same_weights(scale: float) -> None:
+    values = power_law(1.0, 1e-3, 1.0, 2000, 0)
+    fit = fit_power_law(values, (1e-3, 1.0), weights=np.full(2000, scale))
+    assert fit.n == 2000
+    # One weight that outweighs all is one value.
+    lone = fit_power_law(values, (1e-3, 1.0), weights=np.append(1e300, np.ones(1999)))
+    assert lone.verdict is FitVerdict.NOT_RESOLVED
+    assert "1 usable" in lone.reason
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sizes", [[1.0, 100.0], [1e-3, 1.0, 1e3], np.geomspace(1.0, 1e4, 50)], ids=len)
+def test_a_few_sizes_show_no_law(sizes: np.ndarray) -> None:
+    values = np.repeat(sizes, 500)
+    for data in (values, LogSketch.from_values(values)):
+        fit = fit_power_law(data)
+        assert fit.verdict is FitVerdict.NOT_RESOLVED
+        assert f"only {len(sizes)} different sizes" in fit.reason
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_integers_are_cells_or_refused() -> None:
+    assert fit_discrete_power_law(np.full(1000, 2**53)).verdict is FitVerdict.NOT_RESOLVED
+    with pytest.raises(InvalidInputError, match=r"above 2\^53"):
+        fit_discrete_power_law(np.full(1000, 10**17))

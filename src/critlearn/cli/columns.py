@@ -24,8 +24,8 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
     Parameters
     ----------
     file
-        ``.csv`` (with or without a line of names), ``.npy`` (columns 0, 1, ... of a two-dimensional array), ``.npz``,
-        ``.parquet``, or ``-`` for a table as text on standard input, one row a line.
+        ``.csv`` (with or without a line of names), ``.npy`` (flat, or columns 0, 1, ... of a two-dimensional array),
+        ``.npz``, ``.parquet``, or ``-`` for a table as text on standard input, one row a line.
 
     Raises
     ------
@@ -51,7 +51,12 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
             return read_arrays(path)
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, KeyError) as problem:
-        raise DataError(f'"{file}" cannot be read: {problem}') from None
+        # NumPy's own words advise to unpickle, which runs what is in the file.
+        pickled = "allow_pickle" in str(problem)
+        why = "it holds Python objects; save an array of numbers" if pickled else problem
+        raise DataError(f'"{file}" cannot be read: {why}') from None
+    if loaded.ndim > 2:
+        raise DataError(f'"{file}" holds an array of shape {loaded.shape}: save it flat, or as a table of columns')
     if loaded.ndim == 2:
         return {str(column): loaded[:, column] for column in range(loaded.shape[1])}
     return {"0": loaded.ravel()}
@@ -111,6 +116,8 @@ def _table(text: str, source: str) -> Mapping[str, np.ndarray]:
     lines = text.lstrip().splitlines()
     if not lines:
         raise DataError(f"{source} is empty")
+    if ";" in lines[0]:
+        raise DataError(f"{source} has semicolons: columns are separated by commas or spaces, decimals by points")
     separator = "," if "," in lines[0] else r"\s+"
     first = [item for item in (lines[0].split(",") if separator == "," else lines[0].split())]
     try:

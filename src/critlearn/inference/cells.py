@@ -25,6 +25,7 @@ FAR: Final = 2000.0
 
 _EXACT_INTEGERS: Final = 200
 _INTEGER_RATIO: Final = 1.01
+_NEXT: Final = 1 + 1e-12
 _GROWTH: Final = 1.05
 
 
@@ -69,7 +70,9 @@ class Cells:
         while following <= highest:
             first.append(following)
             following = max(following + 1, math.floor(following * _INTEGER_RATIO))
-        bounds = np.array([*first, highest + 1], dtype=np.float64)
+        # Among large integers the next one is no other in a logarithm.
+        end = max(highest + 1, math.ceil(first[-1] * _NEXT))
+        bounds = np.array([*first, end], dtype=np.float64)
         return cls(np.log(bounds - 0.5), None, bounds)
 
     def __len__(self) -> int:

@@ -8,10 +8,10 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
-from critlearn.inference.criteria import Criteria
+from critlearn.inference.criteria import Criteria, check_integer
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside
+from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
 from critlearn.inference.judgement import WHOLE, Evidence, central, judge, judge_no_window
 from critlearn.inference.local_exponent import SlidingFits, sliding_fits
 from critlearn.inference.lognormal import Lognormal, lognormal_test
@@ -29,6 +29,9 @@ from critlearn.inference.window_search import (
 )
 from critlearn.numerics.window import Window
 
+FEWEST_SIZES: Final = 64
+"""Different sizes, of values that are mostly ties, below which they are no sample of a continuous law."""
+
 _INTERVAL_REPLICATES: Final = 1000
 _OTHER_REPLICATES: Final = 100
 
@@ -42,7 +45,10 @@ class Settings:
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        """Refuse a seed that is none."""
+        """Refuse a seed or criteria that are none."""
+        if not isinstance(self.criteria, Criteria):
+            raise InvalidInputError(f"criteria must be Criteria(tolerance=...); got {self.criteria!r}")
+        check_integer("seed", self.seed)
         if self.seed < 0:
             raise InvalidInputError(f"a seed must not be negative; got {self.seed}")
 
@@ -76,9 +82,12 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         if observed.zeros == observed.count:
             reason = "all values are exact zeros"
         return without_window(FitVerdict.NOT_RESOLVED, reason, None, None, common)
+    few = _few_sizes(observed)
+    if few is not None:
+        return without_window(FitVerdict.NOT_RESOLVED, few, None, None, common)
     sliding = sliding_fits(counts)
     whole = _whole(counts)
-    choice = _search(counts, sliding, settings) if window is None else _on_given(counts, window)
+    choice = _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_given(counts, window)
     fit = choice.fit
     if fit is None:
         verdict, reason = judge_no_window(counts, whole, choice.basis)
@@ -88,6 +97,14 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         rival = best_rival(counts, fit, bounded_below=observed.log_floor is not None or counts.outside > 0)
     common |= {"lognormal_whole": whole, "curve": sliding.curve(), "rival": rival}
     return _judged(counts, choice, fit, settings, common)
+
+
+def _few_sizes(observed: Observations) -> str | None:
+    """Why values that are mostly ties, of a few sizes, show no continuous law; None where they are not."""
+    sizes, total = observed.sizes, observed.counts.total
+    if sizes is None or sizes >= FEWEST_SIZES or total < 2 * sizes:
+        return None
+    return f"the values have only {sizes} different sizes: counts between edges are fitted as a Histogram"
 
 
 def _judged(
@@ -174,6 +191,7 @@ def without_window(
 def _on_given(counts: GroupedCounts, window: Window) -> Choice:
     """Fit on a given window; on an open side it reaches to the end of the data."""
     check_inside(counts, window)
+    check_sides(counts, window)
     inside = counts.cells.inside(window)
     start = 0 if counts.open_below else inside.start
     stop = len(counts.cells) if counts.open_above else inside.stop
@@ -181,20 +199,27 @@ def _on_given(counts: GroupedCounts, window: Window) -> Choice:
     return Choice(Basis.GIVEN, fit if fit is not None and fit.n >= FEWEST else None)
 
 
-def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> Choice:
-    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one."""
+def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, half_filled: int) -> Choice:
+    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one.
+
+    The test is made without the outermost cells that the data fill only in part, and no window holds them.
+    """
     flat = equivalence_window(sliding, settings.criteria.tolerance)
     if flat is not None:
         # Short windows are bounded; a law without a cut-off is fitted anew.
         flat = counts.fit(flat.start, flat.stop)
     if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
         flat = None
-    scan = WindowScan.of(counts, max(200, settings.criteria.replicates // 2), settings.seed)
+    scan = WindowScan.of(
+        counts.without_end_cells() if half_filled else counts,
+        max(200, settings.criteria.replicates // 2),
+        settings.seed,
+    )
     selected = scan.selected()
-    widest = None if selected is None else _on_fine(counts, scan, selected[0])
+    widest = None if selected is None else _on_fine(counts, scan, selected[0], half_filled)
     if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
         return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
-    inner = drawn_in(counts, widest)
+    inner = drawn_in(counts, widest, half_filled=half_filled)
     change = abs(inner.exponent - widest.exponent)
     found = inner if counts.width_of(inner.start, inner.stop) >= DECADE else widest
     wider = flat is None or counts.width_of(widest.start, widest.stop) > counts.width_of(flat.start, flat.stop)
@@ -203,10 +228,15 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings) -> 
     return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat, found)
 
 
-def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit) -> WindowFit | None:
-    """Fit on the fine cells of a window that was found on the coarse ones."""
+def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit, half_filled: int) -> WindowFit | None:
+    """Fit on the fine cells of a window that was found on the coarse ones; to the ends of the data where it was."""
     ends = scan.counts.edges[[fit.start, fit.stop]]
     start, stop = (int(at) for at in np.abs(counts.edges[:, None] - ends).argmin(axis=0))
+    # A few fine cells at the ends may not have filled a coarse one.
+    if fit.start == 0:
+        start = 0 if counts.open_below else half_filled
+    if fit.stop == len(scan.counts.cells):
+        stop = len(counts.cells) - (0 if counts.open_above else half_filled)
     return counts.fit(start, stop)
 
 

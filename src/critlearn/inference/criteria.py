@@ -2,12 +2,30 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Final
 
 from critlearn.errors import InvalidInputError
 
 TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant to count as one in practice."""
+
+
+def check_integer(name: str, given: object) -> None:
+    """Refuse what is no integer.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise InvalidInputError(f"{name} must be an integer; got {given!r}")
+
+
+def as_number(given: object) -> float:
+    """A real number; NaN for anything else."""
+    return float(given) if isinstance(given, Real) else math.nan
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,8 @@ class Criteria:
     Raises
     ------
     InvalidInputError
-        If the tolerance is not positive, or replicates are fewer than 10 (those of the selection may be 0).
+        If the tolerance is not positive, or replicates are no integers or fewer than 10 (those of the selection
+        may be 0).
     """
 
     tolerance: float = TOLERANCE
@@ -35,7 +54,9 @@ class Criteria:
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing."""
-        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
+        for name, given in (("replicates", self.replicates), ("selection_replicates", self.selection_replicates)):
+            check_integer(name, given)
+        if not 0 < as_number(self.tolerance) < math.inf:
             raise InvalidInputError(f"the tolerance must be positive; got {self.tolerance}")
         if self.replicates < 10:
             raise InvalidInputError(f"a bootstrap needs at least 10 replicates; got {self.replicates}")

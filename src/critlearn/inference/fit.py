@@ -27,6 +27,7 @@ from critlearn.inference.window_search import StabilityMap, WindowScan
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
+_LARGEST_INTEGER: Final = 2**53
 _MAP_REPLICATES: Final = 200
 
 
@@ -62,7 +63,7 @@ def fit_power_law(
         nearest edges.
     side
         ``both`` for a law with two cut-offs; ``large`` for a tail to infinity (k > 1), ``small`` for a law down to zero
-        (k < 1), of which only the other end is searched for.
+        (k < 1), of which only the other end is searched for. A given window must then reach to the last value there.
     sign
         Which of signed numbers to fit: ``absolute``, ``positive`` or ``negative``. Needed if numbers are negative; a
         sketch is taken absolute.
@@ -86,8 +87,8 @@ def fit_power_law(
     Raises
     ------
     InvalidInputError
-        If the data are empty, not finite, or negative without a sign; the window is none, or outside the data; or
-        clusters, blocks or weights do not fit the data.
+        If the data are empty, not finite, or negative without a sign; the window is none, outside the data, or ends
+        among them on an open side; or clusters, blocks or weights do not fit the data.
 
     >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)
     >>> round(fit_power_law(np.exp(u)).exponent, 2)
@@ -115,7 +116,7 @@ def fit_discrete_power_law(
     Raises
     ------
     InvalidInputError
-        If there is no data, or a value is negative or no integer; and as `fit_power_law`.
+        If there is no data, or a value is negative, no integer or above 2^53; and as `fit_power_law`.
     """
     window = as_window(window)
     settings = Settings(criteria, seed, progress)
@@ -125,13 +126,17 @@ def fit_discrete_power_law(
         raise InvalidInputError("there are no fluctuations to fit")
     if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
         raise InvalidInputError("a discrete power law needs integers that are not negative")
+    if values.max() > _LARGEST_INTEGER:
+        raise InvalidInputError(
+            f"integers above 2^53 are not exact: fit_power_law takes them as sizes; got {values.max():.6g}"
+        )
     positive = values > 0
     if not positive.any():
         empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
         return conclude(Observations(empty, values.size, values.size), window, settings)
     integers = values[positive].astype(np.float64)
     cells = Cells.integers(int(integers.min()), int(integers.max()))
-    index = np.searchsorted(cells.edges, np.log(integers)) - 1
+    index = np.searchsorted(np.asarray(cells.first_integer), integers, side="right") - 1
     labels = group_labels(values.size, cluster, None)
     if labels is None:
         counts = np.bincount(index, minlength=len(cells))[None]

@@ -1,5 +1,6 @@
 """Counts by group of samples on cells, with the running sums from which any window is fitted at once."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -188,6 +189,13 @@ class GroupedCounts:
         counts = np.add.reduceat(self.counts, at, axis=1)
         return GroupedCounts(cells, counts, self.outside, self.open_below, self.open_above)
 
+    def without_end_cells(self) -> "GroupedCounts":
+        """Counts without the outermost cell where there is a cut-off; what it holds counts as outside."""
+        at = slice(int(not self.open_below), len(self.cells) - int(not self.open_above))
+        counts = self.counts[:, at]
+        outside = self.outside + float(self.counts.sum() - counts.sum())
+        return GroupedCounts(self.cells.part(at.start, at.stop), counts, outside, self.open_below, self.open_above)
+
     def part(self, start: int, stop: int) -> "GroupedCounts":
         """Counts on the cells of a window alone."""
         below, above = self.is_open(start, stop)
@@ -329,3 +337,28 @@ def check_inside(counts: GroupedCounts, window: Window) -> None:
     if not (window.log_lo < high and window.log_hi > low):
         data = Window.from_logs(low, high)
         raise InvalidInputError(f"window {window.summary()} is outside the data, {data.summary()}")
+
+
+def check_sides(counts: GroupedCounts, window: Window) -> None:
+    """Refuse a window that ends among the values on a side where the law is to have no cut-off.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are values beyond that end.
+    """
+    filled = np.flatnonzero(counts.pooled)
+    low, high = counts.edges[filled[0] + 1], counts.edges[filled[-1]]
+    beyond_cells = counts.outside > 0
+    below = low <= window.log_lo + 1e-12 or (beyond_cells and counts.edges[0] < window.log_lo - 1e-9)
+    above = high >= window.log_hi - 1e-12 or (beyond_cells and counts.edges[-1] > window.log_hi + 1e-9)
+    if counts.open_below and below:
+        raise InvalidInputError(
+            f'side="small" is a law down to zero, but window {window.summary()} begins above the smallest values, '
+            f"{math.exp(low):.4g} and less; begin it there, or fit both sides"
+        )
+    if counts.open_above and above:
+        raise InvalidInputError(
+            f'side="large" is a law to infinity, but window {window.summary()} ends below the largest values, '
+            f"{math.exp(high):.4g} and more; end it there, or fit both sides"
+        )

@@ -74,9 +74,11 @@ def judge(evidence: Evidence) -> Judgement:
         return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
     # A window that was found has passed the test already, wider, and on other cells and replicates.
     least = _REJECTED_AFTER_SEARCH if searched and not evidence.search_repeated else ACCEPTED
+    # The p-value of a window that was found, as if it had been given, is too good.
+    kind = "" if not searched else (", search repeated" if evidence.search_repeated else " of the window as it is")
     if evidence.p_value >= least:
-        return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {evidence.p_value:.2f})"
-    return FitVerdict.REJECTED, f"rejected on the window (KS p = {evidence.p_value:.3f})"
+        return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {evidence.p_value:.2f}{kind})"
+    return FitVerdict.REJECTED, f"rejected on the window (KS p = {evidence.p_value:.3f}{kind})"
 
 
 def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.inference.cells import Cells
+from critlearn.inference.criteria import as_number, check_integer
 from critlearn.inference.grouped_counts import GroupedCounts
 from critlearn.inference.raw_values import as_values, cluster_index
 from critlearn.inference.resolution import resolution_floor
@@ -22,6 +23,9 @@ NanPolicy = Literal["refuse", "omit"]
 
 MOST_GROUPS: Final = 256
 """Groups that clusters are gathered into: enough for a bootstrap, few enough for sums by group."""
+
+MANY_SIZES: Final = 4096
+"""Different sizes from which on nobody counts them."""
 
 _FEWEST_CELLS: Final = 256
 _MOST_CELLS: Final = 4096
@@ -81,6 +85,11 @@ class Observations:
         Values below the resolution floor, left out.
     log_floor
         ``ln`` of that floor; None without one.
+    on_grid
+        Whether the cells are those of a grid that does not know the data, whose ends then lie inside the outermost.
+    sizes
+        Number of different sizes among raw values, up to `MANY_SIZES`, or of filled bins of a sketch that has ten
+        values in each; None where nothing is known of ties.
     """
 
     counts: GroupedCounts
@@ -89,6 +98,8 @@ class Observations:
     omitted: int = 0
     below_floor: int = 0
     log_floor: float | None = None
+    on_grid: bool = False
+    sizes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +109,7 @@ class Reading:
     Raises
     ------
     InvalidInputError
-        If a side, sign or treatment of NaN has another name.
+        If a side, sign or treatment of NaN has another name, or a block or floor is no number.
     """
 
     side: Side = "both"
@@ -118,6 +129,10 @@ class Reading:
         ):
             if given not in allowed:
                 raise unknown_name(kind, str(given), [str(name) for name in allowed if name])
+        if self.block is not None:
+            check_integer("block", self.block)
+        if self.log_floor is not None and not as_number(self.log_floor) < math.inf:
+            raise InvalidInputError(f"log_floor must be a number below infinity, or None; got {self.log_floor!r}")
 
     def observe(self, data: Any, window: Window | None = None) -> Observations:
         """Counts of any kind of data, on cells with edges at the ends of the window if they are raw values.
@@ -143,8 +158,13 @@ def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: fl
     if sketch.count == 0:
         raise InvalidInputError("there are no fluctuations to fit")
     counts = GroupedCounts.from_sketch(sketch, log_floor, sign or "absolute", side)
+    filled = int((counts.pooled > 0).sum())
+    # Bins of 1% over a decade and more are many: few that are well filled are sizes.
+    sizes = filled if counts.total >= 10 * filled and counts.width_of(0, len(counts.cells)) > math.log(10.0) else None
     below = int(sketch.counts[sketch.edges[:-1] < log_floor].sum()) if log_floor is not None else 0
-    return Observations(counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor)
+    return Observations(
+        counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor, on_grid=True, sizes=sizes
+    )
 
 
 def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -> Observations:
@@ -193,6 +213,8 @@ def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
         raise InvalidInputError(f"{size} values need as many weights; got {weight.size}")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise InvalidInputError("weights must be finite, not negative, and not all zero")
+    # Their squares may be too large or small for a float.
+    weight = weight / weight.max()
     return weight * (weight.sum() / (weight**2).sum())
 
 
@@ -226,7 +248,13 @@ def _from_values(reading: Reading, data: Any, window: Window | None) -> Observat
         _cells_for(sizes, window, log_floor, spacing),
     )
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
-    return Observations(grouped, values.size, zeros, bad, below, log_floor)
+    return Observations(grouped, values.size, zeros, bad, below, log_floor, sizes=_sizes(sizes))
+
+
+def _sizes(sizes: np.ndarray) -> int:
+    """How many different sizes there are, if few; a beginning of the values tells mostly that they are many."""
+    few = len(np.unique(sizes[:MANY_SIZES]))
+    return few if 2 * few > MANY_SIZES else len(np.unique(sizes))
 
 
 def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:

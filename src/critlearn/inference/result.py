@@ -155,6 +155,11 @@ class PowerLawFit(Result):
     density: DensityCurve | None = field(default=None, repr=False)
 
     @property
+    def decades(self) -> float | None:
+        """Width of the window in decades; None without one."""
+        return None if self.window is None else self.window.decades
+
+    @property
     def window_is_partial(self) -> bool:
         """Whether a lognormal fits the whole range better, and the window leaves out over a tenth of it."""
         whole = self.lognormal_whole
@@ -171,7 +176,7 @@ class PowerLawFit(Result):
             "naive_ci95": list(self.naive_ci95) if self.naive_ci95 else None,
             "window": [self.window.lo, self.window.hi] if self.window else None,
             "log_window": [self.window.log_lo, self.window.log_hi] if self.window else None,
-            "decades": self.window.decades if self.window else None,
+            "decades": self.decades,
             "n": self.n,
             "effective_n": self.effective_n,
             "retained": self.retained,

@@ -64,12 +64,13 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     return None
 
 
-def drawn_in(counts: GroupedCounts, fit: WindowFit) -> WindowFit:
+def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> WindowFit:
     """Fit on a window that was found, drawn in at both ends.
 
     The widest window that is not rejected reaches as far beyond the law as the test does not notice, a bias of up to an
     error or two. An end among the data moves inwards by a tenth of the decades, or over a fifth of the values if that
-    is nearer. An end of the data themselves stays, unless so few values lie beside it that nothing is known of it.
+    is nearer. An end of the data themselves stays, unless so few values lie beside it that nothing is known of it:
+    a window reaches there with all cells but the `half_filled` outermost ones, of a grid that the data fill in part.
     """
     below, above = counts.is_open(fit.start, fit.stop)
     margin = round(_MARGIN * fit.bins)
@@ -81,10 +82,12 @@ def drawn_in(counts: GroupedCounts, fit: WindowFit) -> WindowFit:
         return min(margin, most)
 
     filled = np.flatnonzero(counts.pooled)
-    lower = step(float(share[margin]), bool(fit.start <= filled[0]), int(np.searchsorted(share, _MOST_LEFT_OUT)))
+    lower = step(
+        float(share[margin]), bool(fit.start <= filled[0] + half_filled), int(np.searchsorted(share, _MOST_LEFT_OUT))
+    )
     upper = step(
         float(1 - share[-margin - 1]),
-        bool(fit.stop > filled[-1]),
+        bool(fit.stop > filled[-1] - half_filled),
         fit.bins - 1 - int(np.searchsorted(share, 1 - _MOST_LEFT_OUT)),
     )
     start, stop = fit.start + (0 if below else lower), fit.stop - (0 if above else upper)
