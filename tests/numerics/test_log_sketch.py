@@ -64,6 +64,7 @@ def test_merging_is_associative_commutative_and_loses_nothing(
     assert a.merge(b).merge(c) == a.merge(b.merge(c))
     assert a.merge(b) == b.merge(a)
     assert as_dictionary(a.merge(b).merge(c)) == counted_by_hand(first + second + third)
+    assert as_dictionary(LogSketch.pooled([a, b, c])) == counted_by_hand(first + second + third)
     assert a.merge(b).merge(c).count == len(first) + len(second) + len(third)
     assert a.merge(LogSketch.empty(GROUPS)) == a
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
@@ -119,15 +120,19 @@ class CpuCounter:
 
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
-        bins = self._counts.shape[1]
-        counts = self._counts.reshape(self.groups, self._lanes, bins, 2).sum(axis=1, dtype=np.int64)
-        filled = np.flatnonzero(counts.any(axis=(0, 2)))
+        # Trimmed before anything is copied, and each sign taken to 64 bits at once.
+        filled = np.flatnonzero(self._counts.any(axis=(0, 2)))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
+        positive, negative = (self._joined(kept, sign) for sign in range(2))
         zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
-        first = self._first + kept.start if filled.size else 0
-        return LogSketch(
-            first, np.ascontiguousarray(counts[:, kept, 0]), np.ascontiguousarray(counts[:, kept, 1]), zeros
-        )
+        return LogSketch(self._first + kept.start if filled.size else 0, positive, negative, zeros)
+
+    def _joined(self, kept: slice, sign: int) -> Int64[np.ndarray, "group bin"]:
+        """Counts of one sign in a range of bins, lanes joined."""
+        counts = self._counts[:, kept, sign]
+        if self._lanes == 1:
+            return counts.astype(np.int64, order="C")
+        return counts.reshape(self.groups, self._lanes, counts.shape[1]).sum(axis=1, dtype=np.int64)
 
     def _reserve(self, low: float, high: float) -> None:
         """Make room for bins from ``low`` to ``high``, and one beside, as a sum of rounded terms may be one off."""

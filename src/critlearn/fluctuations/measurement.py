@@ -194,8 +194,6 @@ def with_pools(
     pools[POOLED] = list(sketches)
     pooled, sizes = dict(sketches), dict(variables)
     for pool, names in pools.items():
-        merged = sketches[names[0]]
-        for name in names[1:]:
-            merged = merged.merge(sketches[name])
-        pooled[pool], sizes[pool] = merged, sum(variables[name] for name in names)
+        pooled[pool] = LogSketch.pooled([sketches[name] for name in names])
+        sizes[pool] = sum(variables[name] for name in names)
     return pooled, sizes

@@ -4,7 +4,7 @@ The bins lie on one grid that all sketches share, so they merge without error, w
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -226,23 +226,36 @@ class LogSketch(Result):
         InvalidInputError
             If the numbers of groups differ.
         """
-        if self.groups != other.groups:
-            raise InvalidInputError(
-                f"sketches of {self.groups} and of {other.groups} groups of samples cannot be merged"
-            )
-        zeros = self.group_zeros + other.group_zeros
-        filled = [sketch for sketch in (self, other) if sketch.bins]
+        return LogSketch.pooled([self, other])
+
+    @classmethod
+    def pooled(cls, sketches: Sequence["LogSketch"]) -> "LogSketch":
+        """Sketch of the fluctuations of all sketches, of which there is at least one; groups join as in `merge`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the numbers of groups differ, or the common range would not fit into memory.
+        """
+        groups = sketches[0].groups
+        for sketch in sketches:
+            if sketch.groups != groups:
+                raise InvalidInputError(
+                    f"sketches of {groups} and of {sketch.groups} groups of samples cannot be merged"
+                )
+        zeros = np.stack([sketch.group_zeros for sketch in sketches]).sum(axis=0, dtype=np.int64)
+        filled = [sketch for sketch in sketches if sketch.bins]
         if not filled:
-            return LogSketch(0, self.group_positive, self.group_negative, zeros)
+            return cls(0, sketches[0].group_positive, sketches[0].group_negative, zeros)
         first = min(sketch.first_bin for sketch in filled)
         stop = max(sketch.first_bin + sketch.bins for sketch in filled)
-        check_span(stop - first, self.groups)
-        merged = np.zeros((2, self.groups, stop - first), dtype=np.int64)
+        check_span(stop - first, groups)
+        merged = np.zeros((2, groups, stop - first), dtype=np.int64)
         for sketch in filled:
             at = slice(sketch.first_bin - first, sketch.first_bin - first + sketch.bins)
             merged[0, :, at] += sketch.group_positive
             merged[1, :, at] += sketch.group_negative
-        return LogSketch(first, merged[0], merged[1], zeros)
+        return cls(first, merged[0], merged[1], zeros)
 
     def density(self) -> Float64[np.ndarray, " bin"]:
         """Probability density of ``ln|delta|`` in each bin; with the zeros' share it sums to 1."""
