@@ -219,7 +219,14 @@ def test_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
     finished = tmp_path / "finished"
     finished.mkdir()
     command = [*PROGRAM, "run", "two-class", "--epochs", "100000", "--lr", "1e-9", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A test run in the background is told to ignore the signal, and its children are with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         # A signal that comes while a library is imported may be lost in it: a user would press the keys again.
         time.sleep(8)

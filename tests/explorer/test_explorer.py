@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, expect, sync_playwright
 
 from critlearn.cli.main import app, exit_code
 from critlearn.explorer.design_tab import code
@@ -77,8 +77,18 @@ def _picture(page: Page, alternative: str):
 
 
 def _choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=re.compile(label)).first.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    # A page that is drawn again closes the list that has just been opened: a user would open it once more.
+    _settled(page)
+    for last in (False, False, False, True):
+        page.get_by_role("combobox", name=re.compile(label)).first.click()
+        try:
+            page.get_by_role("option", name=option, exact=True).click(timeout=PATIENCE if last else PATIENCE / 6)
+        except TimeoutError:
+            if last:
+                raise
+            page.keyboard.press("Escape")
+        else:
+            return
 
 
 def _changed(page: Page, alternative: str, before: str | None) -> None:
