@@ -115,3 +115,44 @@ def test_what_is_no_density_is_refused(given: object, words: str) -> None:
         density_from(given)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "law", "exponent"),
+    [
+        # kappa = 1; ln p = -|y|/b adds 1/b per unit of margin, divided by the rate c of exp(-c m): k = 1 - 1/(b c).
+        ("sigmoid", "bce", scipy.stats.laplace(0, 2), 1 / 2),  # c = 1
+        ("sigmoid", "mse", scipy.stats.laplace(0, 1), 1 / 2),  # c = 2
+        ("sigmoid", "bce", scipy.stats.logistic(0, 2), 1 / 2),
+        ("y", "log(abs(e))", scipy.stats.norm(), 2),  # delta = 1/|y - 1|, p finite at the pole: p(delta) ~ delta^-2
+    ],
+)
+def test_exponent_is_the_limit_and_not_the_edge_of_the_tolerance(
+    activation: str, loss: str, law: object, exponent: float
+) -> None:
+    assert predict_from_density(Composition(activation, loss), law).exponent == pytest.approx(exponent, abs=1e-3)
+
+
+# Softsign and squared error: delta ~ m^-3 far out, hence k = 1 - b/3 for p ~ m^-(1+b).
+@pytest.mark.parametrize(
+    ("law", "exponent"),
+    [
+        (scipy.stats.levy(), 5 / 6),
+        (scipy.stats.pareto(0.3), 0.9),
+        (scipy.stats.invgamma(0.3), 0.9),
+        (scipy.stats.beta(0.05, 0.05), None),
+        (scipy.stats.gamma(0.1), None),
+        (scipy.stats.lognorm(5), None),
+    ],
+)
+def test_heavy_tails_and_singular_ends_keep_their_probability(law: object, exponent: float | None) -> None:
+    prediction = predict_from_density(Composition("softsign", "mse"), law)
+    assert prediction.distribution.mass.sum() + prediction.distribution.zeros == pytest.approx(1, abs=1e-6)
+    if exponent is not None:
+        assert prediction.exponent == pytest.approx(exponent, abs=1e-3)
+
+
+def test_lost_probability_is_refused() -> None:
+    # The median of |y| is about 2^(1/0.001) = 1e301, the upper tenth lies beyond the largest double.
+    with pytest.raises(CritlearnError, match="cannot be followed"):
+        predict_from_density(Composition("softsign", "mse"), scipy.stats.pareto(0.001))

@@ -13,7 +13,7 @@ import scipy.stats
 from jaxtyping import Float64
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
-from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity, Points, parse_density
+from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, Points, parse_density
 
 _OFF: Final = 1e-6
 """How far from 1 a probability may be."""
@@ -198,8 +198,19 @@ def density_from(given: Any) -> MarginDensity:
     if isinstance(given, MarginDensity):
         return given
     if hasattr(given, "pdf"):
-        return ScipyDensity(given)
+        return _named(given) or ScipyDensity(given)
     return EmpiricalDensity(np.asarray(given, dtype=np.float64))
+
+
+def _named(law: Any) -> InputDensity | None:
+    """The named density that a frozen distribution is, whose logarithm is exact arbitrarily far out; else None."""
+    name = {"norm": "normal", "laplace": "laplace", "uniform": "uniform"}.get(
+        getattr(getattr(law, "dist", None), "name", "")
+    )
+    if name is None or not law.support()[0] < law.support()[1]:
+        return None
+    place, scale = (float(one) for one in law.dist._parse_args(*law.args, **law.kwds)[1:])
+    return InputDensity(name, place, place + scale if name == "uniform" else scale)
 
 
 def _from_text(text: str) -> MarginDensity:

@@ -7,7 +7,7 @@ from critlearn.compositions import Composition
 from critlearn.prediction.any_density import density_from
 from critlearn.prediction.channel import BiasChannel
 from critlearn.prediction.prediction import Prediction, check_settings, far_limits, with_limits
-from critlearn.prediction.push_forward import push_forward
+from critlearn.prediction.push_forward import complete, push_forward
 from critlearn.prediction.scaling_window import TOLERANCE, Limit
 
 
@@ -40,7 +40,7 @@ def predict_from_density(
     check_settings(lr, tolerance)
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
-    distribution = push_forward(law, [channel])
+    distribution = complete(push_forward(law, [channel]))
     limits = []
     for side in composition.asymptotes(target):
         if side.exponent is None:

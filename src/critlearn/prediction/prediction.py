@@ -262,6 +262,9 @@ def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list
         return [Limit.rational(kappa)]
     terms = []
     for far in _FAR:
+        if math.isinf(float(inputs.log_density(np.array([far]))[0])):
+            # Underflow, not a limit.
+            return []
         terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
     if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
         return []

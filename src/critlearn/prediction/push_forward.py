@@ -12,12 +12,13 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import format_exp
+from critlearn.prediction.branches import REACH, Branch, branches_of, inverse
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.margin_density import MarginDensity, Points
 from critlearn.results import Result
 
-REACH: Final = 1e-9
-"""Probability beyond which the ends of a distribution are left out."""
+MASS_ERROR: Final = 1e-6
+"""How far from 1 the probability of all bins and of zero fluctuations may be."""
 
 _BISECTIONS: Final = 60
 _MOST_BINS: Final = 30_000
@@ -121,25 +122,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class _Branch:
-    """An interval of inputs on which a channel is monotone, with the values of ``ln|delta|`` at its ends.
-
-    On a `constant` one they are equal, ``-inf`` where the fluctuation is zero throughout.
-    """
-
-    low: float
-    high: float
-    log_low: float
-    log_high: float
-    constant: bool = False
-
-
-@dataclass(frozen=True)
 class Route:
     """A part of the inputs and the branches of its channel."""
 
     part: Part
-    branches: tuple[_Branch, ...]
+    branches: tuple[Branch, ...]
 
     def cumulative(self, log_delta: Points) -> Points:
         """Share of all inputs that come this way and induce fluctuations up to a size."""
@@ -149,7 +136,7 @@ class Route:
                 inside = _between(density, np.array([branch.low, branch.high]))[0]
                 total = total + np.where(log_delta >= branch.log_low, inside, 0.0)
                 continue
-            x = _inverse(self.part.channel, branch, log_delta)
+            x = inverse(self.part.channel, branch, log_delta)
             start = branch.low if branch.log_high > branch.log_low else branch.high
             total = total + _between(density, np.stack([np.full(np.shape(x), start), x]))[0]
         return self.part.share * total
@@ -176,7 +163,7 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     InvalidInputError
         If the fluctuations are the same for every input.
     """
-    branches = [_branches(part.density, part.channel) for part in parts]
+    branches = [branches_of(part.density, part.channel) for part in parts]
     ends = [end for of_part in branches for branch in of_part for end in (branch.log_low, branch.log_high)]
     finite = [end for end in ends if math.isfinite(end)]
     if not finite or max(finite) - min(finite) < BIN_WIDTH:
@@ -208,6 +195,23 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     return _trimmed(result)
 
 
+def complete(result: PushForward) -> PushForward:
+    """The same, refused where probability was lost: an exponent from the rest would be no finding.
+
+    Raises
+    ------
+    InvalidInputError
+        If bins and zeros do not hold a probability of 1 within `MASS_ERROR`.
+    """
+    total = float(result.mass.sum()) + result.zeros
+    if not abs(total - 1) <= MASS_ERROR:
+        raise InvalidInputError(
+            f"the density cannot be followed: its fluctuations hold a probability of {total:.7g}, not 1 within "
+            f"{MASS_ERROR:g}; its tail or a singularity lies beyond the range of floating-point numbers"
+        )
+    return result
+
+
 def _grid(lowest: float, highest: float) -> Float64[np.ndarray, " edge"]:
     """Edges on the sketches' grid, or on every second, fourth, ... of them where there would be too many."""
     step = BIN_WIDTH
@@ -235,80 +239,11 @@ def _trimmed(result: PushForward) -> PushForward:
     )
 
 
-def _branches(density: MarginDensity, channel: Channel) -> list[_Branch]:
-    """Split the support at the turning points, kinks and zeros of a channel."""
-    low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
-    singular = [point for point in channel.singular if low < point < high]
-    grid = np.unique(np.concatenate([np.linspace(low, high, 4001), *(_around(p, low, high) for p in singular)]))
-    values, sign = channel.log_fluctuation(grid), _signs(channel, grid)
-    usable = ~np.isnan(sign) & ~np.isin(grid, singular)
-    grid, sign, values = grid[usable], sign[usable], values[usable]
-    turns = [
-        _bisect_sign(channel, grid[i], grid[i + 1], sign[i])
-        for i in np.flatnonzero(sign[1:] != sign[:-1])
-        if not any(grid[i] < point < grid[i + 1] for point in singular)
-    ]
-    points = np.array(sorted({low, high, *singular, *turns}))
-    branches = []
-    nearest = 1e-14 * (high - low)
-    for start, stop in itertools.pairwise(points):
-        inner = np.linspace(start, stop, 7)[1:-1]
-        inside = channel.log_fluctuation(inner)
-        if (inside == inside[0]).all():
-            branches.append(_Branch(float(start), float(stop), float(inside[0]), float(inside[0]), constant=True))
-            continue
-        # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
-        # right at a junction belongs to one side only.
-        near = np.array([start, stop, start + nearest, stop - nearest])
-        logs = channel.log_fluctuation(near)
-        log_start, log_stop = np.where(np.isfinite(logs[:2]), logs[:2], logs[2:])
-        if math.isfinite(log_start) and math.isfinite(log_stop) and log_start != log_stop:
-            branches.append(_Branch(float(start), float(stop), float(log_start), float(log_stop)))
-    return branches
-
-
-def _signs(channel: Channel, x: Points) -> Points:
-    """Sign of the channel's slope: 0 where the fluctuation does not change or is zero, NaN where it is not defined."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        slope = channel.derivatives(x)[0]
-    sign = np.where(np.isfinite(slope), np.sign(slope), np.nan)
-    return np.where(np.isneginf(channel.log_fluctuation(x)), 0.0, sign)
-
-
-def _around(point: float, low: float, high: float) -> Float64[np.ndarray, " n"]:
-    """Grid that closes in on a singular point from both sides."""
-    offsets = (high - low) * np.logspace(-12, -2, 200)
-    near = np.concatenate([point - offsets, point + offsets])
-    return near[(near > low) & (near < high)]
-
-
-def _bisect_sign(channel: Channel, low: float, high: float, sign_low: float) -> float:
-    """Point at which the slope of a channel changes sign."""
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        if _signs(channel, np.array([middle]))[0] == sign_low:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
-
-
-def _inverse(channel: Channel, branch: _Branch, log_delta: Points) -> Points:
-    """Inputs on a branch at which ``l(x)`` takes given values; the branch's ends for values beyond them."""
-    rising = branch.log_high > branch.log_low
-    low, high = np.full(log_delta.shape, branch.low), np.full(log_delta.shape, branch.high)
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        too_low = (channel.log_fluctuation(middle) < log_delta) == rising
-        low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
-    return 0.5 * (low + high)
-
-
 def _mass(
-    density: MarginDensity, channel: Channel, branch: _Branch, edges: Float64[np.ndarray, " edge"]
+    density: MarginDensity, channel: Channel, branch: Branch, edges: Float64[np.ndarray, " edge"]
 ) -> Float64[np.ndarray, " bin"]:
     """Probability that a branch sends into each bin."""
-    return _between(density, _inverse(channel, branch, edges))
+    return _between(density, inverse(channel, branch, edges))
 
 
 def _between(density: MarginDensity, x: Points) -> Points:
@@ -322,13 +257,13 @@ def _between(density: MarginDensity, x: Points) -> Points:
 
 
 def _local(
-    density: MarginDensity, channel: Channel, branch: _Branch, centres: Float64[np.ndarray, " bin"]
+    density: MarginDensity, channel: Channel, branch: Branch, centres: Float64[np.ndarray, " bin"]
 ) -> tuple[Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"]]:
     """Density of ``ln delta`` from a branch at bin centres, ``1 + l''/l'^2`` and the data term ``(ln p)'/l'``."""
     inside = (centres > min(branch.log_low, branch.log_high)) & (centres < max(branch.log_low, branch.log_high))
     weight, kappa, data = (np.zeros(centres.size) for _ in range(3))
     if inside.any():
-        x = _inverse(channel, branch, centres[inside])
+        x = inverse(channel, branch, centres[inside])
         first, second = channel.derivatives(x)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight[inside] = np.nan_to_num(np.exp(density.log_density(x)) / np.abs(first), nan=0.0, posinf=0.0)
@@ -341,7 +276,7 @@ _HIGHEST_ORDER: Final = 12
 _SAME: Final = 1e-9
 
 
-def _caustics(channel: Channel, branches: Sequence[_Branch]) -> list[Caustic]:
+def _caustics(channel: Channel, branches: Sequence[Branch]) -> list[Caustic]:
     """Points at which the slope of a channel vanishes: between two branches, or inside one that goes on.
 
     At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
@@ -375,7 +310,7 @@ def _distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
     return tuple(found)
 
 
-def _stationary_inside(channel: Channel, branch: _Branch) -> list[float]:
+def _stationary_inside(channel: Channel, branch: Branch) -> list[float]:
     """Points inside a branch at which the slope touches zero without changing its sign."""
     x = np.linspace(branch.low, branch.high, 403)[1:-1]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

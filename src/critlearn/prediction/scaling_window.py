@@ -20,6 +20,9 @@ TOLERANCE: Final = 0.05
 LEAST_PROBABILITY: Final = 0.01
 """Probability that a window must hold for its exponent to be one that is ever seen."""
 
+_SETTLED: Final = 1e-4
+"""Change of the local exponent over a decade below which it has reached its limit."""
+
 _JUMP: Final = 0.01
 """Change of the logarithm of the density, from bin to bin, that its slope does not account for."""
 
@@ -75,7 +78,26 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
     if window is None or window.decades < 0.5:
         return None
     inside = result.local_exponent[start:stop]
+    settled = _settled(result, start, stop)
+    if settled is not None:
+        # The widest window would slide to the edge of the tolerance; the limit does not.
+        near = _longest_run(np.abs(_unbroken(result) - settled) <= tolerance)
+        nearer = _window(result, *near)
+        if nearer is not None and nearer.decades >= 0.5 and result.mass[near[0] : near[1]].sum() > LEAST_PROBABILITY:
+            return Scaling(settled, None, nearer)
     return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
+
+
+def _settled(result: PushForward, start: int, stop: int) -> float | None:
+    """Value on which the local exponent has settled at one end of a window, over a decade of sizes."""
+    decade = round(math.log(10) / float(result.edges[1] - result.edges[0]))
+    inside = result.local_exponent[start:stop]
+    if result.intrinsic_exponent is None or inside.size < 2 * decade:
+        return None
+    ends = [inside[:decade], inside[-decade:]]
+    spreads = [float(end.max() - end.min()) for end in ends]
+    best = int(np.argmin(spreads))
+    return float(ends[best][0 if best == 0 else -1]) if spreads[best] <= _SETTLED else None
 
 
 def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
