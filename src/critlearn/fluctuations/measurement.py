@@ -14,6 +14,7 @@ from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
 from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradients
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.running_moments import RunningMoments
+from critlearn.fluctuations.unfolded_products import UnfoldedProducts
 from critlearn.numerics.log_sketch import LogSketch
 
 
@@ -176,6 +177,8 @@ class Measurement:
 
 def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:
     """Gradients of the entries of one first index after the other."""
+    if isinstance(contribution, UnfoldedProducts):
+        contribution = contribution.whole()
     if isinstance(contribution, OuterProducts):
         yield from contribution.units()
     else:
