@@ -115,7 +115,7 @@ def measure(
         if progress is not None:
             progress(measurement.done, samples or 0)
     floor = measured_floor(gradients)
-    result = measurement.result(None if floor is None else floor + log_rate, since=start)
+    result = measurement.finish(None if floor is None else floor + log_rate, since=start)
     saved.remove()
     return result if earlier is None else earlier.merge(result)
 

@@ -150,7 +150,15 @@ class Measurement:
 
     def result(self, log_floor: float | None = None, *, since: int = 0) -> Fluctuations:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
-        counted = {name: counter.sketch() for name, counter in self._counters.items()}
+        return self._result({name: counter.sketch() for name, counter in self._counters.items()}, log_floor, since)
+
+    def finish(self, log_floor: float | None = None, *, since: int = 0) -> Fluctuations:
+        """The same as `result`, after which nothing can be added: each counter is given up as its sketch is made."""
+        names = list(self._counters)
+        return self._result({name: self._counters.pop(name).sketch() for name in names}, log_floor, since)
+
+    def _result(self, counted: dict[str, LogSketch], log_floor: float | None, since: int) -> Fluctuations:
+        """Fluctuations of which everything has been counted but the pools."""
         plain = {name: counted[name] for name in self.variables if name in counted}
         sketches, sizes = with_pools(plain, self.variables)
         for name, sketch in counted.items():
