@@ -10,7 +10,7 @@ from torch import Tensor
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import WRITTEN_OUT, Contribution, OuterProducts, Values
 from critlearn.fluctuations.counters import Counter, counter_for
-from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
+from critlearn.fluctuations.fluctuations import NOT_RECORDED, POOLED, Fluctuations
 from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradients
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.running_moments import RunningMoments
@@ -147,7 +147,9 @@ class Measurement:
             self._counters[name] = counter_for(self._device, self.groups, exact=self._exact)
         return self._counters[name]
 
-    def result(self, log_floor: float | None = None, *, since: int = 0) -> Fluctuations:
+    def result(
+        self, log_floor: float | None = None, floor_reference: str = NOT_RECORDED, *, since: int = 0
+    ) -> Fluctuations:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
         counted = {name: counter.sketch() for name, counter in self._counters.items()}
         plain = {name: counted[name] for name in self.variables if name in counted}
@@ -155,7 +157,8 @@ class Measurement:
         for name, sketch in counted.items():
             if name not in plain:
                 sketches[name], sizes[name] = sketch, self._entries(name)
-        return Fluctuations(sketches, sizes, (self.done - since) // self.quantities.mini_batch, log_floor, self._kept())
+        samples = (self.done - since) // self.quantities.mini_batch
+        return Fluctuations(sketches, sizes, samples, log_floor, self._kept(), floor_reference=floor_reference)
 
     def _entries(self, name: str) -> int:
         """Entries of the variable of which a quantity is a part."""

@@ -115,7 +115,7 @@ class LayerPass:
         self.system = system
         self.model = tail_exact(system.model).requires_grad_(False)
         self._names = {module: name for name, module in self.model.named_modules() if name in layers}
-        self._links = list(_links(self.model))
+        self._links = list(links(self.model))
         self._single = self._suited() if precision is None else set()
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
@@ -321,11 +321,11 @@ class LayerPass:
         return tree_unflatten(tensors, structure)
 
 
-def _links(model: nn.Module) -> Iterator[nn.Module]:
+def links(model: nn.Module) -> Iterator[nn.Module]:
     """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
     if type(model) is nn.Sequential and len(model) and not model._forward_hooks and not model._forward_pre_hooks:
         for child in model:
-            yield from _links(child)
+            yield from links(child)
     else:
         yield model
 
