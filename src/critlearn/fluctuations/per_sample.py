@@ -261,8 +261,8 @@ class PerSampleGradients:
         missing = [name for name in self.names if name not in reached]
         if missing:
             raise InvalidInputError(
-                f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it; '
-                "freeze it with requires_grad_(False)"
+                f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '
+                "through torch.no_grad() or detach(); freeze it with requires_grad_(False)"
             )
 
     def _reference(self, model: nn.Module, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:
