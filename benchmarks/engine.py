@@ -18,7 +18,7 @@ from docs_page import OneLineParser, with_section, write_page
 HERE = Path(__file__).parent
 WORKLOADS = ("W1", "W1-sparse", "W2", "W3")
 PEERS = ("torch.func", "BackPACK", "Opacus")
-BATCHES = (16, 64, 128, 256, 1024)
+BATCHES = (16, 64, 128, 256, 512, 1024)
 PAGE = HERE.parent / "docs" / "engine_speed.md"
 TITLES = {
     "W1": "784-128-10 tanh, cross-entropy, 8,192 samples, dense inputs",

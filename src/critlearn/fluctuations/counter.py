@@ -121,7 +121,7 @@ class CpuCounter:
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
         # Trimmed before anything is copied, and each sign taken to 64 bits at once.
-        filled = np.flatnonzero(self._counts.any(axis=(0, 2)))
+        filled = np.flatnonzero((self._counts != 0).any(axis=0).any(axis=-1))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
         positive, negative = (self._joined(kept, sign) for sign in range(2))
         zeros = self._zeros.reshape(self.groups, self._lanes).sum(axis=1)
@@ -184,13 +184,19 @@ def _on_grid(scale: Tensor) -> tuple[np.ndarray, Tensor]:
 
 def _threads() -> int:
     """Threads that counting may use: as many as torch does."""
-    return max(1, min(torch.get_num_threads(), os.cpu_count() or 1))
+    return max(1, min(torch.get_num_threads(), _cores()))
+
+
+@cache
+def _cores() -> int:
+    """Cores of the machine; asking takes long."""
+    return os.cpu_count() or 1
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Threads that live as long as the process."""
-    return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="critlearn-count")
+    return ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="critlearn-count")
 
 
 # A forked child has the pool but not its threads, and would wait for them for ever.

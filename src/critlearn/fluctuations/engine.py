@@ -117,7 +117,7 @@ def measure(
             progress(measurement.done, samples or 0)
     resolution = measured_resolution(gradients)
     floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
-    result = measurement.result(floor, resolution.reference, since=start)
+    result = measurement.finish(floor, resolution.reference, since=start)
     saved.remove()
     # What was counted before an interruption had no floor yet: it is that of the same network.
     return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)

@@ -11,20 +11,18 @@ from typing import Final
 
 import numpy as np
 
+from critlearn.fluctuations.convolution import convolve, scratch_size, source_size
 from critlearn.fluctuations.float_bits import SMALLEST_NORMAL, grid_index
 from critlearn.numerics.compiled import compiled
 
 CONVOLVED_FROM: Final = 8192
 """Products in a row from which on a convolution of histograms may replace counting one by one."""
 
-_BIN_COST: Final = 0.07
+_BIN_COST: Final = 0.05
 """Cost of adding one bin of a histogram (both signs), in units of counting one product."""
 
 _LONGEST: Final = 1 << 17
 """Bins that a row's histograms may span; rows that span more are counted one by one."""
-
-_FULL: Final = (1 << 16) - 1
-"""Counts that a bin of the 16-bit scratch histogram may take before it is flushed."""
 
 _SIZE: Final = np.int64(2**63 - 1)
 _HALF_BIN: Final = 2.0 ** (1 / 128)
@@ -90,54 +88,6 @@ def _count_one_by_one(error, error_sign, inputs, input_sign, offset, counts):  #
 
 
 @compiled
-def _add_multiple(source, target, factor):  # type: ignore[no-untyped-def]
-    """``target += factor * source``: the innermost loop, in vectors of 16-bit integers."""
-    if factor == 1:
-        for k in range(target.size):
-            target[k] += source[k]
-    else:
-        for k in range(target.size):
-            target[k] += factor * source[k]
-
-
-@compiled
-def _flush(scratch, length, offset, counts):  # type: ignore[no-untyped-def]
-    """Add a scratch histogram (bin, sign) to the counts and clear it."""
-    for k in range(length):
-        counts[offset + k, 0] += scratch[2 * k]
-        counts[offset + k, 1] += scratch[2 * k + 1]
-        scratch[2 * k] = 0
-        scratch[2 * k + 1] = 0
-
-
-@compiled
-def _convolve(dense, swapped, dense_bins, sparse, sparse_bins, scratch, offset, counts):  # type: ignore[no-untyped-def]
-    """Histogram of sums of two logarithms: ``dense`` shifted by every filled bin of ``sparse``.
-
-    Histograms are (bin, sign) in one row; ``swapped`` is ``dense`` with the signs exchanged. No bin of the scratch can
-    hold more than the fullest of ``dense`` times what has been added of ``sparse``.
-    """
-    fullest = np.int64(1)
-    for k in range(dense_bins):
-        swapped[2 * k], swapped[2 * k + 1] = dense[2 * k + 1], dense[2 * k]
-        fullest = np.int64(max(fullest, np.int64(dense[2 * k]) + np.int64(dense[2 * k + 1])))
-    held = np.int64(0)
-    for at in range(sparse_bins):
-        for sign in range(2):
-            left = np.int64(sparse[2 * at + sign])
-            while left > 0:
-                if held + fullest > _FULL:
-                    _flush(scratch, dense_bins + sparse_bins, offset, counts)
-                    held = np.int64(0)
-                taken = np.int64(min(left, (_FULL - held) // fullest))
-                held += fullest * taken
-                left -= taken
-                source = dense if sign == 0 else swapped
-                _add_multiple(source, scratch[2 * at : 2 * (at + dense_bins)], np.uint16(taken))
-    _flush(scratch, dense_bins + sparse_bins, offset, counts)
-
-
-@compiled
 def _fill_histograms(  # type: ignore[no-untyped-def]
     error, error_sign, e_first, input_bin, input_sign, a_first, half, space
 ):
@@ -163,7 +113,8 @@ def count_outer(  # type: ignore[no-untyped-def]
     error, error_sign = np.empty(outputs), np.empty(outputs, np.uint8)
     input_bin, input_sign = np.empty(width + 1, np.int64), np.empty(width + 1, np.uint8)
     log_input, place = np.empty(width), np.empty(width + 1, np.int64)
-    space = np.zeros((4, 0), np.uint16)
+    space, source = np.zeros((2, 0), np.uint16), np.zeros(0, np.uint16)
+    scratch = np.zeros(0, np.uint16)
     for at in range(start, stop):
         row = order[at]
         g, offset = group[row], shift[row] - first
@@ -183,7 +134,9 @@ def count_outer(  # type: ignore[no-untyped-def]
             _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, counts[g])
             continue
         if space.shape[1] < 2 * (e_bins + a_bins):
-            space = np.zeros((4, 4 * (e_bins + a_bins)), np.uint16)
+            space = np.zeros((2, 4 * (e_bins + a_bins)), np.uint16)
+            scratch = np.zeros(scratch_size(2 * (e_bins + a_bins)), np.uint16)
+            source = np.zeros(source_size(2 * (e_bins + a_bins)), np.uint16)
         floored = by_errors <= by_inputs
         if not floored:
             for k in range(m):
@@ -194,9 +147,9 @@ def count_outer(  # type: ignore[no-untyped-def]
         )
         offset += e_first + a_first
         if floored:
-            _convolve(space[1], space[2], a_bins, space[0], e_bins, space[3], offset, counts[g])
+            convolve(space[1], a_bins, space[0], e_bins, source, scratch, offset, counts[g])
         else:
-            _convolve(space[0], space[2], e_bins, space[1], a_bins, space[3], offset, counts[g])
+            convolve(space[0], e_bins, space[1], a_bins, source, scratch, offset, counts[g])
         space[0, : 2 * e_bins] = 0
         space[1, : 2 * a_bins] = 0
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import WRITTEN_OUT, Contribution, OuterProducts, Values
 from critlearn.fluctuations.counters import Counter, counter_for
-from critlearn.fluctuations.fluctuations import NOT_RECORDED, POOLED, Fluctuations
+from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
 from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradients
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.running_moments import RunningMoments
+from critlearn.fluctuations.unfolded_products import UnfoldedProducts
 from critlearn.numerics.log_sketch import LogSketch
 
 
@@ -147,18 +149,27 @@ class Measurement:
             self._counters[name] = counter_for(self._device, self.groups, exact=self._exact)
         return self._counters[name]
 
-    def result(
-        self, log_floor: float | None = None, floor_reference: str = NOT_RECORDED, *, since: int = 0
-    ) -> Fluctuations:
+    def result(self, *, since: int = 0) -> Fluctuations:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
-        counted = {name: counter.sketch() for name, counter in self._counters.items()}
+        return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
+
+    def finish(self, log_floor: float | None, floor_reference: str, *, since: int = 0) -> Fluctuations:
+        """The same as `result`, with the floor, after which nothing can be added.
+
+        Each counter is given up as its sketch is made.
+        """
+        counted = {name: self._counters.pop(name).sketch() for name in list(self._counters)}
+        return replace(self._result(counted, since), log_floor=log_floor, floor_reference=floor_reference)
+
+    def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
+        """Fluctuations of which everything has been counted but the pools."""
         plain = {name: counted[name] for name in self.variables if name in counted}
         sketches, sizes = with_pools(plain, self.variables)
         for name, sketch in counted.items():
             if name not in plain:
                 sketches[name], sizes[name] = sketch, self._entries(name)
         samples = (self.done - since) // self.quantities.mini_batch
-        return Fluctuations(sketches, sizes, samples, log_floor, self._kept(), floor_reference=floor_reference)
+        return Fluctuations(sketches, sizes, samples, series=self._kept())
 
     def _entries(self, name: str) -> int:
         """Entries of the variable of which a quantity is a part."""
@@ -179,6 +190,8 @@ class Measurement:
 
 def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:
     """Gradients of the entries of one first index after the other."""
+    if isinstance(contribution, UnfoldedProducts):
+        contribution = contribution.whole()
     if isinstance(contribution, OuterProducts):
         yield from contribution.units()
     else:

@@ -1,10 +1,13 @@
 """Convolutions: dense layers at every place, of the inputs that the kernel covers there."""
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-from critlearn.fluctuations.contribution import Contribution, OuterProducts, Values
+from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules.registry import per_sample, register
+from critlearn.fluctuations.unfolded_products import UnfoldedProducts
 from critlearn.network.layer_pass import LayerUse
 
 
@@ -20,9 +23,10 @@ class ConvolutionRule:
         assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
         errors = per_sample(use, use.errors[0]).flatten(2)
         samples, channels, places = errors.shape
-        inputs = unfolded(module, per_sample(use, use.arguments[0]))
+        inputs = per_sample(use, use.arguments[0])
         errors_by_group = errors.reshape(samples, module.groups, channels // module.groups, places).transpose(2, 3)
-        return {"weight": OuterProducts(errors_by_group, inputs), "bias": Values(errors.sum(dim=2))}
+        weight = UnfoldedProducts(errors_by_group, inputs, partial(unfolded, module))
+        return {"weight": weight, "bias": Values(errors.sum(dim=2))}
 
 
 def unfolded(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:

@@ -1,0 +1,46 @@
+"""Convolutions of histograms of both signs against the sums written out pair by pair."""
+
+import numpy as np
+import pytest
+
+from critlearn.fluctuations.convolution import convolve, scratch_size, source_size
+
+
+def _pair_by_pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Counts (bin, sign) of all sums of a number in the one and a number in the other; signs multiply."""
+    plain, crossed = np.zeros((2, len(first) + len(second) - 1), dtype=np.int64)
+    for sign in range(2):
+        plain += np.convolve(first[:, sign], second[:, sign])
+        crossed += np.convolve(first[:, sign], second[:, 1 - sign])
+    return np.stack([plain, crossed], axis=1)
+
+
+def _histogram(generator: np.random.Generator, bins: int, filled: float, most: int) -> np.ndarray:
+    """Counts (bin, sign) with the given part of bins filled, and a thin tail below."""
+    counts = generator.integers(0, most + 1, (bins, 2)) * (generator.random((bins, 2)) < filled)
+    counts[: bins // 3] = (generator.random((bins // 3, 2)) < 0.01).astype(np.int64)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("bins", "filled", "most"),
+    [((700, 500), (0.5, 0.1), (12, 2)), ((5, 3), (1, 1), (3, 1)), ((40, 200), (0.9, 0.02), (900, 60_000)),
+     ((1, 300), (1, 0.05), (60_000, 3)), ((33, 1), (0.5, 1), (1, 60_000))],
+)  # fmt: skip
+def test_counts_are_those_of_all_pairs(
+    seed: int, bins: tuple[int, int], filled: tuple[float, float], most: tuple[int, int]
+) -> None:
+    generator = np.random.default_rng(seed)
+    dense, sparse = (_histogram(generator, *each) for each in zip(bins, filled, most, strict=True))
+    source = np.zeros(source_size(sum(bins)), np.uint16)
+    scratch = np.zeros(scratch_size(sum(bins)), np.uint16)
+    counts = np.ones((sum(bins) + 9, 2), np.int64)
+    rows = [each.astype(np.uint16).ravel() for each in (dense, sparse)]
+    convolve(rows[0], bins[0], rows[1], bins[1], source, scratch, 4, counts)
+    expected = np.ones_like(counts)
+    expected[4 : 4 + sum(bins) - 1] += _pair_by_pair(dense, sparse)
+    np.testing.assert_array_equal(counts, expected)
+    # What the next row starts from.
+    assert not source.any()
+    assert not scratch.any()
