@@ -15,7 +15,7 @@ from critlearn.compositions import Composition, OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import measure
 from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION, NOT_RECORDED
-from critlearn.fluctuations.high_precision import precise_network
+from critlearn.fluctuations.high_precision import PreciseNetwork, precise_network
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.resolution import Resolution, measured_resolution
 from critlearn.network import ActivationModule, NeuralSystem
@@ -78,6 +78,10 @@ def _system(*layers: nn.Module, loss: OutputLoss | None = None, gain: float = 1.
     return NeuralSystem(model, loss or Composition("sigmoid", "bce"), TensorDataset(x, t))
 
 
+def _precise(system: NeuralSystem, most: int) -> PreciseNetwork | None:
+    return precise_network(system, PerSampleGradients(system, precision=torch.float64).layers, most)
+
+
 def test_reference_is_plain_back_propagation_through_six_layers() -> None:
     generator = torch.Generator().manual_seed(1)
     layers: list[nn.Module] = []
@@ -89,7 +93,7 @@ def test_reference_is_plain_back_propagation_through_six_layers() -> None:
         layers += [linear, ActivationModule("tanh") if depth % 2 else nn.Tanh()]
     x, t = torch.randn(3, 5, generator=generator), torch.tensor([1.0, -1.0, 1.0])
     system = NeuralSystem(nn.Sequential(*layers[:-1]), Composition("tanh", "mse"), TensorDataset(x, t))
-    network = precise_network(system, 3)
+    network = _precise(system, 3)
     assert network is not None
     assert network.samples == 3
     every = {name: np.arange(value.numel()) for name, value in system.parameters.items()}
@@ -125,7 +129,7 @@ def _checked_by_differences(
     model = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), layer, nn.Linear(2, 2, bias=False)))
     system = NeuralSystem(model, loss, TensorDataset(x, t))
     numbers = torch.cat([part.detach().flatten() for part in model.parameters()]).tolist()
-    network = precise_network(system, 1)
+    network = _precise(system, 1)
     assert network is not None
     found = network.log_gradients(x, t, {"1.weight": np.arange(4), "3.weight": np.arange(4)})
     ours = np.concatenate([found["1.weight"][0], found["3.weight"][0]])
@@ -271,7 +275,7 @@ def test_reference_is_double_precision_where_there_is_no_formula() -> None:
             gradients = PerSampleGradients(_system(*layers))
         assert measured_resolution(gradients) == Resolution(None, DOUBLE)
     assert measured_resolution(PerSampleGradients(_system(nn.SiLU(), loss=Mine()))).reference == DOUBLE
-    assert precise_network(_system(nn.SiLU()), 4) is not None
+    assert _precise(_system(nn.SiLU()), 4) is not None
 
 
 class _nothing:  # noqa: N801 - a context that does nothing, in the place of `pytest.warns`
@@ -284,7 +288,7 @@ def test_cost_bounds_the_samples_and_the_size() -> None:
     def samples(units: int) -> int | None:
         model = nn.Sequential(nn.Linear(100, units), nn.Tanh(), nn.Linear(units, 1))
         system = NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(torch.zeros(9, 100), torch.ones(9)))
-        network = precise_network(system, 4)
+        network = _precise(system, 4)
         return None if network is None else network.samples
 
     assert [samples(units) for units in (10, 400, 900, 2000)] == [4, 2, 1, None]
@@ -296,10 +300,10 @@ def test_shared_weights_and_sequences_have_no_reference() -> None:
     shared = NeuralSystem(
         nn.Sequential(layer, nn.SiLU(), layer, nn.Linear(3, 1)), Composition("sigmoid", "bce"), TensorDataset(x, t)
     )
-    assert precise_network(shared, 4) is None
+    assert _precise(shared, 4) is None
     sequence = nn.Sequential(nn.Linear(3, 2), nn.SiLU(), nn.Flatten(), nn.Linear(4, 1))
     places = NeuralSystem(sequence, Composition("sigmoid", "bce"), TensorDataset(torch.ones(4, 2, 3), t))
-    assert precise_network(places, 4) is None
+    assert _precise(places, 4) is None
 
 
 def test_merged_floor_has_the_weaker_reference() -> None:

@@ -5,7 +5,7 @@ is scaled, no logarithm is kept apart, and a formula that cancels is evaluated w
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from critlearn.fluctuations.precise_layers import Dense, Elementwise, dense, elementwise
 from critlearn.fluctuations.precise_loss import NoPreciseFormError, has_precise_errors, precise_output_errors
 from critlearn.network import NeuralSystem
-from critlearn.network.layer_pass import links
 
 DIGITS: Final = 60
 
@@ -142,25 +141,33 @@ def _of_layer(
         yield f"{prefix}bias", _logs(errors)[entries[f"{prefix}bias"]]
 
 
-def precise_network(system: NeuralSystem, most: int) -> PreciseNetwork | None:
+def precise_network(system: NeuralSystem, layers: Sequence[tuple[str, nn.Module]], most: int) -> PreciseNetwork | None:
     """The network at high precision, for `most` samples or as many as cost half a second; None if it has no such form.
 
     It has none if a layer is neither dense nor an activation with a formula, if a dense layer is used over a sequence
     or several times, if the loss has none, or if one sample would already cost too much.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    layers
+        The network's modules in order, with their names, in double precision.
+    most
+        Samples that are wanted.
     """
-    model = system.model
+    model, modules = system.model, [layer for _, layer in layers]
     shared = len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters()))
-    if shared or not has_precise_errors(system.loss):
+    weights = [id(layer) for layer in modules if type(layer) is nn.Linear]
+    if shared or len(set(weights)) < len(weights) or not has_precise_errors(system.loss):
         return None
-    names = {module: name for name, module in model.named_modules()}
     try:
-        layers = list(links(model))
-        samples = min(most, len(system), _COST // _cost(layers, next(system.boundary(1))[0]))
+        samples = min(most, len(system), _COST // _cost(modules, next(system.boundary(1))[0]))
         if not samples:
             return None
         steps = tuple(
-            dense(names[layer], layer) if type(layer) is nn.Linear else elementwise(layer)
-            for layer in layers
+            dense(name, layer) if type(layer) is nn.Linear else elementwise(layer)
+            for name, layer in layers
             if type(layer) not in _NOTHING
         )
     except NoPreciseFormError:

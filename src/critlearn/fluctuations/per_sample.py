@@ -121,6 +121,11 @@ class PerSampleGradients:
         """Whether parts of the network are taken in single precision."""
         return self._pass.mixed
 
+    @property
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Modules that follow one another in the pass, with their names in the network."""
+        return self._pass.named_links
+
     def batch(self, x: Tensor, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
         """Gradients of all trainable variables for a batch of boundary states, of which the first has this number.
 

@@ -15,6 +15,7 @@ from critlearn.compositions.traced import traced
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.precise_loss import NoPreciseFormError
 from critlearn.network import ActivationModule
+from critlearn.network.exact_gelu import ExactGelu
 
 _MOST_DIGITS: Final = 960
 _AGREEMENT: Final = 1e-20
@@ -77,6 +78,11 @@ def _number(value: float) -> sp.Expr:
     return sp.Rational(*float(value).as_integer_ratio())
 
 
+def _gelu() -> sp.Expr:
+    """``y Phi(y)``; SymPy would write ``erfc(-y)`` as ``2 - erfc(y)``."""
+    return _y * sp.exp(log_erfc(-_y / sp.sqrt(2))) / 2
+
+
 def _tanh_gelu() -> sp.Expr:
     """Torch's approximation of GELU."""
     return _y * (1 + sp.tanh(sp.sqrt(2 / sp.pi) * (_y + _number(0.044715) * _y**3))) / 2
@@ -89,10 +95,8 @@ _FORMULAS: Final[dict[type[nn.Module], Callable[[Any], sp.Expr]]] = {
     nn.ELU: lambda module: _above_zero(_y, _number(module.alpha) * (sp.exp(_y) - 1)),
     nn.SiLU: lambda _: _y * expit(_y),
     nn.LogSigmoid: lambda _: -softplus(-_y),
-    # SymPy would write erfc(-y) as 2 - erfc(y).
-    nn.GELU: lambda module: (
-        _y * sp.exp(log_erfc(-_y / sp.sqrt(2))) / 2 if module.approximate == "none" else _tanh_gelu()
-    ),
+    nn.GELU: lambda module: _gelu() if module.approximate == "none" else _tanh_gelu(),
+    ExactGelu: lambda _: _gelu(),
 }
 """Torch's activations that are not in the catalogue."""
 

@@ -14,7 +14,6 @@ from critlearn.fluctuations.high_precision import precise_network
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.precise_loss import NoPreciseFormError
 from critlearn.network import floor_between, is_exact
-from critlearn.network.tail_exact import tail_exact
 
 _SAMPLES: Final = 4
 _ENTRIES: Final = 500
@@ -49,14 +48,15 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     Source: theory, numbers.
     """
     double = gradients.precision == torch.float64 and not gradients.mixed
-    if double and is_exact(tail_exact(gradients.system.model)):
+    if double and all(is_exact(layer) for _, layer in gradients.layers):
         return Resolution(None, ALL_EXACT)
     found = _log_gradients(gradients)
-    precise = _precise(gradients)
+    finest = gradients if double else gradients.in_precision(torch.float64)
+    precise = _precise(finest)
     if precise is not None:
         return Resolution(_floor(found, precise), HIGH_PRECISION)
     if not double:
-        return Resolution(_floor(found, _log_gradients(gradients.in_precision(torch.float64))), DOUBLE)
+        return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
     floor = _floor(_log_gradients(gradients.in_precision(torch.float32)), found)
     if floor is not None:
         floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
@@ -73,8 +73,11 @@ def _floor(coarse: _Logs, fine: _Logs) -> float | None:
 
 
 def _precise(gradients: PerSampleGradients) -> _Logs | None:
-    """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form."""
-    network = precise_network(gradients.system, _SAMPLES)
+    """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
+
+    The gradients given are those of the pass in double precision, which has the network's numbers as they are.
+    """
+    network = precise_network(gradients.system, gradients.layers, _SAMPLES)
     if network is None:
         return None
     x, t = next(gradients.system.boundary(network.samples))
