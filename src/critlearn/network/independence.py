@@ -4,7 +4,7 @@ Batch normalisation in train mode is known by its type. Modules that subtract a 
 numbers, are found out: the same samples are passed together, in other orders and apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,31 +49,37 @@ def check_independence(model: nn.Module, x: Tensor) -> None:
     InvalidInputError
         If it does; the message names the innermost module that does so.
     """
-    every = list(range(len(x)))
     with torch.random.fork_rng(devices=[]):
         together = model(x)
+        chosen = _dependent(model, x, together)
+        if chosen is None:
+            return
         if not _same(together, model(x)):
-            where = _culprit(model, x, every, every)
+            where = _culprit(model, x, list(range(len(x))))
             raise InvalidInputError(f"{where} is random: it gives the same samples another output each time")
-        for chosen in _parts(len(x)):
-            try:
-                apart = model(x[chosen])
-            except (RuntimeError, TypeError, ValueError, IndexError):
-                # Batches of this size may be beyond the network; the others tell.
-                continue
-            if len(apart) == len(chosen) and not _same(together[chosen], apart):
-                where = _culprit(model, x, every, chosen)
-                raise InvalidInputError(
-                    f"{where} couples the samples of a batch: the output for a sample depends on the others, and no "
-                    "sample has a gradient of its own"
-                )
+        raise InvalidInputError(
+            f"{_culprit(model, x, chosen)} couples the samples of a batch: the output for a sample depends on the "
+            "others, and no sample has a gradient of its own"
+        )
 
 
-def _parts(samples: int) -> list[list[int]]:
-    """All samples backwards, halves, and each by itself."""
-    every = list(range(samples))
-    middle = samples // 2
-    return [every[::-1], every[:middle], every[middle:], *([one] for one in every)] if samples > 1 else []
+def _dependent(model: nn.Module, x: Tensor, together: Tensor) -> list[int] | None:
+    """Samples that have other outputs among themselves than among all; None if none are found."""
+    every = list(range(len(x)))
+    parts = [*([one] for one in every), every[::-1]]
+    if len(every) > 1 and _differs(model, x, together, parts[0]) is None:
+        # Batches of one are beyond the network: larger ones have to tell.
+        parts = [every[::-1], every[: len(every) // 2], every[len(every) // 2 :]]
+    return next((chosen for chosen in parts if _differs(model, x, together, chosen)), None)
+
+
+def _differs(model: nn.Module, x: Tensor, together: Tensor, chosen: list[int]) -> bool | None:
+    """Whether some samples have other outputs among themselves than among all; None if they cannot be passed."""
+    try:
+        apart = model(x[chosen])
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return None
+    return len(apart) == len(chosen) and not _same(together[chosen], apart)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -88,7 +94,7 @@ def _same(one: Any, other: Any) -> bool:
     return torch.allclose(one, other, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
-def _culprit(model: nn.Module, x: Tensor, every: Sequence[int], chosen: list[int]) -> str:
+def _culprit(model: nn.Module, x: Tensor, chosen: list[int]) -> str:
     """The innermost module that makes different outputs from the same inputs, in words."""
     with _noted(model) as first:
         model(x)
@@ -98,8 +104,8 @@ def _culprit(model: nn.Module, x: Tensor, every: Sequence[int], chosen: list[int
     for one, other in zip(first, second, strict=False):
         if one.name != other.name:
             break
-        given = _pairs(one.given, other.given, len(every), chosen)
-        produced = _pairs(one.produced, other.produced, len(every), chosen)
+        given = _pairs(one.given, other.given, len(x), chosen)
+        produced = _pairs(one.produced, other.produced, len(x), chosen)
         if all(_same(*pair) for pair in given) and not all(_same(*pair) for pair in produced) and one.name:
             return f'module "{one.name}" ({one.kind})'
     return f"the model ({type(model).__name__})"
