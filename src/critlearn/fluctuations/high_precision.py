@@ -22,13 +22,10 @@ DIGITS: Final = 60
 _COST: Final = 300_000
 """Products of numbers that may be formed in all: about half a second."""
 
-_COST_OF_UNIT: Final = 100
-"""Cost of an activation and its slope, in products."""
-
 _SECONDS: Final = 3.0
 """Processor time after which a pass is given up."""
 
-_NOTHING: Final = (nn.Identity, nn.Flatten, nn.Dropout)
+_NOTHING: Final = (nn.Identity, nn.Dropout)
 """Modules that leave a sample's numbers and their order as they are; dropout in train mode is refused beforehand."""
 
 
@@ -162,29 +159,26 @@ def precise_network(system: NeuralSystem, layers: Sequence[tuple[str, nn.Module]
     if shared or len(set(weights)) < len(weights) or not has_precise_errors(system.loss):
         return None
     try:
-        samples = min(most, len(system), _COST // _cost(modules, next(system.boundary(1))[0]))
-        if not samples:
-            return None
-        steps = tuple(
-            dense(name, layer) if type(layer) is nn.Linear else elementwise(layer)
-            for name, layer in layers
-            if type(layer) not in _NOTHING
-        )
+        steps, cost = _steps(layers, next(system.boundary(1))[0])
     except NoPreciseFormError:
         return None
-    return PreciseNetwork(system, steps, samples)
+    samples = min(most, len(system), _COST // cost)
+    if not samples:
+        return None
+    return PreciseNetwork(system, tuple(dense(*step) if isinstance(step, tuple) else step for step in steps), samples)
 
 
-def _cost(layers: list[nn.Module], x: Tensor) -> int:
-    """Products for one sample.
+def _steps(layers: Sequence[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tuple[str, nn.Linear] | Elementwise], int]:
+    """Dense layers with their names, and activations; and the products that one sample takes.
 
     Raises
     ------
     NoPreciseFormError
-        If a layer does not act on a sample's numbers as one vector.
+        If a layer does not act on a sample's numbers as one vector, or has no form.
     """
+    steps: list[tuple[str, nn.Linear] | Elementwise] = []
     width, flat, cost = x.numel(), x.dim() == 2, 1
-    for layer in layers:
+    for name, layer in layers:
         if layer._forward_hooks or layer._forward_pre_hooks:
             raise NoPreciseFormError("hooks")
         if type(layer) is nn.Linear:
@@ -193,13 +187,16 @@ def _cost(layers: list[nn.Module], x: Tensor) -> int:
             # Forward and backward.
             cost += 2 * layer.weight.numel()
             width = layer.out_features
+            steps.append((name, layer))
         elif type(layer) is nn.Flatten:
             if (layer.start_dim, layer.end_dim) != (1, -1):
                 raise NoPreciseFormError("Flatten")
             flat = True
         elif type(layer) not in _NOTHING:
-            cost += _COST_OF_UNIT * width
-    return cost
+            activation = elementwise(layer)
+            cost += activation.cost * width
+            steps.append(activation)
+    return steps, cost
 
 
 def _logs(numbers: list[Any]) -> np.ndarray:

@@ -21,6 +21,11 @@ _MOST_DIGITS: Final = 960
 _AGREEMENT: Final = 1e-20
 """Relative difference at which two numbers of digits are taken to have given the same value."""
 
+_COST_OF_VALUES: Final = 100
+_COST_OF_FORMULAS: Final = 200
+_COST_OF_ERROR_FUNCTIONS: Final = 700
+"""Cost of a value and a slope, in products of numbers."""
+
 _FEWEST_DIGITS: Final = 30
 _ORDINARY: Final = (-2.9, -1.3, -0.37, 0.37, 1.3, 2.9)
 """Numbers at which nothing cancels badly."""
@@ -56,10 +61,11 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """An activation: its value and its slope at a number."""
+    """An activation: its value and its slope at a number, and what they cost in products of numbers."""
 
     value: Callable[[Any], Any]
     slope: Callable[[Any], Any]
+    cost: int
 
 
 def dense(name: str, layer: nn.Linear) -> Dense:
@@ -84,8 +90,8 @@ def _gelu() -> sp.Expr:
 
 
 def _tanh_gelu() -> sp.Expr:
-    """Torch's approximation of GELU."""
-    return _y * (1 + sp.tanh(sp.sqrt(2 / sp.pi) * (_y + _number(0.044715) * _y**3))) / 2
+    """Torch's approximation of GELU, with ``(1 + tanh(u)) / 2`` written so that it does not cancel."""
+    return _y * expit(2 * sp.sqrt(2 / sp.pi) * (_y + _number(0.044715) * _y**3))
 
 
 _CATALOGUED: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}
@@ -149,13 +155,15 @@ def _is_that_of(module: nn.Module, found: Elementwise) -> bool:
 
 def _of_catalogue(activation: Activation) -> Elementwise:
     """From the catalogue's logarithms, which cancel nowhere."""
-    return Elementwise(activation, activation.derivative)
+    return Elementwise(activation, activation.derivative, _COST_OF_VALUES)
 
 
 def _of_formula(formula: sp.Expr) -> Elementwise:
     """From a formula and its derivative, with as many digits as they need."""
     slope = sp.diff(formula, _y)
-    return Elementwise(lambda number: _settled(formula, number), lambda number: _settled(slope, number))
+    slow = formula.has(sp.erf, sp.erfc, log_erfc)
+    cost = _COST_OF_ERROR_FUNCTIONS if slow else _COST_OF_FORMULAS
+    return Elementwise(lambda number: _settled(formula, number), lambda number: _settled(slope, number), cost)
 
 
 def _settled(formula: sp.Expr, number: Any) -> Any:

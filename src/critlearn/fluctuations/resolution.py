@@ -19,7 +19,8 @@ _SAMPLES: Final = 4
 _ENTRIES: Final = 500
 """Entries of each variable that are compared."""
 
-_Logs = dict[str, Float64[np.ndarray, "sample _"]]
+_Logs = dict[str, Float64[np.ndarray, "_ _"]]
+"""By name of the variable, shape (sample, entry); passes may have different numbers of samples."""
 
 
 @dataclass(frozen=True)
