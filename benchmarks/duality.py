@@ -2,8 +2,7 @@
 
 Each method runs in a process of its own, the dense route once, others several times with the fastest counted. Ratios
 are of CPU seconds of one thread (two for the large networks); memory is the greatest above what the network left.
-
-    python benchmarks/duality.py
+The page is written when all methods have run.
 """
 
 import json
@@ -11,9 +10,11 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from docs_page import OneLineParser, write_page
 
 PAGE = Path(__file__).parent.parent / "docs" / "duality_speed.md"
 METHODS = ("critlearn 1", "torch.func 1", "critlearn 256", "critlearn top 10, dense 10M", "critlearn top 10, conv 10M")
@@ -132,14 +133,31 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all methods and write the page, or one method; 1 if one fails."""
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--child", metavar="METHOD", help="run one method in this process and print its result; no page is written"
+    )
+    method = parser.parse_args(arguments).child
+    if method is not None:
+        if method not in METHODS:
+            parser.error(f'unknown method "{method}"; allowed: {"; ".join(METHODS)}')
+        print(json.dumps(child(method)))
+        return 0
+    results: dict[str, dict[str, Any]] = {}
+    for name in METHODS:
+        done = subprocess.run([sys.executable, __file__, "--child", name], capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or [f"stopped by signal {-done.returncode}"])[-1]
+            print(f"{name} does not run: {reason}; the page stays as it is", file=sys.stderr)
+            return 1
+        results[name] = json.loads(done.stdout)
+        shown = {key: value for key, value in results[name].items() if key != "values"}
+        print(name, shown, flush=True)
+    write_page(PAGE, page(results))
+    return 0
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(child(sys.argv[2])))
-    else:
-        results: dict[str, dict[str, Any]] = {}
-        for name in METHODS:
-            command = [sys.executable, __file__, "--child", name]
-            results[name] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            shown = {key: value for key, value in results[name].items() if key != "values"}
-            print(name, shown, flush=True)
-        PAGE.write_text(page(results))
+    sys.exit(main())

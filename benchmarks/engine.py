@@ -1,9 +1,8 @@
 """Time and memory of the fluctuation engine beside its peers, side by side in one run: writes docs/engine_speed.md.
 
 Each method runs in a process of its own, some times over, and the fastest run counts. Times are CPU seconds of one
-thread, which other programs on the machine disturb least.
-
-    python benchmarks/engine.py [workload ...]
+thread, which other programs disturb least. The page is written for workloads of which every method ran, or was
+refused by its library; sections of other workloads stay as they are.
 """
 
 import json
@@ -11,11 +10,14 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from docs_page import OneLineParser, with_section, write_page
 
 HERE = Path(__file__).parent
 WORKLOADS = ("W1", "W1-sparse", "W2", "W3")
+PEERS = ("torch.func", "BackPACK", "Opacus")
 BATCHES = (16, 64, 128, 256, 512, 1024)
 PAGE = HERE.parent / "docs" / "engine_speed.md"
 TITLES = {
@@ -25,7 +27,13 @@ TITLES = {
     "W3": "transformer encoder, 2 layers, width 128, 64 tokens, 512 samples",
 }
 GOALS = {"W1": (20, 8, 4), "W1-sparse": (20, 8, 4), "W2": (3, 2, 1.2), "W3": (4, 3, 2)}
+STOPPED = "stopped by signal"
+NOT_INSTALLED = "ModuleNotFoundError"
 FLOOR_GOALS = {"W1": 5, "W1-sparse": 3}
+
+
+Found = dict[str, dict[str, float] | str]
+"""What each method gave: seconds and memory, or why it does not run."""
 
 
 def child(workload_name: str, method: str) -> dict[str, float]:
@@ -35,14 +43,14 @@ def child(workload_name: str, method: str) -> dict[str, float]:
     sys.path.insert(0, str(HERE))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    from peers import COUNTS, PEERS, floor
+    import peers
     from workloads import workload
 
     model, data = workload(workload_name)
     run: Callable[[], int]
     kind, _, rest = method.partition(" + ")
     if kind.startswith("floor"):
-        run = lambda: floor(model, data.x, data.t, int(kind.split()[1]))  # noqa: E731
+        run = lambda: peers.floor(model, data.x, data.t, int(kind.split()[1]))  # noqa: E731
     elif kind.startswith("critlearn"):
         from critlearn.fluctuations import measure
         from critlearn.network import NeuralSystem
@@ -50,7 +58,7 @@ def child(workload_name: str, method: str) -> dict[str, float]:
         system = NeuralSystem(model, torch.nn.CrossEntropyLoss(), data)
         run = lambda: measure(system, batch_size=int(kind.split()[1]))["all"].count  # noqa: E731
     else:
-        run = lambda: COUNTS[rest](PEERS[kind](model, data.x, data.t))  # noqa: E731
+        run = lambda: peers.COUNTS[rest](peers.PEERS[kind](model, data.x, data.t))  # noqa: E731
     # What is loaded and compiled once is not counted: a first run is made on the first samples.
     whole, data.x, data.t = (data.x, data.t), data.x[:64], data.t[:64]
     run()
@@ -73,19 +81,26 @@ def _status(key: str) -> int:
     raise KeyError(key)
 
 
-def compare(workload_name: str) -> dict[str, dict[str, float] | str]:
-    """All methods on one workload."""
+def methods_on(workload_name: str) -> list[str]:
+    """Names of all methods on a workload."""
     methods = [f"floor {size}" for size in BATCHES] + [f"critlearn {size}" for size in BATCHES]
-    methods += [f"{peer} + {count}" for peer in ("torch.func", "BackPACK", "Opacus") for count in
+    methods += [f"{peer} + {count}" for peer in PEERS for count in
                 ("np.histogram", "bincount", "own kernel")]  # fmt: skip
     if workload_name == "W1-sparse":
         methods = [method for method in methods if "np.histogram" not in method]
-    found: dict[str, dict[str, float] | str] = {}
-    for method in methods:
+    return methods
+
+
+def compare(workload_name: str) -> Found:
+    """All methods on one workload."""
+    found: Found = {}
+    for method in methods_on(workload_name):
         command = [sys.executable, __file__, "--child", workload_name, method]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = done.stdout.strip().splitlines()
-        if done.returncode or not lines:
+        if done.returncode < 0:
+            found[method] = f"{STOPPED} {-done.returncode}"
+        elif done.returncode or not lines:
             found[method] = (done.stderr.strip().splitlines() or ["no result"])[-1][:160]
         else:
             found[method] = json.loads(lines[-1])
@@ -93,47 +108,95 @@ def compare(workload_name: str) -> dict[str, dict[str, float] | str]:
     return found
 
 
-def page(results: dict[str, dict[str, dict[str, float] | str]]) -> str:
-    """The tables."""
-    out = [
-        "# Speed of the fluctuation engine",
-        "",
-        "CPU seconds of one thread, fastest of two runs (one with `np.histogram`), each method in a process of",
-        "its own; memory is the greatest above what a run on 64 samples left.",
-        "Written by `python benchmarks/engine.py`.",
+INTRODUCTION = """# Speed of the fluctuation engine
+
+CPU seconds of one thread, fastest of two runs (one with `np.histogram`), each method in a process of
+its own; memory is the greatest above what a run on 64 samples left.
+Written by `python benchmarks/engine.py`.
+"""
+
+
+def missing(found: Found) -> list[str]:
+    """Methods without a result that should have one: ours, and peers that are not installed or were stopped."""
+    return [
+        method
+        for method, row in found.items()
+        if isinstance(row, str) and (row.startswith((STOPPED, NOT_INSTALLED)) or not method.startswith(PEERS))
     ]
-    for name, found in results.items():
-        timed = {method: row for method, row in found.items() if isinstance(row, dict)}
-        ours = min((row for method, row in timed.items() if method.startswith("critlearn")), key=lambda r: r["seconds"])
-        base = min(row["seconds"] for method, row in timed.items() if method.startswith("floor"))
-        out += ["", f"## {name}: {TITLES[name]}", "", f"{int(ours['count']):,} fluctuations.", ""]
-        out += ["| method (batch) | seconds | times critlearn | memory, MB |", "| --- | --- | --- | --- |"]
-        for method, row in found.items():
-            if isinstance(row, str):
-                out.append(f"| {method} | does not run: {row} | | |")
-            else:
-                ratio = row["seconds"] / ours["seconds"]
-                out.append(f"| {method} | {row['seconds']:.3f} | {ratio:.2f} | {row['megabytes']:.0f} |")
-        out += ["", "| against | measured | goal |", "| --- | --- | --- |"]
-        for count, goal in zip(("np.histogram", "bincount", "own kernel"), GOALS[name], strict=True):
-            rows = [row["seconds"] for method, row in timed.items() if method.endswith(count)]
-            if not rows:
-                continue
-            best = min(rows)
-            out.append(f"| best peer + {count} | {best / ours['seconds']:.1f} times faster | at least {goal} |")
-        goal_text = f"at most {FLOOR_GOALS[name]}" if name in FLOOR_GOALS else "-"
-        out.append(f"| floor: forward and backward pass | {ours['seconds'] / base:.1f} times the floor | {goal_text} |")
-        best = min(timed.items(), key=lambda item: item[1]["seconds"] if " + " in item[0] else float("inf"))[1]
-        share = ours["megabytes"] / best["megabytes"]
-        out.append(f"| memory of the fastest peer | {share:.2f} of it | at most 0.2 |")
-    return "\n".join(out) + "\n"
+
+
+def section(name: str, found: Found) -> str:
+    """The tables of one workload."""
+    timed = {method: row for method, row in found.items() if isinstance(row, dict)}
+    ours = min((row for method, row in timed.items() if method.startswith("critlearn")), key=lambda r: r["seconds"])
+    out = [f"## {name}: {TITLES[name]}", "", f"{int(ours['count']):,} fluctuations.", ""]
+    out += ["| method (batch) | seconds | times critlearn | memory, MB |", "| --- | --- | --- | --- |"]
+    for method, row in found.items():
+        if isinstance(row, str):
+            out.append(f"| {method} | does not run: {row} | | |")
+        else:
+            ratio = row["seconds"] / ours["seconds"]
+            out.append(f"| {method} | {row['seconds']:.3f} | {ratio:.2f} | {row['megabytes']:.0f} |")
+    return "\n".join([*out, "", *goals(name, timed, ours)]) + "\n"
+
+
+def goals(name: str, timed: dict[str, dict[str, float]], ours: dict[str, float]) -> list[str]:
+    """Table of what was reached."""
+    out = ["| against | measured | goal |", "| --- | --- | --- |"]
+    base = min(row["seconds"] for method, row in timed.items() if method.startswith("floor"))
+    for count, goal in zip(("np.histogram", "bincount", "own kernel"), GOALS[name], strict=True):
+        rows = [row["seconds"] for method, row in timed.items() if method.endswith(count)]
+        if not rows:
+            continue
+        best = min(rows)
+        out.append(f"| best peer + {count} | {best / ours['seconds']:.1f} times faster | at least {goal} |")
+    goal_text = f"at most {FLOOR_GOALS[name]}" if name in FLOOR_GOALS else "-"
+    out.append(f"| floor: forward and backward pass | {ours['seconds'] / base:.1f} times the floor | {goal_text} |")
+    best_peer = min(timed.items(), key=lambda item: item[1]["seconds"] if " + " in item[0] else float("inf"))[1]
+    share = ours["megabytes"] / best_peer["megabytes"]
+    out.append(f"| memory of the fastest peer | {share:.2f} of it | at most 0.2 |")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 1 if a workload has no full result."""
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "workloads", nargs="*", metavar="workload", help=f"any of {', '.join(WORKLOADS)}; all by default"
+    )
+    parser.add_argument(
+        "--child",
+        nargs=2,
+        metavar=("WORKLOAD", "METHOD"),
+        help='run one method, such as "critlearn 256", in this process and print its result; no page is written',
+    )
+    given = parser.parse_args(arguments)
+    asked = [given.child[0]] if given.child else given.workloads
+    unknown = [name for name in asked if name not in WORKLOADS]
+    if unknown:
+        parser.error(f'unknown workload "{unknown[0]}"; allowed: {", ".join(WORKLOADS)}')
+    if given.child:
+        if given.child[1] not in methods_on(given.child[0]):
+            parser.error(f'unknown method "{given.child[1]}"; allowed: {", ".join(methods_on(given.child[0]))}')
+        print(json.dumps(child(*given.child)))
+        return 0
+    names = [name for name in WORKLOADS if name in (given.workloads or WORKLOADS)]
+    # One that is written for all workloads needs no account of the runs that it was put together from.
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else INTRODUCTION
+    failed = False
+    for name in names:
+        found = compare(name)
+        without = missing(found)
+        if without:
+            failed = True
+            print(f"{name}: not on the page, as there is no result of {', '.join(without)}", file=sys.stderr)
+            continue
+        text = with_section(text, name, section(name, found), WORKLOADS)
+        write_page(PAGE, text)
+    if not failed and names == list(WORKLOADS):
+        write_page(PAGE, INTRODUCTION + "\n" + text[text.index("## ") :])
+    return int(failed)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(child(*sys.argv[2:4])))
-    else:
-        results: dict[str, dict[str, dict[str, float] | str]] = {}
-        for name in sys.argv[1:] or WORKLOADS:
-            results[name] = compare(name)
-            PAGE.write_text(page({known: results[known] for known in WORKLOADS if known in results}))
+    sys.exit(main())

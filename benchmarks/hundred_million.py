@@ -1,13 +1,15 @@
 """A dense network of 100 million trainable variables and 1,000 samples: 1e11 fluctuations counted on two cores.
 
-python benchmarks/hundred_million.py
+Prints what was measured; writes no page.
 """
 
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from docs_page import OneLineParser
 from torch import nn
 
 from critlearn.fluctuations import measure, progress_bar
@@ -36,8 +38,9 @@ def _status(key: str) -> float:
     return int(next(line for line in lines if line.startswith(key)).split()[1]) / 2**20
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
+    OneLineParser(description=(__doc__ or "").splitlines()[0]).parse_args(arguments)
     torch.manual_seed(0)
     torch.set_num_threads(2)
     layers: list[nn.Module] = []

@@ -1,12 +1,11 @@
-"""How the time of counting grows with width and with samples: writes docs/engine_scaling.md.
-
-python benchmarks/scaling.py
-"""
+"""How the time of counting grows with width and with samples: writes docs/engine_scaling.md."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from docs_page import OneLineParser, write_page
 from torch import Tensor
 
 from critlearn.fluctuations.counter import CpuCounter
@@ -58,6 +57,12 @@ def page() -> str:
     return "\n".join(out) + "\n"
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write the page when all is measured."""
+    OneLineParser(description=(__doc__ or "").splitlines()[0]).parse_args(arguments)
     torch.set_num_threads(1)
-    PAGE.write_text(page())
+    write_page(PAGE, page())
+
+
+if __name__ == "__main__":
+    main()

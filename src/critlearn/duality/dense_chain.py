@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.network import ActivationModule
-from critlearn.network.tail_exact import ExactGelu
+from critlearn.network.exact_gelu import ExactGelu
 
 _SEPARATE: Final = (
     ActivationModule,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities
-from critlearn.fluctuations.resolution import measured_floor
+from critlearn.fluctuations.resolution import measured_resolution
 from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
 
@@ -114,10 +115,12 @@ def measure(
         saved.offer(measurement, earlier)
         if progress is not None:
             progress(measurement.done, samples or 0)
-    floor = measured_floor(gradients)
-    result = measurement.finish(None if floor is None else floor + log_rate, since=start)
+    resolution = measured_resolution(gradients)
+    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
+    result = measurement.finish(floor, resolution.reference, since=start)
     saved.remove()
-    return result if earlier is None else earlier.merge(result)
+    # What was counted before an interruption had no floor yet: it is that of the same network.
+    return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)
 
 
 def _check_options(loader: object, batch_size: object, precision: object) -> None:

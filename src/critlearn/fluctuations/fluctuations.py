@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations.quantities import Series
@@ -11,6 +11,13 @@ from critlearn.results import Result
 
 POOLED = "all"
 """Name of the quantity that pools every trainable variable."""
+
+ALL_EXACT: Final = "none needed: every layer is exact"
+HIGH_PRECISION: Final = "60 digits"
+DOUBLE: Final = "double precision"
+NOT_RECORDED: Final = "not recorded"
+REFERENCES: Final = (ALL_EXACT, HIGH_PRECISION, DOUBLE, NOT_RECORDED)
+"""What a floor can have been found with, the best first."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,11 +41,14 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         Exact changes of chosen entries, if any were asked for.
     mark
         What an unfinished measurement belongs to; empty for a finished one.
+    floor_reference
+        What the learning pass was held against to find the floor, one of `REFERENCES`. A pass in double precision that
+        has only double precision as its reference is judged by single precision: an estimate.
 
     Raises
     ------
     InvalidInputError
-        If a sketch has not counted samples x variables fluctuations.
+        If a sketch has not counted samples x variables fluctuations, or the reference is none of these.
     """
 
     sketches: Mapping[str, LogSketch]
@@ -47,6 +57,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     log_floor: float | None = None
     series: Series = field(default_factory=Series)
     mark: str = ""
+    floor_reference: str = NOT_RECORDED
 
     def __post_init__(self) -> None:
         """Refuse sketches that have lost or invented a fluctuation."""
@@ -57,6 +68,8 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
                     f'"{name}" has {sketch.count} fluctuations; {samples} samples x {self.variables[name]} '
                     "variables were due"
                 )
+        if self.floor_reference not in REFERENCES:
+            raise unknown_name("reference of the floor", self.floor_reference, REFERENCES)
 
     @staticmethod
     def _of_one_sample(name: str) -> bool:
@@ -117,6 +130,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             self.samples + other.samples,
             max(floors) if floors else None,
             self.series.followed_by(other.series),
+            floor_reference=max(self.floor_reference, other.floor_reference, key=REFERENCES.index),
         )
 
     def marked(self, mark: str) -> "Fluctuations":
@@ -124,8 +138,9 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         return replace(self, mark=mark)
 
     def to_dict(self) -> dict[str, Any]:
-        """Totals of each quantity as plain values."""
-        return {name: {"axis": self.axis(name), **sketch.to_dict()} for name, sketch in self.sketches.items()}
+        """Totals of each quantity as plain values, with the floor that all share."""
+        floor = {"log_floor": self.log_floor, "floor_reference": self.floor_reference}
+        return {name: {"axis": self.axis(name), **sketch.to_dict(), **floor} for name, sketch in self.sketches.items()}
 
     def summary(self) -> str:
         """One line for each quantity."""

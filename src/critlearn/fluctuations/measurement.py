@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -148,23 +149,27 @@ class Measurement:
             self._counters[name] = counter_for(self._device, self.groups, exact=self._exact)
         return self._counters[name]
 
-    def result(self, log_floor: float | None = None, *, since: int = 0) -> Fluctuations:
+    def result(self, *, since: int = 0) -> Fluctuations:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
-        return self._result({name: counter.sketch() for name, counter in self._counters.items()}, log_floor, since)
+        return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
 
-    def finish(self, log_floor: float | None = None, *, since: int = 0) -> Fluctuations:
-        """The same as `result`, after which nothing can be added: each counter is given up as its sketch is made."""
-        names = list(self._counters)
-        return self._result({name: self._counters.pop(name).sketch() for name in names}, log_floor, since)
+    def finish(self, log_floor: float | None, floor_reference: str, *, since: int = 0) -> Fluctuations:
+        """The same as `result`, with the floor, after which nothing can be added.
 
-    def _result(self, counted: dict[str, LogSketch], log_floor: float | None, since: int) -> Fluctuations:
+        Each counter is given up as its sketch is made.
+        """
+        counted = {name: self._counters.pop(name).sketch() for name in list(self._counters)}
+        return replace(self._result(counted, since), log_floor=log_floor, floor_reference=floor_reference)
+
+    def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
         """Fluctuations of which everything has been counted but the pools."""
         plain = {name: counted[name] for name in self.variables if name in counted}
         sketches, sizes = with_pools(plain, self.variables)
         for name, sketch in counted.items():
             if name not in plain:
                 sketches[name], sizes[name] = sketch, self._entries(name)
-        return Fluctuations(sketches, sizes, (self.done - since) // self.quantities.mini_batch, log_floor, self._kept())
+        samples = (self.done - since) // self.quantities.mini_batch
+        return Fluctuations(sketches, sizes, samples, series=self._kept())
 
     def _entries(self, name: str) -> int:
         """Entries of the variable of which a quantity is a part."""

@@ -19,6 +19,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, SparseRows, Values, combined
 from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
 from critlearn.network import NeuralSystem
+from critlearn.network.independence import PROBED, check_independence
 from critlearn.network.layer_pass import LayerPass, LayerUse, NonFiniteError
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
@@ -80,7 +81,8 @@ class PerSampleGradients:
     Raises
     ------
     InvalidInputError
-        If a trainable variable gets no gradient whatever the output errors.
+        If a trainable variable gets no gradient whatever the output errors, or the output for a sample depends on other
+        samples or on chance.
     """
 
     def __init__(self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False) -> None:
@@ -118,6 +120,11 @@ class PerSampleGradients:
     def mixed(self) -> bool:
         """Whether parts of the network are taken in single precision."""
         return self._pass.mixed
+
+    @property
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Modules that follow one another in the pass, with their names in the network."""
+        return self._pass.named_links
 
     def batch(self, x: Tensor, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
         """Gradients of all trainable variables for a batch of boundary states, of which the first has this number.
@@ -198,13 +205,12 @@ class PerSampleGradients:
 
     def _by_differentiation(self, x: Tensor, t: Tensor) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
-        precision = self._pass.precision
-        x = x.to(precision) if x.is_floating_point() else x
+        x = self._in_precision_of_pass(x)
         model = self._whole = self._whole or self._pass.whole()
         with torch.no_grad():
             errors = output_errors(self.system, model(x), x, t)
         variables = {name: value for name, value in model.named_parameters() if name in self.differentiated}
-        size = sum(value.numel() for value in variables.values()) * torch.finfo(precision).bits // 8
+        size = sum(value.numel() for value in variables.values()) * torch.finfo(self.precision).bits // 8
         step = max(1, _WRITTEN_OUT // size)
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
@@ -213,12 +219,17 @@ class PerSampleGradients:
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )
 
+    def _in_precision_of_pass(self, x: Tensor) -> Tensor:
+        """Inputs in the floating-point type of the pass; classes and the like as they are."""
+        return x.to(self._pass.precision) if x.is_floating_point() else x
+
     def _probe(self) -> None:
         """Compare with automatic differentiation on two samples, for output errors drawn at random."""
-        x, _ = next(self.system.boundary(2))
-        x = (x if len(x) > 1 else torch.cat([x, x])).to(self._pass.precision if x.is_floating_point() else None)
-        generator = torch.Generator().manual_seed(0)
         model = self._pass.whole()
+        check_independence(model, self._in_precision_of_pass(self.system.spread(PROBED)))
+        x, _ = next(self.system.boundary(2))
+        x = self._in_precision_of_pass(x if len(x) > 1 else torch.cat([x, x]))
+        generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             output = model(x)
         errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
@@ -255,8 +266,8 @@ class PerSampleGradients:
         missing = [name for name in self.names if name not in reached]
         if missing:
             raise InvalidInputError(
-                f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it; '
-                "freeze it with requires_grad_(False)"
+                f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '
+                "through torch.no_grad() or detach(); freeze it with requires_grad_(False)"
             )
 
     def _reference(self, model: nn.Module, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:

@@ -1,56 +1,108 @@
-"""The size below which measured fluctuations are rounding error, for networks that cannot be made exact."""
+"""The size below which measured fluctuations are rounding error, and what that was found out with."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
+from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION
+from critlearn.fluctuations.high_precision import precise_network
 from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.precise_loss import NoPreciseFormError
 from critlearn.network import floor_between, is_exact
-from critlearn.network.tail_exact import tail_exact
 
 _SAMPLES: Final = 4
 _ENTRIES: Final = 500
 """Entries of each variable that are compared."""
 
+_Logs = dict[str, Float64[np.ndarray, "_ _"]]
+"""By name of the variable, shape (sample, entry); passes may have different numbers of samples."""
 
-def measured_floor(gradients: PerSampleGradients) -> float | None:
-    """``ln|gradient|`` below which gradients are mostly rounding error; None if the network is exact or none is seen.
 
-    The learning pass of a few samples is made as it is in the measurement and, for a pass that is partly or wholly in
-    single precision, in double precision. A pass in double precision is judged by one in single precision: the floor of
-    that one is lowered by the ratio of the spacings of numbers, which is an estimate and not a bound.
+@dataclass(frozen=True)
+class Resolution:
+    """Where a learning pass turns into rounding error.
+
+    Parameters
+    ----------
+    log_floor
+        ``ln|gradient|`` below which gradients are mostly rounding error; None if none is seen.
+    reference
+        What the pass was held against; see `Fluctuations.floor_reference`.
+    """
+
+    log_floor: float | None
+    reference: str
+
+
+def measured_resolution(gradients: PerSampleGradients) -> Resolution:
+    """Resolution of a learning pass, found on a few samples and the same entries of all variables every time.
+
+    A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
+    where network and loss have that form (`high_precision`). Where they have not, a pass that is partly or wholly in
+    single precision is held against double precision; double precision itself is judged by single precision, whose
+    floor is lowered by the ratio of the spacings of numbers, which is an estimate and not a bound.
     Source: theory, numbers.
     """
-    double = gradients.precision == torch.float64
-    if double and not gradients.mixed and is_exact(tail_exact(gradients.system.model)):
-        return None
+    double = gradients.precision == torch.float64 and not gradients.mixed
+    if double and all(is_exact(layer) for _, layer in gradients.layers):
+        return Resolution(None, ALL_EXACT)
     found = _log_gradients(gradients)
-    if not double or gradients.mixed:
-        return _floor(found, _log_gradients(gradients.in_precision(torch.float64)))
+    finest = gradients if double else gradients.in_precision(torch.float64)
+    precise = _precise(finest)
+    if precise is not None:
+        return Resolution(_floor(found, precise), HIGH_PRECISION)
+    if not double:
+        return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
     floor = _floor(_log_gradients(gradients.in_precision(torch.float32)), found)
-    if floor is None:
+    if floor is not None:
+        floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
+    return Resolution(floor, DOUBLE)
+
+
+def _floor(coarse: _Logs, fine: _Logs) -> float | None:
+    """Floor of one pass judged by another, on as many samples as the other has."""
+    names = sorted(fine)
+    if not names:
         return None
-    return floor + math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
+    pairs = [(coarse[name][: len(fine[name])].ravel(), fine[name].ravel()) for name in names]
+    return floor_between(np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs]))
 
 
-def _floor(coarse: np.ndarray | None, fine: np.ndarray | None) -> float | None:
-    """Floor of one pass judged by another; None if either gives nothing."""
-    return None if coarse is None or fine is None else floor_between(coarse, fine)
+def _precise(gradients: PerSampleGradients) -> _Logs | None:
+    """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
+
+    The gradients given are those of the pass in double precision, which has the network's numbers as they are.
+    """
+    network = precise_network(gradients.system, gradients.layers, _SAMPLES)
+    if network is None:
+        return None
+    x, t = next(gradients.system.boundary(network.samples))
+    entries = {name: _chosen(value.numel()).numpy() for name, value in gradients.system.parameters.items()}
+    try:
+        return network.log_gradients(x, t, entries)
+    except NoPreciseFormError:
+        return None
 
 
-def _log_gradients(gradients: PerSampleGradients) -> Float64[np.ndarray, " value"] | None:
-    """``ln|gradient|`` of a few samples, the same entries of all variables whatever the precision."""
+def _chosen(size: int) -> torch.Tensor:
+    """Flat indices of the entries of a variable that are compared."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(size, generator=generator)[:_ENTRIES] if size > _ENTRIES else torch.arange(size)
+
+
+def _log_gradients(gradients: PerSampleGradients) -> _Logs:
+    """``ln|gradient|`` of a few samples in the precision of the pass."""
     system = gradients.system
     x, t = next(system.boundary(min(_SAMPLES, len(system))))
-    sizes = {name: value.numel() for name, value in system.parameters.items()}
-    parts: dict[tuple[str, int], np.ndarray] = {}
+    sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
+    parts: dict[str, dict[int, np.ndarray]] = {}
     for item in gradients.batch(x, t):
-        generator = torch.Generator().manual_seed(0)
-        size = sizes[item.name]
-        index = torch.randperm(size, generator=generator)[:_ENTRIES] if size > _ENTRIES else torch.arange(size)
-        found = item.contribution.chosen(index.to(item.log_scale.device)).double().abs().log()
-        parts[item.name, item.start] = (found + item.log_scale[:, None]).flatten().cpu().numpy()
-    return np.concatenate([parts[key] for key in sorted(parts)]) if parts else None
+        index = _chosen(sizes[item.name]).to(item.log_scale.device)
+        logs, _ = item.contribution.chosen_logs(index)
+        parts.setdefault(item.name, {})[item.start] = (logs + item.log_scale[:, None]).cpu().numpy()
+    return {name: np.concatenate([pieces[start] for start in sorted(pieces)]) for name, pieces in parts.items()}

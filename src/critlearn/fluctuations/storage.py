@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from critlearn.errors import DataError, OutputError
-from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.fluctuations.fluctuations import NOT_RECORDED, Fluctuations
 from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
@@ -27,6 +27,7 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
     }
     arrays["samples"] = np.array(fluctuations.samples)
     arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)
+    arrays["floor_reference"] = np.array(fluctuations.floor_reference)
     arrays["mark"] = np.array(fluctuations.mark)
     for name, size in fluctuations.variables.items():
         arrays[f"{name}/variables"] = np.array(size)
@@ -64,8 +65,9 @@ def load_fluctuations(path: Path) -> Fluctuations:
             *({name: stored[f"{name}/{part}"] for name in kept} for part in ("entries", "log_size", "sign"))
         )
         mark = str(stored["mark"]) if "mark" in stored else ""
-        samples = int(stored["samples"])
-        return Fluctuations(sketches, variables, samples, None if np.isnan(floor) else floor, series, mark)
+        samples, log_floor = int(stored["samples"]), None if np.isnan(floor) else floor
+        reference = str(stored.get("floor_reference", NOT_RECORDED))
+        return Fluctuations(sketches, variables, samples, log_floor, series, mark, reference)
     except KeyError as problem:
         raise DataError(f'"{path}" holds no fluctuations: {problem.args[0]} is missing') from problem
     except (ValueError, TypeError, OverflowError) as problem:

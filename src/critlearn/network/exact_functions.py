@@ -1,6 +1,6 @@
 """Activations that a network calls as functions in its own ``forward``, replaced by exact ones while it runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, SupportsIndex
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from critlearn.network.exact_gelu import exact_gelu
+from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 _BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
@@ -17,9 +17,18 @@ _BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, functional.sigmoid),
     "softsign": (functional.softsign,),
 }
-_REPLACED: Final[dict[Callable[..., Any], Callable[[Tensor], Tensor]]] = {
+_REPLACED: Final[dict[Callable[..., Any], ActivationModule]] = {
     function: ActivationModule(name) for name, functions in _BY_NAME.items() for function in functions
 }
+
+
+def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) -> nn.Module | None:
+    """Module in place of a function of one tensor whose derivative cancels; None for any other function."""
+    if function in _REPLACED and not keywords:
+        return _REPLACED[function]
+    if function is functional.gelu and keywords.get("approximate", "none") == "none":
+        return ExactGelu()
+    return None
 
 
 class _ExactFunctions(TorchFunctionMode):
@@ -34,11 +43,9 @@ class _ExactFunctions(TorchFunctionMode):
     ) -> Any:
         """Call the exact function in place of ``func``, if there is one and it is called with a tensor alone."""
         kwargs = kwargs or {}
-        if func in _REPLACED and len(args) == 1 and not kwargs:
-            return _REPLACED[func](args[0])
-        if func is functional.gelu and len(args) == 1 and kwargs.get("approximate", "none") == "none":
-            return exact_gelu(args[0])
-        return func(*args, **kwargs)
+        # A value that is being traced is no tensor: it is to show the functions that are called.
+        exact = exact_activation(func, kwargs) if len(args) == 1 and isinstance(args[0], Tensor) else None
+        return func(*args, **kwargs) if exact is None else exact(args[0])
 
 
 def with_exact_functions(module: nn.Module) -> None:

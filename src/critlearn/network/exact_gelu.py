@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class _ExactGelu(torch.autograd.Function):
@@ -44,3 +44,11 @@ def exact_gelu(y: Tensor) -> Tensor:
     """``y Phi(y)``, any shape."""
     result: Tensor = _ExactGelu.apply(y)
     return result
+
+
+class ExactGelu(nn.Module):
+    """Gaussian error linear unit with an exact derivative, in place of ``nn.GELU()``."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        """``y Phi(y)``, any shape."""
+        return exact_gelu(y)

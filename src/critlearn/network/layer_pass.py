@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.chain import chain, links, same_gradients, treats_samples_apart
 from critlearn.network.modules import ActivationModule
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import (
@@ -115,7 +116,7 @@ class LayerPass:
         self.system = system
         self.model = tail_exact(system.model).requires_grad_(False)
         self._names = {module: name for name, module in self.model.named_modules() if name in layers}
-        self._links = list(_links(self.model))
+        self._links = self._taken_apart()
         self._single = self._suited() if precision is None else set()
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
@@ -149,6 +150,22 @@ class LayerPass:
             link, (given, produced, calls) = self._links[at], states[at]
             errors = self._backward(link, given, produced, calls, errors, uses, first=at == 0)
         return uses
+
+    def _taken_apart(self) -> list[nn.Module]:
+        """Links of the network; a user's own modules are chains of links where that changes nothing but the tail."""
+        found: list[nn.Module] = []
+        given: Tensor | None = None
+        whole = list(links(self.model))
+        chains = [chain(link, self._names) for link in whole]
+        if not any(chains):
+            return whole
+        given, _ = next(self.system.boundary(min(2, len(self.system))))
+        with _no_fast_path(), torch.no_grad():
+            for link, parts in zip(whole, chains, strict=True):
+                fit = parts is not None and treats_samples_apart(parts, given) and same_gradients(link, parts, given)
+                found.extend(parts if parts is not None and fit else [link])
+                given = link(given)
+        return found
 
     @torch.enable_grad()
     def _suited(self) -> set[nn.Module]:
@@ -192,6 +209,12 @@ class LayerPass:
         if not self.mixed:
             return self.model
         return tail_exact(self.system.model).to(self.precision).requires_grad_(False)
+
+    @property
+    def named_links(self) -> list[tuple[str, nn.Module]]:
+        """Modules that follow one another, with their names in the network; functions have none."""
+        names = {module: name for name, module in self.model.named_modules()}
+        return [(names.get(link, ""), link) for link in self._links]
 
     def _plain(self, link: nn.Module) -> bool:
         """Whether a link is itself a layer, or an activation: no hooks are needed inside."""
@@ -319,15 +342,6 @@ class LayerPass:
         given = tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, (arguments, keywords))
         self._calls.append(_Call(self._names[module], module, given[0], given[1], errors))
         return tree_unflatten(tensors, structure)
-
-
-def _links(model: nn.Module) -> Iterator[nn.Module]:
-    """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
-    if type(model) is nn.Sequential and len(model) and not model._forward_hooks and not model._forward_pre_hooks:
-        for child in model:
-            yield from _links(child)
-    else:
-        yield model
 
 
 def _pulled_back(given: Tensor, produced: Tensor, errors: Tensor) -> Tensor:

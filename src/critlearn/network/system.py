@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
+from critlearn.network.learnable import check_modules, check_parameters
 from critlearn.network.losses import exact_system
 
-_COUPLING = (nn.modules.batchnorm._BatchNorm,)
-_RANDOM = (nn.modules.dropout._DropoutNd,)
 _LOOKED_AT = 1024
 """Targets that are looked at together, to find out which loss is meant."""
 
@@ -39,7 +38,8 @@ class NeuralSystem:
     ------
     InvalidInputError
         If nothing is trainable, the data set is empty, samples are coupled or random (batch normalisation or dropout in
-        train mode), or one forward pass does not give finite pre-activations that fit the targets.
+        train mode), gradients are sparse or not formed at all, parameters have no values, or one forward pass does not
+        give finite pre-activations that fit the targets.
     """
 
     model: nn.Module
@@ -55,7 +55,12 @@ class NeuralSystem:
         model, exact = exact_system(model, loss, _Targets(self))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
-        self.forward(x, t)
+        with torch.enable_grad():
+            y, _ = self.forward(x, t)
+        if not y.requires_grad:
+            raise InvalidInputError(
+                "the model's output has no gradient: its forward runs in torch.no_grad() or detaches what it returns"
+            )
 
     def check(self) -> None:
         """Refuse a network on which a learning pass cannot be made, as it may have been changed since.
@@ -63,31 +68,13 @@ class NeuralSystem:
         Raises
         ------
         InvalidInputError
-            If nothing is trainable, samples are coupled or random, or the parameters are on several devices.
+            If nothing is trainable, samples are coupled or random, gradients are sparse, or the parameters have no
+            values or are on several devices.
         """
-        if not any(parameter.requires_grad for parameter in self.model.parameters()):
-            raise InvalidInputError("the model has no trainable parameters")
+        check_parameters(self.model)
         if len(self) == 0:
             raise InvalidInputError("the data set is empty")
-        for name, module in self.model.named_modules():
-            by_batch = isinstance(module, _COUPLING) and (module.training or module.running_mean is None)
-            if by_batch and not module.training:
-                raise InvalidInputError(
-                    f'module "{name}" ({type(module).__name__}) has no running statistics and couples the samples of a '
-                    "batch: give it track_running_stats=True"
-                )
-            if by_batch:
-                raise InvalidInputError(
-                    f'module "{name}" ({type(module).__name__}) couples the samples of a batch in train mode: '
-                    "call model.eval() first"
-                )
-            if module.training and _random(module):
-                raise InvalidInputError(
-                    f'module "{name}" ({type(module).__name__}) is random in train mode: call model.eval() first'
-                )
-        devices = {str(value.device) for value in self.model.parameters()}
-        if len(devices) > 1:
-            raise InvalidInputError(f"the model's parameters are on several devices: {', '.join(sorted(devices))}")
+        check_modules(self.model)
 
     def __len__(self) -> int:
         """Number of boundary states."""
@@ -117,6 +104,16 @@ class NeuralSystem:
         rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
         for x, t in DataLoader(rest, batch_size=batch_size):
             yield self.placed(x), self.placed(t)
+
+    def spread(self, most: int) -> Tensor:
+        """Inputs of a few samples from all over the data set, as the first ones may be much alike."""
+        most = min(most, len(self))
+        numbers = [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
+        tensors = self.tensors()
+        if tensors is not None:
+            return tensors[0][numbers]
+        x, _ = next(iter(DataLoader(Subset(self.dataset, numbers), batch_size=most)))
+        return self.placed(x)
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
         """All inputs and targets at once, where the data set holds them as attributes ``x`` and ``t``."""
@@ -196,15 +193,6 @@ def _check_kinds(model: object, loss: object, dataset: object) -> None:
             f"the data set must be map-style, with a length and entries (x, t); got {type(dataset).__name__}: give "
             "measure(loader=...) a loader of other data"
         )
-
-
-def _random(module: nn.Module) -> bool:
-    """Whether a module draws random numbers in train mode."""
-    if isinstance(module, _RANDOM):
-        return module.p > 0
-    # Attention and recurrent layers keep their dropout as a number.
-    share = getattr(module, "dropout", 0.0)
-    return isinstance(share, float) and share > 0
 
 
 def _shape(value: object) -> str:

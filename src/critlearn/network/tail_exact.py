@@ -5,21 +5,13 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from critlearn.network.exact_functions import with_exact_functions
-from critlearn.network.exact_gelu import exact_gelu
+from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class ExactGelu(nn.Module):
-    """Gaussian error linear unit with an exact derivative, in place of ``nn.GELU()``."""
-
-    def forward(self, y: Tensor) -> Tensor:
-        """``y Phi(y)``, any shape."""
-        return exact_gelu(y)
 
 
 def _gelu(module: nn.Module) -> nn.Module:

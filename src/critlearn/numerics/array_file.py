@@ -1,6 +1,7 @@
 """Named arrays from a file that anybody may have made: nothing is unpickled, every fault is said in one line."""
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,6 +23,7 @@ _FAULTS: Final = (
     NotImplementedError,
     RuntimeError,
     SyntaxError,
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

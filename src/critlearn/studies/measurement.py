@@ -76,6 +76,7 @@ def conclude(
         "accuracy": _accuracy(approach),
         "composition": composition_record(config.composition()),
         "resolution_floor": fluctuations.log_floor,
+        "floor_reference": fluctuations.floor_reference,
         **details,
         "quantities": quantities,
     }

@@ -1,0 +1,143 @@
+"""Whether a network treats every sample by itself: only then has a sample a gradient of its own.
+
+Batch normalisation in train mode is known by its type. Modules that subtract a mean over the batch, or draw random
+numbers, are found out: the same samples are passed together, in other orders and apart.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from critlearn.errors import InvalidInputError
+
+PROBED: Final = 4
+"""Samples that are passed."""
+
+_ROUNDING: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
+_ROUNDING_COARSE: Final = 3e-2
+"""Differences in units of the largest number of a tensor that may be rounding, by floating-point type."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A module's inputs and outputs in one pass, as far as they are tensors with the samples in the first dimension."""
+
+    name: str
+    kind: str
+    given: list[Tensor]
+    produced: list[Tensor]
+
+
+@torch.no_grad()
+def check_independence(model: nn.Module, x: Tensor) -> None:
+    """Refuse a network whose output for a sample depends on the others of its batch, or on chance.
+
+    Parameters
+    ----------
+    model
+        The network.
+    x
+        Inputs of a few samples that differ.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does; the message names the innermost module that does so.
+    """
+    with torch.random.fork_rng(devices=[]):
+        together = model(x)
+        chosen = _dependent(model, x, together)
+        if chosen is None:
+            return
+        if not _same(together, model(x)):
+            where = _culprit(model, x, list(range(len(x))))
+            raise InvalidInputError(f"{where} is random: it gives the same samples another output each time")
+        raise InvalidInputError(
+            f"{_culprit(model, x, chosen)} couples the samples of a batch: the output for a sample depends on the "
+            "others, and no sample has a gradient of its own"
+        )
+
+
+def _dependent(model: nn.Module, x: Tensor, together: Tensor) -> list[int] | None:
+    """Samples that have other outputs among themselves than among all; None if none are found."""
+    every = list(range(len(x)))
+    parts = [*([one] for one in every), every[::-1]]
+    if len(every) > 1 and _differs(model, x, together, parts[0]) is None:
+        # Batches of one are beyond the network: larger ones have to tell.
+        parts = [every[::-1], every[: len(every) // 2], every[len(every) // 2 :]]
+    return next((chosen for chosen in parts if _differs(model, x, together, chosen)), None)
+
+
+def _differs(model: nn.Module, x: Tensor, together: Tensor, chosen: list[int]) -> bool | None:
+    """Whether some samples have other outputs among themselves than among all; None if they cannot be passed."""
+    try:
+        apart = model(x[chosen])
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return None
+    return len(apart) == len(chosen) and not _same(together[chosen], apart)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two tensors differ by no more than rounding; what is not finite must be so in both."""
+    if one.shape != other.shape:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    finite = one[torch.isfinite(one)].abs()
+    largest = float(finite.max()) if len(finite) else 0.0
+    tolerance = _ROUNDING.get(one.dtype, _ROUNDING_COARSE) * largest
+    return torch.allclose(one, other, rtol=0.0, atol=tolerance, equal_nan=True)
+
+
+def _culprit(model: nn.Module, x: Tensor, chosen: list[int]) -> str:
+    """The innermost module that makes different outputs from the same inputs, in words."""
+    with _noted(model) as first:
+        model(x)
+    with _noted(model) as second:
+        model(x[chosen])
+    # Calls are noted when they end: those inside a module before its own.
+    for one, other in zip(first, second, strict=False):
+        if one.name != other.name:
+            break
+        given = _pairs(one.given, other.given, len(x), chosen)
+        produced = _pairs(one.produced, other.produced, len(x), chosen)
+        if all(_same(*pair) for pair in given) and not all(_same(*pair) for pair in produced) and one.name:
+            return f'module "{one.name}" ({one.kind})'
+    return f"the model ({type(model).__name__})"
+
+
+def _pairs(one: list[Tensor], other: list[Tensor], samples: int, chosen: list[int]) -> list[tuple[Tensor, Tensor]]:
+    """Tensors of the chosen samples in two passes, of those that have the samples in their first dimension."""
+    return [
+        (whole[chosen], part)
+        for whole, part in zip(one, other, strict=False)
+        if whole.shape[:1] == (samples,) and part.shape[:1] == (len(chosen),)
+    ]
+
+
+@contextmanager
+def _noted(model: nn.Module) -> Iterator[list[_Call]]:
+    """Calls of all modules while it lasts."""
+    calls: list[_Call] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, given: Any, keywords: Any, produced: Any) -> None:
+            tensors = [
+                [part.detach().clone() for part in tree_leaves(parts) if isinstance(part, Tensor)]
+                for parts in ((given, keywords), produced)
+            ]
+            calls.append(_Call(name, type(module).__name__, *tensors))
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name), with_kwargs=True) for name, module in model.named_modules()]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
