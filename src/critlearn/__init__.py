@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         fit_power_law_with_noise,
         stability_map,
     )
+    from critlearn.monitoring import Monitor, MonitorRecord
     from critlearn.network import BulkBoundaryNetwork, NeuralSystem, feed_forward, graph_of, sequence_of, tail_exact
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
@@ -78,6 +79,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "predict_from_density",
     ),
     "comparison": ("SystemPrediction", "Verdict", "compare", "predict"),
+    # What one follows while one trains.
+    "monitoring": ("Monitor", "MonitorRecord"),
     # The whole road at once.
     "studies": (
         "ToyConfig",
@@ -107,6 +110,8 @@ __all__ = [
     "LogSketch",
     "Loss",
     "Moments",
+    "Monitor",
+    "MonitorRecord",
     "NeuralSystem",
     "PowerLawFit",
     "Prediction",
