@@ -1,6 +1,7 @@
 """Fluctuations followed during training, in any loop of a user's own."""
 
 from critlearn.monitoring.cadence import SHARE
+from critlearn.monitoring.callbacks import lightning_callback, trainer_callback
 from critlearn.monitoring.distribution import Distribution
 from critlearn.monitoring.monitor import Monitor
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
@@ -14,4 +15,6 @@ __all__ = [
     "MonitorRecord",
     "MonitoredState",
     "UpdateSeries",
+    "lightning_callback",
+    "trainer_callback",
 ]
