@@ -106,9 +106,9 @@ class Monitor:
             with as_found(self._system.model):
                 self._measured = subsystem(self._system, self._samples, self._seed)
             self._add_state(self._measure())
-            # Not typical: compiled kernels have been loaded on the way.
-            self._clock.last_cost = 0.0
             self._series.take(0)
+        # Not typical: compiled kernels have been loaded on the way.
+        self._clock = Clock(start=self._clock.spent)
         return self
 
     def step(self) -> None:
@@ -149,7 +149,7 @@ class Monitor:
             self._cadence.told,
             self._steps,
             self._clock.training,
-            self._clock.spent,
+            self._clock.start + self._clock.spent,
         )
 
     @contextmanager
