@@ -46,5 +46,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --editable ".[test,docs,explore]"
+	$(PIP) --editable ".[test,docs,explore,lightning,transformers]"
 	touch $@

@@ -45,6 +45,8 @@ def results() -> dict[str, Result]:
     rival = cl.fit_power_law(np.random.default_rng(0).exponential(size=4_000)).rival
     assert rival is not None
     factorised = cl.predict(approach.system)
+    with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
+        monitor.step()
     record = {
         "quantities": {
             "bias": {
@@ -63,6 +65,7 @@ def results() -> dict[str, Result]:
         approach, approach.certificate, approach.moments, fluctuations, fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
         examine(Path("runs")),
+        monitor.record, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

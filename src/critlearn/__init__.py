@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         fit_power_law_with_noise,
         stability_map,
     )
+    from critlearn.monitoring import Monitor, MonitorRecord, lightning_callback, trainer_callback
     from critlearn.network import BulkBoundaryNetwork, NeuralSystem, feed_forward, graph_of, sequence_of, tail_exact
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
@@ -78,6 +79,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "predict_from_density",
     ),
     "comparison": ("SystemPrediction", "Verdict", "compare", "predict"),
+    # What one follows while one trains.
+    "monitoring": ("Monitor", "MonitorRecord", "lightning_callback", "trainer_callback"),
     # The whole road at once.
     "studies": (
         "ToyConfig",
@@ -107,6 +110,8 @@ __all__ = [
     "LogSketch",
     "Loss",
     "Moments",
+    "Monitor",
+    "MonitorRecord",
     "NeuralSystem",
     "PowerLawFit",
     "Prediction",
@@ -131,6 +136,7 @@ __all__ = [
     "fit_power_law_with_noise",
     "graph_of",
     "learning_dimension",
+    "lightning_callback",
     "load_fluctuations",
     "load_results",
     "load_two_class",
@@ -149,6 +155,7 @@ __all__ = [
     "sequence_of",
     "stability_map",
     "tail_exact",
+    "trainer_callback",
 ]
 
 

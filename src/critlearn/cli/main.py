@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from critlearn._version import __version__
-from critlearn.cli import run
+from critlearn.cli import run, runs
 from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
 from critlearn.cli.duality import duality
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(run.app, name="run")
+app.add_typer(runs.app, name="runs")
 for command in (fit, predict, design, table, duality, sweep, results, report, explore, doctor):
     app.command()(command)
 

@@ -15,7 +15,13 @@ from critlearn.studies.record import versions
 from critlearn.studies.store import check_writable
 
 _LIBRARIES: Final = ("matplotlib", "mpmath", "numba", "pandas", "pyarrow", "pydantic", "typer")
-_EXTRAS: Final = {"explore": "streamlit", "docs": "mkdocs", "test": "pytest"}
+_EXTRAS: Final = {
+    "explore": "streamlit",
+    "lightning": "lightning",
+    "transformers": "transformers",
+    "docs": "mkdocs",
+    "test": "pytest",
+}
 """A package of each optional extra, by which one sees whether it is installed."""
 
 _FAR: Final = 40.0

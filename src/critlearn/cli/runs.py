@@ -1,0 +1,153 @@
+"""``critlearn runs``: list stored runs, show one, compare two, remove one."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated, Any, Final
+
+import typer
+
+app = typer.Typer(help="List stored runs, show one, compare two, remove one.")
+
+_WIDTH: Final = 160
+_OF_DATA: Final = 24
+"""Letters of the name of data in a list: the beginning tells enough."""
+
+Out = Annotated[Path, typer.Option(help="Folder of the runs, or store of a sweep.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+_BY = "Name of a run, the beginning of one, or the path of its folder."
+
+
+@app.command("list")
+def list_(out: Out = Path("runs"), json: Json = False) -> None:
+    """List all runs, with the first quantity of each."""
+    from critlearn.studies.runs import run_rows
+
+    rows = run_rows(out)
+    if json:
+        _print_json({"runs": rows})
+        return
+    # Composition and seed stand in the name.
+    headings = ("run", "data", "equilibrium", "quantity", "k", "verdict", "agree")
+    _print_table(headings, [_list_cells(row) for row in rows])
+    for row in rows:
+        if row["status"] != "finished":
+            typer.echo(f"critlearn: {row['reason']}", err=True)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help=_BY)],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Show a run as `critlearn run` does at its end."""
+    from critlearn.cli.display import print_run
+    from critlearn.studies.runs import find_run, run_record
+
+    record = run_record(find_run(out, run))
+    if json:
+        _print_json(record)
+    else:
+        print_run(record)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help=_BY)],
+    second: Annotated[str, typer.Argument(help=_BY)],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Tell in what two runs differ: settings, versions, exponents."""
+    from critlearn.studies.runs import compare_runs, find_run, run_record
+
+    told = compare_runs(*(run_record(find_run(out, name)) for name in (first, second)))
+    if json:
+        _print_json(told)
+        return
+    names = [Path(folder).name for folder in told["runs"]]
+    typer.echo(f"A: {names[0]}\nB: {names[1]}")
+    differing = {**told["settings"], **{f"version of {name}": pair for name, pair in told["versions"].items()}}
+    if differing:
+        _print_table(("setting", "A", "B"), [[name, *map(_plain, pair)] for name, pair in differing.items()])
+    else:
+        typer.echo("same settings, same versions")
+    _print_table(("quantity", "k of A", "k of B", "B - A", "A is", "B is"), _quantity_cells(told["quantities"]))
+    if told["unshared"]:
+        typer.echo(f"only in one of them: {', '.join(told['unshared'])}")
+
+
+@app.command()
+def rm(
+    run: Annotated[str, typer.Argument(help="Name of a run, or the path of its folder.")],
+    out: Out = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a run's folder; other folders are never removed."""
+    from critlearn.errors import InvalidInputError
+    from critlearn.studies.runs import removable_run, remove_run
+
+    folder = removable_run(out, run)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInputError(f'"{folder}" is kept: there is no terminal to ask on; --yes removes it unasked')
+        if not typer.confirm(f'Remove "{folder}"?'):
+            return
+    remove_run(folder)
+    typer.echo(f"removed {folder}")
+
+
+def _list_cells(row: Mapping[str, Any]) -> list[str]:
+    """What the list says of a run."""
+    if row["status"] != "finished":
+        return [row["run"], "corrupt"]
+    data = shorten(row["data"], _OF_DATA, placeholder=" …")
+    exponent = _exponent(row["exponent"], row["ci95"])
+    return [row["run"], data, _yes(row["certified"]), row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
+
+
+def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the exponents of both runs."""
+    rows = []
+    for name, pair in quantities.items():
+        difference = pair["difference"]
+        low, high = (None, None) if difference is None else difference["ci95"]
+        shown = "-" if difference is None else f"{difference['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+        exponents = map(_exponent, pair["exponents"], pair["ci95"])
+        rows.append([name, *exponents, shown, *pair["verdicts"]])
+    return rows
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    from critlearn.cli.display import print_json
+
+    print_json(value)
+
+
+def _print_table(headings: tuple[str, ...], rows: list[list[Any]]) -> None:
+    """Table that is as wide as the terminal, or wide enough where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        # Names are to be copied, and never cut.
+        table.add_column(heading, overflow="fold", no_wrap=heading == headings[0])
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "-"}[value]
+
+
+def _exponent(value: float | None, ends: list[float] | None) -> str:
+    """Exponent with its interval."""
+    return "-" if value is None else f"{value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

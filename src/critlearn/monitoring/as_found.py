@@ -1,0 +1,36 @@
+"""Measure in the middle of training and leave no trace: mode of every module, generators, gradients."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Every module in eval mode and full precision inside; module modes and all global generators as before afterwards.
+
+    The flags are set one by one and not by ``eval()`` and ``train()``: modules that overwrite these may change their
+    weights there, as merged adapters do, and would come back with other ones.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    # The global generator of NumPy is what data sets draw from.
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    device = next((value.device.type for value in model.parameters()), "cpu")
+    try:
+        for module, _ in modes:
+            module.training = False
+        with torch.autocast(device, enabled=False), torch.enable_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)

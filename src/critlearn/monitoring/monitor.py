@@ -1,0 +1,262 @@
+"""Follow fluctuations during ordinary training, with one line in a user's own loop."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from critlearn.equilibrium import TOLERANCE, moments
+from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
+from critlearn.fluctuations import POOLED, Quantities, measure
+from critlearn.monitoring.as_found import as_found
+from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
+from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
+from critlearn.monitoring.scalars import PREFIX, log_distribution, logger_of
+from critlearn.monitoring.subsample import subsystem
+from critlearn.monitoring.updates import SeriesRecorder, update_distribution
+from critlearn.network import NeuralSystem
+
+SAMPLES: Final = 1024
+"""Samples measured: their mean is off by 0.03 of a fluctuation, well below the tolerance of equilibrium."""
+
+SERIES: Final = 8
+"""Variables whose values are kept over time."""
+
+
+class Monitor:
+    """Follow per-sample fluctuations, the optimiser's updates, exponent and equilibrium while a network is trained.
+
+    ::
+
+        with critlearn.Monitor(system, optimizer) as monitor:
+            for x, t in loader:
+                ...
+                optimizer.step()
+                monitor.step()
+        print(monitor.record.summary())
+
+    Weights come out bit for bit as without it: the network is measured in eval mode with everything put back, the mode
+    of each module and the state of the generators of torch, NumPy and Python. In eval mode batch normalisation uses its
+    running statistics, and dropout does nothing: what is measured are the fluctuations of that network.
+
+    Three kinds of distribution are kept apart, each with its axis: per-sample fluctuations (over samples, or samples x
+    variables), updates of the optimiser in one step (over variables), and series of a few variables (over time).
+
+    Parameters
+    ----------
+    system
+        Network that is trained, its loss, and data of which the samples are drawn.
+    optimizer
+        What trains it.
+    every
+        Steps between measurements. By default they are in geometric progression, each made once it is paid for.
+    share
+        Without `every`: greatest time of measuring in units of that of training.
+    samples
+        Number of samples measured, the same ones each time.
+    quantities
+        Names of quantities of `measure`, such as ``all`` or ``2.bias``.
+    series
+        Number of variables, drawn at random, whose values are kept over time, or flat indices by name.
+    log
+        Where to send exponents and equilibrium as they are measured: anything with ``add_scalar(name, value, step)`` or
+        a function of these. Fits are then made at once, and paid for like measurements.
+    seed
+        Decides which samples and variables are drawn.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range, a name unknown, or the optimiser moves no variable of the system.
+    """
+
+    def __init__(
+        self,
+        system: NeuralSystem,
+        optimizer: torch.optim.Optimizer,
+        *,
+        every: int | None = None,
+        share: float = SHARE,
+        samples: int = SAMPLES,
+        quantities: Sequence[str] = (POOLED,),
+        series: int | Mapping[str, tuple[int, ...]] = SERIES,
+        log: Any = None,
+        seed: int = 0,
+    ) -> None:
+        _check_optimiser(system, optimizer)
+        self._system, self._optimizer = system, optimizer
+        self._cadence: Cadence = WithinShare(share) if every is None else EveryStep(every)
+        self._samples, self._seed, self._quantities = samples, seed, tuple(quantities)
+        self._log = logger_of(log)
+        self._variables: Mapping[str, Tensor] = system.parameters
+        sizes = {name: value.numel() for name, value in self._variables.items()}
+        self._series = SeriesRecorder(self._variables, Quantities(series=series, seed=seed).chosen(sizes))
+        self._measured: NeuralSystem | None = None
+        self._states: list[MonitoredState] = []
+        self._before: dict[str, Tensor] | None = None
+        self._clock, self._steps, self._since, self._closed = Clock(), 0, 0.0, False
+
+    def __enter__(self) -> "Monitor":
+        """Measure the state before the first step; bad input is refused here, not in the middle of training."""
+        with self._paid():
+            with as_found(self._system.model):
+                self._measured = subsystem(self._system, self._samples, self._seed)
+            self._add_state(self._measure())
+            self._series.take(0)
+        # Not typical: compiled kernels have been loaded on the way.
+        self._clock = Clock(start=self._clock.spent)
+        return self
+
+    def step(self) -> None:
+        """Note that the optimiser has made a step, and measure if it is time to.
+
+        Raises
+        ------
+        InvalidInputError
+            Outside the ``with`` block.
+        """
+        if self._measured is None or self._closed:
+            raise InvalidInputError("a monitor counts steps inside its `with` block only")
+        with self._paid():
+            self._steps += 1
+            if self._before is not None:
+                self._take_update()
+            if not self._series.block_full or self._cadence.pays_for_series(self._series.seconds, self._clock):
+                self._series.take(self._steps)
+            if self._cadence.due(self._steps, self._clock):
+                self._add_state(self._attempt())
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        """Measure the last state, unless training was broken off."""
+        with self._paid():
+            if kind is None and self._states[-1].step != self._steps:
+                self._add_state(self._attempt())
+        self._closed, self._before = True, None
+
+    @property
+    def record(self) -> MonitorRecord:
+        """What was seen so far."""
+        measured = self._system if self._measured is None else self._measured
+        return MonitorRecord(
+            tuple(self._states),
+            self._series.series(),
+            len(measured),
+            len(self._system),
+            self._cadence.told,
+            self._steps,
+            self._clock.training,
+            self._clock.start + self._clock.spent,
+        )
+
+    @contextmanager
+    def _paid(self) -> Iterator[None]:
+        """Time what is done inside as measuring, and what was done since the last time as training."""
+        start = time.perf_counter()
+        if self._since:
+            self._clock.training += start - self._since
+        try:
+            yield
+        finally:
+            self._since = time.perf_counter()
+            self._clock.spent += self._since - start
+
+    def _attempt(self) -> MonitoredState:
+        """Measure; a state that cannot be measured, such as one that has diverged, is no reason to stop training."""
+        try:
+            return self._measure()
+        except CritlearnError as problem:
+            return self._state({}, None, None, 0.0, str(problem))
+
+    def _measure(self) -> MonitoredState:
+        """Measure the network as it is."""
+        assert self._measured is not None
+        _finish_kernels(self._variables)
+        start = time.perf_counter()
+        with as_found(self._system.model):
+            fluctuations = measure(self._measured)
+            drift = moments(self._measured)
+        for name in self._quantities:
+            if name not in fluctuations:
+                raise unknown_name("quantity", name, fluctuations)
+        distributions = {
+            name: Distribution(fluctuations[name], fluctuations.axis(name), fluctuations.log_floor)
+            for name in self._quantities
+        }
+        fraction = drift.fraction_at_equilibrium(TOLERANCE)
+        if self._log is not None:
+            self._log(f"{PREFIX}equilibrium_fraction", fraction, self._steps)
+            for name, part in distributions.items():
+                log_distribution(self._log, name, part, self._steps)
+        return self._state(distributions, fraction, drift.frozen_count, time.perf_counter() - start, None)
+
+    def _state(
+        self,
+        distributions: dict[str, Distribution],
+        fraction: float | None,
+        frozen: int | None,
+        cost: float,
+        problem: str | None,
+    ) -> MonitoredState:
+        """State at the present step."""
+        rates = tuple(float(group["lr"]) for group in self._optimizer.param_groups)
+        training = self._clock.training
+        return MonitoredState(self._steps, training, cost, rates, distributions, fraction, frozen, problem)
+
+    def _add_state(self, state: MonitoredState) -> None:
+        """Keep a state, and the weights until the update that follows is known."""
+        self._clock.last_cost = state.cost_seconds
+        self._states.append(state)
+        if state.problem is None:
+            self._before = {name: value.detach().clone() for name, value in self._variables.items()}
+
+    def _take_update(self) -> None:
+        """Add to the last state what the optimiser has done in the step after it."""
+        assert self._before is not None
+        before, self._before = self._before, None
+        start = time.perf_counter()
+        try:
+            update = update_distribution(before, self._variables)
+        except CritlearnError:
+            # Not finite: the next state will say so.
+            return
+        if self._log is not None:
+            log_distribution(self._log, UPDATES, update, self._steps)
+        cost = time.perf_counter() - start
+        last = self._states[-1]
+        self._clock.last_cost += cost if last.step else 0.0
+        self._states[-1] = MonitoredState(
+            last.step,
+            last.training_seconds,
+            last.cost_seconds + cost,
+            last.rates,
+            {**last.distributions, UPDATES: update},
+            last.equilibrium_fraction,
+            last.frozen,
+            last.problem,
+        )
+
+
+def _check_optimiser(system: object, optimizer: object) -> None:
+    """Refuse what is no system or no optimiser, or an optimiser that trains something else."""
+    if not isinstance(system, NeuralSystem):
+        raise InvalidInputError(f"the system must be a NeuralSystem; got {type(system).__name__}")
+    groups = getattr(optimizer, "param_groups", None)
+    if groups is None:
+        raise InvalidInputError(f"the optimiser must have param_groups, as torch's do; got {type(optimizer).__name__}")
+    moved = {id(value) for group in groups for value in group["params"]}
+    if not any(id(value) in moved for value in system.parameters.values()):
+        raise InvalidInputError(
+            "the optimiser moves no variable of the system: make the system of the network that is trained, not of a "
+            "copy"
+        )
+
+
+def _finish_kernels(variables: Mapping[str, Tensor]) -> None:
+    """Wait for what the accelerator still has to do for the training, so that it is not counted as measuring."""
+    device = next(iter(variables.values())).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,194 @@
+"""What a monitor has seen: states of the training, one after the other, and series of a few variables."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from critlearn.equilibrium import TOLERANCE
+from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.updates import UpdateSeries
+from critlearn.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UPDATES = "updates"
+"""Name of the distribution of the optimiser's updates, beside those of fluctuations."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MonitoredState(Result):
+    """Distributions and equilibrium at one step.
+
+    Parameters
+    ----------
+    step
+        Number of steps of the optimiser so far.
+    training_seconds
+        Time of training until then, without measuring.
+    cost_seconds
+        Time that was needed to measure it.
+    rates
+        Learning rates of the optimiser's groups.
+    distributions
+        By name: per-sample fluctuations at unit rate (``all`` or another quantity of `measure`), and ``updates``, those
+        of the next step of the optimiser, where there was one.
+    equilibrium_fraction
+        Share of the variables that are not frozen with ``|drift| <= 0.1 fluctuation`` over the samples; None where
+        nothing could be measured.
+    frozen
+        Variables that no sample moves.
+    problem
+        Why nothing could be measured; None otherwise.
+    """
+
+    step: int
+    training_seconds: float
+    cost_seconds: float
+    rates: tuple[float, ...]
+    distributions: Mapping[str, Distribution]
+    equilibrium_fraction: float | None
+    frozen: int | None
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fits included."""
+        return {
+            "step": self.step,
+            "training_seconds": self.training_seconds,
+            "cost_seconds": self.cost_seconds,
+            "rates": list(self.rates),
+            "equilibrium_fraction": self.equilibrium_fraction,
+            "frozen": self.frozen,
+            "problem": self.problem,
+            "distributions": {name: part.to_dict() for name, part in self.distributions.items()},
+        }
+
+    def summary(self) -> str:
+        """One line for the state, and one for each distribution."""
+        if self.problem is not None:
+            return f"step {self.step}: {self.problem}"
+        lines = [f"step {self.step}: {self.equilibrium_fraction:.1%} of the variables at equilibrium"]
+        return "\n".join(lines + [f"  {name} {part.summary()}" for name, part in self.distributions.items()])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MonitorRecord(Result):
+    """Fluctuations during training.
+
+    Fits are made when they are first asked for, by `to_dict`, `to_dataframe`, a figure or a state's
+    ``distributions[name].fit``, unless they were made during training already.
+
+    Parameters
+    ----------
+    states
+        In the order of their steps.
+    series
+        Values of a few variables over time.
+    samples, data_samples
+        Samples on which fluctuations were measured, always the same ones, and those in the whole data set.
+    cadence
+        When it was measured, in a sentence.
+    steps
+        Steps of the optimiser.
+    training_seconds, monitor_seconds
+        Time of training, and time of everything that the monitor did during it, start and end included.
+    """
+
+    states: tuple[MonitoredState, ...]
+    series: UpdateSeries = field(repr=False)
+    samples: int
+    data_samples: int
+    cadence: str
+    steps: int
+    training_seconds: float
+    monitor_seconds: float
+
+    @property
+    def overhead(self) -> float:
+        """Time of the monitor in units of that of training."""
+        return self.monitor_seconds / self.training_seconds if self.training_seconds > 0 else math.inf
+
+    @property
+    def fraction_without_drift(self) -> float:
+        """Equilibrium fraction that is to be expected if no variable drifted at all.
+
+        The mean over ``n`` random samples is off by ``S / sqrt(n)``, so that it is ``erf(0.1 sqrt(n / 2))`` for normal
+        means (with the finite data set's smaller error), and 1 if all data are measured.
+        """
+        left = 1 - self.samples / self.data_samples
+        return 1.0 if left <= 0 else math.erf(TOLERANCE * math.sqrt(self.samples / left / 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fits included."""
+        return {
+            "cadence": self.cadence,
+            "steps": self.steps,
+            "samples": self.samples,
+            "data_samples": self.data_samples,
+            "training_seconds": self.training_seconds,
+            "monitor_seconds": self.monitor_seconds,
+            "overhead": None if math.isinf(self.overhead) else self.overhead,
+            "fraction_without_drift": self.fraction_without_drift,
+            "states": [state.to_dict() for state in self.states],
+            "series": {
+                "axis": self.series.axis,
+                "steps": len(self.series.steps),
+                "entries": {name: index.tolist() for name, index in self.series.entries.items()},
+            },
+        }
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Row for each state and distribution."""
+        import pandas as pd
+
+        kept = ("axis", "count", "zeros", "exponent", "ci95", "decades", "verdict")
+        rows = []
+        for state in self.states:
+            told = {
+                "step": state.step,
+                "training_seconds": state.training_seconds,
+                "equilibrium_fraction": state.equilibrium_fraction,
+            }
+            for name, part in state.distributions.items():
+                values = part.to_dict()
+                low, high = values.get("ci95") or (None, None)
+                chosen = {key: values.get(key) for key in kept if key != "ci95"}
+                rows.append({**told, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
+        return pd.DataFrame(rows)
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        from critlearn.monitoring.storage import save_record
+
+        save_record(Path(path), self)
+
+    @staticmethod
+    def load(path: Path | str) -> "MonitorRecord":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or holds something else.
+        """
+        from critlearn.monitoring.storage import load_record
+
+        return load_record(Path(path))
+
+    def summary(self) -> str:
+        """How much was measured, when, at what cost, and the last state."""
+        lines = [
+            f"{len(self.states)} states in {self.steps} steps, on {self.samples} of {self.data_samples} samples",
+            f"measured {self.cadence}",
+            f"overhead {self.overhead:.1%} of {self.training_seconds:.3g} s of training",
+        ]
+        return "\n".join(lines + ([self.states[-1].summary()] if self.states else []))

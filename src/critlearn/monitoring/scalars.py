@@ -1,0 +1,42 @@
+"""Numbers to a user's logger: anything with ``add_scalar``, or a function of name, value and step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from critlearn.errors import InvalidInputError
+from critlearn.monitoring.distribution import Distribution
+
+Log = Callable[[str, float, int], Any]
+"""Function of the name of a number, the number, and the step."""
+
+PREFIX = "critlearn/"
+
+
+def logger_of(given: Any) -> Log | None:
+    """Function that logs, from a writer of TensorBoard's kind or from such a function; None from None.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither.
+    """
+    if given is None:
+        return None
+    writer = getattr(given, "add_scalar", None)
+    if callable(writer):
+        return writer
+    if callable(given):
+        return given
+    raise InvalidInputError(
+        f"log must have a method add_scalar(name, value, step) or be such a function; got {type(given).__name__}"
+    )
+
+
+def log_distribution(log: Log, name: str, distribution: Distribution, step: int) -> None:
+    """Log exponent and decades of a distribution if a power law or a drifting one was fitted; nothing otherwise."""
+    fit = distribution.fit
+    if fit is None or fit.exponent is None or fit.decades is None:
+        return
+    log(f"{PREFIX}{name}/exponent", fit.exponent, step)
+    log(f"{PREFIX}{name}/decades", fit.decades, step)
+    log(f"{PREFIX}{name}/is_power_law", float(fit.verdict == "power law"), step)

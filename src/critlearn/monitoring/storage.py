@@ -1,0 +1,110 @@
+"""Records of monitors on disk: one safetensors file of counts and series, with all else as JSON in its header."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from critlearn.errors import CritlearnError, DataError, OutputError
+from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.record import MonitoredState, MonitorRecord
+from critlearn.monitoring.updates import UpdateSeries
+from critlearn.numerics.log_sketch import LogSketch
+
+_KEY: Final = "critlearn.monitor"
+_FORMAT: Final = 1
+_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
+_OF_RECORD: Final = ("samples", "data_samples", "cadence", "steps", "training_seconds", "monitor_seconds")
+_OF_STATE: Final = (
+    "step", "training_seconds", "cost_seconds", "rates", "equilibrium_fraction", "frozen", "problem",
+)  # fmt: skip
+
+
+def save_record(path: Path, record: MonitorRecord) -> None:
+    """Write a record, to a temporary name first; fits are not stored: they follow from the counts.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {"series/steps": record.series.steps}
+    states = []
+    for number, state in enumerate(record.states):
+        parts = {}
+        for name, part in state.distributions.items():
+            parts[name] = {"axis": part.axis, "log_floor": part.log_floor}
+            for field, array in part.sketch.to_arrays().items():
+                arrays[f"state/{number}/{name}/{field}"] = _narrow(array)
+        states.append({**{key: getattr(state, key) for key in _OF_STATE}, "distributions": parts})
+    for name, entries in record.series.entries.items():
+        arrays[f"series/{name}/entries"] = entries
+        arrays[f"series/{name}/values"] = record.series.values[name]
+    plain = {"format": _FORMAT, **{key: getattr(record, key) for key in _OF_RECORD}, "states": states}
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(arrays, temporary, metadata={_KEY: json.dumps(plain, allow_nan=False)})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as problem:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f'cannot write "{path}": {getattr(problem, "strerror", None) or problem}') from problem
+
+
+def load_record(path: Path) -> MonitorRecord:
+    """Read what `save_record` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or holds something else.
+    """
+    if not path.is_file():
+        raise DataError(f'no such file: "{path}"')
+    try:
+        with safe_open(path, framework="numpy") as file:
+            plain = json.loads((file.metadata() or {})[_KEY])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return _record(plain, arrays)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, CritlearnError) as problem:
+        raise DataError(f'"{path}" holds no record of a monitor: {type(problem).__name__} {problem}') from problem
+
+
+def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MonitorRecord:
+    """Record of what was read."""
+    if plain["format"] != _FORMAT:
+        raise ValueError(f"format {plain['format']} is not known")
+    states = []
+    for number, state in enumerate(plain["states"]):
+        parts = {
+            name: Distribution(
+                LogSketch.from_arrays(
+                    {field: arrays[f"state/{number}/{name}/{field}"].astype(np.int64) for field in _FIELDS}
+                ),
+                str(part["axis"]),
+                part["log_floor"],
+            )
+            for name, part in state["distributions"].items()
+        }
+        values = {key: state[key] for key in _OF_STATE}
+        states.append(MonitoredState(**{**values, "rates": tuple(values["rates"])}, distributions=parts))
+    kept = [key.removeprefix("series/").removesuffix("/entries") for key in arrays if key.endswith("/entries")]
+    series = UpdateSeries(
+        {name: arrays[f"series/{name}/entries"] for name in kept},
+        {name: arrays[f"series/{name}/values"] for name in kept},
+        arrays["series/steps"],
+    )
+    return MonitorRecord(tuple(states), series, **{key: plain[key] for key in _OF_RECORD})
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """The same integers in the narrowest type that holds them: most counts are small."""
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for kind in (np.int8, np.int16, np.int32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return np.asarray(array, dtype=kind, order="C")
+    return np.asarray(array, order="C")

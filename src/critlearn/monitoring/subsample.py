@@ -1,0 +1,56 @@
+"""The fixed samples on which fluctuations are measured throughout a training."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from critlearn.errors import InvalidInputError
+from critlearn.inference.criteria import check_integer
+from critlearn.network import NeuralSystem
+
+_READ_AT_ONCE = 256
+
+
+class Subsample(Dataset[tuple[Tensor, Tensor]]):
+    """Inputs ``x`` and targets ``t`` of some samples, in memory.
+
+    Where the data set draws augmentations at random, one drawing of each sample is kept.
+
+    Parameters
+    ----------
+    dataset
+        Map-style data set.
+    samples
+        Number of samples, drawn without replacement; all of a smaller data set.
+    seed
+        Decides which.
+
+    Raises
+    ------
+    InvalidInputError
+        If the number is not positive, or the data set does not give pairs of tensors.
+    """
+
+    def __init__(self, dataset: Dataset[Any], samples: int, seed: int) -> None:
+        check_integer("samples", samples)
+        if samples < 1:
+            raise InvalidInputError(f"samples must be at least 1; got {samples}")
+        size = len(dataset)  # type: ignore[arg-type]
+        chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:samples].sort().values
+        batches = list(DataLoader(Subset(dataset, chosen.tolist()), batch_size=_READ_AT_ONCE))
+        self.x, self.t = (torch.cat([batch[part] for batch in batches]) for part in (0, 1))
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Input and target of one sample."""
+        return self.x[index], self.t[index]
+
+
+def subsystem(system: NeuralSystem, samples: int, seed: int) -> NeuralSystem:
+    """The same network and loss on a subsample; the network must be in eval mode."""
+    return NeuralSystem(system.model, system.loss, Subsample(system.dataset, samples, seed))

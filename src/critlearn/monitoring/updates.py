@@ -1,0 +1,148 @@
+"""What the optimiser does in one step to all variables, and in many steps to a few of them."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from critlearn.fluctuations.counters import counter_for
+from critlearn.fluctuations.quantities import check_name
+from critlearn.monitoring.distribution import Distribution
+from critlearn.numerics.log_sketch import LogSketch
+
+_GROUPS: Final = 64
+_RESOLVED: Final = 8
+"""Spacings of numbers from which on a difference of two stored values counts as resolved, to 6%."""
+
+_BLOCK: Final = 256
+"""Successive steps of a series after which it is asked whether it may go on."""
+
+
+def update_distribution(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Distribution:
+    """Distribution over variables of ``|q(t+1) - q(t)|``, momentum, adaptive rates and weight decay included.
+
+    Entries with the same first index, which are a unit's, stay in one group of the bootstrap. The stored values have
+    been rounded: below eight spacings of the largest of them an update is mostly rounding, and kept out of fits.
+
+    Parameters
+    ----------
+    before, after
+        Values of the trainable variables, by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is not finite.
+    """
+    sketches = []
+    floor = 0.0
+    for name, old in before.items():
+        new = after[name].detach()
+        change = (new.double() - old.double()).reshape(len(old) if old.dim() else 1, -1)
+        rows = torch.arange(len(change), device=change.device)
+        counter = counter_for(change.device, _GROUPS, exact=True)
+        counter.add_values(change, torch.zeros(len(change), dtype=torch.float64, device=change.device), rows % _GROUPS)
+        sketches.append(counter.sketch())
+        floor = max(floor, float(new.abs().max()) * torch.finfo(new.dtype).eps)
+    return Distribution(LogSketch.pooled(sketches), "variables", math.log(_RESOLVED * floor) if floor > 0 else None)
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateSeries:
+    """Values of a few variables, step by step: their updates are distributed over time.
+
+    Parameters
+    ----------
+    entries
+        Flat indices of the entries, by name of the variable.
+    values
+        Their values, in the precision in which they are stored, by name.
+    steps
+        Steps after which they were taken, ascending; not all, where that would have taken too long.
+    """
+
+    entries: Mapping[str, Int64[np.ndarray, " entry"]] = field(default_factory=dict)
+    values: Mapping[str, Float64[np.ndarray, "step entry"]] = field(default_factory=dict)
+    steps: Int64[np.ndarray, " step"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    axis = "time"
+
+    def updates(self, name: str) -> Float64[np.ndarray, "update entry"]:
+        """``q(t+1) - q(t)`` of a variable's chosen entries wherever both steps were taken.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no series of that name.
+        """
+        check_name(name, {known: 0 for known in self.entries})
+        return np.diff(self.values[name], axis=0)[np.diff(self.steps) == 1]
+
+
+class SeriesRecorder:
+    """Takes the values of a few entries after steps, on the device where they are.
+
+    Parameters
+    ----------
+    variables
+        Trainable variables by name.
+    entries
+        Flat indices of the entries, by name.
+    """
+
+    def __init__(self, variables: Mapping[str, Tensor], entries: Mapping[str, Int64[np.ndarray, " entry"]]) -> None:
+        self._entries = dict(entries)
+        self._taken = [
+            (name, variables[name], torch.from_numpy(index).to(variables[name].device))
+            for name, index in entries.items()
+        ]
+        self._blocks: list[tuple[list[int], dict[str, Tensor]]] = []
+        self._steps: list[int] = []
+        self._buffers: dict[str, Tensor] = {}
+        self.seconds = 0.0
+
+    @property
+    def block_full(self) -> bool:
+        """Whether a block of successive steps has just been filled, or none has been started."""
+        return not self._steps or len(self._steps) == _BLOCK
+
+    def take(self, step: int) -> None:
+        """Keep the values after a step."""
+        if not self._taken:
+            return
+        start = time.perf_counter()
+        if self.block_full:
+            self._start_block()
+        row = len(self._steps)
+        for name, value, index in self._taken:
+            torch.take(value.detach(), index, out=self._buffers[name][row])
+        self._steps.append(step)
+        self.seconds += time.perf_counter() - start
+
+    def series(self) -> UpdateSeries:
+        """What was taken so far."""
+        blocks = [*self._blocks, (self._steps, self._buffers)] if self._steps else self._blocks
+        return UpdateSeries(
+            self._entries,
+            {
+                name: np.concatenate(
+                    [buffers[name][: len(steps)].double().cpu().numpy() for steps, buffers in blocks]
+                    or [np.zeros((0, len(index)))]
+                )
+                for name, index in self._entries.items()
+            },
+            np.array([step for steps, _ in blocks for step in steps], dtype=np.int64),
+        )
+
+    def _start_block(self) -> None:
+        """Put the full block away, from the device to the CPU, and begin another."""
+        if self._steps:
+            self._blocks.append((self._steps, {name: buffer.cpu() for name, buffer in self._buffers.items()}))
+        self._steps = []
+        self._buffers = {name: value.detach().new_empty((_BLOCK, len(index))) for name, value, index in self._taken}

@@ -1,0 +1,102 @@
+"""Records on disk are whole or not there, and what is read is what was written."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import critlearn as cl
+from critlearn.errors import DataError, OutputError
+from critlearn.monitoring.updates import update_distribution
+from reference.networks import classes
+
+
+@pytest.fixture(scope="module")
+def record() -> cl.MonitorRecord:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    data = classes((500, 3))
+    system = cl.NeuralSystem(model, cl.Composition("sigmoid", "bce"), data)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with cl.Monitor(system, optimizer, every=2, samples=300) as monitor:
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.softplus(-data.t * model(data.x)[:, 0]).mean().backward()
+            optimizer.step()
+            monitor.step()
+    return monitor.record
+
+
+def test_a_record_comes_back_as_it_was(record: cl.MonitorRecord, tmp_path: Path) -> None:
+    path = tmp_path / "monitor.safetensors"
+    record.save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    loaded = cl.MonitorRecord.load(path)
+    assert loaded.to_dict() == record.to_dict()
+    for mine, theirs in zip(record.states, loaded.states, strict=True):
+        assert all(part.sketch == theirs.distributions[name].sketch for name, part in mine.distributions.items())
+    assert loaded.series.values.keys() == record.series.values.keys()
+    for name, values in record.series.values.items():
+        np.testing.assert_array_equal(loaded.series.values[name], values)
+    assert loaded.summary() == record.summary()
+
+
+def test_the_table_has_a_row_for_each_state_and_distribution(record: cl.MonitorRecord) -> None:
+    table = record.to_dataframe()
+    assert list(zip(table["step"], table["distribution"], table["axis"], strict=True)) == [
+        (0, "all", "samples x variables"),
+        (0, "updates", "variables"),
+        (2, "all", "samples x variables"),
+        (2, "updates", "variables"),
+        (3, "all", "samples x variables"),
+    ]
+    assert (table.loc[table["distribution"] == "all", "count"] == 300 * 26).all()
+    assert (table.loc[table["distribution"] == "updates", "count"] == 26).all()
+    assert set(table["verdict"]) <= {"power law", "drifting exponent", "rejected", "not resolved"}
+
+
+def test_a_folder_that_is_missing_leaves_no_file(record: cl.MonitorRecord, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        record.save(tmp_path / "missing" / "monitor.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "other", "header"])
+def test_what_is_no_record_is_refused_in_one_line(record: cl.MonitorRecord, tmp_path: Path, damage: str) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "monitor.safetensors"
+    if damage == "text":
+        path.write_text("nothing")
+    elif damage == "cut":
+        record.save(path)
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "other":
+        save_file({"weight": np.ones(3)}, path)
+    elif damage == "header":
+        save_file({"series/steps": np.ones(3)}, path, metadata={"critlearn.monitor": '{"format": 2}'})
+    with pytest.raises(DataError) as caught:
+        cl.MonitorRecord.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_updates_below_the_spacing_of_stored_numbers_are_kept_out_of_fits() -> None:
+    before = {"weight": torch.full((100, 10), 2.0), "bias": torch.zeros(5)}
+    after = {name: value + 1e-8 for name, value in before.items()}
+    found = update_distribution(before, after)
+    # 2 + 1e-8 is 2 in single precision; at zero the same update is there.
+    assert found.sketch.zeros == 1000
+    assert found.sketch.count == 1005
+    assert found.log_floor == pytest.approx(math.log(8 * 2 * 2.0**-23))
+    assert found.fit is None or found.fit.exponent is None
+
+
+def test_updates_that_are_all_zero_have_no_fit() -> None:
+    before = {"weight": torch.ones(4, 3)}
+    found = update_distribution(before, before)
+    assert found.fit is None
+    assert found.to_dict() == {"axis": "variables", "count": 12, "zeros": 12}
+    assert "exactly zero" in found.summary()
