@@ -14,7 +14,10 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
-PAGES = [ROOT / "docs" / "tutorial.md", ROOT / "docs" / "pitfalls.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+PAGES = [
+    *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "monitor.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 _BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHORTER = {
     "run two-class": " --epochs 20 --hidden 4",
