@@ -61,6 +61,8 @@ def test_table_has_sixty_compositions() -> None:
         ["predict", "--activation", "tahn(y)"],
         ["predict", "--density", "0.5*normal(0,1)"],
         ["predict", "--density", "normal(0,1)", "--lr", "nan"],
+        ["predict", "--lr", "-1"],
+        ["predict", "--tolerance", "0"],
         ["design", "--exponent", "7"],
         ["table", "--activation", "softsing"],
     ],

@@ -87,4 +87,6 @@ ADVERSARIAL = [
     ("asinh(y)", "mse", 0, {0: "0", INF: "2"}),
     ("exp(exp(y))", "mse", 0, {INF: "1", -INF: "1"}),  # exp(y) at -infinity
     ("erf(y**2)", "mse", 1, {INF: "1", 0: "0"}),
+    ("sinh(y)/cosh(y)", "mse", 1, {INF: "1", -INF: "1"}),  # tanh
+    ("2*sinh(y)**3/cosh(y)**3", "mse", 1, {INF: "1", 0: "1/2", -INF: "1"}),  # f' ~ 6 y^2 at 0, where e = -2
 ]

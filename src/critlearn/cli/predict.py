@@ -29,6 +29,11 @@ def predict(
 
     from critlearn.compositions import Composition
 
+    if (lr, tolerance) != (1.0, 0.05):
+        # Only then: the packages that come with it take as long to load as the rest of the answer takes to compute.
+        from critlearn.prediction.prediction import check_settings
+
+        check_settings(lr, tolerance)
     composition = Composition(activation, loss)
     sides = composition.sides(target)
     governing = composition.asymptotic(target)

@@ -91,7 +91,7 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
     """
     name = name or str(expression)
     (symbol,) = _symbols(expression, 1, f'activation "{name}"', ("y",))
-    value = expression.subs(symbol, real_y)
+    value = _with_quotients_joined(expression.subs(symbol, real_y))
     slope = _differentiated(value, real_y, f'activation "{name}"')
     _check_real(value, slope, real_y, f'activation "{name}"')
     ends = tuple(_limit_at(value, end) for end in (-1, 1))
@@ -117,6 +117,21 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
         positive.slope,
         limits,
     )
+
+
+def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
+    """``sinh(a)/cosh(a)`` as ``tanh(a)``: both of them overflow far out, where their quotient is all that counts."""
+
+    def joined(product: sp.Expr) -> sp.Expr:
+        powers = product.as_powers_dict()
+        for factor in [factor for factor in powers if isinstance(factor, sp.sinh)]:
+            argument = factor.args[0]
+            shared = sp.Min(powers[factor], -powers.get(sp.cosh(argument), sp.Integer(0)))
+            if shared.is_Integer and shared > 0:
+                product = product * (sp.tanh(argument) * sp.cosh(argument) / factor) ** shared
+        return product
+
+    return expression.replace(lambda part: part.is_Mul, joined)
 
 
 def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | None, rising: bool) -> Half:
