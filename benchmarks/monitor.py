@@ -23,7 +23,7 @@ import critlearn as cl
 
 PAGE = Path(__file__).parent.parent / "docs" / "monitor_speed.md"
 MODES = ("bare", "monitored", "logged")
-REPEATS = 1
+REPEATS = 3
 BATCH = 64
 SAMPLES = 20_000
 
