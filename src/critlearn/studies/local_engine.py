@@ -74,12 +74,11 @@ def run_locally(
             for worker in [worker for worker in workers if worker.cell is None and worker.given >= _CELLS_PER_PROCESS]:
                 workers.remove(worker)
                 worker.end()
-            while waiting and (worker := _free(workers, processes, task, share)):
-                cell = waiting.popleft()
-                attempts[cell.name] += 1
-                worker.give(cell)
-            for worker, answer in _answers(workers):
-                cell, worker.cell = worker.cell, None
+            while waiting and (free := _free(workers, processes, task, share)):
+                attempts[waiting[0].name] += 1
+                free.give(waiting.popleft())
+            for worker, cell, answer in _answers(workers):
+                worker.cell = None
                 if isinstance(answer, BaseException) and not isinstance(answer, EOFError):
                     raise answer
                 if isinstance(answer, EOFError):
@@ -113,15 +112,15 @@ def _free(workers: list[_Worker], processes: int, task: Task, memory: int) -> _W
     return workers[-1]
 
 
-def _answers(workers: list[_Worker]) -> Iterator[tuple[_Worker, Any]]:
+def _answers(workers: list[_Worker]) -> Iterator[tuple[_Worker, Cell, Any]]:
     """What the workers that are done answered: None, a reason or what was raised; an EOFError of one that died."""
-    busy = {worker.connection: worker for worker in workers if worker.cell is not None}
+    busy = {worker.connection: (worker, worker.cell) for worker in workers if worker.cell is not None}
     for connection in wait_for_any(list(busy)):
         assert isinstance(connection, Connection)
         try:
-            yield busy[connection], connection.recv()
+            yield *busy[connection], connection.recv()
         except (EOFError, ConnectionError):
-            yield busy[connection], EOFError()
+            yield *busy[connection], EOFError()
 
 
 @contextmanager
