@@ -21,7 +21,7 @@ def runs(study: Path, tmp_path: Path) -> Path:
 
 
 def names_of(runs: Path) -> list[str]:
-    return sorted(path.name for path in runs.iterdir())
+    return sorted(path.name for path in runs.iterdir() if path.is_dir())
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.network import feed_forward, is_exact
+from critlearn.network import draw_gaussian_weights, feed_forward, is_exact
 
 
 def test_a_seed_gives_the_same_network_and_leaves_the_global_generator_alone() -> None:
@@ -53,3 +53,17 @@ def test_bad_widths_and_names_are_refused() -> None:
             feed_forward(inputs, hidden, "tanh", seed=0)
     with pytest.raises(InvalidInputError, match='unknown hidden activation "rellu"; did you mean "relu"'):
         feed_forward(2, [3], "rellu", seed=0)
+
+
+def test_gaussian_weights_have_the_variance_that_is_asked_for() -> None:
+    network = feed_forward(40, [60, 50], "tanh", seed=0)
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    draw_gaussian_weights(network, 2.5, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for layer in (network.hidden1, network.hidden2):
+        scaled = layer.weight.detach().flatten() * layer.in_features**0.5
+        # The variance of the mean square of n normal numbers is 2 variance^2 / n.
+        assert abs(float(scaled.square().mean()) - 2.5) < 4 * 2.5 * (2 / scaled.numel()) ** 0.5
+        assert abs(float(scaled.mean())) < 4 * (2.5 / scaled.numel()) ** 0.5
+        assert not bool(layer.bias.detach().any())

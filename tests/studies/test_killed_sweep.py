@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from critlearn.reports import report_page
 from critlearn.studies import load_study
 from critlearn.studies.cells import Cell
 from critlearn.studies.local_engine import Task
@@ -67,5 +66,5 @@ def test_a_killed_sweep_goes_on_with_the_same_results_as_one_process(
             yield cell, task(cell)
 
     unbroken = str(tmp_path / "unbroken")
-    list(sweep(load_study(study), unbroken, report_page, here))
+    list(sweep(load_study(study), unbroken, here))
     assert _results(unbroken) == _results(str(store))

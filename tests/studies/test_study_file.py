@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from critlearn.errors import InvalidInputError
-from critlearn.studies import Study, load_study
+from critlearn.studies import Study, load_studies, load_study
 from critlearn.studies.cells import expand
 
 
@@ -66,3 +66,24 @@ def test_sweeps_that_cannot_be_are_refused(sweep: dict[str, Any], told: str) -> 
 
 def test_the_smoke_study_has_its_24_cells() -> None:
     assert len(expand(load_study(Path(__file__).parents[2] / "studies" / "smoke.yaml"))) == 24
+
+
+def test_conditions_with_or_and_in() -> None:
+    sweep = {
+        "grid": {"activation": ["tanh", "identity"], "loss": ["bce", "mse", "mae"]},
+        "where": ["loss in [mse, mae] or activation == tanh and loss == bce"],
+    }
+    found = {(c["activation"], c["loss"]) for c in cells_of(sweep)}
+    assert found == {("tanh", "bce"), ("tanh", "mse"), ("tanh", "mae"), ("identity", "mse"), ("identity", "mae")}
+
+
+def test_a_file_with_several_studies(tmp_path: Path) -> None:
+    path = tmp_path / "studies.yaml"
+    path.write_text("name: a\n---\nname: b\nsystem:\n  kind: two-class\n")
+    assert [(study.name, study.system.kind) for study in load_studies(path)] == [("a", "toy"), ("b", "two-class")]
+    path.write_text("name: a\n---\nname: b\nsystem:\n  knd: two-class\n")
+    with pytest.raises(InvalidInputError, match=r":5: system.knd: unknown key .*kind"):
+        load_studies(path)
+    path.write_text("name: a\n---\nname: a\n")
+    with pytest.raises(InvalidInputError, match='two studies of the name "a"'):
+        load_studies(path)

@@ -8,7 +8,6 @@ import jaxtyping
 import pytest
 
 from critlearn.errors import InvalidInputError, OutputError
-from critlearn.reports import report_page
 from critlearn.studies import Study, load_results
 from critlearn.studies.cells import Cell
 from critlearn.studies.local_engine import Task
@@ -35,14 +34,14 @@ def here(cells: tuple[Cell, ...], task: Task) -> Iterator[tuple[Cell, str | None
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     jaxtyping.config.update("jaxtyping_disable", True)
     location = str(tmp_path_factory.mktemp("results"))
-    assert [reason for _, reason in sweep(STUDY, location, report_page, here)] == [None, None]
+    assert [reason for _, reason in sweep(STUDY, location, here)] == [None, None]
     yield location
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_finished_cells_are_never_run_again(store: str) -> None:
-    assert sweep_state(STUDY, store).complete
-    assert list(sweep(STUDY, store, report_page, here)) == []
+    assert sweep_state((STUDY,), store).complete
+    assert list(sweep(STUDY, store, here)) == []
 
 
 def test_the_table_has_a_row_for_each_cell_and_quantity(store: str) -> None:
@@ -60,20 +59,20 @@ def test_a_corrupt_cell_is_reported_and_skipped(store: str) -> None:
     record.write_text(whole[: len(whole) // 2])
     try:
         assert sorted(load_results(store)["status"]) == ["corrupt", "finished", "finished"]
-        assert not sweep_state(STUDY, store).complete
+        assert not sweep_state((STUDY,), store).complete
     finally:
         record.write_text(whole)
 
 
 def test_a_store_belongs_to_one_sweep_at_a_time(store: str) -> None:
     with ResultsStore(store).locked(), pytest.raises(OutputError, match="another sweep"):
-        list(sweep(STUDY, store, report_page, here))
+        list(sweep(STUDY, store, here))
 
 
 def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InvalidInputError, match="not a store"):
-        list(sweep(STUDY, str(tmp_path), report_page, here))
+        list(sweep(STUDY, str(tmp_path), here))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -82,8 +81,8 @@ def test_a_cell_that_fails_is_noted_and_run_again(tmp_path: Path) -> None:
         for cell in cells:
             yield cell, "no luck"
 
-    list(sweep(STUDY, str(tmp_path), report_page, failing))
-    assert sweep_state(STUDY, str(tmp_path)).to_dict()["failed"] == 2
+    list(sweep(STUDY, str(tmp_path), failing))
+    assert sweep_state((STUDY,), str(tmp_path)).to_dict()["failed"] == 2
     offered: list[Cell] = []
-    list(sweep(STUDY, str(tmp_path), report_page, lambda cells, task: offered.extend(cells) or ()))  # type: ignore[func-returns-value]
+    list(sweep(STUDY, str(tmp_path), lambda cells, task: offered.extend(cells) or ()))  # type: ignore[func-returns-value]
     assert len(offered) == 2

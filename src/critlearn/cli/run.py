@@ -45,6 +45,10 @@ def two_class(
     hidden_activation: Annotated[
         str | None, typer.Option(help="Activation of the hidden layers, or relu.", show_default="tanh")
     ] = None,
+    weight_variance: Annotated[
+        float | None,
+        typer.Option(help="Normal initial weights of this variance over inputs.", show_default="torch's own"),
+    ] = None,
     seed: Seed = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="1000")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="32")] = None,

@@ -26,14 +26,13 @@ def sweep(
     from functools import partial
 
     from critlearn.cli import display
-    from critlearn.reports import report_page
     from critlearn.studies.cells import expand
     from critlearn.studies.local_engine import run_locally
-    from critlearn.studies.study_file import load_study
+    from critlearn.studies.study_file import load_studies
     from critlearn.studies.sweep import sweep as run_sweep
     from critlearn.studies.sweep import sweep_state
 
-    declared = load_study(study)
+    declared = load_studies(study)
     if dry_run:
         from critlearn.studies.estimate import estimate
 
@@ -41,12 +40,16 @@ def sweep(
         if json:
             display.print_json(plan)
         else:
-            for cell in expand(declared):
+            for cell in (cell for one in declared for cell in expand(one)):
                 typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
             typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
         return
     bound = None if memory is None else int(memory * 2**30)
-    done = run_sweep(declared, store, report_page, partial(run_locally, processes=processes, memory=bound))
+    runner = partial(run_locally, processes=processes, memory=bound)
+    # A mistake in any of them is told before the first is begun.
+    for one in declared:
+        expand(one)
+    done = (finished for one in declared for finished in run_sweep(one, store, runner))
     for number, (cell, reason) in enumerate(done, 1):
         typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(declared, store)

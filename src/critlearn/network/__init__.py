@@ -4,7 +4,13 @@ from critlearn.network.adapter import floor_between, is_exact, resolution_floor
 from critlearn.network.bulk_boundary import ActivationPass, BulkBoundaryNetwork, PassStatus
 from critlearn.network.graph_conversion import graph_of, sequence_of
 from critlearn.network.learning_pass import ScaledGradients, learning_pass
-from critlearn.network.modules import ActivationModule, CompositionLoss, feed_forward, hidden_activation
+from critlearn.network.modules import (
+    ActivationModule,
+    CompositionLoss,
+    draw_gaussian_weights,
+    feed_forward,
+    hidden_activation,
+)
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 
@@ -16,6 +22,7 @@ __all__ = [
     "NeuralSystem",
     "PassStatus",
     "ScaledGradients",
+    "draw_gaussian_weights",
     "feed_forward",
     "floor_between",
     "graph_of",

@@ -149,3 +149,28 @@ def feed_forward(
             width = units
         layers["output"] = nn.Linear(width, 1, dtype=dtype)
     return nn.Sequential(layers)
+
+
+@torch.no_grad()
+def draw_gaussian_weights(model: nn.Sequential, variance: float, *, seed: int) -> None:
+    """Draw the weights of all dense layers anew, from a normal density of variance ``variance / inputs``; biases are 0.
+
+    With this scaling, signals keep their size from layer to layer at a variance that depends on the activation
+    (1 for tanh, 2 for relu): Poole et al., "Exponential expressivity in deep neural networks through transient chaos",
+    2016. The global generator is left untouched.
+
+    Parameters
+    ----------
+    model
+        Sequence with dense layers.
+    variance
+        Variance of a weight times the number of inputs of its layer, positive.
+    seed
+        Seed of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            drawn = torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64)
+            layer.weight.copy_(drawn * (variance / layer.in_features) ** 0.5)
+            layer.bias.zero_()

@@ -5,7 +5,7 @@ from critlearn.studies.datasets import TwoClassData, load_two_class
 from critlearn.studies.record import RunResult
 from critlearn.studies.results_table import load_results
 from critlearn.studies.store import read_run, write_run
-from critlearn.studies.study_file import Study, load_study, study_schema
+from critlearn.studies.study_file import Study, load_studies, load_study, study_schema
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 
@@ -17,6 +17,7 @@ __all__ = [
     "TwoClassConfig",
     "TwoClassData",
     "load_results",
+    "load_studies",
     "load_study",
     "load_two_class",
     "read_run",

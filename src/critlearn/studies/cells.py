@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.studies.conditions import parse_conditions
+from critlearn.studies.conditions import parse_condition
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.record import RunResult
 from critlearn.studies.study_file import RandomPart, Range, Settings, Study
@@ -84,12 +84,13 @@ def expand(study: Study) -> tuple[Cell, ...]:
             raise InvalidInputError('seeds are given under "seeds", not in "sweep"')
         if name not in kind.model_fields:
             raise unknown_name(f"setting of {study.system.kind}", name, set(kind.model_fields) - {"seed"})
-    conditions = [condition for text in study.sweep.where for condition in parse_conditions(text)]
+    conditions = [parse_condition(text) for text in study.sweep.where]
     cells: dict[str, Cell] = {}
     for varied in _combinations(study):
         for seed in study.seeds:
             cell = Cell(study.system.kind, _checked(kind, {**shared, **varied, "seed": seed}))
             if all(condition.holds(cell.settings) for condition in conditions):
+                cell.config.composition()
                 cells[cell.name] = cell
     if not cells:
         raise InvalidInputError(f'the study "{study.name}" has no cells: the sweep is empty')
@@ -98,13 +99,11 @@ def expand(study: Study) -> tuple[Cell, ...]:
 
 def _checked(kind: type[RunConfig], settings: Settings) -> RunConfig:
     try:
-        config = kind(**settings)
+        return kind(**settings)
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InvalidInputError(f"setting {place}: {first['msg']}; got {first['input']!r}") from None
-    config.composition()
-    return config
 
 
 def _combinations(study: Study) -> Iterator[Settings]:

@@ -1,4 +1,4 @@
-"""Conditions such as ``activation != tanh and lr < 0.01``: read by a small grammar, never evaluated as code."""
+"""Conditions such as ``activation != tanh and lr < 0.01 or seed in [0, 1]``: read by a grammar, never run as code."""
 
 import operator
 import re
@@ -18,12 +18,13 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
+    "in": lambda value, values: value in values,
 }
-_FORM: Final = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|<|>)\s*(.+?)\s*")
+_FORM: Final = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|<|>|\bin\b)\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)
-class Condition:
+class Comparison:
     """One comparison of a named value with a constant."""
 
     name: str
@@ -52,18 +53,36 @@ class Condition:
             ) from None
 
 
-def parse_conditions(text: str) -> tuple[Condition, ...]:
-    """Comparisons joined by ``and``.
+@dataclass(frozen=True)
+class Condition:
+    """Comparisons joined by ``and``, and groups of these joined by ``or``."""
+
+    alternatives: tuple[tuple[Comparison, ...], ...]
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row satisfies all comparisons of one alternative.
+
+        Raises
+        ------
+        InvalidInputError
+            If the row lacks a name that is compared, or two values cannot be compared.
+        """
+        return any(all(comparison.holds(row) for comparison in group) for group in self.alternatives)
+
+
+def parse_condition(text: str) -> Condition:
+    """Comparisons joined by ``and`` and ``or``, of which ``and`` binds closer.
 
     Raises
     ------
     InvalidInputError
         If a part is no comparison.
     """
-    return tuple(_parse(part) for part in re.split(r"\s+and\s+", text))
+    alternatives = re.split(r"\s+or\s+", text)
+    return Condition(tuple(tuple(_parse(part) for part in re.split(r"\s+and\s+", group)) for group in alternatives))
 
 
-def _parse(part: str) -> Condition:
+def _parse(part: str) -> Comparison:
     found = _FORM.fullmatch(part)
     if found is None:
         raise InvalidInputError(
@@ -73,8 +92,10 @@ def _parse(part: str) -> Condition:
         value = yaml.safe_load(found[3])
     except yaml.YAMLError:
         raise InvalidInputError(f'condition "{part}" has no readable value') from None
+    if found[2] == "in" and not isinstance(value, list):
+        raise InvalidInputError(f'condition "{part}" needs a list after "in", as in [tanh, erf]')
     if isinstance(value, str):
         # YAML reads 1e-3, without a point, as text.
         with suppress(ValueError):
             value = float(value)
-    return Condition(found[1], found[2], value)
+    return Comparison(found[1], found[2], value)

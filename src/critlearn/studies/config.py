@@ -66,13 +66,16 @@ class ToyConfig(RunConfig):
 class TwoClassConfig(RunConfig):
     """Settings of a dense network on two-class data.
 
-    The weight decay is decoupled (AdamW) and gives data that the network separates a finite state.
+    The weight decay is decoupled (AdamW) and gives data that the network separates a finite state. With
+    ``weight_variance`` the initial weights are normal, with that variance over the number of inputs, and biases 0;
+    otherwise they are drawn as torch does by default.
     """
 
     data: str = "breast-cancer"
     weight_decay: Annotated[float, Field(ge=0)] = 1.0
     hidden: tuple[Width, ...] = (32, 32)
     hidden_activation: str = "tanh"
+    weight_variance: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 Config = TypeVar("Config", bound=RunConfig)

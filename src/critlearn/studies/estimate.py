@@ -9,9 +9,9 @@ from critlearn.studies.results_store import ResultsStore
 from critlearn.studies.study_file import Study
 
 
-def estimate(study: Study, location: str, processes: int) -> dict[str, Any]:
+def estimate(studies: tuple[Study, ...], location: str, processes: int) -> dict[str, Any]:
     """Number of cells, how many are due, and the seconds that they will take; nothing is written."""
-    cells = expand(study)
+    cells = {cell.name: cell for study in studies for cell in expand(study)}.values()
     try:
         store = ResultsStore(location)
     except InvalidInputError:
@@ -22,4 +22,10 @@ def estimate(study: Study, location: str, processes: int) -> dict[str, Any]:
     due = sum(status in ("missing", "failed") for status in statuses.values())
     total = fmean(seconds) * due / processes if seconds else None
     said = "no finished cell to estimate the time from" if total is None else f"about {total:.0f} s"
-    return {"study": study.name, "cells": len(cells), "due": due, "seconds": total, "estimate": said}
+    return {
+        "study": ", ".join(study.name for study in studies),
+        "cells": len(cells),
+        "due": due,
+        "seconds": total,
+        "estimate": said,
+    }

@@ -144,22 +144,23 @@ class ResultsStore:
         """Why a cell failed."""
         return str(self._read(f"failures/{name}.json").get("reason"))
 
-    def write(self, cell: Cell, result: RunResult, report: Any) -> None:
-        """Keep a finished cell.
+    def write(self, cell: Cell, result: RunResult) -> None:
+        """Keep a finished cell; its page can be made at any time from what is kept.
 
         Raises
         ------
         OutputError
             If it cannot be written; the cell is then not there.
         """
-        notes = {CELL: {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}}
+        note = {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}
+        texts = {CELL: json.dumps(note, indent=1, allow_nan=False) + "\n"}
         target = self._path(f"cells/{cell.name}")
         if self.local:
-            write_folder(Path(target), result, report, notes)
+            write_folder(Path(target), result, lambda _: texts)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / cell.name
-                write_folder(folder, result, report, notes)
+                write_folder(folder, result, lambda _: texts)
                 for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD):
                     self._files.put_file(str(path), f"{target}/{path.name}")
         if self._files.exists(self._path(f"failures/{cell.name}.json")):

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import DataError
-from critlearn.studies.conditions import parse_conditions
+from critlearn.studies.conditions import parse_condition
 from critlearn.studies.results_store import ResultsStore
 
 COLUMNS: Final = (
@@ -34,8 +34,8 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
     swept = list(dict.fromkeys(name for plan in plans.values() for name in plan["swept"]))
     rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
     if where is not None:
-        conditions = parse_conditions(where)
-        rows = [row for row in rows if all(condition.holds(row) for condition in conditions)]
+        condition = parse_condition(where)
+        rows = [row for row in rows if condition.holds(row)]
     return pd.DataFrame(rows, columns=[*COLUMNS, *swept])
 
 

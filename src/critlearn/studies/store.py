@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,11 +60,12 @@ def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
     OutputError
         If something cannot be written; nothing is left behind then.
     """
-    return write_folder(_fresh_folder(out, result.record), result, report)
+    folder = _fresh_folder(out, result.record)
+    return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations)})
 
 
 def write_folder(
-    folder: Path, result: RunResult, report: Any, notes: Mapping[str, Mapping[str, Any]] | None = None
+    folder: Path, result: RunResult, texts: Callable[[dict[str, Any]], Mapping[str, str]]
 ) -> dict[str, Any]:
     """Write a run to a folder of that name, which must not exist, and return its record.
 
@@ -72,10 +73,10 @@ def write_folder(
     ----------
     folder
         The run's own folder.
-    result, report
-        As in `write_run`.
-    notes
-        Further JSON files by name.
+    result
+        What the run leaves.
+    texts
+        From the record to further files of text by name.
 
     Raises
     ------
@@ -86,11 +87,11 @@ def write_folder(
     record = {**result.record, "run_dir": str(folder)}
     try:
         temporary.mkdir(parents=True)
-        for name, content in {RECORD: record, **(notes or {})}.items():
-            (temporary / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (temporary / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
         save_file(result.weights, temporary / WEIGHTS)
-        (temporary / REPORT).write_text(report(record, result.fluctuations), encoding="utf-8")
+        for name, text in texts(record).items():
+            (temporary / name).write_text(text, encoding="utf-8")
         temporary.rename(folder)
     except (OSError, SafetensorError) as problem:
         reason = getattr(problem, "strerror", None) or problem

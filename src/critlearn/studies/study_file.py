@@ -21,6 +21,7 @@ class SystemPart(BaseModel):
     loss: str | None = None
     hidden: tuple[int, ...] | None = None
     hidden_activation: str | None = None
+    weight_variance: float | None = None
     device: str | None = None
 
 
@@ -106,23 +107,48 @@ def study_schema() -> dict[str, Any]:
 
 
 def load_study(path: Path) -> Study:
-    """Study of a file.
+    """Study of a file that holds one.
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        As `load_studies`, and if there are several.
+    """
+    studies = load_studies(path)
+    if len(studies) > 1:
+        raise InvalidInputError(f'"{path}" holds {len(studies)} studies, not one')
+    return studies[0]
+
+
+def load_studies(path: Path) -> tuple[Study, ...]:
+    """Studies of a file: one, or several with ``---`` between them, each with a name of its own.
 
     Raises
     ------
     DataError
         If it cannot be read or is not YAML.
     InvalidInputError
-        If a key is unknown or a value is not allowed, with the place in the file and its line.
+        If a key is unknown or a value is not allowed, with the place in the file and its line; or two have one name.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        contents = list(yaml.safe_load_all(text))
     except OSError as problem:
         raise DataError(f'cannot read the study "{path}": {problem.strerror}') from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise DataError(f'"{path}" is not YAML: {" ".join(str(problem).split())}') from problem
+    studies = tuple(_checked(content, node, path) for content, node in zip(contents, nodes, strict=True))
+    if not studies:
+        raise InvalidInputError(f'"{path}" holds no study: it is empty')
+    names = [study.name for study in studies]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError(f'"{path}" holds two studies of the name "{name}"')
+    return studies
+
+
+def _checked(content: Any, node: Any, path: Path) -> Study:
     if not isinstance(content, dict):
         raise InvalidInputError(f'"{path}" holds no study: a mapping with at least "name" is needed')
     try:

@@ -17,7 +17,7 @@ Engine = Callable[[tuple[Cell, ...], Task], Iterable[tuple[Cell, str | None]]]
 
 @dataclass(frozen=True)
 class SweepState:
-    """Where a study stands in a store."""
+    """Where one or several studies stand in a store."""
 
     study: str
     statuses: dict[str, str]
@@ -41,7 +41,7 @@ class SweepState:
         }
 
 
-def run_cell(cell: Cell, *, location: str, report: Any) -> str | None:
+def run_cell(cell: Cell, *, location: str) -> str | None:
     """Run and keep one cell; None, or why it failed.
 
     Raises
@@ -54,11 +54,11 @@ def run_cell(cell: Cell, *, location: str, report: Any) -> str | None:
         result = cell.run()
     except (CritlearnError, MemoryError, ArithmeticError, RuntimeError, ValueError) as problem:
         return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500]}"
-    store.write(cell, result, report)
+    store.write(cell, result)
     return None
 
 
-def sweep(study: Study, location: str, report: Any, engine: Engine | None = None) -> Iterator[tuple[Cell, str | None]]:
+def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator[tuple[Cell, str | None]]:
     """Run what is missing, and give each cell as it finishes, with None or the reason why it failed.
 
     Parameters
@@ -67,8 +67,6 @@ def sweep(study: Study, location: str, report: Any, engine: Engine | None = None
         The study.
     location
         Folder or URL of the store, made if it is not there.
-    report
-        Importable function from a record and its sketches to a page.
     engine
         Runs cells; one local process if None.
 
@@ -83,21 +81,21 @@ def sweep(study: Study, location: str, report: Any, engine: Engine | None = None
         store.register(study, cells)
         # A corrupt cell is reported and left for its owner to look at and remove.
         due = tuple(cell for cell in cells if store.status(cell.name) in ("missing", "failed"))
-        task = partial(run_cell, location=location, report=report)
+        task = partial(run_cell, location=location)
         for cell, reason in (engine or partial(run_locally, processes=1))(due, task):
             if reason is not None:
                 store.write_failure(cell, reason)
             yield cell, reason
 
 
-def sweep_state(study: Study, location: str) -> SweepState:
-    """Where the study stands."""
+def sweep_state(studies: tuple[Study, ...], location: str) -> SweepState:
+    """Where studies stand, taken together."""
     store = ResultsStore(location)
-    statuses = {cell.name: store.status(cell.name) for cell in expand(study)}
+    statuses = {cell.name: store.status(cell.name) for study in studies for cell in expand(study)}
     other = tuple(
         name
         for name, status in statuses.items()
         if status == "finished" and store.record(name)["code"] != code_version()
     )
     failures = {name: store.failure(name) for name, status in statuses.items() if status == "failed"}
-    return SweepState(study.name, statuses, failures, other)
+    return SweepState(", ".join(study.name for study in studies), statuses, failures, other)

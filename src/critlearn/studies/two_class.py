@@ -9,7 +9,7 @@ from critlearn.equilibrium import Approach, equilibrate
 from critlearn.equilibrium.approach import Progress
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import POOLED
-from critlearn.network import NeuralSystem, feed_forward
+from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import Prediction, predict_from_margins, predict_product
 from critlearn.studies.config import TwoClassConfig, checked_device
@@ -31,6 +31,8 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
     device = checked_device(config.device)
     dataset = load_two_class(config.data, target=config.target, seed=config.seed)
     model = feed_forward(dataset.x.shape[1], config.hidden, config.hidden_activation, seed=config.seed)
+    if config.weight_variance is not None:
+        draw_gaussian_weights(model, config.weight_variance, seed=config.seed)
     approach = equilibrate(
         NeuralSystem(model.to(device), composition, dataset),
         epochs=config.epochs,
