@@ -16,6 +16,7 @@ from critlearn.cli.explore import explore
 from critlearn.cli.fit import fit
 from critlearn.cli.predict import predict
 from critlearn.cli.report import report
+from critlearn.cli.reproduce import reproduce
 from critlearn.cli.results import results
 from critlearn.cli.sweep import sweep
 from critlearn.cli.table import table
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(run.app, name="run")
 app.add_typer(runs.app, name="runs")
-for command in (fit, predict, design, table, duality, sweep, results, report, explore, doctor):
+for command in (fit, predict, design, table, duality, sweep, results, reproduce, report, explore, doctor):
     app.command()(command)
 
 INTERRUPTED = 130

@@ -23,7 +23,7 @@ def show(folder: Path | None) -> None:
     table = runs_table(folder)
     told(statement(table))
     chosen = _filtered(table)
-    st.dataframe(chosen.drop(columns=["statement", "seconds", "code"], errors="ignore"), hide_index=True)
+    st.dataframe(chosen.drop(columns=["seconds", "code"]), hide_index=True)
     st.download_button("Table as CSV", chosen.to_csv(index=False), file_name="runs.csv", mime="text/csv")
     _phase_diagram(chosen)
     _side_by_side(folder, chosen)

@@ -1,5 +1,6 @@
 """The page of many runs: how often prediction and measurement agree, the phase diagram, the table."""
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -7,10 +8,13 @@ import pandas as pd
 
 from critlearn.reports.illustration import Illustration, write_whole
 from critlearn.reports.page import render
-from critlearn.reports.study_figures import agreement_figure, phase_cells, phase_diagram
+from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
 from critlearn.studies.runs_table import runs_table, swept_settings
 from critlearn.studies.store import REPORT
 
+_MOST_VALUES: Final = 40
+_MOST_PANELS: Final = 24
+_MOST_QUANTITIES: Final = 3
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
 
 
@@ -70,22 +74,7 @@ def statement(table: pd.DataFrame) -> str:
 
 
 def _illustrations(table: pd.DataFrame) -> list[Illustration]:
-    shown = []
-    settings = [name for name in swept_settings(table) if 1 < table[name].nunique() <= 40]
-    if len(settings) >= 2:
-        down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]
-        quantity = str(table["quantity"].value_counts().index[0])
-        cells = phase_cells(table, quantity, across, down)
-        told = "; ".join(f"{row}: {values}" for row, values in cells.round(2).to_dict("index").items())
-        shown.append(
-            Illustration(
-                "phase-diagram",
-                phase_diagram(table, quantity, across, down),
-                f"Mean measured exponent of {quantity} over {down} and {across}. {told}",
-                f"Phase diagram: the mean measured exponent of {quantity} over {down} and {across}. Cells of one "
-                "colour belong to one universality class; × means that no power law could be established.",
-            )
-        )
+    shown = _diagrams(table)
     both = table[["measured_exponent", "predicted_exponent"]].dropna()
     if len(both):
         shown.append(
@@ -96,6 +85,37 @@ def _illustrations(table: pd.DataFrame) -> list[Illustration]:
                 "Measured against predicted exponents: on the dashed line they are equal.",
             )
         )
+    return shown
+
+
+def _diagrams(table: pd.DataFrame) -> list[Illustration]:
+    """Phase diagrams of exponents and decades, for the first quantities; none where fewer than two settings vary."""
+    settings = [name for name in swept_settings(table) if 1 < table[name].nunique() <= _MOST_VALUES]
+    if len(settings) < 2:
+        return []
+    down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]
+    apart = [name for name in settings if name not in (down, across)]
+    while math.prod(table[name].nunique() for name in apart) > _MOST_PANELS:
+        apart.pop()
+    rest = f", for each {' and '.join(apart)}".replace("_", " ") if apart else ""
+    shown = []
+    for quantity in table["quantity"].dropna().unique()[:_MOST_QUANTITIES]:
+        for value, what in (("measured_exponent", "measured exponent"), ("decades", "decades of the power law")):
+            panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
+            told = "; ".join(
+                f"{panel} {row}: {values}".strip()
+                for panel, cells in panels.items()
+                for row, values in cells.round(2).to_dict("index").items()
+            )
+            shown.append(
+                Illustration(
+                    f"phase-diagram-{quantity}-{value}",
+                    phase_diagram(table, quantity, across, down, value=value, apart=apart),
+                    f"Mean {what} of {quantity} over {down} and {across}{rest}. {told}",
+                    f"Phase diagram: the mean {what} of {quantity} over {down} and {across}{rest}. "
+                    "Cells of one colour are alike; × means that no power law could be established.",
+                )
+            )
     return shown
 
 

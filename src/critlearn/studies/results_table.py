@@ -42,24 +42,26 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
 def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str]) -> list[dict[str, Any]]:
     wanted = plan["study"]["measure"]["quantities"]
     rows = []
-    for name, cell in plan["cells"].items():
+    for cell_name, cell in plan["cells"].items():
         base = dict.fromkeys(COLUMNS)
-        base |= {"study": study, "cell": name, "status": store.status(name), "seed": cell["config"]["seed"]}
-        base |= {setting: _written(cell["config"].get(setting)) for setting in swept}
+        base |= {"study": study, "cell": cell_name, "status": store.status(cell_name), "seed": cell["config"]["seed"]}
+        base |= {setting: field(cell["config"].get(setting)) for setting in swept}
         if base["status"] != "finished":
             rows.append(base)
             continue
         try:
-            record = store.record(name)
+            record = store.record(cell_name)
         except DataError:
             rows.append({**base, "status": "corrupt"})
             continue
-        quantities = {key: value for key, value in record["quantities"].items() if not wanted or key in wanted}
-        rows += [{**base, **_measured(record, key, value)} for key, value in quantities.items()]
+        shown = [name for name in record["quantities"] if not wanted or name in wanted]
+        rows += [{**base, **quantity_columns(record, name), "code": record["code"]} for name in shown]
     return rows
 
 
-def _measured(record: dict[str, Any], name: str, quantity: dict[str, Any]) -> dict[str, Any]:
+def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a table says of one quantity of a run: the entries of `COLUMNS` that come from its record."""
+    quantity = record["quantities"][name]
     measured, predicted = quantity["measured"], quantity["predicted"] or {}
     low, high = measured["ci95"] or (None, None)
     here = predicted.get("exponent_on_measured_window")
@@ -74,10 +76,9 @@ def _measured(record: dict[str, Any], name: str, quantity: dict[str, Any]) -> di
         "agreement": quantity["agreement"],
         "certified": record["equilibrium"]["certified"],
         "seconds": record["seconds"],
-        "code": record["code"],
     }
 
 
-def _written(value: Any) -> Any:
+def field(value: Any) -> Any:
     """Lists, such as widths, as text in one field."""
     return "-".join(map(str, value)) if isinstance(value, list) else value

@@ -7,16 +7,12 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import DataError
+from critlearn.studies.results_store import MARK
+from critlearn.studies.results_table import COLUMNS, field, load_results, quantity_columns
 from critlearn.studies.store import RECORD
 
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
-
-FIXED: Final = (
-    "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "seconds", "code", "seed", "statement",
-)  # fmt: skip
-"""Columns of every table; all others are settings."""
 
 
 def runs_folder(folder: Path) -> Path:
@@ -25,7 +21,7 @@ def runs_folder(folder: Path) -> Path:
 
 
 def runs_table(folder: Path) -> pd.DataFrame:
-    """Every run in a folder, or in a store of a sweep, with the settings in which they differ as columns.
+    """Every run in a folder, with the settings in which they differ as columns; of a store, what `load_results` gives.
 
     A record that cannot be read is a row of status ``corrupt``.
 
@@ -34,6 +30,8 @@ def runs_table(folder: Path) -> pd.DataFrame:
     DataError
         If the folder holds no run.
     """
+    if (folder / MARK).is_file():
+        return load_results(str(folder))
     rows: list[dict[str, Any]] = []
     settings: list[dict[str, Any]] = []
     for path in sorted(runs_folder(folder).glob(f"*/{RECORD}")):
@@ -42,8 +40,10 @@ def runs_table(folder: Path) -> pd.DataFrame:
             continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            of_run = [_row(path.parent.name, record, name) for name in record["quantities"]]
-            given = {k: _hashable(v) for k, v in record["config"].items() if k != "seed"}
+            run = {"study": record["study"], "cell": path.parent.name, "status": "finished", "seed": record["seed"]}
+            run["code"] = record["versions"]["critlearn"]
+            of_run = [{**run, **quantity_columns(record, name)} for name in record["quantities"]]
+            given = {k: field(v) for k, v in record["config"].items() if k != "seed"}
         except (OSError, ValueError, KeyError, TypeError):
             of_run, given = [{"cell": path.parent.name, "status": "corrupt"}], {}
         rows += of_run
@@ -52,36 +52,9 @@ def runs_table(folder: Path) -> pd.DataFrame:
         raise DataError(f'"{folder}" holds no run: `critlearn run ... --out {folder}` makes one')
     swept = pd.DataFrame(settings)
     differing = [name for name in swept if swept[name].dropna().nunique() > 1]
-    return pd.concat([pd.DataFrame(rows, columns=list(FIXED)), swept[differing]], axis=1)
+    return pd.concat([pd.DataFrame(rows, columns=list(COLUMNS)), swept[differing]], axis=1)
 
 
 def swept_settings(table: pd.DataFrame) -> list[str]:
     """Columns that are settings."""
-    return [str(name) for name in table.columns if name not in FIXED]
-
-
-def _row(cell: str, record: dict[str, Any], name: str) -> dict[str, Any]:
-    quantity = record["quantities"][name]
-    predicted = quantity["predicted"]
-    return {
-        "study": record["study"],
-        "cell": cell,
-        "status": "finished",
-        "quantity": name,
-        "measured_exponent": quantity["measured"]["exponent"],
-        "predicted_exponent": None if predicted is None else predicted["exponent_on_measured_window"],
-        "ci_low": (quantity["measured"]["ci95"] or [None, None])[0],
-        "ci_high": (quantity["measured"]["ci95"] or [None, None])[1],
-        "decades": quantity["measured"]["decades"],
-        "verdict": quantity["measured"]["verdict"],
-        "agreement": quantity["agreement"],
-        "certified": record["equilibrium"]["certified"],
-        "seconds": record["seconds"],
-        "code": record["versions"]["critlearn"],
-        "seed": record["seed"],
-        "statement": quantity["statement"],
-    }
-
-
-def _hashable(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    return [str(name) for name in table.columns if name not in COLUMNS]

@@ -106,6 +106,21 @@ def study_schema() -> dict[str, Any]:
     return Study.model_json_schema()
 
 
+def shipped_file(name: str) -> Path:
+    """Study file that belongs to the package, by its name without the ending.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name.
+    """
+    folder = Path(__file__).parent / "shipped"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown_name("study", name, [path.stem for path in folder.glob("*.yaml")])
+    return path
+
+
 def load_study(path: Path) -> Study:
     """Study of a file that holds one.
 

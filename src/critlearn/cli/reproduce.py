@@ -1,0 +1,36 @@
+"""Command ``critlearn reproduce``: the paper's experiments."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def reproduce(
+    quick: Annotated[bool, typer.Option("--quick", help="Less data, smaller networks, one seed.")] = False,
+    store: Annotated[
+        str | None, typer.Option(help="Folder or fsspec URL of the results.", show_default="reproduction")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Cells at once, on one thread each.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("."),
+) -> None:
+    """Run the paper's experiments, go on where they were stopped, and write reproduction.md with its figures."""
+    from functools import partial
+
+    from critlearn.reports.reproduction import write_reproduction
+    from critlearn.studies.local_engine import run_locally
+    from critlearn.studies.study_file import load_studies, shipped_file
+    from critlearn.studies.sweep import sweep, sweep_state
+
+    studies = load_studies(shipped_file("paper-quick" if quick else "paper"))
+    location = store or ("reproduction-quick" if quick else "reproduction")
+    for study in studies:
+        for cell, reason in sweep(study, location, partial(run_locally, processes=processes)):
+            typer.echo(f"{study.name}: {cell.name} {reason or 'finished'}", err=True)
+    state = sweep_state(studies, location)
+    if not state.complete:
+        counts = state.to_dict()
+        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+        raise typer.Exit(1)
+    command = f"critlearn reproduce{' --quick' if quick else ''}"
+    typer.echo(str(write_reproduction(studies, location, out, command)))
