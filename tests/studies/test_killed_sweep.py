@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_a_killed_sweep_goes_on_with_the_same_results_as_one_process(
     assert all((store / "cells" / name / "run.json").stat().st_mtime_ns == time for name, time in before.items())
     assert not [path for path in store.rglob("*partial*")]
 
-    def here(cells: tuple[Cell, ...], task: Task) -> Iterator[tuple[Cell, str | None]]:
+    def here(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
         for cell in cells:
             yield cell, task(cell)
 

@@ -1,6 +1,6 @@
 """A sweep in one process: finished cells stay, others are run, and the table has all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ STUDY = Study.model_validate(
 )
 
 
-def here(cells: tuple[Cell, ...], task: Task) -> Iterator[tuple[Cell, str | None]]:
+def here(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
     for cell in cells:
         yield cell, task(cell)
 
@@ -77,12 +77,28 @@ def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_fails_is_noted_and_run_again(tmp_path: Path) -> None:
-    def failing(cells: tuple[Cell, ...], task: Any) -> Iterator[tuple[Cell, str | None]]:
+    def failing(cells: tuple[Cell, ...], task: Any) -> Generator[tuple[Cell, str | None]]:
         for cell in cells:
             yield cell, "no luck"
 
     list(sweep(STUDY, str(tmp_path), failing))
     assert sweep_state((STUDY,), str(tmp_path)).to_dict()["failed"] == 2
     offered: list[Cell] = []
-    list(sweep(STUDY, str(tmp_path), lambda cells, task: offered.extend(cells) or ()))  # type: ignore[func-returns-value]
+
+    def refusing(cells: tuple[Cell, ...], task: Any) -> Generator[tuple[Cell, str | None]]:
+        offered.extend(cells)
+        yield from ()
+
+    list(sweep(STUDY, str(tmp_path), refusing))
     assert len(offered) == 2
+
+
+def test_what_a_worker_left_half_written_is_gone_when_the_sweep_ends(tmp_path: Path) -> None:
+    def dying(cells: tuple[Cell, ...], task: Any) -> Generator[tuple[Cell, str | None]]:
+        (tmp_path / "cells" / f".{cells[0].name}.partial").mkdir()
+        raise OutputError("no space")
+        yield
+
+    with pytest.raises(OutputError, match="no space"):
+        list(sweep(STUDY, str(tmp_path), dying))
+    assert not list((tmp_path / "cells").iterdir())

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -49,7 +49,7 @@ class _Worker:
 
 def run_locally(
     cells: tuple[Cell, ...], task: Task, *, processes: int, memory: int | None = None
-) -> Iterator[tuple[Cell, str | None]]:
+) -> Generator[tuple[Cell, str | None]]:
     """Cells as they finish, each with None or the reason why it failed.
 
     A process that is killed takes only its own cell with it, which is tried once more. A cell is handed to a process

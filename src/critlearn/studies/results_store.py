@@ -95,11 +95,16 @@ class ResultsStore:
         except Timeout:
             raise OutputError(f'another sweep is running on the store "{self.location}"') from None
         try:
-            for torn in Path(self._path("cells")).glob(".*.partial"):
-                shutil.rmtree(torn, ignore_errors=True)
+            self._remove_torn()
             yield
         finally:
+            self._remove_torn()
             lock.release()
+
+    def _remove_torn(self) -> None:
+        """Remove what processes that were ended have left half-written."""
+        for torn in Path(self._path("cells")).glob(".*.partial"):
+            shutil.rmtree(torn, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
         """Note which cells a study has, and what it sweeps."""

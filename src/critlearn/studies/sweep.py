@@ -1,7 +1,8 @@
 """A sweep: run the cells of a study that a store does not hold yet."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from critlearn.studies.local_engine import Task, run_locally
 from critlearn.studies.results_store import ResultsStore, code_version
 from critlearn.studies.study_file import Study
 
-Engine = Callable[[tuple[Cell, ...], Task], Iterable[tuple[Cell, str | None]]]
+Engine = Callable[[tuple[Cell, ...], Task], Generator[tuple[Cell, str | None]]]
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
         # A corrupt cell is reported and left for its owner to look at and remove.
         due = tuple(cell for cell in cells if store.status(cell.name) in ("missing", "failed"))
         task = partial(run_cell, location=location)
-        for cell, reason in (engine or partial(run_locally, processes=1))(due, task):
-            if reason is not None:
-                store.write_failure(cell, reason)
-            yield cell, reason
+        # Closed before the store is let go: nothing writes to it any more then.
+        with closing((engine or partial(run_locally, processes=1))(due, task)) as running:
+            for cell, reason in running:
+                if reason is not None:
+                    store.write_failure(cell, reason)
+                yield cell, reason
 
 
 def sweep_state(studies: tuple[Study, ...], location: str) -> SweepState:

@@ -1,0 +1,86 @@
+"""The page of the paper's experiments: what it sums up, and that its figures stand beside it."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from critlearn.cli.main import app, exit_code
+from critlearn.errors import DataError
+from critlearn.reports.reproduction import summary, write_reproduction
+from critlearn.studies import Study, load_studies
+from critlearn.studies.cells import Cell, expand
+from critlearn.studies.local_engine import Task
+from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.study_file import shipped_file
+from critlearn.studies.sweep import sweep
+
+STUDY = Study.model_validate(
+    {
+        "name": "paper-small",
+        "description": "Two activations.",
+        "system": {"loss": "mse"},
+        "data": {"samples": 2000},
+        "training": {"epochs": 5, "batch_size": 500},
+        "measure": {"quantities": ["bias"]},
+        "sweep": {"grid": {"activation": ["softsign", "tanh"]}},
+    }
+)
+
+
+def test_rows_are_means_over_the_seeds_in_which_there_is_one() -> None:
+    names = ["activation", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]
+    rows = [
+        ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", True],
+        ["tanh", "bias", None, 1.3, None, None, None, "not resolved", None],
+        ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", False],
+        ["erf", "bias", None, None, None, None, None, "not resolved", None],
+    ]
+    table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement"]), ["activation"])
+    first, second = table.to_dict("records")
+    assert first == {
+        "activation": "tanh", "quantity": "bias", "predicted": pytest.approx(1.2), "measured": pytest.approx(1.1),
+        "low": 0.9, "high": 1.5, "decades": 2.5, "laws": 2, "seeds": 3, "agree": 1, "decided": 2,
+    }  # fmt: skip
+    assert (second["activation"], second["laws"], second["seeds"], second["decided"]) == ("erf", 0, 1, 0)
+
+
+def test_the_page_tells_every_finished_study_with_its_figure(tmp_path: Path, without_shape_checker: None) -> None:
+    def here(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
+        for cell in cells:
+            yield cell, task(cell)
+
+    store = str(tmp_path / "store")
+    list(sweep(STUDY, store, here))
+    page = write_reproduction((STUDY,), store, tmp_path / "out", "critlearn reproduce").read_text()
+    assert "## Small" in page
+    assert "2 runs" in page
+    assert "| softsign | bias |" in page
+    assert "images/reproduction_small.svg" in page
+    assert (tmp_path / "out" / "images" / "reproduction_small.svg").is_file()
+    assert (tmp_path / "out" / "images" / "reproduction_small.csv").is_file()
+
+    other = STUDY.model_copy(update={"name": "paper-other"})
+    ResultsStore(store).register(other, ())
+    with pytest.raises(DataError, match="no finished cell"):
+        write_reproduction((STUDY, other), store, tmp_path / "second", "critlearn reproduce")
+    assert not (tmp_path / "second" / "reproduction.md").exists()
+
+
+def test_worked_studies_expand() -> None:
+    cells = {
+        name: sum(len(expand(study)) for study in load_studies(shipped_file(name)))
+        for name in ("smoke", "paper", "paper-quick", "exponents", "phase-diagram", "phase-diagram-full")
+    }
+    assert cells["smoke"] == 24
+    # 12 activations with an upper bound go with 13 losses, 6 others with 10.
+    assert cells["exponents"] == 12 * 13 + 6 * 10
+    assert cells["phase-diagram"] == 2 * 4 * 4 * 4
+    assert all(cells.values())
+
+
+def test_a_store_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert exit_code(app, ["reproduce", "--quick", "--store", str(tmp_path)]) == 2
+    assert "not a store" in capsys.readouterr().err
