@@ -35,6 +35,7 @@ validate: $(VENV)/.installed-test
 	$(BIN)/python validation/designed_losses.py
 	$(BIN)/python validation/push_forward.py
 	$(BIN)/python validation/round_trips.py
+	$(BIN)/python validation/killed_sweeps.py
 
 clean:
 	rm -rf $(VENV) build dist
@@ -46,5 +47,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --editable ".[test,docs,explore,lightning,transformers]"
+	$(PIP) --editable ".[test,docs,explore,lightning,ray,transformers]"
 	touch $@

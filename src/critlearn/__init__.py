@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from critlearn.duality import DualityMap, Jacobian, RestrictedMap, caustics_on_path, learning_dimension
     from critlearn.equilibrium import Approach, Certificate, Moments, Status, equilibrate, moments
     from critlearn.errors import CritlearnError
-    from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
+    from critlearn.fluctuations import (
+        Fluctuations,
+        Quantities,
+        load_fluctuations,
+        measure,
+        measure_part,
+        save_fluctuations,
+    )
     from critlearn.inference import (
         Criteria,
         Histogram,
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
         TwoClassConfig,
         load_results,
         load_two_class,
+        measure_on_ray,
         read_run,
         run_toy,
         run_two_class,
@@ -55,7 +63,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one does with it: train to equilibrium, map, measure.
     "equilibrium": ("Approach", "Certificate", "Moments", "Status", "equilibrate", "moments"),
     "duality": ("DualityMap", "Jacobian", "RestrictedMap", "caustics_on_path", "learning_dimension"),
-    "fluctuations": ("Fluctuations", "Quantities", "load_fluctuations", "measure", "save_fluctuations"),
+    "fluctuations": ("Fluctuations", "Quantities", "load_fluctuations", "measure", "measure_part", "save_fluctuations"),
     "numerics.log_sketch": ("LogSketch",),
     "numerics.window": ("Window",),
     # What one concludes: fit, prediction, verdict.
@@ -87,6 +95,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "TwoClassConfig",
         "load_results",
         "load_two_class",
+        "measure_on_ray",
         "read_run",
         "run_toy",
         "run_two_class",
@@ -141,6 +150,8 @@ __all__ = [
     "load_results",
     "load_two_class",
     "measure",
+    "measure_on_ray",
+    "measure_part",
     "moments",
     "parse_density",
     "predict",

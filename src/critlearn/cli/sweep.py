@@ -1,33 +1,42 @@
 """Command ``critlearn sweep``: run what is missing of a study."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from critlearn.studies.sweep import Engine
 
 
 class EngineName(StrEnum):
     """Where cells are run."""
 
     LOCAL = "local"
+    RAY = "ray"
 
 
 def sweep(
     study: Annotated[Path, typer.Argument(help="Study file (YAML).")],
     store: Annotated[str, typer.Option(help="Folder or fsspec URL of the results.")] = "results",
     engine: Annotated[EngineName, typer.Option(help="Where cells are run.")] = EngineName.LOCAL,
-    processes: Annotated[int, typer.Option(min=1, help="Cells at once, on one thread each.")] = 1,
-    memory: Annotated[float | None, typer.Option(min=0.1, help="GiB that a process may hold.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Cells at once.", show_default="1; with Ray what there is room for")
+    ] = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="GiB that a cell may hold.")] = None,
+    address: Annotated[str | None, typer.Option(help="Running Ray cluster; one is started here otherwise.")] = None,
+    num_cpus: Annotated[float | None, typer.Option(help="Processors of a cell on Ray.", show_default="1")] = None,
+    num_gpus: Annotated[float | None, typer.Option(help="GPUs of a cell on Ray.", show_default="0")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and estimate the time.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Run the cells of a study that the store does not hold yet; exit 0 when every cell is finished."""
-    from functools import partial
+    from contextlib import redirect_stdout
 
     from critlearn.cli import display
     from critlearn.studies.cells import expand
-    from critlearn.studies.local_engine import run_locally
     from critlearn.studies.study_file import load_studies
     from critlearn.studies.sweep import sweep as run_sweep
     from critlearn.studies.sweep import sweep_state
@@ -36,7 +45,7 @@ def sweep(
     if dry_run:
         from critlearn.studies.estimate import estimate
 
-        plan = estimate(declared, store, processes)
+        plan = estimate(declared, store, processes or 1)
         if json:
             display.print_json(plan)
         else:
@@ -45,13 +54,18 @@ def sweep(
             typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
         return
     bound = None if memory is None else int(memory * 2**30)
-    runner = partial(run_locally, processes=processes, memory=bound)
+    if engine is EngineName.RAY:
+        runner = _on_ray(address, processes, num_cpus, num_gpus, bound)
+    else:
+        runner = _locally(address, processes, num_cpus, num_gpus, bound)
     # A mistake in any of them is told before the first is begun.
     for one in declared:
         expand(one)
     done = (finished for one in declared for finished in run_sweep(one, store, runner))
-    for number, (cell, reason) in enumerate(done, 1):
-        typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
+    # Ray tells of lost processes on the standard output, which is for results.
+    with redirect_stdout(sys.stderr):
+        for number, (cell, reason) in enumerate(done, 1):
+            typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(declared, store)
     if state.other_code:
         typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
@@ -62,3 +76,32 @@ def sweep(
         typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
     if not state.complete:
         raise typer.Exit(1)
+
+
+def _locally(
+    address: str | None, processes: int | None, num_cpus: float | None, num_gpus: float | None, memory: int | None
+) -> "Engine":
+    """Processes of one thread on this machine."""
+    from functools import partial
+
+    from critlearn.errors import InvalidInputError
+    from critlearn.studies.local_engine import run_locally
+
+    options = {"--address": address, "--num-cpus": num_cpus, "--num-gpus": num_gpus}
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InvalidInputError(f"{given[0]} is an option of --engine ray; the engine is local")
+    return partial(run_locally, processes=processes or 1, memory=memory)
+
+
+def _on_ray(
+    address: str | None, processes: int | None, num_cpus: float | None, num_gpus: float | None, memory: int | None
+) -> "Engine":
+    """A Ray cluster."""
+    from functools import partial
+
+    from critlearn.studies.ray_cluster import Resources
+    from critlearn.studies.ray_engine import run_on_ray
+
+    resources = Resources(1.0 if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
+    return partial(run_on_ray, address=address, resources=resources, processes=processes)

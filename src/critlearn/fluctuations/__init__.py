@@ -1,6 +1,6 @@
 """Fluctuations of the trainable variables: measured, kept as sketches, stored."""
 
-from critlearn.fluctuations.engine import GROUPS, measure
+from critlearn.fluctuations.engine import GROUPS, measure, measure_part
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
 from critlearn.fluctuations.progress import progress_bar
 from critlearn.fluctuations.quantities import Quantities, Series
@@ -14,6 +14,7 @@ __all__ = [
     "Series",
     "load_fluctuations",
     "measure",
+    "measure_part",
     "progress_bar",
     "save_fluctuations",
 ]

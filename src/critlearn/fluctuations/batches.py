@@ -34,7 +34,7 @@ class Batches:
 
     def __init__(self, system: NeuralSystem, loader: DataLoader[Any] | None, batch_size: int, mini_batch: int) -> None:
         self._system, self._loader, self._mini_batch = system, loader, mini_batch
-        self._batch_size = -(-batch_size // mini_batch) * mini_batch
+        self.batch_size = -(-batch_size // mini_batch) * mini_batch
         self.samples = self._counted()
         if self.samples == 0:
             what = "the data set" if loader is None else "the loader"
@@ -73,7 +73,7 @@ class Batches:
             If a loader gives anything but pairs of tensors of the same length, or nothing at all.
         """
         if self._loader is None:
-            given = self._system.boundary(self._batch_size, start=start)
+            given = self._system.boundary(self.batch_size, start=start)
         else:
             given = _after(self._pairs(self._loader), start)
         left: tuple[Tensor, Tensor] | None = None

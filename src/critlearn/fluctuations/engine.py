@@ -81,19 +81,12 @@ def measure(
         If the checkpoint belongs to another measurement: network, loss, data, `quantities`, `lr`, `groups`, `exact` and
         `precision` must be the same.
     """
-    check_rate(lr)
-    system.check()
-    _check_options(loader, batch_size, precision)
-    if groups < 1:
-        raise InvalidInputError(f"groups must be at least 1; got {groups}")
-    if batch_size < 1:
-        raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
+    _check_options(system, loader, batch_size, precision, lr, groups)
     quantities = quantities or Quantities()
     size = quantities.mini_batch
     batches = Batches(system, loader, batch_size, size)
     samples = batches.samples
-    if samples is not None and any(sample >= samples // size for sample in quantities.samples):
-        raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")
+    _check_samples(quantities, samples)
     if checkpoint is not None and not batches.in_order:
         raise InvalidInputError("a checkpoint needs a loader that gives the same order again: leave out shuffle=True")
     gradients = PerSampleGradients(system, precision=precision)
@@ -123,11 +116,87 @@ def measure(
     return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)
 
 
-def _check_options(loader: object, batch_size: object, precision: object) -> None:
-    """Refuse options of another kind than what they should be."""
+def measure_part(
+    system: NeuralSystem,
+    part: int,
+    parts: int,
+    *,
+    batch_size: int = 256,
+    lr: float = 1.0,
+    groups: int = GROUPS,
+    quantities: Quantities | None = None,
+    exact: bool = False,
+    precision: torch.dtype | None = None,
+) -> Fluctuations:
+    """Count the fluctuations of one of several parts of the data set, each of whole batches.
+
+    Parts measured anywhere, merged in their order (`Fluctuations.merge`), are what `measure` gives with the same
+    arguments, bin for bin. A drift to be subtracted is that of the whole data set, so that each part takes a pass over
+    all of it.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    part
+        Number of the part, from 0.
+    parts
+        Number of parts; at most the number of batches.
+    batch_size, lr, groups, quantities, exact, precision
+        As for `measure`, and the same for all parts.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range or the network gives no finite output.
+    """
+    _check_options(system, None, batch_size, precision, lr, groups)
+    quantities = quantities or Quantities()
+    size = quantities.mini_batch
+    batches = Batches(system, None, batch_size, size)
+    samples = batches.samples
+    assert samples is not None
+    _check_samples(quantities, samples)
+    number = -(-samples // batches.batch_size)
+    if not 1 <= parts <= number:
+        raise InvalidInputError(f"{number} batches of {batches.batch_size} make 1..{number} parts; got {parts}")
+    if not 0 <= part < parts:
+        raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
+    start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
+    gradients = PerSampleGradients(system, precision=precision)
+    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    groups, log_rate = min(groups, samples // size), math.log(lr)
+    measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
+    measurement.done = start
+    for x, t in batches.start_from(start):
+        measurement.add(x, t)
+        if measurement.done >= stop:
+            break
+    resolution = measured_resolution(gradients)
+    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
+    return measurement.finish(floor, resolution.reference, since=start)
+
+
+def _check_options(
+    system: NeuralSystem, loader: object, batch_size: object, precision: object, lr: float, groups: int
+) -> None:
+    """Refuse options out of range, or of another kind than what they should be."""
+    check_rate(lr)
+    system.check()
     if loader is not None and not isinstance(loader, DataLoader):
         raise InvalidInputError(f"the loader must be a torch DataLoader; got {type(loader).__name__}")
     if not isinstance(batch_size, int):
         raise InvalidInputError(f"the batch size must be a whole number; got {batch_size}")
     if precision is not None and precision not in (torch.float32, torch.float64):
         raise InvalidInputError(f"the precision must be torch.float32 or torch.float64; got {precision}")
+    if groups < 1:
+        raise InvalidInputError(f"groups must be at least 1; got {groups}")
+    if batch_size < 1:
+        raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
+
+
+def _check_samples(quantities: Quantities, samples: int | None) -> None:
+    """Refuse single samples that the data set has not."""
+    size = quantities.mini_batch
+    if samples is not None and any(sample >= samples // size for sample in quantities.samples):
+        raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")

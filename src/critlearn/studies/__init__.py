@@ -2,6 +2,8 @@
 
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets import TwoClassData, load_two_class
+from critlearn.studies.ray_cluster import Resources
+from critlearn.studies.ray_measurement import measure_on_ray
 from critlearn.studies.record import RunResult
 from critlearn.studies.results_table import load_results
 from critlearn.studies.store import read_run, write_run
@@ -10,6 +12,7 @@ from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 
 __all__ = [
+    "Resources",
     "RunConfig",
     "RunResult",
     "Study",
@@ -20,6 +23,7 @@ __all__ = [
     "load_studies",
     "load_study",
     "load_two_class",
+    "measure_on_ray",
     "read_run",
     "run_toy",
     "run_two_class",

@@ -19,7 +19,8 @@ from critlearn.studies.cells import Cell
 ATTEMPTS: Final = 2
 """Times that a cell is tried whose process is killed."""
 
-_CELLS_PER_PROCESS: Final = 64
+_CELLS_PER_PROCESS: Final = 256
+"""So many that starting a process costs little beside them; what libraries have left in memory goes with it."""
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Task = Callable[[Cell], str | None]

@@ -75,6 +75,11 @@ class ResultsStore:
         except OSError as problem:
             raise OutputError(f'cannot make the store "{location}": {problem.strerror or problem}') from problem
 
+    @property
+    def address(self) -> str:
+        """Where it is, from whatever folder it is looked for."""
+        return str(self._root) if self.local else self.location
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store for one sweep; the lock of a process that was killed is free.
