@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -84,6 +85,10 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
         If Ray is not installed, or nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None and _has_token():
+        # Ray sends a token only if it is told to when it is loaded; a cluster that wants none takes no notice.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -91,7 +96,6 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
     if ray.is_initialized():
         yield ray
         return
-    address = address or os.environ.get("RAY_ADDRESS")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address in (None, "local"):
         settings |= {"address": "local", "include_dashboard": False}
@@ -103,13 +107,22 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
         settings["address"] = address
     try:
         ray.init(**settings)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as problem:
+    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as problem:
         reason = " ".join(str(problem).split())[:300]
-        raise InvalidInputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
+        if address is None:
+            raise InvalidInputError(f"no Ray cluster can be started: {reason}") from None
+        hint = "" if _has_token() else "; where it wants a token, set RAY_AUTH_TOKEN"
+        raise InvalidInputError(f'no Ray cluster at "{address}": {reason}{hint}') from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether there is a token for a cluster, where Ray looks for it."""
+    known = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return known or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _answering(address: str) -> None:
