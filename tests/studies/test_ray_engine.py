@@ -179,6 +179,18 @@ def test_an_address_without_a_cluster_is_refused(address: str, message: str, mon
             next(run_on_ray(CELLS, refuse, address=address.format(free=free)))
 
 
+def test_a_token_found_after_ray_was_loaded_does_not_part_it_from_its_own_clusters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray reads its mode when it is loaded; servers that it starts later would read the other one."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(InvalidInputError, match="is not the address"):
+        next(run_on_ray(CELLS, refuse, address="nonsense"))
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
 def test_without_ray_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InvalidInputError, match=r'pip install "critlearn\[ray\]"'):

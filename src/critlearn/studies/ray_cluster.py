@@ -3,6 +3,7 @@
 import math
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,8 +87,9 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    if address is not None and _has_token():
-        # Ray sends a token only if it is told to when it is loaded; a cluster that wants none takes no notice.
+    if address not in (None, "local") and _has_token() and "ray" not in sys.modules:
+        # Ray sends a token only if it is told to before it is loaded; told later, it cannot start a cluster of its own.
+        # A cluster that wants no token takes no notice.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
@@ -111,7 +113,8 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
         reason = " ".join(str(problem).split())[:300]
         if address is None:
             raise InvalidInputError(f"no Ray cluster can be started: {reason}") from None
-        hint = "" if _has_token() else "; where it wants a token, set RAY_AUTH_TOKEN"
+        told = os.environ.get("RAY_AUTH_MODE") == "token" and _has_token()
+        hint = "" if told else "; where it wants a token, set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token before Ray is loaded"
         raise InvalidInputError(f'no Ray cluster at "{address}": {reason}{hint}') from None
     try:
         yield ray
