@@ -113,3 +113,40 @@ def test_numeric_exponent_of_the_far_tail_agrees_with_the_symbolic_one() -> None
     composition = Composition("y/(1+abs(y)**3)**(1/3)", "abs(e)**3")
     assert composition.intrinsic_exponent(np.array([1e4]))[0] == pytest.approx(1.1, abs=1e-4)
     assert not math.isnan(composition.intrinsic_exponent(np.array([1e9]))[0])
+
+
+def test_what_oscillates_and_dies_out_leaves_the_tail_as_it_is() -> None:
+    """``1 - tanh m`` outlives the bump, whose own size has no limit form."""
+    composition = Composition("tanh(y)+0.1*sin(y)*exp(-y**2)", "mse")
+    assert (composition.asymptotic().exact, composition.asymptotic().tail) == ("1", "exp(-4 m)")
+    with mp.workdps(200):
+        for margin in (-9.0, 2.0, 5.0, 12.0):
+            f, slope = (mp.diff(lambda y: mp.tanh(y) + mp.sin(y) * mp.exp(-(y**2)) / 10, margin, n) for n in (0, 1))
+            true = float(mp.log(2 * (1 - f) * slope))
+            assert float(composition.log_error_signal(np.array([margin]), 1)[0]) == pytest.approx(true, abs=1e-9)
+
+
+def test_an_oscillation_that_wins_has_no_exponent() -> None:
+    sides = {side.location: side.exponent for side in Composition("y+3*sin(y)", "mse").sides()}
+    assert sides["y -> inf"] is None
+
+
+def test_roots_are_continuous_and_jumps_are_refused_wherever_they_are() -> None:
+    cube_root = {side.location: side.exact for side in Composition("sign(y)*abs(y)**(1/3)", "mse").sides()}
+    # g = (y^(1/3) - 1) y^(-2/3) / 3: y^(-1/3) far out, y^(-2/3) at the origin.
+    assert (cube_root["y -> inf"], cube_root["y = 0"]) == ("4", "5/2")
+    for jumping in ("sign(y)", "sign(y-1)", "y+sign(y-0.3)/100"):
+        with pytest.raises(InvalidInputError, match="it jumps at y = "):
+            Composition(jumping, "mse")
+
+
+@pytest.mark.parametrize(
+    ("activation", "place", "tail"),
+    [
+        ("exp(-1/y**2)", "y = 0", "exp(-1/|y|^2)"),
+        ("tanh(y)*exp(-2/abs(y-1))", "y = 1", "exp(-2/|y - 1|)"),
+    ],
+)
+def test_zeros_faster_than_any_power_have_exponent_one(activation: str, place: str, tail: str) -> None:
+    sides = {side.location: side for side in Composition(activation, "mse").sides()}
+    assert (sides[place].exact, sides[place].tail, sides[place].side) == ("1", tail, "small")

@@ -108,6 +108,11 @@ class _Half(scipy.stats.rv_continuous):
         ("__import__('os')", "unknown input density"),
         (_Half()(), "integrates to 0.53"),
         ([1.0, 2.0], "at least 10"),
+        (scipy.stats.poisson(3), '"poisson" is discrete'),
+        ("poisson(3)", '"poisson" is discrete'),
+        ("nothing", "allowed are sums of WEIGHT*FAMILY(NUMBERS)"),
+        ("normal(0,1)+", "allowed are sums of WEIGHT*FAMILY(NUMBERS)"),
+        ({"a": 1}, "got dict"),
     ],
 )
 def test_what_is_no_density_is_refused(given: object, words: str) -> None:

@@ -8,7 +8,8 @@ from sympy.codegen.cfunctions import log1p
 
 from critlearn.compositions.expressions import expit, softplus
 from critlearn.compositions.far_out import branches_far_out
-from critlearn.compositions.growth import BETWEEN, BEYOND, Growth, UnclearError, log_growth
+from critlearn.compositions.growth import log_growth
+from critlearn.compositions.growth_order import BETWEEN, BEYOND, Growth, UnclearError
 from critlearn.compositions.half_forms import plain
 
 _LN_LN = -1
@@ -65,6 +66,14 @@ class Decay:
         power = dict(self.growth.terms).get(0, sp.S.Zero)
         main = _power_of(variable, power) if power != 0 else ""
         return (main + self.logarithms(variable)).strip() or "constant"
+
+    def tail_at(self, distance: str) -> str:
+        """Name of an exponential such as ``exp(-2/|y|^2)``, where ``s`` is the inverse of a distance."""
+        if self.order in (BEYOND, BETWEEN):
+            return self.tail(f"1/{distance}")
+        form = distance if self.order == 1 else f"{distance}^{in_words(self.order)}"
+        sign, size = ("-", self.rate) if self.rate > 0 else ("", -self.rate)
+        return f"exp({sign}{in_words(size)}/{form})"
 
     def logarithms(self, variable: str) -> str:
         """Factor such as `` ln(m)^2`` beside a power; empty without one."""

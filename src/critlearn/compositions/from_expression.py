@@ -1,6 +1,7 @@
 """Activations and losses from expressions: typed text, SymPy, or a traced callable, made into the catalogue's kind."""
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -18,7 +19,8 @@ from critlearn.compositions.expressions import (
     y,
 )
 from critlearn.compositions.far_out import branches_far_out, sign_far_out
-from critlearn.compositions.growth import UnclearError, growth, limit_of, s
+from critlearn.compositions.growth import growth, limit_of, s
+from critlearn.compositions.growth_order import UnclearError
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, output, target
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import Function, parse_expression
@@ -53,6 +55,8 @@ _CONSTANTS: Final = {"pi": sp.pi}
 _BUDGET: Final = 0.2
 _FACTOR_BUDGET: Final = 0.15
 """Processor time for one limit, and for one attempt to factor."""
+
+_DOUBTFUL_DIGITS: Final = 400
 
 _SAMPLES: Final = np.sinh(np.linspace(-6.0, 6.0, 241)) + 1e-3
 
@@ -95,8 +99,7 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
     slope = _differentiated(value, real_y, f'activation "{name}"')
     _check_real(value, slope, real_y, f'activation "{name}"')
     ends = tuple(_limit_at(value, end) for end in (-1, 1))
-    samples = evaluate(slope, {real_y: _SAMPLES})
-    rising = bool((samples[np.isfinite(samples)] >= 0).all())
+    rising = _rises(slope, real_y)
     lower, upper = ends if rising else (-math.inf, math.inf)
     finite = rising and math.isfinite(lower) and math.isfinite(upper)
     halves = {side: _half(value, slope, side, ends if finite else None, rising) for side in (1, -1)}
@@ -117,6 +120,19 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
         positive.slope,
         limits,
     )
+
+
+def _rises(slope: sp.Expr, symbol: sp.Symbol) -> bool:
+    """Whether a slope is nowhere below zero; where terms cancel to rounding, many digits tell its sign."""
+    samples = evaluate(slope, {symbol: _SAMPLES})
+    falling = samples < 0
+    sizes = sum(np.abs(evaluate(term, {symbol: _SAMPLES})) for term in sp.Add.make_args(slope))
+    doubtful = falling & (-samples < 16 * np.finfo(float).eps * sizes)
+    if (falling & ~doubtful).any():
+        return False
+    with mpmath.workdps(_DOUBTFUL_DIGITS):
+        noise = mpmath.mpf(10) ** (20 - _DOUBTFUL_DIGITS)
+        return all(evaluate(slope, {symbol: mpmath.mpf(float(at))}) >= -noise for at in _SAMPLES[doubtful])
 
 
 def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
@@ -272,11 +288,8 @@ def _symbols(expression: sp.Expr, count: int, kind: str, allowed: tuple[str, ...
 
 def _differentiated(value: sp.Expr, symbol: sp.Symbol, kind: str) -> sp.Expr:
     """Derivative, refused where the value jumps."""
-    if any(isinstance(part, sp.sign | sp.Heaviside) for part in sp.preorder_traversal(value)):
-        points = np.array([-1e-9, 1e-9])
-        low, high = evaluate(value, {symbol: points})
-        if abs(high - low) > 1e-6:
-            raise InvalidInputError(f"{kind} is not differentiable: it jumps at {symbol} = 0")
+    for place in _jumps(value, symbol):
+        raise InvalidInputError(f"{kind} is not differentiable: it jumps at {symbol} = {place:.6g}")
     slope = sp.diff(value, symbol).doit()
     slope = slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
     if slope.has(sp.Derivative):
@@ -289,6 +302,32 @@ def _differentiated(value: sp.Expr, symbol: sp.Symbol, kind: str) -> sp.Expr:
     if slope == 0:
         raise InvalidInputError(f"{kind} does not depend on {symbol}")
     return slope
+
+
+def _jumps(value: sp.Expr, symbol: sp.Symbol) -> Iterator[float]:
+    """Places where a sign or a step turns, and the value does not go on."""
+    for part in sp.preorder_traversal(value):
+        if not isinstance(part, sp.sign | sp.Heaviside):
+            continue
+        grid = np.sort(np.append(_SAMPLES, 0.0))
+        turns = np.sign(evaluate(part.args[0], {symbol: grid}))
+        for at in np.flatnonzero(turns[:-1] * turns[1:] < 0):
+            low, high = grid[at], grid[at + 1]
+            while low < (middle := 0.5 * (low + high)) < high:
+                same = np.sign(evaluate(part.args[0], {symbol: np.array([middle])})[0]) == turns[at]
+                low, high = (middle, high) if same else (low, middle)
+            if _gap(value, symbol, low, high) > 1e-6:
+                yield high
+        for at in np.flatnonzero(turns == 0):
+            wide, narrow = (_gap(value, symbol, grid[at] - step, grid[at] + step) for step in (1e-9, 1e-300))
+            # A root such as |y|^(1/3) is steep, but not as far from itself at any distance.
+            if narrow > max(1e-6, 0.5 * wide):
+                yield float(grid[at])
+
+
+def _gap(value: sp.Expr, symbol: sp.Symbol, low: float, high: float) -> float:
+    first, second = evaluate(value, {symbol: np.array([low, high])})
+    return abs(float(second) - float(first))
 
 
 def _sech_squared(part: sp.Expr) -> sp.Expr:

@@ -5,7 +5,6 @@ Terms of a sum that cancel are written as limit and rest (`settled`), or expande
 tell either, `UnclearError` is raised.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import mpmath
@@ -13,66 +12,14 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.expressions import evaluate, expit, log_erfc, softplus
+from critlearn.compositions.growth_order import BETWEEN, BEYOND, Growth, UnclearError, fastest, vanishes
 from critlearn.compositions.puiseux import NotAlgebraicError, leading_power, power_series
 
 s: Final = sp.Symbol("s", positive=True)
 """The variable that grows."""
 
 
-BETWEEN: Final = sp.Rational(1, 10**9)
-"""Order of ``exp(ln^b s)``, ``b > 1``: between powers and exponentials."""
-
-BEYOND: Final = sp.oo
-"""Order of ``exp(exp(s))`` and of what grows faster still."""
-
 _DEEPEST: Final = 12
-
-
-class UnclearError(Exception):
-    """The rules do not tell."""
-
-
-@dataclass(frozen=True)
-class Growth:
-    """``ln|E| = sum c_k s^k + a ln s + b ln ln s + constant``: pairs (k, c_k) by falling order.
-
-    ``k = 0`` stands for ``ln s`` and ``k = -1`` for ``ln ln s``; `BETWEEN` and `BEYOND` for what is no power.
-    """
-
-    terms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
-
-    @classmethod
-    def of(cls, coefficients: dict[sp.Expr, sp.Expr]) -> "Growth":
-        """Growth without vanishing coefficients."""
-        kept = {order: c for order, c in coefficients.items() if not _vanishes(c)}
-        return cls(tuple(sorted(kept.items(), key=lambda item: -float(item[0]))))
-
-    def plus(self, other: "Growth", factor: sp.Expr = sp.S.One) -> "Growth":
-        """``self + factor * other``: growth of ``E1 * E2^factor``.
-
-        Raises
-        ------
-        UnclearError
-            If terms that are no powers compete: ``exp(exp(2 s))`` and ``exp(exp(s))`` are of one order here.
-        """
-        coefficients = dict(self.terms)
-        for order, c in other.terms:
-            if order in (BEYOND, BETWEEN) and coefficients.get(order, 0) * factor * c < 0:
-                raise UnclearError
-            coefficients[order] = coefficients.get(order, sp.Integer(0)) + factor * c
-        return Growth.of(coefficients)
-
-    @property
-    def direction(self) -> int:
-        """+1 if the expression diverges, -1 if it vanishes, 0 if it tends to a constant."""
-        return int(sp.sign(self.terms[0][1])) if self.terms else 0
-
-
-def _vanishes(coefficient: sp.Expr) -> bool:
-    if coefficient.is_Rational:
-        return bool(coefficient == 0)
-    return bool(abs(sp.N(coefficient, 30, maxn=200)) < 1e-25)
-
 
 _CONSTANT: Final = Growth()
 _LOGARITHM: Final = Growth(((sp.Integer(-1), sp.Integer(1)),))
@@ -164,13 +111,39 @@ def _refuse_zero(expression: sp.Expr) -> None:
         raise UnclearError
 
 
+def _bound(expression: sp.Expr) -> Growth:
+    """Growth of something that is nowhere smaller than ``|E|``: sines and cosines count as 1."""
+    if not expression.has(*_PERIODIC):
+        return growth(expression)
+    if isinstance(expression, _PERIODIC):
+        return _CONSTANT
+    if isinstance(expression, sp.Mul):
+        total = _CONSTANT
+        for factor in expression.args:
+            total = total.plus(_bound(factor))
+        return total
+    if isinstance(expression, sp.Pow) and expression.exp.is_Integer and expression.exp > 0:
+        return _CONSTANT.plus(_bound(expression.base), expression.exp)
+    if isinstance(expression, sp.Add):
+        return fastest([_bound(term) for term in expression.args])
+    raise UnclearError
+
+
 def _sum(terms: tuple[sp.Expr, ...], depth: int = 0) -> Growth:
-    growths = [growth(term) for term in terms]
-    best = growths[0]
-    for other in growths[1:]:
-        if other.plus(best, sp.Integer(-1)).direction > 0:
-            best = other
-    leading = [term for term, one in zip(terms, growths, strict=True) if one == best]
+    growths: dict[sp.Expr, Growth] = {}
+    bounds = []
+    for term in terms:
+        try:
+            growths[term] = growth(term)
+        except UnclearError:
+            bounds.append(_bound(term))
+    if not growths:
+        raise UnclearError
+    best = fastest(list(growths.values()))
+    # What oscillates is of no matter beside a term that outgrows the most that it can be.
+    if any(best.plus(bound, sp.Integer(-1)).direction <= 0 for bound in bounds):
+        raise UnclearError
+    leading = [term for term, one in growths.items() if one == best]
     if len(leading) == 1 or not _cancels(leading):
         return best
     try:
@@ -186,7 +159,7 @@ def _rest_of(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
     if depth > _DEEPEST or rests == 0:
         raise UnclearError
     left = sp.expand(sp.Add(*(lead for lead, _ in parts)))
-    if not left.has(s) and _vanishes(left):
+    if not left.has(s) and vanishes(left):
         left = sp.S.Zero
     remaining = sp.Add.make_args(left) if left != 0 else ()
     remaining += sp.Add.make_args(sp.expand_mul(rests))
@@ -223,6 +196,10 @@ def _tends(expression: sp.Expr) -> int:
     """Direction of an expression, 0 also where the rules do not tell."""
     try:
         return growth(expression).direction
+    except UnclearError:
+        pass
+    try:
+        return min(0, _bound(expression).direction)
     except UnclearError:
         return 0
 

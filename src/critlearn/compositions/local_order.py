@@ -22,6 +22,8 @@ _CERTAIN: Final = 1e-13
 """Distance from a rational number below which a measured order is that number."""
 
 _SLOWEST: Final = 0.9
+_MARGIN: Final = 10
+"""For a second correction that falls more slowly, beside the first, than the first does."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,17 @@ def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOr
         steps = [b - a for a, b in itertools.pairwise(values)]
         if all(abs(step) < mpmath.mpf(10) ** -20 for step in steps):
             best, error = values[-1], abs(steps[-1])
+        elif abs(steps[2]) >= abs(steps[1]):
+            # It grows without end, as at the zero of exp(-1/|y|).
+            return None
         elif abs(steps[2]) > _SLOWEST * abs(steps[1]):
             best, error = values[-1], 30 * abs(steps[2])
         else:
             ratio = steps[2] / steps[1]
             best = values[-1] + steps[2] * ratio / (1 - ratio)
-            error = abs(steps[2] * ratio) * abs(ratio - steps[1] / steps[0]) + mpmath.mpf(10) ** -20
+            # The ratio itself is off by what its own change leads to, if that falls as the steps do.
+            off = abs(ratio - steps[1] / steps[0]) * abs(ratio) / (1 - abs(ratio))
+            error = _MARGIN * abs(steps[2]) * off / (1 - abs(ratio)) ** 2 + mpmath.mpf(10) ** -20
         return LocalOrder(float(best), float(error), _rational(best) if error < _CERTAIN else None)
 
 

@@ -17,7 +17,8 @@ from critlearn.compositions.asymptote import Asymptote, approach_of
 from critlearn.compositions.decay import Decay, decay_of, in_words
 from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.expressions import y
-from critlearn.compositions.growth import UnclearError, s
+from critlearn.compositions.growth import s
+from critlearn.compositions.growth_order import UnclearError
 from critlearn.compositions.half_forms import (
     Slopes,
     half_at,
@@ -257,6 +258,9 @@ def _at(activation: Activation, loss: Loss, t: float, guess: float, direction: i
     ruled = None if exact is None else time.symbolic.spend(lambda: decay_of(form.subs(y, exact + outwards / s)))
     if ruled is not None and ruled.order == 0 and _fits(ruled, order):
         return _at_power(ruled.rate, ruled.logarithms(variable), variable, location, at)
+    if ruled is not None and ruled.order > 0 and order is None:
+        end = "small" if ruled.rate > 0 else "large"
+        return Asymptote(1.0, "1", ruled.tail_at(variable), location, end, place=at)
     if order is None or abs(order.value) < _LEAST_POWER:
         return None
     return _numeric(order, variable, location, at)

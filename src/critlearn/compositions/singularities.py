@@ -101,17 +101,21 @@ class _Search:
             return grid[:0]
         edges = np.flatnonzero(np.diff(np.concatenate([[False], nothing, [False]]).astype(int)))
         starts, stops = edges[::2], edges[1::2] - 1
-        inside = (starts > 0) & (stops < grid.size - 1)
-        found = [0.5 * (grid[starts[inside]] + grid[stops[inside]])]
-        for outer, inner in ((starts[starts > 0] - 1, starts[starts > 0]), (stops + 1, stops)):
-            outer, inner = (part[outer < grid.size] for part in (outer, inner))
-            live, dead = grid[outer], grid[inner]
-            for _ in range(2 * _NARROWINGS):
-                middle = 0.5 * (live + dead)
-                zero = np.isneginf(self.log_error(middle))
-                live, dead = np.where(zero, live, middle), np.where(zero, middle, dead)
-            found.append(live)
-        return np.concatenate(found)
+        has_start, has_stop = starts > 0, stops < grid.size - 1
+        first = self._edge(grid[starts[has_start] - 1], grid[starts[has_start]])
+        last = self._edge(grid[stops[has_stop] + 1], grid[stops[has_stop]])
+        inside = has_start & has_stop
+        return np.concatenate([0.5 * (first[inside[has_start]] + last[inside[has_stop]]), first, last])
+
+    def _edge(self, live: Points, dead: Points) -> Points:
+        """The last points where the error does not vanish yet, by bisection of all intervals at once."""
+        for _ in range(2 * _NARROWINGS):
+            if live.size == 0:
+                break
+            middle = 0.5 * (live + dead)
+            zero = np.isneginf(self.log_error(middle))
+            live, dead = np.where(zero, live, middle), np.where(zero, middle, dead)
+        return live
 
     def singular(self, places: Points) -> np.ndarray:
         """Whether ``lambda`` changes with the logarithm of the distance, near each place on some side."""

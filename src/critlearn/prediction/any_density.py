@@ -199,7 +199,15 @@ def density_from(given: Any) -> MarginDensity:
         return given
     if hasattr(given, "pdf"):
         return _named(given) or ScipyDensity(given)
-    return EmpiricalDensity(np.asarray(given, dtype=np.float64))
+    if hasattr(given, "pmf"):
+        raise _discrete(getattr(getattr(given, "dist", given), "name", type(given).__name__))
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"a density is a text, a frozen continuous distribution of SciPy, or values; got {type(given).__name__}"
+        ) from None
+    return EmpiricalDensity(values)
 
 
 def _named(law: Any) -> InputDensity | None:
@@ -211,6 +219,10 @@ def _named(law: Any) -> InputDensity | None:
         return None
     place, scale = (float(one) for one in law.dist._parse_args(*law.args, **law.kwds)[1:])
     return InputDensity(name, place, place + scale if name == "uniform" else scale)
+
+
+def _discrete(name: str) -> InvalidInputError:
+    return InvalidInputError(f'the distribution "{name}" is discrete and has no density; give a continuous one')
 
 
 def _from_text(text: str) -> MarginDensity:
@@ -228,9 +240,12 @@ def _from_text(text: str) -> MarginDensity:
             at += 1
         else:
             break
-    if at != len(text) or not parts:
-        # The plain parser's message lists what is allowed.
-        return parse_density(text)
+    if at != len(text) or not parts or text.endswith("+"):
+        raise InvalidInputError(
+            f'density "{text}" is not read from column {at + 1} on; allowed are sums of WEIGHT*FAMILY(NUMBERS), as '
+            '"0.3*normal(0,1)+0.7*t(3)", with uniform(low,high), normal(mean,sd), laplace(mean,scale) or a continuous '
+            "distribution of scipy.stats, and FILE.csv:COLUMN"
+        )
     return parts[0] if len(parts) == 1 and weights == [1.0] else MixtureDensity(tuple(weights), tuple(parts))
 
 
@@ -246,6 +261,8 @@ def _family(text: str) -> MarginDensity:
     law = getattr(scipy.stats, name, None)
     if name in _NAMED:
         return parse_density(text)
+    if isinstance(law, scipy.stats.rv_discrete):
+        raise _discrete(name)
     if not isinstance(law, scipy.stats.rv_continuous):
         continuous = [other for other in dir(scipy.stats) if _continuous(other)]
         raise unknown_name("input density", name, [*_NAMED, *continuous])

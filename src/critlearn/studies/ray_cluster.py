@@ -114,7 +114,7 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
         if address is None:
             raise InvalidInputError(f"no Ray cluster can be started: {reason}") from None
         told = os.environ.get("RAY_AUTH_MODE") == "token" and _has_token()
-        hint = "" if told else "; where it wants a token, set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token before Ray is loaded"
+        hint = "" if told else "; for one with a token set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token before Ray is loaded"
         raise InvalidInputError(f'no Ray cluster at "{address}": {reason}{hint}') from None
     try:
         yield ray
