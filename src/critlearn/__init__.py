@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         parse_density,
         predict_from_density,
         predict_from_margins,
+        predict_from_outputs,
         predict_product,
         predict_toy,
     )
@@ -82,6 +83,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "Prediction",
         "parse_density",
         "predict_from_margins",
+        "predict_from_outputs",
         "predict_product",
         "predict_toy",
         "predict_from_density",
@@ -157,6 +159,7 @@ __all__ = [
     "predict",
     "predict_from_density",
     "predict_from_margins",
+    "predict_from_outputs",
     "predict_product",
     "predict_toy",
     "read_run",

@@ -1,12 +1,22 @@
 """Predicted exponents and windows against hand-derived values."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from critlearn.compositions import Composition
-from critlearn.prediction import parse_density, predict_from_margins, predict_toy, predict_toy_from_data
+from critlearn.errors import InvalidInputError
+from critlearn.prediction import (
+    Prediction,
+    parse_density,
+    predict_from_margins,
+    predict_from_outputs,
+    predict_toy,
+    predict_toy_from_data,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +110,88 @@ def test_what_does_not_exist_is_null_in_plain_values() -> None:
     assert plain["exponent"] is None
     assert plain["window"] is None
     assert all(value is None or math.isfinite(value) for value in prediction.curve()["exponent"])
+
+
+def _exponential_softsign(y: torch.Tensor) -> torch.Tensor:
+    """``y / (1 + y)`` above zero and ``exp(y) - 1`` below."""
+    return torch.where(y > 0, y / (1 + y.abs()), torch.expm1(y.clamp(max=0)))
+
+
+ASYMMETRIC = [("softplus", torch.nn.functional.softplus), ("exponential-softsign", _exponential_softsign)]
+SAMPLES = 100_000
+
+
+def _draw(weight: float, bias: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, three quarters of class +1, their classes, and pre-activations."""
+    inputs = parse_density("normal(0.7,1)").sample(SAMPLES, np.random.default_rng(12))
+    classes = np.where(np.arange(SAMPLES) % 4 == 0, -1.0, 1.0)
+    return classes * inputs, classes, weight * classes * inputs + bias
+
+
+def _sizes(function: Callable[[torch.Tensor], torch.Tensor], y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """``|d (f(y) - t)^2 / dy|`` by automatic differentiation of the formula."""
+    output = torch.from_numpy(y).requires_grad_(True)
+    ((function(output) - torch.from_numpy(t)) ** 2).sum().backward()
+    assert output.grad is not None
+    return output.grad.abs().numpy()
+
+
+def _shares_below(prediction: Prediction, log_sizes: np.ndarray) -> np.ndarray:
+    return np.interp(log_sizes, prediction.distribution.edges[1:], np.cumsum(prediction.distribution.mass))
+
+
+@pytest.mark.parametrize(("activation", "function"), ASYMMETRIC)
+def test_each_class_has_the_error_of_its_own_target(activation: str, function: Callable) -> None:
+    """Shares below ten sizes against draws, where one error for both classes would be off by 0.1 and more."""
+    composition, inputs = Composition(activation, "mse"), parse_density("normal(0.7,1)")
+    x, classes, y = _draw(2.0, 0.4)
+    sizes = {"bias": _sizes(function, y, classes)}
+    sizes["weight"] = sizes["bias"] * np.abs(x)
+    # Equal shares of the classes: those of class +1 count a third.
+    share = np.where(classes > 0, 1 / 3, 1.0)
+    for name, prediction in predict_toy(composition, inputs, 2.0, 0.4).items():
+        at = np.quantile(sizes[name], np.linspace(0.05, 0.95, 10))
+        below = [float(share[sizes[name] <= size].sum() / share.sum()) for size in at]
+        # Four standard errors of a share of 25,000 draws, the fewer ones.
+        np.testing.assert_allclose(_shares_below(prediction, np.log(at)), below, atol=4 * 0.5 / math.sqrt(SAMPLES / 4))
+
+
+@pytest.mark.parametrize(("activation", "function"), ASYMMETRIC)
+def test_predictions_from_outputs_keep_the_classes_apart(activation: str, function: Callable) -> None:
+    _, classes, y = _draw(2.0, 0.4)
+    sizes = _sizes(function, y, classes)
+    at = np.quantile(sizes, np.linspace(0.05, 0.95, 10))
+    prediction = predict_from_outputs(Composition(activation, "mse"), y, classes)
+    # The kernel of width 0.2 of an output that spreads by 2 moves probability by less than this.
+    np.testing.assert_allclose(_shares_below(prediction, np.log(at)), np.linspace(0.05, 0.95, 10), atol=0.02)
+
+
+def test_predictions_from_outputs_with_many_targets() -> None:
+    """A linear output has the error of its residual; that of an exponential linear unit is taken as it comes."""
+    generator = np.random.default_rng(3)
+    y, t = generator.normal(2.0, 1.0, SAMPLES), generator.normal(0.0, 2.0, SAMPLES)
+    for activation, function in (("identity", lambda z: z), ("elu", torch.nn.functional.elu)):
+        sizes = _sizes(function, y, t)
+        at = np.quantile(sizes, np.linspace(0.05, 0.95, 10))
+        prediction = predict_from_outputs(Composition(activation, "mse"), y, t)
+        np.testing.assert_allclose(_shares_below(prediction, np.log(at)), np.linspace(0.05, 0.95, 10), atol=0.02)
+
+
+def test_two_classes_at_different_speeds_have_the_limit_of_the_faster() -> None:
+    # delta ~ m^-3 for the one class, down to m = 11.5, and exp(-2 m) for the other: what is smaller is delta^-1.
+    composition = Composition("exponential-softsign", "mse")
+    prediction = predict_toy(composition, parse_density("uniform(-0.3,2.3)"), 5.0, 0.0)["bias"]
+    assert prediction.exact == "1"
+    assert prediction.window is not None
+    assert prediction.window.lo == pytest.approx(2 * math.exp(-23.0), rel=0.05)
+
+
+def test_margins_do_not_do_where_the_classes_differ() -> None:
+    with pytest.raises(InvalidInputError, match="predict_from_outputs takes outputs and targets"):
+        predict_from_margins(Composition("softplus", "mse"), np.linspace(-3.0, 3.0, 100))
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_outputs_and_targets_must_belong_together() -> None:
+    with pytest.raises(InvalidInputError, match=r"got shapes \(3,\) and \(2,\)"):
+        predict_from_outputs(Composition("tanh", "mse"), np.zeros(3), np.ones(2))

@@ -14,7 +14,13 @@ from critlearn.compositions import Composition, SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.prediction import Prediction, predict_from_errors, predict_from_margins, predict_product
+from critlearn.prediction import (
+    Prediction,
+    predict_from_errors,
+    predict_from_margins,
+    predict_from_outputs,
+    predict_product,
+)
 from critlearn.results import Result, dataframe_of
 
 if TYPE_CHECKING:
@@ -125,11 +131,15 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What is read off the network: output errors' logarithms, margins, and sketches of factors and activities."""
+    """What is read off the network: output errors' logarithms, a single output, and sketches of its layers.
+
+    For softmax the single output is the margin of the true class, and there are no targets.
+    """
 
     errors: Float64[np.ndarray, "sample output"]
     scale: Float64[np.ndarray, " sample"]
-    margins: Float64[np.ndarray, " sample"] | None
+    outputs: Float64[np.ndarray, " sample"]
+    targets: Float64[np.ndarray, " sample"] | None
     factors: dict[str, LogSketch]
     activities: dict[str, LogSketch]
     last: str
@@ -137,10 +147,11 @@ class _State:
 
 def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
     """Prediction for the size of a sample's output error: the largest over the outputs."""
-    if state.margins is not None:
+    if isinstance(system.loss, SoftmaxCrossEntropy):
         # 1 - p of the true class is the logistic function of minus its margin.
-        loss = Composition("sigmoid", "bce") if isinstance(system.loss, SoftmaxCrossEntropy) else system.loss
-        return predict_from_margins(loss, state.margins, lr=lr)  # type: ignore[arg-type]
+        return predict_from_margins(Composition("sigmoid", "bce"), state.outputs, lr=lr)
+    if state.targets is not None and hasattr(system.loss, "log_error_derivatives"):
+        return predict_from_outputs(system.loss, state.outputs, state.targets, lr=lr)  # type: ignore[arg-type]
     return predict_from_errors(state.scale + math.log(lr), system.loss.name)
 
 
@@ -158,7 +169,7 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
     handles = [module.register_forward_hook(keep(name)) for name, module in layers.items()]
     factors = {name: LogSketch.empty() for name in layers}
     activities = {name: LogSketch.empty() for name in layers}
-    errors, scales, margins, last = [], [], [], ""
+    errors, scales, outputs, targets, last = [], [], [], [], ""
     try:
         for x, t in system.boundary(_BATCH):
             seen.clear()
@@ -173,27 +184,30 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
             last = list(seen)[-1]
             errors.append(log_size.cpu().numpy())
             scales.append(scale.cpu().numpy())
-            margins.append(_margins(system, y.detach(), target))
+            output, own_target = _single(system, y.detach(), target)
+            outputs.append(output)
+            targets.append(own_target)
     finally:
         for handle in handles:
             handle.remove()
-    known = [part for part in margins if part is not None]
-    found = np.concatenate(known) if len(known) == len(margins) else None
-    return _State(np.concatenate(errors), np.concatenate(scales), found, factors, activities, last)
+    known = None if any(part is None for part in targets) else np.concatenate(targets)
+    return _State(
+        np.concatenate(errors), np.concatenate(scales), np.concatenate(outputs), known, factors, activities, last
+    )
 
 
-def _margins(system: NeuralSystem, y: Tensor, target: Tensor) -> Float64[np.ndarray, " sample"] | None:
-    """Margins ``t y`` of a single output, or that of the true class over the sum of the others for softmax."""
+def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
+    """One number for each sample that its error depends on, and its target; none of the latter where there is no such.
+
+    For softmax the number is the margin of the true class over the sum of the others.
+    """
     if isinstance(system.loss, SoftmaxCrossEntropy):
         true = torch.nn.functional.one_hot(target.long(), y.shape[1]).bool()
         rest = y.masked_fill(true, -math.inf).logsumexp(dim=1)
-        return (y[true] - rest).double().cpu().numpy()
-    if system.loss.class_targets or y.shape[1] != 1 or not hasattr(system.loss, "log_error_derivatives"):
-        return None
-    if isinstance(system.loss, Composition) and not system.loss.activation.bounded:
-        # The residual, shifted so that the target is the 1 that predictions are made for.
-        return (y - target + 1.0).flatten().double().cpu().numpy()
-    return (y * torch.where(target > 0, 1.0, -1.0)).flatten().double().cpu().numpy()
+        return (y[true] - rest).double().cpu().numpy(), None
+    if system.loss.class_targets or y.shape[1] != 1:
+        return y[:, 0].double().cpu().numpy(), None
+    return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()
 
 
 def _sketch(values: Tensor) -> LogSketch:

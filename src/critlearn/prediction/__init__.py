@@ -3,15 +3,10 @@
 from critlearn.prediction.any_density import MixtureDensity, ScipyDensity, density_from
 from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, parse_density
 from critlearn.prediction.of_density import predict_from_density
-from critlearn.prediction.prediction import (
-    Prediction,
-    predict_from_errors,
-    predict_from_margins,
-    predict_product,
-    predict_toy,
-    predict_toy_from_data,
-)
+from critlearn.prediction.of_outputs import predict_from_errors, predict_from_margins, predict_from_outputs
+from critlearn.prediction.prediction import Prediction, predict_product
 from critlearn.prediction.push_forward import Caustic, PushForward
+from critlearn.prediction.toy import predict_toy, predict_toy_from_data
 
 __all__ = [
     "Caustic",
@@ -27,6 +22,7 @@ __all__ = [
     "predict_from_density",
     "predict_from_errors",
     "predict_from_margins",
+    "predict_from_outputs",
     "predict_product",
     "predict_toy",
     "predict_toy_from_data",

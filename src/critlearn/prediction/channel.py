@@ -42,7 +42,7 @@ class ErrorSignal(Protocol):
     def singular_points(self, t: float = 1) -> tuple[float, ...]:
         """Outputs at which the error signal vanishes, diverges or has a kink."""
 
-    def asymptotic(self) -> Asymptote:
+    def asymptotic(self, t: float = 1) -> Asymptote:
         """Exponent where fluctuations become small."""
 
 

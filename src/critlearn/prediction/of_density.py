@@ -6,9 +6,10 @@ from typing import Any
 from critlearn.compositions import Composition
 from critlearn.prediction.any_density import density_from
 from critlearn.prediction.channel import BiasChannel
-from critlearn.prediction.prediction import Prediction, check_settings, far_limits, with_limits
+from critlearn.prediction.limits import limits_of
+from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward import complete, push_forward
-from critlearn.prediction.scaling_window import TOLERANCE, Limit
+from critlearn.prediction.scaling_window import TOLERANCE
 
 
 def predict_from_density(
@@ -41,12 +42,5 @@ def predict_from_density(
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
     distribution = complete(push_forward(law, [channel]))
-    limits = []
-    for side in composition.asymptotes(target):
-        if side.exponent is None:
-            continue
-        if math.isinf(side.place) and side.exact is not None:
-            limits += far_limits(side, law, channel)
-        else:
-            limits.append(Limit(side.exponent, side.exact))
+    limits = limits_of(composition, law, channel)
     return with_limits(distribution, limits, tolerance, f"{composition.name} with pre-activations {law}")

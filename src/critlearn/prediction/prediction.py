@@ -3,26 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.compositions import Asymptote, Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
-from critlearn.prediction.channel import BiasChannel, Channel, ErrorSignal, LogChannel, WeightChannel, inverse_slope
-from critlearn.prediction.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.product import convolve
-from critlearn.prediction.push_forward import Caustic, Part, PushForward, push_forward, push_forward_parts
-from critlearn.prediction.scaling_window import TOLERANCE, Limit, scaling_anywhere, scaling_near
+from critlearn.prediction.push_forward import Caustic, PushForward
+from critlearn.prediction.scaling_window import Limit, scaling_anywhere, scaling_near
 from critlearn.results import Result
-
-_FAR: Final = (1e5, 1e7)
-"""Margins at which limits that depend on the density are read off; logarithms keep them exact."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,93 +107,6 @@ def check_settings(lr: float, tolerance: float) -> None:
             raise InvalidInputError(f"the {name} must be positive and finite; got {value}")
 
 
-def predict_toy(
-    composition: Composition,
-    inputs: MarginDensity,
-    weight: float,
-    bias: float,
-    *,
-    lr: float = 1.0,
-    tolerance: float = TOLERANCE,
-) -> dict[str, Prediction]:
-    """Fluctuations of weight and bias of the two-neuron model ``y = w x + b``.
-
-    The density of ``x`` is `inputs` for the class +1 and its mirror image for the class -1, both equally frequent, so
-    that the margin is ``w x + b`` for one and ``w x - b`` for the other.
-
-    Returns
-    -------
-    dict
-        Predictions named ``bias`` and ``weight``.
-    """
-    sides = [BiasChannel(composition, weight, side * bias, math.log(lr)) for side in (1, -1)]
-    source = f"{composition.name} with inputs {inputs}, w = {weight:.4g}, b = {bias:.4g}"
-    results = {}
-    for name, channels in _toy_channels(sides).items():
-        distribution = push_forward(inputs, channels)
-        results[name] = with_limits(distribution, _limits(composition, inputs, channels[0]), tolerance, source)
-    return results
-
-
-def predict_toy_from_data(
-    composition: Composition,
-    inputs: Float64[np.ndarray, " sample"],
-    classes: Float64[np.ndarray, " sample"],
-    weight: float,
-    bias: float,
-    *,
-    lr: float = 1.0,
-    tolerance: float = TOLERANCE,
-) -> dict[str, Prediction]:
-    """As `predict_toy`, with the densities of the inputs of both classes (-1, +1) estimated from observations."""
-    signs = (1, -1)
-    shares = [float((classes == sign).mean()) for sign in signs]
-    densities = [EmpiricalDensity(sign * inputs[classes == sign]) for sign in signs]
-    sides = [BiasChannel(composition, weight, sign * bias, math.log(lr)) for sign in signs]
-    source = f"{composition.name} with the density of {inputs.size} inputs, w = {weight:.4g}, b = {bias:.4g}"
-    return {
-        name: with_limits(
-            push_forward_parts([Part(*part) for part in zip(densities, channels, shares, strict=True)]),
-            _limits(composition, densities[0], channels[0]),
-            tolerance,
-            source,
-        )
-        for name, channels in _toy_channels(sides).items()
-    }
-
-
-def _toy_channels(sides: Sequence[BiasChannel]) -> dict[str, Sequence[Channel]]:
-    """Channels of the two trainable variables of the toy model."""
-    return {"bias": sides, "weight": [WeightChannel(side) for side in sides]}
-
-
-def predict_from_margins(
-    composition: ErrorSignal, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
-) -> Prediction:
-    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``.
-
-    The composition may also be a designed loss of the margin.
-    """
-    density = EmpiricalDensity(margins)
-    distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
-    source = f"{composition.name} with the density of {density.count} output margins"
-    limit = composition.asymptotic()
-    limits = [] if limit.exponent is None else [Limit(limit.exponent, limit.exact)]
-    return with_limits(distribution, limits, tolerance, source)
-
-
-def predict_from_errors(
-    log_errors: Float64[np.ndarray, " sample"], name: str, *, tolerance: float = TOLERANCE
-) -> Prediction:
-    """Fluctuations of size given by their logarithms: the smooth density of a loss's errors on a network's outputs.
-
-    For losses of several outputs, whose error is no function of one margin; exact zeros (``-inf``) are left out.
-    """
-    density = EmpiricalDensity(log_errors[np.isfinite(log_errors)])
-    distribution = push_forward(density, [LogChannel()])
-    return with_limits(distribution, [], tolerance, f"{name} with the density of {density.count} output errors")
-
-
 def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
     """Fluctuations of weights: those of the unit's error times the activity at the other end of the weight.
 
@@ -224,49 +130,3 @@ def with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: f
     if scaling is None:
         return Prediction(None, None, None, tolerance, distribution, source)
     return Prediction(scaling.exponent, scaling.exact, scaling.window, tolerance, distribution, source)
-
-
-def _limits(composition: Composition, inputs: MarginDensity, channel: Channel) -> list[Limit]:
-    """Exponents that the fluctuations of the toy model tend to, where they become small."""
-    limits = []
-    for asymptote in composition.asymptotes():
-        if asymptote.exact is None:
-            continue
-        kappa = Fraction(asymptote.exact)
-        if math.isfinite(asymptote.place):
-            limits.append(Limit.rational(kappa))
-        else:
-            limits += _far_limit(kappa, inputs, channel)
-    if isinstance(channel, WeightChannel):
-        # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
-        limits.append(Limit.rational(Fraction(0)))
-    return limits
-
-
-def far_limits(side: Asymptote, inputs: MarginDensity, channel: Channel) -> list[Limit]:
-    """Limits at infinite margin for the exponent that the composition alone has there."""
-    return _far_limit(Fraction(str(side.exact)), inputs, channel)
-
-
-def _far_limit(kappa: Fraction, inputs: MarginDensity, channel: Channel) -> list[Limit]:
-    """Limit at infinite margin: exact where the density adds nothing, else with the limit of its data term.
-
-    A weight's fluctuation has one power of the margin more than the error: ``m^-n`` becomes ``m^-(n-1)``.
-    """
-    if isinstance(channel, WeightChannel) and kappa != 1:
-        power = 1 / (kappa - 1)
-        if power == 1:
-            return []
-        kappa = 1 + 1 / (power - 1)
-    if all(math.isfinite(end) for end in inputs.support):
-        return [Limit.rational(kappa)]
-    terms = []
-    for far in _FAR:
-        if math.isinf(float(inputs.log_density(np.array([far]))[0])):
-            # Underflow, not a limit.
-            return []
-        terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
-    if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
-        return []
-    # The rest of the way to the limit is beyond rounding where the term has settled.
-    return [Limit.rational(kappa)] if abs(terms[1]) < 1e-4 else [Limit(float(kappa) - terms[1], None)]

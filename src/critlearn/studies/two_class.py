@@ -11,7 +11,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import POOLED
 from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.prediction import Prediction, predict_from_margins, predict_product
+from critlearn.prediction import Prediction, predict_from_outputs, predict_product
 from critlearn.studies.config import TwoClassConfig, checked_device
 from critlearn.studies.datasets import load_two_class
 from critlearn.studies.measurement import conclude
@@ -42,12 +42,12 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         seed=config.seed,
         progress=progress,
     )
-    margins, activities = _output_state(approach)
-    predictions = _predictions(composition, margins, activities)
+    outputs, targets, activities = _output_state(approach)
+    predictions = _predictions(composition, outputs, targets, activities)
     details = {
         "data": dataset.source,
         "class_names": list(dataset.class_names),
-        "margins": dict(zip(("least", "median", "greatest"), _range(margins), strict=True)),
+        "margins": dict(zip(("least", "median", "greatest"), _range(outputs * targets), strict=True)),
     }
     return conclude("two-class", config, approach, predictions, _subjects(approach), started=started, details=details)
 
@@ -64,21 +64,24 @@ def _subjects(approach: Approach) -> dict[str, str]:
 
 
 @torch.no_grad()
-def _output_state(approach: Approach) -> tuple[torch.Tensor, torch.Tensor]:
-    """Margins ``t y`` of all samples, and the activities that the output weights see."""
-    margins, activities = [], []
+def _output_state(approach: Approach) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pre-activations of the output and targets of all samples, and the activities that the output weights see."""
+    outputs, targets, activities = [], [], []
     for x, t in approach.system.boundary(4096):
         before = approach.system.model[:-1](x)  # type: ignore[index]
         y, target = approach.system.forward(x, t)
-        margins.append((y * target).flatten())
+        outputs.append(y.flatten())
+        targets.append(target.expand_as(y).flatten())
         activities.append(before.abs().flatten())
-    return torch.cat(margins).cpu(), torch.cat(activities).cpu()
+    return torch.cat(outputs).cpu(), torch.cat(targets).cpu(), torch.cat(activities).cpu()
 
 
-def _predictions(composition: Composition, margins: torch.Tensor, activities: torch.Tensor) -> dict[str, Prediction]:
-    """Predictions for the output layer; none where the margins do not spread or the error is the same everywhere."""
+def _predictions(
+    composition: Composition, outputs: torch.Tensor, targets: torch.Tensor, activities: torch.Tensor
+) -> dict[str, Prediction]:
+    """Predictions for the output layer; none where the outputs do not spread or the error is the same everywhere."""
     try:
-        bias = predict_from_margins(composition, margins.numpy())
+        bias = predict_from_outputs(composition, outputs.double().numpy(), targets.double().numpy())
         weight = predict_product(bias, LogSketch.from_values(activities.numpy()))
     except InvalidInputError:
         return {}

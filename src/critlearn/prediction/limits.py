@@ -1,0 +1,64 @@
+"""Exponents that fluctuations tend to, from the limits of a composition and the density that goes through it."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from critlearn.compositions import Asymptote, Composition
+from critlearn.prediction.channel import BiasChannel, WeightChannel, inverse_slope
+from critlearn.prediction.margin_density import MarginDensity
+from critlearn.prediction.scaling_window import Limit
+
+_FAR: Final = (1e5, 1e7)
+"""Inputs at which limits that depend on the density are read off; logarithms keep them exact."""
+
+
+def limits_of(composition: Composition, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
+    """Exponents that the fluctuations tend to on a channel, where they become small."""
+    error = channel.error if isinstance(channel, WeightChannel) else channel
+    limits = []
+    for side in composition.asymptotes(error.target):
+        if side.exponent is None:
+            continue
+        if math.isinf(side.place) and side.exact is not None:
+            limits += _far_limits(side, inputs, channel)
+        else:
+            limits.append(Limit(side.exponent, side.exact))
+    if isinstance(channel, WeightChannel):
+        # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
+        limits.append(Limit.rational(Fraction(0)))
+    return limits
+
+
+def _far_limits(side: Asymptote, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
+    """Limit at infinite pre-activation: exact where the density adds nothing, else with the limit of its data term.
+
+    A weight's fluctuation has one power of the margin more than the error: ``m^-n`` becomes ``m^-(n-1)``.
+    """
+    kappa = Fraction(str(side.exact))
+    weight = channel.error.weight if isinstance(channel, WeightChannel) else channel.weight
+    if isinstance(channel, WeightChannel) and kappa != 1:
+        power = 1 / (kappa - 1)
+        if power == 1:
+            return []
+        kappa = 1 + 1 / (power - 1)
+    if all(math.isfinite(end) for end in inputs.support):
+        return [Limit.rational(kappa)]
+    terms = []
+    for far in np.copysign(_FAR, math.copysign(1.0, side.place) * weight):
+        if math.isinf(float(inputs.log_density(np.array([far]))[0])):
+            # Underflow, not a limit.
+            return []
+        terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
+    if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
+        return []
+    # The rest of the way to the limit is beyond rounding where the term has settled.
+    return [Limit.rational(kappa)] if abs(terms[1]) < 1e-4 else [Limit(float(kappa) - terms[1], None)]
+
+
+def distinct(limits: Sequence[Limit]) -> list[Limit]:
+    """Limits without those that were there before, in order."""
+    return list(dict.fromkeys(limits))
