@@ -1,18 +1,9 @@
 """The exponent that a composition tends to on one of its sides: what it is, how it is approached, how it was found."""
 
-import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-import sympy as sp
 
 from critlearn.results import Result
-
-_ROUNDING: Final = 1e-9
-_SLOWEST: Final = 0.5
-"""Order of approach below which it is not told from one by logarithms."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +23,8 @@ class Asymptote(Result):
     side
         ``small``, ``large`` or ``constant``: the size of the fluctuations there.
     approach
-        How kappa comes to its limit: ``exact`` where it is constant, ``O(m^-2)``, ``exponential``, or ``unknown``.
+        How kappa comes to its limit: ``exact`` where it is constant, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``exponential``,
+        ``slower than any power``, or ``unknown``.
     method
         ``symbolic`` or ``numeric``.
     uncertainty
@@ -75,26 +67,3 @@ class Asymptote(Result):
             error = f" +- {self.uncertainty:.1g} (numeric)" if self.uncertainty else ""
             kappa = f"kappa = {self.exponent:.6g}{error}"
         return f"{kappa}, error signal ~ {self.tail} ({self.location})"
-
-
-def approach_of(distances: Sequence[float], variable: str) -> str:
-    """How kappa comes to its limit, from its distances at a point close by and at points each twice as far out.
-
-    ``exact``, ``O(m^-2)``, ``exponential``, ``slower than any power`` or ``unknown``.
-    """
-    far = [abs(distance) for distance in distances]
-    if not all(math.isfinite(distance) for distance in far):
-        return "unknown"
-    if max(far) < _ROUNDING:
-        return "exact"
-    if far[-1] < _ROUNDING:
-        return "exponential"
-    orders = [math.log2(a / b) for a, b in itertools.pairwise(far[1:])]
-    if orders[-1] <= 0:
-        return "unknown"
-    if orders[-1] > 1.5 * orders[-2] > 0:
-        return "exponential"
-    order = sp.Rational(round(4 * orders[-1]), 4)
-    if order < _SLOWEST:
-        return "slower than any power"
-    return f"O({variable}^-{order if order.is_Integer else f'({order})'})"

@@ -13,7 +13,8 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.asymptote import Asymptote, approach_of
+from critlearn.compositions.approach import approach_at_end, approach_at_place
+from critlearn.compositions.asymptote import Asymptote
 from critlearn.compositions.decay import Decay, decay_of, in_words
 from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.expressions import y
@@ -39,7 +40,6 @@ from critlearn.compositions.numeric_tail import numeric_tail
 from critlearn.compositions.singularities import singular_places
 from critlearn.numerics.time_budget import Allowance
 
-_FAR_OUT: Final = np.array([2.0, 15.0, 30.0, 60.0, 120.0])
 _CLOSE_BY: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])
 _MOST_PLACES: Final = 6
 """Zeros and poles that are listed, those nearest to 0: a periodic activation has no end of them."""
@@ -73,9 +73,7 @@ def all_sides(activation: Activation, loss: Loss, t: float) -> tuple[Asymptote, 
     the largest exponent, to which the density of the smallest fluctuations belongs.
     """
     time = _Time(Allowance(_SYMBOLIC_SECONDS), Allowance(_NUMERIC_SECONDS))
-    ends = {
-        end: _approached(_end(activation, loss, t, end, time), activation, loss, t, end * _FAR_OUT) for end in (1, -1)
-    }
+    ends = {end: _end(activation, loss, t, end, time) for end in (1, -1)}
     inner = list(_inner(activation, loss, t, time))
     if activation.bounded:
         governing = 1 if t > 0 else -1
@@ -95,17 +93,13 @@ def all_sides(activation: Activation, loss: Loss, t: float) -> tuple[Asymptote, 
 
 
 def _approached(side: Asymptote, activation: Activation, loss: Loss, t: float, points: np.ndarray) -> Asymptote:
-    """Side with the approach of kappa to its limit, as seen at points each twice as far out as the one before."""
+    """Side at a finite place with the approach of kappa, as seen at points each twice as close as the one before."""
     if side.exponent is None:
         return side
     with np.errstate(all="ignore"):
         first, second = (np.asarray(part) for part in state_of(activation, loss, points, t).derivatives())
         distances = 1 + second / first**2 - side.exponent
-    at_end = math.isinf(side.place)
-    variable = "m" if "margin" in side.location else "y"
-    approach = approach_of([float(distance) for distance in distances], variable)
-    # Near a point it is the inverse distance that grows.
-    return replace(side, approach=approach if at_end else approach.replace("y^-", "|y - y0|^"))
+    return replace(side, approach=approach_at_place([float(distance) for distance in distances], "|y - y0|"))
 
 
 def _end(activation: Activation, loss: Loss, t: float, end: int, time: _Time) -> Asymptote:
@@ -177,7 +171,7 @@ def _analysed(
         return Asymptote(None, None, "zero", location, side="constant", place=place)
     decay = time.symbolic.spend(lambda: _symbolic(whole.subs(y, s), gap.subs(y, s), slope.subs(y, s), power))
     if decay is not None:
-        return _described(decay, location, variable, place)
+        return _described(decay, precise_slopes(whole), location, variable, place)
     found = time.numeric.spend(lambda: numeric_tail(precise_slopes(whole), variable))
     if found is None:
         return Asymptote(None, None, "no power law", location, method="numeric", uncertainty=None, place=place)
@@ -199,7 +193,7 @@ def _symbolic(whole: sp.Expr, gap: sp.Expr, slope: sp.Expr, power: sp.Expr | Non
     return decay_of(whole)
 
 
-def _described(decay: Decay, location: str, variable: str, place: float) -> Asymptote:
+def _described(decay: Decay, slopes: Slopes, location: str, variable: str, place: float) -> Asymptote:
     """Exponent ``1 + 1/n`` of ``s^-n``, 1 of an exponential (theory, one-dimensional reduction)."""
     tail = decay.tail(variable)
     if decay.power == 0:
@@ -207,7 +201,9 @@ def _described(decay: Decay, location: str, variable: str, place: float) -> Asym
         return Asymptote(None, None, tail, location, side, place=place)
     side = "small" if decay.rate > 0 else "large"
     kappa = sp.Integer(1) if decay.power is None else 1 + 1 / decay.power
-    return Asymptote(float(kappa), str(kappa) if kappa.is_Rational else None, tail, location, side, place=place)
+    exact = str(kappa) if kappa.is_Rational else None
+    approach = approach_at_end(slopes, kappa, "m" if "margin" in location else "y")
+    return Asymptote(float(kappa), exact, tail, location, side, approach, place=place)
 
 
 def _inner(activation: Activation, loss: Loss, t: float, time: _Time) -> Iterator[Asymptote]:
