@@ -36,6 +36,7 @@ validate: $(VENV)/.installed-test
 	$(BIN)/python validation/push_forward.py
 	$(BIN)/python validation/round_trips.py
 	$(BIN)/python validation/killed_sweeps.py
+	$(BIN)/python validation/catalogue.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,5 +1,6 @@
 """The page of the paper's experiments: what it sums up, and that its figures stand beside it."""
 
+import math
 from collections.abc import Generator
 from pathlib import Path
 
@@ -29,21 +30,24 @@ STUDY = Study.model_validate(
 )
 
 
-def test_rows_are_means_over_the_seeds_in_which_there_is_one() -> None:
+def test_rows_are_means_over_the_seeds_in_which_an_exponent_is_measured() -> None:
     names = ["activation", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]
     rows = [
         ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", True],
         ["tanh", "bias", None, 1.3, None, None, None, "not resolved", None],
         ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", False],
-        ["erf", "bias", None, None, None, None, None, "not resolved", None],
+        ["erf", "bias", None, 0.5, None, None, None, "not resolved", None],
+        ["erf", "bias", None, 0.7, None, None, None, "not resolved", None],
     ]
     table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement"]), ["activation"])
     first, second = table.to_dict("records")
     assert first == {
-        "activation": "tanh", "quantity": "bias", "predicted": pytest.approx(1.2), "measured": pytest.approx(1.1),
+        "activation": "tanh", "quantity": "bias", "predicted": pytest.approx(1.15), "measured": pytest.approx(1.1),
         "low": 0.9, "high": 1.5, "decades": 2.5, "laws": 2, "seeds": 3, "agree": 1, "decided": 2,
     }  # fmt: skip
-    assert (second["activation"], second["laws"], second["seeds"], second["decided"]) == ("erf", 0, 1, 0)
+    assert (second["activation"], second["laws"], second["seeds"], second["decided"]) == ("erf", 0, 2, 0)
+    assert second["predicted"] == pytest.approx(0.6)
+    assert math.isnan(second["measured"])
 
 
 def test_the_page_tells_every_finished_study_with_its_figure(tmp_path: Path, without_shape_checker: None) -> None:

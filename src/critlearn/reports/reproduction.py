@@ -26,8 +26,9 @@ repeated here. The full text of the paper was not available when this was writte
 data, the widths and depths, the training to a certified equilibrium, and the tests.
 
 *Predicted* is what the composition and the density of the input, or the network's own margins, predict on the measured
-window; *measured* is fitted to the sketches of the fluctuations. Both are means over the seeds in which there is one,
-and so are the decades; the interval reaches over the 95% intervals of all seeds. *Power law* counts the seeds in which
+window; *measured* is fitted to the sketches of the fluctuations. Both are means over the seeds in which an exponent is
+measured, and so are the decades; where there is none, predictions are means over all seeds. The interval reaches over
+the 95% intervals of all seeds. *Power law* counts the seeds in which
 one was established, *agree* those in which prediction and measurement do, of the seeds in which that could be decided.
 """
 
@@ -86,15 +87,17 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
     # Sorting would tear the order of the study file apart.
     for key, group in table.groupby([*settings, "quantity"], sort=False, dropna=False):
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
+        found = numbers["measured_exponent"].notna()
+        shown = numbers[found] if found.any() else numbers
         decided = group["agreement"].dropna()
         rows.append(
             {
                 **dict(zip([*settings, "quantity"], key, strict=True)),
-                "predicted": numbers["predicted_exponent"].mean(),
-                "measured": numbers["measured_exponent"].mean(),
+                "predicted": shown["predicted_exponent"].mean(),
+                "measured": shown["measured_exponent"].mean(),
                 "low": numbers["ci_low"].min(),
                 "high": numbers["ci_high"].max(),
-                "decades": numbers["decades"].mean() if numbers["measured_exponent"].notna().any() else float("nan"),
+                "decades": shown["decades"].mean() if found.any() else float("nan"),
                 "laws": int((group["verdict"] == "power law").sum()),
                 "seeds": len(group),
                 "agree": int(decided.astype(bool).sum()),
