@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jaxtyping
+import numpy as np
+import pandas as pd
 import pytest
 
 from critlearn.errors import InvalidInputError, OutputError
@@ -12,6 +14,7 @@ from critlearn.studies import Study, load_results
 from critlearn.studies.cells import Cell
 from critlearn.studies.local_engine import Task
 from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.results_table import save_table
 from critlearn.studies.sweep import sweep, sweep_state
 
 STUDY = Study.model_validate(
@@ -102,3 +105,23 @@ def test_what_a_worker_left_half_written_is_gone_when_the_sweep_ends(tmp_path: P
     with pytest.raises(OutputError, match="no space"):
         list(sweep(STUDY, str(tmp_path), dying))
     assert not list((tmp_path / "cells").iterdir())
+
+
+def test_the_table_is_written_as_parquet_with_a_type_for_each_column(store: str, tmp_path: Path) -> None:
+    table = load_results(store)
+    table["mixed"] = [1, "two", 3, None]
+    read = pd.read_parquet(save_table(table, tmp_path / "table.parquet"))
+    assert pd.api.types.is_float_dtype(read["measured_exponent"])
+    assert pd.api.types.is_integer_dtype(read["seed"])
+    assert read["mixed"].fillna("").tolist() == ["1", "two", "3", ""]
+    assert read["cell"].tolist() == table["cell"].tolist()
+    np.testing.assert_array_equal(read["measured_exponent"].astype(float), table["measured_exponent"].astype(float))
+
+
+def test_the_table_is_written_whole_or_not_at_all(store: str, tmp_path: Path) -> None:
+    table = load_results(store)
+    with pytest.raises(InvalidInputError, match=r"tables are written as .parquet; got \"table.xlsx\""):
+        save_table(table, tmp_path / "table.xlsx")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_table(table, tmp_path / "nowhere" / "table.parquet")
+    assert list(tmp_path.iterdir()) == []

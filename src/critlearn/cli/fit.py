@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from critlearn.errors import InvalidInputError, OutputError
+from critlearn.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,15 +158,8 @@ def _check_plot(plot: Path | None) -> None:
 
 
 def _save(figure: "Figure", plot: Path) -> None:
-    """Write under a temporary name, then rename."""
-    temporary = plot.with_name(f".{plot.name}.part")
-    try:
+    with replacing(plot) as temporary:
         figure.savefig(temporary, format=plot.suffix[1:])
-        temporary.replace(plot)
-    except OSError as problem:
-        raise OutputError(f'"{plot}" cannot be written: {problem}') from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Command ``critlearn results``: one row for each cell and quantity of a store."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,17 +13,21 @@ def results(
         str | None, typer.Option(help='Conditions on columns: "activation == tanh and decades > 1".')
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write a .parquet file, and print nothing else.")] = None,
 ) -> None:
     """List what a store holds."""
     from rich.console import Console
     from rich.table import Table
 
-    from critlearn.studies.results_table import load_results
+    from critlearn.studies.results_table import load_results, save_table
 
     table = load_results(store, where=where)
     corrupt = sorted(set(table.loc[table["status"] == "corrupt", "cell"]))
     if corrupt:
         typer.echo(f"critlearn: corrupt cells, not read: {', '.join(corrupt)}", err=True)
+    if parquet is not None:
+        typer.echo(str(save_table(table, parquet)))
+        return
     if csv:
         table.to_csv(sys.stdout, index=False)
         return

@@ -1,15 +1,15 @@
 """Sketches on disk: one compressed NumPy file, without pickled objects."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from critlearn.errors import DataError, OutputError
+from critlearn.errors import DataError
 from critlearn.fluctuations.fluctuations import NOT_RECORDED, Fluctuations
 from critlearn.fluctuations.quantities import Series
 from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.whole_files import replacing
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")
 
@@ -35,13 +35,8 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
         arrays[f"{name}/entries"] = entries
         arrays[f"{name}/log_size"] = fluctuations.series.log_size[name]
         arrays[f"{name}/sign"] = fluctuations.series.negative[name]
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    except OSError as problem:
-        raise OutputError(f'cannot write "{path}": {problem.strerror}') from problem
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load_fluctuations(path: Path) -> Fluctuations:

@@ -1,7 +1,6 @@
 """Records of monitors on disk: one safetensors file of counts and series, with all else as JSON in its header."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from critlearn.monitoring.distribution import Distribution
 from critlearn.monitoring.record import MonitoredState, MonitorRecord
 from critlearn.monitoring.updates import UpdateSeries
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.whole_files import replacing
 
 _KEY: Final = "critlearn.monitor"
 _FORMAT: Final = 1
@@ -46,13 +46,11 @@ def save_record(path: Path, record: MonitorRecord) -> None:
         arrays[f"series/{name}/entries"] = entries
         arrays[f"series/{name}/values"] = record.series.values[name]
     plain = {"format": _FORMAT, **{key: getattr(record, key) for key in _OF_RECORD}, "states": states}
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        save_file(arrays, temporary, metadata={_KEY: json.dumps(plain, allow_nan=False)})
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as problem:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f'cannot write "{path}": {getattr(problem, "strerror", None) or problem}') from problem
+    with replacing(path) as temporary:
+        try:
+            save_file(arrays, temporary, metadata={_KEY: json.dumps(plain, allow_nan=False)})
+        except SafetensorError as problem:
+            raise OutputError(f'cannot write "{path}": {problem}') from problem
 
 
 def load_record(path: Path) -> MonitorRecord:

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from critlearn.design import Design
 from critlearn.errors import InvalidInputError
-from critlearn.reports.illustration import FORMATS, image, write_whole
+from critlearn.reports.illustration import FORMATS, image
+from critlearn.whole_files import write_whole
 
 
 def draw_design(made: Design, path: Path) -> None:

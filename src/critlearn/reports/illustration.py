@@ -16,7 +16,8 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from critlearn.errors import InvalidInputError, OutputError
+from critlearn.errors import InvalidInputError
+from critlearn.whole_files import write_whole
 
 FORMATS: Final = ("svg", "pdf", "png")
 _DOTS_PER_INCH: Final = 150
@@ -67,27 +68,6 @@ class Illustration:
         contents = {form: self.image(form) for form in forms}
         contents["csv"] = self.data().to_csv(index=False, lineterminator="\n").encode()
         return [write_whole(folder / f"{self.name}.{form}", content) for form, content in contents.items()]
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file under a temporary name, then rename it.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as problem:
-        raise OutputError(f'"{path}" cannot be written: {problem.strerror or problem}') from None
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
-    return path
 
 
 def image(figure: Figure, form: str) -> bytes:

@@ -16,10 +16,11 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
-from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.reports.illustration import Illustration
 from critlearn.studies.duality_study import read_duality
 from critlearn.studies.headlines import headlines
 from critlearn.studies.store import REPORT, read_run
+from critlearn.whole_files import write_whole
 
 _MOST_ROWS: Final = 24
 """Rows of a series in the table behind a figure; all of them are in the exported CSV."""

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from critlearn.errors import DataError
 from critlearn.reports.figures import FITTED, MEASURED
-from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.reports.illustration import Illustration
 from critlearn.studies.cells import swept_settings
 from critlearn.studies.results_table import load_results
 from critlearn.studies.study_file import Study
+from critlearn.whole_files import write_whole
 
 PAGE: Final = "reproduction.md"
 _FIGURES: Final = "images"

@@ -6,11 +6,12 @@ from typing import Final
 
 import pandas as pd
 
-from critlearn.reports.illustration import Illustration, write_whole
+from critlearn.reports.illustration import Illustration
 from critlearn.reports.page import render
 from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
 from critlearn.studies.runs_table import runs_table, swept_settings
 from critlearn.studies.store import REPORT
+from critlearn.whole_files import write_whole
 
 _MOST_VALUES: Final = 40
 _MOST_PANELS: Final = 24

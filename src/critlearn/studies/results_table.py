@@ -1,12 +1,14 @@
 """One table over all cells of a store: a row for each cell and quantity."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from critlearn.errors import DataError
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies.conditions import parse_condition
 from critlearn.studies.results_store import ResultsStore
+from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
@@ -37,6 +39,25 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
         condition = parse_condition(where)
         rows = [row for row in rows if condition.holds(row)]
     return pd.DataFrame(rows, columns=[*COLUMNS, *swept])
+
+
+def save_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table of results as Parquet, with a type for each column; columns of mixed types become text.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is not named ``.parquet``.
+    OutputError
+        If it cannot be written.
+    """
+    if path.suffix != ".parquet":
+        raise InvalidInputError(f'tables are written as .parquet; got "{path.name}"')
+    typed = table.convert_dtypes()
+    mixed = [name for name in typed.columns if typed[name].dtype == object]
+    with replacing(path) as temporary:
+        typed.astype(dict.fromkeys(mixed, "string")).to_parquet(temporary, index=False)
+    return path
 
 
 def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,44 @@
+"""Files that are there whole or not at all: written under a temporary name, then renamed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from critlearn.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Temporary path in the same folder, to be written in the block; it takes the place of the file at its end.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as problem:
+        raise OutputError(f'cannot write "{path}": {problem.strerror or problem}') from None
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file, and the folders that lead to it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OutputError(f'cannot write "{path}": {problem.strerror or problem}') from None
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path

@@ -1,0 +1,38 @@
+"""Files that are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from critlearn.errors import OutputError
+from critlearn.whole_files import replacing, write_whole
+
+
+def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        assert write_whole(tmp_path / "folder" / "file", content).read_bytes() == content
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
+
+
+def test_what_fails_half_way_leaves_the_file_before_and_nothing_else(tmp_path: Path) -> None:
+    path = write_whole(tmp_path / "file", b"before")
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(tmp_path / "file" / "below", b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(tmp_path / "folder", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
