@@ -9,7 +9,7 @@ import pandas as pd
 from critlearn.reports.illustration import Illustration
 from critlearn.reports.page import render
 from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
-from critlearn.studies.runs_table import runs_table, swept_settings
+from critlearn.studies.runs_table import swept_settings
 from critlearn.studies.store import REPORT
 from critlearn.whole_files import write_whole
 
@@ -19,23 +19,15 @@ _MOST_QUANTITIES: Final = 3
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
 
 
-def write_study_report(folder: Path) -> Path:
-    """Page of all runs in a folder.
+def write_study_report(table: pd.DataFrame, name: str, folder: Path) -> Path:
+    """Write the page of many runs, as of `studies.runs_table`, into a folder.
 
     Raises
     ------
-    DataError
-        If it holds none.
     OutputError
         If the page cannot be written.
     """
-    table = runs_table(folder)
-    return write_whole(folder / REPORT, study_page(table, folder.name).encode())
-
-
-def study_illustrations(folder: Path) -> list[Illustration]:
-    """Figures of all runs in a folder."""
-    return _illustrations(runs_table(folder))
+    return write_whole(folder / REPORT, study_page(table, name).encode())
 
 
 def study_page(table: pd.DataFrame, name: str) -> str:
@@ -54,7 +46,7 @@ def study_page(table: pd.DataFrame, name: str) -> str:
         "study.html",
         name=name,
         statement=statement(table),
-        pictures=_illustrations(table),
+        pictures=study_illustrations(table),
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
         settings=[(s, sorted({_cell(v) for v in table[s]})) for s in swept_settings(table)],
@@ -74,7 +66,8 @@ def statement(table: pd.DataFrame) -> str:
     )
 
 
-def _illustrations(table: pd.DataFrame) -> list[Illustration]:
+def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
+    """Figures of many runs, as of `studies.runs_table`."""
     shown = _diagrams(table)
     both = table[["measured_exponent", "predicted_exponent"]].dropna()
     if len(both):

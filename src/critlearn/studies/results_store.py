@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import fsspec
 from filelock import FileLock, Timeout
 
 from critlearn._version import __version__
@@ -18,6 +17,7 @@ from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies.cells import Cell, swept_settings
 from critlearn.studies.record import RunResult
 from critlearn.studies.store import RECORD, write_folder
+from critlearn.studies.store_files import StoreFiles
 from critlearn.studies.study_file import Study
 
 MARK: Final = "critlearn-store.json"
@@ -57,28 +57,22 @@ class ResultsStore:
 
     def __init__(self, location: str, *, create: bool = False) -> None:
         self.location = location
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(location)
-        except (ImportError, ValueError) as problem:
-            raise InvalidInputError(f'"{location}" is not a store: {problem}') from problem
-        self.local = "file" in self._files.protocol
-        if self._files.exists(self._path(MARK)):
+        self._files = StoreFiles(location)
+        self.local = self._files.local
+        if self._files.exists(MARK):
             return
-        found = self._files.exists(self._root)
-        if not create or (found and (self._files.isfile(self._root) or self._visible())):
+        found = self._files.exists()
+        if not create or (found and (self._files.is_file or self._visible())):
             reason = f"it has no {MARK}" if found else "there is nothing"
             raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
-        try:
-            self._files.makedirs(self._path("cells"), exist_ok=True)
-            self._files.makedirs(self._path("studies"), exist_ok=True)
-            self._write(MARK, {"format": 1})
-        except OSError as problem:
-            raise OutputError(f'cannot make the store "{location}": {problem.strerror or problem}') from problem
+        self._files.make("cells")
+        self._files.make("studies")
+        self._write(MARK, {"format": 1})
 
     @property
     def address(self) -> str:
         """Where it is, from whatever folder it is looked for."""
-        return str(self._root) if self.local else self.location
+        return self._files.address
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -94,7 +88,7 @@ class ResultsStore:
         if not self.local:
             yield
             return
-        lock = FileLock(self._path(".lock"))
+        lock = FileLock(self._files.path(".lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -108,7 +102,7 @@ class ResultsStore:
 
     def _remove_torn(self) -> None:
         """Remove what processes that were ended have left half-written."""
-        for torn in Path(self._path("cells")).glob(".*.partial"):
+        for torn in Path(self._files.path("cells")).glob(".*.partial"):
             shutil.rmtree(torn, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
@@ -122,20 +116,20 @@ class ResultsStore:
 
     def studies(self) -> dict[str, dict[str, Any]]:
         """Plans of all studies, by name."""
-        paths = self._files.glob(self._path("studies/*.json"))
-        return {Path(path).stem: self._read(f"studies/{Path(path).name}") for path in sorted(paths)}
+        plans = [name for name in self._files.names("studies") if name.endswith(".json")]
+        return {Path(name).stem: self._read(f"studies/{name}") for name in plans}
 
     def status(self, name: str) -> str:
         """``finished``, ``failed``, ``corrupt`` or ``missing``."""
-        if self._files.exists(self._path(f"cells/{name}/{RECORD}")):
+        if self._files.exists(f"cells/{name}/{RECORD}"):
             try:
                 self.record(name)
             except DataError:
                 return "corrupt"
             return "finished"
-        if self.local and self._files.exists(self._path(f"cells/{name}")):
+        if self.local and self._files.exists(f"cells/{name}"):
             return "corrupt"
-        return "failed" if self._files.exists(self._path(f"failures/{name}.json")) else "missing"
+        return "failed" if self._files.exists(f"failures/{name}.json") else "missing"
 
     def record(self, name: str) -> dict[str, Any]:
         """Record of a cell, with the code version under ``code``.
@@ -164,48 +158,33 @@ class ResultsStore:
         """
         note = {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}
         texts = {CELL: json.dumps(note, indent=1, allow_nan=False) + "\n"}
-        target = self._path(f"cells/{cell.name}")
+        target = f"cells/{cell.name}"
         if self.local:
-            write_folder(Path(target), result, lambda _: texts)
+            write_folder(Path(self._files.path(target)), result, lambda _: texts)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / cell.name
                 write_folder(folder, result, lambda _: texts)
-                for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD):
-                    self._files.put_file(str(path), f"{target}/{path.name}")
-        if self._files.exists(self._path(f"failures/{cell.name}.json")):
-            self._files.rm(self._path(f"failures/{cell.name}.json"))
+                self._files.upload(folder, target, last=RECORD)
+        self._files.remove(f"failures/{cell.name}.json")
 
     def write_failure(self, cell: Cell, reason: str) -> None:
         """Note why a cell failed; it is run again by the next sweep."""
-        self._files.makedirs(self._path("failures"), exist_ok=True)
+        self._files.make("failures")
         self._write(f"failures/{cell.name}.json", {"cell": cell.name, "reason": reason, "code": code_version()})
 
-    def _path(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}"
-
     def _visible(self) -> bool:
-        return any(not Path(path).name.startswith(".") for path in self._files.ls(self._root, detail=False))
+        return any(not name.startswith(".") for name in self._files.names())
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        path = self._path(name)
-        if not self.local:
-            self._files.pipe_file(path, text.encode())
-            return
-        temporary = Path(f"{path}.partial")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as problem:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(f'cannot write "{path}": {problem.strerror}') from problem
+        self._files.write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
     def _read(self, name: str) -> dict[str, Any]:
+        content = self._files.read(name)
         try:
-            content = json.loads(self._files.cat_file(self._path(name)))
-        except (OSError, ValueError) as problem:
-            raise DataError(f'"{self._path(name)}" cannot be read: {problem}') from problem
-        if not isinstance(content, dict):
-            raise DataError(f'"{self._path(name)}" is not an object')
-        return content
+            value = json.loads(content)
+        except ValueError as problem:
+            raise DataError(f'"{self._files.path(name)}" cannot be read: {problem}') from problem
+        if not isinstance(value, dict):
+            raise DataError(f'"{self._files.path(name)}" is not an object')
+        return value
