@@ -10,6 +10,7 @@ from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
 from critlearn.inference.criteria import Criteria, check_integer
 from critlearn.inference.density import DensityCurve
+from critlearn.inference.far_values import without_far_values
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
 from critlearn.inference.judgement import WHOLE, Evidence, central, judge, judge_no_window
@@ -68,14 +69,14 @@ class Choice:
 
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:
     """Choose a window, or take the given one, and judge."""
-    counts = observed.counts
+    counts = observed.counts if window is not None else without_far_values(observed.counts)
     common: dict[str, Any] = {
         "count": observed.count,
         "zeros": observed.zeros,
         "omitted": observed.omitted,
         "below_floor": observed.below_floor,
         "log_floor": observed.log_floor,
-        "density": DensityCurve.of(counts) if counts.pooled.any() else None,
+        "density": DensityCurve.of(observed.counts) if counts.pooled.any() else None,
     }
     if counts.total < FEWEST or len(counts.cells) < 5:
         reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"

@@ -24,6 +24,10 @@ LEAST_RETAINED: Final = 0.05
 
 DECADE: Final = math.log(10.0)
 
+_FEWEST_SPANS: Final = LENGTHS[0] + 3
+"""Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
+
+_FEWEST_FILLED: Final = 5
 _MARGIN: Final = 0.1
 _SPARSE: Final = 0.02
 _MOST_LEFT_OUT: Final = 0.2
@@ -42,7 +46,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     the window is known.
     """
     marks = sliding.marks
-    for length in range(sliding.spans, LENGTHS[0] - 1, -1):
+    for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
         every = range(sliding.spans - length + 1)
         first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
         if not first.size:
@@ -167,7 +171,8 @@ class WindowScan:
         marks = np.unique(at.astype(np.int64))
         start, stop = (grid.ravel() for grid in np.meshgrid(marks, marks, indexing="ij"))
         edges = self.counts.edges
-        kept = (stop - start >= 5) & (edges[stop] - edges[start] >= _NARROWEST)
+        filled = np.concatenate([[0], np.cumsum(self.counts.pooled > 0)])
+        kept = (filled[stop] - filled[start] >= _FEWEST_FILLED) & (edges[stop] - edges[start] >= _NARROWEST)
         kept &= (not self.counts.open_below) | (start == 0)
         kept &= (not self.counts.open_above) | (stop == cells)
         start, stop = start[kept], stop[kept]
