@@ -1,8 +1,8 @@
 """Columns of numbers from a file or standard input, by name; nothing is unpickled or evaluated."""
 
-import io
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from critlearn.errors import DataError, unknown_name
 from critlearn.numerics.array_file import read_arrays
+from critlearn.numerics.csv_table import parsed_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         raise DataError(f'there is no file "{file}"')
     try:
         if suffix == ".csv":
-            return _table(path.read_text(encoding="utf-8"), file)
+            return _table(path.read_text(encoding="utf-8-sig"), file)
         if suffix == ".parquet":
             import pandas as pd
 
@@ -90,10 +91,14 @@ def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str
         if name not in columns:
             raise unknown_name("column", name, columns)
         chosen = columns[name]
+    elif not columns:
+        raise DataError(f'"{file}" holds no arrays')
     elif len(columns) != 1:
         raise DataError(f'"{file}" has {len(columns)} columns ({", ".join(list(columns)[:8])}): choose with --column')
     else:
         name, chosen = next(iter(columns.items()))
+    if chosen.dtype == object and all(isinstance(value, Decimal) for value in chosen.tolist()):
+        chosen = chosen.astype(np.float64)
     if chosen.dtype.kind not in "biuf":
         raise DataError(f'column "{name}" of "{file}" does not hold numbers{_first_text(chosen)}')
     return chosen
@@ -111,21 +116,19 @@ def _first_text(values: np.ndarray) -> str:
 
 def _table(text: str, source: str) -> Mapping[str, np.ndarray]:
     """Table in text; the first line is one of names unless all of it are numbers."""
-    import pandas as pd
-
     lines = text.lstrip().splitlines()
     if not lines:
         raise DataError(f"{source} is empty")
     if ";" in lines[0]:
         raise DataError(f"{source} has semicolons: columns are separated by commas or spaces, decimals by points")
-    separator = "," if "," in lines[0] else r"\s+"
-    first = [item for item in (lines[0].split(",") if separator == "," else lines[0].split())]
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text), sep=separator, header=None if all(map(_is_number, first)) else 0, skipinitialspace=True
-        )
-    except (ValueError, pd.errors.ParserError) as problem:
-        raise DataError(f"{source} is no table: {problem}") from None
+    # A name may have blanks in it, where the rows have one number each.
+    lone = len(lines) > 1 and len(lines[1].split()) == 1
+    separator = "," if "," in lines[0] or lone else r"\s+"
+    first = lines[0].split(",") if separator == "," else lines[0].split()
+    header = None if all(map(_is_number, first)) else 0
+    frame = parsed_csv(text, source, sep=separator, header=header, skipinitialspace=True)
+    if frame.shape[0] == 0:
+        raise DataError(f"{source} has names of columns and no rows")
     return _frame(frame)
 
 

@@ -152,7 +152,7 @@ def _check_plot(plot: Path | None) -> None:
     if plot is None:
         return
     if plot.suffix not in (".svg", ".pdf", ".png"):
-        raise InvalidInputError(f'--plot writes .svg, .pdf or .png; got "{plot.name}"')
+        raise InvalidInputError(f'--plot writes .svg, .pdf or .png; got "{plot}"')
     if not plot.parent.is_dir():
         raise OutputError(f'there is no folder "{plot.parent}"')
 

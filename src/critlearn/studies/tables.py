@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from critlearn.errors import DataError
 from critlearn.numerics.array_file import first_line, read_arrays
+from critlearn.numerics.csv_table import parsed_csv
 
 READERS = (".csv", ".npz", ".parquet")
 
@@ -46,12 +47,13 @@ def read_table(path: Path, target: str | None) -> Table:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except pd.errors.EmptyDataError:
-        raise DataError(f'"{path}" is empty') from None
+        if path.suffix == ".csv":
+            frame = parsed_csv(path.read_text(encoding="utf-8-sig"), f'"{path}"')
+        else:
+            frame = pd.read_parquet(path)
     except UnicodeDecodeError:
         raise DataError(f'"{path}" is not a text file in UTF-8') from None
-    except (pd.errors.ParserError, OSError, ValueError) as problem:
+    except (OSError, ValueError) as problem:
         raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from problem
     if path.suffix == ".csv" and all(_is_number(str(name)) for name in frame.columns):
         raise DataError(f'"{path}" has no names of columns: its first row is {", ".join(map(str, frame.columns[:5]))}')
