@@ -1,5 +1,7 @@
 """Equivalence and difference of exponents."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -81,5 +83,15 @@ def test_what_has_no_exponent_cannot_be_compared() -> None:
 def test_comparisons_that_mean_nothing_are_refused(
     measured: list[tuple[float, float]], predicted: float, margin: float
 ) -> None:
+    with pytest.raises(InvalidInputError):
+        compare_exponents(measured, predicted, margin)
+
+
+@pytest.mark.parametrize(
+    ("measured", "predicted", "margin"),
+    [("a", 1.0, 0.05), ([("a", "b")], 1.0, 0.05), ([(1.0,)], 1.0, 0.05), ([(1.0, 0.1)], 1.0, "a"), (3, 1.0, 0.05)],
+)
+@pytest.mark.usefixtures("without_shape_checker")
+def test_what_is_no_exponent_is_refused(measured: Any, predicted: Any, margin: Any) -> None:
     with pytest.raises(InvalidInputError):
         compare_exponents(measured, predicted, margin)

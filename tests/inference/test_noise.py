@@ -53,3 +53,38 @@ def test_without_noise_it_is_the_plain_fit() -> None:
 def test_what_cannot_be_fitted_is_refused(data: np.ndarray, scale: float) -> None:
     with pytest.raises(InvalidInputError):
         fit_power_law_with_noise(data, WINDOW, noise_scale=scale)
+
+
+@pytest.mark.parametrize("k", [-1.5, 0.5])
+def test_without_noise_no_scale_is_made_up(k: float) -> None:
+    fit = fit_power_law_with_noise(power_law(k, 1e-2, 1.0, 5000, 3), Window(1e-2, 1.0))
+    assert abs(fit.exponent - k) < 4 * fit.standard_error
+    assert fit.noise_scale < 5e-3
+    assert fit.summary().startswith("delta^-(-" if k < 0 else "delta^-0.")
+
+
+def _uniform_in_log(size: int) -> np.ndarray:
+    return power_law(1.0, 1e-2, 1.0, size, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "window", "scale"),
+    [
+        (_uniform_in_log(5000), (0.1, 0.2), None),
+        (_uniform_in_log(5000), (0.1, 0.2), 1e-3),
+        (_uniform_in_log(5000), (10.0, 100.0), None),
+        (_uniform_in_log(5000), (10.0, 100.0), 0.1),
+        (0.05 * np.random.default_rng(1).standard_normal(5000), (0.01, 1.0), None),
+        (0.05 * np.random.default_rng(1).standard_normal(5000), (1e-4, 1e-3), None),
+    ],
+)
+def test_noise_alone_and_windows_elsewhere_have_no_exponent(
+    data: np.ndarray, window: tuple[float, float], scale: float | None
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"do not resolve|must contain all"):
+        fit_power_law_with_noise(data, window, noise_scale=scale)
+
+
+def test_an_infinite_value_is_named_as_such() -> None:
+    with pytest.raises(InvalidInputError, match="all finite; got 101, 100 finite"):
+        fit_power_law_with_noise(np.append(np.ones(100), np.inf), WINDOW)

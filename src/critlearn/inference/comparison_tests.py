@@ -8,6 +8,7 @@ import numpy as np
 import scipy.special
 
 from critlearn.errors import InvalidInputError
+from critlearn.inference.criteria import as_number
 from critlearn.inference.result import PowerLawFit
 from critlearn.results import Result
 
@@ -90,7 +91,8 @@ def compare_with_prediction(
     """Hold one measurement, or those of several seeds, against a predicted exponent, or one for each.
 
     Several are pooled with random effects (DerSimonian and Laird, Controlled Clinical Trials 7, 177, 1986): what varies
-    between seeds beyond the errors widens the error of the mean.
+    between seeds beyond the errors widens the error of the mean. Where few seeds have errors that differ tenfold, no
+    pooling knows how much they vary: of three, 95% intervals then cover 77%.
 
     Raises
     ------
@@ -122,11 +124,19 @@ def compare_exponents(
     InvalidInputError
         If there are none, an error or the margin is not positive, or the number of predictions is another.
     """
-    values = np.array(measured, dtype=np.float64).reshape(-1, 2)
-    expected = np.atleast_1d(np.asarray(predicted, dtype=np.float64))
+    try:
+        values = np.array(measured, dtype=np.float64).reshape(-1, 2)
+        expected = np.atleast_1d(np.asarray(predicted, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"exponents are given as pairs of value and standard error, predictions as numbers; got {measured!r} and "
+            f"{predicted!r}"
+        ) from None
     if not len(values) or len(expected) not in (1, len(values)):
         raise InvalidInputError(f"{len(values)} exponents need one prediction or as many; got {len(expected)}")
-    if not (margin > 0 and (values[:, 1] > 0).all() and np.isfinite(values).all() and np.isfinite(expected).all()):
+    if not (
+        as_number(margin) > 0 and (values[:, 1] > 0).all() and np.isfinite(values).all() and np.isfinite(expected).all()
+    ):
         raise InvalidInputError("exponents and predictions must be finite, standard errors and the margin positive")
     difference, variance = values[:, 0] - expected, values[:, 1] ** 2
     between = _between_variance(difference, variance)

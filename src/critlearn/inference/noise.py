@@ -12,8 +12,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.cells import Cells
+from critlearn.inference.criteria import as_number
 from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.window_search import FEWEST
+from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 
@@ -21,6 +23,11 @@ _CELLS_PER_DECADE: Final = 64
 _MOST_CELLS: Final = 320
 _MOST_OUTSIDE: Final = 100
 _STEP: Final = 1e-3
+_FARTHEST: Final = 8.0
+"""Standard deviations of the noise beyond which no value lies by chance."""
+
+_LARGEST_ERROR: Final = 1.0
+_NO_INFORMATION: Final = 0.1
 _CHUNK: Final = 1 << 18
 
 
@@ -33,7 +40,8 @@ class NoisyFit(Result):
     exponent, standard_error, ci95
         ``k`` of the law before the noise; errors from the observed information, for independent values.
     noise_scale, noise_scale_error
-        Standard deviation of the noise; the error is None where the scale was given.
+        Standard deviation of the noise; the error is None where the scale was given, or the noise too
+        small to be seen.
     window
         Where the law holds before the noise.
     n
@@ -66,7 +74,7 @@ class NoisyFit(Result):
 
     def summary(self) -> str:
         """One line, e.g. ``delta^-1.50 [1.48, 1.52] on [0.01, 1] (2.0 decades) under noise of 0.05``."""
-        law = f"delta^-{self.exponent:.2f} [{self.ci95[0]:.2f}, {self.ci95[1]:.2f}]"
+        law = f"{power_text('delta', self.exponent)} [{self.ci95[0]:.2f}, {self.ci95[1]:.2f}]"
         return f"{law} on {self.window.summary()} under noise of {self.noise_scale:.3g}"
 
 
@@ -82,41 +90,58 @@ def fit_power_law_with_noise(
     data
         Numbers, of either sign; exact zeros are left out.
     window
-        Where the law before the noise holds; it must contain all fluctuations.
+        Where the law before the noise holds; it must contain all fluctuations, those that noise moves out excepted.
     noise_scale
         Standard deviation of the noise; fitted if None.
 
     Raises
     ------
     InvalidInputError
-        If there are fewer than 50 values other than zero, one is not finite, or the noise scale is not positive.
+        If there are fewer than 50 values other than zero, one is not finite, the noise scale is not positive, values
+        lie beyond the window by more than noise explains, or they do not resolve an exponent.
     """
     values = np.abs(as_values(data)[0])
     values = values[values != 0]
-    if values.size < FEWEST or not np.isfinite(values).all():
-        raise InvalidInputError(f"a fit with noise needs {FEWEST} finite values other than zero; got {values.size}")
-    if noise_scale is not None and not (noise_scale > 0 and math.isfinite(noise_scale)):
-        raise InvalidInputError(f"the noise scale must be positive; got {noise_scale}")
+    finite = int(np.isfinite(values).sum())
+    if values.size < FEWEST or finite < values.size:
+        raise InvalidInputError(
+            f"a fit with noise needs {FEWEST} values other than zero, all finite; got {values.size}, {finite} finite"
+        )
+    if noise_scale is not None and not 0 < as_number(noise_scale) < math.inf:
+        raise InvalidInputError(f"the noise scale must be a positive number; got {noise_scale!r}")
     law = as_window(window)
     if law is None:
         raise InvalidInputError("a fit with noise needs the window on which the law holds")
     model = _Model.of(values, law)
-    start = [1.0, math.log(noise_scale or float(np.quantile(values, 0.1)))]
     free = 1 if noise_scale is not None else 2
+    # Noise that is seen, and noise that is hardly seen: from a scale that is far too large none leads down.
+    scales = [noise_scale] if noise_scale is not None else [float(s) for s in np.quantile(values, (0.1, 0.001))]
 
     def loss(parameters: np.ndarray) -> float:
-        k, log_scale = (*parameters, start[1])[:2] if free == 1 else parameters
+        k, log_scale = (*parameters, math.log(scales[0]))[:2] if free == 1 else parameters
         return -model.log_likelihood(float(k), float(log_scale))
 
-    search = scipy.optimize.minimize(
-        loss, start[:free], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-6, "maxiter": 600}
-    )
-    covariance = np.linalg.inv(_hessian(loss, search.x))
-    error = float(covariance[0, 0] ** 0.5)
+    options: Any = {"xatol": 1e-6, "fatol": 1e-6, "maxiter": 600}
+    searches = [
+        scipy.optimize.minimize(loss, [1.0, math.log(scale)][:free], method="Nelder-Mead", options=options)
+        for scale in scales
+    ]
+    search = min(searches, key=lambda found: float(found.fun))
     k = float(search.x[0])
     scale = math.exp(float(search.x[1])) if free == 2 else float(noise_scale or 0.0)
+    _refuse_beyond(values, law, scale)
+    information = _hessian(loss, search.x)
+    # Noise far below the smallest values is as good as none, of whatever scale.
+    unseen = free == 2 and abs(information[1, 1]) < _NO_INFORMATION
+    covariance = _covariance(information[:1, :1] if unseen else information)
+    if covariance is None or not search.success or covariance[0, 0] > _LARGEST_ERROR**2:
+        raise InvalidInputError(
+            f"the values do not resolve an exponent on {law.summary()} under noise of {scale:.3g}: "
+            "what is seen may be noise alone, or the law holds on another window"
+        )
+    error = float(covariance[0, 0] ** 0.5)
     half = float(scipy.special.ndtri(0.975)) * error
-    scale_error = scale * float(covariance[1, 1] ** 0.5) if free == 2 else None
+    scale_error = scale * float(covariance[1, 1] ** 0.5) if free == 2 and not unseen else None
     return NoisyFit(k, error, (k - half, k + half), scale, scale_error, law, int(values.size), -float(search.fun))
 
 
@@ -172,6 +197,25 @@ def _mean_normal(
     middle = scipy.special.ndtr(0.5 * (z[:, :-1] + z[:, 1:]))
     # Differences of nearly equal integrals say less than the middle.
     return np.where(step > 1e-3, (integral[:, :-1] - integral[:, 1:]) / np.maximum(step, 1e-300), middle)
+
+
+def _refuse_beyond(values: np.ndarray, law: Window, scale: float) -> None:
+    """Refuse values above the window that noise does not explain; below it there may be anything."""
+    beyond = int((values > law.hi + _FARTHEST * scale).sum())
+    if beyond:
+        raise InvalidInputError(
+            f"{beyond} of {values.size} values lie above {law.summary()} by more than noise of {scale:.3g} explains: "
+            "the window must contain all fluctuations"
+        )
+
+
+def _covariance(hessian: np.ndarray) -> np.ndarray | None:
+    """Inverse of the observed information; None where it is no maximum."""
+    try:
+        np.linalg.cholesky(hessian)
+    except np.linalg.LinAlgError:
+        return None
+    return np.linalg.inv(hessian)
 
 
 def _hessian(loss: Any, at: np.ndarray) -> np.ndarray:

@@ -86,8 +86,8 @@ class Prediction(Result):
         """One phrase, e.g. ``delta^-1 (exact) on [1e-05, 0.1] (4.0 decades)``."""
         if self.exponent is None or self.window is None:
             return "no power law over half a decade or more"
-        value = f"{self.exact} (exact)" if self.exact else f"{self.exponent:.3f}"
-        return f"{power_text('delta', value)} on {self.window.summary()}"
+        value = power_text("delta", self.exact or f"{self.exponent:.3f}")
+        return f"{value}{' (exact)' if self.exact else ''} on {self.window.summary()}"
 
 
 def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
