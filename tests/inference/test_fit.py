@@ -355,3 +355,18 @@ def test_large_integers_are_cells_or_refused() -> None:
     assert fit_discrete_power_law(np.full(1000, 2**53)).verdict is FitVerdict.NOT_RESOLVED
     with pytest.raises(InvalidInputError, match=r"above 2\^53"):
         fit_discrete_power_law(np.full(1000, 10**17))
+
+
+@pytest.mark.parametrize(("k", "power"), [(0.5, -0.5), (2.0, 1.0), (0.2, -0.8)])
+def test_errors_contain_what_weights_that_go_with_the_sizes_add(k: float, power: float) -> None:
+    """Weights ``x^p`` make k a law of exponent k - p; the sandwich is ``sum w^2 (u - m)^2 / (sum w Var u)^2``."""
+    x = power_law(k, 1e-3, 1.0, 20_000, 4)
+    weights = x**power
+    fit = fit_power_law(x, Window(1e-3, 1.0), weights=weights)
+    u, share = np.log(x), weights / weights.sum()
+    # The law of the weighted values is k = 1: u is uniform, of variance range^2 / 12.
+    middle, variance = 0.5 * np.log(1e-3), np.log(1e3) ** 2 / 12
+    expected = np.sqrt((share**2 * (u - middle) ** 2).sum()) / variance
+    # A variance from 256 groups is known to 9%, and its root to half of that.
+    assert fit.standard_error == pytest.approx(expected, rel=4 * 0.045)
+    assert fit.exponent == pytest.approx(1.0, abs=4 * expected)

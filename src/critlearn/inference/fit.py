@@ -71,7 +71,8 @@ def fit_power_law(
         Labels of dependent values, shape (n,), or the length of blocks of dependent neighbours (a time series): errors
         and p-values are then over clusters or blocks.
     weights
-        Weights of the values, shape (n,), scaled to Kish's effective number.
+        Weights of the values, shape (n,), scaled to Kish's effective number; errors and p-values are over random groups
+        of values then, as weights may go with the sizes, unless there are clusters.
     nan
         ``refuse`` NaN and infinite values, or ``omit`` and count them.
     log_floor

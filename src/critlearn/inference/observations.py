@@ -206,6 +206,11 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
     return index % MOST_GROUPS
 
 
+def _random_groups(size: int) -> np.ndarray:
+    """Groups of independent values: errors over them contain what weights that go with the sizes add."""
+    return np.random.default_rng(0).permutation(size) % min(size, MOST_GROUPS)
+
+
 def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
     """Weights, scaled so that their sum is Kish's effective number of values."""
     weight = as_values(weights)[0].astype(np.float64)
@@ -223,6 +228,8 @@ def _from_values(reading: Reading, data: Any, window: Window | None) -> Observat
     values, smallest, spacing = as_values(data)
     group = group_labels(values.size, reading.cluster, reading.block)
     weight = None if reading.weights is None else _weights(reading.weights, values.size)
+    if weight is not None and group is None:
+        group = _random_groups(values.size)
     if values.size == 0:
         raise InvalidInputError("there are no fluctuations to fit")
     finite = np.isfinite(values)
