@@ -17,6 +17,7 @@ def reproduce(
     """Run the paper's experiments, go on where they were stopped, and write reproduction.md with its figures."""
     from functools import partial
 
+    from critlearn.cli.display import print_state
     from critlearn.reports.reproduction import write_reproduction
     from critlearn.studies.local_engine import run_locally
     from critlearn.studies.study_file import load_studies, shipped_file
@@ -29,8 +30,7 @@ def reproduce(
             typer.echo(f"{study.name}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(studies, location)
     if not state.complete:
-        counts = state.to_dict()
-        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+        print_state(state, as_json=False)
         raise typer.Exit(1)
     command = f"critlearn reproduce{' --quick' if quick else ''}"
     typer.echo(str(write_reproduction(studies, location, out, command)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from critlearn.studies.study_file import Study
     from critlearn.studies.sweep import Engine
 
 
@@ -43,15 +44,7 @@ def sweep(
 
     declared = load_studies(study)
     if dry_run:
-        from critlearn.studies.estimate import estimate
-
-        plan = estimate(declared, store, processes or 1)
-        if json:
-            display.print_json(plan)
-        else:
-            for cell in (cell for one in declared for cell in expand(one)):
-                typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
-            typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
+        _list_cells(declared, store, processes or 1, json=json)
         return
     bound = None if memory is None else int(memory * 2**30)
     if engine is EngineName.RAY:
@@ -67,15 +60,24 @@ def sweep(
         for number, (cell, reason) in enumerate(done, 1):
             typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(declared, store)
-    if state.other_code:
-        typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
-    if json:
-        display.print_json(state.to_dict())
-    else:
-        counts = state.to_dict()
-        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+    display.print_state(state, as_json=json)
     if not state.complete:
         raise typer.Exit(1)
+
+
+def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
+    """Say which cells there are and how long those that are due will take."""
+    from critlearn.cli import display
+    from critlearn.studies.cells import expand
+    from critlearn.studies.estimate import estimate
+
+    plan = estimate(declared, store, processes)
+    if json:
+        display.print_json(plan)
+        return
+    for cell in (cell for one in declared for cell in expand(one)):
+        typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
+    typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
 
 
 def _locally(

@@ -17,8 +17,9 @@ def estimate(studies: tuple[Study, ...], location: str, processes: int) -> dict[
     except InvalidInputError:
         statuses, seconds = {cell.name: "missing" for cell in cells}, []
     else:
-        statuses = {cell.name: store.status(cell.name) for cell in cells}
-        seconds = [store.record(name)["seconds"] for name, status in statuses.items() if status == "finished"]
+        found = {cell.name: store.cell(cell.name) for cell in cells}
+        statuses = {name: cell.status for name, cell in found.items()}
+        seconds = [cell.record["seconds"] for cell in found.values() if cell.record is not None]
     due = sum(status in ("missing", "failed") for status in statuses.values())
     total = fmean(seconds) * due / processes if seconds else None
     said = "no finished cell to estimate the time from" if total is None else f"about {total:.0f} s"

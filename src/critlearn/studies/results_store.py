@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +17,9 @@ from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies.cells import Cell, swept_settings
 from critlearn.studies.record import RunResult
-from critlearn.studies.store import RECORD, write_folder
+from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
 from critlearn.studies.store_files import StoreFiles
+from critlearn.studies.stored_record import stored_record
 from critlearn.studies.study_file import Study
 
 MARK: Final = "critlearn-store.json"
@@ -32,6 +34,25 @@ def code_version() -> str:
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """What a store holds of a cell.
+
+    Parameters
+    ----------
+    status
+        ``finished``, ``failed``, ``corrupt`` or ``missing``.
+    record
+        Of a finished cell, with the code version under ``code``.
+    reason
+        Why it failed, or what is wrong with it.
+    """
+
+    status: str
+    record: dict[str, Any] | None = None
+    reason: str | None = None
 
 
 class ResultsStore:
@@ -119,34 +140,41 @@ class ResultsStore:
         plans = [name for name in self._files.names("studies") if name.endswith(".json")]
         return {Path(name).stem: self._read(f"studies/{name}") for name in plans}
 
+    def cell(self, name: str) -> StoredCell:
+        """What the store holds of a cell; nothing that is found there is fatal."""
+        folder = f"cells/{name}"
+        if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
+            try:
+                return StoredCell("finished", self._whole_record(name))
+            except DataError as problem:
+                return StoredCell("corrupt", reason=str(problem))
+        if self._files.exists(f"failures/{name}.json"):
+            return StoredCell("failed", reason=self._failure(name))
+        return StoredCell("missing")
+
     def status(self, name: str) -> str:
         """``finished``, ``failed``, ``corrupt`` or ``missing``."""
-        if self._files.exists(f"cells/{name}/{RECORD}"):
-            try:
-                self.record(name)
-            except DataError:
-                return "corrupt"
-            return "finished"
-        if self.local and self._files.exists(f"cells/{name}"):
-            return "corrupt"
-        return "failed" if self._files.exists(f"failures/{name}.json") else "missing"
+        return self.cell(name).status
 
-    def record(self, name: str) -> dict[str, Any]:
-        """Record of a cell, with the code version under ``code``.
-
-        Raises
-        ------
-        DataError
-            If it cannot be read.
-        """
-        record, note = self._read(f"cells/{name}/{RECORD}"), self._read(f"cells/{name}/{CELL}")
-        if not isinstance(record.get("quantities"), dict) or note.get("cell") != name or "code" not in note:
-            raise DataError(f'cell "{name}" of "{self.location}" is not whole')
+    def _whole_record(self, name: str) -> dict[str, Any]:
+        """Record of a cell, with the code version under ``code``; a DataError if it is not whole."""
+        folder = f"cells/{name}"
+        present = self._files.names(folder)
+        missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]
+        if missing:
+            raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
+        place = f"{folder}/{RECORD}"
+        record, note = stored_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
+        if note.get("cell") != name or not isinstance(note.get("code"), str):
+            raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
         return {**record, "code": note["code"]}
 
-    def failure(self, name: str) -> str:
+    def _failure(self, name: str) -> str:
         """Why a cell failed."""
-        return str(self._read(f"failures/{name}.json").get("reason"))
+        try:
+            return str(self._read(f"failures/{name}.json").get("reason"))
+        except DataError as problem:
+            return str(problem)
 
     def write(self, cell: Cell, result: RunResult) -> None:
         """Keep a finished cell; its page can be made at any time from what is kept.

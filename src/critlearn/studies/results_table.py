@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from critlearn.errors import DataError, InvalidInputError
+from critlearn.errors import InvalidInputError
 from critlearn.studies.conditions import parse_condition
 from critlearn.studies.results_store import ResultsStore
 from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "seconds", "code", "seed",
+    "verdict", "agreement", "certified", "seconds", "code", "reason", "seed",
 )  # fmt: skip
 
 
@@ -65,15 +65,12 @@ def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str
     rows = []
     for cell_name, cell in plan["cells"].items():
         base = dict.fromkeys(COLUMNS)
-        base |= {"study": study, "cell": cell_name, "status": store.status(cell_name), "seed": cell["config"]["seed"]}
-        base |= {setting: field(cell["config"].get(setting)) for setting in swept}
-        if base["status"] != "finished":
+        stored = store.cell(cell_name)
+        base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell["config"]["seed"]}
+        base |= {"reason": stored.reason, **{setting: field(cell["config"].get(setting)) for setting in swept}}
+        record = stored.record
+        if record is None:
             rows.append(base)
-            continue
-        try:
-            record = store.record(cell_name)
-        except DataError:
-            rows.append({**base, "status": "corrupt"})
             continue
         shown = [name for name in record["quantities"] if not wanted or name in wanted]
         rows += [{**base, **quantity_columns(record, name), "code": record["code"]} for name in shown]

@@ -23,6 +23,7 @@ class SweepState:
     study: str
     statuses: dict[str, str]
     failures: dict[str, str]
+    corrupt: dict[str, str]
     other_code: tuple[str, ...]
 
     @property
@@ -38,6 +39,7 @@ class SweepState:
             "cells": len(self.statuses),
             **{status: counts[status] for status in ("finished", "failed", "corrupt", "missing")},
             "failures": self.failures,
+            "corrupt_cells": self.corrupt,
             "cells_of_other_code": list(self.other_code),
         }
 
@@ -94,11 +96,11 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
 def sweep_state(studies: tuple[Study, ...], location: str) -> SweepState:
     """Where studies stand, taken together."""
     store = ResultsStore(location)
-    statuses = {cell.name: store.status(cell.name) for study in studies for cell in expand(study)}
-    other = tuple(
-        name
-        for name, status in statuses.items()
-        if status == "finished" and store.record(name)["code"] != code_version()
+    cells = {cell.name: store.cell(cell.name) for study in studies for cell in expand(study)}
+    return SweepState(
+        ", ".join(study.name for study in studies),
+        {name: cell.status for name, cell in cells.items()},
+        {name: str(cell.reason) for name, cell in cells.items() if cell.status == "failed"},
+        {name: str(cell.reason) for name, cell in cells.items() if cell.status == "corrupt"},
+        tuple(name for name, cell in cells.items() if cell.record and cell.record["code"] != code_version()),
     )
-    failures = {name: store.failure(name) for name, status in statuses.items() if status == "failed"}
-    return SweepState(", ".join(study.name for study in studies), statuses, failures, other)
