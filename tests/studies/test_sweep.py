@@ -1,5 +1,7 @@
 """A sweep in one process: finished cells stay, others are run, and the table has all of them."""
 
+import errno
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,23 @@ def test_a_corrupt_cell_is_reported_and_skipped(store: str) -> None:
 def test_a_store_belongs_to_one_sweep_at_a_time(store: str) -> None:
     with ResultsStore(store).locked(), pytest.raises(OutputError, match="another sweep"):
         list(sweep(STUDY, store, here))
+
+
+def test_a_store_that_cannot_be_written_to_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ResultsStore(str(tmp_path), create=True)
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(OutputError, match="cannot be written to: Is a directory"):
+        list(sweep(STUDY, str(tmp_path), here))
+    (tmp_path / ".lock").rmdir()
+
+    def read_only(*arguments: Any, **settings: Any) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(OutputError, match="cannot be written to: Read-only file system"):
+        list(sweep(STUDY, str(tmp_path), here))
 
 
 def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:

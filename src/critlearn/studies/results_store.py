@@ -104,7 +104,7 @@ class ResultsStore:
         Raises
         ------
         OutputError
-            If another sweep holds it.
+            If another sweep holds it, or it cannot be written to.
         """
         if not self.local:
             yield
@@ -114,6 +114,9 @@ class ResultsStore:
             lock.acquire(timeout=0)
         except Timeout:
             raise OutputError(f'another sweep is running on the store "{self.location}"') from None
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise OutputError(f'the store "{self.location}" cannot be written to: {reason}') from None
         try:
             self._remove_torn()
             yield
