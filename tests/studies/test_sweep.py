@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critlearn.errors import InvalidInputError, OutputError
+from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies import Study, load_results
 from critlearn.studies.cells import Cell
 from critlearn.studies.local_engine import Task
@@ -67,6 +68,40 @@ def test_a_corrupt_cell_is_reported_and_skipped(store: str) -> None:
         assert not sweep_state((STUDY,), store).complete
     finally:
         record.write_text(whole)
+
+
+def test_a_changed_study_keeps_the_cells_of_the_earlier_one_in_the_table(store: str, tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    shutil.copytree(store, place)
+    changed = Study.model_validate(
+        {
+            **STUDY.model_dump(exclude_none=True),
+            "training": {"epochs": 10, "batch_size": 500, "lr": 0.05},
+            "sweep": {"grid": {"loss": ["mse"]}},
+        }
+    )
+
+    def nowhere(cells: tuple[Cell, ...], task: Any) -> Generator[tuple[Cell, str | None]]:
+        yield from ()
+
+    list(sweep(changed, place, nowhere))
+    table = load_results(place)
+    assert sorted(zip(table["epochs"], table["activation"], table["status"], table["planned"], strict=True)) == [
+        (10, "softsign", "missing", True),
+        *[(20, activation, "finished", False) for activation in ("softsign", "tanh") for _ in range(2)],
+    ]
+    # Back to the first one: nothing is run again, and what was never run is forgotten.
+    assert list(sweep(STUDY, place, here)) == []
+    again = load_results(place)
+    assert again["planned"].all()
+    pd.testing.assert_frame_equal(again, load_results(store))
+
+
+def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    ResultsStore(str(tmp_path), create=True)
+    (tmp_path / "studies" / "small.json").write_text('{"study": {"name": "small"}, "swept": []}')
+    with pytest.raises(DataError, match="is not the plan of a study: cells: Field required"):
+        load_results(str(tmp_path))
 
 
 def test_a_store_belongs_to_one_sweep_at_a_time(store: str) -> None:

@@ -58,7 +58,9 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
     table = load_results(location)
     parts = [_INTRODUCTION, f"Made by `{command}`, code {_versions(table)}.\n"]
     for study in studies:
-        mine = table[(table["study"] == study.name) & (table["status"] == "finished")]
+        # Cells that a study of this name had before it was changed are not part of it.
+        now = (table["study"] == study.name) & (table["planned"] == True)  # noqa: E712
+        mine = table[now & (table["status"] == "finished")]
         if mine.empty:
             raise DataError(f'"{location}" holds no finished cell of the study "{study.name}"')
         rows = summary(mine, _settings(study, mine))

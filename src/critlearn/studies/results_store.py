@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
-from critlearn.studies.cells import Cell, swept_settings
+from critlearn.studies.cells import Cell
+from critlearn.studies.plan import Plan, plan_of
 from critlearn.studies.record import RunResult
 from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
 from critlearn.studies.store_files import StoreFiles
@@ -130,18 +132,39 @@ class ResultsStore:
             shutil.rmtree(torn, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
-        """Note which cells a study has, and what it sweeps."""
-        plan = {
-            "study": study.model_dump(mode="json"),
-            "swept": swept_settings(study),
-            "cells": {cell.name: {"kind": cell.kind, "config": cell.settings} for cell in cells},
-        }
-        self._write(f"studies/{study.name}.json", plan)
+        """Note which cells a study has, and what it sweeps; cells that it had before and that were run stay known.
 
-    def studies(self) -> dict[str, dict[str, Any]]:
-        """Plans of all studies, by name."""
-        plans = [name for name in self._files.names("studies") if name.endswith(".json")]
-        return {Path(name).stem: self._read(f"studies/{name}") for name in plans}
+        Raises
+        ------
+        DataError
+            If the plan of that name cannot be read.
+        """
+        before = self._plan(study.name) if self._files.exists(f"studies/{study.name}.json") else None
+        plan = plan_of(study, cells, before)
+        run = {name: cell for name, cell in plan.earlier.items() if self.status(name) in ("finished", "corrupt")}
+        if len(run) < len(plan.earlier) and before is not None:
+            plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
+        self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))
+
+    def studies(self) -> dict[str, Plan]:
+        """Plans of all studies, by name.
+
+        Raises
+        ------
+        DataError
+            If one cannot be read.
+        """
+        names = [Path(name).stem for name in self._files.names("studies") if name.endswith(".json")]
+        return {name: self._plan(name) for name in names if not name.startswith(".")}
+
+    def _plan(self, name: str) -> Plan:
+        place = f"studies/{name}.json"
+        try:
+            return Plan.model_validate(self._read(place))
+        except ValidationError as problem:
+            fault = problem.errors()[0]
+            told = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {told}') from None
 
     def cell(self, name: str) -> StoredCell:
         """What the store holds of a cell; nothing that is found there is fatal."""

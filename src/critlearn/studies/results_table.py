@@ -7,12 +7,13 @@ import pandas as pd
 
 from critlearn.errors import InvalidInputError
 from critlearn.studies.conditions import parse_condition
+from critlearn.studies.plan import Plan
 from critlearn.studies.results_store import ResultsStore
 from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "seconds", "code", "reason", "seed",
+    "verdict", "agreement", "certified", "seconds", "code", "planned", "reason", "seed",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
     """
     store = ResultsStore(location)
     plans = store.studies()
-    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan["swept"]))
+    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan.swept))
     rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
     if where is not None:
         condition = parse_condition(where)
@@ -60,14 +61,17 @@ def save_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str]) -> list[dict[str, Any]]:
-    wanted = plan["study"]["measure"]["quantities"]
+def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list[dict[str, Any]]:
+    wanted = plan.study.measure.quantities
     rows = []
-    for cell_name, cell in plan["cells"].items():
+    for cell_name, cell in plan.all_cells().items():
         base = dict.fromkeys(COLUMNS)
         stored = store.cell(cell_name)
-        base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell["config"]["seed"]}
-        base |= {"reason": stored.reason, **{setting: field(cell["config"].get(setting)) for setting in swept}}
+        if cell_name in plan.earlier and stored.status not in ("finished", "corrupt"):
+            continue
+        base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
+        base |= {"planned": cell_name in plan.cells, "reason": stored.reason}
+        base |= {setting: field(cell.config.get(setting)) for setting in swept}
         record = stored.record
         if record is None:
             rows.append(base)
