@@ -99,7 +99,7 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
             told = "; ".join(
                 f"{panel} {row}: {values}".strip()
                 for panel, cells in panels.items()
-                for row, values in cells.round(2).to_dict("index").items()
+                for row, values in cells.values.round(2).to_dict("index").items()
             )
             shown.append(
                 Illustration(
@@ -107,7 +107,8 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
                     phase_diagram(table, quantity, across, down, value=value, apart=apart),
                     f"Mean {what} of {quantity} over {down} and {across}{rest}. {told}",
                     f"Phase diagram: the mean {what} of {quantity} over {down} and {across}{rest}. "
-                    "Cells of one colour are alike; × means that no power law could be established.",
+                    "Means are over the runs in which a power law is established; × means that there is none. A ring "
+                    "marks cells of which not every run is at certified equilibrium.",
                 )
             )
     return shown
