@@ -1,5 +1,6 @@
 """Study files: what they expand to, and how mistakes in them are told."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str)
 def test_sweeps_that_cannot_be_are_refused(sweep: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         cells_of(sweep)
+
+
+def test_names_of_cells_are_those_of_before_a_setting_was_added() -> None:
+    # Of kind and settings as they were: a change of these names would run all finished cells again.
+    (cell,) = expand(Study(name="s"))
+    text = (
+        '{"activation": "sigmoid", "batch_size": 10000, "data": null, "device": "cpu", "epochs": 200, '
+        '"inputs": "uniform(-0.3,2.3)", "kind": "toy", "loss": "bce", "lr": 0.02, "samples": 2000000, "seed": 0, '
+        '"target": null, "weight_decay": 0.0}'
+    )
+    assert cell.name == hashlib.sha256(text.encode()).hexdigest()[:16]
+    on, off = (
+        expand(Study.model_validate({"name": "s", "training": {"stop_at_equilibrium": stop}}))[0].name
+        for stop in (True, False)
+    )
+    assert on == cell.name
+    assert off != cell.name
 
 
 def test_the_smoke_study_has_its_24_cells() -> None:

@@ -57,6 +57,7 @@ def test_the_table_has_a_row_for_each_cell_and_quantity(store: str) -> None:
         (activation, quantity) for activation in ("softsign", "tanh") for quantity in ("bias", "weight")
     ]
     assert len(load_results(store, where="activation == tanh")) == 2
+    assert table["epochs_trained"].between(1, 20).all()
 
 
 def test_a_corrupt_cell_is_reported_and_skipped(store: str) -> None:

@@ -31,7 +31,7 @@ def results(
     if csv:
         table.to_csv(sys.stdout, index=False)
         return
-    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason"}
+    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason", "epochs_trained"}
     columns = [name for name in table.columns if name not in hidden]
     shown = Table(*columns)
     for row in table[columns].itertuples(index=False):

@@ -59,8 +59,8 @@ def _phase_diagram(table: pd.DataFrame) -> None:
             "phase-diagram",
             phase_diagram(table, quantity, across, down),
             f"Mean measured exponent of {quantity} over {down} and {across}.",
-            f"Mean exponent of {quantity} where a power law is established; × where none is, a ring where not every run "
-            "is at certified equilibrium.",
+            f"Mean exponent of {quantity} where a power law is established; × where none is, a ring where not every "
+            "run is at certified equilibrium.",
         ),
         "phase",
     )

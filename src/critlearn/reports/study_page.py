@@ -50,13 +50,15 @@ def study_page(table: pd.DataFrame, name: str) -> str:
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
         settings=[(s, sorted({_cell(v) for v in table[s]})) for s in swept_settings(table)],
+        runs=table["cell"].nunique(),
+        certified=_certified(table),
         seeds=sorted({_cell(seed) for seed in table["seed"].dropna()}),
     )
 
 
 def statement(table: pd.DataFrame) -> str:
     """One sentence on what many runs come down to."""
-    runs, certified = table["cell"].nunique(), table.loc[table["certified"] == True, "cell"].nunique()  # noqa: E712
+    runs, certified = table["cell"].nunique(), _certified(table)
     decided = table["agreement"].dropna()
     law = int((table["verdict"] == "power law").sum())
     return (
@@ -64,6 +66,11 @@ def statement(table: pd.DataFrame) -> str:
         f"some window; prediction and measurement agree in {int((decided == True).sum())} of the {len(decided)} "  # noqa: E712
         "comparisons that are decided."
     )
+
+
+def _certified(table: pd.DataFrame) -> int:
+    """Runs at certified equilibrium."""
+    return int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
 
 
 def study_illustrations(table: pd.DataFrame) -> list[Illustration]:

@@ -23,6 +23,8 @@ _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
 }
+_UNNAMED: Final = (("stop_at_equilibrium", True),)
+"""Settings that came later, with what was done before: cells of then keep their names."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Cell:
     @property
     def name(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of kind and settings."""
-        text = json.dumps({"kind": self.kind, **self.settings}, sort_keys=True, allow_nan=False)
+        named = {name: value for name, value in self.settings.items() if (name, value) not in _UNNAMED}
+        text = json.dumps({"kind": self.kind, **named}, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def run(self) -> RunResult:

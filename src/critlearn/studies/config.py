@@ -19,7 +19,8 @@ class RunConfig(BaseModel):
     """Settings that every run has.
 
     ``activation`` and ``loss`` are catalogue names or import paths; ``lr``, ``batch_size``, ``epochs`` and
-    ``weight_decay`` are those of the training that approaches equilibrium.
+    ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is certified,
+    unless ``stop_at_equilibrium`` is false: then all epochs are trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,6 +34,7 @@ class RunConfig(BaseModel):
     batch_size: Positive = 32
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    stop_at_equilibrium: bool = True
     device: str = "cpu"
 
     def composition(self) -> Composition:

@@ -13,7 +13,7 @@ from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "seconds", "code", "planned", "reason", "seed",
+    "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason", "seed",
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
         "verdict": measured["verdict"],
         "agreement": quantity["agreement"],
         "certified": record["equilibrium"]["certified"],
+        "epochs_trained": record["equilibrium"]["epochs"],
         "seconds": record["seconds"],
     }
 

@@ -43,6 +43,7 @@ class TrainingPart(BaseModel):
     batch_size: int | None = None
     lr: float | None = None
     weight_decay: float | None = None
+    stop_at_equilibrium: bool | None = None
 
 
 class MeasurePart(BaseModel):

@@ -40,6 +40,7 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         lr=config.lr,
         weight_decay=config.weight_decay,
         seed=config.seed,
+        stop_at_equilibrium=config.stop_at_equilibrium,
         progress=progress,
     )
     outputs, targets, activities = _output_state(approach)
