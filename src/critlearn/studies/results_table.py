@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import InvalidInputError
-from critlearn.studies.conditions import parse_condition
+from critlearn.studies.conditions import in_one_field, parse_condition
 from critlearn.studies.plan import Plan
 from critlearn.studies.results_store import ResultsStore
 from critlearn.whole_files import replacing
@@ -71,7 +71,7 @@ def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list
             continue
         base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
         base |= {"planned": cell_name in plan.cells, "reason": stored.reason}
-        base |= {setting: field(cell.config.get(setting)) for setting in swept}
+        base |= {setting: in_one_field(cell.config.get(setting)) for setting in swept}
         record = stored.record
         if record is None:
             rows.append(base)
@@ -100,8 +100,3 @@ def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
         "epochs_trained": record["equilibrium"]["epochs"],
         "seconds": record["seconds"],
     }
-
-
-def field(value: Any) -> Any:
-    """Lists, such as widths, as text in one field."""
-    return "-".join(map(str, value)) if isinstance(value, list) else value

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import DataError
+from critlearn.studies.conditions import in_one_field
 from critlearn.studies.results_store import MARK
-from critlearn.studies.results_table import COLUMNS, field, load_results, quantity_columns
+from critlearn.studies.results_table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.store import RECORD
 from critlearn.studies.stored_record import stored_record
 
@@ -43,7 +44,7 @@ def runs_table(folder: Path) -> pd.DataFrame:
             run = {"study": record["study"], "cell": path.parent.name, "status": "finished", "seed": record["seed"]}
             run["code"] = record["versions"].get("critlearn")
             of_run = [{**run, **quantity_columns(record, name)} for name in record["quantities"]]
-            given = {k: field(v) for k, v in record["config"].items() if k != "seed"}
+            given = {k: in_one_field(v) for k, v in record["config"].items() if k != "seed"}
         except (OSError, DataError) as problem:
             of_run, given = [{"cell": path.parent.name, "status": "corrupt", "reason": str(problem)}], {}
         rows += of_run
