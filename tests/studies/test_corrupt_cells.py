@@ -53,9 +53,9 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
-    "empty quantity": (edit(lambda r: r.update(quantities={"bias": {}})), "quantities.bias.axis: Field required"),
+    "empty quantity": (edit(lambda r: r.update(quantities={"bias": {}})), "quantities.bias.axis: is missing"),
     "no quantity": (edit(lambda r: r.update(quantities={})), "quantities"),
-    "no seconds": (edit(lambda r: r.pop("seconds")), "seconds: Field required"),
+    "no seconds": (edit(lambda r: r.pop("seconds")), "seconds: is missing"),
     "text": (edit(lambda r: r["equilibrium"].update(certified="perhaps")), "equilibrium.certified: should be a valid"),
     "list": (lambda cell: (cell / "run.json").write_text("[]") and None, "is not a record"),
     "no record": (lambda cell: (cell / "run.json").unlink(), "has no run.json"),

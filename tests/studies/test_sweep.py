@@ -23,7 +23,7 @@ from critlearn.studies.sweep import sweep, sweep_state
 STUDY = Study.model_validate(
     {
         "name": "small",
-        "system": {"activation": "softsign", "loss": "mse"},
+        "system": {"loss": "mse"},
         "data": {"samples": 2000},
         "training": {"epochs": 20, "batch_size": 500, "lr": 0.05},
         "sweep": {"grid": {"activation": ["softsign", "tanh"]}},
@@ -77,6 +77,7 @@ def test_a_changed_study_keeps_the_cells_of_the_earlier_one_in_the_table(store: 
     changed = Study.model_validate(
         {
             **STUDY.model_dump(exclude_none=True),
+            "system": {"activation": "softsign"},
             "training": {"epochs": 10, "batch_size": 500, "lr": 0.05},
             "sweep": {"grid": {"loss": ["mse"]}},
         }
@@ -101,7 +102,7 @@ def test_a_changed_study_keeps_the_cells_of_the_earlier_one_in_the_table(store: 
 def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ResultsStore(str(tmp_path), create=True)
     (tmp_path / "studies" / "small.json").write_text('{"study": {"name": "small"}, "swept": []}')
-    with pytest.raises(DataError, match="is not the plan of a study: cells: Field required"):
+    with pytest.raises(DataError, match="is not the plan of a study: cells: is missing"):
         load_results(str(tmp_path))
 
 

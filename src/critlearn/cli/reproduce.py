@@ -20,7 +20,8 @@ def reproduce(
     from critlearn.cli.display import print_state
     from critlearn.reports.reproduction import write_reproduction
     from critlearn.studies.local_engine import run_locally
-    from critlearn.studies.study_file import load_studies, shipped_file
+    from critlearn.studies.study_file import shipped_file
+    from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep, sweep_state
 
     studies = load_studies(shipped_file("paper-quick" if quick else "paper"))

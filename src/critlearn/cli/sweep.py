@@ -37,8 +37,7 @@ def sweep(
     from contextlib import redirect_stdout
 
     from critlearn.cli import display
-    from critlearn.studies.cells import expand
-    from critlearn.studies.study_file import load_studies
+    from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep as run_sweep
     from critlearn.studies.sweep import sweep_state
 
@@ -51,9 +50,6 @@ def sweep(
         runner = _on_ray(address, processes, num_cpus, num_gpus, bound)
     else:
         runner = _locally(address, processes, num_cpus, num_gpus, bound)
-    # A mistake in any of them is told before the first is begun.
-    for one in declared:
-        expand(one)
     done = (finished for one in declared for finished in run_sweep(one, store, runner))
     # Ray tells of lost processes on the standard output, which is for results.
     with redirect_stdout(sys.stderr):

@@ -69,6 +69,11 @@ class Condition:
 
     alternatives: tuple[tuple[Comparison, ...], ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that are compared."""
+        return tuple(dict.fromkeys(comparison.name for group in self.alternatives for comparison in group))
+
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether the row satisfies all comparisons of one alternative.
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies.cells import Cell
+from critlearn.studies.faults import told
 from critlearn.studies.plan import Plan, plan_of
 from critlearn.studies.record import RunResult
 from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
@@ -159,19 +160,19 @@ class ResultsStore:
 
     def _plan(self, name: str) -> Plan:
         place = f"studies/{name}.json"
+        content = self._read(place)
         try:
-            return Plan.model_validate(self._read(place))
+            return Plan.model_validate(content)
         except ValidationError as problem:
-            fault = problem.errors()[0]
-            told = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {told}') from None
+            reason = told(problem, content)
+            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {reason}') from None
 
     def cell(self, name: str) -> StoredCell:
         """What the store holds of a cell; nothing that is found there is fatal."""
         folder = f"cells/{name}"
         if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
             try:
-                return StoredCell("finished", self._whole_record(name))
+                return StoredCell("finished", self.record(name))
             except DataError as problem:
                 return StoredCell("corrupt", reason=str(problem))
         if self._files.exists(f"failures/{name}.json"):
@@ -182,8 +183,16 @@ class ResultsStore:
         """``finished``, ``failed``, ``corrupt`` or ``missing``."""
         return self.cell(name).status
 
-    def _whole_record(self, name: str) -> dict[str, Any]:
-        """Record of a cell, with the code version under ``code``; a DataError if it is not whole."""
+    def record(self, name: str) -> dict[str, Any]:
+        """Record of a finished cell, with the code version under ``code``.
+
+        Raises
+        ------
+        DataError
+            If it is not whole.
+        OutputError
+            If it is not there.
+        """
         folder = f"cells/{name}"
         present = self._files.names(folder)
         missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from critlearn.errors import DataError
+from critlearn.studies.faults import told
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
@@ -73,10 +74,7 @@ def stored_record(content: str | bytes, source: str) -> dict[str, Any]:
         record = json.loads(content)
         _Record.model_validate(record)
     except ValidationError as problem:
-        fault = problem.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        message = fault["msg"].removeprefix("Input ")
-        raise DataError(f'"{source}" is not a record: {place}: {message}'.replace(": : ", ": ")) from None
+        raise DataError(f'"{source}" is not a record: {told(problem, record)}') from None
     except ValueError as problem:
         raise DataError(f'"{source}" is not a record: {problem}') from problem
     assert isinstance(record, dict)

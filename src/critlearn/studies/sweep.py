@@ -9,6 +9,7 @@ from typing import Any
 
 from critlearn.errors import CritlearnError
 from critlearn.studies.cells import Cell, expand
+from critlearn.studies.checks import check_study
 from critlearn.studies.local_engine import Task, run_locally
 from critlearn.studies.results_store import ResultsStore, code_version
 from critlearn.studies.study_file import Study
@@ -75,10 +76,12 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
 
     Raises
     ------
+    InvalidInputError
+        If a cell cannot be begun, as what it names is not there; nothing is written then.
     OutputError
         If the store is held by another sweep, or cannot be written to; finished cells stay.
     """
-    cells = expand(study)
+    cells = check_study(study)
     store = ResultsStore(location, create=True)
     with store.locked():
         store.register(study, cells)
