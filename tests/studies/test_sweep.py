@@ -15,6 +15,7 @@ import pytest
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies import Study, load_results
 from critlearn.studies.cells import Cell
+from critlearn.studies.estimate import estimate
 from critlearn.studies.local_engine import Task
 from critlearn.studies.results_store import ResultsStore
 from critlearn.studies.results_table import save_table
@@ -133,6 +134,34 @@ def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="not a store"):
         list(sweep(STUDY, str(tmp_path), here))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:
+    for content, told in (('{"format": 99}', "is a store of format 99; .* reads format 1"), ("{", "is not a store of")):
+        (tmp_path / "critlearn-store.json").write_text(content)
+        with pytest.raises(InvalidInputError, match=told):
+            load_results(str(tmp_path))
+        with pytest.raises(InvalidInputError, match=told):
+            list(sweep(STUDY, str(tmp_path), here))
+
+
+def test_a_dry_run_refuses_what_is_no_store_and_writes_nothing(tmp_path: Path) -> None:
+    assert estimate((STUDY,), str(tmp_path / "new"), 1)["seconds"] is None
+    assert estimate((STUDY,), str(tmp_path), 1)["due"] == 2
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match="is not a store of results: it has no"):
+        estimate((STUDY,), str(tmp_path), 1)
+    with pytest.raises(InvalidInputError, match="is not a store of results"):
+        estimate((STUDY,), str(tmp_path / "thesis.txt"), 1)
+
+
+def test_the_time_is_estimated_from_finished_cells(store: str) -> None:
+    more = STUDY.model_copy(update={"seeds": (0, 1, 2)})
+    plan = estimate((more,), store, 2)
+    seconds = load_results(store).drop_duplicates("cell")["seconds"]
+    assert (plan["cells"], plan["due"]) == (6, 4)
+    assert plan["seconds"] == pytest.approx(seconds.mean() * 4 / 2)
 
 
 def test_a_cell_that_fails_is_noted_and_run_again(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ def reproduce(
     from critlearn.cli.display import print_state
     from critlearn.reports.reproduction import write_reproduction
     from critlearn.studies.local_engine import run_locally
+    from critlearn.studies.store import check_writable
     from critlearn.studies.study_file import shipped_file
     from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep, sweep_state
 
+    check_writable(out)
     studies = load_studies(shipped_file("paper-quick" if quick else "paper"))
     location = store or ("reproduction-quick" if quick else "reproduction")
     for study in studies:

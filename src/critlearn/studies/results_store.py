@@ -27,6 +27,7 @@ from critlearn.studies.study_file import Study
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
+FORMAT: Final = 1
 
 
 @cache
@@ -84,6 +85,7 @@ class ResultsStore:
         self._files = StoreFiles(location)
         self.local = self._files.local
         if self._files.exists(MARK):
+            self._check_format()
             return
         found = self._files.exists()
         if not create or (found and (self._files.is_file or self._visible())):
@@ -91,7 +93,33 @@ class ResultsStore:
             raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
         self._files.make("cells")
         self._files.make("studies")
-        self._write(MARK, {"format": 1})
+        self._write(MARK, {"format": FORMAT})
+
+    @classmethod
+    def if_made(cls, location: str) -> "ResultsStore | None":
+        """Store at a location, or None where one could be made; nothing is written.
+
+        Raises
+        ------
+        InvalidInputError
+            If something else is there.
+        """
+        files = StoreFiles(location)
+        found = files.exists()
+        if not found or not (files.is_file or files.names()):
+            return None
+        return cls(location)
+
+    def _check_format(self) -> None:
+        """Refuse a store that another version has laid out in another way."""
+        try:
+            found = self._read(MARK).get("format")
+        except DataError as problem:
+            raise InvalidInputError(f'"{self.location}" is not a store of results: {problem}') from None
+        if found != FORMAT:
+            raise InvalidInputError(
+                f'"{self.location}" is a store of format {found!r}; this version of critlearn reads format {FORMAT}'
+            )
 
     @property
     def address(self) -> str:
