@@ -83,12 +83,14 @@ def _locally(
     from functools import partial
 
     from critlearn.errors import InvalidInputError
-    from critlearn.studies.local_engine import run_locally
+    from critlearn.studies.local_engine import memory_share, run_locally
 
     options = {"--address": address, "--num-cpus": num_cpus, "--num-gpus": num_gpus}
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise InvalidInputError(f"{given[0]} is an option of --engine ray; the engine is local")
+    # A process is bounded by as much, which is refused here before anything is written.
+    memory_share(processes or 1, memory)
     return partial(run_locally, processes=processes or 1, memory=memory)
 
 

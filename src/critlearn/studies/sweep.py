@@ -57,7 +57,8 @@ def run_cell(cell: Cell, *, location: str) -> str | None:
     try:
         result = cell.run()
     except (CritlearnError, MemoryError, ArithmeticError, RuntimeError, ValueError) as problem:
-        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500]}"
+        # Python has no words for want of memory.
+        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500] or 'its process may hold no more'}"
     store.write(cell, result)
     return None
 
