@@ -142,6 +142,23 @@ def test_hugging_face_trains_the_same_and_logs_what_was_measured(hugging_face: A
     assert told == {state.step: state.equilibrium_fraction for state in callback.record.states}
 
 
+@pytest.mark.usefixtures("without_shape_checker")
+def test_each_training_has_a_record_and_numbers_go_to_the_log_of_the_trainer(hugging_face: Any, tmp_path: Path) -> None:
+    model = WithLoss()
+    callback = cl.trainer_callback(system_of(model.network), every=4)
+    trainer = trainer_of(hugging_face, model, Rows(data()), tmp_path, [callback])
+    assert callback.records == ()
+    trainer.train()
+    first = callback.record
+    trainer.train()
+    assert len(callback.records) == 2
+    assert [state.step for state in callback.records[0].states] == [state.step for state in first.states] == [0, 4, 8]
+    assert callback.records[1].states[0].equilibrium_fraction == callback.record.states[0].equilibrium_fraction
+    told = {row["step"]: row["critlearn/equilibrium_fraction"] for row in trainer.state.log_history
+            if "critlearn/equilibrium_fraction" in row}  # fmt: skip
+    assert told == {state.step: state.equilibrium_fraction for state in callback.record.states}
+
+
 class Logits(nn.Module):
     """A transformer as a module from token numbers to pre-activations."""
 

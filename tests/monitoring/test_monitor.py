@@ -244,6 +244,13 @@ def test_training_that_breaks_off_is_recorded_up_to_there() -> None:
     assert monitor.record.steps == 3
 
 
+def test_one_quantity_may_be_given_by_its_name() -> None:
+    system, optimizer = simple()
+    with cl.Monitor(system, optimizer, every=5, quantities="2.bias") as monitor:
+        pass
+    assert set(monitor.record.states[0].distributions) == {"2.bias"}
+
+
 @pytest.mark.usefixtures("without_shape_checker")
 @pytest.mark.parametrize(
     ("settings", "told"),
@@ -256,6 +263,10 @@ def test_training_that_breaks_off_is_recorded_up_to_there() -> None:
         ({"series": {"0.wieght": (0,)}}, 'did you mean "0.weight"'),
         ({"quantities": ["2.bais"]}, 'did you mean "2.bias"'),
         ({"log": 3}, "add_scalar"),
+        ({"every": 2, "share": 0.1}, "not both"),
+        ({"seed": "a"}, "seed must be an integer; got 'a'"),
+        ({"seed": -1}, "seed must not be negative; got -1"),
+        ({"quantities": "al"}, 'unknown quantity "al"'),
     ],
 )
 def test_bad_settings_are_refused_before_training(settings: dict[str, object], told: str) -> None:

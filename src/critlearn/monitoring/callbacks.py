@@ -19,7 +19,8 @@ def lightning_callback(system: NeuralSystem, **settings: Any) -> Any:
     """Callback for the ``Trainer`` of ``lightning`` or ``pytorch_lightning``, with the `MonitorRecord` as ``record``.
 
     Exponents and equilibrium go to the trainer's own loggers, if `log` does not say otherwise; ``log=None`` sends them
-    nowhere. Steps are those of the optimiser, whatever gradients are accumulated.
+    nowhere. Steps are those of the optimiser, whatever gradients are accumulated. A trainer that fits again has a
+    record for each fit, all of them in ``records``.
 
     Parameters
     ----------
@@ -40,13 +41,17 @@ def lightning_callback(system: NeuralSystem, **settings: Any) -> Any:
 def trainer_callback(system: NeuralSystem, **settings: Any) -> Any:
     """Callback for the ``Trainer`` of Hugging Face's transformers, with the `MonitorRecord` as ``record``.
 
+    Exponents and equilibrium go to the trainer's own log, ``trainer.state.log_history``, if `log` does not say
+    otherwise; ``log=None`` sends them nowhere. A trainer that trains again has a record for each training, all of them
+    in ``records``.
+
     Parameters
     ----------
     system
         Network that the trainer trains (as a module from inputs to pre-activations), its loss, and data.
     **settings
         Those of `Monitor`. ``log=lambda name, value, step: trainer.log({name: value})`` sends exponents wherever the
-        trainer reports to.
+        trainer reports to, too.
 
     Raises
     ------
@@ -74,11 +79,17 @@ class _Hooks:
     def __init__(self, system: NeuralSystem, settings: Mapping[str, Any]) -> None:
         self._system, self._settings = system, dict(settings)
         self._monitor: Monitor | None = None
+        self._earlier: tuple[MonitorRecord, ...] = ()
         self._done = 0
 
     @property
+    def records(self) -> tuple[MonitorRecord, ...]:
+        """What was seen in each training, the last one so far."""
+        return self._earlier if self._monitor is None else (*self._earlier, self._monitor.record)
+
+    @property
     def record(self) -> MonitorRecord:
-        """What was seen so far.
+        """What was seen so far, in the last training.
 
         Raises
         ------
@@ -97,6 +108,7 @@ class _Hooks:
             for optimizer in optimizers
             if any(id(value) in moved for group in optimizer.param_groups for value in group["params"])
         ]
+        self._earlier, self._monitor = self.records, None
         self._monitor = Monitor(self._system, (fitting or optimizers)[0], **{**defaults, **self._settings})
         self._monitor.__enter__()
         self._done = done
@@ -143,7 +155,11 @@ class _TrainerHooks(_Hooks):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure the first state."""
-        self._begin([given["optimizer"]], state.global_step)
+
+        def log(name: str, value: float, step: int) -> None:
+            state.log_history.append({name: value, "step": step})
+
+        self._begin([given["optimizer"]], state.global_step, log=log)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Note a step of the optimiser."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from critlearn.equilibrium import TOLERANCE, moments
 from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.fluctuations import POOLED, Quantities, measure
+from critlearn.inference.criteria import check_integer
 from critlearn.monitoring.as_found import as_found
 from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
 from critlearn.monitoring.distribution import Distribution
@@ -55,11 +56,11 @@ class Monitor:
     every
         Steps between measurements. By default they are in geometric progression, each made once it is paid for.
     share
-        Without `every`: greatest time of measuring in units of that of training.
+        Greatest time of measuring in units of that of training, 0.03 by default; not together with `every`.
     samples
         Number of samples measured, the same ones each time.
     quantities
-        Names of quantities of `measure`, such as ``all`` or ``2.bias``.
+        Names of quantities of `measure`, such as ``all`` or ``2.bias``, or one of them.
     series
         Number of variables, drawn at random, whose values are kept over time, or flat indices by name.
     log
@@ -80,17 +81,23 @@ class Monitor:
         optimizer: torch.optim.Optimizer,
         *,
         every: int | None = None,
-        share: float = SHARE,
+        share: float | None = None,
         samples: int = SAMPLES,
-        quantities: Sequence[str] = (POOLED,),
+        quantities: str | Sequence[str] = (POOLED,),
         series: int | Mapping[str, tuple[int, ...]] = SERIES,
         log: Any = None,
         seed: int = 0,
     ) -> None:
         _check_optimiser(system, optimizer)
         self._system, self._optimizer = system, optimizer
-        self._cadence: Cadence = WithinShare(share) if every is None else EveryStep(every)
-        self._samples, self._seed, self._quantities = samples, seed, tuple(quantities)
+        if every is not None and share is not None:
+            raise InvalidInputError("a monitor measures every so many steps or within a share of the time, not both")
+        check_integer("seed", seed)
+        if seed < 0:
+            raise InvalidInputError(f"seed must not be negative; got {seed}")
+        self._cadence: Cadence = WithinShare(SHARE if share is None else share) if every is None else EveryStep(every)
+        self._samples, self._seed = samples, seed
+        self._quantities = (quantities,) if isinstance(quantities, str) else tuple(quantities)
         self._log = logger_of(log)
         self._variables: Mapping[str, Tensor] = system.parameters
         sizes = {name: value.numel() for name, value in self._variables.items()}
