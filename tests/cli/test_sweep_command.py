@@ -1,9 +1,11 @@
 """``critlearn sweep`` as a user meets it: what it refuses, in one line, before anything is written."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from critlearn.cli.main import app, exit_code
 
@@ -54,3 +56,26 @@ def test_without_ray_it_is_said_how_to_install_it(
     study.write_text(STUDY)
     assert exit_code(app, ["sweep", str(study), "--store", str(tmp_path / "store"), "--engine", "ray"]) == 2
     assert capsys.readouterr().err == 'critlearn: the engine "ray" needs Ray: pip install "critlearn[ray]"\n'
+
+
+def test_the_schema_of_study_files_is_printed_and_fits_the_worked_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(app, ["sweep", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema = pytest.importorskip("jsonschema")
+    folder = Path(__file__).parents[2] / "studies"
+    for path in folder.glob("*.yaml"):
+        for content in yaml.safe_load_all(path.read_text()):
+            jsonschema.validate(content, schema)
+    with pytest.raises(jsonschema.ValidationError, match="sistem"):
+        jsonschema.validate({"name": "a", "sistem": {}}, schema)
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "one.yaml"
+    study.write_text(STUDY.replace("loss: mse", "loss: mse, device: xpu"))
+    for more in ([], ["--dry-run"]):
+        assert exit_code(app, ["sweep", str(study), "--store", str(tmp_path / "store"), *more]) == 2
+        assert 'system.device: device "xpu" is not available; available: cpu' in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()

@@ -19,6 +19,18 @@ class EngineName(StrEnum):
     RAY = "ray"
 
 
+def _show_schema(wanted: bool) -> bool:
+    """Print the schema and stop."""
+    if wanted:
+        from json import dumps
+
+        from critlearn.studies.study_file import study_schema
+
+        typer.echo(dumps(study_schema(), indent=1))
+        raise typer.Exit
+    return wanted
+
+
 def sweep(
     study: Annotated[Path, typer.Argument(help="Study file (YAML).")],
     store: Annotated[str, typer.Option(help="Folder or fsspec URL of the results.")] = "results",
@@ -32,16 +44,26 @@ def sweep(
     num_gpus: Annotated[float | None, typer.Option(help="GPUs of a cell on Ray.", show_default="0")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and estimate the time.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", help="Print the JSON schema of study files and stop.", callback=_show_schema, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Run the cells of a study that the store does not hold yet; exit 0 when every cell is finished."""
     from contextlib import redirect_stdout
 
     from critlearn.cli import display
+    from critlearn.studies.checks import check_devices
     from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep as run_sweep
     from critlearn.studies.sweep import sweep_state
 
     declared = load_studies(study)
+    if engine is EngineName.LOCAL:
+        for one in declared:
+            check_devices(one)
     if dry_run:
         _list_cells(declared, store, processes or 1, json=json)
         return

@@ -12,7 +12,7 @@ from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.network.modules import hidden_activation
 from critlearn.prediction import parse_density
 from critlearn.studies.cells import Cell, expand
-from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig, activation_of, loss_of
+from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig, activation_of, checked_device, loss_of
 from critlearn.studies.datasets import load_two_class
 from critlearn.studies.places import StudyError, place_of
 from critlearn.studies.study_file import Study
@@ -38,6 +38,19 @@ def check_study(study: Study) -> tuple[Cell, ...]:
                 check()
     _check_quantities(study, cells)
     return cells
+
+
+def check_devices(study: Study) -> None:
+    """Refuse devices that are not here, where cells are to be run here.
+
+    Raises
+    ------
+    StudyError
+        If there is one.
+    """
+    for device in dict.fromkeys(cell.config.device for cell in expand(study)):
+        with _placed(study, "device", device):
+            checked_device(device)
 
 
 def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
