@@ -97,7 +97,8 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
 def _no_law_of_its_own(evidence: Evidence) -> Judgement | None:
     """Whether a window that was found is a piece of something that needs no power law."""
     rival, fit, counts = evidence.rival, evidence.fit, evidence.counts
-    if rival is not None and rival.bic_gain > 0:
+    # What is equal to a power law in practice is so whatever it is made of, and however many values tell.
+    if evidence.basis is Basis.SIGNIFICANCE and rival is not None and rival.bic_gain > 0:
         verdict = FitVerdict.DRIFTING if rival.name == "lognormal" else FitVerdict.NOT_RESOLVED
         article = "an" if rival.name[0] in "aeiou" else "a"
         return verdict, f"{article} {rival.name} fitted to all values does as well on the window"
