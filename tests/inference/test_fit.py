@@ -370,3 +370,14 @@ def test_errors_contain_what_weights_that_go_with_the_sizes_add(k: float, power:
     # A variance from 256 groups is known to 9%, and its root to half of that.
     assert fit.standard_error == pytest.approx(expected, rel=4 * 0.045)
     assert fit.exponent == pytest.approx(1.0, abs=4 * expected)
+
+
+def test_many_clusters_of_many_integers() -> None:
+    """Groups times cells beyond 2^15: what is counted where does not wrap around."""
+    generator = np.random.default_rng(5)
+    values = np.floor(power_law(1.5, 1.0, 1e6, 30_000, 6))
+    fit = fit_discrete_power_law(values, (1, 1e5), cluster=generator.integers(0, 200, values.size))
+    lone = fit_discrete_power_law(values, (1, 1e5))
+    assert fit.exponent == pytest.approx(lone.exponent, rel=1e-9)
+    # The clusters are random: errors over 200 of them are those of independent values, known to 5%.
+    assert fit.standard_error == pytest.approx(lone.standard_error, rel=0.2)

@@ -219,7 +219,7 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
     index, distinct = cluster_index(cluster, size)
     if distinct < 10:
         raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
-    return index % MOST_GROUPS
+    return (index % MOST_GROUPS).astype(np.int16)
 
 
 def _random_groups(size: int) -> np.ndarray:
@@ -346,7 +346,7 @@ def _binned(
         outside += float(beyond.sum() if part is None else part[beyond].sum())
         index = np.clip(position[inside].astype(np.int64), 0, last)
         if group is not None:
-            index += group[at : at + _CHUNK][inside] * len(cells)
+            index += group[at : at + _CHUNK][inside].astype(np.int64) * len(cells)
         counts += np.bincount(index, None if part is None else part[inside], minlength=len(counts))
     by_group = counts.reshape(groups, -1)
     filled = by_group.any(axis=1)
