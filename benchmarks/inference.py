@@ -133,8 +133,8 @@ def main() -> None:
     options = " --quick" if arguments.quick else ""
     text = HEADER.format(options=options, peer=f"powerlaw {version}") + automatic(arguments.peer_python, sizes)
     text += "\n" + alone()
-    text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; with a cluster label "
-    text += f"for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
+    text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; "
+    text += f"with a cluster label for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
     arguments.out.write_text(text)
     print(text, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MiB at most")
 
