@@ -271,7 +271,8 @@ def _from_values(reading: Reading, data: Any, window: Window | None) -> Observat
         _cells_for(sizes, window, log_floor, spacing),
     )
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
-    return Observations(grouped, values.size, zeros, bad, below, log_floor, sizes=_sizes(sizes))
+    on_grid = window is None and spacing == 0
+    return Observations(grouped, values.size, zeros, bad, below, log_floor, on_grid, sizes=_sizes(sizes))
 
 
 def _sizes(sizes: np.ndarray) -> int:
@@ -303,6 +304,10 @@ def _cells_for(
     floor = -math.inf if log_floor is None else log_floor
     low = max(low, floor)
     if window is None:
+        if spacing == 0:
+            # The bins of a sketch, so that values and a sketch of them are one thing.
+            first = math.floor(low / BIN_WIDTH + 1e-9)
+            return Cells.equal(first * BIN_WIDTH, BIN_WIDTH, math.floor(high / BIN_WIDTH + 1e-9) - first + 1), floor
         if not high > low:
             high = low + 1e-9
         reach = high - low
