@@ -24,6 +24,8 @@ training: {epochs: 20, batch_size: 500, lr: 0.05}
         (["--engine", "ray", "--num-gpus", "-1"], "must not be negative; got -1"),
         (["--engine", "ray", "--address", "here"], '"here" is not the address of a Ray cluster'),
         (["--engine", "rya"], "'ray'"),
+        (["--memory", "0.1"], "the memory of a cell is 0.1 GiB; a process needs at least 0.5 GiB to begin"),
+        (["--processes", "100000"], "an equal share for 100000 processes is"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

@@ -52,6 +52,23 @@ def test_overlapping_classes_reach_equilibrium_before_the_epochs_end(certified: 
     assert certified.certificate.epochs == len(certified.losses)
 
 
+def test_all_epochs_are_trained_if_it_does_not_stop_at_equilibrium() -> None:
+    system = NeuralSystem(two_neurons(), LOSS, overlapping())
+    on, short = (
+        equilibrate(system, epochs=epochs, batch_size=100, lr=0.02, stop_at_equilibrium=False) for epochs in (200, 60)
+    )
+    stopped = equilibrate(system, epochs=200, batch_size=100, lr=0.02)
+    assert len(stopped.losses) < 200
+    assert (len(on.losses), on.certificate.epochs, len(short.losses)) == (200, 200, 60)
+    # The same way, only further.
+    assert on.losses[: len(stopped.losses)] == stopped.losses
+    data = NeuralSystem(two_neurons(), LOSS, separated())
+    given_up = equilibrate(data, epochs=260, batch_size=60, lr=0.05)
+    assert given_up.certificate.status is Status.SEPARABLE
+    assert len(given_up.losses) < 260
+    assert len(equilibrate(data, epochs=260, batch_size=60, lr=0.05, stop_at_equilibrium=False).losses) == 260
+
+
 def test_the_equilibrium_is_the_minimum_of_the_loss(certified: Approach) -> None:
     # Logistic regression by Newton's method, in plain NumPy.
     data = overlapping()

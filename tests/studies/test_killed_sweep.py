@@ -38,7 +38,7 @@ def _finished(store: Path) -> list[str]:
 def _results(store: str) -> dict[str, Any]:
     """Quantities of all cells, by name."""
     kept = ResultsStore(store)
-    return {name: kept.record(name)["quantities"] for plan in kept.studies().values() for name in plan["cells"]}
+    return {name: kept.record(name)["quantities"] for plan in kept.studies().values() for name in plan.cells}
 
 
 def test_a_killed_sweep_goes_on_with_the_same_results_as_one_process(

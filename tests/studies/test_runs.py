@@ -16,6 +16,7 @@ from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, read_run, run_toy, run_two_class, write_run
 from critlearn.studies.record import plain
 from critlearn.studies.store import check_writable
+from critlearn.studies.stored_system import stored_system
 
 TWO_CLASS = {"data": "moons", "epochs": 25, "hidden": (6,), "batch_size": 256, "lr": 0.02, "weight_decay": 0.0}
 TOY = {"samples": 20_000, "epochs": 40, "lr": 0.05, "batch_size": 2000}
@@ -132,6 +133,18 @@ def test_a_seed_repeats_bit_for_bit(two_class: RunResult) -> None:
     assert all(again.fluctuations[name] == two_class.fluctuations[name] for name in two_class.fluctuations)
     first, second = ({**result.record, "seconds": 0} for result in (two_class, again))
     assert first == second
+
+
+def test_a_stored_run_starts_from_the_weights_that_it_was_given(tmp_path: Path) -> None:
+    settings = {**TWO_CLASS, "hidden": (60, 60), "epochs": 1, "lr": 1e-9, "weight_variance": 9.0}
+    record = write_run(tmp_path, run_two_class(TwoClassConfig(**settings)), page)  # type: ignore[arg-type]
+    system = stored_system(Path(record["run_dir"]), record)
+    # After steps of 1e-9 the trained weights are the initial ones.
+    for name, value in system.trained.parameters.items():
+        torch.testing.assert_close(system.initial.parameters[name], value, rtol=0.0, atol=1e-6)
+    weights = system.initial.parameters["hidden2.weight"]
+    # 3600 of them have variance 9 / 60, with a relative standard error of sqrt(2 / 3600).
+    assert float(weights.detach().var()) == pytest.approx(9 / 60, rel=4 * math.sqrt(2 / 3600))
 
 
 def test_the_toy_model_refuses_data_with_more_features() -> None:

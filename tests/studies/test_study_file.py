@@ -1,5 +1,6 @@
 """Study files: what they expand to, and how mistakes in them are told."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,66 @@ def test_random_draws_lie_in_their_range_and_repeat() -> None:
         ("name: a\nsistem: {}\n", r':2: sistem: unknown key "sistem"; did you mean "system"'),
         ("name: a\ntraining:\n  epochs: many\n", r":3: training.epochs: .*integer.*'many'"),
         ("- 1\n", "holds no study"),
-        ("name: a\nseeds: []\n", ":2: seeds"),
+        ("name: a\nseeds: []\n", ":2: seeds: needs at least 1 entry"),
+        ("name: a\nsystem: toy\n", ":2: system: should be a mapping; got 'toy'$"),
+        ("name: a\nmeasure:\n  quantities: bias\n", ":3: measure.quantities: should be a list; got 'bias'$"),
+        ("seeds: [1]\n", ":1: name: is missing$"),
+        (
+            "name: a\nsweep:\n  random:\n    count: 2\n    settings:\n      lr: {high: 1}\n",
+            ":6: sweep.random.settings.lr.low: is missing$",
+        ),
+        (
+            "name: a\nsweep:\n  random:\n    count: 2\n    settings:\n      lr: {lo: 0.1, high: 1}\n",
+            ':6: sweep.random.settings.lr.lo: unknown key "lo"; did you mean "low"',
+        ),
+        (
+            "name: a\nsweep:\n  random:\n    count: 2\n    settings:\n      lr: {low: 2, high: 1}\n",
+            ":6: sweep.random.settings.lr: a range needs low < high",
+        ),
+        # What cells are given.
+        (
+            "name: a\nsweep:\n  grid:\n    loss: [bce]\n    lr: [0.1,\n      -1]\n",
+            ":6: sweep.grid.lr.1: should be .* -1$",
+        ),
+        ("name: a\ntraining: {lr: 0}\n", ":2: training.lr: should be greater than 0; got 0.0$"),
+        ("name: a\nsweep:\n  grid:\n    activatoin: [tanh]\n", ':4: .*did you mean "activation"'),
+        ("name: a\nsweep:\n  where: [los == bce]\n", ':3: sweep.where.0: unknown setting "los"; did you mean "loss"'),
+        (
+            "name: a\nsweep:\n  list:\n    - {loss: bce}\n    - {loss: bec}\n",
+            ':5: sweep.list.1.loss: .*did you mean "bce"',
+        ),
+        ("name: a\nsystem:\n  activation: identity\n  loss: bce\n", ':4: system.loss: loss "bce" needs an activation'),
+        ("name: a\nsystem: {device: abacus}\n", ':2: system.device: "abacus" is not a device'),
+        ("name: a\ndata: {inputs: 'unifrom(0,1)'}\n", ":2: data.inputs: .*uniform"),
+        ("name: a\ndata: {data: no.csv}\n", ':2: data.data: no such file: "no.csv"'),
+        (
+            "name: a\nsystem: {kind: two-class}\nsweep:\n  grid:\n    data: [moons,\n      mons]\n",
+            ':6: sweep.grid.data.1: unknown data set "mons"; did you mean "moons"',
+        ),
+        (
+            "name: a\nsystem:\n  kind: two-class\n  hidden_activation: tanj\n",
+            ':4: system.hidden_activation: .*did you mean "tanh"',
+        ),
+        # What would be lost, or be empty.
+        ("name: a\nsystem:\n  loss: bce\n  loss: mse\n", ':4: the key "loss" is given twice'),
+        (
+            "name: a\ntraining: {lr: 0.1}\nsweep:\n  grid: {lr: [0.2]}\n",
+            ':4: .*"lr" is given twice: under training and',
+        ),
+        (
+            "name: a\nsweep:\n  grid: {lr: [0.2, 0.1]}\n  zip: {lr: [0.3]}\n",
+            ':4: sweep.zip.lr.0: "lr" is given twice: under sweep.grid and under sweep.zip',
+        ),
+        (
+            "name: a\nmeasure:\n  quantities: [bias, bais]\n",
+            ':3: measure.quantities.1: unknown quantity "bais"; did you mean "bias"',
+        ),
     ],
 )
-def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str) -> None:
+def test_mistakes_are_told_with_their_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "study.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInputError, match=told):
@@ -54,7 +111,6 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str)
     [
         ({"grid": {"activation": []}}, "no cells"),
         ({"grid": {"activatoin": ["tanh"]}}, 'did you mean "activation"'),
-        ({"grid": {"activation": ["tanj"]}}, 'did you mean "tanh"'),
         ({"zip": {"lr": [0.1], "epochs": [1, 2]}}, "one length"),
         ({"where": ["lr ~ 3"]}, "NAME OPERATOR VALUE"),
     ],
@@ -62,6 +118,23 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str)
 def test_sweeps_that_cannot_be_are_refused(sweep: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         cells_of(sweep)
+
+
+def test_names_of_cells_are_those_of_before_a_setting_was_added() -> None:
+    # Of kind and settings as they were: a change of these names would run all finished cells again.
+    (cell,) = expand(Study(name="s"))
+    text = (
+        '{"activation": "sigmoid", "batch_size": 10000, "data": null, "device": "cpu", "epochs": 200, '
+        '"inputs": "uniform(-0.3,2.3)", "kind": "toy", "loss": "bce", "lr": 0.02, "samples": 2000000, "seed": 0, '
+        '"target": null, "weight_decay": 0.0}'
+    )
+    assert cell.name == hashlib.sha256(text.encode()).hexdigest()[:16]
+    on, off = (
+        expand(Study.model_validate({"name": "s", "training": {"stop_at_equilibrium": stop}}))[0].name
+        for stop in (True, False)
+    )
+    assert on == cell.name
+    assert off != cell.name
 
 
 def test_the_smoke_study_has_its_24_cells() -> None:

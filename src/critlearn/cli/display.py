@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from critlearn.studies.headlines import headlines
+
+if TYPE_CHECKING:
+    from critlearn.studies.sweep import SweepState
 
 _WIDTH: Final = 110
 
@@ -83,3 +86,16 @@ def _table(quantities: Mapping[str, Any]) -> Table:
             measured["verdict"],
         )
     return table
+
+
+def print_state(state: "SweepState", *, as_json: bool) -> None:
+    """Say where a sweep stands; what is wrong with its store on the standard error."""
+    if state.other_code:
+        typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
+    for name, reason in state.corrupt.items():
+        typer.echo(f"critlearn: corrupt cell {name}: {reason}; remove cells/{name} to have it run again", err=True)
+    counts = state.to_dict()
+    if as_json:
+        print_json(counts)
+    else:
+        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))

@@ -17,11 +17,15 @@ def reproduce(
     """Run the paper's experiments, go on where they were stopped, and write reproduction.md with its figures."""
     from functools import partial
 
+    from critlearn.cli.display import print_state
     from critlearn.reports.reproduction import write_reproduction
     from critlearn.studies.local_engine import run_locally
-    from critlearn.studies.study_file import load_studies, shipped_file
+    from critlearn.studies.store import check_writable
+    from critlearn.studies.study_file import shipped_file
+    from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep, sweep_state
 
+    check_writable(out)
     studies = load_studies(shipped_file("paper-quick" if quick else "paper"))
     location = store or ("reproduction-quick" if quick else "reproduction")
     for study in studies:
@@ -29,8 +33,7 @@ def reproduce(
             typer.echo(f"{study.name}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(studies, location)
     if not state.complete:
-        counts = state.to_dict()
-        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+        print_state(state, as_json=False)
         raise typer.Exit(1)
     command = f"critlearn reproduce{' --quick' if quick else ''}"
     typer.echo(str(write_reproduction(studies, location, out, command)))

@@ -22,16 +22,16 @@ def results(
     from critlearn.studies.results_table import load_results, save_table
 
     table = load_results(store, where=where)
-    corrupt = sorted(set(table.loc[table["status"] == "corrupt", "cell"]))
-    if corrupt:
-        typer.echo(f"critlearn: corrupt cells, not read: {', '.join(corrupt)}", err=True)
+    unread = table[table["status"].isin(["corrupt", "failed"])].drop_duplicates("cell")
+    for status, cell, reason in unread[["status", "cell", "reason"]].itertuples(index=False):
+        typer.echo(f"critlearn: {status} cell {cell}: {reason}", err=True)
     if parquet is not None:
         typer.echo(str(save_table(table, parquet)))
         return
     if csv:
         table.to_csv(sys.stdout, index=False)
         return
-    hidden = {"study", "ci_low", "ci_high", "seconds", "code"}
+    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason", "epochs_trained"}
     columns = [name for name in table.columns if name not in hidden]
     shown = Table(*columns)
     for row in table[columns].itertuples(index=False):

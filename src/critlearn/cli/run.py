@@ -25,6 +25,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the run's folder.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate of the training.")]
 WeightDecay = Annotated[float | None, typer.Option(help="Decoupled weight decay of the training.")]
+StopAtEquilibrium = Annotated[
+    bool | None,
+    typer.Option(
+        "--stop-at-equilibrium/--all-epochs", help="End with the first certificate of equilibrium.", show_default="stop"
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Device of torch.", show_default="cpu")]
 
 
@@ -54,6 +60,7 @@ def two_class(
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="32")] = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    stop_at_equilibrium: StopAtEquilibrium = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -92,6 +99,7 @@ def toy(
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="10000")] = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    stop_at_equilibrium: StopAtEquilibrium = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,

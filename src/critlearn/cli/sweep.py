@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from critlearn.studies.study_file import Study
     from critlearn.studies.sweep import Engine
 
 
@@ -36,46 +37,43 @@ def sweep(
     from contextlib import redirect_stdout
 
     from critlearn.cli import display
-    from critlearn.studies.cells import expand
-    from critlearn.studies.study_file import load_studies
+    from critlearn.studies.study_reading import load_studies
     from critlearn.studies.sweep import sweep as run_sweep
     from critlearn.studies.sweep import sweep_state
 
     declared = load_studies(study)
     if dry_run:
-        from critlearn.studies.estimate import estimate
-
-        plan = estimate(declared, store, processes or 1)
-        if json:
-            display.print_json(plan)
-        else:
-            for cell in (cell for one in declared for cell in expand(one)):
-                typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
-            typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
+        _list_cells(declared, store, processes or 1, json=json)
         return
     bound = None if memory is None else int(memory * 2**30)
     if engine is EngineName.RAY:
         runner = _on_ray(address, processes, num_cpus, num_gpus, bound)
     else:
         runner = _locally(address, processes, num_cpus, num_gpus, bound)
-    # A mistake in any of them is told before the first is begun.
-    for one in declared:
-        expand(one)
     done = (finished for one in declared for finished in run_sweep(one, store, runner))
     # Ray tells of lost processes on the standard output, which is for results.
     with redirect_stdout(sys.stderr):
         for number, (cell, reason) in enumerate(done, 1):
             typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
     state = sweep_state(declared, store)
-    if state.other_code:
-        typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
-    if json:
-        display.print_json(state.to_dict())
-    else:
-        counts = state.to_dict()
-        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+    display.print_state(state, as_json=json)
     if not state.complete:
         raise typer.Exit(1)
+
+
+def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
+    """Say which cells there are and how long those that are due will take."""
+    from critlearn.cli import display
+    from critlearn.studies.cells import expand
+    from critlearn.studies.estimate import estimate
+
+    plan = estimate(declared, store, processes)
+    if json:
+        display.print_json(plan)
+        return
+    for cell in (cell for one in declared for cell in expand(one)):
+        typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
+    typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
 
 
 def _locally(
@@ -85,12 +83,14 @@ def _locally(
     from functools import partial
 
     from critlearn.errors import InvalidInputError
-    from critlearn.studies.local_engine import run_locally
+    from critlearn.studies.local_engine import memory_share, run_locally
 
     options = {"--address": address, "--num-cpus": num_cpus, "--num-gpus": num_gpus}
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise InvalidInputError(f"{given[0]} is an option of --engine ray; the engine is local")
+    # A process is bounded by as much, which is refused here before anything is written.
+    memory_share(processes or 1, memory)
     return partial(run_locally, processes=processes or 1, memory=memory)
 
 

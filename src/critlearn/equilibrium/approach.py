@@ -74,6 +74,7 @@ def equilibrate(
     tolerance: float = TOLERANCE,
     exceptions: float = EXCEPTIONS,
     check_every: int = 10,
+    stop_at_equilibrium: bool = True,
     progress: Progress | None = None,
     throw: bool = False,
 ) -> Approach:
@@ -98,6 +99,9 @@ def equilibrate(
         may not be.
     check_every
         Epochs between two attempts to certify.
+    stop_at_equilibrium
+        End with the first certificate, or where there is none to be had; otherwise all epochs are trained, and the
+        certificate is that of their end.
     progress
         Called after every epoch.
     throw
@@ -141,7 +145,7 @@ def equilibrate(
                 tolerance=tolerance,
                 exceptions=exceptions,
             )
-            if certificate.certified or growing:
+            if stop_at_equilibrium and (certificate.certified or growing):
                 break
     if throw and not certificate.certified:
         raise NotAtEquilibriumError(certificate.summary())

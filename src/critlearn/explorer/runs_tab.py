@@ -9,7 +9,7 @@ from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.picture import told
 from critlearn.reports.illustration import Illustration
 from critlearn.reports.page import illustrations
-from critlearn.reports.study_figures import phase_cells, phase_diagram
+from critlearn.reports.study_figures import phase_diagram, phase_panel
 from critlearn.reports.study_page import statement
 from critlearn.studies.runs_table import runs_folder, runs_table, swept_settings
 from critlearn.studies.store import read_run
@@ -53,13 +53,14 @@ def _phase_diagram(table: pd.DataFrame) -> None:
     quantity = str(first.selectbox("Quantity", sorted(table["quantity"].unique())))
     across = str(second.selectbox("Across", settings))
     down = str(third.selectbox("Down", [name for name in settings if name != across]))
-    cells = phase_cells(table, quantity, across, down)
+    cells = phase_panel(table, quantity, across, down).values
     show_picture(
         Illustration(
             "phase-diagram",
             phase_diagram(table, quantity, across, down),
             f"Mean measured exponent of {quantity} over {down} and {across}.",
-            f"Mean measured exponent of {quantity}; × where no power law could be established.",
+            f"Mean exponent of {quantity} where a power law is established; × where none is, a ring where not every "
+            "run is at certified equilibrium.",
         ),
         "phase",
     )

@@ -28,9 +28,9 @@ data, the widths and depths, the training to a certified equilibrium, and the te
 
 *Predicted* is what the composition and the density of the input, or the network's own margins, predict on the measured
 window; *measured* is fitted to the sketches of the fluctuations. Both are means over the seeds in which an exponent is
-measured, and so are the decades; where there is none, predictions are means over all seeds. The interval reaches over
-the 95% intervals of all seeds. *Power law* counts the seeds in which
-one was established, *agree* those in which prediction and measurement do, of the seeds in which that could be decided.
+measured, and so are the decades; where there is none, there is no window to predict for either. The interval reaches
+over the 95% intervals of all seeds. *Power law* counts the seeds in which one was established,
+*agree* those in which prediction and measurement do, of the seeds in which that could be decided.
 """
 
 
@@ -58,7 +58,9 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
     table = load_results(location)
     parts = [_INTRODUCTION, f"Made by `{command}`, code {_versions(table)}.\n"]
     for study in studies:
-        mine = table[(table["study"] == study.name) & (table["status"] == "finished")]
+        # Cells that a study of this name had before it was changed are not part of it.
+        now = (table["study"] == study.name) & (table["planned"] == True)  # noqa: E712
+        mine = table[now & (table["status"] == "finished")]
         if mine.empty:
             raise DataError(f'"{location}" holds no finished cell of the study "{study.name}"')
         rows = summary(mine, _settings(study, mine))
@@ -89,7 +91,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
     for key, group in table.groupby([*settings, "quantity"], sort=False, dropna=False):
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
         found = numbers["measured_exponent"].notna()
-        shown = numbers[found] if found.any() else numbers
+        shown = numbers[found]
         decided = group["agreement"].dropna()
         rows.append(
             {
@@ -98,7 +100,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
                 "measured": shown["measured_exponent"].mean(),
                 "low": numbers["ci_low"].min(),
                 "high": numbers["ci_high"].max(),
-                "decades": shown["decades"].mean() if found.any() else float("nan"),
+                "decades": shown["decades"].mean(),
                 "laws": int((group["verdict"] == "power law").sum()),
                 "seeds": len(group),
                 "agree": int(decided.astype(bool).sum()),

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from critlearn.reports.figures import FITTED, MEASURED
+
+
+@dataclass(frozen=True, eq=False)
+class PhasePanel:
+    """Cells over two settings.
+
+    Parameters
+    ----------
+    values
+        Mean of a column over the runs in which a power law is established; not a number where there is none.
+    certified
+        Whether every run of the cell is at certified equilibrium; True where there is no run.
+    """
+
+    values: pd.DataFrame
+    certified: pd.DataFrame
 
 
 def agreement_figure(table: pd.DataFrame) -> Figure:
@@ -37,7 +55,10 @@ def phase_diagram(
     value: str = "measured_exponent",
     apart: Sequence[str] = (),
 ) -> Figure:
-    """Mean measured exponent, or decades, of a quantity over two settings; a cell without an exponent is crossed.
+    """Mean measured exponent, or decades, of a quantity over two settings.
+
+    Only established power laws count; a cell without one is crossed, and a ring marks those of which not every run is
+    at certified equilibrium.
 
     Parameters
     ----------
@@ -55,20 +76,22 @@ def phase_diagram(
     panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
     columns = min(len(panels), max(1, table[apart[-1]].nunique() if apart else 1))
     rows = math.ceil(len(panels) / columns)
-    height, width = next(iter(panels.values())).shape
+    height, width = next(iter(panels.values())).values.shape
     size = (columns * max(3.2, 0.75 * width + 1.2) + 1.2, rows * max(2.2, 0.5 * height + 1.3))
     figure = Figure(figsize=size, layout="constrained")
-    known = np.concatenate([cells.to_numpy(dtype=float).ravel() for cells in panels.values()])
+    known = np.concatenate([panel.values.to_numpy(dtype=float).ravel() for panel in panels.values()])
     known = known[np.isfinite(known)]
     lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     every = figure.subplots(rows, columns, squeeze=False)
-    for axes, (name, cells) in zip(every.flat, panels.items(), strict=False):
-        image = _heat_map(axes, cells, lowest, max(highest, lowest + 1e-9))
+    for axes, (name, panel) in zip(every.flat, panels.items(), strict=False):
+        cells = panel.values
+        image = _heat_map(axes, panel, lowest, max(highest, lowest + 1e-9))
         axes.set(xlabel=across.replace("_", " "), ylabel=down.replace("_", " "))
         axes.set_title(name, fontsize=9)
         for (row, column), number in np.ndenumerate(cells.to_numpy(dtype=float)):
             # The numbers of an image have no line of their own: they are told as points that are not seen.
-            label = f"_{name} {down} = {cells.index[row]}, {across} = {cells.columns[column]}, {number:.4g}"
+            state = "" if panel.certified.iat[row, column] else ", not all at equilibrium"
+            label = f"_{name} {down} = {cells.index[row]}, {across} = {cells.columns[column]}, {number:.4g}{state}"
             axes.plot([column], [row], alpha=0, label=label)
     for axes in every.flat[len(panels) :]:
         axes.set_axis_off()
@@ -76,13 +99,16 @@ def phase_diagram(
     return figure
 
 
-def _heat_map(axes: Axes, cells: pd.DataFrame, lowest: float, highest: float) -> AxesImage:
+def _heat_map(axes: Axes, panel: PhasePanel, lowest: float, highest: float) -> AxesImage:
+    cells = panel.values
     values = cells.to_numpy(dtype=float)
     image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=lowest, vmax=highest)
     for (row, column), value in np.ndenumerate(values):
         dark = math.isfinite(value) and value < 0.5 * (lowest + highest)
-        text = f"{value:.2f}" if math.isfinite(value) else "×"
-        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=9)
+        text, color = f"{value:.2f}" if math.isfinite(value) else "×", "white" if dark else "black"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+        if not panel.certified.iat[row, column]:
+            axes.text(column + 0.46, row - 0.42, "○", ha="right", va="top", color=color, fontsize=7)
     axes.set_xticks(range(cells.shape[1]), [_short(name) for name in cells.columns], rotation=30, ha="right")
     axes.set_yticks(range(cells.shape[0]), [_short(name) for name in cells.index])
     return image
@@ -97,25 +123,30 @@ def _short(name: object) -> str:
 
 def phase_panels(
     table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str, apart: Sequence[str]
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, PhasePanel]:
     """Cells of each panel by its name, which says the settings that it has apart."""
     if not apart:
-        return {"": phase_cells(table, quantity, across, down, value=value)}
+        return {"": phase_panel(table, quantity, across, down, value=value)}
     return {
         ", ".join(
             f"{setting.replace('_', ' ')} {found}" for setting, found in zip(apart, key, strict=True)
-        ): phase_cells(group, quantity, across, down, value=value)
+        ): phase_panel(group, quantity, across, down, value=value)
         for key, group in table.groupby(list(apart), sort=False)
     }
 
 
-def phase_cells(
+def phase_panel(
     table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str = "measured_exponent"
-) -> pd.DataFrame:
-    """Means of a column, rows by one setting and columns by the other, in the order of the table."""
+) -> PhasePanel:
+    """Cells of a quantity, rows by one setting and columns by the other, in the order of the table."""
     chosen = table[table["quantity"] == quantity].copy()
-    chosen[value] = chosen[value].astype(float)
-    # What was not established has no decades either.
-    chosen.loc[chosen["measured_exponent"].isna(), value] = float("nan")
-    cells = chosen.pivot_table(index=down, columns=across, values=value, aggfunc="mean", dropna=False)
-    return cells.reindex(index=table[down].dropna().unique(), columns=table[across].dropna().unique())
+    # What is fitted to a window where no power law is established is no exponent, and its width no decades.
+    chosen[value] = chosen[value].astype(float).where(chosen["verdict"] == "power law")
+    chosen["certified"] = chosen["certified"] == True  # noqa: E712
+    rows, columns = table[down].dropna().unique(), table[across].dropna().unique()
+
+    def over_settings(name: str, pool: Literal["mean", "min"]) -> pd.DataFrame:
+        cells = chosen.pivot_table(index=down, columns=across, values=name, aggfunc=pool, dropna=False)
+        return cells.reindex(index=rows, columns=columns)
+
+    return PhasePanel(over_settings(value, "mean"), over_settings("certified", "min") != False)  # noqa: E712

@@ -50,13 +50,15 @@ def study_page(table: pd.DataFrame, name: str) -> str:
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
         settings=[(s, sorted({_cell(v) for v in table[s]})) for s in swept_settings(table)],
+        runs=table["cell"].nunique(),
+        certified=_certified(table),
         seeds=sorted({_cell(seed) for seed in table["seed"].dropna()}),
     )
 
 
 def statement(table: pd.DataFrame) -> str:
     """One sentence on what many runs come down to."""
-    runs, certified = table["cell"].nunique(), table.loc[table["certified"] == True, "cell"].nunique()  # noqa: E712
+    runs, certified = table["cell"].nunique(), _certified(table)
     decided = table["agreement"].dropna()
     law = int((table["verdict"] == "power law").sum())
     return (
@@ -64,6 +66,11 @@ def statement(table: pd.DataFrame) -> str:
         f"some window; prediction and measurement agree in {int((decided == True).sum())} of the {len(decided)} "  # noqa: E712
         "comparisons that are decided."
     )
+
+
+def _certified(table: pd.DataFrame) -> int:
+    """Runs at certified equilibrium."""
+    return int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
 
 
 def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
@@ -99,7 +106,7 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
             told = "; ".join(
                 f"{panel} {row}: {values}".strip()
                 for panel, cells in panels.items()
-                for row, values in cells.round(2).to_dict("index").items()
+                for row, values in cells.values.round(2).to_dict("index").items()
             )
             shown.append(
                 Illustration(
@@ -107,7 +114,8 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
                     phase_diagram(table, quantity, across, down, value=value, apart=apart),
                     f"Mean {what} of {quantity} over {down} and {across}{rest}. {told}",
                     f"Phase diagram: the mean {what} of {quantity} over {down} and {across}{rest}. "
-                    "Cells of one colour are alike; × means that no power law could be established.",
+                    "Means are over the runs in which a power law is established; × means that there is none. A ring "
+                    "marks cells of which not every run is at certified equilibrium.",
                 )
             )
     return shown

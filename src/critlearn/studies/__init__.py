@@ -7,7 +7,8 @@ from critlearn.studies.ray_measurement import measure_on_ray
 from critlearn.studies.record import RunResult
 from critlearn.studies.results_table import load_results
 from critlearn.studies.store import read_run, write_run
-from critlearn.studies.study_file import Study, load_studies, load_study, study_schema
+from critlearn.studies.study_file import Study, study_schema
+from critlearn.studies.study_reading import load_studies, load_study
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 

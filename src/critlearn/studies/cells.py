@@ -12,8 +12,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.studies.conditions import parse_condition
+from critlearn.studies.conditions import Condition, parse_condition
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.faults import first_fault
+from critlearn.studies.places import StudyError, check_given_once, given_settings, place_of
 from critlearn.studies.record import RunResult
 from critlearn.studies.study_file import RandomPart, Range, Settings, Study
 from critlearn.studies.toy import run_toy
@@ -23,6 +25,8 @@ _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
 }
+_UNNAMED: Final = (("stop_at_equilibrium", True),)
+"""Settings that came later, with what was done before: cells of then keep their names."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Cell:
     @property
     def name(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of kind and settings."""
-        text = json.dumps({"kind": self.kind, **self.settings}, sort_keys=True, allow_nan=False)
+        named = {name: value for name, value in self.settings.items() if (name, value) not in _UNNAMED}
+        text = json.dumps({"kind": self.kind, **named}, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def run(self) -> RunResult:
@@ -79,31 +84,46 @@ def expand(study: Study) -> tuple[Cell, ...]:
         for name, value in part.model_dump(exclude={"kind"}).items()
         if value is not None
     }
-    for name in [*shared, *swept_settings(study)]:
+    check_given_once(study)
+    for place, name, _ in given_settings(study):
         if name == "seed":
-            raise InvalidInputError('seeds are given under "seeds", not in "sweep"')
+            raise StudyError(place, 'seeds are given under "seeds", not in "sweep"')
         if name not in kind.model_fields:
-            raise unknown_name(f"setting of {study.system.kind}", name, set(kind.model_fields) - {"seed"})
-    conditions = [parse_condition(text) for text in study.sweep.where]
+            known = set(kind.model_fields) - {"seed"}
+            raise StudyError(place, str(unknown_name(f"setting of {study.system.kind}", name, known)))
+    conditions = _conditions(study, {*kind.model_fields})
     cells: dict[str, Cell] = {}
     for varied in _combinations(study):
         for seed in study.seeds:
-            cell = Cell(study.system.kind, _checked(kind, {**shared, **varied, "seed": seed}))
+            cell = Cell(study.system.kind, _checked(study, kind, {**shared, **varied, "seed": seed}))
             if all(condition.holds(cell.settings) for condition in conditions):
-                cell.config.composition()
                 cells[cell.name] = cell
     if not cells:
-        raise InvalidInputError(f'the study "{study.name}" has no cells: the sweep is empty')
+        raise StudyError(("sweep",), f'the study "{study.name}" has no cells: the sweep is empty')
     return tuple(cells.values())
 
 
-def _checked(kind: type[RunConfig], settings: Settings) -> RunConfig:
+def _conditions(study: Study, known: set[str]) -> list[Condition]:
+    """Conditions of a study, which are on settings that there are."""
+    conditions = []
+    for number, text in enumerate(study.sweep.where):
+        try:
+            conditions.append(parse_condition(text))
+            for name in conditions[-1].names:
+                if name not in known:
+                    raise unknown_name("setting", name, known)
+        except InvalidInputError as problem:
+            raise StudyError(("sweep", "where", number), str(problem)) from None
+    return conditions
+
+
+def _checked(study: Study, kind: type[RunConfig], settings: Settings) -> RunConfig:
     try:
         return kind(**settings)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInputError(f"setting {place}: {first['msg']}; got {first['input']!r}") from None
+        location, message = first_fault(problem, settings)
+        name = str(location[0])
+        raise StudyError(place_of(study, name, settings[name]), message) from None
 
 
 def _combinations(study: Study) -> Iterator[Settings]:
@@ -111,7 +131,7 @@ def _combinations(study: Study) -> Iterator[Settings]:
     sweep = study.sweep
     if len({len(values) for values in sweep.zip.values()}) > 1:
         lengths = ", ".join(f"{name}: {len(values)}" for name, values in sweep.zip.items())
-        raise InvalidInputError(f'lists under "zip" need one length; got {lengths}')
+        raise StudyError(("sweep", "zip"), f'lists under "zip" need one length; got {lengths}')
     grid = [dict(zip(sweep.grid, row, strict=True)) for row in itertools.product(*sweep.grid.values())]
     zipped = [dict(zip(sweep.zip, row, strict=True)) for row in zip(*sweep.zip.values(), strict=True)]
     parts = [

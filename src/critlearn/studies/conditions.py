@@ -11,14 +11,25 @@ import yaml
 
 from critlearn.errors import InvalidInputError, unknown_name
 
+
+def in_one_field(value: Any) -> Any:
+    """Lists, such as widths, as text in one field of a table: ``16-16``."""
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _alike(given: Any, wanted: Any) -> bool:
+    """Whether two values are the same, be they numbers, text, or widths written in any way."""
+    return bool(given == wanted) or str(in_one_field(given)) == str(in_one_field(wanted))
+
+
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
+    "==": _alike,
+    "!=": lambda value, other: not _alike(value, other),
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
-    "in": lambda value, values: value in values,
+    "in": lambda value, values: any(_alike(value, other) for other in values),
 }
 _FORM: Final = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|<|>|\bin\b)\s*(.+?)\s*")
 
@@ -44,7 +55,6 @@ class Comparison:
         given = row[self.name]
         if given is None:
             return self.symbol == "!=" and self.value is not None
-        given = list(given) if isinstance(given, tuple) else given
         try:
             return bool(_OPERATORS[self.symbol](given, self.value))
         except TypeError:
@@ -58,6 +68,11 @@ class Condition:
     """Comparisons joined by ``and``, and groups of these joined by ``or``."""
 
     alternatives: tuple[tuple[Comparison, ...], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that are compared."""
+        return tuple(dict.fromkeys(comparison.name for group in self.alternatives for comparison in group))
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether the row satisfies all comparisons of one alternative.
@@ -97,5 +112,5 @@ def _parse(part: str) -> Comparison:
     if isinstance(value, str):
         # YAML reads 1e-3, without a point, as text.
         with suppress(ValueError):
-            value = float(value)
+            value = int(value) if value.isdecimal() else float(value)
     return Comparison(found[1], found[2], value)

@@ -1,6 +1,6 @@
 """Settings of a run, checked before anything is computed."""
 
-import re
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Final, TypeVar
 
 import torch
@@ -9,17 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from critlearn.compositions import Activation, Composition, Loss, find_activation, find_loss
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
+from critlearn.studies.faults import first_fault
 from critlearn.studies.imports import import_object, is_import_path
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
 
 
-class RunConfig(BaseModel):
+class RunConfig(BaseModel, ABC):
     """Settings that every run has.
 
     ``activation`` and ``loss`` are catalogue names or import paths; ``lr``, ``batch_size``, ``epochs`` and
-    ``weight_decay`` are those of the training that approaches equilibrium.
+    ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is certified,
+    unless ``stop_at_equilibrium`` is false: then all epochs are trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,6 +35,7 @@ class RunConfig(BaseModel):
     batch_size: Positive = 32
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    stop_at_equilibrium: bool = True
     device: str = "cpu"
 
     def composition(self) -> Composition:
@@ -43,10 +46,11 @@ class RunConfig(BaseModel):
         InvalidInputError
             If a name is unknown, an import fails, or the two do not fit.
         """
-        return Composition(
-            _catalogued(self.activation, "activation", Activation, find_activation),
-            _catalogued(self.loss, "loss", Loss, find_loss),
-        )
+        return Composition(activation_of(self.activation), loss_of(self.loss))
+
+    @abstractmethod
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the quantities that such a run measures."""
 
 
 class ToyConfig(RunConfig):
@@ -62,6 +66,10 @@ class ToyConfig(RunConfig):
     inputs: str = "uniform(-0.3,2.3)"
     samples: Annotated[int, Field(ge=1000, le=10**8)] = 2_000_000
 
+    def quantities(self) -> tuple[str, ...]:
+        """Bias and weight."""
+        return ("bias", "weight")
+
 
 class TwoClassConfig(RunConfig):
     """Settings of a dense network on two-class data.
@@ -76,6 +84,11 @@ class TwoClassConfig(RunConfig):
     hidden: tuple[Width, ...] = (32, 32)
     hidden_activation: str = "tanh"
     weight_variance: Annotated[float, Field(gt=0, le=1e6)] | None = None
+
+    def quantities(self) -> tuple[str, ...]:
+        """Biases and weights of each layer, and the pool of all."""
+        layers = ["output", *(f"hidden{depth}" for depth in range(len(self.hidden), 0, -1))]
+        return (*(f"{layer}.{kind}" for layer in layers for kind in ("bias", "weight")), "all")
 
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -94,11 +107,10 @@ def checked(kind: type[Config], settings: dict[str, Any]) -> Config:
     try:
         return kind(**settings)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        name = str(first["loc"][0])
+        location, message = first_fault(problem, settings)
+        name = str(location[0])
         option = _OPTION.get(name, f"--{name.replace('_', '-')}")
-        message = re.sub(r"^Input should", "should", first["msg"])
-        raise InvalidInputError(f"{option} {message}; got {first['input']!r}") from None
+        raise InvalidInputError(f"{option} {message}") from None
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
@@ -133,6 +145,30 @@ def checked_device(name: str) -> torch.device:
     if device is None or device.type not in available or (device.type == "cpu" and device.index):
         raise InvalidInputError(f'device "{name}" is not available; available: {", ".join(available)}')
     return device
+
+
+def activation_of(name: str) -> Activation:
+    """Activation of the catalogue, or of the user's own.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name, or the import fails.
+    """
+    found: Activation = _catalogued(name, "activation", Activation, find_activation)
+    return found
+
+
+def loss_of(name: str) -> Loss:
+    """Loss of the catalogue, or of the user's own.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name, or the import fails.
+    """
+    found: Loss = _catalogued(name, "loss", Loss, find_loss)
+    return found
 
 
 def _catalogued(name: str, kind: str, wanted: type[Any], find: Any) -> Any:

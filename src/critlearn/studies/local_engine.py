@@ -14,10 +14,14 @@ from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
+from critlearn.errors import InvalidInputError
 from critlearn.studies.cells import Cell
 
 ATTEMPTS: Final = 2
 """Times that a cell is tried whose process is killed."""
+
+LEAST_MEMORY: Final = 2**29
+"""Bytes of data below which a process cannot begin: a small cell takes more than 0.4 GiB, most of it for libraries."""
 
 _CELLS_PER_PROCESS: Final = 256
 """So many that starting a process costs little beside them; what libraries have left in memory goes with it."""
@@ -67,7 +71,7 @@ def run_locally(
     memory
         Bytes of data that one process may hold; an equal share of the physical memory if None. Only Linux bounds it.
     """
-    share = memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes
+    share = memory_share(processes, memory)
     waiting, attempts = deque(cells), Counter[str]()
     workers: list[_Worker] = []
     try:
@@ -93,6 +97,23 @@ def run_locally(
     finally:
         for worker in workers:
             worker.end()
+
+
+def memory_share(processes: int, memory: int | None) -> int:
+    """Bytes of data that one process may hold: what is given, or an equal share of the physical memory.
+
+    Raises
+    ------
+    InvalidInputError
+        If no process can begin with that.
+    """
+    share = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes if memory is None else memory
+    if share < LEAST_MEMORY:
+        whose = f"an equal share for {processes} processes" if memory is None else "the memory of a cell"
+        raise InvalidInputError(
+            f"{whose} is {share / 2**30:.2g} GiB; a process needs at least {LEAST_MEMORY / 2**30:.2g} GiB to begin"
+        )
+    return share
 
 
 def _free(workers: list[_Worker], processes: int, task: Task, memory: int) -> _Worker | None:

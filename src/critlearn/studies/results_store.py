@@ -6,22 +6,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
-from critlearn.studies.cells import Cell, swept_settings
+from critlearn.studies.cells import Cell
+from critlearn.studies.faults import told
+from critlearn.studies.plan import Plan, plan_of
 from critlearn.studies.record import RunResult
-from critlearn.studies.store import RECORD, write_folder
+from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
 from critlearn.studies.store_files import StoreFiles
+from critlearn.studies.stored_record import stored_record
 from critlearn.studies.study_file import Study
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
+FORMAT: Final = 1
 
 
 @cache
@@ -32,6 +38,25 @@ def code_version() -> str:
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """What a store holds of a cell.
+
+    Parameters
+    ----------
+    status
+        ``finished``, ``failed``, ``corrupt`` or ``missing``.
+    record
+        Of a finished cell, with the code version under ``code``.
+    reason
+        Why it failed, or what is wrong with it.
+    """
+
+    status: str
+    record: dict[str, Any] | None = None
+    reason: str | None = None
 
 
 class ResultsStore:
@@ -60,6 +85,7 @@ class ResultsStore:
         self._files = StoreFiles(location)
         self.local = self._files.local
         if self._files.exists(MARK):
+            self._check_format()
             return
         found = self._files.exists()
         if not create or (found and (self._files.is_file or self._visible())):
@@ -67,7 +93,33 @@ class ResultsStore:
             raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
         self._files.make("cells")
         self._files.make("studies")
-        self._write(MARK, {"format": 1})
+        self._write(MARK, {"format": FORMAT})
+
+    @classmethod
+    def if_made(cls, location: str) -> "ResultsStore | None":
+        """Store at a location, or None where one could be made; nothing is written.
+
+        Raises
+        ------
+        InvalidInputError
+            If something else is there.
+        """
+        files = StoreFiles(location)
+        found = files.exists()
+        if not found or not (files.is_file or files.names()):
+            return None
+        return cls(location)
+
+    def _check_format(self) -> None:
+        """Refuse a store that another version has laid out in another way."""
+        try:
+            found = self._read(MARK).get("format")
+        except DataError as problem:
+            raise InvalidInputError(f'"{self.location}" is not a store of results: {problem}') from None
+        if found != FORMAT:
+            raise InvalidInputError(
+                f'"{self.location}" is a store of format {found!r}; this version of critlearn reads format {FORMAT}'
+            )
 
     @property
     def address(self) -> str:
@@ -83,7 +135,7 @@ class ResultsStore:
         Raises
         ------
         OutputError
-            If another sweep holds it.
+            If another sweep holds it, or it cannot be written to.
         """
         if not self.local:
             yield
@@ -93,6 +145,9 @@ class ResultsStore:
             lock.acquire(timeout=0)
         except Timeout:
             raise OutputError(f'another sweep is running on the store "{self.location}"') from None
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise OutputError(f'the store "{self.location}" cannot be written to: {reason}') from None
         try:
             self._remove_torn()
             yield
@@ -106,47 +161,83 @@ class ResultsStore:
             shutil.rmtree(torn, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
-        """Note which cells a study has, and what it sweeps."""
-        plan = {
-            "study": study.model_dump(mode="json"),
-            "swept": swept_settings(study),
-            "cells": {cell.name: {"kind": cell.kind, "config": cell.settings} for cell in cells},
-        }
-        self._write(f"studies/{study.name}.json", plan)
-
-    def studies(self) -> dict[str, dict[str, Any]]:
-        """Plans of all studies, by name."""
-        plans = [name for name in self._files.names("studies") if name.endswith(".json")]
-        return {Path(name).stem: self._read(f"studies/{name}") for name in plans}
-
-    def status(self, name: str) -> str:
-        """``finished``, ``failed``, ``corrupt`` or ``missing``."""
-        if self._files.exists(f"cells/{name}/{RECORD}"):
-            try:
-                self.record(name)
-            except DataError:
-                return "corrupt"
-            return "finished"
-        if self.local and self._files.exists(f"cells/{name}"):
-            return "corrupt"
-        return "failed" if self._files.exists(f"failures/{name}.json") else "missing"
-
-    def record(self, name: str) -> dict[str, Any]:
-        """Record of a cell, with the code version under ``code``.
+        """Note which cells a study has, and what it sweeps; cells that it had before and that were run stay known.
 
         Raises
         ------
         DataError
-            If it cannot be read.
+            If the plan of that name cannot be read.
         """
-        record, note = self._read(f"cells/{name}/{RECORD}"), self._read(f"cells/{name}/{CELL}")
-        if not isinstance(record.get("quantities"), dict) or note.get("cell") != name or "code" not in note:
-            raise DataError(f'cell "{name}" of "{self.location}" is not whole')
+        before = self._plan(study.name) if self._files.exists(f"studies/{study.name}.json") else None
+        plan = plan_of(study, cells, before)
+        run = {name: cell for name, cell in plan.earlier.items() if self.status(name) in ("finished", "corrupt")}
+        if len(run) < len(plan.earlier) and before is not None:
+            plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
+        self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))
+
+    def studies(self) -> dict[str, Plan]:
+        """Plans of all studies, by name.
+
+        Raises
+        ------
+        DataError
+            If one cannot be read.
+        """
+        names = [Path(name).stem for name in self._files.names("studies") if name.endswith(".json")]
+        return {name: self._plan(name) for name in names if not name.startswith(".")}
+
+    def _plan(self, name: str) -> Plan:
+        place = f"studies/{name}.json"
+        content = self._read(place)
+        try:
+            return Plan.model_validate(content)
+        except ValidationError as problem:
+            reason = told(problem, content)
+            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {reason}') from None
+
+    def cell(self, name: str) -> StoredCell:
+        """What the store holds of a cell; nothing that is found there is fatal."""
+        folder = f"cells/{name}"
+        if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
+            try:
+                return StoredCell("finished", self.record(name))
+            except DataError as problem:
+                return StoredCell("corrupt", reason=str(problem))
+        if self._files.exists(f"failures/{name}.json"):
+            return StoredCell("failed", reason=self._failure(name))
+        return StoredCell("missing")
+
+    def status(self, name: str) -> str:
+        """``finished``, ``failed``, ``corrupt`` or ``missing``."""
+        return self.cell(name).status
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Record of a finished cell, with the code version under ``code``.
+
+        Raises
+        ------
+        DataError
+            If it is not whole.
+        OutputError
+            If it is not there.
+        """
+        folder = f"cells/{name}"
+        present = self._files.names(folder)
+        missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]
+        if missing:
+            raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
+        place = f"{folder}/{RECORD}"
+        record, note = stored_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
+        if note.get("cell") != name or not isinstance(note.get("code"), str):
+            raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
         return {**record, "code": note["code"]}
 
-    def failure(self, name: str) -> str:
+    def _failure(self, name: str) -> str:
         """Why a cell failed."""
-        return str(self._read(f"failures/{name}.json").get("reason"))
+        try:
+            return str(self._read(f"failures/{name}.json").get("reason"))
+        except DataError as problem:
+            return str(problem)
 
     def write(self, cell: Cell, result: RunResult) -> None:
         """Keep a finished cell; its page can be made at any time from what is kept.

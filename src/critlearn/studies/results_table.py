@@ -5,14 +5,15 @@ from typing import Any, Final
 
 import pandas as pd
 
-from critlearn.errors import DataError, InvalidInputError
-from critlearn.studies.conditions import parse_condition
+from critlearn.errors import InvalidInputError
+from critlearn.studies.conditions import in_one_field, parse_condition
+from critlearn.studies.plan import Plan
 from critlearn.studies.results_store import ResultsStore
 from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "seconds", "code", "seed",
+    "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason", "seed",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
     """
     store = ResultsStore(location)
     plans = store.studies()
-    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan["swept"]))
+    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan.swept))
     rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
     if where is not None:
         condition = parse_condition(where)
@@ -60,20 +61,20 @@ def save_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _rows(store: ResultsStore, study: str, plan: dict[str, Any], swept: list[str]) -> list[dict[str, Any]]:
-    wanted = plan["study"]["measure"]["quantities"]
+def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list[dict[str, Any]]:
+    wanted = plan.study.measure.quantities
     rows = []
-    for cell_name, cell in plan["cells"].items():
+    for cell_name, cell in plan.all_cells().items():
         base = dict.fromkeys(COLUMNS)
-        base |= {"study": study, "cell": cell_name, "status": store.status(cell_name), "seed": cell["config"]["seed"]}
-        base |= {setting: field(cell["config"].get(setting)) for setting in swept}
-        if base["status"] != "finished":
-            rows.append(base)
+        stored = store.cell(cell_name)
+        if cell_name in plan.earlier and stored.status not in ("finished", "corrupt"):
             continue
-        try:
-            record = store.record(cell_name)
-        except DataError:
-            rows.append({**base, "status": "corrupt"})
+        base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
+        base |= {"planned": cell_name in plan.cells, "reason": stored.reason}
+        base |= {setting: in_one_field(cell.config.get(setting)) for setting in swept}
+        record = stored.record
+        if record is None:
+            rows.append(base)
             continue
         shown = [name for name in record["quantities"] if not wanted or name in wanted]
         rows += [{**base, **quantity_columns(record, name), "code": record["code"]} for name in shown]
@@ -96,10 +97,6 @@ def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
         "verdict": measured["verdict"],
         "agreement": quantity["agreement"],
         "certified": record["equilibrium"]["certified"],
+        "epochs_trained": record["equilibrium"]["epochs"],
         "seconds": record["seconds"],
     }
-
-
-def field(value: Any) -> Any:
-    """Lists, such as widths, as text in one field."""
-    return "-".join(map(str, value)) if isinstance(value, list) else value

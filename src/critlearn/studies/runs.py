@@ -1,6 +1,5 @@
 """Stored runs by name: which there are, what two of them differ in, and how one is removed."""
 
-import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
 from critlearn.studies.runs_table import runs_folder
 from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS
+from critlearn.studies.stored_record import stored_record
 
 _KEPT: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
 """Files by which a folder is known to be a run."""
@@ -64,12 +64,9 @@ def run_record(folder: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if not record["quantities"]:
-            raise ValueError("no quantity was measured")
-        record["config"], record["equilibrium"], record["composition"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise DataError(f'"{folder / RECORD}" is not a record: {problem}') from problem
+        record = stored_record((folder / RECORD).read_bytes(), str(folder / RECORD))
+    except OSError as problem:
+        raise DataError(f'"{folder / RECORD}" cannot be read: {problem.strerror}') from problem
     return {**record, "run_dir": str(folder)}
 
 

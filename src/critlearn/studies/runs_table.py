@@ -1,15 +1,16 @@
 """Many stored runs as one table: a row for each run and quantity."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from critlearn.errors import DataError
+from critlearn.studies.conditions import in_one_field
 from critlearn.studies.results_store import MARK
-from critlearn.studies.results_table import COLUMNS, field, load_results, quantity_columns
+from critlearn.studies.results_table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.store import RECORD
+from critlearn.studies.stored_record import stored_record
 
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
@@ -39,13 +40,13 @@ def runs_table(folder: Path) -> pd.DataFrame:
             # Being written, or left by a sweep that was killed.
             continue
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = stored_record(path.read_bytes(), str(path))
             run = {"study": record["study"], "cell": path.parent.name, "status": "finished", "seed": record["seed"]}
-            run["code"] = record["versions"]["critlearn"]
+            run["code"] = record["versions"].get("critlearn")
             of_run = [{**run, **quantity_columns(record, name)} for name in record["quantities"]]
-            given = {k: field(v) for k, v in record["config"].items() if k != "seed"}
-        except (OSError, ValueError, KeyError, TypeError):
-            of_run, given = [{"cell": path.parent.name, "status": "corrupt"}], {}
+            given = {k: in_one_field(v) for k, v in record["config"].items() if k != "seed"}
+        except (OSError, DataError) as problem:
+            of_run, given = [{"cell": path.parent.name, "status": "corrupt", "reason": str(problem)}], {}
         rows += of_run
         settings += [given] * len(of_run)
     if not rows:

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
 
 from critlearn.errors import DataError
-from critlearn.network import NeuralSystem, feed_forward
+from critlearn.network import NeuralSystem
 from critlearn.studies.config import TwoClassConfig, checked
 from critlearn.studies.datasets import load_two_class
 from critlearn.studies.store import WEIGHTS
+from critlearn.studies.two_class import initial_network
 
 _IMAGES: Final = {64: (8, 8), 784: (28, 28)}
 
@@ -47,10 +47,7 @@ def stored_system(folder: Path, record: dict[str, Any]) -> StoredSystem:
     config = checked(TwoClassConfig, record["config"])
     dataset = load_two_class(config.data, target=config.target, seed=config.seed)
 
-    def network() -> nn.Sequential:
-        return feed_forward(dataset.x.shape[1], config.hidden, config.hidden_activation, seed=config.seed)
-
-    trained = network()
+    trained, initial = (initial_network(config, dataset.x.shape[1]) for _ in range(2))
     try:
         trained.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as problem:
@@ -58,6 +55,4 @@ def stored_system(folder: Path, record: dict[str, Any]) -> StoredSystem:
     is_image = config.data.startswith("digits:") or "mnist" in config.data.lower()
     image = _IMAGES.get(dataset.x.shape[1]) if is_image else None
     composition = config.composition()
-    return StoredSystem(
-        NeuralSystem(trained, composition, dataset), NeuralSystem(network(), composition, dataset), image
-    )
+    return StoredSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)

@@ -9,6 +9,7 @@ from typing import Any
 
 from critlearn.errors import CritlearnError
 from critlearn.studies.cells import Cell, expand
+from critlearn.studies.checks import check_study
 from critlearn.studies.local_engine import Task, run_locally
 from critlearn.studies.results_store import ResultsStore, code_version
 from critlearn.studies.study_file import Study
@@ -23,6 +24,7 @@ class SweepState:
     study: str
     statuses: dict[str, str]
     failures: dict[str, str]
+    corrupt: dict[str, str]
     other_code: tuple[str, ...]
 
     @property
@@ -38,6 +40,7 @@ class SweepState:
             "cells": len(self.statuses),
             **{status: counts[status] for status in ("finished", "failed", "corrupt", "missing")},
             "failures": self.failures,
+            "corrupt_cells": self.corrupt,
             "cells_of_other_code": list(self.other_code),
         }
 
@@ -54,7 +57,8 @@ def run_cell(cell: Cell, *, location: str) -> str | None:
     try:
         result = cell.run()
     except (CritlearnError, MemoryError, ArithmeticError, RuntimeError, ValueError) as problem:
-        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500]}"
+        # Python has no words for want of memory.
+        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500] or 'its process may hold no more'}"
     store.write(cell, result)
     return None
 
@@ -73,10 +77,12 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
 
     Raises
     ------
+    InvalidInputError
+        If a cell cannot be begun, as what it names is not there; nothing is written then.
     OutputError
         If the store is held by another sweep, or cannot be written to; finished cells stay.
     """
-    cells = expand(study)
+    cells = check_study(study)
     store = ResultsStore(location, create=True)
     with store.locked():
         store.register(study, cells)
@@ -94,11 +100,11 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
 def sweep_state(studies: tuple[Study, ...], location: str) -> SweepState:
     """Where studies stand, taken together."""
     store = ResultsStore(location)
-    statuses = {cell.name: store.status(cell.name) for study in studies for cell in expand(study)}
-    other = tuple(
-        name
-        for name, status in statuses.items()
-        if status == "finished" and store.record(name)["code"] != code_version()
+    cells = {cell.name: store.cell(cell.name) for study in studies for cell in expand(study)}
+    return SweepState(
+        ", ".join(study.name for study in studies),
+        {name: cell.status for name, cell in cells.items()},
+        {name: str(cell.reason) for name, cell in cells.items() if cell.status == "failed"},
+        {name: str(cell.reason) for name, cell in cells.items() if cell.status == "corrupt"},
+        tuple(name for name, cell in cells.items() if cell.record and cell.record["code"] != code_version()),
     )
-    failures = {name: store.failure(name) for name, status in statuses.items() if status == "failed"}
-    return SweepState(", ".join(study.name for study in studies), statuses, failures, other)

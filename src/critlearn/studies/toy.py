@@ -41,6 +41,7 @@ def run_toy(config: ToyConfig, progress: Progress | None = None) -> RunResult:
         lr=config.lr,
         weight_decay=config.weight_decay,
         seed=config.seed,
+        stop_at_equilibrium=config.stop_at_equilibrium,
         progress=progress,
     )
     details = {"weight": _value(approach, "weight"), "bias": _value(approach, "bias"), "data": dataset.source}

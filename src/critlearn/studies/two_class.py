@@ -3,6 +3,7 @@
 import time
 
 import torch
+from torch import nn
 
 from critlearn.compositions import Composition
 from critlearn.equilibrium import Approach, equilibrate
@@ -30,16 +31,14 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
     composition = config.composition()
     device = checked_device(config.device)
     dataset = load_two_class(config.data, target=config.target, seed=config.seed)
-    model = feed_forward(dataset.x.shape[1], config.hidden, config.hidden_activation, seed=config.seed)
-    if config.weight_variance is not None:
-        draw_gaussian_weights(model, config.weight_variance, seed=config.seed)
     approach = equilibrate(
-        NeuralSystem(model.to(device), composition, dataset),
+        NeuralSystem(initial_network(config, dataset.x.shape[1]).to(device), composition, dataset),
         epochs=config.epochs,
         batch_size=config.batch_size,
         lr=config.lr,
         weight_decay=config.weight_decay,
         seed=config.seed,
+        stop_at_equilibrium=config.stop_at_equilibrium,
         progress=progress,
     )
     outputs, targets, activities = _output_state(approach)
@@ -50,6 +49,14 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         "margins": dict(zip(("least", "median", "greatest"), _range(outputs * targets), strict=True)),
     }
     return conclude("two-class", config, approach, predictions, _subjects(approach), started=started, details=details)
+
+
+def initial_network(config: TwoClassConfig, inputs: int) -> nn.Sequential:
+    """Network that a run starts from, for so many inputs."""
+    model = feed_forward(inputs, config.hidden, config.hidden_activation, seed=config.seed)
+    if config.weight_variance is not None:
+        draw_gaussian_weights(model, config.weight_variance, seed=config.seed)
+    return model
 
 
 def _subjects(approach: Approach) -> dict[str, str]:
