@@ -24,6 +24,13 @@ LEAST_RETAINED: Final = 0.05
 
 DECADE: Final = math.log(10.0)
 
+WHOLE: Final = 0.9
+"""Share of the values from which on a window is no part of the data, but the data."""
+
+FLAT: Final = 0.1
+MOST_BELOW_FLAT: Final = 0.15
+"""Values below a flat window, over those in it, above which it is no start of a density."""
+
 _FEWEST_SPANS: Final = LENGTHS[0] + 3
 """Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
 
@@ -66,6 +73,12 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
             wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
             return inner if wide_enough else best[1]
     return None
+
+
+def _is_flat_start(fits: WindowFits, below: Float64[np.ndarray, " edge"]) -> np.ndarray:
+    """Which windows hold a part of the values on which any density that is finite at zero is flat: the smallest."""
+    few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
+    return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
 
 
 def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> WindowFit:
@@ -205,11 +218,16 @@ class WindowScan:
         return self._critical[index]
 
     def select(self, counts: GroupedCounts, fits: WindowFits) -> Selected | None:
-        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected."""
+        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected.
+
+        The flat start of a density, as of any that is finite at zero, is taken only where there is nothing else: seen
+        in decades it is the widest, and noise below a power law would hide the law.
+        """
         enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
         grouped = self.counts.groups > 1
         below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
-        for index in np.flatnonzero(enough):
+        flat = _is_flat_start(fits, below)
+        for index in (*np.flatnonzero(enough & ~flat), *np.flatnonzero(enough & flat)):
             scaled = self._scaled(below, fits, int(index))
             if not grouped and scaled > _SURELY_REJECTED:
                 continue
