@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from critlearn.cli.design import design
 from critlearn.cli.predict import predict
 from critlearn.cli.table import table
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, OutputError
 
 APP = typer.Typer()
 for _command in (predict, design, table):
@@ -35,11 +36,17 @@ def test_design_gives_every_key() -> None:
     assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
 
 
+def test_design_makes_no_folder_for_its_plot(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        _json("design", "--exponent", "1.25", "--plot", str(tmp_path / "none" / "out.svg"))
+    assert not (tmp_path / "none").exists()
+
+
 def test_design_draws(tmp_path: object) -> None:
     figure = tmp_path / "out.svg"  # type: ignore[operator]
     _json("design", "--exponent", "1.25", "--plot", str(figure), "--json")
     assert figure.read_text().startswith("<?xml")
-    with pytest.raises(InvalidInputError, match="ends in"):
+    with pytest.raises(InvalidInputError, match="writes .svg"):
         _json("design", "--exponent", "1.25", "--plot", "out.txt")
 
 
