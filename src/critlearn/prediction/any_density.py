@@ -15,6 +15,8 @@ from jaxtyping import Float64
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, Points, parse_density
 
+_FILE: Final = re.compile(r"(.*?\.csv)(?::(.*))?", re.IGNORECASE)
+
 _OFF: Final = 1e-6
 """How far from 1 a probability may be."""
 
@@ -226,8 +228,9 @@ def _discrete(name: str) -> InvalidInputError:
 
 
 def _from_text(text: str) -> MarginDensity:
-    if ".csv" in text and "(" not in text:
-        return EmpiricalDensity(_column(text))
+    file = _FILE.fullmatch(text)
+    if file is not None:
+        return EmpiricalDensity(_column(Path(file.group(1)), file.group(2) or ""))
     weights, parts, at = [], [], 0
     while at < len(text):
         match = _TERM.match(text, at)
@@ -282,12 +285,10 @@ def _continuous(name: str) -> bool:
     return isinstance(getattr(scipy.stats, name, None), scipy.stats.rv_continuous)
 
 
-def _column(text: str) -> Float64[np.ndarray, " n"]:
-    """Values of a column of a CSV file, ``FILE.csv:COLUMN``; the only one if none is named."""
+def _column(path: Path, name: str) -> Float64[np.ndarray, " n"]:
+    """Values of a column of a CSV file; the only one if none is named."""
     import pandas as pd
 
-    file, _, column = text.partition(".csv")
-    path, name = Path(f"{file}.csv"), column.lstrip(":")
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as problem:
