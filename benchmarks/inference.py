@@ -34,14 +34,21 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from critlearn.inference import fit_power_law
-fit_power_law(np.geomspace(1.0, 1e4, 1000))
+fit_power_law(np.geomspace(1.0, 1e4, 1000), cluster=np.arange(1000) // 10)
 x = np.random.default_rng(0).random(int(sys.argv[1]))
 # In place: a temporary array would hide that much of what the fit takes.
 np.power(np.subtract(1, x, out=x), -1 / 1.5, out=x)
+labels = np.arange(x.size) // 50 if sys.argv[2:] else None
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-fit_power_law(x, side="large")
+fit_power_law(x, side="large", cluster=labels)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / x.nbytes)
 """
+
+
+def memory(*options: str) -> float:
+    """Largest memory of a fit of 1e7 values, beyond data and labels, over that of the data."""
+    command = [sys.executable, "-c", MEMORY, "10000000", *options]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def tail(n: int) -> np.ndarray:
@@ -126,8 +133,8 @@ def main() -> None:
     options = " --quick" if arguments.quick else ""
     text = HEADER.format(options=options, peer=f"powerlaw {version}") + automatic(arguments.peer_python, sizes)
     text += "\n" + alone()
-    memory = subprocess.run([sys.executable, "-c", MEMORY, "10000000"], capture_output=True, text=True, check=True)
-    text += f"\nMemory beyond the data while 1e7 values are fitted: {float(memory.stdout):.2f} times the data.\n"
+    text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; "
+    text += f"with a cluster label for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
     arguments.out.write_text(text)
     print(text, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MiB at most")
 

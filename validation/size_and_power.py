@@ -96,6 +96,14 @@ LAWS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
     "lognormal, sigma 2": lambda n, g: np.exp(2 * g.standard_normal(n)),
     "lognormal, sigma 3": lambda n, g: np.exp(3 * g.standard_normal(n)),
     "lognormal, sigma 4": lambda n, g: np.exp(4 * g.standard_normal(n)),
+    "Gaussian of lognormal scale, sigma 2": lambda n, g: (
+        np.abs(g.standard_normal(n)) * np.exp(2 * g.standard_normal(n))
+    ),
+    "product of two Gaussians": lambda n, g: np.abs(g.standard_normal((2, n)).prod(axis=0)),
+    "product of five Gaussians": lambda n, g: np.abs(g.standard_normal((5, n)).prod(axis=0)),
+    "two lognormals, sigma 1.5, apart by 6": lambda n, g: np.exp(6 * (g.random(n) < 0.5) + 1.5 * g.standard_normal(n)),
+    "logit-normal, sigma 3": lambda n, g: 1 / (1 + np.exp(3 * g.standard_normal(n))),
+    "lognormal, sigma 1, one value of 1e-200": lambda n, g: np.append(np.exp(g.standard_normal(n - 1)), 1e-200),
     "**power laws**": lambda n, g: np.zeros(n),
     "k = 0 on [1e-4, 1]": lambda n, g: power_law(0.0, 1e-4, 1.0, n, g),
     "k = 0.5 on [1e-4, 1]": lambda n, g: power_law(0.5, 1e-4, 1.0, n, g),
@@ -104,6 +112,8 @@ LAWS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
     "k = 1 on [1, 1e3], lognormal body": lambda n, g: with_body(1.0, n, g),
     "k = 1.5 on [1, 1e3], lognormal body": lambda n, g: with_body(1.5, n, g),
     "k = 2.5 on [1, 1e3], lognormal body": lambda n, g: with_body(2.5, n, g),
+    "k = 1 on [1e-4, 1], noise of 1e-3": lambda n, g: with_noise(1.0, 1e-4, 1e-3, n, g),
+    "k = 1.5 on [1e-2, 100], noise of 2e-2": lambda n, g: with_noise(1.5, 1e-2, 2e-2, n, g),
     "k = 0.5 from 1e-4, exponential cut-off": lambda n, g: with_cut_off(0.5, n, g),
     "k = 1.5 from 1e-4, exponential cut-off": lambda n, g: with_cut_off(1.5, n, g),
 }
@@ -114,6 +124,11 @@ def with_body(k: float, n: int, generator: np.random.Generator) -> np.ndarray:
     """Half a power law on [1, 1e3], half a lognormal below 1."""
     body = np.exp(-np.abs(1.5 * generator.standard_normal(n - n // 2)))
     return np.concatenate([power_law(k, 1.0, 1e3, n // 2, generator), body])
+
+
+def with_noise(k: float, low: float, noise: float, n: int, generator: np.random.Generator) -> np.ndarray:
+    """Power law over four decades with Gaussian noise, which makes a flat floor."""
+    return np.abs(power_law(k, low, 1e4 * low, n, generator) + noise * generator.standard_normal(n))
 
 
 def with_cut_off(k: float, n: int, generator: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Commands predict, design and table: JSON, refusals, no torch."""
 
 import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 from critlearn.cli.design import design
 from critlearn.cli.predict import predict
 from critlearn.cli.table import table
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, OutputError
 
 APP = typer.Typer()
 for _command in (predict, design, table):
@@ -35,11 +37,17 @@ def test_design_gives_every_key() -> None:
     assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
 
 
+def test_design_makes_no_folder_for_its_plot(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        _json("design", "--exponent", "1.25", "--plot", str(tmp_path / "none" / "out.svg"))
+    assert not (tmp_path / "none").exists()
+
+
 def test_design_draws(tmp_path: object) -> None:
     figure = tmp_path / "out.svg"  # type: ignore[operator]
     _json("design", "--exponent", "1.25", "--plot", str(figure), "--json")
     assert figure.read_text().startswith("<?xml")
-    with pytest.raises(InvalidInputError, match="ends in"):
+    with pytest.raises(InvalidInputError, match="--plot writes"):
         _json("design", "--exponent", "1.25", "--plot", "out.txt")
 
 
@@ -62,6 +70,8 @@ def test_table_has_sixty_compositions() -> None:
         ["predict", "--density", "0.5*normal(0,1)"],
         ["predict", "--density", "normal(0,1)", "--lr", "nan"],
         ["predict", "--lr", "-1"],
+        ["predict", "--activation", "identity", "--loss", "mse", "--target", "nan"],
+        ["predict", "--activation", "identity", "--loss", "mse", "--target", "inf", "--density", "normal(0,1)"],
         ["predict", "--tolerance", "0"],
         ["design", "--exponent", "7"],
         ["table", "--activation", "softsing"],
@@ -71,6 +81,29 @@ def test_bad_input(arguments: list[str]) -> None:
     with pytest.raises(InvalidInputError) as caught:
         CliRunner().invoke(APP, arguments, catch_exceptions=False)
     assert "\n" not in str(caught.value)
+
+
+def test_a_constant_is_told_as_such() -> None:
+    with pytest.raises(InvalidInputError, match="got a constant"):
+        CliRunner().invoke(APP, ["predict", "--activation", "y-y"], catch_exceptions=False)
+
+
+def test_the_approach_is_told() -> None:
+    # arctan with squared error: lambda = -3 ln m + O(m^-2); softsign: -3 ln(1 + m) throughout.
+    for activation, approach in (("arctan", "O(m^-2)"), ("softsign", "exact")):
+        told = CliRunner().invoke(APP, ["predict", "--activation", activation, "--loss", "mse"]).stdout
+        assert f"(margin -> inf), approach {approach}\n" in told
+
+
+def test_windows_below_the_smallest_float_have_logarithms() -> None:
+    answer = _json("predict", "--activation", "tanh", "--loss", "mse", "--density", "uniform(0,1000)", "--json")
+    window, logs = answer["window"], answer["log_window"]
+    assert isinstance(window, list)
+    assert isinstance(logs, list)
+    # ln g = ln 8 - 4 y at y = 1000
+    assert window[0] == 0.0
+    assert logs[0] == pytest.approx(-4000, abs=5)
+    assert answer["decades"] == pytest.approx((logs[1] - logs[0]) / math.log(10))
 
 
 def test_predict_loads_no_torch() -> None:

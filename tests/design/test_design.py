@@ -1,7 +1,9 @@
 """Designed losses and activations: their exponents by finite differences at high precision, gradients by autograd."""
 
+import itertools
 import math
 import pickle
+from collections.abc import Callable
 
 import mpmath as mp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from critlearn.compositions import OutputLoss, SoftmaxCrossEntropy
-from critlearn.design import BiTemperedLogistic, QMarginLoss, TemperedSoftmax, design
+from critlearn.design import BiTemperedLogistic, QMarginLoss, TemperedSoftmax, design, log_tempered_softmax
 from critlearn.errors import InvalidInputError
 
 EXPONENTS = [-2.0, -0.5, 0.0, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0]
@@ -67,8 +69,9 @@ def test_designed_activation_has_the_exponent_exactly(q: float, loss: str) -> No
 def test_loss_for_an_activation_gives_back_the_margin_loss() -> None:
     assert design(1.0, activation="sigmoid").convex
     made = design(1.5, activation="softsign")
+    # H' = -(1 + m)^2 / (1 + m/2)^2 falls with m; -ln((1 + f)/2) has this exponent and is convex.
     assert made.convex is False
-    assert "no convex loss" in made.remarks[-1]
+    assert "the loss is not convex" in made.remarks[-1]
     margins = np.array([-0.8, 0.1, 2.0, 50.0])
     on_output = made.output_loss.on_output(margins / (1 + np.abs(margins)), np.ones(4))  # type: ignore[attr-defined]
     np.testing.assert_allclose(on_output, QMarginLoss(1.5).value(margins, 1), rtol=1e-9)
@@ -92,6 +95,62 @@ def test_what_cannot_be_had_is_refused_with_the_reason(arguments: dict[str, obje
         design(**arguments)  # type: ignore[arg-type]
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("activation", ["y**3", "erf(2*y)", "tanh(30*y)", "exp(-exp(-y))"])
+def test_slopes_that_vanish_at_a_point_or_underflow_are_strictly_increasing(activation: str) -> None:
+    assert design(1.5, activation=activation).asymptotic().exact == "3/2"
+
+
+@pytest.mark.parametrize("activation", ["max(y,0)", "min(max(y,-1),1)", "y+2*sin(y)"])
+def test_a_slope_that_is_zero_on_a_stretch_or_negative_is_refused(activation: str) -> None:
+    with pytest.raises(InvalidInputError, match="not strictly increasing"):
+        design(1.5, activation=activation)
+
+
+def _slopes_of_loss(output: Callable[[mp.mpf], mp.mpf], q: float, t: int, low: float, high: float) -> list[mp.mpf]:
+    """``H'(f) = h'(y) / f'(y)`` at pre-activations in order, from the definitions."""
+    points = [mp.mpf(low) + (mp.mpf(high) - mp.mpf(low)) * i / 160 for i in range(161)]
+    with mp.workdps(40):
+        return [-t * e_q(-max(t * y, mp.mpf(0)), q) / mp.diff(output, y) for y in points]
+
+
+@pytest.mark.parametrize("q", [0.0, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize(
+    ("activation", "output"),
+    [
+        ("softplus", lambda y: mp.log1p(mp.exp(y))),
+        ("elu", lambda y: y if y > 0 else mp.expm1(y)),
+        ("y+0.9*sin(y)", lambda y: y + mp.mpf("0.9") * mp.sin(y)),
+        ("tanh", mp.tanh),
+        ("arctan", lambda y: 2 * mp.atan(y) / mp.pi),
+        ("identity", lambda y: y),
+    ],
+)
+def test_convexity_is_told_for_both_classes(activation: str, output: Callable[[mp.mpf], mp.mpf], q: float) -> None:
+    growing = True
+    for t in (1, -1):
+        # Away from 0, where elu's slope is not the one that differences see.
+        for low, high in ((-6.01, -0.02), (0.02, 6.01)):
+            slopes = _slopes_of_loss(output, q, t, low, high)
+            growing &= all(b - a >= -(mp.mpf(10) ** -9) * abs(a) for a, b in itertools.pairwise(slopes))
+    assert design(q, activation=activation).convex is growing
+
+
+def test_no_loss_is_called_impossible_that_is_not() -> None:
+    # h = exp(-m) without its straight line is convex in sinh: -1 <= tanh(m).
+    assert "straight line" in design(1.0, activation="sinh(y)").remarks[-1]
+    # |H'| = g/f' grows without bound towards the upper end for every g ~ m^-2.
+    assert "no loss with this exponent is convex" in design(1.5, activation="tanh").remarks[-1]
+
+
+@pytest.mark.parametrize("q", [1 + 1e-12, 1 - 1e-12, 1 + 1e-9])
+def test_tempered_softmax_next_to_the_softmax(q: float) -> None:
+    logits = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, -1.5]])
+    p = np.exp(log_tempered_softmax(logits, q))
+    # It differs from the softmax by O(q - 1).
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, softmax, rtol=20 * abs(q - 1) + 1e-14)
 
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.3], [-4.0, 3.0, 1.0], [0.0, 0.0, 0.0]], dtype=torch.float64)

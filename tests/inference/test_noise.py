@@ -37,10 +37,10 @@ def test_an_unknown_noise_is_fitted() -> None:
 
 
 def test_the_error_is_the_scatter_between_samples() -> None:
-    fits = [fit_power_law_with_noise(noisy(1.0, seed, 5000), WINDOW, noise_scale=1e-3) for seed in range(10)]
+    fits = [fit_power_law_with_noise(noisy(1.0, seed, 1000), WINDOW, noise_scale=1e-3) for seed in range(24)]
     scatter = np.std([fit.exponent for fit in fits], ddof=1)
-    # A standard deviation from 10 values is known to 24%.
-    assert fits[0].standard_error == pytest.approx(scatter, rel=0.95)
+    # A standard deviation from 24 values is known to 15%.
+    assert np.mean([fit.standard_error for fit in fits]) == pytest.approx(scatter, rel=0.6)
 
 
 def test_without_noise_it_is_the_plain_fit() -> None:

@@ -1,5 +1,7 @@
 """Densities of any origin pushed through compositions: known exponents, normalisation, sampling, refusals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -161,3 +163,12 @@ def test_lost_probability_is_refused() -> None:
     # The median of |y| is about 2^(1/0.001) = 1e301, the upper tenth lies beyond the largest double.
     with pytest.raises(CritlearnError, match="cannot be followed"):
         predict_from_density(Composition("softsign", "mse"), scipy.stats.pareto(0.001))
+
+
+@pytest.mark.parametrize("file", ["g(1).csv", "G.CSV", "plain.csv"])
+def test_columns_of_files_by_any_name(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.linspace(-1, 1, 41)
+    Path(file).write_text("u,v\n" + "".join(f"0,{value}\n" for value in values))
+    density = density_from(f"{file}:v")
+    assert density.cumulative(np.array([0.0]))[0] == pytest.approx(0.5, abs=1e-3)

@@ -17,8 +17,10 @@ def design(
     """Design a loss or an activation for an exponent."""
     import json
 
+    from critlearn.cli.plot_file import check_plot
     from critlearn.design import design as make
 
+    check_plot(plot)
     made = make(exponent, activation=activation, loss=loss, classes=classes)
     if plot is not None:
         from critlearn.reports.design_figure import draw_design

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from critlearn.errors import InvalidInputError, OutputError
+from critlearn.errors import InvalidInputError
 from critlearn.whole_files import replacing
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def fit(
 ) -> None:
     """Fit a power law p(delta) ~ delta^-k on a bounded window, and say whether it is one."""
     from critlearn.cli.columns import choose_column, read_columns
+    from critlearn.cli.plot_file import check_plot
     from critlearn.inference import Criteria, fit_discrete_power_law, fit_power_law
 
-    _check_plot(plot)
+    check_plot(plot)
     if bootstrap != 0 and bootstrap < 10:
         raise InvalidInputError(f"--bootstrap needs at least 10 replicates, or 0; got {bootstrap}")
     columns = read_columns(file)
@@ -145,16 +146,6 @@ def _refuse(given: dict[str, Any]) -> None:
     used = [name for name, value in given.items() if value is not None]
     if used:
         raise InvalidInputError(f"{' and '.join(used)} cannot be combined with --discrete")
-
-
-def _check_plot(plot: Path | None) -> None:
-    """Refuse a plot that could not be written before the work is done."""
-    if plot is None:
-        return
-    if plot.suffix not in (".svg", ".pdf", ".png"):
-        raise InvalidInputError(f'--plot writes .svg, .pdf or .png; got "{plot}"')
-    if not plot.parent.is_dir():
-        raise OutputError(f'there is no folder "{plot.parent}"')
 
 
 def _save(figure: "Figure", plot: Path) -> None:

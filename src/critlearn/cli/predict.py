@@ -44,6 +44,7 @@ def predict(
         "side": governing.side,
         "tail": governing.tail,
         "window": None,
+        "log_window": None,
         "decades": None,
         "caustics": [],
         "method": governing.method,
@@ -56,7 +57,7 @@ def predict(
         from critlearn.prediction import predict_from_density
 
         prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
-        kept = ("exponent", "exact", "window", "decades", "caustics", "zeros", "tolerance", "source")
+        kept = ("exponent", "exact", "window", "log_window", "decades", "caustics", "zeros", "tolerance", "source")
         answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
         lines += [f"with y from {density}: {prediction.summary()}"]
         lines += [f"  caustic ({c.kind}) at delta = {c.to_dict()['delta']:.6g}" for c in prediction.caustics]

@@ -106,7 +106,7 @@ def _predicted(prediction: Prediction, here: float) -> str:
 def _predicted_on(prediction: Prediction, window: Window | None) -> float | None:
     if window is None:
         return None
-    distribution = prediction.distribution
+    distribution = prediction.distribution.even()
     inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
     if distribution.mass[inside].sum() < _LEAST_MASS or np.count_nonzero(distribution.mass[inside]) < 3:
         return None

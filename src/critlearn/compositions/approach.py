@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -20,6 +20,10 @@ _DIGITS: Final = 240
 
 _NEARER: Final = (40, 100)
 _FAR: Final = 2.0**20
+_HALFWAY: Final = (10.0, 20.0)
+_STEEP: Final = 8.0
+"""Order above which an approach that steepens is no power."""
+
 _NOTHING: Final = mpmath.mpf(10) ** -60
 _STEP_OF_LOGARITHM: Final = math.log(21 / 20, 2)
 """How much a factor ``ln(m)`` adds to the order from one `_FAR` to two."""
@@ -44,14 +48,23 @@ def approach_at_end(slopes: Slopes, limit: sp.Expr, variable: str) -> str:
         try:
             near, far = [distance(x) for x in _NEARER], [distance(x) for x in (_FAR, 2 * _FAR)]
             if not all(mpmath.isfinite(value) for value in (*near, *far)):
-                return "unknown"
+                return _unresolved_far_out(distance)
             if max(far) < _NOTHING:
                 # Differences leave this much of a constant.
                 return "exact" if max(near) < _NOTHING else "exponential"
             order = float(mpmath.log(far[0] / far[1], 2))
         except (ArithmeticError, ValueError, TypeError):
-            return "unknown"
+            return _unresolved_far_out(distance)
     return _named(order, variable)
+
+
+def _unresolved_far_out(distance: Callable[[float], mpmath.mpf]) -> str:
+    """Approach where no digits suffice far out: by an order that doubles with the distance, an exponential."""
+    try:
+        orders = [float(mpmath.log(distance(x) / distance(2 * x), 2)) for x in _HALFWAY]
+    except (ArithmeticError, ValueError, TypeError):
+        return "unknown"
+    return "exponential" if orders[1] > 1.5 * orders[0] > _STEEP else "unknown"
 
 
 def _named(order: float, variable: str) -> str:

@@ -58,7 +58,7 @@ class Asymptote(Result):
         }
 
     def summary(self) -> str:
-        """One phrase, e.g. ``kappa = 4/3, error signal ~ m^-3 (margin -> inf)``."""
+        """One phrase, e.g. ``kappa = 4/3, error signal ~ m^-3 (margin -> inf), approach O(m^-2)``."""
         if self.exponent is None:
             kappa = "no power law"
         elif self.exact is not None:
@@ -66,4 +66,5 @@ class Asymptote(Result):
         else:
             error = f" +- {self.uncertainty:.1g} (numeric)" if self.uncertainty else ""
             kappa = f"kappa = {self.exponent:.6g}{error}"
-        return f"{kappa}, error signal ~ {self.tail} ({self.location})"
+        approach = "" if self.exponent is None or self.approach == "unknown" else f", approach {self.approach}"
+        return f"{kappa}, error signal ~ {self.tail} ({self.location}){approach}"

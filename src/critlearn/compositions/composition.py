@@ -1,5 +1,6 @@
 """Composition of an output activation and a loss: everything follows from the logarithm of its error signal."""
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -118,14 +119,25 @@ class Composition:
         """Everything that happens to kappa at the ends of the line and at the zeros and poles of the error signal.
 
         The governing one comes first: where fluctuations become small.
+
+        Raises
+        ------
+        InvalidInputError
+            If the target is not finite, or no class of an activation that saturates.
         """
+        t = self._single_target(t)
         if self.activation.bounded:
             t = float(np.asarray(checked_target(self.activation, self.loss, t)))
-        return all_sides(self.activation, self.loss, float(t))
+        return all_sides(self.activation, self.loss, t)
+
+    def _single_target(self, t: float) -> float:
+        if not math.isfinite(t):
+            raise InvalidInputError(f"the target must be finite; got {t}")
+        return float(t)
 
     def singular_points(self, t: float = 1) -> tuple[float, ...]:
         """Pre-activations at which the error signal vanishes or diverges, and the junction of the forms at 0."""
-        return tuple(sorted({0.0, *singular_places(self.activation, self.loss, float(t))}))
+        return tuple(sorted({0.0, *singular_places(self.activation, self.loss, self._single_target(t))}))
 
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
         """Limits of kappa where fluctuations become small; the governing one first.

@@ -101,7 +101,7 @@ def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
     upper_gap, lower_gap = activation.log_gaps(y)
     true = t > 0
     near, far = choose(true, upper_gap, lower_gap), choose(true, lower_gap, upper_gap)
-    width = near * 0.0 + float(np.log(upper - lower))
+    width = y * 0.0 + float(np.log(upper - lower))
     distances = {log_residual: near, log_opposite: far, log_width: width}
     return State(activation, y, -t, distances, (loss.forms(-1, (upper, lower)), loss.forms(1, (lower, upper))))
 

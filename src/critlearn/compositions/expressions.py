@@ -46,6 +46,9 @@ class expit(_RealFunction):  # noqa: N801 - SciPy's name for the logistic functi
         """Slope as a product, which does not cancel."""
         return expit(self.args[0]) * expit(-self.args[0])
 
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return (1 / (1 + sp.exp(-self.args[0])))._eval_evalf(prec)
+
 
 class softplus(_RealFunction):  # noqa: N801
     """``ln(1 + exp(x))``, which overflows if it is written out."""
@@ -53,6 +56,15 @@ class softplus(_RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """Slope: the logistic function."""
         return expit(self.args[0])
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return sp.log(1 + sp.exp(self.args[0]))._eval_evalf(prec)
+
+
+class erf_step(_RealFunction):  # noqa: N801
+    """``erf(a + h) - erf(a)`` for a small ``h``, which cancels if it is written out; only mpmath evaluates it."""
+
+    nargs = 2
 
 
 class log_magnitude(sp.Function):  # noqa: N801
@@ -254,6 +266,8 @@ def _mpmath_functions() -> dict[str, Any]:
         "expit": lambda x: 1 / (1 + exp(-x)) if x >= 0 else exp(x) / (1 + exp(x)),
         "softplus": lambda x: x + mpmath.log1p(exp(-x)) if x > 0 else mpmath.log1p(exp(x)),
         "log_erfc": lambda x: mpmath.log(mpmath.erfc(x)),
+        # By the middle of the interval: right to the square of h.
+        "erf_step": lambda a, h: 2 * h * exp(-((a + h / 2) ** 2)) / mpmath.sqrt(mpmath.pi),
         "larger": max,
         "smaller": min,
         "select": lambda condition, first, second: first if condition else second,

@@ -98,16 +98,17 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
     value = _with_quotients_joined(expression.subs(symbol, real_y))
     slope = _differentiated(value, real_y, f'activation "{name}"')
     _check_real(value, slope, real_y, f'activation "{name}"')
-    ends = tuple(_limit_at(value, end) for end in (-1, 1))
+    exact_ends = tuple(_limit_at(value, end) for end in (-1, 1))
+    ends = tuple(float(end) for end in exact_ends)
     rising = _rises(slope, real_y)
     lower, upper = ends if rising else (-math.inf, math.inf)
     finite = rising and math.isfinite(lower) and math.isfinite(upper)
-    halves = {side: _half(value, slope, side, ends if finite else None, rising) for side in (1, -1)}
+    halves = {side: _half(value, slope, side, exact_ends if finite else None, rising) for side in (1, -1)}
     # NaN at an end (sin) means that there is no limit: such an activation has a range, but does not saturate.
     if rising and not math.isnan(lower) and not math.isnan(upper):
         activation_range, limits = (lower, upper), None
     else:
-        activation_range, limits = (-math.inf, math.inf), (float(ends[0]), float(ends[1]))
+        activation_range, limits = (-math.inf, math.inf), (ends[0], ends[1])
     positive = halves[1]
     return Activation(
         name,
@@ -150,21 +151,23 @@ def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
     return expression.replace(lambda part: part.is_Mul, joined)
 
 
-def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[float, ...] | None, rising: bool) -> Half:
-    """Forms on one half-line, in ``|y|``."""
+def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[sp.Expr, ...] | None, rising: bool) -> Half:
+    """Forms on one half-line, in ``|y|``; gaps to the exact ends, or they would not vanish."""
     own, own_slope = (form.subs(real_y, side * y) for form in (value, slope))
     gaps: tuple[sp.Expr | None, ...] = (None, None)
     if ends is not None:
-        lower, upper = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
+        lower, upper = ends
         gaps = (_log_of(complemented(upper - own)), _log_of(complemented(own - lower)))
     return Half(own, _log_of(own_slope), gaps[0], gaps[1], None if rising else own_slope)
 
 
 def _log_of(form: sp.Expr) -> sp.Expr:
-    """``ln|form|`` for a form in `y`: zero where it is one, else exact in the tail."""
+    """``ln|form|`` for a form in `y`: zero where it is one, ``-inf`` where it is zero, else exact in the tail."""
     simple = _factored(form)
     if simple == 1:
         return sp.Integer(0)
+    if simple.subs(y, s) == 0:
+        return -sp.oo
     if simple.is_number:
         return sp.log(sp.Abs(simple))
     return log_magnitude(sp.Lambda(s, simple.subs(y, s)), sp.Integer(0), y)
@@ -224,7 +227,9 @@ def _loss_side(by_residual: sp.Expr, side: int) -> LossForms:
     falls = bool((samples[np.isfinite(samples)] >= 0).all())
     slope = None if falls else side * growth.subs(s, size)
     power = sp.simplify(s * sp.diff(growth, s) / growth) if growth != 0 else sp.oo
-    if power.is_number and power.is_finite:
+    if growth == 0:
+        log_derivative = -sp.oo
+    elif power.is_number and power.is_finite:
         log_derivative = sp.log(sp.Abs(growth.subs(s, 1))) + power * log_residual
     else:
         log_derivative = log_magnitude(sp.Lambda(s, sp.factor_terms(growth)), sp.Integer(0), size)
@@ -360,22 +365,25 @@ def _is_real(form: sp.Expr, symbol: sp.Symbol, point: float) -> bool:
     return isinstance(value, mpmath.mpf) and bool(mpmath.isfinite(value))
 
 
-def _limit_at(value: sp.Expr, end: int) -> float:
-    """Limit at an end of the line: by the rules of growth, else numeric, else NaN."""
+def _limit_at(value: sp.Expr, end: int) -> sp.Expr:
+    """Limit at an end of the line: exact by the rules of growth, else the number that a numeric one is, else NaN."""
     form = branches_far_out(value.subs(real_y, end * s))
     limit = Allowance(_BUDGET).spend(lambda: _limit_by_rules(form))
-    return _numeric_limit(form) if limit is None else limit
+    if limit is not None:
+        return limit
+    number = _numeric_limit(form)
+    return sp.nsimplify(number, [sp.pi], tolerance=1e-14) if math.isfinite(number) else sp.sympify(number)
 
 
-def _limit_by_rules(form: sp.Expr) -> float | None:
+def _limit_by_rules(form: sp.Expr) -> sp.Expr | None:
     try:
         direction = growth(form).direction
         if direction > 0:
-            return math.copysign(math.inf, sign_far_out(form))
+            return sign_far_out(form) * sp.oo
         limit = sp.S.Zero if direction < 0 else limit_of(form)
     except (UnclearError, ArithmeticError, MemoryError):
         return None
-    return float(limit) if limit.is_real else None
+    return limit if limit.is_real else None
 
 
 def _numeric_limit(form: sp.Expr) -> float:

@@ -18,7 +18,7 @@ ActivationLike: TypeAlias = str | Activation | sp.Expr | Callable[..., Any]
 LossLike: TypeAlias = str | Loss | sp.Expr | Callable[..., Any]
 
 _NAME: Final = re.compile(r"[A-Za-z][\w-]*(:.*)?")
-_VARIABLES: Final = ("y", "e", "f", "t")
+_VARIABLES: Final = {"y", "e", "f", "t"}
 
 
 def as_activation(given: ActivationLike) -> Activation:
@@ -63,8 +63,8 @@ def as_loss(given: LossLike) -> Loss:
 
 
 def _is_name(text: str, catalogue: dict[str, Any]) -> bool:
-    """Whether a text is meant as a name of the catalogue: words, as against an expression."""
-    return text in catalogue or (_NAME.fullmatch(text) is not None and text not in _VARIABLES)
+    """Whether a text is meant as a name of the catalogue: words, as against an expression such as ``f-t``."""
+    return text in catalogue or (_NAME.fullmatch(text) is not None and not set(text.split("-")) <= _VARIABLES)
 
 
 _parsed_activation = lru_cache(maxsize=64)(parse_activation)

@@ -11,7 +11,7 @@ import mpmath
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from critlearn.compositions.expressions import evaluate, expit, log_erfc, softplus
+from critlearn.compositions.expressions import erf_step, evaluate, expit, log_erfc, softplus
 from critlearn.compositions.growth_order import BETWEEN, BEYOND, Growth, UnclearError, fastest, vanishes
 from critlearn.compositions.puiseux import NotAlgebraicError, leading_power, power_series
 
@@ -63,6 +63,8 @@ def growth(expression: sp.Expr) -> Growth:
 
 
 def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
+    if isinstance(expression, erf_step):
+        return growth(expression.args[1])
     if not expression.args or len(expression.args) > 1:
         raise UnclearError
     argument = expression.args[0]
@@ -257,6 +259,8 @@ def _settled_function(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:  # noqa: 
         lead, rest = settled(sp.exp(x))
         return lead - 1, rest
     if rest == 0:
+        lead, rest = _settled_algebraic(x)
+    if rest == 0:
         return expression, sp.S.Zero
     if isinstance(expression, sp.exp):
         return sp.exp(lead), sp.exp(lead) * expm1(rest)
@@ -268,9 +272,35 @@ def _settled_function(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:  # noqa: 
         return sp.cos(lead), -2 * sp.cos(lead) * sp.sin(rest / 2) ** 2 - sp.sin(lead) * sp.sin(rest)
     if isinstance(expression, sp.sin) and not lead.has(s):
         return sp.sin(lead), -2 * sp.sin(lead) * sp.sin(rest / 2) ** 2 + sp.cos(lead) * sp.sin(rest)
-    if isinstance(expression, sp.tanh) and not lead.has(s):
-        return sp.tanh(lead), sp.sinh(rest) / (sp.cosh(lead) * sp.cosh(lead + rest))
+    if not lead.has(s):
+        step = _step(expression, lead, rest)
+        if step is not None:
+            return expression.func(lead), step
     return expression, sp.S.Zero
+
+
+def _settled_algebraic(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Limit and rest of an algebraic expression that tends to a constant, such as ``s/(1 + s)``."""
+    try:
+        limit = limit_of(expression)
+    except UnclearError:
+        return expression, sp.S.Zero
+    return limit, sp.together(expression - limit)
+
+
+def _step(function: sp.Expr, lead: sp.Expr, rest: sp.Expr) -> sp.Expr | None:
+    """``F(a + h) - F(a)`` for a constant ``a`` and a small ``h``, written so that it does not cancel."""
+    if isinstance(function, sp.tanh):
+        return sp.sinh(rest) / (sp.cosh(lead) * sp.cosh(lead + rest))
+    if isinstance(function, sp.atan):
+        return sp.atan(rest / (1 + lead * (lead + rest)))
+    if isinstance(function, expit):
+        return -expit(lead + rest) * expit(-lead) * expm1(-rest)
+    if isinstance(function, softplus):
+        return log1p(expit(lead) * expm1(rest))
+    if isinstance(function, sp.erf):
+        return erf_step(lead, rest)
+    return None
 
 
 def _cancels(terms: list[sp.Expr]) -> bool:

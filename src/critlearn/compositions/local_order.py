@@ -127,31 +127,38 @@ def exact_place(place: mpmath.mpf) -> sp.Expr | None:
 
 
 def has_integer_orders(form: sp.Expr, place: mpmath.mpf) -> bool:
-    """Whether ``lambda`` is, near a place, a sum of rational multiples of logarithms of analytic functions.
+    """Whether ``lambda`` is, near a place, a sum of rational multiples of logarithms of meromorphic functions.
 
-    The order of an analytic function's zero is an integer, so that the whole order is rational: a measurement to many
-    digits then decides it.
+    The order of a meromorphic function's zero or pole is an integer, so that the whole order is rational: a measurement
+    to many digits then decides it.
     """
-    written = sp.expand_log(plain(form), force=True)
+    # Once more, as ln|sin(y)/y| is ln|sin(y)| - ln y only then.
+    written = plain(sp.expand_log(plain(form), force=True))
     for term in sp.Add.make_args(sp.expand(written)):
         factor, rest = term.as_independent(y, as_Add=False)
-        analytic = rest.args[0] if isinstance(rest, sp.log) and factor.is_Rational else rest
-        if not all(_regular(part, place) for part in _doubtful(analytic)):
+        meromorphic = isinstance(rest, sp.log) and factor.is_Rational
+        doubtful = _doubtful(rest.args[0] if meromorphic else rest, poles=meromorphic)
+        if not all(_regular(part, place) for part in doubtful):
             return False
     return True
 
 
-def _doubtful(expression: sp.Expr) -> Iterator[sp.Expr]:
-    """Arguments that must not vanish for an expression to be analytic."""
-    for part in sp.preorder_traversal(expression):
-        if isinstance(part, sp.Abs | sp.sign | sp.log | sp.Heaviside):
-            yield part.args[0]
-        elif isinstance(part, sp.Max | sp.Min):
-            yield part.args[0] - part.args[1]
-        elif isinstance(part, sp.Pow) and not (part.exp.is_Integer and part.exp > 0):
-            yield part.base
-        elif isinstance(part, sp.Piecewise):
-            yield sp.S.Zero
+def _doubtful(expression: sp.Expr, *, poles: bool) -> Iterator[sp.Expr]:
+    """Arguments that must not vanish for an expression to be analytic, or with poles allowed meromorphic."""
+    if isinstance(expression, sp.Abs | sp.sign | sp.log | sp.Heaviside):
+        yield expression.args[0]
+    elif isinstance(expression, sp.Max | sp.Min):
+        yield expression.args[0] - expression.args[1]
+    elif isinstance(expression, sp.Pow) and not (expression.exp.is_Integer and (expression.exp > 0 or poles)):
+        yield expression.base
+    elif isinstance(expression, sp.Piecewise):
+        yield sp.S.Zero
+    # Sums, products and quotients of meromorphic functions are meromorphic; other functions of them have no order.
+    arithmetic = isinstance(expression, sp.Add | sp.Mul) or (
+        isinstance(expression, sp.Pow) and expression.exp.is_Integer
+    )
+    for part in expression.args:
+        yield from _doubtful(part, poles=poles and arithmetic)
 
 
 def _regular(argument: sp.Expr, place: mpmath.mpf) -> bool:

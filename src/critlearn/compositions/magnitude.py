@@ -17,6 +17,8 @@ import sympy as sp
 from jaxtyping import Float64
 
 from critlearn.compositions.expressions import Array, compiled_together, evaluate, library_of, log
+from critlearn.compositions.far_out import vanishes_around
+from critlearn.compositions.growth import s
 
 _STEP: Final = 1 / 16
 """Spacing of the table in ``ln x``."""
@@ -155,6 +157,8 @@ class Magnitude:
 
     def _right(self, u: float) -> bool:
         x = float(np.exp(u))
+        if vanishes_around(self.expression.xreplace({self.variable: s}), x):
+            return bool(np.isneginf(self.closed(0, np.array([x]))[0]))
         try:
             exact = [float(value) for value in self.precise(mpmath.mpf(x))[:3]]
         except (ArithmeticError, ValueError, TypeError):

@@ -18,6 +18,7 @@ from critlearn.compositions.asymptote import Asymptote
 from critlearn.compositions.decay import Decay, decay_of, in_words
 from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.expressions import y
+from critlearn.compositions.far_out import branches_far_out
 from critlearn.compositions.growth import s
 from critlearn.compositions.growth_order import UnclearError
 from critlearn.compositions.half_forms import (
@@ -26,6 +27,7 @@ from critlearn.compositions.half_forms import (
     log_error_form,
     log_residual_form,
     loss_forms,
+    plain,
     precise_slopes,
 )
 from critlearn.compositions.local_order import (
@@ -49,6 +51,8 @@ _LEAST_POWER: Final = 1e-3
 _NARROW: Final = 1e-6
 _SAME: Final = 1e-6
 _STEADY: Final = 1e-3
+_NOTHING: Final = 1e-27
+_ZERO: Final = "zero"
 _FLAT: Final = -7.0
 """Logarithm of the slope below which an output is not called linear."""
 
@@ -73,11 +77,15 @@ def all_sides(activation: Activation, loss: Loss, t: float) -> tuple[Asymptote, 
     the largest exponent, to which the density of the smallest fluctuations belongs.
     """
     time = _Time(Allowance(_SYMBOLIC_SECONDS), Allowance(_NUMERIC_SECONDS))
-    ends = {end: _end(activation, loss, t, end, time) for end in (1, -1)}
+    ends = {1: _end(activation, loss, t, 1, time)}
+    ends[-1] = _mirrored(activation, loss, t, ends[1]) or _end(activation, loss, t, -1, time)
     inner = list(_inner(activation, loss, t, time))
     if activation.bounded:
         governing = 1 if t > 0 else -1
-        return (ends[governing], ends[-governing], *inner)
+        outer = [ends[governing], ends[-governing]]
+        # Where the error is zero from some margin on, that is where fluctuations become small.
+        last = [side for side in inner if side.side == "small"] if outer[0].tail == _ZERO else []
+        return (*last, *outer, *(side for side in inner if side not in last))
     first, second = ends[1], ends[-1]
     if activation.name == "identity" and (first.exponent, first.tail) == (second.exponent, second.tail):
         outer = [first]
@@ -115,8 +123,7 @@ def _end(activation: Activation, loss: Loss, t: float, end: int, time: _Time) ->
         return _analysed(
             log_error_form(activation, loss, t, end, 1), gap, half.log_derivative, power, location, variable, end, time
         )
-    limit = activation.limits[1 if end > 0 else 0]
-    side = 1 if limit > t or (limit == t and _above(activation, end, t)) else -1
+    limit, side = activation.limits[1 if end > 0 else 0], _side_far_out(activation, t, end)
     forms = loss.forms(side)
     linear = activation.name == "identity"
     location, variable = ("residual -> inf", "e") if linear else (f"y -> {'inf' if end > 0 else '-inf'}", "|y|")
@@ -130,6 +137,24 @@ def _end(activation: Activation, loss: Loss, t: float, end: int, time: _Time) ->
         end,
         time,
     )
+
+
+def _mirrored(activation: Activation, loss: Loss, t: float, upper: Asymptote) -> Asymptote | None:
+    """The other end of an even error signal: the same, and not found again in what time is left."""
+    if activation.bounded:
+        return None
+    on = [_side_far_out(activation, t, end) for end in (-1, 1)]
+    forms = [log_error_form(activation, loss, t, end, side) for end, side in zip((-1, 1), on, strict=True)]
+    if forms[0] != forms[1]:
+        return None
+    location = upper.location if activation.name == "identity" else "y -> -inf"
+    return replace(upper, location=location, place=-math.inf)
+
+
+def _side_far_out(activation: Activation, t: float, end: int) -> int:
+    """Side of the target on which the output is at an end of the line."""
+    limit = activation.limits[1 if end > 0 else 0]
+    return 1 if limit > t or (limit == t and _above(activation, end, t)) else -1
 
 
 def _above(activation: Activation, end: int, t: float) -> bool:
@@ -167,8 +192,8 @@ def _analysed(
 ) -> Asymptote:
     """Decay of the error signal from those of its factors, or of the whole where that does not tell."""
     place = end * math.inf
-    if whole.has(sp.zoo, -sp.oo, sp.nan):
-        return Asymptote(None, None, "zero", location, side="constant", place=place)
+    if _is_zero(whole) or _is_zero(branches_far_out(plain(whole.subs(y, s)))):
+        return Asymptote(None, None, _ZERO, location, side="constant", place=place)
     decay = time.symbolic.spend(lambda: _symbolic(whole.subs(y, s), gap.subs(y, s), slope.subs(y, s), power))
     if decay is not None:
         return _described(decay, precise_slopes(whole), location, variable, place)
@@ -176,6 +201,11 @@ def _analysed(
     if found is None:
         return Asymptote(None, None, "no power law", location, method="numeric", uncertainty=None, place=place)
     return replace(found, location=location, place=place)
+
+
+def _is_zero(form: sp.Expr) -> bool:
+    """Whether a form is the logarithm of what vanishes identically."""
+    return bool(form.has(sp.zoo, -sp.oo, sp.nan))
 
 
 def _symbolic(whole: sp.Expr, gap: sp.Expr, slope: sp.Expr, power: sp.Expr | None) -> Decay | None:
@@ -238,13 +268,15 @@ def _at(activation: Activation, loss: Loss, t: float, guess: float, direction: i
     value = float(activation(np.array([guess + direction * _REACH]))[0])
     side = 1 if value > t else -1
     form = log_error_form(activation, loss, t, on, side)
-    if form.has(sp.zoo, -sp.oo, sp.nan):
+    if _is_zero(form):
         return None
     acts = _power_of_linear_output(activation, loss, t, guess, side)
     if acts is not None:
         return _at_power(acts, "", "|e|", f"y = {guess:.6g} (residual -> 0)", guess)
     place, order = _measured(form, abs(guess), outwards)
-    at = on * float(place)
+    if place == 0 and guess != 0:
+        return _at(activation, loss, t, 0.0, direction, time)
+    at = on * float(place) + 0.0
     residual = not activation.bounded and abs(float(activation(np.array([at]))[0]) - t) < 1e-9 * max(1.0, abs(t))
     location = f"y = {at:.6g}" + (" (residual -> 0)" if residual else "")
     variable = f"|y - {at:.6g}|" if at > 0 else (f"|y + {-at:.6g}|" if at < 0 else "|y|")
@@ -257,7 +289,8 @@ def _at(activation: Activation, loss: Loss, t: float, guess: float, direction: i
     if ruled is not None and ruled.order > 0 and order is None:
         end = "small" if ruled.rate > 0 else "large"
         return Asymptote(1.0, "1", ruled.tail_at(variable), location, end, place=at)
-    if order is None or abs(order.value) < _LEAST_POWER:
+    if order is None or abs(order.value) < max(_LEAST_POWER, order.error):
+        # A power of a logarithm, as near the slope ln|y| of y ln|y|, is none of the distance.
         return None
     return _numeric(order, variable, location, at)
 
@@ -298,7 +331,8 @@ def _located(slopes: Slopes, guess: float, outwards: int) -> mpmath.mpf:
         for towards in (outwards, -outwards):
             place = refined_place(slopes, guess, towards * reach)
             if place is not None:
-                return place
+                # Places are known to some 28 digits.
+                return place if abs(place) > _NOTHING else mpmath.mpf(0)
     return mpmath.mpf(guess)
 
 

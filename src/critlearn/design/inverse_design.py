@@ -17,7 +17,10 @@ from critlearn.design.tempered import TemperedSoftmax
 from critlearn.errors import InvalidInputError
 from critlearn.results import Result
 
-_MARGINS: Final = np.concatenate([np.linspace(-0.9, 3.0, 200), np.geomspace(3.0, 1e6, 400)])
+_FAR: Final = np.geomspace(30.0, 1e6, 400)
+_MARGINS: Final = np.concatenate([-_FAR[::-1], np.linspace(-30.0, 30.0, 6001)[1:-1], _FAR])
+_PLACES: Final = np.sinh(np.linspace(-4.0, 4.0, 401))
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -211,29 +214,57 @@ class MatchedLoss:
 
 
 def _loss_for(exponent: float, activation: Activation) -> Design:
-    with np.errstate(all="ignore"):
-        slope = activation.derivative(np.sinh(np.linspace(-4, 4, 401)))
-    if not bool((slope > 0).all()):
+    if not _strictly_increasing(activation):
         raise InvalidInputError(
             f'activation "{activation.name}" is not strictly increasing: the margin cannot be read off its output, so '
             "that no loss of the output has this exponent"
         )
     margin_loss = QMarginLoss(exponent)
-    matched = MatchedLoss(activation, margin_loss)
-    # H' = -g / f' grows with f exactly where (ln g)' <= (ln f')'.
-    own, _ = margin_loss.log_error_derivatives(_MARGINS)
-    with np.errstate(all="ignore"):
-        other, _ = activation.log_slope_derivatives(_MARGINS)
-    live = np.isfinite(margin_loss.log_error_signal(_MARGINS))
-    wrong = live & (own > other + 1e-9 * np.abs(other))
-    remarks = _remarks(exponent)
-    if wrong.any():
-        remarks += (
-            f'no convex loss of the output of "{activation.name}" has this exponent: at the margin '
-            f"{_MARGINS[np.argmax(wrong)]:.3g}, for one, the activation's slope falls faster than the error signal",
-        )
     formula = f"H(f) = h(m), m = f^-1(f) of {activation.name}, {margin_loss.formula}"
-    return Design(exponent, matched, activation, formula, not bool(wrong.any()), remarks)
+    reason = _why_not_convex(activation, margin_loss)
+    remarks = _remarks(exponent) + (() if reason is None else (reason,))
+    return Design(exponent, MatchedLoss(activation, margin_loss), activation, formula, reason is None, remarks)
+
+
+def _strictly_increasing(activation: Activation) -> bool:
+    """Whether the slope is nowhere negative, and zero at single places at most; by logarithms, as slopes underflow."""
+    with np.errstate(all="ignore"):
+        signs = np.broadcast_to(activation.slope_sign(_PLACES), _PLACES.shape)
+        flat = np.isneginf(activation.log_slope(_PLACES)) | (signs == 0)
+    return bool((signs >= 0).all() and not (flat[1:] & flat[:-1]).any())
+
+
+def _why_not_convex(activation: Activation, loss: QMarginLoss) -> str | None:
+    """Reason why a loss of the margin is not convex in the output of an activation; None if it is.
+
+    ``H' = -g / f'`` grows with ``f`` exactly where ``ln g - ln f'`` does not grow with the margin, for both classes:
+    ``f'`` is taken at ``y = m`` for the one and at ``y = -m`` for the other.
+    """
+    log_error = loss.log_error_signal(_MARGINS)
+    for t in (1, -1):
+        with np.errstate(all="ignore"):
+            log_slope = np.asarray(activation.log_slope(t * _MARGINS))
+            size = np.maximum(np.abs(log_error), np.abs(log_slope))
+            ratio = log_error - log_slope
+            grows = np.diff(ratio) > _ROUNDING * np.maximum(1.0, np.maximum(size[1:], size[:-1]))
+        if grows.any():
+            margin = float(_MARGINS[1:][grows][np.argmin(np.abs(_MARGINS[1:][grows]))])
+            where = f"at the margin {margin:.3g} of the class {t:+d}, for one"
+            if loss.exponent > 1 and ratio[-1] - ratio[_MARGINS.searchsorted(1e3)] > 1:
+                return (
+                    f'no loss with this exponent is convex in the output of "{activation.name}": for the class {t:+d} '
+                    "the activation's slope falls faster than any error signal that has it"
+                )
+            if margin <= loss.softening:
+                return (
+                    f'the loss is not convex in the output of "{activation.name}": {where}, where it goes on as a '
+                    "straight line in the pre-activation while the activation's slope falls"
+                )
+            return (
+                f'the loss is not convex in the output of "{activation.name}": {where}, the activation\'s slope falls '
+                "faster than the error signal"
+            )
+    return None
 
 
 def _activation_for(exponent: float, loss: Loss) -> Design:

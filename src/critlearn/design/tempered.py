@@ -3,6 +3,7 @@
 Source: Amid, Warmuth, Anil and Koren, Robust bi-tempered logistic loss based on Bregman divergences (2019).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,10 +35,12 @@ def log_tempered_softmax(y: Array, temperature: float) -> Array:
     shifted = y - top
     classes = y.shape[1]
     # At nu = 0 the largest class alone has probability 1; at nu = -ln_q(1/classes) none has more than 1/classes.
-    width = -((1.0 / classes) ** (1.0 - q) - 1.0) / (1.0 - q)
+    width = -math.expm1(-(1.0 - q) * math.log(classes)) / (1.0 - q)
     low, high = 0.0 * top, 0.0 * top + width
     for _ in range(_STEPS):
         middle = 0.5 * (low + high)
+        if bool(((middle <= low) | (middle >= high)).all()):
+            break
         total = library.exp(log_q_exponential(shifted - middle, q)).sum(1)[:, None]
         above = total > 1.0
         low, high = library.where(above, middle, low), library.where(above, high, middle)

@@ -145,7 +145,7 @@ class DualityMap:
         Parameters
         ----------
         dq
-            Changes of all trainable variables under one sample, by name.
+            Changes of all trainable variables under one sample, by name; or of a batch of one, as ``phi(x, t)`` gives.
 
         Raises
         ------

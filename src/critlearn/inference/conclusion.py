@@ -13,7 +13,7 @@ from critlearn.inference.density import DensityCurve
 from critlearn.inference.far_values import without_far_values
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
-from critlearn.inference.judgement import WHOLE, Evidence, central, judge, judge_no_window
+from critlearn.inference.judgement import Evidence, central, judge, judge_no_window
 from critlearn.inference.local_exponent import SlidingFits, sliding_fits
 from critlearn.inference.lognormal import Lognormal, lognormal_test
 from critlearn.inference.observations import Observations
@@ -23,6 +23,8 @@ from critlearn.inference.selection_test import selection_p_value
 from critlearn.inference.window_search import (
     DECADE,
     FEWEST,
+    LEAST_RETAINED,
+    WHOLE,
     Selected,
     WindowScan,
     drawn_in,
@@ -222,7 +224,8 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, hal
         return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
     inner = drawn_in(counts, widest, half_filled=half_filled)
     change = abs(inner.exponent - widest.exponent)
-    found = inner if counts.width_of(inner.start, inner.stop) >= DECADE else widest
+    enough = inner.n >= LEAST_RETAINED * counts.total
+    found = inner if enough and counts.width_of(inner.start, inner.stop) >= DECADE else widest
     wider = flat is None or counts.width_of(widest.start, widest.stop) > counts.width_of(flat.start, flat.stop)
     if wider and (flat is None or not _drifts(counts, found)):
         return Choice(Basis.SIGNIFICANCE, found, change, scan, selected, flat, found)

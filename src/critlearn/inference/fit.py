@@ -142,7 +142,7 @@ def fit_discrete_power_law(
     if labels is None:
         counts = np.bincount(index, minlength=len(cells))[None]
     else:
-        flat = labels[positive] * len(cells) + index
+        flat = labels[positive].astype(np.int64) * len(cells) + index
         counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
         counts = counts[counts.any(axis=1)]
     grouped = GroupedCounts(cells, counts.astype(np.float64), open_below=side == "small", open_above=side == "large")

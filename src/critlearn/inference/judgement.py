@@ -10,7 +10,7 @@ from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 from critlearn.inference.lognormal import Lognormal
 from critlearn.inference.result import Basis, FitVerdict
 from critlearn.inference.rivals import Rival
-from critlearn.inference.window_search import ACCEPTED, DECADE, FEWEST
+from critlearn.inference.window_search import ACCEPTED, DECADE, FEWEST, MOST_BELOW_FLAT, WHOLE
 
 WIDEST_INTERVAL: Final = 0.25
 """Half-width of the 95% interval above which an exponent is not resolved."""
@@ -18,13 +18,9 @@ WIDEST_INTERVAL: Final = 0.25
 LARGEST_DRIFT: Final = 1.0
 """Drift of the exponent over a window found by significance that must be excluded: not to reject is no evidence."""
 
-WHOLE: Final = 0.9
-"""Share of the values from which on a window is no part of the data, but the data."""
-
 _REJECTED_AFTER_SEARCH: Final = 0.01
 _MOST_EMPTY: Final = 0.1
 _MISSING_VALUES: Final = 20
-_BELOW_FLAT: Final = 0.15
 
 Judgement = tuple[FitVerdict, str]
 
@@ -101,13 +97,14 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
 def _no_law_of_its_own(evidence: Evidence) -> Judgement | None:
     """Whether a window that was found is a piece of something that needs no power law."""
     rival, fit, counts = evidence.rival, evidence.fit, evidence.counts
-    if rival is not None and rival.bic_gain > 0:
+    # What is equal to a power law in practice is so whatever it is made of, and however many values tell.
+    if evidence.basis is Basis.SIGNIFICANCE and rival is not None and rival.bic_gain > 0:
         verdict = FitVerdict.DRIFTING if rival.name == "lognormal" else FitVerdict.NOT_RESOLVED
         article = "an" if rival.name[0] in "aeiou" else "a"
         return verdict, f"{article} {rival.name} fitted to all values does as well on the window"
     flat = abs(fit.exponent) <= max(2 * evidence.tolerance, evidence.half_width)
     below = float(counts.pooled[: fit.start].sum())
-    if flat and below <= _BELOW_FLAT * fit.n and fit.n < WHOLE * counts.total:
+    if flat and below <= MOST_BELOW_FLAT * fit.n and fit.n < WHOLE * counts.total:
         return (
             FitVerdict.NOT_RESOLVED,
             "the density is flat at the smallest values, as any that is finite at zero",

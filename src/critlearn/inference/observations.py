@@ -1,7 +1,7 @@
 """What a fit takes in: raw values of any kind, sketches and histograms, made into counts by group on cells."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -149,25 +149,40 @@ class Reading:
                     "cluster, block and weights go with raw values; sketches and histograms have groups"
                 )
             if isinstance(data, LogSketch):
-                return _from_sketch(data, self.side, self.sign, self.log_floor)
-            return _from_histogram(data, self.side, self.log_floor)
+                return _from_sketch(data, self, window)
+            return _from_histogram(data, self, window)
         return _from_values(self, data, window)
 
 
-def _from_sketch(sketch: LogSketch, side: Side, sign: Sign | None, log_floor: float | None) -> Observations:
+def _from_sketch(sketch: LogSketch, reading: Reading, window: Window | None) -> Observations:
+    log_floor = reading.log_floor
     if sketch.count == 0:
         raise InvalidInputError("there are no fluctuations to fit")
-    counts = GroupedCounts.from_sketch(sketch, log_floor, sign or "absolute", side)
+    counts = GroupedCounts.from_sketch(sketch, log_floor, reading.sign or "absolute", reading.side)
     filled = int((counts.pooled > 0).sum())
     # Bins of 1% over a decade and more are many: few that are well filled are sizes.
     sizes = filled if counts.total >= 10 * filled and counts.width_of(0, len(counts.cells)) > math.log(10.0) else None
     below = int(sketch.counts[sketch.edges[:-1] < log_floor].sum()) if log_floor is not None else 0
+    if window is not None and filled:
+        counts = _reaching(counts, window, -math.inf if log_floor is None else log_floor)
     return Observations(
         counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor, on_grid=True, sizes=sizes
     )
 
 
-def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -> Observations:
+def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> GroupedCounts:
+    """Counts with empty cells as far as a window reaches beyond the values: where there are none is known, too."""
+    width = float(counts.cells.width or BIN_WIDTH)
+    first, last = float(counts.edges[0]), float(counts.edges[-1])
+    low = max(window.log_lo, log_floor)
+    before = min(max(math.ceil((first - low) / width - 1e-9), 0), _MOST_CELLS)
+    after = min(max(math.ceil((window.log_hi - last) / width - 1e-9), 0), _MOST_CELLS)
+    cells = Cells.equal(first - before * width, width, before + len(counts.cells) + after)
+    return replace(counts, cells=cells, counts=np.pad(counts.counts, ((0, 0), (before, after))))
+
+
+def _from_histogram(histogram: Histogram, reading: Reading, window: Window | None) -> Observations:
+    log_floor = reading.log_floor
     counts, edges = np.atleast_2d(histogram.counts), histogram.edges
     total = counts.sum()
     if not total > 0:
@@ -179,12 +194,13 @@ def _from_histogram(histogram: Histogram, side: Side, log_floor: float | None) -
     filled = np.flatnonzero(counts.any(axis=0))
     if not filled.size:
         raise InvalidInputError("the histogram has counts only next to zero or below the floor")
-    at = slice(int(filled[0]), int(filled[-1]) + 1)
+    # With a window, bins in which nothing was found are a part of what is known.
+    at = slice(int(filled[0]), int(filled[-1]) + 1) if window is None else slice(0, counts.shape[1])
     cells = Cells(np.log(edges[at.start : at.stop + 1]))
     widths = np.diff(cells.edges)
     if np.ptp(widths) < 1e-9 * widths.mean():
         cells = Cells.equal(float(cells.edges[0]), float(widths.mean()), len(cells))
-    grouped = GroupedCounts(cells, counts[:, at], outside, side == "small", side == "large")
+    grouped = GroupedCounts(cells, counts[:, at], outside, reading.side == "small", reading.side == "large")
     return Observations(grouped, round(total), 0, below_floor=round(outside), log_floor=log_floor)
 
 
@@ -203,7 +219,7 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
     index, distinct = cluster_index(cluster, size)
     if distinct < 10:
         raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
-    return index % MOST_GROUPS
+    return (index % MOST_GROUPS).astype(np.int16)
 
 
 def _random_groups(size: int) -> np.ndarray:
@@ -255,7 +271,8 @@ def _from_values(reading: Reading, data: Any, window: Window | None) -> Observat
         _cells_for(sizes, window, log_floor, spacing),
     )
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
-    return Observations(grouped, values.size, zeros, bad, below, log_floor, sizes=_sizes(sizes))
+    on_grid = window is None and spacing == 0
+    return Observations(grouped, values.size, zeros, bad, below, log_floor, on_grid, sizes=_sizes(sizes))
 
 
 def _sizes(sizes: np.ndarray) -> int:
@@ -287,6 +304,10 @@ def _cells_for(
     floor = -math.inf if log_floor is None else log_floor
     low = max(low, floor)
     if window is None:
+        if spacing == 0:
+            # The bins of a sketch, so that values and a sketch of them are one thing.
+            first = math.floor(low / BIN_WIDTH + 1e-9)
+            return Cells.equal(first * BIN_WIDTH, BIN_WIDTH, math.floor(high / BIN_WIDTH + 1e-9) - first + 1), floor
         if not high > low:
             high = low + 1e-9
         reach = high - low
@@ -330,7 +351,7 @@ def _binned(
         outside += float(beyond.sum() if part is None else part[beyond].sum())
         index = np.clip(position[inside].astype(np.int64), 0, last)
         if group is not None:
-            index += group[at : at + _CHUNK][inside] * len(cells)
+            index += group[at : at + _CHUNK][inside].astype(np.int64) * len(cells)
         counts += np.bincount(index, None if part is None else part[inside], minlength=len(counts))
     by_group = counts.reshape(groups, -1)
     filled = by_group.any(axis=1)

@@ -16,6 +16,7 @@ from critlearn.inference.cells import FAR
 from critlearn.inference.exponential_family import Family, Maximum
 from critlearn.inference.grouped_counts import GroupedCounts, WindowFit
 from critlearn.inference.lognormal import MOST_CELLS
+from critlearn.inference.scale_mixture import ScaleMixture
 from critlearn.results import Result
 
 _NAMES: Final = ("lognormal", "exponential", "stretched exponential")
@@ -50,7 +51,9 @@ class Rival(Result):
 
 
 def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) -> Rival | None:
-    """Best of a lognormal, an exponential and a stretched exponential on the window of a fit; None if it is too short.
+    """Best of a lognormal, an exponential, a stretched exponential and a mixture of scales on the window of a fit.
+
+    None if the window is too short.
 
     Parameters
     ----------
@@ -81,6 +84,13 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
         best, shape = _fitted(law, everywhere, everywhere.cells.nodes[0] - mean, variance)
         there = window.evaluate(*law.terms(window.cells.nodes[0] - mean, shape), best.coefficients)
         rivals.append(Rival(law.name, float(2 * (there.log_likelihood - power) / effect + penalty)))
+    if counts.cells.first_integer is None:
+        mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
+        masses = mixture.log_masses(window.cells.edges)
+        masses = masses - np.logaddexp.reduce(masses)
+        filled = window.pooled > 0
+        likelihood = float(window.pooled[filled] @ masses[filled])
+        rivals.append(Rival("mixture of scales", float(2 * (likelihood - power) / effect + penalty)))
     return max(rivals, key=lambda rival: rival.bic_gain)
 
 

@@ -24,6 +24,13 @@ LEAST_RETAINED: Final = 0.05
 
 DECADE: Final = math.log(10.0)
 
+WHOLE: Final = 0.9
+"""Share of the values from which on a window is no part of the data, but the data."""
+
+FLAT: Final = 0.1
+MOST_BELOW_FLAT: Final = 0.15
+"""Values below a flat window, over those in it, above which it is no start of a density."""
+
 _FEWEST_SPANS: Final = LENGTHS[0] + 3
 """Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
 
@@ -43,29 +50,44 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     """Widest window on which the local exponent, with its simultaneous band, is within a tolerance of the fit.
 
     It does not depend on the number of fluctuations being small, as significance does: the more there are, the better
-    the window is known.
+    the window is known. The flat start of a density is taken only where there is nothing else.
     """
     marks = sliding.marks
+    flat_start: WindowFit | None = None
     for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
         every = range(sliding.spans - length + 1)
         first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
         if not first.size:
             continue
         fits = sliding.counts.fit_windows(marks[first], marks[first + length])
+        start_of_density = _is_flat_start(fits, sliding.counts)
         best: tuple[int, WindowFit] | None = None
         for at, index in enumerate(first.tolist()):
             fit = fits[at]
             if fit is None or (best is not None and best[1].n >= fit.n):
                 continue
-            if sliding.is_flat(index, index + length, fit, tolerance):
+            if start_of_density[at] and flat_start is not None:
+                continue
+            if not sliding.is_flat(index, index + length, fit, tolerance):
+                continue
+            if start_of_density[at]:
+                flat_start = fit
+            else:
                 best = index, fit
         if best is not None:
             # The outermost spans may hold a part of a cut-off that is too small to show: leave them out.
             start, stop = (int(marks[at]) for at in (best[0] + 1, best[0] + length - 1))
-            inner = sliding.counts.fit(start, stop) if length > 2 else None
+            inner = sliding.counts.fit(start, stop)
             wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
             return inner if wide_enough else best[1]
-    return None
+    return flat_start
+
+
+def _is_flat_start(fits: WindowFits, counts: GroupedCounts) -> np.ndarray:
+    """Which windows hold a part of the values on which any density that is finite at zero is flat: the smallest."""
+    below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
+    few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
+    return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
 
 
 def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> WindowFit:
@@ -205,11 +227,16 @@ class WindowScan:
         return self._critical[index]
 
     def select(self, counts: GroupedCounts, fits: WindowFits) -> Selected | None:
-        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected."""
+        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected.
+
+        The flat start of a density, as of any that is finite at zero, is taken only where there is nothing else: seen
+        in decades it is the widest, and noise below a power law would hide the law.
+        """
         enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
         grouped = self.counts.groups > 1
         below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
-        for index in np.flatnonzero(enough):
+        flat = _is_flat_start(fits, counts)
+        for index in (*np.flatnonzero(enough & ~flat), *np.flatnonzero(enough & flat)):
             scaled = self._scaled(below, fits, int(index))
             if not grouped and scaled > _SURELY_REJECTED:
                 continue

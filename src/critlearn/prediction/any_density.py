@@ -15,6 +15,8 @@ from jaxtyping import Float64
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.prediction.margin_density import EmpiricalDensity, InputDensity, MarginDensity, Points, parse_density
 
+_FILE: Final = re.compile(r"(.*?\.csv)(?::(.*))?", re.IGNORECASE)
+
 _OFF: Final = 1e-6
 """How far from 1 a probability may be."""
 
@@ -74,8 +76,13 @@ class ScipyDensity:
         return np.asarray(self.law.logpdf(x))
 
     def log_density_slope(self, x: Points) -> Points:
-        """``d ln p / dx`` by differences of fourth order, a thousandth of the quartiles' distance apart."""
-        step = 1e-3 * float(self.law.ppf(0.75) - self.law.ppf(0.25))
+        """``d ln p / dx`` by differences of fourth order.
+
+        Points are a thousandth of the quartiles' distance apart, further out of that to the median: where a heavy tail
+        changes over distances like its own, closer ones would differ by rounding alone.
+        """
+        lower, middle, upper = (float(self.law.ppf(q)) for q in (0.25, 0.5, 0.75))
+        step = 1e-3 * np.maximum(upper - lower, np.abs(x - middle))
         # Inside the support, or beyond its ends no slope would be had.
         low, high = self.support
         step_here = np.minimum(step, 0.4 * np.minimum(x - low, high - x))
@@ -226,8 +233,9 @@ def _discrete(name: str) -> InvalidInputError:
 
 
 def _from_text(text: str) -> MarginDensity:
-    if ".csv" in text and "(" not in text:
-        return EmpiricalDensity(_column(text))
+    file = _FILE.fullmatch(text)
+    if file is not None:
+        return EmpiricalDensity(_column(Path(file.group(1)), file.group(2) or ""))
     weights, parts, at = [], [], 0
     while at < len(text):
         match = _TERM.match(text, at)
@@ -282,12 +290,10 @@ def _continuous(name: str) -> bool:
     return isinstance(getattr(scipy.stats, name, None), scipy.stats.rv_continuous)
 
 
-def _column(text: str) -> Float64[np.ndarray, " n"]:
-    """Values of a column of a CSV file, ``FILE.csv:COLUMN``; the only one if none is named."""
+def _column(path: Path, name: str) -> Float64[np.ndarray, " n"]:
+    """Values of a column of a CSV file; the only one if none is named."""
     import pandas as pd
 
-    file, _, column = text.partition(".csv")
-    path, name = Path(f"{file}.csv"), column.lstrip(":")
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as problem:

@@ -19,6 +19,8 @@ _BISECTIONS: Final = 60
 _HALVINGS: Final = 64
 _WIDE: Final = 1e3
 _LARGEST: Final = 1e150
+_JUMP: Final = 1e-6
+"""Change of ``ln|delta|`` in the smallest step from an end of a branch above which it is a jump there."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
         # right at a junction belongs to one side only.
         near = np.array([start, stop, start + _step(start, high - low), stop - _step(stop, high - low)])
         logs = channel.log_fluctuation(near)
-        log_start, log_stop = np.where(np.isfinite(logs[:2]), logs[:2], logs[2:])
+        with np.errstate(invalid="ignore"):
+            belongs = np.isfinite(logs[:2]) & (np.abs(logs[:2] - logs[2:]) < _JUMP)
+        log_start, log_stop = np.where(belongs, logs[:2], logs[2:])
         if math.isfinite(log_start) and math.isfinite(log_stop) and log_start != log_stop:
             branches.append(Branch(float(start), float(stop), float(log_start), float(log_stop)))
     return branches

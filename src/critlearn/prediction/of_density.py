@@ -6,6 +6,7 @@ from typing import Any
 from critlearn.compositions import Composition
 from critlearn.prediction.any_density import density_from
 from critlearn.prediction.channel import BiasChannel
+from critlearn.prediction.grid import graded_grid
 from critlearn.prediction.limits import limits_of
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward import complete, push_forward
@@ -41,6 +42,6 @@ def predict_from_density(
     check_settings(lr, tolerance)
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
-    distribution = complete(push_forward(law, [channel]))
+    distribution = complete(push_forward(law, [channel], graded_grid))
     limits = limits_of(composition, law, channel)
     return with_limits(distribution, limits, tolerance, f"{composition.name} with pre-activations {law}")

@@ -51,11 +51,15 @@ class Prediction(Result):
         return self.distribution.caustics
 
     def to_dict(self) -> dict[str, Any]:
-        """Exponent, window and caustics as plain values; what does not exist is None."""
+        """Exponent, window and caustics as plain values; what does not exist is None.
+
+        The ends of the window also by their natural logarithms, as the lower one may be below the smallest float.
+        """
         return {
             "exponent": self.exponent,
             "exact": self.exact,
             "window": [self.window.lo, self.window.hi] if self.window else None,
+            "log_window": [self.window.log_lo, self.window.log_hi] if self.window else None,
             "decades": self.window.decades if self.window else None,
             "tolerance": self.tolerance,
             "zeros": self.distribution.zeros,

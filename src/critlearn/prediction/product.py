@@ -30,6 +30,7 @@ def convolve(distribution: PushForward, factor: LogSketch) -> PushForward:
     """
     if factor.log_range is None:
         raise InvalidInputError("the activities are all zero: so are the fluctuations of the weights on them")
+    distribution = distribution.even()
     step = float(distribution.edges[1] - distribution.edges[0])
     first, weights = _on_grid(factor, step)
     mass = scipy.signal.fftconvolve(distribution.mass, weights)

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import format_exp
 from critlearn.prediction.branches import REACH, Branch, branches_of, inverse
 from critlearn.prediction.channel import Channel
+from critlearn.prediction.grid import Grid, even_grid
 from critlearn.prediction.margin_density import MarginDensity, Points
 from critlearn.results import Result
 
@@ -21,7 +22,7 @@ MASS_ERROR: Final = 1e-6
 """How far from 1 the probability of all bins and of zero fluctuations may be."""
 
 _BISECTIONS: Final = 60
-_MOST_BINS: Final = 30_000
+_QUANTILES: Final = (np.arange(1000) + 0.5) / 1000
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +61,7 @@ class PushForward:
     Parameters
     ----------
     edges, mass
-        Bins in ``ln|delta|`` and the probability in each.
+        Bins in ``ln|delta|`` and the probability in each; of one width, unless an uneven grid was asked for.
     local_exponent
         ``k = kappa - data term``; NaN where there is no density.
     caustics
@@ -82,6 +83,24 @@ class PushForward:
     data_term: Float64[np.ndarray, " bin"] | None = None
     zeros: float = 0.0
     routes: tuple["Route", ...] = ()
+
+    def even(self) -> "PushForward":
+        """The same on bins of one width, in which the probability of wider ones is spread evenly."""
+        if np.allclose(np.diff(self.edges), self.edges[1] - self.edges[0], rtol=1e-6):
+            return self
+        edges = even_grid(self.edges[0], self.edges[-1], self.edges)
+        below = np.concatenate([[0.0], np.cumsum(self.mass)])
+        centres = 0.5 * (edges[1:] + edges[:-1])
+        own = np.clip(np.searchsorted(self.edges, centres, side="right") - 1, 0, self.mass.size - 1)
+        parts = [None if part is None else part[own] for part in (self.intrinsic_exponent, self.data_term)]
+        return replace(
+            self,
+            edges=edges,
+            mass=np.diff(np.interp(edges, self.edges, below)),
+            local_exponent=self.local_exponent[own],
+            intrinsic_exponent=parts[0],
+            data_term=parts[1],
+        )
 
     @property
     def centres(self) -> Float64[np.ndarray, " bin"]:
@@ -142,21 +161,28 @@ class Route:
         return self.part.share * total
 
 
-def push_forward(density: MarginDensity, channels: Sequence[Channel]) -> PushForward:
+def push_forward(density: MarginDensity, channels: Sequence[Channel], grid: Grid = even_grid) -> PushForward:
     """Distribution of the fluctuations when each input takes each channel with equal probability.
 
     As `push_forward_parts`, with one density and equal shares.
     """
-    return push_forward_parts([Part(density, channel, 1 / len(channels)) for channel in channels])
+    return push_forward_parts([Part(density, channel, 1 / len(channels)) for channel in channels], grid)
 
 
-def push_forward_parts(parts: Sequence[Part]) -> PushForward:
+def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushForward:
     """Distribution of the fluctuations of inputs that come in parts, such as classes.
 
     On a branch, ``p(ln delta) = p(x) / |l'(x)|``; probabilities of bins are differences of the distribution function
     at the inverse images of their edges, so that they add up to 1 whatever diverges in between. The local exponent is
     ``k = 1 - d ln p(ln delta) / d ln delta``, the branches weighted by their density (theory, one-dimensional
     reduction).
+
+    Parameters
+    ----------
+    parts
+        Densities, channels and shares.
+    grid
+        Edges in ``ln|delta|`` from the lowest and highest value and values by their quantiles.
 
     Raises
     ------
@@ -168,7 +194,7 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     finite = [end for end in ends if math.isfinite(end)]
     if not finite or max(finite) - min(finite) < BIN_WIDTH:
         raise InvalidInputError("the fluctuation is the same for every input: there is nothing to push forward")
-    edges = _grid(min(finite), max(finite))
+    edges = grid(min(finite), max(finite), np.concatenate([_typical(part) for part in parts]))
     mass, weight, kappa, data = (np.zeros(edges.size - 1) for _ in range(4))
     caustics: list[Caustic] = []
     zeros = 0.0
@@ -195,6 +221,13 @@ def push_forward_parts(parts: Sequence[Part]) -> PushForward:
     return _trimmed(result)
 
 
+def _typical(part: Part) -> Points:
+    """``ln|delta|`` at evenly spaced quantiles of the inputs."""
+    with np.errstate(all="ignore"):
+        logs = part.channel.log_fluctuation(part.density.quantile(_QUANTILES))
+    return np.asarray(logs[np.isfinite(logs)])
+
+
 def complete(result: PushForward) -> PushForward:
     """The same, refused where probability was lost: an exponent from the rest would be no finding.
 
@@ -210,14 +243,6 @@ def complete(result: PushForward) -> PushForward:
             f"{MASS_ERROR:g}; its tail or a singularity lies beyond the range of floating-point numbers"
         )
     return result
-
-
-def _grid(lowest: float, highest: float) -> Float64[np.ndarray, " edge"]:
-    """Edges on the sketches' grid, or on every second, fourth, ... of them where there would be too many."""
-    step = BIN_WIDTH
-    while (highest - lowest) / step > _MOST_BINS:
-        step *= 2
-    return np.arange(math.floor(lowest / step) - 1, math.ceil(highest / step) + 2) * step
 
 
 def _trimmed(result: PushForward) -> PushForward:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
 from critlearn.prediction.push_forward import PushForward
 
@@ -22,6 +23,9 @@ LEAST_PROBABILITY: Final = 0.01
 
 _SETTLED: Final = 1e-4
 """Change of the local exponent over a decade below which it has reached its limit."""
+
+_DECADE: Final = math.log(10)
+_HALF_A_BIN: Final = 0.5 * BIN_WIDTH
 
 _JUMP: Final = 0.01
 """Change of the logarithm of the density, from bin to bin, that its slope does not account for."""
@@ -61,7 +65,7 @@ def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float 
     best, most = None, LEAST_PROBABILITY
     local_exponent = _unbroken(result)
     for limit in limits:
-        start, stop = _longest_run(np.abs(local_exponent - limit.exponent) <= tolerance)
+        start, stop = _longest_run(np.abs(local_exponent - limit.exponent) <= tolerance, result)
         window, mass = _window(result, start, stop), float(result.mass[start:stop].sum())
         if window and window.decades >= 1 and mass > most:
             best, most = Scaling(limit.exponent, limit.exact, window), mass
@@ -73,7 +77,7 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
 
     None if that is less than half a decade, or holds less than `LEAST_PROBABILITY`: a slope that drifts is no exponent.
     """
-    start, stop = _widest_flat(_unbroken(result), 2 * tolerance, result.mass)
+    start, stop = _widest_flat(_unbroken(result), 2 * tolerance, result)
     window = _window(result, start, stop)
     if window is None or window.decades < 0.5:
         return None
@@ -81,7 +85,7 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
     settled = _settled(result, start, stop)
     if settled is not None:
         # The widest window would slide to the edge of the tolerance; the limit does not.
-        near = _longest_run(np.abs(_unbroken(result) - settled) <= tolerance)
+        near = _longest_run(np.abs(_unbroken(result) - settled) <= tolerance, result)
         nearer = _window(result, *near)
         if nearer is not None and nearer.decades >= 0.5 and result.mass[near[0] : near[1]].sum() > LEAST_PROBABILITY:
             return Scaling(settled, None, nearer)
@@ -90,11 +94,12 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
 
 def _settled(result: PushForward, start: int, stop: int) -> float | None:
     """Value on which the local exponent has settled at one end of a window, over a decade of sizes."""
-    decade = round(math.log(10) / float(result.edges[1] - result.edges[0]))
-    inside = result.local_exponent[start:stop]
-    if result.intrinsic_exponent is None or inside.size < 2 * decade:
+    edges, inside = result.edges[start : stop + 1], result.local_exponent[start:stop]
+    if result.intrinsic_exponent is None or edges[-1] - edges[0] < 2 * _DECADE:
         return None
-    ends = [inside[:decade], inside[-decade:]]
+    first = int(np.searchsorted(edges, edges[0] + _DECADE - _HALF_A_BIN))
+    last = int(np.searchsorted(edges, edges[-1] - _DECADE + _HALF_A_BIN, side="right")) - 1
+    ends = [inside[:first], inside[last:]]
     spreads = [float(end.max() - end.min()) for end in ends]
     best = int(np.argmin(spreads))
     return float(ends[best][0 if best == 0 else -1]) if spreads[best] <= _SETTLED else None
@@ -110,11 +115,10 @@ def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
     if result.intrinsic_exponent is None:
         # Taken from the probabilities themselves, by a kernel that sees a jump.
         return local_exponent
-    step = float(result.edges[1] - result.edges[0])
     with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.diff(np.log(result.mass))
+        change = np.diff(np.log(result.mass / np.diff(result.edges)))
         between = 0.5 * (local_exponent[1:] + local_exponent[:-1])
-        jumps = ~(np.abs(change - (1 - between) * step) <= _JUMP)
+        jumps = ~(np.abs(change - (1 - between) * np.diff(result.centres)) <= _JUMP)
     local_exponent[1:][jumps] = np.nan
     local_exponent[:-1][jumps] = np.nan
     return local_exponent
@@ -124,13 +128,17 @@ def _window(result: PushForward, start: int, stop: int) -> Window | None:
     return Window.from_logs(result.edges[start], result.edges[stop]) if stop > start else None
 
 
-def _longest_run(accepted: Bool[np.ndarray, " bin"]) -> tuple[int, int]:
-    """Longest stretch of true values, as a half-open range."""
+def _longest_run(accepted: Bool[np.ndarray, " bin"], result: PushForward) -> tuple[int, int]:
+    """Widest stretch of true values that holds `LEAST_PROBABILITY`, as a half-open range; empty if there is none."""
     changes = np.flatnonzero(np.diff(np.concatenate([[0], accepted.astype(np.int8), [0]])))
     if not changes.size:
         return 0, 0
     starts, stops = changes[::2], changes[1::2]
-    longest = int(np.argmax(stops - starts))
+    below = np.concatenate([[0.0], np.cumsum(result.mass)])
+    widths = np.where(below[stops] - below[starts] > LEAST_PROBABILITY, result.edges[stops] - result.edges[starts], 0.0)
+    longest = int(np.argmax(widths))
+    if widths[longest] == 0:
+        return 0, 0
     return int(starts[longest]), int(stops[longest])
 
 
@@ -138,19 +146,18 @@ _NEARLY: Final = 0.9
 """Share of the widest window's width from which on it is the probability that counts."""
 
 
-def _widest_flat(
-    values: Float64[np.ndarray, " bin"], spread: float, mass: Float64[np.ndarray, " bin"]
-) -> tuple[int, int]:
-    """Longest stretch without NaN whose maximum exceeds its minimum by at most `spread`.
+def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float, result: PushForward) -> tuple[int, int]:
+    """Widest stretch without NaN whose maximum exceeds its minimum by at most `spread`.
 
-    Of those that hold `LEAST_PROBABILITY` and are nearly as long the one with the most probability: where the local
+    Of those that hold `LEAST_PROBABILITY` and are nearly as wide the one with the most probability: where the local
     exponent drifts evenly, as for a lognormal, all are of one length. Empty if there is none.
     """
     starts = _flat_starts(values, spread)
     stops = np.arange(1, values.size + 1)
-    below = np.concatenate([[0.0], np.cumsum(mass)])
+    below = np.concatenate([[0.0], np.cumsum(result.mass)])
     probability = below[stops] - below[starts]
-    lengths = np.where(probability > LEAST_PROBABILITY, stops - starts, 0)
+    widths = result.edges[stops] - result.edges[starts]
+    lengths = np.where(probability > LEAST_PROBABILITY, widths, 0.0)
     if not lengths.any():
         return 0, 0
     best = int(np.argmax(np.where(lengths >= _NEARLY * lengths.max(), probability, 0.0)))
