@@ -54,14 +54,26 @@ def test_refused_in_one_line(text: str, words: str) -> None:
 def test_kernel_estimate_agrees_with_scipys() -> None:
     values = np.random.default_rng(5).normal(2, 3, size=400)
     density = EmpiricalDensity(values)
-    reference = scipy.stats.gaussian_kde(values, bw_method=density.bandwidth / values.std(ddof=1))
-    x = np.linspace(-8, 12, 9)
+    kernels = scipy.stats.gaussian_kde(values, bw_method=density.bandwidth / values.std(ddof=1))
+    low, high = values.min(), values.max()
+
+    def reference(at: np.ndarray) -> np.ndarray:
+        """With its mirror images beyond both ends."""
+        return np.asarray(kernels(at) + kernels(2 * low - at) + kernels(2 * high - at))
+
+    x = np.linspace(low + 1e-3, high - 1e-3, 9)
     np.testing.assert_allclose(density.log_density(x), np.log(reference(x)), rtol=1e-9)
     step = 1e-5
     slope = (np.log(reference(x + step)) - np.log(reference(x - step))) / (2 * step)
     np.testing.assert_allclose(density.log_density_slope(x), slope, atol=1e-6)
-    integral = [reference.integrate_box_1d(-np.inf, point) for point in x]
+    integral = [
+        kernels.integrate_box_1d(low, at)
+        + kernels.integrate_box_1d(2 * low - at, low)
+        + kernels.integrate_box_1d(2 * high - at, 2 * high - low)
+        for at in x
+    ]
     np.testing.assert_allclose(density.cumulative(x), integral, rtol=1e-9)
+    assert np.isneginf(density.log_density(np.array([low - 0.1, high + 0.1]))).all()
     np.testing.assert_allclose(density.cumulative(x) + density.survival(x), 1)
     np.testing.assert_allclose(density.cumulative(density.quantile(np.array([0.1, 0.5]))), [0.1, 0.5], atol=1e-3)
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.prediction.bandwidth import bandwidth_of
 
 Points = Float64[np.ndarray, "..."]
 
@@ -146,16 +148,18 @@ def parse_density(text: str) -> InputDensity:
 
 
 _CENTRES: Final = 512
+_REFLECTED: Final = 9.0
+"""Bandwidths from an end within which kernels are reflected: beyond, nothing of them reaches it."""
 
 
 @dataclass(frozen=True, init=False, eq=False)
 class EmpiricalDensity:
     """Smooth density of observed margins: a Gaussian kernel estimate.
 
-    The bandwidth ``(4/5)^(1/7) s n^(-1/7)``, ``s`` the robust spread, is the best one for the *slope* of a Gaussian
-    density (Wand and Jones, Kernel Smoothing, 1995), since the slope is what enters the local exponent. Many
-    observations are first counted on a grid a tenth of a bandwidth apart, which changes the estimate by less than its
-    own error.
+    The bandwidth is that of `bandwidth_of`, for the *slope* of the density, since the slope is what enters the local
+    exponent. Many observations are first counted on a grid a fifth of a bandwidth apart, which changes the estimate by
+    less than its own error. At the lowest and the highest of them the estimate ends, and kernels are reflected there: a
+    density that ends abruptly would be smeared out, and one that dies out does not notice.
 
     Raises
     ------
@@ -163,6 +167,7 @@ class EmpiricalDensity:
         If there are fewer than 10 finite, not all equal, observations.
     """
 
+    support: tuple[float, float]
     centres: Float64[np.ndarray, " centre"]
     weights: Float64[np.ndarray, " centre"]
     bandwidth: float
@@ -174,25 +179,24 @@ class EmpiricalDensity:
             raise InvalidInputError(
                 f"a density of margins needs at least 10 finite, not all equal, values; got {values.size}"
             )
-        lower, upper = np.quantile(values, [0.25, 0.75])
-        spread = min(float(values.std()), float(upper - lower) / 1.349 or math.inf)
-        bandwidth = (4 / 5) ** (1 / 7) * spread * values.size ** (-1 / 7)
+        bandwidth = bandwidth_of(values)
         if values.size > _CENTRES:
-            step = bandwidth / 10
+            step = bandwidth / 5
             index, counts = np.unique(np.round(values / step).astype(np.int64), return_counts=True)
-            values, weights = index * step, counts / counts.sum()
+            values = np.asarray(index * step, dtype=np.float64)
+            weights = np.asarray(counts / counts.sum(), dtype=np.float64)
         else:
-            weights = np.full(values.size, 1 / values.size)
+            weights = np.full(values.size, 1 / values.size, dtype=np.float64)
+        ends = float(np.min(observations)), float(np.max(observations))
+        near = [np.abs(values - end) < _REFLECTED * bandwidth for end in ends]
+        mirrored = [2 * end - values[close] for end, close in zip(ends, near, strict=True)]
+        weights = np.concatenate([weights, *(weights[close] for close in near)], dtype=np.float64)
+        values = np.concatenate([values, *mirrored])
+        object.__setattr__(self, "support", ends)
         object.__setattr__(self, "centres", values)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bandwidth", bandwidth)
         object.__setattr__(self, "count", int(np.size(observations)))
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """Ends between which the estimate is used: the observations, four bandwidths wider."""
-        reach = 4 * self.bandwidth
-        return float(self.centres[0]) - reach, float(self.centres[-1]) + reach
 
     def _scaled(self, x: Points) -> Float64[np.ndarray, "... centre"]:
         return (np.asarray(x)[..., None] - self.centres) / self.bandwidth
@@ -201,7 +205,8 @@ class EmpiricalDensity:
         """``ln p(x)``."""
         exponent = -0.5 * self._scaled(x) ** 2
         norm = self.bandwidth * math.sqrt(2 * math.pi)
-        return np.asarray(scipy.special.logsumexp(exponent, axis=-1, b=self.weights)) - math.log(norm)
+        inside = np.asarray(scipy.special.logsumexp(exponent, axis=-1, b=self.weights)) - math.log(norm)
+        return np.where((x >= self.support[0]) & (x <= self.support[1]), inside, -np.inf)
 
     def log_density_slope(self, x: Points) -> Points:
         """``d ln p / dx``."""
@@ -211,14 +216,25 @@ class EmpiricalDensity:
 
     def cumulative(self, x: Points) -> Points:
         """Probability of values up to ``x``."""
-        return np.asarray((self.weights * scipy.special.ndtr(self._scaled(x))).sum(axis=-1))
+        low, _ = self.support
+        start = np.array(low)
+        return np.where(x > low, self._sum_of(scipy.special.ndtr, x) - self._sum_of(scipy.special.ndtr, start), 0.0)
 
     def survival(self, x: Points) -> Points:
         """Probability of values above ``x``."""
-        return np.asarray((self.weights * scipy.special.ndtr(-self._scaled(x))).sum(axis=-1))
+        _, high = self.support
+        ends = self._sum_of(_above, np.array(high))
+        return np.where(x < high, self._sum_of(_above, x) - ends, 0.0)
+
+    def _sum_of(self, share: Callable[[Points], Points], x: Points) -> Points:
+        return np.asarray((self.weights * share(self._scaled(x))).sum(axis=-1))
 
     def quantile(self, probability: Points) -> Points:
         """Inverse of `cumulative`, by interpolation on a grid of a twentieth of a bandwidth."""
         low, high = self.support
         grid = np.linspace(low, high, int((high - low) / self.bandwidth * 20) + 2)
         return np.asarray(np.interp(probability, self.cumulative(grid), grid))
+
+
+def _above(scaled: Points) -> Points:
+    return np.asarray(scipy.special.ndtr(-scaled))

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import format_exp
-from critlearn.prediction.branches import REACH, Branch, branches_of, inverse
+from critlearn.prediction.branches import REACH, Branch, branches_of, inverse, inverses
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.grid import Grid, even_grid
 from critlearn.prediction.margin_density import MarginDensity, Points
@@ -200,6 +200,7 @@ def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushFor
     zeros = 0.0
     centres = 0.5 * (edges[1:] + edges[:-1])
     for part, of_part in zip(parts, branches, strict=True):
+        inverted = _inverted(part.channel, of_part, edges, centres)
         for branch in of_part:
             if branch.constant:
                 share = part.share * float(_between(part.density, np.array([branch.low, branch.high]))[0])
@@ -208,8 +209,9 @@ def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushFor
                 else:
                     mass[np.searchsorted(edges, branch.log_low, side="right") - 1] += share
                 continue
-            mass += part.share * _mass(part.density, part.channel, branch, edges)
-            local, own_kappa, own_data = _local(part.density, part.channel, branch, centres)
+            x = next(inverted)
+            mass += part.share * _between(part.density, x[0])
+            local, own_kappa, own_data = _local(part.density, part.channel, branch, centres, x[1])
             weight += part.share * local
             kappa += part.share * local * own_kappa
             data += part.share * local * own_data
@@ -264,11 +266,17 @@ def _trimmed(result: PushForward) -> PushForward:
     )
 
 
-def _mass(
-    density: MarginDensity, channel: Channel, branch: Branch, edges: Float64[np.ndarray, " edge"]
-) -> Float64[np.ndarray, " bin"]:
-    """Probability that a branch sends into each bin."""
-    return _between(density, inverse(channel, branch, edges))
+def _inverted(
+    channel: Channel,
+    branches: Sequence[Branch],
+    edges: Float64[np.ndarray, " edge"],
+    centres: Float64[np.ndarray, " bin"],
+) -> Iterator[tuple[Points, Points]]:
+    """Inputs at the edges of bins and at their centres, for each branch that is not constant."""
+    moving = [branch for branch in branches if not branch.constant]
+    both = np.concatenate([edges, centres])
+    for x in inverses(channel, moving, [both] * len(moving)) if moving else []:
+        yield x[: edges.size], x[edges.size :]
 
 
 def _between(density: MarginDensity, x: Points) -> Points:
@@ -282,13 +290,13 @@ def _between(density: MarginDensity, x: Points) -> Points:
 
 
 def _local(
-    density: MarginDensity, channel: Channel, branch: Branch, centres: Float64[np.ndarray, " bin"]
+    density: MarginDensity, channel: Channel, branch: Branch, centres: Float64[np.ndarray, " bin"], places: Points
 ) -> tuple[Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"], Float64[np.ndarray, " bin"]]:
     """Density of ``ln delta`` from a branch at bin centres, ``1 + l''/l'^2`` and the data term ``(ln p)'/l'``."""
     inside = (centres > min(branch.log_low, branch.log_high)) & (centres < max(branch.log_low, branch.log_high))
     weight, kappa, data = (np.zeros(centres.size) for _ in range(3))
     if inside.any():
-        x = inverse(channel, branch, centres[inside])
+        x = places[inside]
         first, second = channel.derivatives(x)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight[inside] = np.nan_to_num(np.exp(density.log_density(x)) / np.abs(first), nan=0.0, posinf=0.0)

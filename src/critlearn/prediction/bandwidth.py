@@ -1,0 +1,81 @@
+"""Bandwidth of a kernel estimate from the data themselves, whatever their shape."""
+
+import math
+from typing import Final
+
+import numpy as np
+import scipy.fft
+import scipy.optimize
+from jaxtyping import Float64
+
+_BINS: Final = 4096
+_LEFT_OUT: Final = 0.0025
+"""Share of the data at either end that is left out of the grid, which far values would make coarse."""
+
+_FINEST: Final = 400
+_STAGES: Final = 7
+_TRIED: Final = np.geomspace(1e-11, 0.1, 300)
+
+
+def bandwidth_of(values: Float64[np.ndarray, " n"]) -> float:
+    """Bandwidth for the slope of a density, of sorted values.
+
+    That of the improved Sheather-Jones rule (Botev, Grotowski and Kroese, Kernel density estimation via diffusion,
+    2010), which assumes no shape, in the ratio in which the best bandwidth for the slope of a Gaussian density,
+    ``(4/5)^(1/7) s n^(-1/7)``, is wider than that for the density itself, ``(4/3)^(1/5) s n^(-1/5)`` (Wand and Jones,
+    Kernel Smoothing, 1995). At most the former, with ``s`` the robust spread: several groups, or a pile at an end of
+    the range, are not smoothed over. At least a four-hundredth of the range: finer structure, such as ties, is not
+    resolved.
+    """
+    n = values.size
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    spread = min(float(values.std()), float(upper - lower) / 1.349 or math.inf)
+    widest = (4 / 5) ** (1 / 7) * spread * n ** (-1 / 7)
+    for_density = improved_sheather_jones(values)
+    if for_density is None:
+        return widest
+    ratio = (4 / 5) ** (1 / 7) * n ** (-1 / 7) / ((4 / 3) ** (1 / 5) * n ** (-1 / 5))
+    low, high = np.quantile(values, [_LEFT_OUT, 1 - _LEFT_OUT])
+    return min(widest, max(ratio * for_density, float(high - low) / _FINEST))
+
+
+def improved_sheather_jones(values: Float64[np.ndarray, " n"]) -> float | None:
+    """Bandwidth for a density by the fixed point of the diffusion estimator; None where there is none.
+
+    >>> normal = np.random.default_rng(0).normal(size=20_000)
+    >>> bool(abs(improved_sheather_jones(normal) / (1.06 * 20_000**-0.2) - 1) < 0.1)
+    True
+    """
+    low, high = (float(end) for end in np.quantile(values, [_LEFT_OUT, 1 - _LEFT_OUT]))
+    wide = 0.1 * (high - low)
+    # To the ends of the data, where the cosines mirror them as the estimate itself does.
+    low, high = max(low - wide, float(values[0])), min(high + wide, float(values[-1]))
+    reach = high - low
+    if not reach > 0:
+        return None
+    counts, _ = np.histogram(values, _BINS, (low, high))
+    seen = int(counts.sum())
+    squares = np.arange(1, _BINS, dtype=np.float64) ** 2
+    energies = (scipy.fft.dct(counts / seen)[1:] / 2) ** 2
+
+    def roughness(order: int, time: float) -> np.float64:
+        """Squared norm of a derivative of the density that has diffused for some time."""
+        damped = squares**order * energies * np.exp(-squares * math.pi**2 * time)
+        return np.float64(2 * math.pi ** (2 * order) * damped.sum())
+
+    def excess(time: float) -> float:
+        found = roughness(_STAGES, time)
+        for order in range(_STAGES - 1, 1, -1):
+            odd = math.prod(range(1, 2 * order, 2)) / math.sqrt(2 * math.pi)
+            factor = (1 + 0.5 ** (order + 0.5)) / 3
+            found = roughness(order, (2 * factor * odd / (seen * found)) ** (2 / (3 + 2 * order)))
+        # Infinite where nothing is left, as of values that are spaced evenly.
+        return time - float((2 * seen * math.sqrt(math.pi) * found) ** -0.4)
+
+    with np.errstate(all="ignore"):
+        above = np.array([excess(time) for time in _TRIED]) > 0
+    rises = np.flatnonzero(above[1:] & ~above[:-1])
+    if not rises.size:
+        return None
+    time = scipy.optimize.brentq(excess, _TRIED[rises[0]], _TRIED[rises[0] + 1])
+    return math.sqrt(time) * reach
