@@ -1,11 +1,9 @@
 """Pages of the docs that benchmarks write: whole or not at all, and section by section."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 
@@ -16,16 +14,6 @@ class OneLineParser(argparse.ArgumentParser):
         """Say it and leave with status 2."""
         print(f"{self.prog}: {message}", file=sys.stderr)
         sys.exit(2)
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: an interrupted run leaves the page as it was."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def with_section(text: str, name: str, section: str, order: Sequence[str]) -> str:

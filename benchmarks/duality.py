@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs_page import OneLineParser, write_page
+from docs_page import OneLineParser
+
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).parent.parent / "docs" / "duality_speed.md"
 METHODS = ("critlearn 1", "torch.func 1", "critlearn 256", "critlearn top 10, dense 10M", "critlearn top 10, conv 10M")
@@ -155,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results[name] = json.loads(done.stdout)
         shown = {key: value for key, value in results[name].items() if key != "values"}
         print(name, shown, flush=True)
-    write_page(PAGE, page(results))
+    write_whole(PAGE, page(results).encode())
     return 0
 
 

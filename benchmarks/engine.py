@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs_page import OneLineParser, with_section, write_page
+from docs_page import OneLineParser, with_section
+
+from critlearn.whole_files import write_whole
 
 HERE = Path(__file__).parent
 WORKLOADS = ("W1", "W1-sparse", "W2", "W3")
@@ -192,9 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: not on the page, as there is no result of {', '.join(without)}", file=sys.stderr)
             continue
         text = with_section(text, name, section(name, found), WORKLOADS)
-        write_page(PAGE, text)
+        write_whole(PAGE, text.encode())
     if not failed and names == list(WORKLOADS):
-        write_page(PAGE, INTRODUCTION + "\n" + text[text.index("## ") :])
+        write_whole(PAGE, (INTRODUCTION + "\n" + text[text.index("## ") :]).encode())
     return int(failed)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.whole_files import write_whole
 
 PEER = """
 import sys, time, json, warnings
@@ -135,7 +136,7 @@ def main() -> None:
     text += "\n" + alone()
     text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; "
     text += f"with a cluster label for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
-    arguments.out.write_text(text)
+    write_whole(arguments.out, text.encode())
     print(text, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MiB at most")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import critlearn as cl
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).parent.parent / "docs" / "monitor_speed.md"
 MODES = ("bare", "monitored", "logged")
@@ -151,4 +152,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         sys.stdout.write(json.dumps(training(*sys.argv[2:4])) + "\n")
     else:
-        PAGE.write_text(page(), encoding="utf-8")
+        write_whole(PAGE, page().encode())

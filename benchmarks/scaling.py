@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from docs_page import OneLineParser, write_page
+from docs_page import OneLineParser
 from torch import Tensor
 
 from critlearn.fluctuations.counter import CpuCounter
+from critlearn.whole_files import write_whole
 
 WIDTHS = (128, 256, 512, 1024, 2048, 4096)
 PAGE = Path(__file__).parent.parent / "docs" / "engine_scaling.md"
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page when all is measured."""
     OneLineParser(description=(__doc__ or "").splitlines()[0]).parse_args(arguments)
     torch.set_num_threads(1)
-    write_page(PAGE, page())
+    write_whole(PAGE, page().encode())
 
 
 if __name__ == "__main__":

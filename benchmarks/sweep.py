@@ -19,6 +19,7 @@ from critlearn.studies.cells import Cell, expand
 from critlearn.studies.config import ToyConfig
 from critlearn.studies.results_store import ResultsStore
 from critlearn.studies.sweep import Engine, sweep
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).parent.parent / "docs" / "sweep_speed.md"
 RUNS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
@@ -182,4 +183,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         sys.stdout.write(json.dumps(child(sys.argv[2], int(sys.argv[3]))) + "\n")
     else:
-        PAGE.write_text(page(), encoding="utf-8")
+        write_whole(PAGE, page().encode())

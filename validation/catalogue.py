@@ -16,6 +16,7 @@ from critlearn.studies import load_results, load_study
 from critlearn.studies.local_engine import run_locally
 from critlearn.studies.study_file import shipped_file
 from critlearn.studies.sweep import sweep
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue_exponents.md"
 HEADER = """# Every composition: measured and predicted exponents
@@ -41,7 +42,7 @@ def main() -> None:
         for _ in sweep(study, store, partial(run_locally, processes=arguments.processes)):
             pass
         table = load_results(store)
-    PAGE.write_text(HEADER + page(table), encoding="utf-8")
+    write_whole(PAGE, (HEADER + page(table)).encode())
 
 
 def page(table: pd.DataFrame) -> str:

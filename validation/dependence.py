@@ -16,6 +16,7 @@ from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_
 from critlearn.inference.goodness import MOST_CELLS, goodness_of_fit
 from critlearn.inference.observations import Reading
 from critlearn.numerics.window import Window
+from critlearn.whole_files import write_whole
 
 VALUES = 10_000
 WINDOW = Window(1e-4, 1.0)
@@ -83,7 +84,7 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers) as pool:
         for (k, size, rho, _), (covered, naive, rejected) in zip(cases, pool.map(cell, cases), strict=True):
             text += f"| {k:g} | {size} | {rho:g} | {covered:.1%} | {naive:.1%} | {rejected:.1%} |\n"
-    arguments.out.write_text(text)
+    write_whole(arguments.out, text.encode())
     print(text)
 
 

@@ -21,6 +21,7 @@ from critlearn.numerics.window import Window
 from critlearn.prediction import parse_density
 from critlearn.studies.datasets import load_two_class
 from critlearn.studies.toy import drawn_classes
+from critlearn.whole_files import write_whole
 
 EXPONENTS = (0.0, 0.5, 1.0, 1.25, 1.5, 2.0)
 
@@ -109,9 +110,7 @@ def write(path: Path, name: str, text: str) -> None:
     page = path.read_text()
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     page = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(page)
-    temporary.replace(path)
+    write_whole(path, page.encode())
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from critlearn.studies import load_results
 from critlearn.studies.store import FLUCTUATIONS, RECORD
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "killed_sweeps.md"
 CELLS = 48
@@ -131,9 +132,7 @@ def main() -> None:
     """Kill, fill, and write the page."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         text = HEADER + sweep_that_is_killed(Path(first)) + full_disk(Path(second))
-    temporary = PAGE.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(PAGE)
+    write_whole(PAGE, text.encode())
     print(text)
 
 

@@ -7,6 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from critlearn.whole_files import write_whole
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -39,9 +41,7 @@ def main() -> None:
         total = f"{int(counts.sum()):,} | {expected.sum():,.0f}"
         text += f"| {inputs} | {boxes} | {total} | {worst:.2f} | {p_value:.3f} |\n"
         print(text.splitlines()[-1], flush=True)
-    temporary = arguments.out.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(arguments.out)
+    write_whole(arguments.out, text.encode())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from critlearn.inference import fit_power_law
 from critlearn.inference.cells import Cells
 from critlearn.inference.cluster_bootstrap import likelihood_bounds
 from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.whole_files import write_whole
 
 EXPONENTS = (-0.5, 0.0, 0.5, 1.0, 4 / 3, 1.5, 2.0, 2.5, 4.5)
 DECADES = (1, 2, 4, 8)
@@ -195,7 +196,7 @@ def main() -> None:
     text = HEADER.format(options=" --quick" if arguments.quick else "", seeds=seeds)
     text += given_table(seeds, arguments.workers)
     text += MIDDLE.format(seeds=found_seeds) + found_table(found_seeds, arguments.workers)
-    arguments.out.write_text(text)
+    write_whole(arguments.out, text.encode())
     print(text)
 
 

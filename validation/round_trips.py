@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn import DualityMap, NeuralSystem, equilibrate, feed_forward, load_two_class
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "round_trips.md"
 POINTS = 1000
@@ -66,9 +67,7 @@ def main() -> None:
         for state, network in (("initial", system), ("trained", equilibrate(system, epochs=30).system)):
             text += row(name, state, network, x, t)
             print(text.splitlines()[-1], flush=True)
-    temporary = PAGE.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(PAGE)
+    write_whole(PAGE, text.encode())
 
 
 if __name__ == "__main__":

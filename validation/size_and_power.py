@@ -19,6 +19,7 @@ from critlearn.inference.observations import Reading
 from critlearn.inference.selection_test import selection_p_value
 from critlearn.inference.window_search import WindowScan
 from critlearn.numerics.window import Window
+from critlearn.whole_files import write_whole
 
 
 def power_law(k: float, low: float, high: float, n: int, generator: np.random.Generator) -> np.ndarray:
@@ -195,7 +196,7 @@ def main() -> None:
         text += f"{sum(verdict == 'power law' for verdict, *_ in results)}.\n"
         text += f"\n## Verdicts where the window is searched for, {seeds // 5} seeds a row\n\n"
         text += law_table(seeds // 5, pool)
-    arguments.out.write_text(text)
+    write_whole(arguments.out, text.encode())
     print(text)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from critlearn.studies import ToyConfig, run_toy
+from critlearn.whole_files import write_whole
 
 ROWS = [
     ("sigmoid", "bce", "uniform(-0.3,2.3)"),
@@ -83,9 +84,7 @@ def main() -> None:
     for activation, loss, inputs in ROWS:
         text += row(activation, loss, inputs, arguments.samples, arguments.seed)
         print(text.splitlines()[-1], flush=True)
-    temporary = arguments.out.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(arguments.out)
+    write_whole(arguments.out, text.encode())
 
 
 if __name__ == "__main__":
