@@ -131,14 +131,14 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What is read off the network: output errors' logarithms, a single output, and sketches of its layers.
+    """What is read off the network: output errors' logarithms, a single output if there is one, sketches of its layers.
 
     For softmax the single output is the margin of the true class, and there are no targets.
     """
 
     errors: Float64[np.ndarray, "sample output"]
     scale: Float64[np.ndarray, " sample"]
-    outputs: Float64[np.ndarray, " sample"]
+    outputs: Float64[np.ndarray, " sample"] | None
     targets: Float64[np.ndarray, " sample"] | None
     factors: dict[str, LogSketch]
     activities: dict[str, LogSketch]
@@ -149,7 +149,7 @@ def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
     """Prediction for the size of a sample's output error: the largest over the outputs."""
     if isinstance(system.loss, SoftmaxCrossEntropy):
         # 1 - p of the true class is the logistic function of minus its margin.
-        return predict_from_margins(Composition("sigmoid", "bce"), state.outputs, lr=lr)
+        return predict_from_margins(Composition("sigmoid", "bce"), state.outputs, lr=lr)  # type: ignore[arg-type]
     if state.targets is not None and hasattr(system.loss, "log_error_derivatives"):
         return predict_from_outputs(system.loss, state.outputs, state.targets, lr=lr)  # type: ignore[arg-type]
     return predict_from_errors(state.scale + math.log(lr), system.loss.name)
@@ -190,14 +190,12 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
     finally:
         for handle in handles:
             handle.remove()
-    known = None if any(part is None for part in targets) else np.concatenate(targets)
-    return _State(
-        np.concatenate(errors), np.concatenate(scales), np.concatenate(outputs), known, factors, activities, last
-    )
+    found, known = (None if parts[0] is None else np.concatenate(parts) for parts in (outputs, targets))
+    return _State(np.concatenate(errors), np.concatenate(scales), found, known, factors, activities, last)
 
 
 def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
-    """One number for each sample that its error depends on, and its target; none of the latter where there is no such.
+    """One number for each sample that its error depends on, and its target; None for what there is not.
 
     For softmax the number is the margin of the true class over the sum of the others.
     """
@@ -206,7 +204,7 @@ def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
         rest = y.masked_fill(true, -math.inf).logsumexp(dim=1)
         return (y[true] - rest).double().cpu().numpy(), None
     if system.loss.class_targets or y.shape[1] != 1:
-        return y[:, 0].double().cpu().numpy(), None
+        return None, None
     return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()
 
 

@@ -29,7 +29,7 @@ _STEP_OF_LOGARITHM: Final = math.log(21 / 20, 2)
 """How much a factor ``ln(m)`` adds to the order from one `_FAR` to two."""
 
 _CLOSE: Final = 0.005
-_MOST_LOGARITHMS: Final = 3
+_LOGARITHMS: Final = (-3, -2, -1, 1, 2, 3)
 
 
 def approach_at_end(slopes: Slopes, limit: sp.Expr, variable: str) -> str:
@@ -72,22 +72,18 @@ def _named(order: float, variable: str) -> str:
     power = Fraction(order).limit_denominator(6)
     logarithms = 0
     if abs(order - power) > _CLOSE:
-        found = [(Fraction(round(4 * (order + r * _STEP_OF_LOGARITHM)), 4), r) for r in _logarithms()]
+        found = [(Fraction(round(4 * (order + r * _STEP_OF_LOGARITHM)), 4), r) for r in _LOGARITHMS]
         power, logarithms = min(found, key=lambda pair: abs(pair[0] - pair[1] * _STEP_OF_LOGARITHM - order))
     if power < 0 or (power == 0 and logarithms >= 0):
         return "unknown"
     if power == 0:
         return "slower than any power"
     factor = "" if not logarithms else f" ln({variable})" + ("" if logarithms == 1 else f"^{logarithms}")
-    return f"O({_inverse(variable, power)}{factor})"
+    return f"O({variable}^-{_in_words(power)}{factor})"
 
 
-def _logarithms() -> Sequence[int]:
-    return [r for r in range(-_MOST_LOGARITHMS, _MOST_LOGARITHMS + 1) if r != 0]
-
-
-def _inverse(variable: str, power: Fraction) -> str:
-    return f"{variable}^-{power.numerator if power.denominator == 1 else f'({power})'}"
+def _in_words(power: Fraction) -> str:
+    return str(power) if power.denominator == 1 else f"({power})"
 
 
 def approach_at_place(distances: Sequence[float], variable: str) -> str:
@@ -111,5 +107,4 @@ def approach_at_place(distances: Sequence[float], variable: str) -> str:
     order = Fraction(round(4 * orders[-1]), 4)
     if order < _SLOWEST:
         return "slower than any power"
-    power = "" if order == 1 else f"^{order if order.denominator == 1 else f'({order})'}"
-    return f"O({variable}{power})"
+    return f"O({variable}{'' if order == 1 else f'^{_in_words(order)}'})"

@@ -53,6 +53,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     the window is known. The flat start of a density is taken only where there is nothing else.
     """
     marks = sliding.marks
+    below = np.concatenate([[0.0], np.cumsum(sliding.counts.pooled)])
     flat_start: WindowFit | None = None
     for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
         every = range(sliding.spans - length + 1)
@@ -60,7 +61,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
         if not first.size:
             continue
         fits = sliding.counts.fit_windows(marks[first], marks[first + length])
-        start_of_density = _is_flat_start(fits, sliding.counts)
+        start_of_density = _is_flat_start(fits, below)
         best: tuple[int, WindowFit] | None = None
         for at, index in enumerate(first.tolist()):
             fit = fits[at]
@@ -83,9 +84,8 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     return flat_start
 
 
-def _is_flat_start(fits: WindowFits, counts: GroupedCounts) -> np.ndarray:
+def _is_flat_start(fits: WindowFits, below: Float64[np.ndarray, " edge"]) -> np.ndarray:
     """Which windows hold a part of the values on which any density that is finite at zero is flat: the smallest."""
-    below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
     few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
     return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
 
@@ -235,7 +235,7 @@ class WindowScan:
         enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
         grouped = self.counts.groups > 1
         below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
-        flat = _is_flat_start(fits, counts)
+        flat = _is_flat_start(fits, below)
         for index in (*np.flatnonzero(enough & ~flat), *np.flatnonzero(enough & flat)):
             scaled = self._scaled(below, fits, int(index))
             if not grouped and scaled > _SURELY_REJECTED:

@@ -22,7 +22,7 @@ def estimate(studies: tuple[Study, ...], location: str, processes: int) -> dict[
     store = ResultsStore.if_made(location)
     found = {cell.name: StoredCell("missing") if store is None else store.cell(cell.name) for cell in cells}
     seconds = [cell.record["seconds"] for cell in found.values() if cell.record is not None]
-    due = sum(cell.status in ("missing", "failed") for cell in found.values())
+    due = sum(cell.due for cell in found.values())
     total = fmean(seconds) * due / processes if seconds else None
     said = (
         f"about {total:.0f} s, by the {len(seconds)} cells that are finished"

@@ -71,5 +71,9 @@ def _place(location: Location, content: object, *, missing: bool) -> Location:
 
 def told(problem: ValidationError, content: object) -> str:
     """Place and message in one line."""
-    location, message = first_fault(problem, content)
+    return placed(*first_fault(problem, content))
+
+
+def placed(location: Location, message: str) -> str:
+    """Message with the place before it, if there is one."""
     return f"{dotted(location)}: {message}" if location else message

@@ -58,6 +58,11 @@ class StoredCell:
     record: dict[str, Any] | None = None
     reason: str | None = None
 
+    @property
+    def due(self) -> bool:
+        """Whether a sweep runs it; what is corrupt is left for its owner to look at and remove."""
+        return self.status in ("missing", "failed")
+
 
 class ResultsStore:
     """A folder, or a URL that fsspec knows, which holds cells.
@@ -170,7 +175,7 @@ class ResultsStore:
         """
         before = self._plan(study.name) if self._files.exists(f"studies/{study.name}.json") else None
         plan = plan_of(study, cells, before)
-        run = {name: cell for name, cell in plan.earlier.items() if self.status(name) in ("finished", "corrupt")}
+        run = {name: cell for name, cell in plan.earlier.items() if not self.cell(name).due}
         if len(run) < len(plan.earlier) and before is not None:
             plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
         self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))

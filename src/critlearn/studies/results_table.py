@@ -67,7 +67,7 @@ def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list
     for cell_name, cell in plan.all_cells().items():
         base = dict.fromkeys(COLUMNS)
         stored = store.cell(cell_name)
-        if cell_name in plan.earlier and stored.status not in ("finished", "corrupt"):
+        if cell_name in plan.earlier and stored.due:
             continue
         base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
         base |= {"planned": cell_name in plan.cells, "reason": stored.reason}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.studies.checks import check_study
-from critlearn.studies.faults import Location, first_fault, is_unknown_key, told
+from critlearn.studies.faults import Location, first_fault, is_unknown_key, placed
 from critlearn.studies.places import StudyError
 from critlearn.studies.study_file import (
     DataPart,
@@ -76,10 +76,8 @@ def _checked(content: Any, node: Any, path: Path) -> Study:
     except ValidationError as problem:
         location, message = first_fault(problem, content)
         if is_unknown_key(problem):
-            message = f"{'.'.join(map(str, location))}: {unknown_name('key', str(location[-1]), _keys(location))}"
-        else:
-            message = told(problem, content)
-        raise InvalidInputError(f"{path}:{_line(node, location)}: {message}") from None
+            message = str(unknown_name("key", str(location[-1]), _keys(location)))
+        raise InvalidInputError(f"{path}:{_line(node, location)}: {placed(location, message)}") from None
     except StudyError as problem:
         raise InvalidInputError(f"{path}:{_line(node, problem.location)}: {problem}") from None
     return study

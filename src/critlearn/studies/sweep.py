@@ -86,8 +86,7 @@ def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator
     store = ResultsStore(location, create=True)
     with store.locked():
         store.register(study, cells)
-        # A corrupt cell is reported and left for its owner to look at and remove.
-        due = tuple(cell for cell in cells if store.status(cell.name) in ("missing", "failed"))
+        due = tuple(cell for cell in cells if store.cell(cell.name).due)
         task = partial(run_cell, location=store.address)
         # Closed before the store is let go: nothing writes to it any more then.
         with closing((engine or partial(run_locally, processes=1))(due, task)) as running:
