@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from critlearn.numerics.window import Window
     from critlearn.prediction import (
         Prediction,
+        caustics_of,
         parse_density,
         predict_from_density,
         predict_from_margins,
@@ -81,6 +82,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "prediction": (
         "Prediction",
+        "caustics_of",
         "parse_density",
         "predict_from_margins",
         "predict_from_outputs",
@@ -136,6 +138,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "caustics_of",
     "caustics_on_path",
     "compare",
     "compare_fits",

@@ -8,7 +8,7 @@ import scipy.stats
 
 from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
-from critlearn.prediction import InputDensity, parse_density
+from critlearn.prediction import InputDensity, caustics_of, parse_density
 from critlearn.prediction.channel import BiasChannel, WeightChannel
 from critlearn.prediction.push_forward import push_forward
 
@@ -83,6 +83,26 @@ def test_largest_fluctuation_of_tanh_with_squared_error_is_a_fold() -> None:
     near = (distance > 1e-3 * largest) & (distance < 2e-2 * largest)
     exponent = np.polyfit(np.log(distance[near]), np.log(within[near]), 1)[0]
     assert exponent == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.1])
+def test_caustics_of_a_composition_need_no_density(rate: float) -> None:
+    (fold,) = caustics_of(Composition("tanh", "mse"), lr=rate)
+    assert fold.kind == "fold"
+    assert fold.log_delta == pytest.approx(math.log(rate * 64 / 27), abs=1e-9)
+
+
+def test_a_periodic_output_has_the_caustics_of_its_period() -> None:
+    # |2 (sin y - 1/2) cos y| is stationary where 4 s^2 - s - 2 = 0.
+    found = caustics_of(Composition("sin(y)", "mse"), target=0.5)
+    sines = [(1 + side * math.sqrt(33)) / 8 for side in (1, -1)]
+    sizes = sorted(abs(2 * (s - 0.5)) * math.sqrt(1 - s * s) for s in sines)
+    assert [caustic.log_delta for caustic in found] == pytest.approx(np.log(sizes), abs=1e-9)
+
+
+@pytest.mark.parametrize(("activation", "loss"), [("sigmoid", "bce"), ("relu", "mse"), ("softsign", "bce")])
+def test_compositions_without_a_turning_point_have_no_caustics(activation: str, loss: str) -> None:
+    assert caustics_of(Composition(activation, loss)) == ()
 
 
 def test_kinks_are_not_caustics() -> None:

@@ -28,12 +28,10 @@ def predict(
     import json
 
     from critlearn.compositions import Composition
+    from critlearn.prediction import caustics_of, predict_from_density
+    from critlearn.prediction.prediction import check_settings
 
-    if (lr, tolerance) != (1.0, 0.05):
-        # Only then: the packages that come with it take as long to load as the rest of the answer takes to compute.
-        from critlearn.prediction.prediction import check_settings
-
-        check_settings(lr, tolerance)
+    check_settings(lr, tolerance)
     composition = Composition(activation, loss)
     sides = composition.sides(target)
     governing = composition.asymptotic(target)
@@ -52,13 +50,14 @@ def predict(
         "sides": [side.to_dict() for side in sides],
     }
     lines = [f"{composition.name}, target {target:g}", *(f"  {side.summary()}" for side in sides)]
-    if density is not None:
-        # Only here: SciPy's distributions take as long to load as the rest of the answer takes to compute.
-        from critlearn.prediction import predict_from_density
-
+    if density is None:
+        caustics = caustics_of(composition, target=target, lr=lr)
+        answer["caustics"] = [caustic.to_dict() for caustic in caustics]
+    else:
         prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
         kept = ("exponent", "exact", "window", "log_window", "decades", "caustics", "zeros", "tolerance", "source")
         answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
         lines += [f"with y from {density}: {prediction.summary()}"]
-        lines += [f"  caustic ({c.kind}) at delta = {c.to_dict()['delta']:.6g}" for c in prediction.caustics]
+        caustics = prediction.caustics
+    lines += [f"  caustic ({c.kind}) at delta = {c.to_dict()['delta']:.6g}" for c in caustics]
     typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))

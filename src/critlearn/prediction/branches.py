@@ -1,13 +1,12 @@
-"""Branches of a channel over a density: stretches on which the fluctuation rises or falls, and its inverse there."""
+"""Branches of a channel over a density: stretches on which the fluctuation rises or falls."""
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.channel import Channel
@@ -17,9 +16,6 @@ REACH: Final = 1e-9
 """Probability beyond which the ends of a distribution are left out."""
 
 _BISECTIONS: Final = 60
-_HALVINGS: Final = 64
-_AT_ONCE: Final = 20_000
-"""Numbers that are inverted together: enough to outweigh a call, few enough for the processor's cache."""
 
 _WIDE: Final = 1e3
 _LARGEST: Final = 1e150
@@ -42,7 +38,13 @@ class Branch:
 
 
 def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
-    """Split the support at the turning points, kinks and zeros of a channel."""
+    """Split the support at the turning points, kinks and zeros of a channel.
+
+    Raises
+    ------
+    InvalidInputError
+        If the density reaches further than can be followed.
+    """
     with np.errstate(over="ignore"):
         low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
     if not (-_LARGEST < low <= high < _LARGEST):
@@ -50,6 +52,11 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
             f"the density cannot be followed: all but {REACH:g} of its probability lies between {low:.3g} and "
             f"{high:.3g}; at most {_LARGEST:g} is allowed"
         )
+    return branches_within(low, high, channel)
+
+
+def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
+    """Branches between two inputs."""
     singular = [point for point in channel.singular if low < point < high]
     grid = np.unique(
         np.concatenate([np.linspace(low, high, 4001), _far(low, high), *(_around(p, low, high) for p in singular)])
@@ -122,51 +129,3 @@ def _bisect_signs(channel: Channel, low: Points, high: Points, sign_low: Points)
         same = _signs(channel, middle) == sign_low
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     return 0.5 * (low + high)
-
-
-def inverse(channel: Channel, branch: Branch, log_delta: Points) -> Points:
-    """Inputs on a branch at which ``l(x)`` takes given values; the branch's ends for values beyond them."""
-    return inverses(channel, [branch], [np.ravel(log_delta)])[0].reshape(np.shape(log_delta))
-
-
-def inverses(channel: Channel, branches: Sequence[Branch], log_deltas: Sequence[Points]) -> list[Points]:
-    """`inverse` on several branches at once: many short calls would take longer than their arithmetic."""
-    rising = [branch.log_high > branch.log_low for branch in branches]
-    found: list[Points] = []
-    asked: list[Int64[np.ndarray, " n"]] = []
-    for branch, up, log_delta in zip(branches, rising, log_deltas, strict=True):
-        first, last = (branch.low, branch.high) if up else (branch.high, branch.low)
-        smallest, largest = sorted((branch.log_low, branch.log_high))
-        # Right at an end a singular density may hold more than the last step of the floating-point numbers resolves.
-        found.append(np.where(log_delta >= largest, last, np.where(log_delta <= smallest, first, math.nan)))
-        asked.append(np.flatnonzero((log_delta > smallest) & (log_delta < largest)))
-    counts = [at.size for at in asked]
-    ends = (np.repeat([getattr(branch, end) for branch in branches], counts) for end in ("low", "high"))
-    low, high = (_ordered(end) for end in ends)
-    upwards = np.repeat(rising, counts)
-    target = np.concatenate([log_delta[at] for log_delta, at in zip(log_deltas, asked, strict=True)])
-    for start in range(0, target.size, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        for _ in range(_HALVINGS):
-            middle = (low[part] >> 1) + (high[part] >> 1) + (low[part] & high[part] & 1)
-            too_low = (channel.log_fluctuation(_from_ordered(middle)) < target[part]) == upwards[part]
-            low[part], high[part] = np.where(too_low, middle, low[part]), np.where(too_low, high[part], middle)
-    x = 0.5 * (_from_ordered(low) + _from_ordered(high))
-    for one, at, values in zip(found, asked, np.split(x, np.cumsum(counts)[:-1]), strict=True):
-        one[at] = values
-    return found
-
-
-def _ordered(x: Points) -> Int64[np.ndarray, "..."]:
-    """Places of floating-point numbers in their order.
-
-    Halving them finds a number of any magnitude, 1e-200 or 1e30, to its last digit.
-    """
-    bits = np.ascontiguousarray(x, dtype=np.float64).view(np.int64).reshape(np.shape(x))
-    return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
-
-
-def _from_ordered(places: Int64[np.ndarray, "..."]) -> Points:
-    """Inverse of `_ordered`."""
-    bits = np.where(places < 0, np.iinfo(np.int64).min - places, places)
-    return np.ascontiguousarray(bits).view(np.float64).reshape(np.shape(places))

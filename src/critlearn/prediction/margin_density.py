@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -80,7 +81,7 @@ class InputDensity:
         """Text that `parse_density` reads back."""
         return f"{self.family}({self.first!r},{self.second!r})"
 
-    @property
+    @cached_property
     def _law(self) -> Any:
         scale = self.second - self.first if self.family == "uniform" else self.second
         return _FAMILIES[self.family][0](loc=self.first, scale=scale)

@@ -1,16 +1,46 @@
 """Fluctuations of an output whose pre-activation has a given density: the one-dimensional prediction."""
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from critlearn.compositions import Composition
 from critlearn.prediction.any_density import density_from
-from critlearn.prediction.channel import BiasChannel
+from critlearn.prediction.branches import branches_within
+from critlearn.prediction.caustics import Caustic, caustics_between, distinct
+from critlearn.prediction.channel import BiasChannel, ErrorSignal
 from critlearn.prediction.grid import graded_grid
 from critlearn.prediction.limits import limits_of
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward import complete, push_forward
 from critlearn.prediction.scaling_window import TOLERANCE
+
+_REACH: Final = 50.0
+"""Size of pre-activations within which caustics are looked for when no density says where they are."""
+
+
+def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.0) -> tuple[Caustic, ...]:
+    """Sizes of fluctuations at which their density diverges, whatever the density of the pre-activation ``y``.
+
+    Where the slope of the error signal vanishes for a ``y`` between -50 and 50; a density only has those that its
+    ``y`` come to. For tanh with squared error the fold at ``delta = 64/27`` (theory, caustics).
+
+    Parameters
+    ----------
+    composition
+        Activation and loss, or a designed loss.
+    target
+        Target of the output; for an output that saturates the class, with 1 meaning that ``y`` is the margin.
+    lr
+        Learning rate.
+
+    Raises
+    ------
+    InvalidInputError
+        If the learning rate is not positive.
+    """
+    check_settings(lr, TOLERANCE)
+    channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
+    return distinct(caustics_between(channel, branches_within(-_REACH, _REACH, channel)))
 
 
 def predict_from_density(

@@ -1,6 +1,5 @@
 """Push-forward of a density through channels, over all branches, onto the grid on which fluctuations are counted."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,47 +10,17 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
-from critlearn.numerics.window import format_exp
-from critlearn.prediction.branches import REACH, Branch, branches_of, inverse, inverses
+from critlearn.prediction.branches import REACH, Branch, branches_of
+from critlearn.prediction.caustics import Caustic, caustics_between, distinct
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.grid import Grid, even_grid
+from critlearn.prediction.inversion import inverse, inverses
 from critlearn.prediction.margin_density import MarginDensity, Points
-from critlearn.results import Result
 
 MASS_ERROR: Final = 1e-6
 """How far from 1 the probability of all bins and of zero fluctuations may be."""
 
-_BISECTIONS: Final = 60
 _QUANTILES: Final = (np.arange(1000) + 0.5) / 1000
-
-
-@dataclass(frozen=True, repr=False)
-class Caustic(Result):
-    """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
-
-    Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
-    """
-
-    log_delta: float
-    kind: str
-    exponent: float
-    order: int = 2
-
-    def to_dict(self) -> dict[str, float | str]:
-        """Fields as plain values."""
-        delta = math.exp(self.log_delta)
-        return {
-            "delta": delta,
-            "log_delta": self.log_delta,
-            "kind": self.kind,
-            "exponent": self.exponent,
-            "order": self.order,
-        }
-
-    def summary(self) -> str:
-        """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
-        delta = format_exp(self.log_delta)
-        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^{self.exponent:.3g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,11 +184,11 @@ def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushFor
             weight += part.share * local
             kappa += part.share * local * own_kappa
             data += part.share * local * own_data
-        caustics += _caustics(part.channel, of_part)
+        caustics += caustics_between(part.channel, of_part)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa, data = (np.where(weight > 0, total / weight, np.nan) for total in (kappa, data))
     routes = tuple(Route(part, tuple(of_part)) for part, of_part in zip(parts, branches, strict=True))
-    result = PushForward(edges, mass, kappa - data, _distinct(caustics), kappa, data, zeros, routes)
+    result = PushForward(edges, mass, kappa - data, distinct(caustics), kappa, data, zeros, routes)
     return _trimmed(result)
 
 
@@ -303,73 +272,3 @@ def _local(
             kappa[inside] = np.nan_to_num(1 + second / first**2)
             data[inside] = np.nan_to_num(density.log_density_slope(x) / first)
     return weight, kappa, data
-
-
-_HIGHEST_ORDER: Final = 12
-_SAME: Final = 1e-9
-
-
-def _caustics(channel: Channel, branches: Sequence[Branch]) -> list[Caustic]:
-    """Points at which the slope of a channel vanishes: between two branches, or inside one that goes on.
-
-    At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
-    """
-    places = [
-        left.high
-        for left, right in itertools.pairwise(branches)
-        if left.high == right.low and not (left.constant or right.constant)
-    ]
-    for branch in branches:
-        if not branch.constant:
-            places += _stationary_inside(channel, branch)
-    found = []
-    for place in places:
-        order = _order(channel, place)
-        if order is not None:
-            kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
-            log_delta = float(channel.log_fluctuation(np.array([place]))[0])
-            if not math.isfinite(log_delta):
-                continue
-            found.append(Caustic(log_delta, kind, 1 / order - 1, order))
-    return found
-
-
-def _distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
-    """Caustics by size, each once: a periodic error signal has the same one on many branches."""
-    found: list[Caustic] = []
-    for caustic in sorted(caustics, key=lambda one: (one.log_delta, one.order)):
-        if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > _SAME:
-            found.append(caustic)
-    return tuple(found)
-
-
-def _stationary_inside(channel: Channel, branch: Branch) -> list[float]:
-    """Points inside a branch at which the slope touches zero without changing its sign."""
-    x = np.linspace(branch.low, branch.high, 403)[1:-1]
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        slope, curvature = channel.derivatives(x)
-    rising = np.sign(slope) * curvature
-    found = []
-    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
-    for i in np.flatnonzero((rising[:-1] < 0) & (rising[1:] > 0)):
-        low, high = x[i], x[i + 1]
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            first, second = channel.derivatives(np.array([middle]))
-            low, high = (middle, high) if np.sign(first[0]) * second[0] < 0 else (low, middle)
-        found.append(0.5 * (low + high))
-    return found
-
-
-def _order(channel: Channel, place: float) -> int | None:
-    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; None where it does not."""
-    orders = []
-    for direction in (-1, 1):
-        near = place + direction * 1e-3 * max(1.0, abs(place)) * np.array([1.0, 0.1])
-        slopes = np.abs(channel.derivatives(near)[0])
-        if not np.isfinite(slopes).all() or slopes.min() == 0:
-            return None
-        orders.append(1 + math.log10(slopes[0] / slopes[1]))
-    order = round(sum(orders) / 2)
-    fits = all(abs(one - order) < 0.1 for one in orders)
-    return order if fits and 2 <= order <= _HIGHEST_ORDER else None
