@@ -105,6 +105,12 @@ def test_compositions_without_a_turning_point_have_no_caustics(activation: str, 
     assert caustics_of(Composition(activation, loss)) == ()
 
 
+def test_an_output_that_oscillates_too_fast_is_refused() -> None:
+    channel = BiasChannel(Composition("tanh(y)+0.001*sin(1000*y)", "mse"))
+    with pytest.raises(InvalidInputError, match="more than 1000 times between"):
+        push_forward(parse_density("uniform(-1.2,9.2)"), [channel])
+
+
 def test_kinks_are_not_caustics() -> None:
     result = push_forward(parse_density("uniform(-3,5)"), [BiasChannel(Composition("softsign", "mse"))])
     assert result.caustics == ()

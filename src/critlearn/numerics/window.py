@@ -47,8 +47,8 @@ class Window(Result):
 
     @property
     def lo(self) -> float:
-        """Lower end; 0.0 where it is below the smallest float."""
-        return math.exp(self.log_lo)
+        """Lower end; 0.0 where it is below the smallest float, ``inf`` where it is above the largest."""
+        return math.exp(self.log_lo) if self.log_lo < 709.0 else math.inf
 
     @property
     def hi(self) -> float:
@@ -74,15 +74,15 @@ class Window(Result):
         return f"[{ends}] ({self.decades:.1f} decades)"
 
 
-def format_exp(log_value: float) -> str:
-    """Three digits of ``exp(log_value)``, also where a float cannot hold it.
+def format_exp(log_value: float, digits: int = 3) -> str:
+    """``exp(log_value)`` to some digits, also where a float cannot hold it.
 
     >>> format_exp(-1000.0)
     '5.08e-435'
     """
     if abs(log_value) < 700.0:
-        return f"{math.exp(log_value):.3g}"
+        return f"{math.exp(log_value):.{digits}g}"
     exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)
-    digits = f"{10.0**mantissa:.3g}"
+    text = f"{10.0**mantissa:.{digits}g}"
     # 9.999 is written as 10: one decade up.
-    return f"1e{int(exponent) + 1:+d}" if digits == "10" else f"{digits}e{int(exponent):+d}"
+    return f"1e{int(exponent) + 1:+d}" if text == "10" else f"{text}e{int(exponent):+d}"

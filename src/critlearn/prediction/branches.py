@@ -17,6 +17,9 @@ REACH: Final = 1e-9
 
 _BISECTIONS: Final = 60
 
+MOST_BRANCHES: Final = 1000
+"""Branches that are followed; with 4,000 places at which slopes are looked at, more would not be seen reliably."""
+
 _WIDE: Final = 1e3
 _LARGEST: Final = 1e150
 _JUMP: Final = 1e-6
@@ -43,7 +46,7 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
     Raises
     ------
     InvalidInputError
-        If the density reaches further than can be followed.
+        If the density reaches further than can be followed, or the fluctuation oscillates too fast.
     """
     with np.errstate(over="ignore"):
         low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
@@ -56,7 +59,13 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
 
 
 def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
-    """Branches between two inputs."""
+    """Branches between two inputs.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are more than `MOST_BRANCHES`.
+    """
     singular = [point for point in channel.singular if low < point < high]
     grid = np.unique(
         np.concatenate([np.linspace(low, high, 4001), _far(low, high), *(_around(p, low, high) for p in singular)])
@@ -71,28 +80,39 @@ def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
     at = at[~between] if at.size else at
     turns = _bisect_signs(channel, grid[at], grid[at + 1], sign[at])
     points = np.array(sorted({low, high, *singular, *turns}))
+    if points.size > MOST_BRANCHES:
+        raise InvalidInputError(
+            f"the fluctuation rises and falls more than {MOST_BRANCHES} times between {low:.3g} and {high:.3g}: "
+            "it oscillates too fast to be followed there"
+        )
+    return _branches(channel, points, high - low)
+
+
+def _branches(channel: Channel, points: Float64[np.ndarray, " point"], width: float) -> list[Branch]:
+    """Branches between successive points; all of them at once, as many short calls would take long."""
+    start, stop = points[:-1], points[1:]
+    inside = channel.log_fluctuation(np.linspace(start, stop, 7)[1:-1])
+    constant = (inside == inside[0]).all(axis=0)
+    # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
+    # right at a junction belongs to one side only.
+    near = np.stack([start, stop, start + _steps(start, width), stop - _steps(stop, width)])
+    logs = channel.log_fluctuation(near)
+    with np.errstate(invalid="ignore"):
+        belongs = np.isfinite(logs[:2]) & (np.abs(logs[:2] - logs[2:]) < _JUMP)
+    ends = np.where(belongs, logs[:2], logs[2:])
     branches = []
-    for start, stop in itertools.pairwise(points):
-        inner = np.linspace(start, stop, 7)[1:-1]
-        inside = channel.log_fluctuation(inner)
-        if (inside == inside[0]).all():
-            branches.append(Branch(float(start), float(stop), float(inside[0]), float(inside[0]), constant=True))
-            continue
-        # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
-        # right at a junction belongs to one side only.
-        near = np.array([start, stop, start + _step(start, high - low), stop - _step(stop, high - low)])
-        logs = channel.log_fluctuation(near)
-        with np.errstate(invalid="ignore"):
-            belongs = np.isfinite(logs[:2]) & (np.abs(logs[:2] - logs[2:]) < _JUMP)
-        log_start, log_stop = np.where(belongs, logs[:2], logs[2:])
-        if math.isfinite(log_start) and math.isfinite(log_stop) and log_start != log_stop:
-            branches.append(Branch(float(start), float(stop), float(log_start), float(log_stop)))
+    for i, (low, high) in enumerate(itertools.pairwise(points.tolist())):
+        log_low, log_high = ends[:, i].tolist()
+        if constant[i]:
+            branches.append(Branch(low, high, float(inside[0, i]), float(inside[0, i]), constant=True))
+        elif math.isfinite(log_low) and math.isfinite(log_high) and log_low != log_high:
+            branches.append(Branch(low, high, log_low, log_high))
     return branches
 
 
-def _step(point: float, width: float) -> float:
-    """Small step away from a point, however wide the support is."""
-    return float(1e-14 * min(width, 10 * max(1.0, abs(point))))
+def _steps(points: Points, width: float) -> Points:
+    """Small steps away from points, however wide the support is."""
+    return np.asarray(1e-14 * np.minimum(width, 10 * np.maximum(1.0, np.abs(points))))
 
 
 def _far(low: float, high: float) -> Float64[np.ndarray, " n"]:

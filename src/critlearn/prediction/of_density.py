@@ -1,9 +1,11 @@
 """Fluctuations of an output whose pre-activation has a given density: the one-dimensional prediction."""
 
+import contextlib
 import math
 from typing import Any, Final
 
 from critlearn.compositions import Composition
+from critlearn.errors import InvalidInputError
 from critlearn.prediction.any_density import density_from
 from critlearn.prediction.branches import branches_within
 from critlearn.prediction.caustics import Caustic, caustics_between, distinct
@@ -14,15 +16,16 @@ from critlearn.prediction.prediction import Prediction, check_settings, with_lim
 from critlearn.prediction.push_forward import complete, push_forward
 from critlearn.prediction.scaling_window import TOLERANCE
 
-_REACH: Final = 50.0
-"""Size of pre-activations within which caustics are looked for when no density says where they are."""
+_REACHES: Final = (50.0, 5.0, 0.5)
+"""Sizes of pre-activations within which caustics are looked for when no density says where they are."""
 
 
 def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.0) -> tuple[Caustic, ...]:
     """Sizes of fluctuations at which their density diverges, whatever the density of the pre-activation ``y``.
 
-    Where the slope of the error signal vanishes for a ``y`` between -50 and 50; a density only has those that its
-    ``y`` come to. For tanh with squared error the fold at ``delta = 64/27`` (theory, caustics).
+    Where the slope of the error signal vanishes for a ``y`` between -50 and 50; between -5 and 5, or -0.5 and 0.5,
+    where it oscillates too fast. A density only has those that its ``y`` come to. For tanh with squared error the fold
+    at ``delta = 64/27`` (theory, caustics).
 
     Parameters
     ----------
@@ -36,11 +39,14 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
     Raises
     ------
     InvalidInputError
-        If the learning rate is not positive.
+        If the learning rate is not positive, or the error signal oscillates too fast even there.
     """
     check_settings(lr, TOLERANCE)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
-    return distinct(caustics_between(channel, branches_within(-_REACH, _REACH, channel)))
+    for reach in _REACHES[:-1]:
+        with contextlib.suppress(InvalidInputError):
+            return distinct(caustics_between(channel, branches_within(-reach, reach, channel)))
+    return distinct(caustics_between(channel, branches_within(-_REACHES[-1], _REACHES[-1], channel)))
 
 
 def predict_from_density(
