@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from critlearn.duality import check_rate
 from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE, Certificate, certify
 from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
+from critlearn.network.boundary import read_pairs
 from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]
@@ -207,9 +207,8 @@ def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator)
     """Batches in random order: slices of the tensors where the data set holds them, a loader's batches otherwise."""
     tensors = system.tensors()
     if tensors is None:
-        like = next(iter(system.parameters.values()))
-        for x, t in DataLoader(system.dataset, batch_size=batch_size, shuffle=True, generator=generator):
-            yield x.to(like.device, like.dtype if x.is_floating_point() else None), t.to(like.device)
+        for x, t in read_pairs(system.dataset, batch_size, shuffled_by=generator):
+            yield system.placed(x), system.placed(t)
         return
     x, t = tensors
     for chosen in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):

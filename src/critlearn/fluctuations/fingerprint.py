@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.network import NeuralSystem
+from critlearn.network.boundary import held_tensors
 
 _LOOKED_AT: Final = 64
 """Samples at the start, in the middle and at the end of a data set that does not hold tensors; outputs of the loss."""
@@ -100,9 +101,7 @@ def _tensors(
     yield from system.model.named_buffers()
     yield from zip(("first x", "first t"), first, strict=True)
     dataset: Any = system.dataset if loader is None else loader.dataset
-    whole: tuple[Tensor, ...] | None = system.tensors() if loader is None else None
-    if whole is None and isinstance(dataset, TensorDataset):
-        whole = dataset.tensors
+    whole = held_tensors(dataset)
     if whole is not None:
         yield from ((f"data {place}", value) for place, value in enumerate(whole))
         return

@@ -3,17 +3,17 @@
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.criteria import check_integer
 from critlearn.network import NeuralSystem
+from critlearn.network.boundary import read_pairs
 
 _READ_AT_ONCE = 256
 
 
-class Subsample(Dataset[tuple[Tensor, Tensor]]):
+class Subsample(TensorDataset):
     """Inputs ``x`` and targets ``t`` of some samples, in memory.
 
     Where the data set draws augmentations at random, one drawing of each sample is kept.
@@ -39,16 +39,9 @@ class Subsample(Dataset[tuple[Tensor, Tensor]]):
             raise InvalidInputError(f"samples must be at least 1; got {samples}")
         size = len(dataset)  # type: ignore[arg-type]
         chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:samples].sort().values
-        batches = list(DataLoader(Subset(dataset, chosen.tolist()), batch_size=_READ_AT_ONCE))
-        self.x, self.t = (torch.cat([batch[part] for batch in batches]) for part in (0, 1))
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Input and target of one sample."""
-        return self.x[index], self.t[index]
+        batches = list(read_pairs(Subset(dataset, chosen.tolist()), _READ_AT_ONCE))
+        super().__init__(*(torch.cat([batch[part] for batch in batches]) for part in (0, 1)))
+        self.x, self.t = self.tensors
 
 
 def subsystem(system: NeuralSystem, samples: int, seed: int) -> NeuralSystem:

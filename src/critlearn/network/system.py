@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
+from critlearn.network.boundary import chosen_pairs, held_tensors, read_pairs
 from critlearn.network.learnable import check_modules, check_parameters
 from critlearn.network.losses import exact_system
 
@@ -31,7 +32,8 @@ class NeuralSystem:
         (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent:
         see `losses.exact_system`.
     dataset
-        Map-style data set of pairs ``(x, t)``: the boundary states. ``t`` is a class -1, +1 for an output that
+        Map-style data set of pairs ``(x, t)``: the boundary states, asked for one by one but for a ``TensorDataset`` of
+        two tensors. ``t`` is a class -1, +1 for an output that
         saturates, and a class index for softmax.
 
     Raises
@@ -91,36 +93,34 @@ class NeuralSystem:
         Raises
         ------
         InvalidInputError
-            If the batch size is not positive.
+            If the batch size is not positive, or the data set gives anything but pairs that make tensors.
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
-        tensors = self.tensors()
-        if tensors is not None:
+        held = held_tensors(self.dataset)
+        if held is not None:
             # Not split: that makes views of all batches at once, a million of them where two samples are wanted.
             for at in range(start, len(self), batch_size):
-                yield tensors[0][at : at + batch_size], tensors[1][at : at + batch_size]
+                x, t = (part[at : at + batch_size] for part in held)
+                yield self.placed(x), self.placed(t)
             return
         rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
-        for x, t in DataLoader(rest, batch_size=batch_size):
+        for x, t in read_pairs(rest, batch_size):
             yield self.placed(x), self.placed(t)
 
     def spread(self, most: int) -> Tensor:
         """Inputs of a few samples from all over the data set, as the first ones may be much alike."""
         most = min(most, len(self))
         numbers = [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
-        tensors = self.tensors()
-        if tensors is not None:
-            return tensors[0][numbers]
-        x, _ = next(iter(DataLoader(Subset(self.dataset, numbers), batch_size=most)))
-        return self.placed(x)
+        held = held_tensors(self.dataset)
+        if held is not None:
+            return self.placed(held[0][numbers])
+        return self.placed(chosen_pairs(self.dataset, numbers)[0])
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
-        """All inputs and targets at once, where the data set holds them as attributes ``x`` and ``t``."""
-        x, t = getattr(self.dataset, "x", None), getattr(self.dataset, "t", None)
-        if not (isinstance(x, Tensor) and isinstance(t, Tensor) and len(x) == len(t) == len(self)):
-            return None
-        return self.placed(x), self.placed(t)
+        """All inputs and targets at once, where the data set holds them and gives them as they are."""
+        held = held_tensors(self.dataset)
+        return None if held is None else (self.placed(held[0]), self.placed(held[1]))
 
     def placed(self, value: Tensor) -> Tensor:
         """Inputs or targets on the device of the model; floating-point numbers in its precision."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.numerics.array_file import first_line
@@ -20,7 +20,7 @@ _FEWEST: Final = 2
 _SYNTHETIC: Final = 2000
 
 
-class TwoClassData(Dataset[tuple[Tensor, Tensor]]):
+class TwoClassData(TensorDataset):
     """Map-style data set of ``(x, t)``, ``t`` being -1 or +1.
 
     Parameters
@@ -54,16 +54,9 @@ class TwoClassData(Dataset[tuple[Tensor, Tensor]]):
         for sign, class_name in zip((-1, 1), class_names, strict=True):
             if int((t == sign).sum()) < _FEWEST:
                 raise DataError(f'"{name}" has fewer than {_FEWEST} samples of class "{class_name}"')
+        super().__init__(x, t)
         self.x, self.t = x, t
         self.name, self.class_names, self.source = name, class_names, source
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """One sample and its class."""
-        return self.x[index], self.t[index]
 
 
 def load_two_class(name: str, *, target: str | None = None, seed: int = 0) -> TwoClassData:
