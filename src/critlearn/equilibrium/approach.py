@@ -16,6 +16,7 @@ from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
 from critlearn.network.boundary import read_pairs
+from critlearn.network.non_finite import NonFiniteError
 from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]
@@ -191,7 +192,14 @@ def _train_epoch(
     """One pass over the data in random order; mean loss over the samples."""
     total = torch.zeros((), dtype=torch.float64, device=next(iter(system.parameters.values())).device)
     for x, t in _shuffled(system, batch_size, generator):
-        y, target = system.forward(x, t)
+        try:
+            y, target = system.forward(x, t)
+        except NonFiniteError as problem:
+            # Its number would be that within a batch drawn at random.
+            raise InvalidInputError(
+                f"{problem.where} is not finite in a batch of the training: look at the data, or try a smaller "
+                "learning rate"
+            ) from None
         optimiser.zero_grad()
         # The gradient of the mean loss is the output errors' mean: exact in the tail, and no graph of the loss is made.
         # A loss has one value for each target, of which softmax has one for all outputs of a sample.

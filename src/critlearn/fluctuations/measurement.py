@@ -16,6 +16,7 @@ from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradie
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.running_moments import RunningMoments
 from critlearn.fluctuations.unfolded_products import UnfoldedProducts
+from critlearn.network.non_finite import check_finite
 from critlearn.numerics.log_sketch import LogSketch
 
 
@@ -127,7 +128,11 @@ class Measurement:
         """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
         number = first + torch.arange(contribution.samples, device=scale.device)
         group = number % self.groups
-        contribution.count(self._counter(name), scale, group)
+        try:
+            contribution.count(self._counter(name), scale, group)
+        except InvalidInputError:
+            _check_finite(contribution, name, first)
+            raise
         if name in self.quantities.units:
             self._count_units(contribution, scale, group, name)
         for sample in self.quantities.samples:
@@ -186,6 +191,13 @@ class Measurement:
             {name: np.ascontiguousarray(part[0]) for name, part in joined.items()},
             {name: part[1] > 0 for name, part in joined.items()},
         )
+
+
+def _check_finite(contribution: Contribution, name: str, first: int) -> None:
+    """Refuse gradients that are not finite, by name and number of the sample."""
+    for sample in range(contribution.samples):
+        values = contribution.select(torch.tensor([sample])).dense()
+        check_finite(values, f'the gradient of "{name}"', first=first + sample)
 
 
 def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:

@@ -20,8 +20,9 @@ from critlearn.fluctuations.contribution import Contribution, OuterProducts, Spa
 from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
 from critlearn.network import NeuralSystem
 from critlearn.network.independence import PROBED, check_independence
-from critlearn.network.layer_pass import LayerPass, LayerUse, NonFiniteError
+from critlearn.network.layer_pass import LayerPass, LayerUse
 from critlearn.network.learning_pass import differentiated
+from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
 
@@ -134,14 +135,13 @@ class PerSampleGradients:
         InvalidInputError
             If a layer's output is not finite, or outputs and targets do not fit.
         """
-        if len(self.differentiated) < len(self.names):
-            try:
-                uses = self._uses(x, t)
-            except NonFiniteError as problem:
-                raise NonFiniteError(problem.where, first + problem.sample) from None
-            yield from self._by_rules(uses)
-        if self.differentiated:
-            yield from self._by_differentiation(x, t)
+        try:
+            if len(self.differentiated) < len(self.names):
+                yield from self._by_rules(self._uses(x, t))
+            if self.differentiated:
+                yield from self._by_differentiation(x, t)
+        except NonFiniteError as problem:
+            raise problem.numbered_from(first) from None
 
     def _uses(self, x: Tensor, t: Tensor) -> list[LayerUse]:
         """Uses of the layers, in double precision if single precision does not do."""
@@ -215,6 +215,7 @@ class PerSampleGradients:
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
             for name, gradient in differentiated(model, variables, x[piece], errors.values[piece]).items():
+                check_finite(gradient, f'the gradient of "{name}"', first=start)
                 yield VariableGradients(
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )

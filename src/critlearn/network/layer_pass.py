@@ -5,7 +5,6 @@ to unit size and the logarithm of the scale is kept, and activations are passed 
 however deep the network and however saturated its units.
 """
 
-import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from critlearn.errors import InvalidInputError
 from critlearn.network.chain import chain, links, same_gradients, treats_samples_apart
 from critlearn.network.modules import ActivationModule
+from critlearn.network.non_finite import check_finite, check_layer, in_words
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import (
     BeyondSingleError,
@@ -34,26 +34,6 @@ from critlearn.network.tail_exact import tail_exact
 _TINY: Final = 1e-100
 _TINY_SINGLE: Final = 1e-3
 """Sizes of errors, in double and in single precision, from which on they are scaled anew."""
-
-
-class NonFiniteError(InvalidInputError):
-    """A layer's output is not finite.
-
-    Parameters
-    ----------
-    where
-        The layer, in words.
-    sample
-        Number of the first sample of which it is so.
-    """
-
-    def __init__(self, where: str, sample: int) -> None:
-        super().__init__(f"{where} is not finite at sample {sample}, counted from 0")
-        self.where, self.sample = where, sample
-
-    def __reduce__(self) -> tuple[type["NonFiniteError"], tuple[str, int]]:
-        """Pickled by what it is made of: the message alone would not do."""
-        return type(self), (self.where, self.sample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +95,8 @@ class LayerPass:
     ) -> None:
         self.system = system
         self.model = tail_exact(system.model).requires_grad_(False)
-        self._names = {module: name for name, module in self.model.named_modules() if name in layers}
+        self._called = {module: name for name, module in self.model.named_modules()}
+        self._names = {module: name for module, name in self._called.items() if name in layers}
         self._links = self._taken_apart()
         self._single = self._suited() if precision is None else set()
         self.mixed = bool(self._single)
@@ -213,8 +194,7 @@ class LayerPass:
     @property
     def named_links(self) -> list[tuple[str, nn.Module]]:
         """Modules that follow one another, with their names in the network; functions have none."""
-        names = {module: name for name, module in self.model.named_modules()}
-        return [(names.get(link, ""), link) for link in self._links]
+        return [(self._called.get(link, ""), link) for link in self._links]
 
     def _plain(self, link: nn.Module) -> bool:
         """Whether a link is itself a layer, or an activation: no hooks are needed inside."""
@@ -239,7 +219,7 @@ class LayerPass:
                     f"the model must return a tensor; {type(link).__name__} gave {type(produced).__name__}"
                 )
             if link in self._names:
-                _check_finite(produced, self._names[link], link)
+                check_layer(self._names[link], link, x, produced)
             states.append((x, produced, self._calls))
             x = produced.detach()
         return states
@@ -283,17 +263,32 @@ class LayerPass:
             return errors.through_linear(link.weight)
         tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):
-            return errors.with_values(_pulled_back(given, produced, errors.values)).renormalised(tiny)
+            return self._pulled(link, errors, _pulled_back(given, produced, errors.values), tiny)
         if single and not fits(produced):
             raise BeyondSingleError
         if produced.requires_grad:
             produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
             received = tuple(call.errors)
+            for error in received:
+                check_finite(error, f"the gradient at the output of {in_words(call.layer, call.module)}")
             use = LayerUse(call.layer, call.module, call.arguments, call.keywords, received, None, errors.log_scale)
             uses.append(self._checked(use))
         pulled = given.grad if given.grad is not None else torch.zeros_like(given)
-        return errors if first else errors.with_values(pulled).renormalised(tiny)
+        return errors if first else self._pulled(link, errors, pulled, tiny)
+
+    def _pulled(self, link: nn.Module, errors: ScaledErrors, pulled: Tensor, tiny: float) -> ScaledErrors:
+        """Errors that automatic differentiation gave, in units of their own where they have left the common size.
+
+        Functions have no name: the last layer before them tells where they are.
+        """
+        at = self._links.index(link)
+        while at and self._links[at] not in self._called:
+            at -= 1
+        near = self._links[at]
+        side = "input" if near is link else "output"
+        check_finite(pulled, f"the gradient at the {side} of {in_words(self._called.get(near, ''), near)}")
+        return errors.with_values(pulled).renormalised(tiny)
 
     def _received(self, errors: ScaledErrors, produced: Tensor) -> ScaledErrors:
         """Errors in the floating-point type of a link's output."""
@@ -330,7 +325,7 @@ class LayerPass:
         for place, tensor in enumerate(tensors):
             if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
                 continue
-            _check_finite(tensor, self._names[module], module)
+            check_layer(self._names[module], module, (arguments, keywords), tensor)
             if not tensor.requires_grad:
                 # Nothing before it needs a gradient: the backward pass ends here.
                 tensor = tensor.detach().requires_grad_()
@@ -350,16 +345,6 @@ def _pulled_back(given: Tensor, produced: Tensor, errors: Tensor) -> Tensor:
         return errors.new_zeros(given.shape)
     (pulled,) = torch.autograd.grad(produced, given, errors.reshape(produced.shape))
     return pulled
-
-
-def _check_finite(output: Tensor, layer: str, module: nn.Module) -> None:
-    """Refuse an output that is not finite, naming layer and sample."""
-    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
-    if math.isfinite(float(output.detach().sum())):
-        return
-    bad = (~torch.isfinite(output)).flatten(1).any(dim=1) if output.dim() > 1 else ~torch.isfinite(output)
-    if bool(bad.any()):
-        raise NonFiniteError(f'the output of layer "{layer}" ({type(module).__name__})', int(bad.nonzero()[0, 0]))
 
 
 @contextmanager

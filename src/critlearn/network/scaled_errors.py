@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.system import NeuralSystem
 from critlearn.numerics.log_sketch import BIN_WIDTH
 
@@ -86,10 +87,19 @@ class ScaledErrors:
 
 
 def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dtype) -> ScaledErrors:
-    """Errors from signs and logarithms in given units, scaled anew to unit size."""
+    """Errors from signs and logarithms in given units, scaled anew to unit size.
+
+    Raises
+    ------
+    NonFiniteError
+        If a logarithm is NaN.
+    """
+    # Before zeros are written in: what is no number has no sign.
+    largest = logs.flatten(1).amax(dim=1)
+    if bool(torch.isnan(largest).any()):
+        raise NonFiniteError("the logarithm of an error", int(torch.isnan(largest).nonzero()[0, 0]))
     logs = torch.where(sign == 0, -math.inf, logs)
     sign = torch.where(torch.isneginf(logs), 0.0, sign)
-    largest = logs.flatten(1).amax(dim=1)
     vanishing = torch.isneginf(largest)
     # Scales of whole bins: nothing has to be multiplied to count in them.
     largest = torch.where(vanishing, 0.0, (largest / BIN_WIDTH).ceil() * BIN_WIDTH)
@@ -106,6 +116,10 @@ def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) ->
     # Where the output is in single precision, its errors are not made less exact still.
     exact = target if system.loss.class_targets else target.double()
     sign, log_size = system.loss.log_output_error(y.double(), exact)
+    check_finite(
+        torch.where(torch.isneginf(log_size), 0.0, log_size / BIN_WIDTH),
+        f'the output error of "{system.loss.name}", or its logarithm,',
+    )
     zero = torch.zeros(len(y), dtype=torch.float64, device=y.device)
     scaled = from_logs(sign.double(), log_size, zero, output.dtype)
     logs = None if scaled.logs is None else scaled.logs.reshape(output.shape)

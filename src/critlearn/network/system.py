@@ -13,6 +13,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.network.boundary import chosen_pairs, held_tensors, read_pairs
 from critlearn.network.learnable import check_modules, check_parameters
 from critlearn.network.losses import exact_system
+from critlearn.network.non_finite import NonFiniteError, check_finite, check_modules_finite
 
 _LOOKED_AT = 1024
 """Targets that are looked at together, to find out which loss is meant."""
@@ -133,7 +134,9 @@ class NeuralSystem:
         Raises
         ------
         InvalidInputError
-            If the two do not fit, or a pre-activation is not finite.
+            If the two do not fit.
+        NonFiniteError
+            If a pre-activation or a target is not finite; samples are numbered within the batch.
         """
         try:
             y = self.model(x)
@@ -142,7 +145,11 @@ class NeuralSystem:
             raise InvalidInputError(
                 f"the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
             ) from problem
-        return self.judged(y, x, t)
+        try:
+            return self.judged(y, x, t)
+        except NonFiniteError:
+            check_modules_finite(self.model, x)
+            raise
 
     def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the network gave for a batch, and its targets, in the shapes that the loss takes.
@@ -150,7 +157,9 @@ class NeuralSystem:
         Raises
         ------
         InvalidInputError
-            If the two do not fit, or a pre-activation is not finite.
+            If the two do not fit.
+        NonFiniteError
+            If a pre-activation or a target is not finite; samples are numbered within the batch.
         """
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
@@ -162,10 +171,11 @@ class NeuralSystem:
             raise InvalidInputError(
                 f"the model gives {y.shape[1]} pre-activations per sample and the data set {target.shape[1]} targets"
             )
-        if not torch.isfinite(y).all():
-            sample = int((~torch.isfinite(y)).any(dim=1).nonzero()[0, 0])
-            raise InvalidInputError(f"the model's output is not finite at sample {sample} of a batch of {len(x)}")
-        return y, target[:, 0] if self.loss.class_targets else target.to(y.dtype)
+        check_finite(y, "the model's output")
+        if self.loss.class_targets:
+            return y, target[:, 0]
+        check_finite(target, "the target")
+        return y, target.to(y.dtype)
 
 
 class _Targets:

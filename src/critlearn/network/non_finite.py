@@ -1,0 +1,111 @@
+"""Numbers that are not finite in a pass: refused with their place in the network and the first sample that has them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from critlearn.errors import InvalidInputError
+
+
+class NonFiniteError(InvalidInputError):
+    """Something in a pass is not finite.
+
+    Parameters
+    ----------
+    where
+        What it is, in words.
+    sample
+        Number of the first sample of which it is so.
+    """
+
+    def __init__(self, where: str, sample: int) -> None:
+        super().__init__(f"{where} is not finite at sample {sample}, counted from 0")
+        self.where, self.sample = where, sample
+
+    def __reduce__(self) -> tuple[type["NonFiniteError"], tuple[str, int]]:
+        """Pickled by what it is made of: the message alone would not do."""
+        return type(self), (self.where, self.sample)
+
+    def numbered_from(self, first: int) -> "NonFiniteError":
+        """The same, of a batch whose first sample has the given number."""
+        return NonFiniteError(self.where, first + self.sample)
+
+
+def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
+    """Refuse numbers, with the samples in the first dimension, that are not all finite.
+
+    Parameters
+    ----------
+    value
+        The numbers.
+    where
+        What they are, in words.
+    first
+        Number of the first sample.
+
+    Raises
+    ------
+    NonFiniteError
+        If one is not.
+    """
+    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
+    if not math.isfinite(float(value.detach().sum())) and (sample := _first(value)) is not None:
+        raise NonFiniteError(where, first + sample)
+
+
+def in_words(name: str, module: nn.Module) -> str:
+    """A layer by its name and type."""
+    return f'layer "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
+
+
+def check_layer(name: str, module: nn.Module, given: Any, produced: Tensor) -> None:
+    """Refuse what a layer gave if it is not finite; it is its input that is named if that is not finite either.
+
+    Raises
+    ------
+    NonFiniteError
+        If it is not.
+    """
+    try:
+        check_finite(produced, f"the output of {in_words(name, module)}")
+    except NonFiniteError:
+        for part in tree_leaves(given):
+            if isinstance(part, Tensor) and part.is_floating_point() and part.dim():
+                check_finite(part, f"the input of {in_words(name, module)}")
+        raise
+
+
+@torch.no_grad()
+def check_modules_finite(model: nn.Module, x: Tensor) -> None:
+    """Refuse a batch for which some module's input or output is not finite; the first one is named.
+
+    Raises
+    ------
+    NonFiniteError
+        If there is one.
+    """
+
+    def hook(name: str) -> Any:
+        def check(module: nn.Module, given: Any, keywords: Any, produced: Any) -> None:
+            for part in tree_leaves(produced):
+                if isinstance(part, Tensor) and part.is_floating_point() and part.shape[:1] == x.shape[:1]:
+                    check_layer(name, module, (given, keywords), part)
+
+        return check
+
+    handles = [module.register_forward_hook(hook(name), with_kwargs=True) for name, module in model.named_modules()]
+    try:
+        model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _first(value: Tensor) -> int | None:
+    """Number of the first sample that is not finite."""
+    bad = ~torch.isfinite(value)
+    bad = bad.flatten(1).any(dim=1) if bad.dim() > 1 else bad
+    return int(bad.nonzero()[0, 0]) if bool(bad.any()) else None
