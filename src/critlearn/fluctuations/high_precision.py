@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from critlearn.fluctuations.precise_layers import Dense, Elementwise, dense, elementwise
 from critlearn.fluctuations.precise_loss import NoPreciseFormError, has_precise_errors, precise_output_errors
 from critlearn.network import NeuralSystem
+from critlearn.network.hooks import hooked
 
 DIGITS: Final = 60
 
@@ -179,7 +180,7 @@ def _steps(layers: Sequence[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tup
     steps: list[tuple[str, nn.Linear] | Elementwise] = []
     width, flat, cost = x.numel(), x.dim() == 2, 1
     for name, layer in layers:
-        if layer._forward_hooks or layer._forward_pre_hooks:
+        if hooked(layer):
             raise NoPreciseFormError("hooks")
         if type(layer) is nn.Linear:
             if not flat or layer.in_features != width:

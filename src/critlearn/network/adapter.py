@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from critlearn.network.hooks import hooked
 from critlearn.network.learning_pass import learning_pass
 from critlearn.network.modules import ActivationModule
 from critlearn.network.system import NeuralSystem
@@ -41,8 +42,8 @@ _SHARE: Final = 0.05
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Whether every module of the model has an exact backward pass, as far as its type tells."""
-    return all(type(module) in EXACT_MODULES for module in model.modules())
+    """Whether every module of the model has an exact backward pass, as far as its type tells: hooks may do anything."""
+    return all(type(module) in EXACT_MODULES and not hooked(module) for module in model.modules())
 
 
 def resolution_floor(system: NeuralSystem) -> float | None:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from critlearn.network.exact_functions import exact_activation
+from critlearn.network.hooks import hooked
 
 _IN_PLACE: Final = {
     *(operator.iadd, operator.iand, operator.iconcat, operator.ifloordiv, operator.ilshift, operator.imatmul),
@@ -39,7 +40,7 @@ class FunctionLink(nn.Module):
 
 def links(model: nn.Module) -> Iterator[nn.Module]:
     """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
-    if type(model) is nn.Sequential and len(model) and not model._forward_hooks and not model._forward_pre_hooks:
+    if type(model) is nn.Sequential and len(model) and not hooked(model):
         for child in model:
             yield from links(child)
     else:
@@ -58,7 +59,7 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
     leaves
         Modules that are links themselves, as a layer rule covers them.
     """
-    if not _own(model) or model in leaves or model._forward_hooks or model._forward_pre_hooks:
+    if not _own(model) or model in leaves or hooked(model):
         return None
     try:
         graph = _Tracer(leaves).trace(model)
@@ -149,7 +150,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is a link."""
-        return m in self._leaves or not _own(m)
+        return m in self._leaves or not _own(m) or hooked(m)
 
 
 def _link(model: nn.Module, node: fx.Node, previous: fx.Node | None) -> nn.Module | None:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from critlearn.errors import InvalidInputError
 from critlearn.network.chain import chain, links, same_gradients, treats_samples_apart
+from critlearn.network.hooks import hooked
 from critlearn.network.modules import ActivationModule
 from critlearn.network.non_finite import check_finite, check_layer, in_words
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
@@ -105,7 +106,8 @@ class LayerPass:
         self._listening = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
         for module in self._names.keys() & inner:
-            module.register_forward_hook(self._seen, with_kwargs=True)
+            # Before hooks of the user's, which change what the layer's rule knows nothing of.
+            module.register_forward_hook(self._seen, with_kwargs=True, prepend=True)
 
     def __call__(self, x: Tensor, t: Tensor) -> list[LayerUse]:
         """Uses of the layers for one batch, last ones first.
@@ -198,6 +200,8 @@ class LayerPass:
 
     def _plain(self, link: nn.Module) -> bool:
         """Whether a link is itself a layer, or an activation: no hooks are needed inside."""
+        if hooked(link):
+            return False
         return isinstance(link, ActivationModule) or (link in self._names and not any(link.children()))
 
     def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[_Call]]]:
@@ -255,11 +259,11 @@ class LayerPass:
             uses.append(self._checked(use))
         if first and self._plain(link):
             return errors
-        if isinstance(link, ActivationModule):
+        if isinstance(link, ActivationModule) and not hooked(link):
             at = given.double()
             sign, log_slope = link.activation.slope_sign(at), link.activation.log_slope(at)
             return errors.through_activation(log_slope, sign, given.dtype)
-        if type(link) is nn.Linear:
+        if type(link) is nn.Linear and not hooked(link):
             return errors.through_linear(link.weight)
         tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy, SoftTargetCrossEntropy
 from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.errors import InvalidInputError
+from critlearn.network.hooks import hooked
 from critlearn.network.modules import ActivationModule
 
 _SATURATING: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}
@@ -80,7 +81,8 @@ def exact_system(
         allowed = ", ".join(sorted(kind.__name__ for kind in _EQUIVALENTS))
         raise InvalidInputError(
             f"{type(loss).__name__} has no tail-exact equivalent here; allowed: critlearn's losses, {allowed}, and "
-            "MSELoss, L1Loss and BCELoss behind a last Tanh, Sigmoid or Softsign with targets at its ends"
+            "MSELoss and L1Loss behind a last Tanh, Sigmoid or Softsign, and BCELoss behind a last Sigmoid, "
+            "without hooks and with targets at its ends"
         )
     exact = for_targets(_EQUIVALENTS[type(loss)](loss), next(iter(targets)))
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
@@ -98,8 +100,8 @@ def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:
 
 
 def _last_activation(model: nn.Module) -> str | None:
-    """Catalogue name of a saturating activation at the end of a sequence."""
-    if type(model) is not nn.Sequential or len(model) < 2:
+    """Catalogue name of a saturating activation at the end of a sequence, if no hooks have a part in it."""
+    if type(model) is not nn.Sequential or len(model) < 2 or hooked(model) or hooked(model[-1]):
         return None
     last = model[-1]
     if isinstance(last, ActivationModule):

@@ -9,6 +9,7 @@ from torch import nn
 
 from critlearn.network.exact_functions import with_exact_functions
 from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.hooks import with_hooks_of
 from critlearn.network.modules import ActivationModule
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -37,8 +38,8 @@ def tail_exact(model: Module) -> Module:
 
     Tanh, Sigmoid, Softsign and GELU are replaced wherever they stand as modules, and where a module's own ``forward``
     calls them as functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). Other
-    activations are kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys and train mode are those
-    of the original.
+    activations are kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys, hooks and train mode
+    are those of the original.
 
     Source: theory, numbers.
 
@@ -68,7 +69,7 @@ def keep_epsilon(model: nn.Module) -> None:
 
 
 def _replacement(module: nn.Module) -> nn.Module:
-    return _REPLACED[type(module)](module).train(module.training)
+    return with_hooks_of(_REPLACED[type(module)](module).train(module.training), module)
 
 
 def _replace_attributes(module: nn.Module) -> None:
