@@ -34,6 +34,8 @@ CASES = [
     (nn.BCEWithLogitsLoss(), None, "bits"),
     (nn.BCEWithLogitsLoss(reduction="sum"), None, "bits"),
     (nn.MultiLabelSoftMarginLoss(), None, "bits"),
+    (nn.MultiLabelSoftMarginLoss(reduction="sum"), None, "bits"),
+    (nn.MultiLabelSoftMarginLoss(reduction="none"), None, "bits"),
     (nn.SoftMarginLoss(), None, "signs"),
     (nn.MSELoss(), None, "real"),
     (nn.MSELoss(reduction="sum"), None, "real"),
@@ -58,7 +60,7 @@ def test_gradients_are_those_of_torch_where_torch_is_exact(loss: nn.Module, last
     found = {item.name: item for item in PerSampleGradients(system).batch(x, t)}
     for sample in range(SAMPLES):
         model.zero_grad()
-        loss(model(x[sample : sample + 1]), t[sample : sample + 1]).backward()
+        loss(model(x[sample : sample + 1]), t[sample : sample + 1]).sum().backward()
         for name, value in model.named_parameters():
             item = found[name]
             ours = item.contribution.dense()[sample] * item.log_scale[sample].exp()
@@ -89,6 +91,22 @@ def test_errors_in_the_tail_where_torch_gives_zero(
     (item,) = (item for item in PerSampleGradients(system).batch(x, t) if item.name == "0.bias")
     ours = item.contribution.dense()[0, 0] * item.log_scale[0].exp()
     assert ours.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.5])
+def test_a_soft_margin_takes_signs_only(target: float) -> None:
+    t = _targets("signs")
+    t[4, 1] = target
+    with pytest.raises(InvalidInputError, match=f"classes -1 and \\+1; got {target:g}"):
+        NeuralSystem(nn.Linear(4, 3).double(), nn.SoftMarginLoss(), TensorDataset(_inputs(), t))
+
+
+@pytest.mark.parametrize("last", [nn.Tanh(), nn.Softsign()])
+@pytest.mark.parametrize("kind", ["bits", "signs"])
+def test_cross_entropy_of_what_is_no_probability_is_refused(last: nn.Module, kind: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), last).double()
+    with pytest.raises(InvalidInputError, match="BCELoss behind a last Sigmoid"):
+        NeuralSystem(model, nn.BCELoss(), TensorDataset(_inputs(), _targets(kind)))
 
 
 def test_what_torch_losses_become() -> None:

@@ -71,12 +71,15 @@ def exact_system(
     if not isinstance(loss, nn.Module):
         return model, for_targets(loss, next(iter(targets)))
     activation = _last_activation(model)
-    if type(loss) in _BEHIND_ACTIVATION and activation is not None and _saturates(activation, targets):
+    name = _BEHIND_ACTIVATION.get(type(loss))
+    # The logarithms of the last are those of probabilities.
+    fitting = activation == "sigmoid" or (activation is not None and name != "bce")
+    if activation is not None and name is not None and fitting and _saturates(activation, targets):
         _refuse(loss, weight=getattr(loss, "weight", None) is not None)
         assert isinstance(model, nn.Sequential)
         shortened = model[:-1]
         shortened.training = model.training
-        return shortened, _reduced(loss, Composition(activation, _BEHIND_ACTIVATION[type(loss)]))
+        return shortened, _reduced(loss, Composition(activation, name))
     if type(loss) not in _EQUIVALENTS:
         allowed = ", ".join(sorted(kind.__name__ for kind in _EQUIVALENTS))
         raise InvalidInputError(
@@ -84,6 +87,8 @@ def exact_system(
             "MSELoss and L1Loss behind a last Tanh, Sigmoid or Softsign, and BCELoss behind a last Sigmoid, "
             "without hooks and with targets at its ends"
         )
+    if isinstance(loss, nn.SoftMarginLoss):
+        _check_signs(targets)
     exact = for_targets(_EQUIVALENTS[type(loss)](loss), next(iter(targets)))
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
 
@@ -96,7 +101,9 @@ def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:
 
 def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:
     """The loss of one sample: mean over its outputs if torch's is a mean, otherwise their sum."""
-    return Averaged(single) if loss.reduction == "mean" and not single.class_targets else single
+    # Its reduction is over samples only: over classes it is a mean in any case.
+    mean = loss.reduction == "mean" or isinstance(loss, nn.MultiLabelSoftMarginLoss)
+    return Averaged(single) if mean and not single.class_targets else single
 
 
 def _last_activation(model: nn.Module) -> str | None:
@@ -113,6 +120,17 @@ def _saturates(activation: str, targets: Iterable[Tensor]) -> bool:
     """Whether all targets are values at which the activation saturates."""
     lower = 0 if activation == "sigmoid" else -1
     return all(bool(((part == lower) | (part == 1)).all()) for part in targets)
+
+
+def _check_signs(targets: Iterable[Tensor]) -> None:
+    """Refuse targets that are not -1 or +1: of a 0 torch's soft margin makes no class but no loss at all."""
+    for part in targets:
+        others = part[(part != -1) & (part != 1)]
+        if len(others):
+            raise InvalidInputError(
+                f"targets of SoftMarginLoss are the classes -1 and +1; got {float(others[0]):g}: give 2 * t - 1 for "
+                "classes 0 and 1"
+            )
 
 
 def _refuse(loss: nn.Module, **features: bool) -> None:
