@@ -1,6 +1,5 @@
 """Approach to equilibrium: train until the certificate is given, the epochs are used up, or there is none to reach."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
 from critlearn.network.boundary import read_pairs
+from critlearn.network.copying import copied
 from critlearn.network.non_finite import NonFiniteError
 from critlearn.results import Result
 
@@ -116,7 +116,7 @@ def equilibrate(
         If `throw` is set and the certificate is not given.
     """
     _check(epochs, batch_size, lr, weight_decay, check_every)
-    model = copy.deepcopy(system.model)
+    model = copied(system.model)
     trained = NeuralSystem(model, system.loss, system.dataset)
     optimiser = _optimiser(trained, lr, weight_decay)
     generator = torch.Generator().manual_seed(seed)

@@ -1,6 +1,5 @@
 """A user's own module: whether its learning pass is exact in the tail, and if not, where it ends."""
 
-import copy
 import math
 from typing import Final
 
@@ -10,6 +9,7 @@ from jaxtyping import Float64
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from critlearn.network.copying import copied
 from critlearn.network.hooks import hooked
 from critlearn.network.learning_pass import learning_pass
 from critlearn.network.modules import ActivationModule
@@ -88,7 +88,7 @@ def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:
 def _log_gradients(system: NeuralSystem, dtype: torch.dtype) -> Float64[np.ndarray, " value"]:
     """``ln|gradient|`` of a few samples and all trainable variables, computed in a given precision."""
     x, t = next(system.boundary(min(_SAMPLES, len(system))))
-    model = copy.deepcopy(system.model)
+    model = copied(system.model)
     keep_epsilon(model)
     model = model.to(dtype)
     x, t = (part.to(dtype) if part.is_floating_point() else part for part in (x, t))

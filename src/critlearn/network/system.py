@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Subset
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.network.boundary import chosen_pairs, held_tensors, read_pairs
+from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.learnable import check_modules, check_parameters
 from critlearn.network.losses import exact_system
 from critlearn.network.non_finite import NonFiniteError, check_finite, check_modules_finite
@@ -58,12 +59,22 @@ class NeuralSystem:
         model, exact = exact_system(model, loss, _Targets(self))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
+        self._look(x, t)
+
+    def _look(self, x: Tensor, t: Tensor) -> None:
+        """Make a first pass of a few samples, and refuse an output that has no gradient."""
+        before = computed_tensors(self.model)
         with torch.enable_grad():
             y, _ = self.forward(x, t)
         if not y.requires_grad:
             raise InvalidInputError(
                 "the model's output has no gradient: its forward runs in torch.no_grad() or detaches what it returns"
             )
+        check_computed(before, y)
+        if computed_tensors(self.model):
+            # What modules keep of a pass is not to hold on to its operations: the user could not copy the network.
+            with torch.no_grad():
+                self.model(x)
 
     def check(self) -> None:
         """Refuse a network on which a learning pass cannot be made, as it may have been changed since.

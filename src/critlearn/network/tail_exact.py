@@ -1,12 +1,12 @@
 """Turn a user's network into one with the same outputs whose activations have exact derivatives."""
 
-import copy
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import torch
 from torch import nn
 
+from critlearn.network.copying import copied
 from critlearn.network.exact_functions import with_exact_functions
 from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.hooks import with_hooks_of
@@ -46,8 +46,8 @@ def tail_exact(model: Module) -> Module:
     >>> tail_exact(nn.Sequential(nn.Linear(2, 3), nn.Tanh()))[1]
     ActivationModule(tanh)
     """
-    copied = copy.deepcopy(model)
-    for module in list(copied.modules()):
+    exact = copied(model)
+    for module in list(exact.modules()):
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
         # Not `named_children`, which names a module that stands in two places only once.
@@ -55,9 +55,9 @@ def tail_exact(model: Module) -> Module:
             if child is not None and type(child) in _REPLACED:
                 setattr(module, name, _replacement(child))
         _replace_attributes(module)
-    keep_epsilon(copied)
-    with_exact_functions(copied)
-    return _replacement(copied) if type(copied) in _REPLACED else copied  # type: ignore[return-value]
+    keep_epsilon(exact)
+    with_exact_functions(exact)
+    return _replacement(exact) if type(exact) in _REPLACED else exact  # type: ignore[return-value]
 
 
 def keep_epsilon(model: nn.Module) -> None:
