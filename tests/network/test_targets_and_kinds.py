@@ -78,7 +78,14 @@ def test_other_kinds_are_refused(model: object, loss: object, data: object, told
     ("options", "told"),
     [
         ({"loader": [1, 2]}, "DataLoader; got list"),
-        ({"batch_size": 2.5}, "whole number; got 2.5"),
+        ({"batch_size": 2.5}, "batch size must be an integer; got 2.5"),
+        ({"groups": 2.5}, "groups must be an integer; got 2.5"),
+        ({"groups": "4"}, "groups must be an integer; got '4'"),
+        ({"groups": True}, "groups must be an integer; got True"),
+        ({"lr": "1"}, "learning rate must be positive and finite; got '1'"),
+        ({"quantities": {"units": ()}}, r"quantities must be a Quantities\(...\); got dict"),
+        ({"checkpoint": "/no/such/folder/state.npz"}, "folder of the checkpoint .* does not exist"),
+        ({"checkpoint": "/"}, "is a folder"),
         ({"precision": torch.int32}, "float32 or torch.float64"),
     ],
 )

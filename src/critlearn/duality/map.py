@@ -212,5 +212,9 @@ def check_rate(lr: float) -> None:
     InvalidInputError
         If it is not.
     """
-    if not (math.isfinite(lr) and lr > 0):
-        raise InvalidInputError(f"the learning rate must be positive and finite; got {lr}")
+    try:
+        fitting = math.isfinite(lr) and lr > 0
+    except TypeError:
+        fitting = False
+    if not fitting:
+        raise InvalidInputError(f"the learning rate must be positive and finite; got {lr!r}")

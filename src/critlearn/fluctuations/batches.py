@@ -36,6 +36,7 @@ class Batches:
         self._system, self._loader, self._mini_batch = system, loader, mini_batch
         self.batch_size = -(-batch_size // mini_batch) * mini_batch
         self.samples = self._counted()
+        self._given = False
         if self.samples == 0:
             what = "the data set" if loader is None else "the loader"
             raise InvalidInputError(f"{what} is empty, or does not fill one mini-batch of {mini_batch}")
@@ -83,8 +84,13 @@ class Batches:
             kept = len(x) // self._mini_batch * self._mini_batch
             left = (x[kept:], t[kept:]) if kept < len(x) else None
             if kept:
-                found = True
+                found = self._given = True
                 yield x[:kept], t[:kept]
+        if not found and not start and self._given:
+            raise InvalidInputError(
+                "the loader gave its samples in a first pass and none in a second, which removing the drift takes: "
+                "give one that starts anew each time"
+            )
         if not found and not start:
             raise InvalidInputError(f"the loader is empty, or does not fill one mini-batch of {self._mini_batch}")
 

@@ -4,13 +4,29 @@ import time
 from pathlib import Path
 from typing import Final
 
-from critlearn.errors import DataError
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 _EVERY: Final = 30.0
 """Seconds between two states."""
+
+
+def check_place(path: Path | str | None) -> None:
+    """Refuse a file that cannot be written, before hours have gone into what it is to hold.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is a folder, or in one that does not exist.
+    """
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise InvalidInputError(f'the checkpoint "{path}" is a folder: name a file in it')
+    if not Path(path).absolute().parent.is_dir():
+        raise InvalidInputError(f'the folder of the checkpoint "{path}" does not exist: make it first')
 
 
 class Checkpoint:

@@ -1,6 +1,7 @@
 """Measure the fluctuations that every boundary state induces in every trainable variable."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 from critlearn.duality import check_rate
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.batches import Batches
-from critlearn.fluctuations.checkpoint import Checkpoint
+from critlearn.fluctuations.checkpoint import Checkpoint, check_place
 from critlearn.fluctuations.fingerprint import fingerprint
 from critlearn.fluctuations.fluctuations import Fluctuations
 from critlearn.fluctuations.measurement import Measurement
@@ -20,6 +21,7 @@ from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.resolution import measured_resolution
 from critlearn.fluctuations.running_moments import running_moments
+from critlearn.inference.criteria import check_integer
 from critlearn.network import NeuralSystem
 
 GROUPS = 64
@@ -76,13 +78,14 @@ def measure(
     Raises
     ------
     InvalidInputError
-        If an argument is out of range or the network gives no finite output.
+        If an argument is out of range, the network gives no finite output, or the checkpoint's folder does not exist.
     DataError
         If the checkpoint belongs to another measurement: network, loss, data, `quantities`, `lr`, `groups`, `exact` and
         `precision` must be the same.
     """
     _check_options(system, loader, batch_size, precision, lr, groups)
-    quantities = quantities or Quantities()
+    quantities = _declared(quantities)
+    check_place(checkpoint)
     size = quantities.mini_batch
     batches = Batches(system, loader, batch_size, size)
     samples = batches.samples
@@ -112,6 +115,7 @@ def measure(
     floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
     result = measurement.finish(floor, resolution.reference, since=start)
     saved.remove()
+    _warn_of_samples(quantities, measurement.done)
     # What was counted before an interruption had no floor yet: it is that of the same network.
     return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)
 
@@ -151,7 +155,9 @@ def measure_part(
         If an argument is out of range or the network gives no finite output.
     """
     _check_options(system, None, batch_size, precision, lr, groups)
-    quantities = quantities or Quantities()
+    quantities = _declared(quantities)
+    check_integer("part", part)
+    check_integer("parts", parts)
     size = quantities.mini_batch
     batches = Batches(system, None, batch_size, size)
     samples = batches.samples
@@ -178,15 +184,15 @@ def measure_part(
 
 
 def _check_options(
-    system: NeuralSystem, loader: object, batch_size: object, precision: object, lr: float, groups: int
+    system: NeuralSystem, loader: object, batch_size: int, precision: object, lr: float, groups: int
 ) -> None:
     """Refuse options out of range, or of another kind than what they should be."""
     check_rate(lr)
     system.check()
     if loader is not None and not isinstance(loader, DataLoader):
         raise InvalidInputError(f"the loader must be a torch DataLoader; got {type(loader).__name__}")
-    if not isinstance(batch_size, int):
-        raise InvalidInputError(f"the batch size must be a whole number; got {batch_size}")
+    check_integer("the batch size", batch_size)
+    check_integer("groups", groups)
     if precision is not None and precision not in (torch.float32, torch.float64):
         raise InvalidInputError(f"the precision must be torch.float32 or torch.float64; got {precision}")
     if groups < 1:
@@ -195,8 +201,25 @@ def _check_options(
         raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
 
 
+def _declared(quantities: Quantities | None) -> Quantities:
+    """What is measured; nothing beside the usual by default."""
+    if quantities is None:
+        return Quantities()
+    if not isinstance(quantities, Quantities):
+        raise InvalidInputError(f"quantities must be a Quantities(...); got {type(quantities).__name__}")
+    return quantities
+
+
 def _check_samples(quantities: Quantities, samples: int | None) -> None:
     """Refuse single samples that the data set has not."""
     size = quantities.mini_batch
     if samples is not None and any(sample >= samples // size for sample in quantities.samples):
         raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")
+
+
+def _warn_of_samples(quantities: Quantities, done: int) -> None:
+    """Say which single samples a loader without a length has not had."""
+    number = done // quantities.mini_batch
+    missing = [sample for sample in quantities.samples if sample >= number]
+    if missing:
+        warnings.warn(f"the loader gave samples 0..{number - 1}: sample {missing[0]} was not counted", stacklevel=3)

@@ -53,6 +53,7 @@ class Measurement:
         parameters = gradients.system.parameters
         self.variables = {name: value.numel() for name, value in parameters.items()}
         self._shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        _check_pooled(self.variables)
         for name in quantities.units:
             check_name(name, self.variables)
             if not self._shapes[name]:
@@ -191,6 +192,17 @@ class Measurement:
             {name: np.ascontiguousarray(part[0]) for name, part in joined.items()},
             {name: part[1] > 0 for name, part in joined.items()},
         )
+
+
+def _check_pooled(variables: Mapping[str, int]) -> None:
+    """Refuse names that are that of the pool of all."""
+    for name in variables:
+        layer = name.rpartition(".")[0]
+        if POOLED in (name, layer):
+            what = "variable" if name == POOLED else "layer"
+            raise InvalidInputError(
+                f'the network has a {what} named "{POOLED}", which is the name of the pool of all variables: rename it'
+            )
 
 
 def _check_finite(contribution: Contribution, name: str, first: int) -> None:

@@ -1,13 +1,16 @@
 """What is to be measured: one declaration, beside every trainable variable, every layer and the pool of all."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.inference.criteria import check_integer
 
 CHOSEN: Final = 1000
 """Entries whose exact series are kept if their number is not said."""
@@ -39,7 +42,7 @@ class Quantities:
     Raises
     ------
     InvalidInputError
-        If a number is out of range.
+        If something is of another kind than what it should be, a number is out of range, or a sample is named twice.
     """
 
     units: tuple[str, ...] = ()
@@ -50,13 +53,16 @@ class Quantities:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Refuse what cannot be measured."""
+        _check_units(self.units)
+        _check_samples(self.samples)
+        _check_series(self.series)
+        check_integer("mini_batch", self.mini_batch)
+        check_integer("seed", self.seed)
         if self.mini_batch < 1:
             raise InvalidInputError(f"a mini-batch needs at least one sample; got {self.mini_batch}")
-        if any(sample < 0 for sample in self.samples):
-            raise InvalidInputError(f"samples are counted from 0; got {min(self.samples)}")
-        if isinstance(self.series, int) and self.series < 0:
-            raise InvalidInputError(f"the number of series must not be negative; got {self.series}")
+        if self.seed < 0:
+            raise InvalidInputError(f"the seed must not be negative; got {self.seed}")
 
     def chosen(self, sizes: Mapping[str, int]) -> dict[str, Int64[np.ndarray, " entry"]]:
         """Flat indices of the entries whose series are kept, ascending, by name of the variable.
@@ -71,7 +77,7 @@ class Quantities:
         InvalidInputError
             If a variable is unknown or an index is outside it.
         """
-        if isinstance(self.series, int):
+        if not isinstance(self.series, Mapping):
             number = CHOSEN if self.series is True else int(self.series)
             return _drawn(min(number, sum(sizes.values())), sizes, self.seed)
         for name, index in self.series.items():
@@ -79,6 +85,45 @@ class Quantities:
             if any(not 0 <= entry < sizes[name] for entry in index):
                 raise InvalidInputError(f'entries of "{name}" are numbered 0..{sizes[name] - 1}; got {tuple(index)}')
         return {name: np.array(index, dtype=np.int64) for name, index in self.series.items()}
+
+
+def _check_units(given: object) -> None:
+    """Refuse what is no collection of names."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidInputError(f'units are given by a tuple of names, as ("hidden1.weight",); got {given!r}')
+
+
+def _check_samples(given: Iterable[int]) -> None:
+    """Refuse samples that are no numbers, or are named twice."""
+    if not _integers(given):
+        raise InvalidInputError(f"samples are given by a tuple of their numbers, as (7,); got {given!r}")
+    for sample, times in Counter(given).items():
+        if sample < 0:
+            raise InvalidInputError(f"samples are counted from 0; got {sample}")
+        if times > 1:
+            raise InvalidInputError(f"each sample is counted apart once; {sample} is named twice")
+
+
+def _check_series(given: object) -> None:
+    """Refuse what does not say of which entries series are kept."""
+    if isinstance(given, Mapping):
+        for name, index in given.items():
+            if not _integers(index):
+                raise InvalidInputError(
+                    f'series of "{name}" are given by a tuple of flat indices, as (0, 3); got {index!r}'
+                )
+    elif not isinstance(given, int | np.integer):
+        raise InvalidInputError(
+            "series are given by their number, or by a mapping of variables' names to tuples of flat indices, as "
+            f'{{"hidden1.weight": (0, 3)}}; got {given!r}'
+        )
+    elif given < 0:
+        raise InvalidInputError(f"the number of series must not be negative; got {given}")
+
+
+def _integers(given: object) -> bool:
+    """Whether something is a collection of whole numbers."""
+    return isinstance(given, Iterable) and all(isinstance(part, Integral) for part in given)
 
 
 def check_name(name: str, sizes: Mapping[str, int]) -> None:
