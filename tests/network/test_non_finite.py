@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from critlearn import Composition, NeuralSystem, measure
+from critlearn.equilibrium import moments
 from critlearn.errors import InvalidInputError
 
 _GENERATOR = torch.Generator().manual_seed(0)
@@ -103,8 +104,11 @@ class Power(nn.Module):
 def test_a_gradient_of_a_parameter_that_is_not_finite_is_named() -> None:
     x = X[:, :3].abs() + 1
     x[6] = 0.0
-    with pytest.raises(InvalidInputError, match='the gradient of "gain" is not finite at sample 6'):
-        measure(NeuralSystem(Power(), nn.MSELoss(), TensorDataset(x, T)), batch_size=3)
+    for model in (Power(), nn.Sequential(Power(), nn.Linear(3, 3).double())):
+        system = NeuralSystem(model, nn.MSELoss(), TensorDataset(x, T))
+        for measured in (measure, moments):
+            with pytest.raises(InvalidInputError, match=r'the gradient of "gain".* is not finite at sample 6'):
+                measured(system, batch_size=3)  # type: ignore[operator]
 
 
 def test_outputs_beyond_what_logarithms_hold_are_refused() -> None:

@@ -20,7 +20,7 @@ from critlearn.fluctuations.contribution import Contribution, OuterProducts, Spa
 from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
 from critlearn.network import NeuralSystem
 from critlearn.network.independence import PROBED, check_independence
-from critlearn.network.layer_pass import LayerPass, LayerUse
+from critlearn.network.layer_pass import LayerPass, LayerUse, no_raw_refusal
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
@@ -277,7 +277,7 @@ class PerSampleGradients:
         for value in variables.values():
             value.requires_grad_()
         try:
-            with torch.enable_grad():
+            with torch.enable_grad(), no_raw_refusal(model):
                 output = model(x)
                 weighted = (output * errors.reshape(output.shape)).sum()
                 gradients = torch.autograd.grad(weighted, list(variables.values()), allow_unused=True)

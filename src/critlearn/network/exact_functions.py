@@ -31,6 +31,17 @@ def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) 
     return None
 
 
+def _saved_elsewhere() -> bool:
+    """Whether something else has charge of what operations save, as activation checkpointing has.
+
+    That calls functions anew on the way back, when they are torch's own again, and would take what these save for what
+    exact ones do: another number of the same shape.
+    """
+    # Private to torch, and not in its oldest versions.
+    topmost = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return topmost is not None and topmost(True) is not None
+
+
 class _ExactFunctions(TorchFunctionMode):
     """While it lasts, torch's functions whose derivatives cancel are exact ones: same values to rounding."""
 
@@ -45,6 +56,8 @@ class _ExactFunctions(TorchFunctionMode):
         kwargs = kwargs or {}
         # A value that is being traced is no tensor: it is to show the functions that are called.
         exact = exact_activation(func, kwargs) if len(args) == 1 and isinstance(args[0], Tensor) else None
+        if exact is not None and _saved_elsewhere():
+            exact = None
         return func(*args, **kwargs) if exact is None else exact(args[0])
 
 
@@ -56,6 +69,13 @@ def with_exact_functions(module: nn.Module) -> None:
             with_exact_functions(child)
     elif kind.__call__ is nn.Module.__call__:
         module.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
+
+
+class _Untold(nn.Module):
+    """Stands before a user's type, so that it is not told of a subtype: it might ask for arguments that are its own."""
+
+    def __init_subclass__(cls) -> None:
+        """Do nothing."""
 
 
 @cache
@@ -73,7 +93,8 @@ def _running_exactly(kind: type) -> type[nn.Module]:
         return _rebuilt, tuple(kind if part is type(self) else part for part in (build, *arguments)), *rest
 
     methods = {"__call__": call, "__reduce_ex__": reduce}
-    return type(kind.__name__, (kind,), {**methods, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    names = {**methods, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (_Untold, kind), names)
 
 
 def _rebuilt(build: Callable[..., nn.Module], *arguments: Any) -> nn.Module:

@@ -103,7 +103,7 @@ class LayerPass:
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
         self._calls: list[_Call] = []
-        self._listening = False
+        self._listening = self._recomputing = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
         for module in self._names.keys() & inner:
             # Before hooks of the user's, which change what the layer's rule knows nothing of.
@@ -267,11 +267,14 @@ class LayerPass:
             return errors.through_linear(link.weight)
         tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):
-            return self._pulled(link, errors, _pulled_back(given, produced, errors.values), tiny)
+            with no_raw_refusal(link):
+                pulled = _pulled_back(given, produced, errors.values)
+            return self._pulled(link, errors, pulled, tiny)
         if single and not fits(produced):
             raise BeyondSingleError
         if produced.requires_grad:
-            produced.backward(errors.values.reshape(produced.shape))
+            with self._recompute(), no_raw_refusal(link):
+                produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
             received = tuple(call.errors)
             for error in received:
@@ -320,9 +323,18 @@ class LayerPass:
         finally:
             self._listening = False
 
+    @contextmanager
+    def _recompute(self) -> Iterator[None]:
+        """What activation checkpointing calls anew on the way back is what it was on the way forwards."""
+        self._recomputing = True
+        try:
+            yield
+        finally:
+            self._recomputing = False
+
     def _seen(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
         """Forward hook: note the call of a layer, and have its output errors noted when they come."""
-        if not self._listening:
+        if not (self._listening or self._recomputing):
             return output
         tensors, structure = tree_flatten(output)
         errors: list[Tensor] = []
@@ -334,10 +346,14 @@ class LayerPass:
                 # Nothing before it needs a gradient: the backward pass ends here.
                 tensor = tensor.detach().requires_grad_()
                 tensors[place] = tensor.clone()
+            if self._recomputing:
+                continue
             slot = len(errors)
             # Stays so where the loss does not depend on this output.
             errors.append(torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
             tensor.register_hook(lambda gradient, slot=slot: errors.__setitem__(slot, gradient.detach()))
+        if self._recomputing:
+            return tree_unflatten(tensors, structure)
         given = tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, (arguments, keywords))
         self._calls.append(_Call(self._names[module], module, given[0], given[1], errors))
         return tree_unflatten(tensors, structure)
@@ -349,6 +365,24 @@ def _pulled_back(given: Tensor, produced: Tensor, errors: Tensor) -> Tensor:
         return errors.new_zeros(given.shape)
     (pulled,) = torch.autograd.grad(produced, given, errors.reshape(produced.shape))
     return pulled
+
+
+@contextmanager
+def no_raw_refusal(module: nn.Module) -> Iterator[None]:
+    """What torch refuses to differentiate (something worked in place, say) is bad input, in one line.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise InvalidInputError(f"torch cannot go back through {type(module).__name__}: {reason}") from problem
 
 
 @contextmanager

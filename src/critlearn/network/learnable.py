@@ -11,6 +11,24 @@ _RANDOM = (nn.modules.dropout._DropoutNd,)
 _SPARSE = (nn.Embedding, nn.EmbeddingBag)
 
 
+def check_kind(model: object) -> None:
+    """Refuse what is no network of modules that can be looked into.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(f"the model must be a torch.nn.Module; got {type(model).__name__}")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f'module "{name}"' if name else "the model"
+            raise InvalidInputError(
+                f"{where} is compiled by torch.jit, and cannot be taken apart: give the module that it was made from"
+            )
+
+
 def check_modules(model: nn.Module) -> None:
     """Refuse modules that couple samples, are random or have sparse gradients.
 
@@ -41,7 +59,7 @@ def check_parameters(model: nn.Module) -> None:
     Raises
     ------
     InvalidInputError
-        If there are such, or none is trainable.
+        If there are such, numbers are complex, or none is trainable.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidInputError("the model has no trainable parameters")
@@ -51,6 +69,8 @@ def check_parameters(model: nn.Module) -> None:
                 f'"{name}" of the model is on the meta device and has no values: call model.to_empty(device=...) and '
                 "load the weights first"
             )
+        if value.is_complex():
+            raise InvalidInputError(f'"{name}" of the model is complex: networks have real numbers here')
     if torch.is_inference_mode_enabled():
         raise InvalidInputError("there are no gradients in torch.inference_mode(): leave it first")
     for name, value in model.named_parameters():

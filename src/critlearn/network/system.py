@@ -12,7 +12,7 @@ from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.network.boundary import chosen_pairs, held_tensors, read_pairs
 from critlearn.network.copying import check_computed, computed_tensors
-from critlearn.network.learnable import check_modules, check_parameters
+from critlearn.network.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.losses import exact_system
 from critlearn.network.non_finite import NonFiniteError, check_finite, check_modules_finite
 
@@ -201,8 +201,7 @@ class _Targets:
 
 def _check_kinds(model: object, loss: object, dataset: object) -> None:
     """Refuse what is no network, no loss or no data set."""
-    if not isinstance(model, nn.Module):
-        raise InvalidInputError(f"the model must be a torch.nn.Module; got {type(model).__name__}")
+    check_kind(model)
     if not isinstance(loss, OutputLoss | nn.Module):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""
         raise InvalidInputError(

@@ -10,6 +10,7 @@ from critlearn.network.copying import copied
 from critlearn.network.exact_functions import with_exact_functions
 from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.hooks import with_hooks_of
+from critlearn.network.learnable import check_kind
 from critlearn.network.modules import ActivationModule
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -43,9 +44,15 @@ def tail_exact(model: Module) -> Module:
 
     Source: theory, numbers.
 
+    Raises
+    ------
+    InvalidInputError
+        If it is no module, is compiled by ``torch.jit``, or cannot be copied.
+
     >>> tail_exact(nn.Sequential(nn.Linear(2, 3), nn.Tanh()))[1]
     ActivationModule(tanh)
     """
+    check_kind(model)
     exact = copied(model)
     for module in list(exact.modules()):
         if getattr(module, "inplace", False) is True:

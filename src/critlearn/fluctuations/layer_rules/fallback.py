@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError
 from critlearn.network.layer_pass import LayerUse
+from critlearn.network.non_finite import check_finite, in_words
 
 
 class FallbackRule:
@@ -44,4 +45,6 @@ class FallbackRule:
         except (RuntimeError, ValueError, TypeError, IndexError) as problem:
             # vmap gives up on data-dependent control flow and on operations that it does not know.
             raise UnsuitableUseError(str(problem)) from problem
+        for name, gradient in gradients.items():
+            check_finite(gradient, f'the gradient of "{name}" of {in_words(use.layer, use.module)}')
         return {name: Values(gradient.detach().reshape(samples, -1)) for name, gradient in gradients.items()}
