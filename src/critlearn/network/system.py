@@ -35,15 +35,15 @@ class NeuralSystem:
         see `losses.exact_system`.
     dataset
         Map-style data set of pairs ``(x, t)``: the boundary states, asked for one by one but for a ``TensorDataset`` of
-        two tensors. ``t`` is a class -1, +1 for an output that
-        saturates, and a class index for softmax.
+        two tensors. ``t`` is a class -1, +1 for an output that saturates, and a class index for softmax.
 
     Raises
     ------
     InvalidInputError
-        If nothing is trainable, the data set is empty, samples are coupled or random (batch normalisation or dropout in
-        train mode), gradients are sparse or not formed at all, parameters have no values, or one forward pass does not
-        give finite pre-activations that fit the targets.
+        If nothing is trainable, the data set is empty or gives no pairs of tensors, samples are coupled or random
+        (batch normalisation or dropout in train mode), gradients are sparse or not formed at all, parameters have no
+        values or are complex, the network is compiled by ``torch.jit``, or one forward pass does not give finite
+        pre-activations that fit the targets.
     """
 
     model: nn.Module
