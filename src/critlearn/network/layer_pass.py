@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from critlearn.errors import InvalidInputError
-from critlearn.network.chain import chain, links, same_gradients, treats_samples_apart
+from critlearn.network.chain import chain, links, taken_apart
+from critlearn.network.independence import PROBED
 from critlearn.network.modules import ActivationModule
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import (
@@ -154,16 +155,14 @@ class LayerPass:
     def _taken_apart(self) -> list[nn.Module]:
         """Links of the network; a user's own modules are chains of links where that changes nothing but the tail."""
         found: list[nn.Module] = []
-        given: Tensor | None = None
         whole = list(links(self.model))
         chains = [chain(link, self._names) for link in whole]
         if not any(chains):
             return whole
-        given, _ = next(self.system.boundary(min(2, len(self.system))))
+        given = self.system.spread(PROBED)
         with _no_fast_path(), torch.no_grad():
             for link, parts in zip(whole, chains, strict=True):
-                fit = parts is not None and treats_samples_apart(parts, given) and same_gradients(link, parts, given)
-                found.extend(parts if parts is not None and fit else [link])
+                found.extend((parts and taken_apart(link, parts, given)) or [link])
                 given = link(given)
         return found
 
