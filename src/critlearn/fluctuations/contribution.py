@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from critlearn.numerics.log_sketch import BIN_WIDTH
@@ -43,15 +43,15 @@ class Sums:
     moved: Tensor
 
 
-def _sums(values: Tensor, weight: Tensor) -> Sums:
+def sums_of(values: Tensor, weight: Tensor) -> Sums:
     """Moments of written-out gradients; deviations are formed before they are squared."""
     weighted = values.double() * weight[:, None]
     peak = weighted.abs().amax(dim=0)
-    variance, mean = torch.var_mean(weighted / _divisor(peak), dim=0, correction=0)
+    variance, mean = torch.var_mean(weighted / divisor(peak), dim=0, correction=0)
     return Sums(mean, variance * len(values), peak, (values != 0).any(dim=0))
 
 
-def _divisor(peak: Tensor) -> Tensor:
+def divisor(peak: Tensor) -> Tensor:
     """The same with 1 for 0."""
     return torch.where(peak > 0, peak, 1.0)
 
@@ -88,6 +88,10 @@ class Contribution(Protocol):
         """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
         ...
 
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum of ``weight * gradient`` over the samples, shape (variable,), in double precision."""
+        ...
+
     def select(self, samples: Tensor) -> "Contribution":
         """Gradients of some samples, given by their numbers."""
         ...
@@ -97,7 +101,7 @@ class Contribution(Protocol):
         ...
 
 
-def _logs(values: Tensor) -> tuple[Tensor, Tensor]:
+def logs_of(values: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithms of sizes, in double precision, and which are positive."""
     return values.double().abs().log(), values > 0
 
@@ -149,7 +153,7 @@ class Values:
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries."""
         chosen = self.values[:, index]
-        return _logs(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
+        return logs_of(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
 
     def units(self, number: int) -> Iterator["Values"]:
         """Gradients of the entries of one first index after the other, of which there are so many."""
@@ -159,7 +163,11 @@ class Values:
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
-        return _sums(self.values, weight)
+        return sums_of(self.values, weight)
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples."""
+        return weight @ self.values.double()
 
     def select(self, samples: Tensor) -> "Values":
         """Gradients of some samples."""
@@ -245,7 +253,7 @@ class OuterProducts:
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries: the logarithms of error and input added, for one place."""
         if self.log_errors is None:
-            return _logs(self.chosen(index))
+            return logs_of(self.chosen(index))
         block, output, entry = self._places(index)
         errors, inputs = self.errors[:, block, 0, output], self.inputs[:, block, 0, entry]
         return self.log_errors[:, block, 0, output].double() + inputs.double().abs().log(), (errors > 0) ^ (inputs < 0)
@@ -262,11 +270,11 @@ class OuterProducts:
         """
         samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
         if samples * variables <= WRITTEN_OUT:
-            return _sums(self.dense(), weight)
+            return sums_of(self.dense(), weight)
         errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
         error_peak, input_peak = errors.abs().amax(dim=(0, 2)), inputs.abs().amax(dim=(0, 2))
-        errors = errors / _divisor(error_peak)[None, :, None, :]
-        inputs = inputs / _divisor(input_peak)[None, :, None, :]
+        errors = errors / divisor(error_peak)[None, :, None, :]
+        inputs = inputs / divisor(input_peak)[None, :, None, :]
         peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
         mean = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten() / samples
         if self._single:
@@ -279,6 +287,12 @@ class OuterProducts:
             squares += (gradient - mean) ** 2
             moved |= gradient != 0
         return Sums(mean, squares, peak, moved)
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples: one matrix product for each block."""
+        errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
+        errors, inputs = (part.transpose(0, 1).flatten(1, 2) for part in (errors, inputs))
+        return (errors.transpose(1, 2) @ inputs).flatten()
 
     def select(self, samples: Tensor) -> "OuterProducts":
         """Gradients of some samples."""
@@ -301,93 +315,3 @@ class OuterProducts:
                 at = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
                 logs = None if self.log_errors is None else self.log_errors[at]
                 yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs)
-
-
-@dataclass(frozen=True, eq=False)
-class SparseRows:
-    """Gradients of a table of which each sample touches a few rows: an embedding.
-
-    Parameters
-    ----------
-    values
-        Gradients of the touched rows.
-    sample, row
-        Whose they are, and of which row; no pair twice.
-    table
-        Number of rows of the table.
-    samples
-        Number of samples.
-    """
-
-    values: Float[Tensor, "touched width"]
-    sample: Int64[Tensor, " touched"]
-    row: Int64[Tensor, " touched"]
-    table: int
-    samples: int
-
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
-        """Count the touched rows' changes one by one, and the others' zeros all at once."""
-        Values(self.values).count(counter, scale[self.sample], group[self.sample])
-        touched = torch.bincount(self.sample, minlength=self.samples)
-        counter.add_zeros((self.table - touched) * self.values.shape[1], group)
-
-    def dense(self) -> Tensor:
-        """Gradients written out, shape (sample, variable)."""
-        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
-        full[self.sample, self.row] = self.values
-        return full.flatten(1)
-
-    def chosen(self, index: Tensor) -> Tensor:
-        """Gradients of some entries, shape (sample, entry)."""
-        row, column = index // self.values.shape[1], index % self.values.shape[1]
-        found = self.values.new_zeros(self.samples, len(index))
-        touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
-        found[self.sample[touched], entry] = self.values[touched, column[entry]]
-        return found
-
-    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of some entries."""
-        return _logs(self.chosen(index))
-
-    def moments(self, weight: Tensor) -> Sums:
-        """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
-        weighted = self.values.double() * weight[self.sample][:, None]
-
-        def by_row(part: Tensor) -> Tensor:
-            return part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part)
-
-        zero = weighted.new_zeros(self.table, weighted.shape[1])
-        peak = zero.scatter_reduce(0, self.row[:, None].expand_as(weighted), weighted.abs(), "amax")
-        weighted = weighted / _divisor(peak)[self.row]
-        mean = by_row(weighted) / self.samples
-        touched = by_row(torch.ones_like(weighted))
-        squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
-        moved = by_row((self.values != 0).double()) > 0
-        return Sums(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten())
-
-    def select(self, samples: Tensor) -> "SparseRows":
-        """Gradients of some samples."""
-        found, place = (self.sample[:, None] == samples[None, :]).nonzero(as_tuple=True)
-        return SparseRows(self.values[found], place, self.row[found], self.table, len(samples))
-
-    def averaged(self, weight: Tensor, size: int) -> "SparseRows":
-        """Mean over each run of samples: rows that several of them touch are added up."""
-        weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
-        keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
-        values = weighted.new_zeros(len(keys), weighted.shape[1]).index_add_(0, place, weighted)
-        return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)
-
-
-def combined(uses: list[Contribution]) -> Contribution:
-    """Gradients of a variable that is used several times: summed over the uses, before any absolute value."""
-    if len(uses) == 1:
-        return uses[0]
-    if all(isinstance(use, OuterProducts) for use in uses):
-        products = [use for use in uses if isinstance(use, OuterProducts)]
-        return OuterProducts(
-            torch.cat([use.errors for use in products], dim=2), torch.cat([use.inputs for use in products], dim=2)
-        )
-    total = uses[0].dense()
-    for use in uses[1:]:
-        total = total + use.dense()
-    return Values(total)

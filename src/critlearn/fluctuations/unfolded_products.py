@@ -72,6 +72,10 @@ class UnfoldedProducts:
         """Mean and spread over the samples."""
         return self.whole().moments(weight)
 
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples."""
+        return torch.stack([part.weighted_sum(weight[rows]) for rows, part in self._parts()]).sum(dim=0)
+
     def select(self, samples: Tensor) -> "UnfoldedProducts":
         """Gradients of some samples."""
         return UnfoldedProducts(self.errors[samples], self.inputs[samples], self.unfold)

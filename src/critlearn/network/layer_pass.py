@@ -203,11 +203,24 @@ class LayerPass:
             return x
         return x.to(self.precision)
 
-    def whole(self) -> nn.Module:
-        """The network in the precision of the pass, all of it in one."""
-        if not self.mixed:
+    def whole(self, precision: torch.dtype) -> nn.Module:
+        """The network in one precision, all of it in one."""
+        if not self.mixed and precision == self.precision:
             return self.model
-        return tail_exact(self.system.model).to(self.precision).requires_grad_(False)
+        return tail_exact(self.system.model).to(precision).requires_grad_(False)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether modules with parameters stay whole that are neither torch's nor critlearn's.
+
+        What they do to a sample may depend on the sample.
+        """
+        return any(
+            type(module).__module__.split(".")[0] not in ("torch", "critlearn")
+            for link in self._links
+            if next(link.parameters(), None) is not None
+            for module in link.modules()
+        )
 
     @property
     def named_links(self) -> list[tuple[str, nn.Module]]:

@@ -105,14 +105,18 @@ class NeuralSystem:
         for x, t in DataLoader(rest, batch_size=batch_size):
             yield self.placed(x), self.placed(t)
 
-    def spread(self, most: int) -> Tensor:
-        """Inputs of a few samples from all over the data set, as the first ones may be much alike."""
+    def scattered(self, most: int) -> list[int]:
+        """Numbers of a few samples from all over the data set, as the first ones may be much alike."""
         most = min(most, len(self))
-        numbers = [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
+        return [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
+
+    def spread(self, most: int) -> Tensor:
+        """Inputs of the `scattered` samples."""
+        numbers = self.scattered(most)
         tensors = self.tensors()
         if tensors is not None:
             return tensors[0][numbers]
-        x, _ = next(iter(DataLoader(Subset(self.dataset, numbers), batch_size=most)))
+        x, _ = next(iter(DataLoader(Subset(self.dataset, numbers), batch_size=len(numbers))))
         return self.placed(x)
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
