@@ -65,8 +65,8 @@ class Contribution(Protocol):
         """Number of samples."""
         ...
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
-        """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and ``group`` have shape (sample,)."""
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
+        """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and the samples' numbers have shape (sample,)."""
         ...
 
     def dense(self) -> Tensor:
@@ -134,13 +134,13 @@ class Values:
         """Number of samples."""
         return len(self.values)
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
         if self.log_size is not None:
-            counter.add_logs(self.log_size, self.values > 0, scale, group)
+            counter.add_logs(self.log_size, self.values > 0, scale, sample)
             return
         whole, factor = _onto_grid(scale)
-        counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, group)
+        counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, sample)
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
@@ -207,15 +207,15 @@ class OuterProducts:
     def _single(self) -> bool:
         return self.errors.shape[2] == 1
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples, unwritten where there is one place."""
         blocks = self.errors.shape[1]
-        row_scale, row_group = scale.repeat_interleave(blocks), group.repeat_interleave(blocks)
+        row_scale, row_sample = scale.repeat_interleave(blocks), sample.repeat_interleave(blocks)
         if self._single:
             errors, inputs = self.errors.flatten(0, 2), self.inputs.flatten(0, 2)
             # Biases share these logarithms, so that they mostly are at hand.
             log_errors = errors.double().abs().log_() if self.log_errors is None else self.log_errors.flatten(0, 2)
-            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_group)
+            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_sample)
             return
         whole, factor = _onto_grid(scale)
         common = float(factor[0])
@@ -226,7 +226,7 @@ class OuterProducts:
         done = 0
         for piece in scaled._pieces(-common):
             rows = slice(done, done + len(piece))
-            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_group[rows])
+            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_sample[rows])
             done += len(piece)
 
     def _pieces(self, factor: float) -> Iterator[Tensor]:

@@ -63,7 +63,7 @@ def measure(
         What is measured beside every variable, every layer and the pool of all; nothing by default.
     exact
         Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
-        numbers exact, bins off by one at most (1.1%), and not at all on the average.
+        numbers exact, bins off by one at most (1.1%), and not at all on the average over many samples.
     precision
         Floating-point type of the learning pass, whatever the type of the network. By default double, but in parts of
         a network of single precision that sum over places, for those batches in which nothing there comes near the

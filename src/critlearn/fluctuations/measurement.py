@@ -126,23 +126,22 @@ class Measurement:
     def _count_plain(self, contribution: Contribution, scale: Tensor, name: str, first: int) -> None:
         """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
         number = first + torch.arange(contribution.samples, device=scale.device)
-        group = number % self.groups
-        contribution.count(self._counter(name), scale, group)
+        contribution.count(self._counter(name), scale, number)
         if name in self.quantities.units:
-            self._count_units(contribution, scale, group, name)
+            self._count_units(contribution, scale, number, name)
         for sample in self.quantities.samples:
             if first <= sample < first + contribution.samples:
                 rows = torch.tensor([sample - first], device=scale.device)
                 for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
-                    contribution.select(rows).count(self._counter(counted), scale[rows], group[rows])
+                    contribution.select(rows).count(self._counter(counted), scale[rows], number[rows])
         if name in self._chosen:
             logs, positive = contribution.chosen_logs(self._chosen[name])
             self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
 
-    def _count_units(self, contribution: Contribution, scale: Tensor, group: Tensor, name: str) -> None:
+    def _count_units(self, contribution: Contribution, scale: Tensor, number: Tensor, name: str) -> None:
         """Count the entries of each first index apart."""
         for unit, part in enumerate(_units(contribution, self._shapes[name][0])):
-            part.count(self._counter(f"{name}[{unit}]"), scale, group)
+            part.count(self._counter(f"{name}[{unit}]"), scale, number)
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:

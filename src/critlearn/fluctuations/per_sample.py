@@ -259,19 +259,14 @@ class PerSampleGradients:
         model = self._model(self.precision)
         x = self._in_precision_of_pass(self.system.spread(PROBED))
         check_independence(model, x)
-        x = x if len(x) > 1 else torch.cat([x, x])
+        if len(x) == 1 or not self._pass.foreign:
+            # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
+            x = x[[0, -1]]
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             output = model(x)
         errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
-        scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
-        try:
-            uses = self._pass.with_errors(x, scaled)
-        except BeyondSingleError:
-            uses = self._in_double().with_errors(x, scaled)
-        except NonFiniteError as problem:
-            numbers = self.system.scattered(PROBED)
-            raise NonFiniteError(problem.where, numbers[problem.sample % len(numbers)]) from None
+        uses = self._probed_uses(x, errors)
         gradients = {item.name: item for item in self._by_rules(uses, self.differentiated)}
         unlike: dict[str, str] = {}
         reached = set()
@@ -295,6 +290,18 @@ class PerSampleGradients:
         self._refuse_unreached(model, reached)
         for name, reason in unlike.items():
             self._give_up({name}, self.differentiated, name, reason)
+
+    def _probed_uses(self, x: Tensor, errors: Tensor) -> list[LayerUse]:
+        """Uses of the layers for given output errors of unit size; ``x`` are `scattered` samples, or their ends."""
+        scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
+        try:
+            return self._pass.with_errors(x, scaled)
+        except BeyondSingleError:
+            return self._in_double().with_errors(x, scaled)
+        except NonFiniteError as problem:
+            numbers = self.system.scattered(PROBED)
+            number = numbers[problem.sample] if len(x) == len(numbers) else numbers[-problem.sample]
+            raise NonFiniteError(problem.where, number) from None
 
     def _refuse_unreached(self, model: nn.Module, reached: set[str]) -> None:
         """Refuse a trainable variable that the output does not depend on.

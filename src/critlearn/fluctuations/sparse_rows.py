@@ -32,11 +32,11 @@ class SparseRows:
     table: int
     samples: int
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the touched rows' changes one by one, and the others' zeros all at once."""
-        Values(self.values).count(counter, scale[self.sample], group[self.sample])
+        Values(self.values).count(counter, scale[self.sample], sample[self.sample])
         touched = torch.bincount(self.sample, minlength=self.samples)
-        counter.add_zeros((self.table - touched) * self.values.shape[1], group)
+        counter.add_zeros((self.table - touched) * self.values.shape[1], sample)
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""

@@ -50,10 +50,10 @@ class UnfoldedProducts:
             rows = slice(start, start + run)
             yield rows, OuterProducts(self.errors[rows], self.unfold(self.inputs[rows]))
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
         for rows, part in self._parts():
-            part.count(counter, scale[rows], group[rows])
+            part.count(counter, scale[rows], sample[rows])
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
