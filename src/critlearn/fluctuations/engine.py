@@ -88,7 +88,10 @@ def measure(
     samples = batches.samples
     _check_samples(quantities, samples)
     if checkpoint is not None and not batches.in_order:
-        raise InvalidInputError("a checkpoint needs a loader that gives the same order again: leave out shuffle=True")
+        raise InvalidInputError(
+            "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
+            "batches other than BatchSampler(SequentialSampler(...))"
+        )
     gradients = PerSampleGradients(system, precision=precision)
     drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if samples is None else min(groups, samples // size)
@@ -98,8 +101,6 @@ def measure(
         mark = fingerprint(system, loader, batches.first(), quantities, settings)
     saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, size)
     earlier, start = saved.load()
-    if earlier is not None and samples is not None and start >= samples:
-        return earlier.marked("")
     log_rate = math.log(lr)
     measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
     measurement.done = start
@@ -110,10 +111,17 @@ def measure(
             progress(measurement.done, samples or 0)
     resolution = measured_resolution(gradients)
     floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
-    result = measurement.finish(floor, resolution.reference, since=start)
-    saved.remove()
     # What was counted before an interruption had no floor yet: it is that of the same network.
-    return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)
+    if earlier is None:
+        result = measurement.finish(floor, resolution.reference)
+    elif measurement.done == start:
+        # Everything had been counted.
+        result = replace(earlier.marked(""), log_floor=floor, floor_reference=resolution.reference)
+    else:
+        rest = measurement.finish(floor, resolution.reference, since=start)
+        result = replace(earlier.merge(rest), floor_reference=resolution.reference)
+    saved.remove()
+    return result
 
 
 def measure_part(

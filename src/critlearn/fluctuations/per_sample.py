@@ -8,7 +8,7 @@ own may treat some samples in another way than those few: there sums over every 
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,7 @@ from critlearn.network.layer_pass import LayerPass, LayerUse, NonFiniteError
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
+from critlearn.network.worse_numbers import WorseNumbers
 
 _WRITTEN_OUT: Final = 128 << 20
 """Bytes of gradients that are written out at a time where no rule serves."""
@@ -97,17 +98,44 @@ class PerSampleGradients:
                 self._say(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
         self._aliases = _aliases(system.model)
         self._wanted = {layer: self._of_layer(layer) for layer in self._rules}
-        self._pass = LayerPass(system, self._rules, precision)
+        self._pass = self._possible(precision)
         self._double: LayerPass | None = None
         self._whole: dict[torch.dtype, nn.Module] = {}
         self.differentiated: set[str] = set()
         self._probe()
+
+    def _possible(self, precision: torch.dtype | None) -> LayerPass:
+        """The pass that is wanted; in single precision where a network of single precision cannot be passed in double.
+
+        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
+        """
+        wanted = LayerPass(self.system, self._rules, precision)
+        x = self.system.spread(2)
+        try:
+            with torch.no_grad():
+                wanted.whole(wanted.precision)(x.to(wanted.precision) if x.is_floating_point() else x)
+        except RuntimeError as problem:
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            cause = f"the network cannot be passed in {str(wanted.precision).removeprefix('torch.')} ({reason})"
+            remedy = "hold its tensors as buffers, and name no precision in its forward"
+            single = next(iter(self._trainable.values())).dtype == torch.float32
+            if precision is not None or not single:
+                raise InvalidInputError(f"{cause}: {remedy}") from problem
+            self._say("precision", f"{cause}: its pass is in single precision; to change that, {remedy}")
+            return LayerPass(self.system, self._rules, torch.float32)
+        return wanted
 
     def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
         """The same gradients, from a learning pass in another floating-point type."""
         other = copy.copy(self)
         other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, {}
         other._quiet, other.differentiated = True, set(self.differentiated)
+        return other
+
+    def with_worse(self, worsen: Callable[[Tensor], Tensor]) -> "PerSampleGradients":
+        """The same gradients, from a learning pass with worse numbers (`WorseNumbers`)."""
+        other = self.in_precision(self.precision)
+        other._pass.numbers = lambda: WorseNumbers(worsen)
         return other
 
     @property
@@ -232,14 +260,17 @@ class PerSampleGradients:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
         x = self._in_precision_of_pass(x)
         model = self._model(self.precision)
-        with torch.no_grad():
-            errors = output_errors(self.system, model(x), x, t)
+        with torch.no_grad(), self._pass.numbers():
+            output = model(x)
+        errors = output_errors(self.system, output, x, t)
         variables = {name: value for name, value in model.named_parameters() if name in names}
         size = sum(value.numel() for value in variables.values()) * torch.finfo(self.precision).bits // 8
         step = max(1, _WRITTEN_OUT // size)
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
-            for name, gradient in differentiated(model, variables, x[piece], errors.values[piece]).items():
+            with self._pass.numbers():
+                gradients = differentiated(model, variables, x[piece], errors.values[piece])
+            for name, gradient in gradients.items():
                 yield VariableGradients(
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )

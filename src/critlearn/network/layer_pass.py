@@ -6,8 +6,8 @@ however deep the network and however saturated its units.
 """
 
 import math
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -121,6 +121,7 @@ class LayerPass:
         self._single = self._suited() if precision is None else set()
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
+        self.numbers: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._calls: list[_Call] = []
         self._listening = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
@@ -239,7 +240,8 @@ class LayerPass:
             self._calls = []
             x = self._placed(link, x)
             try:
-                x, produced = self._applied(link, x, first=at == 0)
+                with self.numbers():
+                    x, produced = self._applied(link, x, first=at == 0)
             except (RuntimeError, TypeError, ValueError, IndexError) as problem:
                 reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
                 raise InvalidInputError(
@@ -295,11 +297,14 @@ class LayerPass:
             return errors.through_linear(link.weight)
         tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):
-            return errors.with_values(_pulled_back(given, produced, errors.values)).renormalised(tiny)
+            with self.numbers():
+                pulled = _pulled_back(given, produced, errors.values)
+            return errors.with_values(pulled).renormalised(tiny)
         if single and not fits(produced):
             raise BeyondSingleError
         if produced.requires_grad:
-            produced.backward(errors.values.reshape(produced.shape))
+            with self.numbers():
+                produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
             received = tuple(call.errors)
             use = LayerUse(call.layer, call.module, call.arguments, call.keywords, received, None, errors.log_scale)
