@@ -318,7 +318,8 @@ def test_rounding_and_underflow_of_double_precision_are_seen_without_a_formula()
     # Slopes down to exp(-4000).
     floor = _own_resolution(_system(nn.Softplus(), gain=2000.0)).log_floor
     assert floor is not None
-    assert -760 < floor < -300
+    # Below 1e-308 of a sample's own error, and the errors of saturated outputs are small.
+    assert -1100 < floor < -300
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
