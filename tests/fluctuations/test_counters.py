@@ -240,3 +240,28 @@ def test_values_that_are_not_finite_are_refused() -> None:
     counter, one = CpuCounter(1), torch.zeros(1).long()
     with pytest.raises(InvalidInputError, match="not finite"):
         counter.add_values(torch.tensor([[1.0, torch.inf]], dtype=torch.float64), torch.zeros(1).double(), one)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("threads", [1, 8])
+def test_groups_joined_in_halves_are_those_of_half_as_many(
+    kind: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With more threads than groups, each group is kept in several lanes.
+    monkeypatch.setattr("critlearn.fluctuations.counter._threads", lambda: threads)
+    errors, inputs, scale, _ = (part.to(_device(kind)) for part in _random(3, 9, 5, 7, 0.2))
+    sample = torch.arange(9, device=errors.device)
+
+    def counter(groups: int) -> Counter:
+        device = torch.device(_device(kind))
+        return CpuCounter(groups, exact=True) if kind == "numba" else TensorCounter(groups, device)
+
+    joined, fewer = counter(4), counter(2)
+    for rows in (slice(0, 5), slice(5, 9)):
+        for each in (joined, fewer):
+            each.add_outer(errors[rows].abs().log(), errors[rows] < 0, inputs[rows], scale[rows], sample[rows])
+        if joined.groups == 4:
+            size = joined.size
+            joined.halve_groups()
+            assert joined.size == size // 2
+    assert joined.sketch() == fewer.sketch()

@@ -94,7 +94,7 @@ def agrees(
     index = torch.cat([leading, others])
     found = contribution.chosen(index)[sample].double() * log_scale[sample].exp()
     difference = (found - expected[index].double()).abs().max()
-    exact = contribution.chosen(index[:1]).dtype == torch.float64
+    exact = contribution.precision == torch.float64
     tolerance, noise = (_AGREEMENT, _NOISE) if exact else (_AGREEMENT_SINGLE, _NOISE_SINGLE)
     return bool(difference <= tolerance * expected.abs().max().double() + noise * largest + _UNDERFLOW)
 

@@ -3,6 +3,7 @@
 All forms answer the same questions: count yourself, write yourself out, give a few entries, give sums over samples.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, runtime_checkable
@@ -21,6 +22,15 @@ _WHOLE: Final = 1e-9
 
 WRITTEN_OUT: Final = 1 << 22
 """Gradients up to which a batch is written out to take its moments."""
+
+
+_ROUNDING: Final = 16
+"""Spacings of numbers, relative to the sum of the terms' sizes, within which a sum is not known."""
+
+
+def settled(total: Tensor, sizes: Tensor, precision: torch.dtype) -> Tensor:
+    """Sums, with zero for those that cancel to within rounding; ``sizes`` are sums of the terms' sizes."""
+    return torch.where(total.abs() < _ROUNDING * torch.finfo(precision).eps * sizes, 0.0, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +75,16 @@ class Contribution(Protocol):
         """Number of samples."""
         ...
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type of the gradients."""
+        ...
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all gradients, and their products with weights not too small."""
+        ...
+
     def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and the samples' numbers have shape (sample,)."""
         ...
@@ -84,6 +104,10 @@ class Contribution(Protocol):
         """
         ...
 
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` of all entries and whether they are positive, shape (sample, variable) each."""
+        ...
+
     def moments(self, weight: Tensor) -> "Sums":
         """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
         ...
@@ -97,13 +121,23 @@ class Contribution(Protocol):
         ...
 
     def averaged(self, weight: Tensor, size: int) -> "Contribution":
-        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it."""
+        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it.
+
+        A mean that cancels to within rounding is an exact zero.
+        """
         ...
 
 
 def logs_of(values: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithms of sizes, in double precision, and which are positive."""
     return values.double().abs().log(), values > 0
+
+
+def _in_range(logs: Tensor | None, precision: torch.dtype) -> bool:
+    """Whether none of some logarithms is near the lower end of the range."""
+    if logs is None:
+        return True
+    return bool(((logs > math.log(torch.finfo(precision).tiny) / 2) | torch.isneginf(logs)).all())
 
 
 def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,6 +168,16 @@ class Values:
         """Number of samples."""
         return len(self.values)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.values.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return _in_range(self.log_size, self.precision)
+
     def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
         if self.log_size is not None:
@@ -154,6 +198,10 @@ class Values:
         """``ln|gradient|`` and sign of some entries."""
         chosen = self.values[:, index]
         return logs_of(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        return logs_of(self.values) if self.log_size is None else (self.log_size.double(), self.values > 0)
 
     def units(self, number: int) -> Iterator["Values"]:
         """Gradients of the entries of one first index after the other, of which there are so many."""
@@ -176,7 +224,8 @@ class Values:
     def averaged(self, weight: Tensor, size: int) -> "Values":
         """Mean over each run of samples."""
         weighted = self.values * weight.to(self.values.dtype)[:, None]
-        return Values(weighted.reshape(-1, size, weighted.shape[1]).mean(dim=1))
+        terms = weighted.reshape(-1, size, weighted.shape[1])
+        return Values(settled(terms.mean(dim=1), terms.abs().mean(dim=1), self.precision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,16 +241,29 @@ class OuterProducts:
         Output errors and inputs.
     log_errors
         ``ln|error|`` where it is known better than the errors; only for one place.
+    settling
+        Whether sums that cancel to within rounding count as zeros.
     """
 
     errors: Float[Tensor, "sample block place output"]
     inputs: Float[Tensor, "sample block place input"]
     log_errors: Float[Tensor, "sample block place output"] | None = None
+    settling: bool = False
 
     @property
     def samples(self) -> int:
         """Number of samples."""
         return len(self.errors)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.errors.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return _in_range(self.log_errors, self.precision)
 
     @property
     def _single(self) -> bool:
@@ -237,18 +299,27 @@ class OuterProducts:
         buffer = errors.new_empty(min(rows, len(errors)), outputs, width)
         for start in range(0, len(errors), rows):
             part, piece = errors[start : start + rows], buffer[: len(errors) - start]
-            yield torch.baddbmm(
-                piece, part.transpose(1, 2), inputs[start : start + rows], beta=0, alpha=factor, out=piece
-            )
+            second = inputs[start : start + rows]
+            torch.baddbmm(piece, part.transpose(1, 2), second, beta=0, alpha=factor, out=piece)
+            if self.settling:
+                sizes = abs(factor) * (part.abs().transpose(1, 2) @ second.abs())
+                piece.copy_(settled(piece, sizes, self.precision))
+            yield piece
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
-        return torch.einsum("sbpo,sbpi->sboi", self.errors, self.inputs).flatten(1)
+        return torch.cat(list(self._copies())).reshape(self.samples, -1)
+
+    def _copies(self) -> Iterator[Tensor]:
+        """The pieces, each in memory of its own."""
+        return (piece.clone() for piece in self._pieces(1.0))
 
     def chosen(self, index: Tensor) -> Tensor:
         """Gradients of some entries, shape (sample, entry)."""
         block, output, entry = self._places(index)
-        return (self.errors[:, block, :, output] * self.inputs[:, block, :, entry]).sum(dim=2).transpose(0, 1)
+        terms = self.errors[:, block, :, output] * self.inputs[:, block, :, entry]
+        total = terms.sum(dim=2)
+        return (settled(total, terms.abs().sum(dim=2), self.precision) if self.settling else total).transpose(0, 1)
 
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries: the logarithms of error and input added, for one place."""
@@ -257,6 +328,14 @@ class OuterProducts:
         block, output, entry = self._places(index)
         errors, inputs = self.errors[:, block, 0, output], self.inputs[:, block, 0, entry]
         return self.log_errors[:, block, 0, output].double() + inputs.double().abs().log(), (errors > 0) ^ (inputs < 0)
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        if self.log_errors is None or not self._single:
+            return logs_of(self.dense())
+        errors, inputs = self.errors[:, :, 0, :, None], self.inputs[:, :, 0, None, :]
+        logs = self.log_errors[:, :, 0, :, None].double() + inputs.double().abs().log()
+        return logs.flatten(1), ((errors > 0) ^ (inputs < 0)).flatten(1)
 
     def _places(self, index: Tensor) -> tuple[Tensor, ...]:
         """Block, output and input of some entries."""
@@ -297,7 +376,7 @@ class OuterProducts:
     def select(self, samples: Tensor) -> "OuterProducts":
         """Gradients of some samples."""
         logs = None if self.log_errors is None else self.log_errors[samples]
-        return OuterProducts(self.errors[samples], self.inputs[samples], logs)
+        return OuterProducts(self.errors[samples], self.inputs[samples], logs, self.settling)
 
     def averaged(self, weight: Tensor, size: int) -> "OuterProducts":
         """Mean over each run of samples: a sum over more places."""
@@ -306,7 +385,7 @@ class OuterProducts:
         def joined(part: Tensor) -> Tensor:
             return part.reshape(-1, size, *part.shape[1:]).transpose(1, 2).flatten(2, 3)
 
-        return OuterProducts(joined(errors), joined(self.inputs))
+        return OuterProducts(joined(errors), joined(self.inputs), settling=True)
 
     def units(self) -> Iterator["OuterProducts"]:
         """Gradients of the weights of one output unit after the other."""
@@ -314,4 +393,4 @@ class OuterProducts:
             for output in range(self.errors.shape[3]):
                 at = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
                 logs = None if self.log_errors is None else self.log_errors[at]
-                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs)
+                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs, self.settling)

@@ -125,6 +125,18 @@ class CpuCounter:
         """Count exact zeros: how many in each row, shape (row,)."""
         np.add.at(self._zeros, sample.numpy() % self.groups * self._lanes, number.numpy())
 
+    @property
+    def size(self) -> int:
+        """Counts that are kept, of all groups and bins."""
+        return int(self._counts.size)
+
+    def halve_groups(self) -> None:
+        """Join group ``g`` and group ``g + groups / 2``."""
+        half = len(self._zeros) // 2
+        self._counts = self._counts[:half] + self._counts[half:]
+        self._zeros = self._zeros[:half] + self._zeros[half:]
+        self.groups //= 2
+
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
         # Trimmed before anything is copied, and each sign taken to 64 bits at once.

@@ -18,6 +18,8 @@ class Counter(Protocol):
     ``sample`` (row,) is the number of its sample, which belongs to group ``sample mod groups``.
     """
 
+    groups: int
+
     def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count the products of ``exp(errors)`` (row, output), with signs, and ``inputs`` (row, input)."""
         ...
@@ -32,6 +34,15 @@ class Counter(Protocol):
 
     def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros: how many in each row, shape (row,)."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Counts that are kept, of all groups and bins."""
+        ...
+
+    def halve_groups(self) -> None:
+        """Join group ``g`` and group ``g + groups / 2``, where the number of groups is even."""
         ...
 
     def sketch(self) -> LogSketch:

@@ -15,11 +15,11 @@ from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint import Checkpoint
 from critlearn.fluctuations.fingerprint import fingerprint
 from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.fluctuations.log_sums import log_means
 from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.resolution import measured_resolution
-from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
 
 GROUPS = 64
@@ -58,7 +58,8 @@ def measure(
     lr
         Learning rate gamma: the fluctuation is ``gamma * |gradient|``.
     groups
-        Number of groups; at most one for each sample is used.
+        Number of groups; at most one for each sample is used, and half as many, or a quarter, ..., with a warning where
+        fluctuations reach over so many decades that the counts of all quantities would fill more than 2 GiB.
     quantities
         What is measured beside every variable, every layer and the pool of all; nothing by default.
     exact
@@ -93,7 +94,7 @@ def measure(
             "batches other than BatchSampler(SequentialSampler(...))"
         )
     gradients = PerSampleGradients(system, precision=precision)
-    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if samples is None else min(groups, samples // size)
     mark = ""
     if checkpoint is not None:
@@ -172,7 +173,7 @@ def measure_part(
         raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
     start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
     gradients = PerSampleGradients(system, precision=precision)
-    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups, log_rate = min(groups, samples // size), math.log(lr)
     measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
     measurement.done = start

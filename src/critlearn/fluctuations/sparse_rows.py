@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import Sums, Values, divisor, logs_of
+from critlearn.fluctuations.contribution import Sums, Values, divisor, logs_of, settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,16 @@ class SparseRows:
     table: int
     samples: int
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.values.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return True
+
     def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the touched rows' changes one by one, and the others' zeros all at once."""
         Values(self.values).count(counter, scale[self.sample], sample[self.sample])
@@ -55,6 +65,10 @@ class SparseRows:
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries."""
         return logs_of(self.chosen(index))
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        return logs_of(self.dense())
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
@@ -86,5 +100,7 @@ class SparseRows:
         """Mean over each run of samples: rows that several of them touch are added up."""
         weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
         keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
-        values = weighted.new_zeros(len(keys), weighted.shape[1]).index_add_(0, place, weighted)
+        zero = weighted.new_zeros(len(keys), weighted.shape[1])
+        sizes = zero.index_add(0, place, weighted.abs())
+        values = settled(zero.index_add(0, place, weighted), sizes, self.precision)
         return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)

@@ -58,6 +58,18 @@ class TensorCounter:
         """Count exact zeros: how many in each row, shape (row,)."""
         self._zeros.index_add_(0, sample % self.groups, number)
 
+    @property
+    def size(self) -> int:
+        """Counts that are kept, of all groups and bins."""
+        return self._counts.numel()
+
+    def halve_groups(self) -> None:
+        """Join group ``g`` and group ``g + groups / 2``."""
+        half = self.groups // 2
+        self._counts = self._counts[:half] + self._counts[half:]
+        self._zeros = self._zeros[:half] + self._zeros[half:]
+        self.groups = half
+
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
         counts = self._counts.cpu().numpy()

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import BUFFER_BYTES, OuterProducts, Sums
+from critlearn.fluctuations.contribution import BUFFER_BYTES, OuterProducts, Sums, logs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,16 @@ class UnfoldedProducts:
     def samples(self) -> int:
         """Number of samples."""
         return len(self.errors)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.errors.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return True
 
     def whole(self) -> OuterProducts:
         """The same with the inputs of all samples unfolded."""
@@ -67,6 +77,10 @@ class UnfoldedProducts:
         """``ln|gradient|`` and sign of some entries."""
         logs, positive = zip(*(part.chosen_logs(index) for _, part in self._parts()), strict=True)
         return torch.cat(logs), torch.cat(positive)
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        return logs_of(self.dense())
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
