@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+)
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Quantities, measure
@@ -68,3 +76,31 @@ def test_bad_loaders_are_refused(system: NeuralSystem, tmp_path: Path) -> None:
         measure(system, loader=integers)
     with pytest.raises(InvalidInputError, match="shuffle"):
         measure(system, loader=DataLoader(system.dataset, shuffle=True), checkpoint=tmp_path / "state")
+    drawn = DataLoader(system.dataset, batch_sampler=BatchSampler(RandomSampler(range(11)), 3, False))
+    with pytest.raises(InvalidInputError, match="same order again"):
+        measure(system, loader=drawn, checkpoint=tmp_path / "state")
+
+
+@pytest.mark.parametrize("with_loader", [False, True])
+def test_a_measurement_stopped_after_its_last_batch_gets_its_floor(
+    system: NeuralSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_loader: bool
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    path = tmp_path / "state.npz"
+
+    def stop(done: int, _: int) -> None:
+        if done == 11:
+            raise KeyboardInterrupt
+
+    # A sampler of batches hides how many samples there are.
+    batches = BatchSampler(SequentialSampler(range(11)), 3, False)
+    loader = DataLoader(system.dataset, batch_sampler=batches) if with_loader else None
+    expected = measure(system, loader=loader, batch_size=3)
+    with pytest.raises(KeyboardInterrupt):
+        measure(system, loader=loader, batch_size=3, checkpoint=path, progress=stop)
+    assert path.exists()
+    resumed = measure(system, loader=loader, batch_size=3, checkpoint=path)
+    assert dict(resumed) == dict(expected)
+    assert (resumed.log_floor, resumed.floor_reference) == (expected.log_floor, expected.floor_reference)
+    assert resumed.samples == 11
+    assert not path.exists()

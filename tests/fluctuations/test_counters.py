@@ -1,5 +1,7 @@
 """Counting kernels against plain histograms: exact ones bin for bin, convolved ones within their stated bound."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,47 @@ def test_convolved_counts_are_at_most_one_bin_off_and_not_shifted(outputs: int, 
     pairs = exact.count - exact.zeros
     shift = ((true - ours).sum() / pairs).item()
     assert abs(shift) < 4 * 0.41 / np.sqrt(4 * min(outputs, width) * (1 - zeros))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        lambda generator: torch.randint(2, (300, 784), generator=generator).double(),
+        lambda generator: torch.ones(300, 784, dtype=torch.float64),
+        lambda generator: 2.0 ** torch.randint(-5, 5, (300, 784), generator=generator).double(),
+        lambda generator: torch.where(torch.rand(300, 784, generator=generator) < 0.5, 0.3, -0.7).double(),
+    ],
+)
+@pytest.mark.parametrize("errors_on_grid", [False, True])
+def test_convolved_counts_of_inputs_that_repeat_are_not_shifted(
+    inputs: Callable[[torch.Generator], Tensor], errors_on_grid: bool
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    given = inputs(generator)
+    logs = torch.randn(300, 128, dtype=torch.float64, generator=generator)
+    if errors_on_grid:
+        logs = ((logs / BIN_WIDTH).floor() + 0.25) * BIN_WIDTH
+    counter = CpuCounter(GROUPS)
+    counter.add_outer(logs, logs < 0, given, torch.zeros(300, dtype=torch.float64), torch.arange(300))
+    counts = counter.sketch()
+    middle = (counts.counts * (counts.edges[:-1] / BIN_WIDTH + 0.5)).sum() / counts.counts.sum()
+    # Each sample has as many products as it has inputs that are not zero.
+    filled = (given != 0).double()
+    number = filled.sum(dim=1)
+    log_input = (torch.where(given == 0, 1.0, given).abs().log() * filled).sum(dim=1)
+    true = (logs.mean(dim=1) * number + log_input).sum() / number.sum() / BIN_WIDTH
+    # Two dithers of a sample, evenly spread: what is left is smaller than that of 300 random ones, 0.3 / sqrt(300).
+    assert abs(middle - float(true)) < 0.01
+
+
+def test_layers_of_more_outputs_than_a_histogram_of_16_bits_counts() -> None:
+    errors = torch.full((2, 70_000), 0.3, dtype=torch.float64)
+    inputs = torch.full((2, 20), -0.6, dtype=torch.float64)
+    counter = CpuCounter(2)
+    counter.add_outer(errors.log(), errors < 0, inputs, torch.zeros(2, dtype=torch.float64), torch.arange(2))
+    sketch = counter.sketch()
+    assert sketch.counts_negative.sum() == sketch.count == 2 * 70_000 * 20
+    assert np.abs(sketch.edges[:-1][sketch.counts > 0] - np.log(0.18)).max() <= 2 * BIN_WIDTH
 
 
 def test_convolution_is_used_where_the_test_above_expects_it() -> None:
@@ -197,3 +240,28 @@ def test_values_that_are_not_finite_are_refused() -> None:
     counter, one = CpuCounter(1), torch.zeros(1).long()
     with pytest.raises(InvalidInputError, match="not finite"):
         counter.add_values(torch.tensor([[1.0, torch.inf]], dtype=torch.float64), torch.zeros(1).double(), one)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("threads", [1, 8])
+def test_groups_joined_in_halves_are_those_of_half_as_many(
+    kind: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With more threads than groups, each group is kept in several lanes.
+    monkeypatch.setattr("critlearn.fluctuations.counter._threads", lambda: threads)
+    errors, inputs, scale, _ = (part.to(_device(kind)) for part in _random(3, 9, 5, 7, 0.2))
+    sample = torch.arange(9, device=errors.device)
+
+    def counter(groups: int) -> Counter:
+        device = torch.device(_device(kind))
+        return CpuCounter(groups, exact=True) if kind == "numba" else TensorCounter(groups, device)
+
+    joined, fewer = counter(4), counter(2)
+    for rows in (slice(0, 5), slice(5, 9)):
+        for each in (joined, fewer):
+            each.add_outer(errors[rows].abs().log(), errors[rows] < 0, inputs[rows], scale[rows], sample[rows])
+        if joined.groups == 4:
+            size = joined.size
+            joined.halve_groups()
+            assert joined.size == size // 2
+    assert joined.sketch() == fewer.sketch()

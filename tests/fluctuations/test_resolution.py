@@ -14,13 +14,13 @@ from torch.utils.data import TensorDataset
 from critlearn.compositions import Composition, OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import measure
-from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION, NOT_RECORDED
+from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION, NOT_RECORDED, SINGLE
 from critlearn.fluctuations.high_precision import PreciseNetwork, precise_network
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.resolution import Resolution, measured_resolution
 from critlearn.network import ActivationModule, NeuralSystem
 from reference.deep_tanh_oracle import log_gradients
-from reference.networks import seeded
+from reference.networks import classes, loop_of_autograd, seeded, tanh_squared
 
 
 class Bump(nn.Module):
@@ -276,6 +276,77 @@ def test_reference_is_double_precision_where_there_is_no_formula() -> None:
         assert measured_resolution(gradients) == Resolution(None, DOUBLE)
     assert measured_resolution(PerSampleGradients(_system(nn.SiLU(), loss=Mine()))).reference == DOUBLE
     assert _precise(_system(nn.SiLU()), 4) is not None
+
+
+class Whole(nn.Module):
+    """A network that is passed whole, as it is no chain."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) + 0 * x.sum(dim=1, keepdim=True)
+
+
+def _whole(system: NeuralSystem) -> NeuralSystem:
+    return NeuralSystem(Whole(system.model), system.loss, system.dataset)
+
+
+def _own_resolution(system: NeuralSystem) -> Resolution:
+    return measured_resolution(PerSampleGradients(_whole(system), quiet=True))
+
+
+def test_underflow_of_single_precision_is_no_rounding() -> None:
+    # Exact slopes down to exp(-600), which single precision has not: an exact sequence of the same layers is the truth.
+    exact = _system(nn.Tanh(), gain=80.0)
+    found, true = measure(_whole(exact), exact=True), measure(exact, exact=True)
+    assert true["all"].log_range is not None
+    assert found["all"].zeros == true["all"].zeros
+    assert np.abs(found["all"].counts.cumsum() - true["all"].counts.cumsum()).max() <= 2
+    lowest = true["all"].log_range[0]
+    assert lowest < math.log(torch.finfo(torch.float32).tiny)
+    assert found.floor_reference == DOUBLE
+    assert found.log_floor is None or found.log_floor < lowest
+
+
+def test_rounding_and_underflow_of_double_precision_are_seen_without_a_formula() -> None:
+    cancelling = _system(CancellingTanh(), gain=60.0)
+    reference = measured_resolution(PerSampleGradients(cancelling)).log_floor
+    assert reference is not None
+    assert _own_resolution(cancelling).log_floor == pytest.approx(reference, abs=3 * math.log(10))
+    # Slopes down to exp(-4000).
+    floor = _own_resolution(_system(nn.Softplus(), gain=2000.0)).log_floor
+    assert floor is not None
+    # Below 1e-308 of a sample's own error, and the errors of saturated outputs are small.
+    assert -1100 < floor < -300
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_with_tensors_of_their_own_are_measured_in_their_precision(dtype: torch.dtype) -> None:
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+            self.mix = torch.linspace(-1, 1, 16, dtype=dtype).reshape(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.tanh(self.first(x)) @ self.mix)
+
+    model, data = seeded(Mixing).to(dtype), classes((7, 3))
+    x, t = data.x.to(dtype), data.t.to(dtype)
+    system = NeuralSystem(model, Composition("tanh", "mse"), TensorDataset(x, t))
+    single = dtype == torch.float32
+    with pytest.warns(UserWarning, match="single precision") if single else _nothing():
+        measured = measure(system, exact=True, groups=1)
+    assert measured.floor_reference == (SINGLE if single else DOUBLE)
+    for name, gradients in loop_of_autograd(model, tanh_squared, x, t).items():
+        logs = np.sort(gradients.double().abs().log().numpy().ravel())
+        edges = np.repeat(measured[name].edges[:-1], measured[name].counts)
+        assert np.abs(edges - logs).max() < 0.02
+    if single:
+        with pytest.raises(InvalidInputError, match="cannot be passed in float64"):
+            measure(system, precision=torch.float64)
 
 
 class _nothing:  # noqa: N801 - a context that does nothing, in the place of `pytest.warns`

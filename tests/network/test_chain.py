@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
+from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import measure
 from critlearn.fluctuations.fluctuations import ALL_EXACT, HIGH_PRECISION
 from critlearn.fluctuations.per_sample import PerSampleGradients
@@ -159,6 +160,48 @@ def test_what_is_no_chain_stays_whole(form: Callable[[Odd, Tensor], Tensor]) -> 
     system = NeuralSystem(seeded(lambda: Odd(form)), Composition("tanh", "mse"), classes((7, 3)))
     assert _names(system) == ["Odd"]
     _check(system)
+
+
+class Tuples(nn.Module):
+    """A chain through a call that returns several tensors, of which one is used."""
+
+    def __init__(self, core: nn.Module, form: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.core, self.out, self.form = core, nn.Linear(4, 1), form
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.form(self.core, x))
+
+
+@pytest.mark.parametrize(
+    ("core", "form"),
+    [
+        (lambda: nn.LSTM(3, 4, batch_first=True), lambda core, x: core(x)[0][:, -1]),
+        (lambda: nn.GRU(3, 4, batch_first=True), lambda core, x: core(x)[0][:, -1]),
+        (lambda: nn.RNN(3, 4, 2, batch_first=True), lambda core, x: core(x)[0].mean(dim=1)),
+        (lambda: nn.Linear(3, 4), lambda core, x: torch.tanh(core(x)).max(dim=1)[0]),
+        (lambda: nn.Linear(3, 4), lambda core, x: torch.tanh(core(x)).max(dim=1).values),
+        (lambda: nn.Linear(3, 4), lambda core, x: core(x).chunk(2, dim=1)[0].sum(1)),
+        (lambda: nn.Linear(3, 4), lambda core, x: core(x).split(2, dim=1)[0].sum(1)),
+        (lambda: nn.Linear(3, 4), lambda core, x: torch.sort(core(x), dim=1)[0][:, 0]),
+        (lambda: nn.Linear(3, 4), lambda core, x: core(x).unbind(1)[0]),
+    ],
+)
+@pytest.mark.filterwarnings("error:.*automatic differentiation")
+def test_a_chain_goes_on_behind_a_call_that_returns_a_tuple(
+    core: Callable[[], nn.Module], form: Callable[[nn.Module, Tensor], Tensor]
+) -> None:
+    system = NeuralSystem(seeded(lambda: Tuples(core(), form)), Composition("tanh", "mse"), classes((7, 4, 3)))
+    assert len(_names(system)) > 1
+    _check(system)
+
+
+def test_samples_that_are_in_order_by_chance_are_not_a_chain_that_sorts_them() -> None:
+    data = classes((7, 3))
+    data.x.copy_(data.x.sort(dim=0)[0])
+    net = seeded(lambda: nn.Sequential(nn.Linear(3, 3), Odd(lambda net, x: x.sort(dim=0)[0])))
+    with pytest.raises(InvalidInputError, match="couples the samples"):
+        measure(NeuralSystem(net, Composition("tanh", "mse"), data))
 
 
 def test_hooks_keep_a_module_whole() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
@@ -44,7 +44,14 @@ class Batches:
     @property
     def in_order(self) -> bool:
         """Whether every pass gives the same samples in the same order."""
-        return self._loader is None or isinstance(self._loader.sampler, SequentialSampler)
+        if self._loader is None:
+            return True
+        # A loader that is given a sampler of batches has a sequential sampler as well, which it does not use.
+        batches = self._loader.batch_sampler
+        if batches is not None and type(batches) is not BatchSampler:
+            return False
+        sampler = self._loader.sampler if batches is None else batches.sampler
+        return isinstance(sampler, SequentialSampler)
 
     def _counted(self) -> int | None:
         """Number of samples that are used; None if nothing tells."""

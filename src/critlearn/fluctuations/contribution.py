@@ -3,12 +3,13 @@
 All forms answer the same questions: count yourself, write yourself out, give a few entries, give sums over samples.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from critlearn.numerics.log_sketch import BIN_WIDTH
@@ -21,6 +22,15 @@ _WHOLE: Final = 1e-9
 
 WRITTEN_OUT: Final = 1 << 22
 """Gradients up to which a batch is written out to take its moments."""
+
+
+_ROUNDING: Final = 16
+"""Spacings of numbers, relative to the sum of the terms' sizes, within which a sum is not known."""
+
+
+def settled(total: Tensor, sizes: Tensor, precision: torch.dtype) -> Tensor:
+    """Sums, with zero for those that cancel to within rounding; ``sizes`` are sums of the terms' sizes."""
+    return torch.where(total.abs() < _ROUNDING * torch.finfo(precision).eps * sizes, 0.0, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +53,15 @@ class Sums:
     moved: Tensor
 
 
-def _sums(values: Tensor, weight: Tensor) -> Sums:
+def sums_of(values: Tensor, weight: Tensor) -> Sums:
     """Moments of written-out gradients; deviations are formed before they are squared."""
     weighted = values.double() * weight[:, None]
     peak = weighted.abs().amax(dim=0)
-    variance, mean = torch.var_mean(weighted / _divisor(peak), dim=0, correction=0)
+    variance, mean = torch.var_mean(weighted / divisor(peak), dim=0, correction=0)
     return Sums(mean, variance * len(values), peak, (values != 0).any(dim=0))
 
 
-def _divisor(peak: Tensor) -> Tensor:
+def divisor(peak: Tensor) -> Tensor:
     """The same with 1 for 0."""
     return torch.where(peak > 0, peak, 1.0)
 
@@ -65,8 +75,18 @@ class Contribution(Protocol):
         """Number of samples."""
         ...
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
-        """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and ``group`` have shape (sample,)."""
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type of the gradients."""
+        ...
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all gradients, and their products with weights not too small."""
+        ...
+
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
+        """Count ``-exp(scale) * gradient`` of all samples; ``scale`` and the samples' numbers have shape (sample,)."""
         ...
 
     def dense(self) -> Tensor:
@@ -84,8 +104,16 @@ class Contribution(Protocol):
         """
         ...
 
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` of all entries and whether they are positive, shape (sample, variable) each."""
+        ...
+
     def moments(self, weight: Tensor) -> "Sums":
         """Mean and spread over the samples of ``weight * gradient``; ``weight`` has shape (sample,)."""
+        ...
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum of ``weight * gradient`` over the samples, shape (variable,), in double precision."""
         ...
 
     def select(self, samples: Tensor) -> "Contribution":
@@ -93,13 +121,23 @@ class Contribution(Protocol):
         ...
 
     def averaged(self, weight: Tensor, size: int) -> "Contribution":
-        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it."""
+        """Mean of ``weight * gradient`` over each run of ``size`` samples; their number is a multiple of it.
+
+        A mean that cancels to within rounding is an exact zero.
+        """
         ...
 
 
-def _logs(values: Tensor) -> tuple[Tensor, Tensor]:
+def logs_of(values: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithms of sizes, in double precision, and which are positive."""
     return values.double().abs().log(), values > 0
+
+
+def _in_range(logs: Tensor | None, precision: torch.dtype) -> bool:
+    """Whether none of some logarithms is near the lower end of the range."""
+    if logs is None:
+        return True
+    return bool(((logs > math.log(torch.finfo(precision).tiny) / 2) | torch.isneginf(logs)).all())
 
 
 def _onto_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,13 +168,23 @@ class Values:
         """Number of samples."""
         return len(self.values)
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.values.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return _in_range(self.log_size, self.precision)
+
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
         if self.log_size is not None:
-            counter.add_logs(self.log_size, self.values > 0, scale, group)
+            counter.add_logs(self.log_size, self.values > 0, scale, sample)
             return
         whole, factor = _onto_grid(scale)
-        counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, group)
+        counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, sample)
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
@@ -149,7 +197,11 @@ class Values:
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries."""
         chosen = self.values[:, index]
-        return _logs(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
+        return logs_of(chosen) if self.log_size is None else (self.log_size[:, index].double(), chosen > 0)
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        return logs_of(self.values) if self.log_size is None else (self.log_size.double(), self.values > 0)
 
     def units(self, number: int) -> Iterator["Values"]:
         """Gradients of the entries of one first index after the other, of which there are so many."""
@@ -159,7 +211,11 @@ class Values:
 
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
-        return _sums(self.values, weight)
+        return sums_of(self.values, weight)
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples."""
+        return weight @ self.values.double()
 
     def select(self, samples: Tensor) -> "Values":
         """Gradients of some samples."""
@@ -168,7 +224,8 @@ class Values:
     def averaged(self, weight: Tensor, size: int) -> "Values":
         """Mean over each run of samples."""
         weighted = self.values * weight.to(self.values.dtype)[:, None]
-        return Values(weighted.reshape(-1, size, weighted.shape[1]).mean(dim=1))
+        terms = weighted.reshape(-1, size, weighted.shape[1])
+        return Values(settled(terms.mean(dim=1), terms.abs().mean(dim=1), self.precision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +241,14 @@ class OuterProducts:
         Output errors and inputs.
     log_errors
         ``ln|error|`` where it is known better than the errors; only for one place.
+    settling
+        Whether sums that cancel to within rounding count as zeros.
     """
 
     errors: Float[Tensor, "sample block place output"]
     inputs: Float[Tensor, "sample block place input"]
     log_errors: Float[Tensor, "sample block place output"] | None = None
+    settling: bool = False
 
     @property
     def samples(self) -> int:
@@ -196,18 +256,28 @@ class OuterProducts:
         return len(self.errors)
 
     @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.errors.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return _in_range(self.log_errors, self.precision)
+
+    @property
     def _single(self) -> bool:
         return self.errors.shape[2] == 1
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples, unwritten where there is one place."""
         blocks = self.errors.shape[1]
-        row_scale, row_group = scale.repeat_interleave(blocks), group.repeat_interleave(blocks)
+        row_scale, row_sample = scale.repeat_interleave(blocks), sample.repeat_interleave(blocks)
         if self._single:
             errors, inputs = self.errors.flatten(0, 2), self.inputs.flatten(0, 2)
             # Biases share these logarithms, so that they mostly are at hand.
             log_errors = errors.double().abs().log_() if self.log_errors is None else self.log_errors.flatten(0, 2)
-            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_group)
+            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_sample)
             return
         whole, factor = _onto_grid(scale)
         common = float(factor[0])
@@ -218,7 +288,7 @@ class OuterProducts:
         done = 0
         for piece in scaled._pieces(-common):
             rows = slice(done, done + len(piece))
-            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_group[rows])
+            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_sample[rows])
             done += len(piece)
 
     def _pieces(self, factor: float) -> Iterator[Tensor]:
@@ -229,26 +299,43 @@ class OuterProducts:
         buffer = errors.new_empty(min(rows, len(errors)), outputs, width)
         for start in range(0, len(errors), rows):
             part, piece = errors[start : start + rows], buffer[: len(errors) - start]
-            yield torch.baddbmm(
-                piece, part.transpose(1, 2), inputs[start : start + rows], beta=0, alpha=factor, out=piece
-            )
+            second = inputs[start : start + rows]
+            torch.baddbmm(piece, part.transpose(1, 2), second, beta=0, alpha=factor, out=piece)
+            if self.settling:
+                sizes = abs(factor) * (part.abs().transpose(1, 2) @ second.abs())
+                piece.copy_(settled(piece, sizes, self.precision))
+            yield piece
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
-        return torch.einsum("sbpo,sbpi->sboi", self.errors, self.inputs).flatten(1)
+        return torch.cat(list(self._copies())).reshape(self.samples, -1)
+
+    def _copies(self) -> Iterator[Tensor]:
+        """The pieces, each in memory of its own."""
+        return (piece.clone() for piece in self._pieces(1.0))
 
     def chosen(self, index: Tensor) -> Tensor:
         """Gradients of some entries, shape (sample, entry)."""
         block, output, entry = self._places(index)
-        return (self.errors[:, block, :, output] * self.inputs[:, block, :, entry]).sum(dim=2).transpose(0, 1)
+        terms = self.errors[:, block, :, output] * self.inputs[:, block, :, entry]
+        total = terms.sum(dim=2)
+        return (settled(total, terms.abs().sum(dim=2), self.precision) if self.settling else total).transpose(0, 1)
 
     def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """``ln|gradient|`` and sign of some entries: the logarithms of error and input added, for one place."""
         if self.log_errors is None:
-            return _logs(self.chosen(index))
+            return logs_of(self.chosen(index))
         block, output, entry = self._places(index)
         errors, inputs = self.errors[:, block, 0, output], self.inputs[:, block, 0, entry]
         return self.log_errors[:, block, 0, output].double() + inputs.double().abs().log(), (errors > 0) ^ (inputs < 0)
+
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        if self.log_errors is None or not self._single:
+            return logs_of(self.dense())
+        errors, inputs = self.errors[:, :, 0, :, None], self.inputs[:, :, 0, None, :]
+        logs = self.log_errors[:, :, 0, :, None].double() + inputs.double().abs().log()
+        return logs.flatten(1), ((errors > 0) ^ (inputs < 0)).flatten(1)
 
     def _places(self, index: Tensor) -> tuple[Tensor, ...]:
         """Block, output and input of some entries."""
@@ -262,11 +349,11 @@ class OuterProducts:
         """
         samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
         if samples * variables <= WRITTEN_OUT:
-            return _sums(self.dense(), weight)
+            return sums_of(self.dense(), weight)
         errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
         error_peak, input_peak = errors.abs().amax(dim=(0, 2)), inputs.abs().amax(dim=(0, 2))
-        errors = errors / _divisor(error_peak)[None, :, None, :]
-        inputs = inputs / _divisor(input_peak)[None, :, None, :]
+        errors = errors / divisor(error_peak)[None, :, None, :]
+        inputs = inputs / divisor(input_peak)[None, :, None, :]
         peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
         mean = torch.einsum("sbpo,sbpi->boi", errors, inputs).flatten() / samples
         if self._single:
@@ -280,10 +367,16 @@ class OuterProducts:
             moved |= gradient != 0
         return Sums(mean, squares, peak, moved)
 
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples: one matrix product for each block."""
+        errors, inputs = self.errors.double() * weight[:, None, None, None], self.inputs.double()
+        errors, inputs = (part.transpose(0, 1).flatten(1, 2) for part in (errors, inputs))
+        return (errors.transpose(1, 2) @ inputs).flatten()
+
     def select(self, samples: Tensor) -> "OuterProducts":
         """Gradients of some samples."""
         logs = None if self.log_errors is None else self.log_errors[samples]
-        return OuterProducts(self.errors[samples], self.inputs[samples], logs)
+        return OuterProducts(self.errors[samples], self.inputs[samples], logs, self.settling)
 
     def averaged(self, weight: Tensor, size: int) -> "OuterProducts":
         """Mean over each run of samples: a sum over more places."""
@@ -292,7 +385,7 @@ class OuterProducts:
         def joined(part: Tensor) -> Tensor:
             return part.reshape(-1, size, *part.shape[1:]).transpose(1, 2).flatten(2, 3)
 
-        return OuterProducts(joined(errors), joined(self.inputs))
+        return OuterProducts(joined(errors), joined(self.inputs), settling=True)
 
     def units(self) -> Iterator["OuterProducts"]:
         """Gradients of the weights of one output unit after the other."""
@@ -300,94 +393,4 @@ class OuterProducts:
             for output in range(self.errors.shape[3]):
                 at = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
                 logs = None if self.log_errors is None else self.log_errors[at]
-                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs)
-
-
-@dataclass(frozen=True, eq=False)
-class SparseRows:
-    """Gradients of a table of which each sample touches a few rows: an embedding.
-
-    Parameters
-    ----------
-    values
-        Gradients of the touched rows.
-    sample, row
-        Whose they are, and of which row; no pair twice.
-    table
-        Number of rows of the table.
-    samples
-        Number of samples.
-    """
-
-    values: Float[Tensor, "touched width"]
-    sample: Int64[Tensor, " touched"]
-    row: Int64[Tensor, " touched"]
-    table: int
-    samples: int
-
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
-        """Count the touched rows' changes one by one, and the others' zeros all at once."""
-        Values(self.values).count(counter, scale[self.sample], group[self.sample])
-        touched = torch.bincount(self.sample, minlength=self.samples)
-        counter.add_zeros((self.table - touched) * self.values.shape[1], group)
-
-    def dense(self) -> Tensor:
-        """Gradients written out, shape (sample, variable)."""
-        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
-        full[self.sample, self.row] = self.values
-        return full.flatten(1)
-
-    def chosen(self, index: Tensor) -> Tensor:
-        """Gradients of some entries, shape (sample, entry)."""
-        row, column = index // self.values.shape[1], index % self.values.shape[1]
-        found = self.values.new_zeros(self.samples, len(index))
-        touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
-        found[self.sample[touched], entry] = self.values[touched, column[entry]]
-        return found
-
-    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of some entries."""
-        return _logs(self.chosen(index))
-
-    def moments(self, weight: Tensor) -> Sums:
-        """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
-        weighted = self.values.double() * weight[self.sample][:, None]
-
-        def by_row(part: Tensor) -> Tensor:
-            return part.new_zeros(self.table, part.shape[1]).index_add_(0, self.row, part)
-
-        zero = weighted.new_zeros(self.table, weighted.shape[1])
-        peak = zero.scatter_reduce(0, self.row[:, None].expand_as(weighted), weighted.abs(), "amax")
-        weighted = weighted / _divisor(peak)[self.row]
-        mean = by_row(weighted) / self.samples
-        touched = by_row(torch.ones_like(weighted))
-        squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
-        moved = by_row((self.values != 0).double()) > 0
-        return Sums(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten())
-
-    def select(self, samples: Tensor) -> "SparseRows":
-        """Gradients of some samples."""
-        found, place = (self.sample[:, None] == samples[None, :]).nonzero(as_tuple=True)
-        return SparseRows(self.values[found], place, self.row[found], self.table, len(samples))
-
-    def averaged(self, weight: Tensor, size: int) -> "SparseRows":
-        """Mean over each run of samples: rows that several of them touch are added up."""
-        weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
-        keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
-        values = weighted.new_zeros(len(keys), weighted.shape[1]).index_add_(0, place, weighted)
-        return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)
-
-
-def combined(uses: list[Contribution]) -> Contribution:
-    """Gradients of a variable that is used several times: summed over the uses, before any absolute value."""
-    if len(uses) == 1:
-        return uses[0]
-    if all(isinstance(use, OuterProducts) for use in uses):
-        products = [use for use in uses if isinstance(use, OuterProducts)]
-        return OuterProducts(
-            torch.cat([use.errors for use in products], dim=2), torch.cat([use.inputs for use in products], dim=2)
-        )
-    total = uses[0].dense()
-    for use in uses[1:]:
-        total = total + use.dense()
-    return Values(total)
+                yield OuterProducts(self.errors[at], self.inputs[:, block : block + 1], logs, self.settling)

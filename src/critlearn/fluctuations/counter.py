@@ -25,7 +25,10 @@ _SMALLEST_SINGLE: Final = 1 << 23
 """Bits of the smallest normal number in single precision."""
 
 _WIDEST: Final = 60_000
-"""Inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+"""Errors and inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Fractional parts of its multiples are spread evenly, also those of every n-th."""
 
 _MOST_IN_32_BITS: Final = 2**31 - 1
 
@@ -40,7 +43,7 @@ class CpuCounter:
     """Counts of ``ln|delta|`` by group and sign, on tensors that are on the CPU.
 
     Rows are samples, or blocks of samples. ``scale`` (row,) is a logarithm that is added to every entry of a row;
-    ``group`` (row,) is its group of samples.
+    ``sample`` (row,) is the number of its sample, which belongs to group ``sample mod groups``.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ class CpuCounter:
         self._zeros = np.zeros(groups * self._lanes, dtype=np.int64)
         self._first = 0
 
-    def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count the products of ``exp(errors)`` (row, output) and ``inputs`` (row, input).
 
         Parameters
@@ -72,21 +75,25 @@ class CpuCounter:
         """
         shift, fraction = _on_grid(scale)
         log_error = (errors.double() / BIN_WIDTH + fraction[:, None]).numpy()
-        for part in inputs.split(_WIDEST, dim=1):
-            values = np.ascontiguousarray(part.double().numpy())
-            bits = values.view(np.int64)
-            self._reserve(*kernels.outer_range(log_error, bits, shift))
-            arrays = (log_error, negative.numpy(), values, bits, *edge_table(), shift)
-            self._run(kernels.count_outer, arrays, group, log_error.shape[1] * values.shape[1], self.exact)
+        dither = (sample.double() * _GOLDEN).frac().numpy()
+        for outputs in range(0, log_error.shape[1], _WIDEST):
+            columns = slice(outputs, outputs + _WIDEST)
+            rows = (np.ascontiguousarray(log_error[:, columns]), np.ascontiguousarray(negative.numpy()[:, columns]))
+            for part in inputs.split(_WIDEST, dim=1):
+                values = np.ascontiguousarray(part.double().numpy())
+                bits = values.view(np.int64)
+                self._reserve(*kernels.outer_range(rows[0], bits, shift))
+                arrays = (*rows, values, bits, *edge_table(), shift, dither)
+                self._run(kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
 
-    def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""
         shift, fraction = _on_grid(scale)
         array = (logs.double() / BIN_WIDTH + fraction[:, None]).numpy()
         self._reserve(*kernels.finite_range(array, shift))
-        self._run(kernels.count_logs, (array, negative.numpy(), shift), group, array.shape[1])
+        self._run(kernels.count_logs, (array, negative.numpy(), shift), sample, array.shape[1])
 
-    def add_values(self, values: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
         single = values.dtype == torch.float32
         mantissa_bits, kind, mask = (
@@ -107,16 +114,28 @@ class CpuCounter:
             self._run(
                 kernels_values.count_singles,
                 (bits.view(np.uint32), single_table(), *exponents, shift),
-                group,
+                sample,
                 array.shape[1],
             )
             return
         table = edge_table(mantissa_bits)
-        self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), group, array.shape[1])
+        self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), sample, array.shape[1])
 
-    def add_zeros(self, number: Tensor, group: Tensor) -> None:
+    def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros: how many in each row, shape (row,)."""
-        np.add.at(self._zeros, group.numpy() * self._lanes, number.numpy())
+        np.add.at(self._zeros, sample.numpy() % self.groups * self._lanes, number.numpy())
+
+    @property
+    def size(self) -> int:
+        """Counts that are kept, of all groups and bins."""
+        return int(self._counts.size)
+
+    def halve_groups(self) -> None:
+        """Join group ``g`` and group ``g + groups / 2``."""
+        half = len(self._zeros) // 2
+        self._counts = self._counts[:half] + self._counts[half:]
+        self._zeros = self._zeros[:half] + self._zeros[half:]
+        self.groups //= 2
 
     def sketch(self) -> LogSketch:
         """What has been counted so far."""
@@ -151,12 +170,14 @@ class CpuCounter:
             grown[:, self._first - first : self._first - first + bins] = self._counts
         self._counts, self._first = grown, first
 
-    def _run(self, kernel: Callable[..., None], arrays: tuple[Any, ...], group: Tensor, width: int, *more: Any) -> None:
+    def _run(
+        self, kernel: Callable[..., None], arrays: tuple[Any, ...], sample: Tensor, width: int, *more: Any
+    ) -> None:
         """Count all rows, on as many threads as are worth it, no two of which share a group."""
-        self._held += len(group) * width
+        self._held += len(sample) * width
         if self._held > _MOST_IN_32_BITS and self._counts.dtype == np.int32:
             self._counts = self._counts.astype(np.int64)
-        slot = group.numpy() * self._lanes
+        slot = sample.numpy() % self.groups * self._lanes
         threads = _threads() if len(slot) * width > _WORTH_THREADS else 1
         if threads > 1:
             slot = slot + np.arange(len(slot)) % self._lanes

@@ -16,11 +16,11 @@ from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint import Checkpoint, check_place
 from critlearn.fluctuations.fingerprint import fingerprint
 from critlearn.fluctuations.fluctuations import Fluctuations
+from critlearn.fluctuations.log_sums import log_means
 from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.resolution import measured_resolution
-from critlearn.fluctuations.running_moments import running_moments
 from critlearn.inference.criteria import check_integer
 from critlearn.network import NeuralSystem
 
@@ -60,12 +60,13 @@ def measure(
     lr
         Learning rate gamma: the fluctuation is ``gamma * |gradient|``.
     groups
-        Number of groups; at most one for each sample is used.
+        Number of groups; at most one for each sample is used, and half as many, or a quarter, ..., with a warning where
+        fluctuations reach over so many decades that the counts of all quantities would fill more than 2 GiB.
     quantities
         What is measured beside every variable, every layer and the pool of all; nothing by default.
     exact
         Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
-        numbers exact, bins off by one at most (1.1%), and not at all on the average.
+        numbers exact, bins off by one at most (1.1%), and not at all on the average over many samples.
     precision
         Floating-point type of the learning pass, whatever the type of the network. By default double, but in parts of
         a network of single precision that sum over places, for those batches in which nothing there comes near the
@@ -91,9 +92,12 @@ def measure(
     samples = batches.samples
     _check_samples(quantities, samples)
     if checkpoint is not None and not batches.in_order:
-        raise InvalidInputError("a checkpoint needs a loader that gives the same order again: leave out shuffle=True")
+        raise InvalidInputError(
+            "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
+            "batches other than BatchSampler(SequentialSampler(...))"
+        )
     gradients = PerSampleGradients(system, precision=precision)
-    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if samples is None else min(groups, samples // size)
     mark = ""
     if checkpoint is not None:
@@ -101,8 +105,6 @@ def measure(
         mark = fingerprint(system, loader, batches.first(), quantities, settings)
     saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, size)
     earlier, start = saved.load()
-    if earlier is not None and samples is not None and start >= samples:
-        return earlier.marked("")
     log_rate = math.log(lr)
     measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
     measurement.done = start
@@ -113,11 +115,18 @@ def measure(
             progress(measurement.done, samples or 0)
     resolution = measured_resolution(gradients)
     floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
-    result = measurement.finish(floor, resolution.reference, since=start)
+    # What was counted before an interruption had no floor yet: it is that of the same network.
+    if earlier is None:
+        result = measurement.finish(floor, resolution.reference)
+    elif measurement.done == start:
+        # Everything had been counted.
+        result = replace(earlier.marked(""), log_floor=floor, floor_reference=resolution.reference)
+    else:
+        rest = measurement.finish(floor, resolution.reference, since=start)
+        result = replace(earlier.merge(rest), floor_reference=resolution.reference)
     saved.remove()
     _warn_of_samples(quantities, measurement.done)
-    # What was counted before an interruption had no floor yet: it is that of the same network.
-    return result if earlier is None else replace(earlier.merge(result), floor_reference=resolution.reference)
+    return result
 
 
 def measure_part(
@@ -170,7 +179,7 @@ def measure_part(
         raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
     start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
     gradients = PerSampleGradients(system, precision=precision)
-    drift = running_moments(gradients, batches.start_from(0)) if quantities.without_drift else None
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups, log_rate = min(groups, samples // size), math.log(lr)
     measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
     measurement.done = start

@@ -15,8 +15,9 @@ POOLED = "all"
 ALL_EXACT: Final = "none needed: every layer is exact"
 HIGH_PRECISION: Final = "60 digits"
 DOUBLE: Final = "double precision"
+SINGLE: Final = "single precision"
 NOT_RECORDED: Final = "not recorded"
-REFERENCES: Final = (ALL_EXACT, HIGH_PRECISION, DOUBLE, NOT_RECORDED)
+REFERENCES: Final = (ALL_EXACT, HIGH_PRECISION, DOUBLE, SINGLE, NOT_RECORDED)
 """What a floor can have been found with, the best first."""
 
 
@@ -42,8 +43,8 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     mark
         What an unfinished measurement belongs to; empty for a finished one.
     floor_reference
-        What the learning pass was held against to find the floor, one of `REFERENCES`. A pass in double precision that
-        has only double precision as its reference is judged by single precision: an estimate.
+        What the learning pass was held against to find the floor, one of `REFERENCES`. A pass that has only
+        its own precision as its reference is judged by passes with worse numbers: an estimate.
 
     Raises
     ------

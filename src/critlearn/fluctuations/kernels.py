@@ -14,6 +14,7 @@ import numpy as np
 from critlearn.fluctuations.convolution import convolve, scratch_size, source_size
 from critlearn.fluctuations.float_bits import SMALLEST_NORMAL, grid_index
 from critlearn.numerics.compiled import compiled
+from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 CONVOLVED_FROM: Final = 8192
 """Products in a row from which on a convolution of histograms may replace counting one by one."""
@@ -25,7 +26,6 @@ _LONGEST: Final = 1 << 17
 """Bins that a row's histograms may span; rows that span more are counted one by one."""
 
 _SIZE: Final = np.int64(2**63 - 1)
-_HALF_BIN: Final = 2.0 ** (1 / 128)
 
 
 @compiled
@@ -60,17 +60,19 @@ def _pack_errors(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pack_inputs(bits, base, edge, bins, signs, place):  # type: ignore[no-untyped-def]
-    """Bin, sign and place of what is not exactly zero, to the front; how many, least and greatest bin."""
+def _pack_inputs(inputs, bits, factor, base, edge, scaled, bins, signs, place):  # type: ignore[no-untyped-def]
+    """Bin of the input times a factor, sign and place of what is not exactly zero; how many, least and greatest bin."""
+    for k in range(inputs.size):
+        scaled[k] = inputs[k] * factor
+    patterns = scaled.view(np.int64)
     found = 0
     for k in range(bits.size):
-        pattern = bits[k]
-        size = pattern & _SIZE
+        size = patterns[k] & _SIZE
         # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
         bins[found] = grid_index(size if size >= SMALLEST_NORMAL else SMALLEST_NORMAL, base, edge)
-        signs[found] = 1 if pattern < 0 else 0
+        signs[found] = 1 if bits[k] < 0 else 0
         place[found] = k
-        found += 1 if size != 0 else 0
+        found += 1 if bits[k] & _SIZE != 0 else 0
     low, high = np.int64(2**62), np.int64(-(2**62))
     for k in range(found):
         low, high = min(low, bins[k]), max(high, bins[k])
@@ -89,43 +91,47 @@ def _count_one_by_one(error, error_sign, inputs, input_sign, offset, counts):  #
 
 @compiled
 def _fill_histograms(  # type: ignore[no-untyped-def]
-    error, error_sign, e_first, input_bin, input_sign, a_first, half, space
+    error, error_sign, dither, e_first, input_bin, input_sign, a_first, space
 ):
     """Histograms (bin, sign) of a row's errors and inputs into the first two rows of the scratch space."""
     for k in range(error.size):
-        space[0, 2 * (np.int64(math.floor(error[k] + half)) - e_first) + error_sign[k]] += 1
+        space[0, 2 * (np.int64(math.floor(error[k] + dither)) - e_first) + error_sign[k]] += 1
     for k in range(input_bin.size):
         space[1, 2 * (input_bin[k] - a_first) + input_sign[k]] += 1
 
 
 @compiled
 def count_outer(  # type: ignore[no-untyped-def]
-    log_error, negative, inputs, bits, base, edge, shift, group, exact, counts, zeros, first, order, start, stop
+    log_error, negative, inputs, bits, base, edge, shift, dither, group, exact, counts, zeros, first, order, start, stop
 ):
     """Count all products of each row's errors (row, out) and inputs (row, in): ``ln|e_i a_j| = ln|e_i| + ln|a_j|``.
 
-    Where it costs less, and unless ``exact``, a row's two histograms are convolved: one side is floored to bins, the
-    other rounded to bins, so that the sum is at most one bin off, and on the average not at all. (Flooring both would
-    shift everything down by half a bin.) ``bits`` are the inputs' bit patterns; ``shift`` (row,) is added to the bins.
-    Numbers of counts are always exact.
+    Where it costs less, and unless ``exact``, a row's two histograms are convolved: of bins ``floor(e + u)`` and
+    ``floor(a + 1/2 - u)``, with the row's ``dither`` u in [0, 1). The sum is at most one bin off. Over rows, whose u
+    are spread evenly, each of the two is on the average what it should be, also where all logarithms have the same
+    place within a bin, as those of ones and powers of two have. ``bits`` are the inputs' bit patterns; ``shift`` (row,)
+    is added to the bins. Numbers of counts are always exact.
     """
     outputs, width = log_error.shape[1], inputs.shape[1]
     error, error_sign = np.empty(outputs), np.empty(outputs, np.uint8)
     input_bin, input_sign = np.empty(width + 1, np.int64), np.empty(width + 1, np.uint8)
     log_input, place = np.empty(width), np.empty(width + 1, np.int64)
+    scaled = np.empty(width)
     space, source = np.zeros((2, 0), np.uint16), np.zeros(0, np.uint16)
     scratch = np.zeros(0, np.uint16)
     for at in range(start, stop):
         row = order[at]
-        g, offset = group[row], shift[row] - first
+        g, offset, u = group[row], shift[row] - first, dither[row]
         n, e_low, e_high = _pack_errors(log_error[row], negative[row], error, error_sign)
-        m, a_first, a_last = _pack_inputs(bits[row], base, edge, input_bin, input_sign, place)
+        factor = 2.0 ** ((0.5 - u) / BINS_PER_OCTAVE)
+        m, a_first, a_last = _pack_inputs(
+            inputs[row], bits[row], factor, base, edge, scaled, input_bin, input_sign, place
+        )
         zeros[g] += outputs * width - n * m
         if n * m == 0:
             continue
-        e_first = np.int64(math.floor(e_low))
-        # One more for rounding up, one because both ends count.
-        e_bins, a_bins = np.int64(math.floor(e_high)) - e_first + 2, a_last - a_first + 2
+        e_first = np.int64(math.floor(e_low + u))
+        e_bins, a_bins = np.int64(math.floor(e_high + u)) - e_first + 1, a_last - a_first + 1
         by_errors, by_inputs = min(n, e_bins) * a_bins, min(m, a_bins) * e_bins
         cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
         if exact or n * m < CONVOLVED_FROM or cost > n * m or e_bins + a_bins > _LONGEST:
@@ -137,16 +143,9 @@ def count_outer(  # type: ignore[no-untyped-def]
             space = np.zeros((2, 4 * (e_bins + a_bins)), np.uint16)
             scratch = np.zeros(scratch_size(2 * (e_bins + a_bins)), np.uint16)
             source = np.zeros(source_size(2 * (e_bins + a_bins)), np.uint16)
-        floored = by_errors <= by_inputs
-        if not floored:
-            for k in range(m):
-                rounded = np.int64(math.floor(64 * math.log2(abs(inputs[row, place[k]])) + 0.5))
-                input_bin[k] = min(max(rounded, a_first), a_last + 1)
-        _fill_histograms(
-            error[:n], error_sign[:n], e_first, input_bin[:m], input_sign[:m], a_first, 0.5 if floored else 0.0, space
-        )
+        _fill_histograms(error[:n], error_sign[:n], u, e_first, input_bin[:m], input_sign[:m], a_first, space)
         offset += e_first + a_first
-        if floored:
+        if by_errors <= by_inputs:
             convolve(space[1], a_bins, space[0], e_bins, source, scratch, offset, counts[g])
         else:
             convolve(space[0], e_bins, space[1], a_bins, source, scratch, offset, counts[g])

@@ -1,7 +1,7 @@
 """A measurement in progress: counts of all quantities so far, to which batches are added."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.contribution import WRITTEN_OUT, Contribution, OuterProducts, Values
+from critlearn.fluctuations.contribution import Contribution, OuterProducts, Values
 from critlearn.fluctuations.counters import Counter, counter_for
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
+from critlearn.fluctuations.log_sums import LogMean, Piece, mini_batch_means
 from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradients
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
-from critlearn.fluctuations.running_moments import RunningMoments
 from critlearn.fluctuations.unfolded_products import UnfoldedProducts
 from critlearn.network.non_finite import check_finite
-from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
 
 
 class Measurement:
@@ -32,11 +32,11 @@ class Measurement:
     log_rate
         ``ln gamma``.
     groups
-        Number of groups of samples.
+        Number of groups of samples; fewer are kept apart if their counts would fill too much memory.
     exact
         Count every change in its own bin.
     drift
-        Mean change of each variable at unit rate, if it is to be subtracted.
+        Mean gradient of each variable, if it is to be subtracted.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Measurement:
         log_rate: float,
         groups: int,
         exact: bool,
-        drift: Mapping[str, RunningMoments] | None = None,
+        drift: Mapping[str, LogMean] | None = None,
     ) -> None:
         self.gradients, self.quantities, self.groups = gradients, quantities, groups
         parameters = gradients.system.parameters
@@ -85,70 +85,60 @@ class Measurement:
                 raise InvalidInputError(
                     f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
                 )
-            self._count(*self._transformed(item), item.name, first + item.start // size)
+            for start, contribution, scale in self._changes(item):
+                self._count(contribution, scale, item.name, first + item.start // size + start)
+            self._bound()
         self.done += len(x)
 
-    def _transformed(self, item: VariableGradients) -> tuple[Contribution, Tensor]:
-        """Gradients after averaging over mini-batches, with their scales."""
-        size = self.quantities.mini_batch
-        scale = item.log_scale + self._log_rate
-        if size == 1:
-            return item.contribution, scale
-        # Each mini-batch has the largest of its samples' units.
-        unit = scale.reshape(-1, size).amax(dim=1)
-        finite = torch.where(torch.isneginf(unit), 0.0, unit)
-        weight = (scale - finite.repeat_interleave(size)).exp()
-        return item.contribution.averaged(weight, size), unit
+    def _bound(self) -> None:
+        """Keep fewer groups of samples apart if the counts of all quantities would fill too much memory."""
+        counters, groups = self._counters.values(), self.groups
+        while sum(counter.size for counter in counters) > MOST_COUNTS and self.groups % 2 == 0:
+            # Sample i is in group i mod n: so it is afterwards.
+            for counter in counters:
+                counter.halve_groups()
+            self.groups //= 2
+        if self.groups < groups:
+            warnings.warn(
+                f"fluctuations reach over so many decades that {self.groups} groups of samples are kept apart, not "
+                f"{groups}: counts of all would fill more than {MOST_COUNTS * 8 >> 30} GiB",
+                stacklevel=4,
+            )
+
+    def _changes(self, item: VariableGradients) -> Iterator[Piece]:
+        """Gradients after averaging over mini-batches and without their mean, if that is wanted."""
+        scale, size = item.log_scale + self._log_rate, self.quantities.mini_batch
+        averaged = mini_batch_means(item.contribution, scale, size) if size > 1 else [(0, item.contribution, scale)]
+        for start, contribution, unit in averaged:
+            if self._drift is None:
+                yield start, contribution, unit
+                continue
+            for further, centred, one in self._drift[item.name].removed(contribution, unit, self._log_rate):
+                yield start + further, centred, one
 
     def _count(self, contribution: Contribution, scale: Tensor, name: str, first: int) -> None:
-        """Count what was declared of one variable; ``first`` is the number of the first sample."""
-        if self._drift is not None:
-            for start, piece, unit in self._centred(contribution, scale, name):
-                self._count_plain(piece, unit, name, first + start)
-        else:
-            self._count_plain(contribution, scale, name, first)
-
-    def _centred(
-        self, contribution: Contribution, scale: Tensor, name: str
-    ) -> Iterable[tuple[int, Contribution, Tensor]]:
-        """Gradients with the mean removed, written out some samples at a time, in one unit."""
-        assert self._drift is not None
-        moments = self._drift[name]
-        step = max(1, WRITTEN_OUT // self.variables[name])
-        for start in range(0, contribution.samples, step):
-            rows = torch.arange(start, min(start + step, contribution.samples), device=scale.device)
-            unit = max(float(scale[rows].max()), moments.unit + self._log_rate)
-            if unit == -math.inf:
-                unit = 0.0
-            # The mean is one of changes, and these are gradients.
-            mean = -moments.drift * math.exp(moments.unit + self._log_rate - unit)
-            values = contribution.select(rows).dense().double() * (scale[rows] - unit).exp()[:, None] - mean
-            yield start, Values(values), torch.full_like(scale[rows], unit)
-
-    def _count_plain(self, contribution: Contribution, scale: Tensor, name: str, first: int) -> None:
         """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
         number = first + torch.arange(contribution.samples, device=scale.device)
-        group = number % self.groups
         try:
-            contribution.count(self._counter(name), scale, group)
+            contribution.count(self._counter(name), scale, number)
         except InvalidInputError:
             _check_finite(contribution, name, first)
             raise
         if name in self.quantities.units:
-            self._count_units(contribution, scale, group, name)
+            self._count_units(contribution, scale, number, name)
         for sample in self.quantities.samples:
             if first <= sample < first + contribution.samples:
                 rows = torch.tensor([sample - first], device=scale.device)
                 for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
-                    contribution.select(rows).count(self._counter(counted), scale[rows], group[rows])
+                    contribution.select(rows).count(self._counter(counted), scale[rows], number[rows])
         if name in self._chosen:
             logs, positive = contribution.chosen_logs(self._chosen[name])
             self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
 
-    def _count_units(self, contribution: Contribution, scale: Tensor, group: Tensor, name: str) -> None:
+    def _count_units(self, contribution: Contribution, scale: Tensor, number: Tensor, name: str) -> None:
         """Count the entries of each first index apart."""
         for unit, part in enumerate(_units(contribution, self._shapes[name][0])):
-            part.count(self._counter(f"{name}[{unit}]"), scale, group)
+            part.count(self._counter(f"{name}[{unit}]"), scale, number)
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:

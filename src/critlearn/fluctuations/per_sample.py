@@ -1,43 +1,43 @@
 """Per-sample gradients of every trainable variable of any network, in the cheapest form that is correct.
 
-Rules are not trusted blindly: on two samples the gradients of every variable are held against automatic
+Rules are not trusted blindly: on a few samples the gradients of every variable are held against automatic
 differentiation, and a variable that a rule gets wrong (used by a function outside its layer, or in a layer whose first
-dimension is not that of the samples) is left to automatic differentiation of the whole network.
+dimension is not that of the samples) is left to automatic differentiation of the whole network. Modules of a user's
+own may treat some samples in another way than those few: there sums over every batch are held against it too.
 """
 
 import copy
-import math
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.contribution import Contribution, OuterProducts, SparseRows, Values, combined
+from critlearn.fluctuations.autograd_check import (
+    ELSEWHERE,
+    OUTSIDE,
+    BatchSums,
+    agrees,
+    largest_of_layers,
+    layer_of,
+    never_reached,
+    nothing,
+    plain_gradients,
+)
+from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
+from critlearn.fluctuations.uses import together
 from critlearn.network import NeuralSystem
 from critlearn.network.independence import PROBED, check_independence
-from critlearn.network.layer_pass import LayerPass, LayerUse, no_raw_refusal
+from critlearn.network.layer_pass import LayerPass, LayerUse
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
-
-_PROBED: Final = 500
-"""Entries of a variable that are compared: so many of the largest, and as many at random."""
-
-_AGREEMENT: Final = 1e-6
-"""Largest difference from automatic differentiation, in units of the variable's largest gradient."""
-
-_AGREEMENT_SINGLE: Final = 1e-3
-
-_NOISE: Final = 1e-12
-"""Size of rounding errors in units of the layer's largest gradient."""
-
-_NOISE_SINGLE: Final = 1e-4
+from critlearn.network.worse_numbers import WorseNumbers
 
 _WRITTEN_OUT: Final = 128 << 20
 """Bytes of gradients that are written out at a time where no rule serves."""
@@ -99,17 +99,44 @@ class PerSampleGradients:
                 self._say(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
         self._aliases = _aliases(system.model)
         self._wanted = {layer: self._of_layer(layer) for layer in self._rules}
-        self._pass = LayerPass(system, self._rules, precision)
+        self._pass = self._possible(precision)
         self._double: LayerPass | None = None
-        self._whole: nn.Module | None = None
+        self._whole: dict[torch.dtype, nn.Module] = {}
         self.differentiated: set[str] = set()
         self._probe()
+
+    def _possible(self, precision: torch.dtype | None) -> LayerPass:
+        """The pass that is wanted; in single precision where a network of single precision cannot be passed in double.
+
+        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
+        """
+        wanted = LayerPass(self.system, self._rules, precision)
+        x = self.system.spread(2)
+        try:
+            with torch.no_grad():
+                wanted.whole(wanted.precision)(x.to(wanted.precision) if x.is_floating_point() else x)
+        except RuntimeError as problem:
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            cause = f"the network cannot be passed in {str(wanted.precision).removeprefix('torch.')} ({reason})"
+            remedy = "hold its tensors as buffers, and name no precision in its forward"
+            single = next(iter(self._trainable.values())).dtype == torch.float32
+            if precision is not None or not single:
+                raise InvalidInputError(f"{cause}: {remedy}") from problem
+            self._say("precision", f"{cause}: its pass is in single precision; to change that, {remedy}")
+            return LayerPass(self.system, self._rules, torch.float32)
+        return wanted
 
     def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
         """The same gradients, from a learning pass in another floating-point type."""
         other = copy.copy(self)
-        other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, None
+        other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, {}
         other._quiet, other.differentiated = True, set(self.differentiated)
+        return other
+
+    def with_worse(self, worsen: Callable[[Tensor], Tensor]) -> "PerSampleGradients":
+        """The same gradients, from a learning pass with worse numbers (`WorseNumbers`)."""
+        other = self.in_precision(self.precision)
+        other._pass.numbers = lambda: WorseNumbers(worsen)
         return other
 
     @property
@@ -135,11 +162,15 @@ class PerSampleGradients:
         InvalidInputError
             If a layer's output is not finite, or outputs and targets do not fit.
         """
+        # What is given up on the way is so for this batch alone: it does not matter which batches came before.
+        apart = set(self.differentiated)
         try:
-            if len(self.differentiated) < len(self.names):
-                yield from self._by_rules(self._uses(x, t))
-            if self.differentiated:
-                yield from self._by_differentiation(x, t)
+            if len(apart) < len(self.names):
+                uses = self._uses(x, t)
+                found = self._by_rules(uses, apart)
+                yield from self._checked(found, x, t, apart, _coarsest(uses)) if self._pass.foreign else found
+            if apart:
+                yield from self._by_differentiation(x, t, apart)
         except NonFiniteError as problem:
             raise problem.numbered_from(first) from None
 
@@ -156,20 +187,43 @@ class PerSampleGradients:
             self._double = LayerPass(self.system, self._rules)
         return self._double
 
-    def _by_rules(self, uses: list[LayerUse]) -> Iterator[VariableGradients]:
-        """Gradients from the layers' rules, those of one variable's uses combined."""
+    def _by_rules(self, uses: list[LayerUse], apart: set[str]) -> Iterator[VariableGradients]:
+        """Gradients from the layers' rules, those of one variable's uses combined; others are put ``apart``."""
         found: dict[str, list[tuple[Contribution, Tensor]]] = {}
         for use in uses:
             wanted = self._wanted[use.layer]
             if not wanted:
                 continue
-            for local, contribution in self._contributions(use).items():
-                if local in wanted and wanted[local] not in self.differentiated:
+            for local, contribution in self._contributions(use, apart).items():
+                if local in wanted and wanted[local] not in apart:
                     found.setdefault(wanted[local], []).append((contribution, use.log_scale))
         for name, parts in found.items():
             # Uses that turned out unsuitable on the way have put the whole variable on the other list.
-            if name not in self.differentiated:
-                yield _together(name, parts)
+            if name not in apart:
+                yield VariableGradients(name, *together(parts))
+
+    def _checked(
+        self, found: Iterator[VariableGradients], x: Tensor, t: Tensor, apart: set[str], precision: torch.dtype
+    ) -> Iterator[VariableGradients]:
+        """Gradients whose sum over the batch is that of automatic differentiation; others are put ``apart``."""
+        model = self._model(precision)
+        x = x.to(precision) if x.is_floating_point() else x
+        sums = BatchSums(model, self._trainable, x, lambda y: output_errors(self.system, y, x, t))
+        met = set()
+        for item in found:
+            met.add(item.name)
+            if sums.agree(item.name, item.contribution, item.log_scale):
+                yield item
+            else:
+                self._give_up({item.name}, apart, item.name, ELSEWHERE)
+        for name in self.names:
+            if name in met or name in apart:
+                continue
+            if sums.vanish(name):
+                # As an expert to whom none of these samples was sent.
+                yield VariableGradients(name, *nothing(self._trainable[name].numel(), sums.log_scale))
+            else:
+                self._give_up({name}, apart, name, OUTSIDE)
 
     def _of_layer(self, layer: str) -> dict[str, str]:
         """Trainable variables of a layer: name within it -> name in the network."""
@@ -180,18 +234,18 @@ class PerSampleGradients:
             if local.startswith(prefix) and name in self._trainable
         }
 
-    def _contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def _contributions(self, use: LayerUse, apart: set[str]) -> dict[str, Contribution]:
         """What the layer's rule gives; its variables are left to differentiation if the rule does not suit."""
         rule = self._rules[use.layer]
         try:
             return rule.contributions(use)
         except UnsuitableUseError as problem:
-            self._give_up(set(self._wanted[use.layer].values()), type(use.module).__name__, str(problem))
+            self._give_up(set(self._wanted[use.layer].values()), apart, type(use.module).__name__, str(problem))
             return {}
 
-    def _give_up(self, names: set[str], kind: str, reason: str) -> None:
+    def _give_up(self, names: set[str], apart: set[str], kind: str, reason: str) -> None:
         """Leave variables to differentiation of the whole network, and say so once for each type of layer."""
-        self.differentiated |= names
+        apart |= names
         self._say(
             f"{kind} whole",
             f"{kind}: per-sample gradients by automatic differentiation of the whole network ({reason})",
@@ -203,87 +257,101 @@ class PerSampleGradients:
             self._said.add(subject)
             warnings.warn(message, stacklevel=5)
 
-    def _by_differentiation(self, x: Tensor, t: Tensor) -> Iterator[VariableGradients]:
+    def _by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
         x = self._in_precision_of_pass(x)
-        model = self._whole = self._whole or self._pass.whole()
-        with torch.no_grad():
-            errors = output_errors(self.system, model(x), x, t)
-        variables = {name: value for name, value in model.named_parameters() if name in self.differentiated}
+        model = self._model(self.precision)
+        with torch.no_grad(), self._pass.numbers():
+            output = model(x)
+        errors = output_errors(self.system, output, x, t)
+        variables = {name: value for name, value in model.named_parameters() if name in names}
         size = sum(value.numel() for value in variables.values()) * torch.finfo(self.precision).bits // 8
         step = max(1, _WRITTEN_OUT // size)
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
-            for name, gradient in differentiated(model, variables, x[piece], errors.values[piece]).items():
+            with self._pass.numbers():
+                gradients = differentiated(model, variables, x[piece], errors.values[piece])
+            for name, gradient in gradients.items():
                 check_finite(gradient, f'the gradient of "{name}"', first=start)
                 yield VariableGradients(
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )
+
+    def _model(self, precision: torch.dtype) -> nn.Module:
+        """The network in one precision, all of it in one, made when it is first needed."""
+        if precision not in self._whole:
+            self._whole[precision] = self._pass.whole(precision)
+        return self._whole[precision]
 
     def _in_precision_of_pass(self, x: Tensor) -> Tensor:
         """Inputs in the floating-point type of the pass; classes and the like as they are."""
         return x.to(self._pass.precision) if x.is_floating_point() else x
 
     def _probe(self) -> None:
-        """Compare with automatic differentiation on two samples, for output errors drawn at random."""
-        model = self._pass.whole()
-        check_independence(model, self._in_precision_of_pass(self.system.spread(PROBED)))
-        x, _ = next(self.system.boundary(2))
-        x = self._in_precision_of_pass(x if len(x) > 1 else torch.cat([x, x]))
+        """Compare with automatic differentiation on a few samples, for output errors drawn at random."""
+        model = self._model(self.precision)
+        x = self._in_precision_of_pass(self.system.spread(PROBED))
+        check_independence(model, x)
+        if len(x) == 1 or not self._pass.foreign:
+            # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
+            x = x[[0, -1]]
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             output = model(x)
         errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
-        scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
         try:
-            uses = self._pass.with_errors(x, scaled)
-        except BeyondSingleError:
-            uses = self._in_double().with_errors(x, scaled)
-        gradients = {item.name: item for item in self._by_rules(uses)}
+            uses = self._probed_uses(x, errors)
+            gradients = {item.name: item for item in self._by_rules(uses, self.differentiated)}
+        except NonFiniteError as problem:
+            numbers = self.system.scattered(PROBED)
+            number = numbers[problem.sample] if len(x) == len(numbers) else numbers[-problem.sample]
+            raise NonFiniteError(problem.where, number) from None
         unlike: dict[str, str] = {}
         reached = set()
-        for sample in range(2):
-            reference = self._reference(model, x[sample : sample + 1], errors[sample : sample + 1])
-            size_of: dict[str, float] = {}
-            for name, expected in reference.items():
-                size = 0.0 if expected is None else float(expected.abs().max())
-                size_of[_layer(name)] = max(size_of.get(_layer(name), 0.0), size)
+        for sample in range(len(x)):
+            one = slice(sample, sample + 1)
+            reference = plain_gradients(model, self._trainable, x[one], errors[one].reshape_as)
+            largest = largest_of_layers(reference)
             for name, expected in reference.items():
                 if expected is None:
                     continue
                 reached.add(name)
                 if name in self.differentiated or name in unlike:
                     continue
-                if name not in gradients:
-                    unlike[name] = "used by a function outside its layer"
-                elif not _agrees(gradients[name], expected.flatten(), sample, generator, size_of[_layer(name)]):
-                    unlike[name] = "used elsewhere too, or its layer's first dimension is not that of the samples"
-        self._refuse_unreached(reached)
+                item = gradients.get(name)
+                if item is None:
+                    unlike[name] = OUTSIDE
+                elif item.contribution.samples != len(x) or not agrees(
+                    item.contribution, item.log_scale, expected.flatten(), sample, generator, largest[layer_of(name)]
+                ):
+                    unlike[name] = ELSEWHERE
+        self._refuse_unreached(model, reached)
         for name, reason in unlike.items():
-            self._give_up({name}, name, reason)
+            self._give_up({name}, self.differentiated, name, reason)
 
-    def _refuse_unreached(self, reached: set[str]) -> None:
-        """Refuse a trainable variable that the output does not depend on."""
+    def _probed_uses(self, x: Tensor, errors: Tensor) -> list[LayerUse]:
+        """Uses of the layers for given output errors of unit size."""
+        scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
+        try:
+            return self._pass.with_errors(x, scaled)
+        except BeyondSingleError:
+            return self._in_double().with_errors(x, scaled)
+
+    def _refuse_unreached(self, model: nn.Module, reached: set[str]) -> None:
+        """Refuse a trainable variable that the output does not depend on.
+
+        A module of a user's own may need it for samples other than those that were looked at: all are passed then.
+        """
         missing = [name for name in self.names if name not in reached]
+        if missing and self._pass.foreign:
+            missing = never_reached(
+                model, missing, (self._in_precision_of_pass(x) for x, _ in self.system.boundary(256))
+            )
         if missing:
             raise InvalidInputError(
                 f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '
                 "through torch.no_grad() or detach(); freeze it with requires_grad_(False)"
             )
-
-    def _reference(self, model: nn.Module, x: Tensor, errors: Tensor) -> dict[str, Tensor | None]:
-        """Gradients of one sample by automatic differentiation."""
-        variables = {name: value for name, value in model.named_parameters() if name in self._trainable}
-        for value in variables.values():
-            value.requires_grad_()
-        try:
-            with torch.enable_grad(), no_raw_refusal(model):
-                output = model(x)
-                weighted = (output * errors.reshape(output.shape)).sum()
-                gradients = torch.autograd.grad(weighted, list(variables.values()), allow_unused=True)
-        finally:
-            model.requires_grad_(False)
-        return dict(zip(variables, gradients, strict=True))
 
 
 def _planned(model: nn.Module) -> dict[str, LayerRule]:
@@ -303,52 +371,13 @@ def _planned(model: nn.Module) -> dict[str, LayerRule]:
     return plan
 
 
+def _coarsest(uses: list[LayerUse]) -> torch.dtype:
+    """Floating-point type of a pass, of the coarser one if it has two."""
+    single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
+    return torch.float32 if single else torch.float64
+
+
 def _aliases(model: nn.Module) -> dict[str, str]:
     """Every name of a parameter -> the one by which ``named_parameters`` calls it; shared parameters have several."""
     first = {id(value): name for name, value in reversed(list(model.named_parameters()))}
     return {name: first[id(value)] for name, value in model.named_parameters(remove_duplicate=False)}
-
-
-def _together(name: str, parts: list[tuple[Contribution, Tensor]]) -> VariableGradients:
-    """Combine the uses of a variable in a common unit."""
-    if len(parts) == 1:
-        return VariableGradients(name, *parts[0])
-    unit = torch.stack([scale for _, scale in parts]).amax(dim=0)
-    rescaled = [
-        _rescaled(part, torch.nan_to_num((scale - unit).exp(), nan=0.0)) if not torch.equal(scale, unit) else part
-        for part, scale in parts
-    ]
-    return VariableGradients(name, combined(rescaled), unit)
-
-
-def _rescaled(part: Contribution, factor: Tensor) -> Contribution:
-    """A contribution with each sample's gradients multiplied by a factor."""
-    if isinstance(part, OuterProducts):
-        return replace(part, errors=part.errors * factor.to(part.errors.dtype)[:, None, None, None], log_errors=None)
-    if isinstance(part, SparseRows):
-        return replace(part, values=part.values * factor.to(part.values.dtype)[part.sample][:, None])
-    written = part.dense()
-    return Values(written * factor.to(written.dtype)[:, None])
-
-
-def _layer(name: str) -> str:
-    """Layer of a variable, by name."""
-    return name.rpartition(".")[0]
-
-
-def _agrees(item: VariableGradients, expected: Tensor, sample: int, generator: torch.Generator, largest: float) -> bool:
-    """Whether a variable's gradients for one sample are those of automatic differentiation, as far as looked at.
-
-    ``largest`` is the largest gradient of the layer. Differences that are small beside it are rounding: a variable may
-    have no gradient but that, like the bias of attention keys.
-    """
-    if not isinstance(item.contribution, Contribution) or item.contribution.samples != 2:
-        return False
-    leading = expected.abs().topk(min(_PROBED, len(expected))).indices
-    others = torch.randint(len(expected), (_PROBED,), generator=generator).to(expected.device)
-    index = torch.cat([leading, others])
-    found = item.contribution.chosen(index)[sample].double() * item.log_scale[sample].exp()
-    difference = (found - expected[index].double()).abs().max()
-    exact = item.contribution.chosen(index[:1]).dtype == torch.float64
-    tolerance, noise = (_AGREEMENT, _NOISE) if exact else (_AGREEMENT_SINGLE, _NOISE_SINGLE)
-    return bool(difference <= tolerance * expected.abs().max().double() + noise * largest + math.exp(-700))

@@ -33,9 +33,11 @@ class Quantities:
         from all entries (reproducible by `seed`), or flat indices by name of the variable. None are kept unless it is
         said, as series grow with the number of samples.
     mini_batch
-        Number of successive samples whose mean change is taken as one change; samples left over are not used.
+        Number of successive samples whose mean change is taken as one change; samples left over are not used. A mean
+        that cancels to within rounding counts as an exact zero.
     without_drift
-        Subtract from each change the mean over the data set, which takes a pass of its own.
+        Subtract from each change the mean over the data set, which takes a pass of its own; what cancels to within
+        rounding counts as an exact zero.
     seed
         Decides which entries are drawn.
 

@@ -1,6 +1,5 @@
 """The size below which measured fluctuations are rounding error, and what that was found out with."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,11 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.fluctuations import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.fluctuations.high_precision import precise_network
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.precise_loss import NoPreciseFormError
 from critlearn.network import floor_between, is_exact
+from critlearn.network.worse_numbers import flushed, log_gain, rounded
 
 _SAMPLES: Final = 4
 _ENTRIES: Final = 500
@@ -44,8 +45,10 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
 
     A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
     where network and loss have that form (`high_precision`). Where they have not, a pass that is partly or wholly in
-    single precision is held against double precision; double precision itself is judged by single precision, whose
-    floor is lowered by the ratio of the spacings of numbers, which is an estimate and not a bound.
+    single precision is held against double precision. Double precision itself is judged by passes with worse numbers:
+    one with every operation rounded to the spacing of single precision, and one in which numbers below 2^-500 are zero.
+    Their floors are lowered by what double precision has beyond them, which is an estimate and not a bound. A network
+    that cannot be passed in double precision is judged in the same way, by single precision with worse numbers.
     Source: theory, numbers.
     """
     double = gradients.precision == torch.float64 and not gradients.mixed
@@ -57,11 +60,22 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     if precise is not None:
         return Resolution(_floor(found, precise), HIGH_PRECISION)
     if not double:
-        return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
-    floor = _floor(_log_gradients(gradients.in_precision(torch.float32)), found)
-    if floor is not None:
-        floor += math.log(torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps)
-    return Resolution(floor, DOUBLE)
+        try:
+            return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
+        except (InvalidInputError, RuntimeError):
+            # The network holds numbers of its own in single precision.
+            return Resolution(_own_floor(gradients, found), SINGLE)
+    return Resolution(_own_floor(gradients, found), DOUBLE)
+
+
+def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
+    """Floor of a pass judged by passes with coarser and with fewer numbers, lowered by what it has beyond them."""
+    floors = []
+    for worsen in (rounded, flushed):
+        floor = _floor(_log_gradients(gradients.with_worse(worsen)), found)
+        if floor is not None:
+            floors.append(floor - log_gain(worsen, gradients.precision))
+    return max(floors, default=None)
 
 
 def _floor(coarse: _Logs, fine: _Logs) -> float | None:

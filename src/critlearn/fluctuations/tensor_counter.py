@@ -32,7 +32,7 @@ class TensorCounter:
         self._zeros = torch.zeros(groups, dtype=torch.int64, device=self.device)
         self._first = 0
 
-    def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count the products of ``exp(errors)`` (row, output), with signs, and ``inputs`` (row, input)."""
         shift, fraction = _on_grid(scale)
         log_error = errors.double() / BIN_WIDTH + fraction[:, None]
@@ -42,21 +42,33 @@ class TensorCounter:
             rows = slice(start, start + step)
             logs = log_error[rows, :, None] + log_input[rows, None, :]
             signs = negative[rows, :, None] ^ (inputs[rows, None, :] < 0)
-            self._add(logs.flatten(1), signs.flatten(1), shift[rows], group[rows])
+            self._add(logs.flatten(1), signs.flatten(1), shift[rows], sample[rows] % self.groups)
 
-    def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""
         shift, fraction = _on_grid(scale)
-        self._add(logs.double() / BIN_WIDTH + fraction[:, None], negative, shift, group)
+        self._add(logs.double() / BIN_WIDTH + fraction[:, None], negative, shift, sample % self.groups)
 
-    def add_values(self, values: Tensor, scale: Tensor, group: Tensor) -> None:
+    def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
         shift = (torch.nan_to_num(scale.double(), neginf=0.0) / BIN_WIDTH).round().long()
-        self._add(values.double().abs().log2() * BINS_PER_OCTAVE, values < 0, shift, group)
+        self._add(values.double().abs().log2() * BINS_PER_OCTAVE, values < 0, shift, sample % self.groups)
 
-    def add_zeros(self, number: Tensor, group: Tensor) -> None:
+    def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros: how many in each row, shape (row,)."""
-        self._zeros.index_add_(0, group, number)
+        self._zeros.index_add_(0, sample % self.groups, number)
+
+    @property
+    def size(self) -> int:
+        """Counts that are kept, of all groups and bins."""
+        return self._counts.numel()
+
+    def halve_groups(self) -> None:
+        """Join group ``g`` and group ``g + groups / 2``."""
+        half = self.groups // 2
+        self._counts = self._counts[:half] + self._counts[half:]
+        self._zeros = self._zeros[:half] + self._zeros[half:]
+        self.groups = half
 
     def sketch(self) -> LogSketch:
         """What has been counted so far."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import BUFFER_BYTES, OuterProducts, Sums
+from critlearn.fluctuations.contribution import BUFFER_BYTES, OuterProducts, Sums, logs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,16 @@ class UnfoldedProducts:
         """Number of samples."""
         return len(self.errors)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type."""
+        return self.errors.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether plain numbers tell all."""
+        return True
+
     def whole(self) -> OuterProducts:
         """The same with the inputs of all samples unfolded."""
         return OuterProducts(self.errors, self.unfold(self.inputs))
@@ -50,10 +60,10 @@ class UnfoldedProducts:
             rows = slice(start, start + run)
             yield rows, OuterProducts(self.errors[rows], self.unfold(self.inputs[rows]))
 
-    def count(self, counter: Any, scale: Tensor, group: Tensor) -> None:
+    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
         for rows, part in self._parts():
-            part.count(counter, scale[rows], group[rows])
+            part.count(counter, scale[rows], sample[rows])
 
     def dense(self) -> Tensor:
         """Gradients written out, shape (sample, variable)."""
@@ -68,9 +78,17 @@ class UnfoldedProducts:
         logs, positive = zip(*(part.chosen_logs(index) for _, part in self._parts()), strict=True)
         return torch.cat(logs), torch.cat(positive)
 
+    def log_dense(self) -> tuple[Tensor, Tensor]:
+        """``ln|gradient|`` and sign of all entries."""
+        return logs_of(self.dense())
+
     def moments(self, weight: Tensor) -> Sums:
         """Mean and spread over the samples."""
         return self.whole().moments(weight)
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over the samples."""
+        return torch.stack([part.weighted_sum(weight[rows]) for rows, part in self._parts()]).sum(dim=0)
 
     def select(self, samples: Tensor) -> "UnfoldedProducts":
         """Gradients of some samples."""

@@ -86,19 +86,51 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
     return None
 
 
+def joined(parts: list[nn.Module], given: Tensor) -> list[nn.Module]:
+    """The links of a chain, those that give anything but a tensor in one with what takes it from there.
+
+    A recurrent layer gives a tuple, of which the function after it takes the outputs.
+    """
+    found: list[nn.Module] = []
+    open_links: list[nn.Module] = []
+    value: Any = given
+    with torch.no_grad():
+        for part in parts:
+            value = part(value)
+            open_links.append(part)
+            if isinstance(value, Tensor):
+                found.append(open_links[0] if len(open_links) == 1 else nn.Sequential(*open_links))
+                open_links = []
+    return [*found, *open_links]
+
+
 @torch.no_grad()
 def treats_samples_apart(parts: list[nn.Module], given: Tensor) -> bool:
-    """Whether the samples stay in the first dimension after every link, and do not meet."""
+    """Whether the samples stay in the first dimension after every link, and do not meet.
+
+    They are also given in reverse order: what sorts them may find them in order by chance.
+    """
     given = given if len(given) > 1 else torch.cat([given, given])
-    try:
-        for part in parts:
-            produced = part(given)
-            if not _close(part(given[1:]), produced[1:]):
-                return False
-            given = produced
-    except RuntimeError:
-        return False
+    for part in parts:
+        produced = part(given)
+        if not (
+            isinstance(produced, Tensor)
+            and _close(part(given[1:]), produced[1:])
+            and _close(part(given.flip(0)), produced.flip(0))
+        ):
+            return False
+        given = produced
     return True
+
+
+def taken_apart(link: nn.Module, parts: list[nn.Module], given: Tensor) -> list[nn.Module] | None:
+    """The links of a module's chain, if it does nothing else to some samples, or to their gradients."""
+    try:
+        parts = joined(parts, given)
+        return parts if treats_samples_apart(parts, given) and same_gradients(link, parts, given) else None
+    # Links that cannot be passed by themselves: the module is passed whole.
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def same_gradients(link: nn.Module, parts: list[nn.Module], given: Tensor) -> bool:
@@ -119,8 +151,6 @@ def same_gradients(link: nn.Module, parts: list[nn.Module], given: Tensor) -> bo
                 weight = torch.arange(1, produced.numel() + 1, device=produced.device).reshape(produced.shape).sin()
                 loss = (produced * weight.to(produced.dtype)).sum()
                 found.append([produced, *torch.autograd.grad(loss, variables, allow_unused=True)])
-    except RuntimeError:
-        return False
     finally:
         for value, wanted in zip(variables, trainable, strict=True):
             value.requires_grad_(wanted)

@@ -5,8 +5,8 @@ to unit size and the logarithm of the scale is kept, and activations are passed 
 however deep the network and however saturated its units.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from critlearn.errors import InvalidInputError
-from critlearn.network.chain import chain, links, same_gradients, treats_samples_apart
+from critlearn.network.chain import chain, links, taken_apart
 from critlearn.network.hooks import hooked
+from critlearn.network.independence import PROBED
 from critlearn.network.modules import ActivationModule
 from critlearn.network.non_finite import check_finite, check_layer, in_words
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
@@ -102,6 +103,7 @@ class LayerPass:
         self._single = self._suited() if precision is None else set()
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
+        self.numbers: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._calls: list[_Call] = []
         self._listening = self._recomputing = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
@@ -137,16 +139,14 @@ class LayerPass:
     def _taken_apart(self) -> list[nn.Module]:
         """Links of the network; a user's own modules are chains of links where that changes nothing but the tail."""
         found: list[nn.Module] = []
-        given: Tensor | None = None
         whole = list(links(self.model))
         chains = [chain(link, self._names) for link in whole]
         if not any(chains):
             return whole
-        given, _ = next(self.system.boundary(min(2, len(self.system))))
+        given = self.system.spread(PROBED)
         with _no_fast_path(), torch.no_grad():
             for link, parts in zip(whole, chains, strict=True):
-                fit = parts is not None and treats_samples_apart(parts, given) and same_gradients(link, parts, given)
-                found.extend(parts if parts is not None and fit else [link])
+                found.extend((parts and taken_apart(link, parts, given)) or [link])
                 given = link(given)
         return found
 
@@ -187,11 +187,24 @@ class LayerPass:
             return x
         return x.to(self.precision)
 
-    def whole(self) -> nn.Module:
-        """The network in the precision of the pass, all of it in one."""
-        if not self.mixed:
+    def whole(self, precision: torch.dtype) -> nn.Module:
+        """The network in one precision, all of it in one."""
+        if not self.mixed and precision == self.precision:
             return self.model
-        return tail_exact(self.system.model).to(self.precision).requires_grad_(False)
+        return tail_exact(self.system.model).to(precision).requires_grad_(False)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether modules with parameters stay whole that are neither torch's nor critlearn's.
+
+        What they do to a sample may depend on the sample.
+        """
+        return any(
+            type(module).__module__.split(".")[0] not in ("torch", "critlearn")
+            for link in self._links
+            if next(link.parameters(), None) is not None
+            for module in link.modules()
+        )
 
     @property
     def named_links(self) -> list[tuple[str, nn.Module]]:
@@ -211,7 +224,8 @@ class LayerPass:
             self._calls = []
             x = self._placed(link, x)
             try:
-                x, produced = self._applied(link, x, first=at == 0)
+                with self.numbers():
+                    x, produced = self._applied(link, x, first=at == 0)
             except (RuntimeError, TypeError, ValueError, IndexError) as problem:
                 reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
                 raise InvalidInputError(
@@ -267,13 +281,13 @@ class LayerPass:
             return errors.through_linear(link.weight)
         tiny = _TINY_SINGLE if single else _TINY
         if self._plain(link):
-            with no_raw_refusal(link):
+            with self.numbers(), no_raw_refusal(link):
                 pulled = _pulled_back(given, produced, errors.values)
             return self._pulled(link, errors, pulled, tiny)
         if single and not fits(produced):
             raise BeyondSingleError
         if produced.requires_grad:
-            with self._recompute(), no_raw_refusal(link):
+            with self.numbers(), self._recompute(), no_raw_refusal(link):
                 produced.backward(errors.values.reshape(produced.shape))
         for call in reversed(calls):
             received = tuple(call.errors)

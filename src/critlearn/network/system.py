@@ -120,10 +120,14 @@ class NeuralSystem:
         for x, t in read_pairs(rest, batch_size):
             yield self.placed(x), self.placed(t)
 
-    def spread(self, most: int) -> Tensor:
-        """Inputs of a few samples from all over the data set, as the first ones may be much alike."""
+    def scattered(self, most: int) -> list[int]:
+        """Numbers of a few samples from all over the data set, as the first ones may be much alike."""
         most = min(most, len(self))
-        numbers = [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
+        return [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
+
+    def spread(self, most: int) -> Tensor:
+        """Inputs of the `scattered` samples."""
+        numbers = self.scattered(most)
         held = held_tensors(self.dataset)
         if held is not None:
             return self.placed(held[0][numbers])

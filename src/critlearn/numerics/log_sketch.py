@@ -21,7 +21,7 @@ BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
 
 
 MOST_COUNTS: Final = 2**28
-"""Counts that one sketch may keep: 2 GiB."""
+"""Counts that one sketch may keep, and all that a measurement is counting: 2 GiB."""
 
 
 def check_span(bins: int, groups: int) -> None:
@@ -37,7 +37,8 @@ def check_span(bins: int, groups: int) -> None:
         allowed = MOST_COUNTS // (2 * groups) * BIN_WIDTH / math.log(10.0)
         raise InvalidInputError(
             f"fluctuations over {decades:,.0f} decades are more than a sketch of {groups} groups of samples holds, "
-            f"{allowed:,.0f} decades"
+            f"{allowed:,.0f} decades: keep fewer groups (groups=...), or scale inputs and weights so that outputs are "
+            "smaller"
         )
 
 

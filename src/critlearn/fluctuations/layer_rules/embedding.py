@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from critlearn.fluctuations.contribution import Contribution, SparseRows
+from critlearn.fluctuations.contribution import Contribution
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.sparse_rows import SparseRows
 from critlearn.network.layer_pass import LayerUse
 
 

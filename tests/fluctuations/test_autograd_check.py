@@ -1,0 +1,128 @@
+"""Modules of a user's own that treat some samples unlike others: counts are those of autograd all the same."""
+
+import warnings
+from collections.abc import Callable
+from functools import reduce
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import TensorDataset
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import Fluctuations, Quantities, measure, measure_part
+from critlearn.network import NeuralSystem
+from reference.networks import seeded
+from reference.plain_gradients import assert_same_counts, plain_gradients
+
+SAMPLES = 12
+
+
+class Two(nn.Module):
+    """Two dense layers, passed in some way."""
+
+    def __init__(self, form: Callable[["Two", Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.form = nn.Linear(4, 5), nn.Linear(5, 2), form
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.form(self, x)
+
+
+class Experts(nn.Module):
+    """Each sample goes to one of three experts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList([nn.Linear(4, 2) for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = torch.bucketize(x[:, 0], torch.tensor([-0.5, 0.5], dtype=x.dtype))
+        y = torch.zeros(len(x), 2, dtype=x.dtype)
+        for number, expert in enumerate(self.experts):
+            rows = (chosen == number).nonzero()[:, 0]
+            if len(rows):
+                y = y.index_add(0, rows, expert(x[rows]))
+        return y
+
+
+def _sorting(net: Two, x: Tensor) -> Tensor:
+    order = x[:, 0].argsort()
+    return net.second(torch.tanh(net.first(x[order])))[order.argsort()]
+
+
+def _weight_for_some(net: Two, x: Tensor) -> Tensor:
+    y = net.second(torch.tanh(net.first(x)))
+    some = x[:, 0] > 0.9
+    wide = torch.cat([x, x[:, :1]], dim=1)
+    return y + some[:, None] * functional.linear(wide, net.second.weight) if bool(some.any()) else y
+
+
+def _gated(net: Two, x: Tensor) -> Tensor:
+    wide = torch.cat([x, x[:, :1]], dim=1)
+    gate = torch.relu(x[:, :1] - 0.9)
+    return net.second(torch.tanh(net.first(x))) + gate * functional.linear(wide, net.second.weight)
+
+
+def _data(first: list[float]) -> tuple[Tensor, Tensor]:
+    """Inputs whose first numbers are given, and targets of very different sizes."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(SAMPLES, 4, generator=generator, dtype=torch.float64)
+    t = torch.randn(SAMPLES, 2, generator=generator, dtype=torch.float64)
+    x[:, 0] = torch.tensor(first, dtype=torch.float64)
+    return x, t * (3 * t[:, :1]).exp()
+
+
+def _measured(model: nn.Module, x: Tensor, t: Tensor, quantities: Quantities | None = None) -> Fluctuations:
+    with warnings.catch_warnings():
+        # That automatic differentiation is used is said.
+        warnings.simplefilter("ignore")
+        system = NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t))
+        return measure(system, batch_size=4, groups=2, exact=True, quantities=quantities)
+
+
+# The samples 0, 3, 7 and 11 are looked at beforehand.
+IN_ORDER = [-9.0, -2.0, -3.0, -1.0, 4.0, 1.0, -5.0, 0.0, 0.8, 0.7, 0.6, 0.5]
+LIKE_ALL = [0.1, 0.2, 0.3, 0.4, 0.5, 1.5, 0.6, -0.5, 0.7, 2.0, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(("form", "first"), [(_sorting, IN_ORDER), (_weight_for_some, LIKE_ALL), (_gated, LIKE_ALL)])
+def test_what_a_module_does_to_some_samples_only_is_counted(
+    form: Callable[[Two, Tensor], Tensor], first: list[float]
+) -> None:
+    model, (x, t) = seeded(lambda: Two(form)), _data(first)
+    found = _measured(model, x, t)
+    for name, values in plain_gradients(model, nn.MSELoss(), x, t).items():
+        assert_same_counts(found[name], values, 2)
+
+
+@pytest.mark.parametrize("quantities", [None, Quantities(without_drift=True), Quantities(mini_batch=2)])
+def test_samples_that_are_not_sent_to_an_expert_count_as_zeros(quantities: Quantities | None) -> None:
+    # None of the samples that are looked at, and none of the first batch, goes to the last expert.
+    first = [-1.0, -1.0, 0.0, -1.0, 0.0, 1.0, 1.0, -1.0, -1.0, 2.0, 0.0, 0.0]
+    model, (x, t) = seeded(Experts), _data(first)
+    found = _measured(model, x, t, quantities)
+    for name, values in plain_gradients(model, nn.MSELoss(), x, t).items():
+        if quantities is not None and quantities.mini_batch > 1:
+            values = values.reshape(-1, 2, values.shape[1]).mean(axis=1)
+        if quantities is not None and quantities.without_drift:
+            values = values - values.mean(axis=0)
+        assert_same_counts(found[name], values, 2)
+
+
+def test_an_expert_of_no_sample_is_refused() -> None:
+    x, t = _data([0.0] * SAMPLES)
+    with pytest.raises(InvalidInputError, match=r'"experts.0.weight" gets no gradient'):
+        _measured(seeded(Experts), x, t)
+
+
+def test_parts_do_not_depend_on_what_came_before_them() -> None:
+    model, (x, t) = seeded(lambda: Two(_weight_for_some)), _data(LIKE_ALL)
+    system = NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = measure(system, batch_size=4, groups=3)
+        parts = [measure_part(system, part, 3, batch_size=4, groups=3) for part in range(3)]
+    merged = reduce(Fluctuations.merge, parts)
+    assert all(merged[name] == whole[name] for name in whole)
