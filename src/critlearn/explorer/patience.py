@@ -11,6 +11,7 @@ PATIENCE: Final = 20.0
 """Seconds."""
 
 _AGAIN: Final = 1.0
+_TURNS: Final = 100
 
 Value = TypeVar("Value")
 
@@ -33,8 +34,7 @@ def within(seconds: float, compute: Callable[[], Value]) -> Value:
     >>> within(10.0, lambda: 1 + 1)
     2
     """
-    thread, done = threading.get_ident(), threading.Event()
-    raising = threading.Lock()
+    thread, done, raising = threading.get_ident(), threading.Event(), threading.Lock()
 
     def watch() -> None:
         wait = seconds
@@ -42,7 +42,7 @@ def within(seconds: float, compute: Callable[[], Value]) -> Value:
         while not done.wait(wait):
             with raising:
                 if not done.is_set():
-                    _raise_in(thread, _TimeIsUpError)
+                    _raise_in(thread)
             wait = _AGAIN
 
     threading.Thread(target=watch, daemon=True).start()
@@ -52,8 +52,10 @@ def within(seconds: float, compute: Callable[[], Value]) -> Value:
         finally:
             with raising:
                 done.set()
-                # What was raised at the last moment and has not arrived yet must not arrive later.
-                _raise_in(thread, None)
+            # What was raised at the last moment arrives where a loop turns: here, and not later. To take it back
+            # instead would leave the interpreter looking for it at every step.
+            for _ in range(_TURNS):
+                pass
     except _TimeIsUpError:
         done.set()
         raise InvalidInputError(
@@ -62,6 +64,5 @@ def within(seconds: float, compute: Callable[[], Value]) -> Value:
         ) from None
 
 
-def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    given = None if exception is None else ctypes.py_object(exception)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+def _raise_in(thread: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeIsUpError))
