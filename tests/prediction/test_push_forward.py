@@ -140,3 +140,13 @@ def test_touching_the_target_is_followed_far_down(activation: str) -> None:
     assert np.exp([caustic.log_delta for caustic in result.caustics]).tolist() == pytest.approx(
         [] if activation.startswith("1") else [2 * math.sqrt(2) * 3 * math.sqrt(3) / 4]
     )
+
+
+def test_the_density_does_not_drop_at_the_ends_of_its_support() -> None:
+    # softsign with squared error at y = x > 0: delta = 2 (1 + y)^-3, so that p(ln delta) = (1 + y) / (3 * 1.5).
+    result = push_forward(parse_density("uniform(0.5,2.0)"), [BiasChannel(Composition("softsign", "mse"), 1.0, 0.0)])
+    ends = [math.log(2) - 3 * math.log(1 + y) for y in (2.0, 0.5)]
+    edges = np.clip(result.edges, *ends)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    exact = np.exp((math.log(2) - centres) / 3) / 4.5
+    np.testing.assert_allclose(np.exp(result.log_density), exact, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""The page that Streamlit serves: three tabs, and the one place where bad input becomes a message."""
+"""The page that Streamlit serves: three tabs, of which only the one in view is drawn."""
 
 import sys
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from critlearn.errors import CritlearnError
 from critlearn.explorer import compose, design_tab, runs_tab
+from critlearn.explorer.text import problems_told
 
 
 def main() -> None:
@@ -15,14 +15,19 @@ def main() -> None:
     st.set_page_config(page_title="critlearn explorer", layout="wide")
     st.title("critlearn explorer")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    tabs = st.tabs(["Compose", "Design", "Runs"])
+    tabs = st.tabs(["Compose", "Design", "Runs"], on_change="rerun")
     parts: list[Callable[[], None]] = [compose.show, design_tab.show, lambda: runs_tab.show(folder)]
     for tab, show in zip(tabs, parts, strict=True):
-        with tab:
-            try:
-                show()
-            except CritlearnError as problem:
-                st.error(str(problem))
+        if tab.open:
+            with tab:
+                _part(show)
+
+
+@st.fragment
+def _part(show: Callable[[], None]) -> None:
+    """A tab, which is drawn again alone when something in it changes."""
+    with problems_told():
+        show()
 
 
 main()

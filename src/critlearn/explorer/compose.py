@@ -1,50 +1,118 @@
 """Tab *Compose*: activation, loss and density in; predicted density, exponent, window and caustics out."""
 
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
 import streamlit as st
-import sympy as sp
 
 from critlearn.compositions import Composition
 from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.compositions.losses import loss_names
 from critlearn.errors import InvalidInputError
+from critlearn.explorer.formulas import formulas
+from critlearn.explorer.patience import PATIENCE, within
+from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
-from critlearn.explorer.picture import told
+from critlearn.explorer.text import problems_told, told
 from critlearn.prediction import MarginDensity, Prediction, density_from, predict_toy
 from critlearn.reports.composition_figures import parts_figure, predicted_density_figure
 from critlearn.reports.illustration import Illustration
 
-_OWN = "expression …"
-_DENSITIES = ("uniform(-0.3,2.3)", "normal(1,1)", "laplace(1,0.7)", "0.5*normal(0,1)+0.5*normal(2,0.5)")
-_SAMPLES = 20_000
+_OWN: Final = "expression …"
+_DENSITIES: Final = ("uniform(-0.3,2.3)", "normal(1,1)", "laplace(1,0.7)", "0.5*normal(0,1)+0.5*normal(2,0.5)")
+_SAMPLES: Final = 20_000
+_EXPONENT: Final = (
+    r"k(\delta) = \kappa(y) - \frac{(\ln p)'}{\lambda'},\quad \kappa = 1 + \frac{\lambda''}{\lambda'^2},\quad "
+    r"\lambda = \ln\left|\frac{dh}{dy}\right|"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is predicted: a composition, its inputs, and of which variable."""
+
+    activation: str
+    loss: str
+    density: str
+    weight: float
+    bias: float
+    variable: str
+    sampled: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The prediction, as it is shown."""
+
+    sentences: tuple[str, ...]
+    formulas: tuple[str, ...]
+    pictures: tuple[Picture, ...]
 
 
 def show() -> None:
     """Draw the tab."""
     controls, results = st.columns([1, 2])
     with controls:
-        activation = _choice("Activation", list(ACTIVATIONS), "softsign", "y/(1+abs(y)**3)**(1/3)")
-        losses = [name for name in loss_names() if name != "power:p"]
-        loss = _choice("Loss", losses, "mse", "abs(e)**3")
-        density = _choice("Density of the input x", list(_DENSITIES), _DENSITIES[0], "0.5*t(3)+0.5*laplace(1,2)")
-        weight = st.slider("Weight w", 0.5, 10.0, 4.0, 0.1)
-        bias = st.slider("Bias b", -2.0, 2.0, 0.0, 0.1)
-        variable = st.radio("Fluctuations of", ["bias", "weight"], horizontal=True)
-        sample = st.button(f"Sample {_SAMPLES:,} inputs")
-    with results:
-        composition = Composition(activation, loss)
-        prediction = predict_toy(composition, _density(density), weight, bias)[variable]
-        drawn = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if sample else None
-        _told(composition, prediction)
-        _pictures(composition, prediction, drawn)
+        given = _given()
+    with results, problems_told():
+        # Named by what it is for, so that what is on the page meanwhile is seen to be of before.
+        with st.spinner(f"Computing the prediction (given up after {PATIENCE:g} seconds) …", show_time=True):
+            found = _predicted(given)
+        for sentence in found.sentences:
+            told(sentence)
+        for picture in found.pictures:
+            show_picture(picture, f"compose-{picture.name}")
+        with st.expander("Formulas", expanded=True):
+            for formula in (*found.formulas, _EXPONENT):
+                st.latex(formula)
+
+
+def _given() -> Given:
+    """What the controls say; they keep it while another tab is in view."""
+    return Given(
+        activation=_choice("Activation", list(ACTIVATIONS), "softsign", "y/(1+abs(y)**3)**(1/3)"),
+        loss=_choice("Loss", [name for name in loss_names() if name != "power:p"], "mse", "abs(e)**3"),
+        density=_choice("Density of the input x", list(_DENSITIES), _DENSITIES[0], "0.5*t(3)+0.5*laplace(1,2)"),
+        weight=st.slider("Weight w", 0.5, 10.0, 4.0, 0.1, key="weight", persist_state="session"),
+        bias=st.slider("Bias b", -2.0, 2.0, 0.0, 0.1, key="bias", persist_state="session"),
+        variable=str(
+            st.radio("Fluctuations of", ["bias", "weight"], horizontal=True, key="variable", persist_state="session")
+        ),
+        sampled=st.button(f"Sample {_SAMPLES:,} inputs"),
+    )
 
 
 def _choice(label: str, names: list[str], first: str, example: str) -> str:
     """A name of the catalogue, or an expression, which the project's grammar reads."""
-    chosen = str(st.selectbox(label, [*names, _OWN], index=names.index(first)))
+    options = [*names, _OWN]
+    chosen = str(st.selectbox(label, options, index=names.index(first), key=label, persist_state="session"))
     if chosen != _OWN:
         return chosen
-    return st.text_input(f"{label}: expression", value=example, help="Read by a grammar; never run as code.")
+    return st.text_input(
+        f"{label}: expression",
+        value=example,
+        help="Read by a grammar; never run as code.",
+        key=f"{label}: expression",
+        persist_state="session",
+    )
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _predicted(given: Given) -> Found:
+    return within(PATIENCE, lambda: _prediction(given))
+
+
+def _prediction(given: Given) -> Found:
+    composition = Composition(given.activation, given.loss)
+    prediction = predict_toy(composition, _density(given.density), given.weight, given.bias)[given.variable]
+    sampled = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if given.sampled else None
+    sentences = (
+        f"{composition.name}: {composition.asymptotic().summary()}",
+        f"With these inputs: {prediction.summary()}",
+        *(f"Caustic: {caustic.summary()}" for caustic in prediction.caustics),
+    )
+    return Found(sentences, formulas(composition), _pictures(composition, prediction, sampled))
 
 
 def _density(text: str) -> MarginDensity:
@@ -54,34 +122,20 @@ def _density(text: str) -> MarginDensity:
     return density_from(text)
 
 
-def _told(composition: Composition, prediction: Prediction) -> None:
-    told(f"{composition.name}: {composition.asymptotic().summary()}")
-    told(f"With these inputs: {prediction.summary()}")
-    for caustic in prediction.caustics:
-        told(f"Caustic: {caustic.summary()}")
-    form = composition.activation.value
-    if form is not None:
-        st.latex(rf"f(y) = {sp.latex(form)},\quad y \geq 0")
-    st.latex(r"k(\delta) = \kappa(y) - \frac{(\ln p)'}{\lambda'},\quad \kappa = 1 + \frac{\lambda''}{\lambda'^2}")
-
-
-def _pictures(composition: Composition, prediction: Prediction, drawn: np.ndarray | None) -> None:
+def _pictures(composition: Composition, prediction: Prediction, sampled: np.ndarray | None) -> tuple[Picture, ...]:
     said = f"{composition.name}: {prediction.summary()}"
-    show_picture(
+    shown = (
         Illustration(
             "density",
-            predicted_density_figure(prediction, drawn),
+            predicted_density_figure(prediction, sampled),
             f"Predicted density of fluctuations on log-log axes. {said}",
             "Predicted density: straight where a power law holds. Dotted lines are caustics.",
         ),
-        "compose-density",
-    )
-    show_picture(
         Illustration(
             "parts",
             parts_figure(prediction),
             f"Local exponent with its two parts. {said}",
             "Local exponent, and its two parts: what the composition gives, and what the data take away.",
         ),
-        "compose-parts",
     )
+    return tuple(drawn(illustration) for illustration in shown)

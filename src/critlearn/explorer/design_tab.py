@@ -1,46 +1,81 @@
 """Tab *Design*: an exponent in; loss, activation, gradient and PyTorch code out."""
 
+from dataclasses import dataclass
+from typing import Final
+
 import streamlit as st
 
 from critlearn.compositions.activations import ACTIVATIONS
 from critlearn.design import design
+from critlearn.explorer.patience import PATIENCE, within
+from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
-from critlearn.explorer.picture import told
+from critlearn.explorer.text import problems_told, told
 from critlearn.reports.design_figure import design_figure
 from critlearn.reports.illustration import Illustration
 
-_NEITHER = "margin (no activation)"
-_LOSSES = ("bce", "mse", "mae")
+_NEITHER: Final = "margin (no activation)"
+_LOSSES: Final = ("bce", "mse", "mae")
+_KINDS: Final = ("a loss", "an activation for a loss")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is designed: a loss, for an activation or for the margin alone; or an activation for a loss."""
+
+    exponent: float
+    activation: str | None
+    loss: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The design, as it is shown."""
+
+    sentences: tuple[str, ...]
+    picture: Picture
 
 
 def show() -> None:
     """Draw the tab."""
     controls, results = st.columns([1, 2])
     with controls:
-        exponent = st.slider("Exponent k", -2.0, 3.0, 1.5, 0.05)
-        kind = str(st.selectbox("Design", ["a loss", "an activation for a loss"]))
-        activation = loss = None
-        if kind == "a loss":
-            chosen = str(st.selectbox("for the output of", [_NEITHER, *ACTIVATIONS]))
-            activation = None if chosen == _NEITHER else chosen
-        else:
-            loss = str(st.selectbox("for the loss", _LOSSES))
-    with results:
-        made = design(exponent, activation=activation, loss=loss)
-        for line in made.summary().splitlines():
-            told(line)
-        told(f"Checked on what was designed: {made.asymptotic().summary()}")
-        show_picture(
-            Illustration(
-                "design",
-                design_figure(made),
-                f"Loss and error signal over the margin. {made.summary()}",
-                "Left the loss, right its error signal on log-log axes: its slope decides the exponent.",
-            ),
-            "design",
-        )
+        wanted = _wanted()
+    with results, problems_told():
+        with st.spinner(f"Designing (given up after {PATIENCE:g} seconds) …", show_time=True):
+            made = _designed(wanted)
+        for sentence in made.sentences:
+            told(sentence)
+        show_picture(made.picture, "design")
         st.markdown("**PyTorch**")
-        st.code(code(exponent, activation, loss), language="python")
+        st.code(code(wanted.exponent, wanted.activation, wanted.loss), language="python")
+
+
+def _wanted() -> Wanted:
+    """What the controls say; they keep it while another tab is in view."""
+    exponent = st.slider("Exponent k", -2.0, 3.0, 1.5, 0.05, key="exponent", persist_state="session")
+    if st.selectbox("Design", _KINDS, key="kind", persist_state="session") == _KINDS[0]:
+        chosen = st.selectbox("for the output of", [_NEITHER, *ACTIVATIONS], key="output", persist_state="session")
+        return Wanted(exponent, None if chosen == _NEITHER else chosen, None)
+    return Wanted(exponent, None, st.selectbox("for the loss", _LOSSES, key="loss", persist_state="session"))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _designed(wanted: Wanted) -> Made:
+    return within(PATIENCE, lambda: _design(wanted))
+
+
+def _design(wanted: Wanted) -> Made:
+    made = design(wanted.exponent, activation=wanted.activation, loss=wanted.loss)
+    summary = made.summary()
+    picture = Illustration(
+        "design",
+        design_figure(made),
+        f"Loss and error signal over the margin. {summary}",
+        "Left the loss, right its error signal on log-log axes: its slope decides the exponent.",
+    )
+    checked = f"Checked on what was designed: {made.asymptotic().summary()}"
+    return Made((*summary.splitlines(), checked), drawn(picture))
 
 
 def code(exponent: float, activation: str | None, loss: str | None) -> str:

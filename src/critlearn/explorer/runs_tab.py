@@ -1,18 +1,25 @@
-"""Tab *Runs*: the table of a folder of runs, filters, two runs side by side, the phase diagram."""
+"""Tab *Runs*: the table of a folder of runs, filters, the phase diagram, two runs side by side."""
 
 from pathlib import Path
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
+from critlearn.explorer.phase_chart import SELECTION, cells_of, chart, in_words
 from critlearn.explorer.picture import show as show_picture
-from critlearn.explorer.picture import told
-from critlearn.reports.illustration import Illustration
-from critlearn.reports.page import illustrations
-from critlearn.reports.study_figures import phase_diagram, phase_panel
+from critlearn.explorer.picture import show_numbers
+from critlearn.explorer.stored_runs import quantity_of, runs_of
+from critlearn.explorer.text import problems_told, told
+from critlearn.reports.study_figures import phase_panel
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs_table import runs_folder, runs_table, swept_settings
-from critlearn.studies.store import read_run
+from critlearn.studies.runs_table import swept_settings
+
+_NONE: Final = "none"
+_CELL: Final = "Cell"
+_COMPARED: Final = "Quantity of both"
+_DRAWN: Final = "phase-drawn"
+_SIDES: Final = ("Run 1", "Run 2")
 
 
 def show(folder: Path | None) -> None:
@@ -20,13 +27,14 @@ def show(folder: Path | None) -> None:
     if folder is None:
         st.info("Start with a folder of runs to see them here: critlearn explore FOLDER")
         return
-    table = runs_table(folder)
-    told(statement(table))
-    chosen = _filtered(table)
+    with st.spinner("Reading the runs …", show_time=True):
+        runs = runs_of(folder)
+    told(statement(runs.table))
+    chosen = _filtered(runs.table)
     st.dataframe(chosen.drop(columns=["seconds", "code"]), hide_index=True)
     st.download_button("Table as CSV", chosen.to_csv(index=False), file_name="runs.csv", mime="text/csv")
-    _phase_diagram(chosen)
-    _side_by_side(folder, chosen)
+    _phase_diagram(chosen, runs.labels)
+    _side_by_side(folder, chosen, runs.labels)
 
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
@@ -37,54 +45,108 @@ def _filtered(table: pd.DataFrame) -> pd.DataFrame:
         for number, name in enumerate(names):
             values = sorted(table[name].dropna().astype(str).unique())
             with places[number % len(places)]:
-                kept = st.multiselect(name.replace("_", " "), values, key=f"filter-{name}")
+                kept = st.multiselect(name.replace("_", " "), values, key=f"filter-{name}", persist_state="session")
             if kept:
                 table = table[table[name].astype(str).isin(kept)]
     return table
 
 
-def _phase_diagram(table: pd.DataFrame) -> None:
-    """Diagram over two settings; a click on a cell of the table below it shows its runs."""
+def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
+    """Diagram over two settings; a click on a cell, or its choice from a list, shows its runs."""
     settings = [name for name in swept_settings(table) if table[name].nunique() > 1]
     if len(settings) < 2 or table.empty:
         return
     st.subheader("Phase diagram")
     first, second, third = st.columns(3)
-    quantity = str(first.selectbox("Quantity", sorted(table["quantity"].unique())))
-    across = str(second.selectbox("Across", settings))
-    down = str(third.selectbox("Down", [name for name in settings if name != across]))
-    cells = phase_panel(table, quantity, across, down).values
-    show_picture(
-        Illustration(
-            "phase-diagram",
-            phase_diagram(table, quantity, across, down),
-            f"Mean measured exponent of {quantity} over {down} and {across}.",
-            f"Mean exponent of {quantity} where a power law is established; × where none is, a ring where not every "
-            "run is at certified equilibrium.",
-        ),
-        "phase",
+    with first:
+        quantity = _chosen("Quantity", table["quantity"].dropna().unique().tolist())
+    with second:
+        across = _chosen("Across", settings)
+    with third:
+        down = _chosen("Down", [name for name in settings if name != across])
+    cells = cells_of(phase_panel(table, quantity, across, down))
+    # A chart of its own for every cell chosen from the list: the one clicked before would stay marked.
+    key = f"phase-{quantity}-{across}-{down}-{st.session_state.setdefault(_DRAWN, 0)}"
+    st.vega_lite_chart(
+        cells,
+        chart(cells, across, down),
+        key=key,
+        on_select=lambda: _clicked(key),
+        selection_mode=SELECTION,
+        alt=in_words(cells, quantity, across, down),
     )
-    st.caption("Choose a cell to see its runs.")
-    places = st.columns(max(1, len(cells.columns)))
-    for place, column in zip(places, cells.columns, strict=True):
-        for row in cells.index:
-            value = cells.loc[row, column]
-            shown = "×" if pd.isna(value) else f"{value:.2f}"
-            if place.button(f"{row}, {column}: {shown}", key=f"cell-{row}-{column}", width="stretch"):
-                inside = (table[across] == column) & (table[down] == row) & (table["quantity"] == quantity)
-                st.dataframe(table[inside], hide_index=True)
+    st.caption(
+        f"Mean exponent of {quantity} where a power law is established; × where none is, ○ where not every run is at "
+        "certified equilibrium. Click a cell, or choose it below, to see its runs."
+    )
+    show_numbers("phase-diagram", cells[["row", "column", "exponent", "shown"]], "phase")
+    place = _cell(cells)
+    if place is not None:
+        where = cells[cells["place"] == place].iloc[0]
+        here = (table[across].astype(str) == where["column"]) & (table[down].astype(str) == where["row"])
+        _runs_of_cell(table[here & (table["quantity"] == quantity)], quantity, labels)
 
 
-def _side_by_side(folder: Path, table: pd.DataFrame) -> None:
-    """Two runs beside each other."""
-    cells = sorted(table.loc[table["quantity"].notna(), "cell"].unique())
-    if not cells:
+def _chosen(label: str, options: list[str], *, index: int = 0, **further: Any) -> str:
+    """What is chosen from a list; the choice is kept while it is one of the options."""
+    if st.session_state.get(label, options[0]) not in options:
+        del st.session_state[label]
+    return str(st.selectbox(label, options, index=index, key=label, persist_state="session", **further))
+
+
+def _clicked(key: str) -> None:
+    """Take over the cell that was clicked."""
+    points = st.session_state[key]["selection"].get(SELECTION) or []
+    st.session_state[_CELL] = points[0]["place"] if points else _NONE
+
+
+def _listed() -> None:
+    """Forget the cell that was clicked."""
+    st.session_state[_DRAWN] += 1
+
+
+def _cell(cells: pd.DataFrame) -> str | None:
+    """Place of the chosen cell; the list is the way to it without a mouse."""
+    shown = {
+        _NONE: _NONE,
+        **{place: f"{place}: {text}" for place, text in zip(cells["place"], cells["shown"], strict=True)},
+    }
+    place = _chosen(_CELL, list(shown), on_change=_listed, format_func=shown.__getitem__)
+    return None if place == _NONE else place
+
+
+def _runs_of_cell(inside: pd.DataFrame, quantity: str, labels: dict[str, str]) -> None:
+    """Table of the runs of a cell, of which each can be put on either side."""
+    st.dataframe(inside.drop(columns=["seconds", "code"]), hide_index=True)
+    names = [name for name in inside["cell"] if name in labels]
+    if not names:
+        return
+    run = _chosen("Runs of the cell", names, format_func=labels.__getitem__)
+    for place, side in zip(st.columns(len(_SIDES)), _SIDES, strict=True):
+        place.button(f"Show as {side.lower()}", on_click=_put, args=(side, run, quantity), width="stretch")
+
+
+def _put(side: str, run: str, quantity: str) -> None:
+    """Put a run on a side."""
+    st.session_state[side] = run
+    st.session_state[_COMPARED] = quantity
+
+
+def _side_by_side(folder: Path, table: pd.DataFrame, labels: dict[str, str]) -> None:
+    """One quantity of two runs beside each other."""
+    rows = table[table["cell"].isin(list(labels))]
+    names = sorted(rows["cell"].unique(), key=labels.__getitem__)
+    if not names:
         return
     st.subheader("Two runs side by side")
-    for number, place in enumerate(st.columns(2)):
-        with place:
-            cell = str(st.selectbox(f"Run {number + 1}", cells, index=min(number, len(cells) - 1)))
-            record, fluctuations = read_run(runs_folder(folder) / cell)
-            name = next(iter(record["quantities"]))
-            told(str(record["quantities"][name]["statement"]))
-            show_picture(illustrations(record, fluctuations)[name][0], f"run-{number + 1}")
+    quantity = _chosen(_COMPARED, rows["quantity"].unique().tolist())
+    for number, (place, side) in enumerate(zip(st.columns(2), _SIDES, strict=True)):
+        with place, problems_told():
+            run = _chosen(side, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)
+            with st.spinner("Drawing the run …", show_time=True):
+                found = quantity_of(folder, run, quantity)
+            if found is None:
+                told(f"This run has no {quantity}.")
+                continue
+            told(found.statement)
+            show_picture(found.picture, f"run-{number + 1}")

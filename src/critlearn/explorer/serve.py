@@ -11,6 +11,9 @@ from critlearn.errors import DataError, InvalidInputError
 ADDRESS: Final = "127.0.0.1"
 """Nobody else on the network can reach the page."""
 
+_COLOURS: Final = {"light": "#0072B2", "dark": "#56B4E9"}
+"""Of what is active: blues of Okabe and Ito, with a contrast of 4.5 or more to the page, light or dark."""
+
 
 def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
     """Command that serves the explorer."""
@@ -23,6 +26,7 @@ def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "false",
+        **{f"theme.{name}.primaryColor": colour for name, colour in _COLOURS.items()},
     }
     given = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(page), *given, "--", *([str(folder)] if folder else [])]

@@ -71,17 +71,14 @@ class Prediction(Result):
     def curve(self) -> dict[str, list[float | None]]:
         """Density and local exponent over ``ln|delta|``, at most some 2,000 points."""
         every = slice(None, None, max(1, self.distribution.mass.size // 2000))
-        width = np.diff(self.distribution.edges)
-        unknown = np.full(width.size, np.nan)
+        unknown = np.full(self.distribution.mass.size, np.nan)
         kappa, data = (
             unknown if part is None else part
             for part in (self.distribution.intrinsic_exponent, self.distribution.data_term)
         )
-        with np.errstate(divide="ignore"):
-            log_density = np.log(self.distribution.mass / width)
         return {
             "log_delta": _plain(self.distribution.centres[every]),
-            "log_density": _plain(log_density[every]),
+            "log_density": _plain(self.distribution.log_density[every]),
             "exponent": _plain(self.distribution.local_exponent[every]),
             "kappa": _plain(kappa[every]),
             "data_term": _plain(data[every]),

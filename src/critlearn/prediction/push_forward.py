@@ -76,6 +76,19 @@ class PushForward:
         """Centres of the bins in ``ln|delta|``."""
         return 0.5 * (self.edges[1:] + self.edges[:-1])
 
+    @property
+    def log_density(self) -> Float64[np.ndarray, " bin"]:
+        """Logarithm of the density of ``ln|delta|``, the mean over each bin; ``-inf`` in an empty one.
+
+        Of the first and the last bin only the part counts that fluctuations can reach, or the density would seem to
+        drop there.
+        """
+        ends = [end for route in self.routes for branch in route.branches for end in (branch.log_low, branch.log_high)]
+        reached = np.clip(self.edges, min(ends), max(ends)) if ends else self.edges
+        width = np.diff(reached)
+        with np.errstate(divide="ignore"):
+            return np.log(self.mass / np.where(width > 0, width, np.diff(self.edges)))
+
     def cumulative(self, log_delta: Points) -> Points:
         """Probability of fluctuations up to ``exp(log_delta)``, zeros included."""
         if self.routes:

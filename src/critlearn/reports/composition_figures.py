@@ -26,8 +26,7 @@ def predicted_density_figure(prediction: Prediction, sampled: np.ndarray | None 
     distribution = prediction.distribution
     shown = distribution.mass > 0
     x = distribution.centres[shown]
-    log_density = np.log(distribution.mass[shown] / np.diff(distribution.edges)[shown])
-    y = (log_density - x) / _LN10
+    y = (distribution.log_density[shown] - x) / _LN10
     axes.plot(x / _LN10, y, color=PREDICTED, lw=1.8, label="predicted")
     if sampled is not None and np.isfinite(sampled).any():
         counts, edges = np.histogram(sampled[np.isfinite(sampled)], bins=80)

@@ -35,6 +35,8 @@ def design_figure(made: Design) -> Figure:
     left.plot(margins, _values(made, margins), label="loss")
     left.set(xlabel="margin m", ylabel="loss", title=made.output_loss.name)
     right.loglog(far, np.exp(_log_errors(made, far)), label="error signal")
+    # Over many decades the small ticks are hundreds, all without a number.
+    right.minorticks_off()
     right.set(xlabel="margin m", ylabel="error signal |dh/dm|", title=f"exponent {made.exponent:g}")
     return figure
 

@@ -24,7 +24,7 @@ def runs_folder(folder: Path) -> Path:
 def runs_table(folder: Path) -> pd.DataFrame:
     """Every run in a folder, with the settings in which they differ as columns; of a store, what `load_results` gives.
 
-    A record that cannot be read is a row of status ``corrupt``.
+    The folder of a single run is a table of that run. A record that cannot be read is a row of status ``corrupt``.
 
     Raises
     ------
@@ -35,7 +35,8 @@ def runs_table(folder: Path) -> pd.DataFrame:
         return load_results(str(folder))
     rows: list[dict[str, Any]] = []
     settings: list[dict[str, Any]] = []
-    for path in sorted(runs_folder(folder).glob(f"*/{RECORD}")):
+    alone = folder.resolve() / RECORD
+    for path in [alone] if alone.is_file() else sorted(runs_folder(folder).glob(f"*/{RECORD}")):
         if path.parent.name.startswith("."):
             # Being written, or left by a sweep that was killed.
             continue

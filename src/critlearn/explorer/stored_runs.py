@@ -1,0 +1,112 @@
+"""Stored runs as the page needs them, read again only when their files have changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from critlearn.errors import DataError
+from critlearn.explorer.picture import Picture, drawn
+from critlearn.reports.page import illustrations
+from critlearn.studies.runs import run_record
+from critlearn.studies.runs_table import runs_folder, runs_table, swept_settings
+from critlearn.studies.store import FLUCTUATIONS, RECORD, read_run
+
+_WATCHED: Final = (RECORD, f"*/{RECORD}", "cells/*", f"cells/*/{RECORD}", "studies/*.json", "failures/*.json")
+_SAID: Final = ("activation", "loss", "inputs", "data", "seed")
+"""Settings that a run's label says anyway."""
+
+State = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The table of a folder, and a name in words for each of its runs that can be shown."""
+
+    table: pd.DataFrame
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What is shown of one quantity of a run."""
+
+    statement: str
+    picture: Picture
+
+
+def runs_of(folder: Path) -> Runs:
+    """Runs of a folder, of a store of a sweep, or the one run whose folder it is.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    return _runs(str(folder), _state(folder, _WATCHED))
+
+
+def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
+    """Sentence and density of a quantity of a run; None if the run has no such quantity.
+
+    Raises
+    ------
+    DataError
+        If the run cannot be read.
+    """
+    place = _place(folder, cell)
+    return _shown(str(place), quantity, _state(place, (RECORD, FLUCTUATIONS)))
+
+
+def _place(folder: Path, cell: str) -> Path:
+    """Folder of a run."""
+    return folder if (folder / RECORD).is_file() else runs_folder(folder) / cell
+
+
+def _state(folder: Path, watched: tuple[str, ...]) -> State:
+    """Files with time and size, by which a change is known."""
+    found = []
+    for path in sorted(path for pattern in watched for path in folder.glob(pattern)):
+        about = path.stat()
+        found.append((str(path), about.st_mtime_ns, about.st_size))
+    return tuple(found)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _runs(folder: str, state: State) -> Runs:
+    """The state is part of what the cache knows a folder by."""
+    table = runs_table(Path(folder))
+    labels = {}
+    varied = [name for name in swept_settings(table) if name not in _SAID]
+    for cell, rows in table[table["quantity"].notna()].groupby("cell", sort=False):
+        try:
+            record = run_record(_place(Path(folder), str(cell)))
+        except DataError:
+            # It was there when the table was read.
+            continue
+        labels[str(cell)] = label(str(cell), record, {name: rows[name].iloc[0] for name in varied})
+    return Runs(table, labels)
+
+
+def label(cell: str, record: Mapping[str, Any], varied: Mapping[str, Any]) -> str:
+    """A run in words: composition, data, seed, further settings that vary, and what is left of its name."""
+    config = record["config"]
+    inputs = config.get("data") or config.get("inputs") or record["data"]
+    others = [f"{name.replace('_', ' ')} {value}" for name, value in varied.items() if not pd.isna(value)]
+    seed = f"seed {record['seed']}"
+    before, _, after = cell.rpartition(f"-s{record['seed']}-")
+    short = after if before else cell[:8]
+    return " · ".join([record["composition"]["name"], str(inputs), seed, *others, short])
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _shown(place: str, quantity: str, state: State) -> Shown | None:
+    """The state is part of what the cache knows a run by."""
+    record, fluctuations = read_run(Path(place))
+    if quantity not in record["quantities"]:
+        return None
+    statement = str(record["quantities"][quantity]["statement"])
+    return Shown(statement, drawn(illustrations(record, fluctuations)[quantity][0]))
