@@ -22,6 +22,9 @@ from critlearn.studies.headlines import headlines
 from critlearn.studies.store import REPORT, read_run
 from critlearn.whole_files import write_whole
 
+_FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"}}
+"""Settings that the command line takes as one of two flags, without a value."""
+
 _MOST_ROWS: Final = 24
 """Rows of a series in the table behind a figure; all of them are in the exported CSV."""
 
@@ -87,13 +90,14 @@ def write_report(folder: Path) -> Path:
 
 
 def command_of(record: Mapping[str, Any]) -> str:
-    """Command that makes the run again."""
+    """Command that makes the run again, quoted for a shell."""
     words = ["critlearn", "run", record["study"]]
     for name, value in record["config"].items():
-        if value is None:
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
+        if isinstance(value, bool):
+            words.append(_FLAGS[name][value])
+        elif value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            words += [f"--{name.replace('_', '-')}", text]
     return shlex.join(words)
 
 
