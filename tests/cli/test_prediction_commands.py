@@ -113,3 +113,11 @@ def test_predict_loads_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_sizes_beyond_the_largest_float_are_told_as_numbers() -> None:
+    command = ["predict", "--activation", "erf(y**99)", "--loss", "mse", "--density", "uniform(-0.3,2.3)"]
+    told = CliRunner().invoke(APP, command)
+    assert told.exit_code == 0
+    assert "= inf" not in told.output
+    assert _json(*command, "--json")["exact"] == "1"

@@ -28,8 +28,10 @@ def predict(
     import json
 
     from critlearn.compositions import Composition
+    from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
     from critlearn.prediction.prediction import check_settings
+    from critlearn.results import plain
 
     check_settings(lr, tolerance)
     composition = Composition(activation, loss)
@@ -59,5 +61,5 @@ def predict(
         answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
         lines += [f"with y from {density}: {prediction.summary()}"]
         caustics = prediction.caustics
-    lines += [f"  caustic ({c.kind}) at delta = {c.to_dict()['delta']:.6g}" for c in caustics]
-    typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))
+    lines += [f"  caustic ({c.kind}) at delta = {format_exp(c.log_delta, 6)}" for c in caustics]
+    typer.echo(json.dumps(plain(answer), allow_nan=False) if as_json else "\n".join(lines))

@@ -47,13 +47,13 @@ class Window(Result):
 
     @property
     def lo(self) -> float:
-        """Lower end; 0.0 where it is below the smallest float."""
-        return math.exp(self.log_lo)
+        """Lower end; 0.0 where it is below the smallest float, ``inf`` where it is above the largest."""
+        return exp_or_inf(self.log_lo)
 
     @property
     def hi(self) -> float:
         """Upper end; ``inf`` where it is above the largest float."""
-        return math.exp(self.log_hi) if self.log_hi < 709.0 else math.inf
+        return exp_or_inf(self.log_hi)
 
     @property
     def decades(self) -> float:
@@ -74,15 +74,20 @@ class Window(Result):
         return f"[{ends}] ({self.decades:.1f} decades)"
 
 
-def format_exp(log_value: float) -> str:
-    """Three digits of ``exp(log_value)``, also where a float cannot hold it.
+def exp_or_inf(log_value: float) -> float:
+    """Exponential; ``inf`` where it is above the largest float."""
+    return math.exp(log_value) if log_value < 709.0 else math.inf
+
+
+def format_exp(log_value: float, digits: int = 3) -> str:
+    """So many digits of ``exp(log_value)``, also where a float cannot hold it.
 
     >>> format_exp(-1000.0)
     '5.08e-435'
     """
     if abs(log_value) < 700.0:
-        return f"{math.exp(log_value):.3g}"
+        return f"{math.exp(log_value):.{digits}g}"
     exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)
-    digits = f"{10.0**mantissa:.3g}"
+    shown = f"{10.0**mantissa:.{digits}g}"
     # 9.999 is written as 10: one decade up.
-    return f"1e{int(exponent) + 1:+d}" if digits == "10" else f"{digits}e{int(exponent):+d}"
+    return f"1e{int(exponent) + 1:+d}" if shown == "10" else f"{shown}e{int(exponent):+d}"

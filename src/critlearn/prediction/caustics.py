@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.numerics.window import format_exp
+from critlearn.numerics.window import exp_or_inf, format_exp
 from critlearn.prediction.branches import Branch
 from critlearn.prediction.channel import Channel
 from critlearn.results import Result
@@ -32,9 +32,8 @@ class Caustic(Result):
 
     def to_dict(self) -> dict[str, float | str]:
         """Fields as plain values."""
-        delta = math.exp(self.log_delta)
         return {
-            "delta": delta,
+            "delta": exp_or_inf(self.log_delta),
             "log_delta": self.log_delta,
             "kind": self.kind,
             "exponent": self.exponent,
