@@ -52,6 +52,8 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         inside = (x >= low) & (x <= high)
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
+        if measured["verdict"] != "power law":
+            label += ", not established"
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
