@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from critlearn.reports.figures import FITTED, MEASURED
+from critlearn.reports.figures import FITTED, MEASURED, PANEL_SIZE
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class PhasePanel:
 
 def agreement_figure(table: pd.DataFrame) -> Figure:
     """Measured against predicted exponent, a point for each run and quantity that has both."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     both = table[["predicted_exponent", "measured_exponent"]].astype(float).dropna()
     x, y = both.to_numpy().T
