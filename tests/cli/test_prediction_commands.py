@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from critlearn import __version__
 from critlearn.cli.design import design
 from critlearn.cli.predict import predict
 from critlearn.cli.table import table
@@ -121,3 +122,8 @@ def test_sizes_beyond_the_largest_float_are_told_as_numbers() -> None:
     assert told.exit_code == 0
     assert "= inf" not in told.output
     assert _json(*command, "--json")["exact"] == "1"
+
+
+def test_the_package_is_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "critlearn", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)
