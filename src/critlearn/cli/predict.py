@@ -58,8 +58,8 @@ def predict(
     else:
         prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
         kept = ("exponent", "exact", "window", "log_window", "decades", "caustics", "zeros", "tolerance", "source")
-        answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
+        answer |= {key: value for key, value in plain(prediction.to_dict()).items() if key in kept}
         lines += [f"with y from {density}: {prediction.summary()}"]
         caustics = prediction.caustics
     lines += [f"  caustic ({c.kind}) at delta = {format_exp(c.log_delta, 6)}" for c in caustics]
-    typer.echo(json.dumps(plain(answer), allow_nan=False) if as_json else "\n".join(lines))
+    typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))

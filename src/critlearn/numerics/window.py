@@ -48,12 +48,12 @@ class Window(Result):
     @property
     def lo(self) -> float:
         """Lower end; 0.0 where it is below the smallest float, ``inf`` where it is above the largest."""
-        return exp_or_inf(self.log_lo)
+        return math.exp(self.log_lo) if self.log_lo < 709.0 else math.inf
 
     @property
     def hi(self) -> float:
         """Upper end; ``inf`` where it is above the largest float."""
-        return exp_or_inf(self.log_hi)
+        return math.exp(self.log_hi) if self.log_hi < 709.0 else math.inf
 
     @property
     def decades(self) -> float:
@@ -74,13 +74,8 @@ class Window(Result):
         return f"[{ends}] ({self.decades:.1f} decades)"
 
 
-def exp_or_inf(log_value: float) -> float:
-    """Exponential; ``inf`` where it is above the largest float."""
-    return math.exp(log_value) if log_value < 709.0 else math.inf
-
-
 def format_exp(log_value: float, digits: int = 3) -> str:
-    """So many digits of ``exp(log_value)``, also where a float cannot hold it.
+    """``exp(log_value)`` to some digits, also where a float cannot hold it.
 
     >>> format_exp(-1000.0)
     '5.08e-435'
@@ -88,6 +83,6 @@ def format_exp(log_value: float, digits: int = 3) -> str:
     if abs(log_value) < 700.0:
         return f"{math.exp(log_value):.{digits}g}"
     exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)
-    shown = f"{10.0**mantissa:.{digits}g}"
+    text = f"{10.0**mantissa:.{digits}g}"
     # 9.999 is written as 10: one decade up.
-    return f"1e{int(exponent) + 1:+d}" if shown == "10" else f"{shown}e{int(exponent):+d}"
+    return f"1e{int(exponent) + 1:+d}" if text == "10" else f"{text}e{int(exponent):+d}"

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from jaxtyping import Int64
 
-from critlearn.numerics.window import exp_or_inf, format_exp
+from critlearn.numerics.window import format_exp
 from critlearn.prediction.branches import Branch
 from critlearn.prediction.channel import Channel
+from critlearn.prediction.margin_density import Points
 from critlearn.results import Result
 
 _BISECTIONS: Final = 60
+_LARGEST_LOG: Final = 709.0
+_PLACES: Final = 401
+_TOLERANCE_OF_ORDER: Final = 0.1
 _HIGHEST_ORDER: Final = 12
 _SAME: Final = 1e-9
 
@@ -30,10 +35,11 @@ class Caustic(Result):
     exponent: float
     order: int = 2
 
-    def to_dict(self) -> dict[str, float | str]:
-        """Fields as plain values."""
+    def to_dict(self) -> dict[str, float | str | None]:
+        """Fields as plain values; `delta` is None where a float cannot hold it."""
+        delta = math.exp(self.log_delta) if self.log_delta < _LARGEST_LOG else None
         return {
-            "delta": exp_or_inf(self.log_delta),
+            "delta": delta,
             "log_delta": self.log_delta,
             "kind": self.kind,
             "exponent": self.exponent,
@@ -51,22 +57,19 @@ def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caust
 
     At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
     """
-    places = [
+    between = [
         left.high
         for left, right in itertools.pairwise(branches)
         if left.high == right.low and not (left.constant or right.constant)
     ]
-    for branch in branches:
-        if not branch.constant:
-            places += _stationary_inside(channel, branch)
+    inside = _stationary_inside(channel, [branch for branch in branches if not branch.constant])
+    places = np.concatenate([np.array(between, dtype=np.float64), inside])
     found = []
-    for place in places:
-        order = _order(channel, place)
-        if order is not None:
+    for log_delta, order in zip(
+        channel.log_fluctuation(places).tolist(), _orders(channel, places).tolist(), strict=True
+    ):
+        if order and math.isfinite(log_delta):
             kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
-            log_delta = float(channel.log_fluctuation(np.array([place]))[0])
-            if not math.isfinite(log_delta):
-                continue
             found.append(Caustic(log_delta, kind, 1 / order - 1, order))
     return found
 
@@ -80,33 +83,39 @@ def distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
     return tuple(found)
 
 
-def _stationary_inside(channel: Channel, branch: Branch) -> list[float]:
-    """Points inside a branch at which the slope touches zero without changing its sign."""
-    x = np.linspace(branch.low, branch.high, 403)[1:-1]
+def _stationary_inside(channel: Channel, branches: Sequence[Branch]) -> Points:
+    """Points inside branches at which the slope touches zero without changing its sign."""
+    if not branches:
+        return np.empty(0)
+    ends = np.array([[branch.low, branch.high] for branch in branches])
+    # All branches at once: short calls would take longer than their arithmetic.
+    x = np.linspace(ends[:, 0], ends[:, 1], _PLACES + 2)[1:-1]
+    rising = _growth_of_slope(channel, x)
+    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
+    turning = (rising[:-1] < 0) & (rising[1:] > 0)
+    low, high = x[:-1][turning], x[1:][turning]
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        falling = _growth_of_slope(channel, middle) < 0
+        low, high = np.where(falling, middle, low), np.where(falling, high, middle)
+    return np.asarray(0.5 * (low + high))
+
+
+def _growth_of_slope(channel: Channel, x: Points) -> Points:
+    """``sign(l') l''``."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         slope, curvature = channel.derivatives(x)
-    rising = np.sign(slope) * curvature
-    found = []
-    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
-    for i in np.flatnonzero((rising[:-1] < 0) & (rising[1:] > 0)):
-        low, high = x[i], x[i + 1]
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            first, second = channel.derivatives(np.array([middle]))
-            low, high = (middle, high) if np.sign(first[0]) * second[0] < 0 else (low, middle)
-        found.append(0.5 * (low + high))
-    return found
+        return np.asarray(np.sign(slope) * curvature)
 
 
-def _order(channel: Channel, place: float) -> int | None:
-    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; None where it does not."""
-    orders = []
-    for direction in (-1, 1):
-        near = place + direction * 1e-3 * max(1.0, abs(place)) * np.array([1.0, 0.1])
+def _orders(channel: Channel, places: Points) -> Int64[np.ndarray, " place"]:
+    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; 0 where it does not."""
+    steps = 1e-3 * np.maximum(1.0, np.abs(places))
+    near = places + steps * np.array([-1.0, -0.1, 1.0, 0.1])[:, None]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         slopes = np.abs(channel.derivatives(near)[0])
-        if not np.isfinite(slopes).all() or slopes.min() == 0:
-            return None
-        orders.append(1 + math.log10(slopes[0] / slopes[1]))
-    order = round(sum(orders) / 2)
-    fits = all(abs(one - order) < 0.1 for one in orders)
-    return order if fits and 2 <= order <= _HIGHEST_ORDER else None
+        orders = 1 + np.log10(slopes[0::2] / slopes[1::2])
+        order = np.round(orders.mean(axis=0))
+        usable = np.isfinite(slopes).all(axis=0) & (slopes > 0).all(axis=0)
+        fits = usable & (np.abs(orders - order) < _TOLERANCE_OF_ORDER).all(axis=0)
+        return np.where(fits & (order >= 2) & (order <= _HIGHEST_ORDER), order, 0).astype(np.int64)
