@@ -4,6 +4,7 @@ import html
 import re
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,18 @@ def test_panels_side_by_side_are_not_wider_than_a_page(values: int, columns: int
     places = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes[:3]}  # type: ignore[union-attr]
     assert len(places) == columns
     assert columns == 1 or figure.get_figwidth() <= 13
+
+
+def test_runs_of_several_kinds_make_no_empty_panels() -> None:
+    rows = [
+        {"cell": f"{n}{loss}", "quantity": "bias", "verdict": "power law", "certified": True, "measured_exponent": 1.0,
+         "predicted_exponent": 1.0, "agreement": True, "loss": loss, "lr": lr, "samples": samples, "data": data}
+        for n, (lr, samples, data) in enumerate([(0.1, 1, None), (0.2, 2, None), (0.1, None, "moons"),
+                                                 (0.2, None, "digits"), (0.3, None, "moons")])
+        for loss in ("mse", "bce")
+    ]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures = study_illustrations(pd.DataFrame(rows).assign(decades=2.0))
+        assert [picture.name for picture in pictures][-1] == "agreement"
+        assert all(picture.image("png") for picture in pictures)

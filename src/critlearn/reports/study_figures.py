@@ -129,15 +129,17 @@ def _short(name: object) -> str:
 def phase_panels(
     table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str, apart: Sequence[str]
 ) -> dict[str, PhasePanel]:
-    """Cells of each panel by its name, which says the settings that it has apart."""
+    """Cells of each panel by its name, which says the settings that it has apart, none of runs without them."""
     if not apart:
         return {"": phase_panel(table, quantity, across, down, value=value)}
-    return {
+    panels = {
         ", ".join(
             f"{setting.replace('_', ' ')} {found}" for setting, found in zip(apart, key, strict=True)
         ): phase_panel(group, quantity, across, down, value=value)
         for key, group in table.groupby(list(apart), sort=False)
     }
+    # Of runs of several kinds, some lack a setting of the others.
+    return {name: panel for name, panel in panels.items() if not panel.values.empty}
 
 
 def phase_panel(

@@ -119,6 +119,8 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     for quantity in table["quantity"].dropna().unique()[:_MOST_QUANTITIES]:
         for value, what in (("measured_exponent", "measured exponent"), ("decades", "decades of the power law")):
             panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
+            if not panels:
+                continue
             shown.append(
                 Illustration(
                     f"phase-diagram-{quantity}-{value}",
