@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: demo test lint docs dist validate clean
 
 demo: $(VENV)/.installed
-	$(BIN)/critlearn run two-class
+	$(BIN)/critlearn run toy --activation tanh --loss mse
 
 test: lint
 	$(BIN)/python -m pytest -n 2

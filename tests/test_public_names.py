@@ -1,7 +1,10 @@
 """The front door: every public name is there, listed once, and imported only when it is used."""
 
+import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,17 @@ def test_every_name_resolves_and_is_listed() -> None:
     for name in critlearn.__all__:
         assert getattr(critlearn, name) is not None
     assert dir(critlearn) == sorted(critlearn.__all__)
+
+
+def test_every_public_name_stands_in_the_reference() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^::: (\S+)$", page, re.MULTILINE)
+    assert len(set(entries)) == len(entries)
+    for entry in entries:
+        module, _, name = entry.rpartition(".")
+        assert getattr(importlib.import_module(module), name) is not None
+    missing = set(critlearn.__all__) - {entry.rpartition(".")[2] for entry in entries} - {"__version__"}
+    assert missing == set()
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -15,6 +15,7 @@ import torch
 import critlearn as cl
 from critlearn.compositions import Composition
 from critlearn.design import design
+from critlearn.duality.inverse import Inverse, InverseStatus
 from critlearn.inference import compare_fits
 from critlearn.results import Result, dataframe_of, html_of
 from critlearn.studies.environment import examine
@@ -44,6 +45,8 @@ def results() -> dict[str, Result]:
     # Half the values of an exponential look like a power law: the window that is found has a rival.
     rival = cl.fit_power_law(np.random.default_rng(0).exponential(size=4_000)).rival
     assert rival is not None
+    phi = cl.DualityMap(system)
+    moved = phi(t[:1, None] + 1, t[:1])
     factorised = cl.predict(approach.system)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
@@ -65,6 +68,8 @@ def results() -> dict[str, Result]:
         approach, approach.certificate, approach.moments, fluctuations, fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
         examine(Path("runs")),
+        phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
+        cl.learning_dimension(phi, samples=5),
         monitor.record, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
@@ -123,3 +128,24 @@ def test_html_escapes_what_a_user_named() -> None:
     assert "<script>" not in told
     cells = ["".join(cell.itertext()) for cell in table.iter("td")]
     assert cells == ["a & b", "–", "[0, 1, 2, 3, 4, 5, … 9 in all]"]
+
+
+def test_a_jacobian_tells_its_spectrum_as_numpy_computes_it() -> None:
+    jacobian = results()["Jacobian"]
+    assert isinstance(jacobian, cl.Jacobian)
+    told, matrix = jacobian.to_dict(), jacobian.dense().numpy()
+    assert told["singular_values"] == pytest.approx(np.linalg.svd(matrix, compute_uv=False), rel=1e-9)
+    assert told["rank"] == np.linalg.matrix_rank(matrix)
+    assert (told["variables"], told["boundary"]) == matrix.shape
+    assert repr(jacobian) == "<Jacobian 2 x 1 (variables x coordinates of the boundary)>"
+
+
+def test_an_inverse_tells_the_state_that_was_found() -> None:
+    found = results()["Inverse"]
+    assert isinstance(found, Inverse)
+    assert found.x is not None
+    assert found.to_dict()["x"] == found.x.tolist()
+    assert repr(found).startswith("<Inverse on the sheet: residual ")
+    lost = Inverse(None, None, float("inf"), False, InverseStatus.VANISHING, "every change is zero")
+    assert lost.to_dict()["residual"] is None
+    assert repr(lost) == "<Inverse nothing changes: every change is zero>"

@@ -3,6 +3,7 @@
 A leaf module: every layer returns results, and none of them should need another to show itself.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -64,6 +65,17 @@ def dataframe_of(values: Mapping[str, Any]) -> "pd.DataFrame":
     if _rows(values):
         return pd.DataFrame([_flat(row) for row in values.values()], index=list(values))
     return pd.DataFrame([_flat(values)])
+
+
+def plain(value: Any) -> Any:
+    """Value with tuples as lists and numbers that do not exist as None, as JSON has neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def html_of(kind: str, summary: str, values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from critlearn import __version__
 from critlearn.cli.design import design
 from critlearn.cli.predict import predict
 from critlearn.cli.table import table
@@ -113,3 +114,16 @@ def test_predict_loads_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_sizes_beyond_the_largest_float_are_told_as_numbers() -> None:
+    command = ["predict", "--activation", "erf(y**99)", "--loss", "mse", "--density", "uniform(-0.3,2.3)"]
+    told = CliRunner().invoke(APP, command)
+    assert told.exit_code == 0
+    assert "= inf" not in told.output
+    assert _json(*command, "--json")["exact"] == "1"
+
+
+def test_the_package_is_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "critlearn", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)

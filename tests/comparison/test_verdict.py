@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,23 @@ def test_without_a_measured_exponent_nothing_is_decided() -> None:
     verdict = compare("biases", absent, predicted(1.25))
     assert verdict.agreement is None
     assert "follow no power law" in verdict.statement
+
+
+@pytest.mark.parametrize("verdict", [FitVerdict.DRIFTING, FitVerdict.REJECTED])
+def test_a_law_that_the_fit_refuses_is_not_said_to_be_followed(verdict: FitVerdict) -> None:
+    refused = fit(1.03, 0.04, verdict=verdict, reason="a lognormal fits better")
+    told = compare("the output bias", refused, predicted(1.04))
+    assert told.agreement is None
+    assert "delta^" not in told.statement.split(";")[0]
+    assert re.search(r"follow no (single power law|power law that could be established)", told.statement)
+    for part in ("1.03 [0.99, 1.07] over 3.0 decades", "a lognormal fits better", "; predicted 1.04 on this window"):
+        assert part in told.statement
+    assert told.statement.endswith("; not decided.")
+
+
+def test_an_interval_is_told_by_as_many_digits_as_it_needs() -> None:
+    statement = compare("the bias", fit(0.9946, 0.0004), predicted(1.0)).statement
+    assert statement.startswith("Fluctuations of the bias follow delta^-0.995 [0.994, 0.995] over 3.0 decades")
 
 
 def test_a_prediction_that_puts_nothing_on_the_window_decides_nothing() -> None:

@@ -14,6 +14,12 @@ def test_decades_are_exact_far_below_the_smallest_float() -> None:
     assert Window.from_logs(0.0, 1000.0).hi == math.inf
 
 
+def test_ends_above_the_largest_float_read_as_infinite() -> None:
+    window = Window.from_logs(1e5, 1e6)
+    assert (window.lo, window.hi) == (math.inf, math.inf)
+    assert window.decades == pytest.approx(9e5 / math.log(10), rel=1e-12)
+
+
 def test_ends_come_back() -> None:
     window = Window(1e-30, 0.25)
     assert window.lo == pytest.approx(1e-30, rel=1e-13)

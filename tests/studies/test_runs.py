@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.results import plain
 from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, read_run, run_toy, run_two_class, write_run
-from critlearn.studies.record import plain
 from critlearn.studies.store import check_writable
 from critlearn.studies.stored_system import stored_system
 

@@ -9,6 +9,8 @@ import pytest
 from critlearn.errors import InvalidInputError
 from critlearn.studies import Study, load_studies, load_study
 from critlearn.studies.cells import expand
+from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.study_file import study_text
 
 
 def cells_of(sweep: dict[str, Any], seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
@@ -160,3 +162,22 @@ def test_a_file_with_several_studies(tmp_path: Path) -> None:
     path.write_text("name: a\n---\nname: a\n")
     with pytest.raises(InvalidInputError, match='two studies of the name "a"'):
         load_studies(path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "studies").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_study_written_as_a_file_is_the_same_study(path: Path, tmp_path: Path) -> None:
+    for study in load_studies(path):
+        written = tmp_path / f"{study.name}.yaml"
+        written.write_text(study_text(study), encoding="utf-8")
+        assert load_study(written) == study
+        assert [cell.name for cell in expand(load_study(written))] == [cell.name for cell in expand(study)]
+
+
+def test_a_store_keeps_the_file_of_its_study(tmp_path: Path) -> None:
+    study = Study(name="small", sweep={"grid": {"loss": ["mse", "bce"]}}, seeds=(3,))  # type: ignore[arg-type]
+    store = ResultsStore(str(tmp_path / "store"), create=True)
+    assert store.study_file("small") is None
+    store.register(study, expand(study))
+    assert store.study_file("small") == str(tmp_path / "store" / "studies" / "small.yaml")
+    assert load_study(tmp_path / "store" / "studies" / "small.yaml") == study
+    assert list(store.studies()) == ["small"]

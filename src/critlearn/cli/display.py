@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from critlearn.numerics.notation import interval_text
 from critlearn.studies.headlines import headlines
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ def _table(quantities: Mapping[str, Any]) -> Table:
     for name, quantity in quantities.items():
         measured, predicted = quantity["measured"], quantity["predicted"]
         there = measured["exponent"] is not None
-        here = None if predicted is None else predicted["exponent_on_measured_window"]
+        here = predicted["exponent_on_measured_window"] if there and predicted is not None else None
         table.add_row(
             name,
             f"{measured['exponent']:.2f}" if there else "-",
-            "{:.2f} to {:.2f}".format(*measured["ci95"]) if there else "-",
+            interval_text(*measured["ci95"]) if there else "-",
             f"{measured['decades']:.1f}" if there else "-",
             f"{measured['retained']:.0%}" if there else "-",
             "-" if here is None else f"{here:.2f}",

@@ -1,6 +1,5 @@
 """``critlearn fit``: fit and test a power law on numbers from a file or standard input."""
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,8 +90,9 @@ def fit(
         _save(fit_figure(result, column or "δ"), plot)
     if json:
         from critlearn.cli.display import print_json
+        from critlearn.results import plain
 
-        print_json(_finite(result.to_dict()))
+        print_json(plain(result.to_dict()))
     else:
         _print(result, plot)
 
@@ -130,15 +130,6 @@ def _labels(columns: Any, name: str | None) -> Any:
     if name not in columns:
         raise unknown_name("column", name, columns)
     return columns[name].astype(str) if columns[name].dtype == object else columns[name]
-
-
-def _finite(value: Any) -> Any:
-    """Value with None for numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse(given: dict[str, Any]) -> None:

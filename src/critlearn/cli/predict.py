@@ -31,6 +31,7 @@ def predict(
     from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
     from critlearn.prediction.prediction import check_settings
+    from critlearn.results import plain
 
     check_settings(lr, tolerance)
     composition = Composition(activation, loss)
@@ -57,7 +58,7 @@ def predict(
     else:
         prediction = predict_from_density(composition, density, target=target, lr=lr, tolerance=tolerance)
         kept = ("exponent", "exact", "window", "log_window", "decades", "caustics", "zeros", "tolerance", "source")
-        answer |= {key: value for key, value in prediction.to_dict().items() if key in kept}
+        answer |= {key: value for key, value in plain(prediction.to_dict()).items() if key in kept}
         lines += [f"with y from {density}: {prediction.summary()}"]
         caustics = prediction.caustics
     lines += [f"  caustic ({c.kind}) at delta = {format_exp(c.log_delta, 6)}" for c in caustics]

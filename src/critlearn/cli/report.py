@@ -19,25 +19,31 @@ def report(
     formats: Annotated[str, typer.Option("--format", help="Formats of the figures.")] = "svg,pdf,png",
 ) -> None:
     """Make report.html again from stored numbers, and export its figures; of a URL in the folder where one is."""
+    from critlearn.reports.illustration import checked_formats
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
     from critlearn.studies.results_table import load_results
     from critlearn.studies.runs_table import runs_table
     from critlearn.studies.store import RECORD, read_run
+    from critlearn.studies.stored_methods import stored_methods
 
+    forms = checked_formats(formats.split(","))
     remote = "://" in place
     folder = Path() if remote else Path(place)
     if not remote and (folder / RECORD).is_file():
         if figures is not None:
-            _save([item for pair in illustrations(*read_run(folder)).values() for item in pair], figures, formats)
+            _save([item for pair in illustrations(*read_run(folder)).values() for item in pair], figures, forms)
         typer.echo(str(write_report(folder)))
         return
     table = load_results(place) if remote else runs_table(folder)
     if figures is not None:
-        _save(study_illustrations(table), figures, formats)
-    typer.echo(str(write_study_report(table, place.rstrip("/").rpartition("/")[2] or folder.resolve().name, folder)))
+        _save(study_illustrations(table), figures, forms)
+    name = place.rstrip("/").rpartition("/")[2] if remote else folder.resolve().name
+    typer.echo(str(write_study_report(table, name, folder, stored_methods(place))))
 
 
-def _save(shown: "list[Illustration]", figures: Path, formats: str) -> None:
+def _save(shown: "list[Illustration]", figures: Path, forms: list[str]) -> None:
     for item in shown:
-        item.save(figures, [form.strip() for form in formats.split(",")])
+        item.save(figures, forms)
+    if not shown:
+        typer.echo("critlearn: no figure compares these runs: nothing is written for --figures", err=True)

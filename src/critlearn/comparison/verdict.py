@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
-from critlearn.numerics.notation import power_text
+from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.results import Result
@@ -85,15 +85,18 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
 
 
 def _measured(fit: PowerLawFit) -> str:
+    """What the fluctuations do: they follow a power law only where the fit is called one."""
     if fit.exponent is None or fit.window is None or fit.ci95 is None:
         return f"follow no power law that could be established ({fit.verdict}: {fit.reason})"
-    interval = f"[{fit.ci95[0]:.2f}, {fit.ci95[1]:.2f}]"
-    text = f"follow {power_text('delta', fit.exponent)} {interval} over {fit.window.decades:.1f} decades"
+    decades = f"over {fit.window.decades:.1f} decades"
+    if fit.verdict is FitVerdict.DRIFTING:
+        around = f"the exponent drifts around {estimate_text(fit.exponent, fit.ci95)} {decades}"
+        return f"follow no single power law: {around} ({fit.reason})"
     if fit.verdict is not FitVerdict.POWER_LAW:
-        text += f" ({fit.verdict})"
-    elif fit.window_is_partial:
-        text += " (a lognormal fits the whole range better)"
-    return text
+        nearest = f"the nearest has the exponent {estimate_text(fit.exponent, fit.ci95)} {decades}"
+        return f"follow no power law that could be established: {nearest} ({fit.verdict}: {fit.reason})"
+    text = f"follow {law_text('delta', fit.exponent, fit.ci95)} {decades}"
+    return f"{text} (a lognormal fits the whole range better)" if fit.window_is_partial else text
 
 
 def _predicted(prediction: Prediction, here: float) -> str:

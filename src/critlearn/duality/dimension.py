@@ -1,6 +1,7 @@
 """Dimension of learning over a data set: how many directions samples span, and how far they share them."""
 
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from critlearn.duality.map import DualityMap
 from critlearn.duality.spectrum import Spectrum
 from critlearn.errors import InvalidInputError
+from critlearn.results import Result, plain
 
 _TANGENTS: Final = 512 << 20
 """Bytes of tangent vectors that are held for overlaps."""
@@ -16,8 +18,8 @@ _TANGENTS: Final = 512 << 20
 _OVERLAPPING: Final = 16
 
 
-@dataclass(frozen=True, eq=False)
-class LearningDimension:
+@dataclass(frozen=True, eq=False, repr=False)
+class LearningDimension(Result):
     """Spectra of a data set's samples, and overlaps of their tangent spaces.
 
     Parameters
@@ -56,12 +58,12 @@ class LearningDimension:
         return float((self.overlaps.sum() - self.overlaps.diagonal().sum()) / (count * (count - 1)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; None for what is infinite."""
         logs = torch.stack([spectrum.log_values for spectrum in self.spectra])
         quantiles = torch.quantile(
             logs, torch.tensor([0.05, 0.5, 0.95], dtype=logs.dtype), dim=0, interpolation="lower"
         )
-        return {
+        told = {
             "samples": len(self.spectra),
             "variables": self.spectra[0].variables,
             "boundary": self.spectra[0].boundary,
@@ -74,6 +76,14 @@ class LearningDimension:
             "overlap": self.mean_overlap(),
             "overlap_directions": self.directions,
         }
+        return dict(plain(told))
+
+    def summary(self) -> str:
+        """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1, overlap 0.35``."""
+        ranks = ", ".join(f"{rank} ({count})" for rank, count in self.rank_counts().items())
+        ratio, overlap = median(self.participation_ratios()), self.mean_overlap()
+        shared = "" if overlap is None else f", overlap {overlap:.2f}"
+        return f"{len(self.spectra)} samples: rank {ranks}, effective dimension {ratio:.1f}{shared}"
 
 
 def learning_dimension(

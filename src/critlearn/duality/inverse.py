@@ -18,6 +18,7 @@ from critlearn.duality.first_layer import first_input, input_line
 from critlearn.duality.output_response import continuous_targets
 from critlearn.duality.target_of_error import target_of_error
 from critlearn.errors import InvalidInputError
+from critlearn.results import Result
 
 if TYPE_CHECKING:
     from critlearn.duality.map import DualityMap
@@ -42,8 +43,8 @@ class InverseStatus(StrEnum):
     VANISHING = "nothing changes"
 
 
-@dataclass(frozen=True, eq=False)
-class Inverse:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inverse(Result):
     """A boundary state and how well its change fits.
 
     Parameters
@@ -67,6 +68,22 @@ class Inverse:
     unique: bool
     status: InverseStatus
     reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; input and target as lists."""
+        return {
+            "status": str(self.status),
+            "reason": self.reason,
+            "residual": self.residual if math.isfinite(self.residual) else None,
+            "unique": self.unique,
+            "x": None if self.x is None else self.x.tolist(),
+            "t": None if self.t is None else self.t.tolist(),
+        }
+
+    def summary(self) -> str:
+        """One line, e.g. ``on the sheet: residual 1.2e-13; unique``."""
+        alone = "; unique" if self.unique else "; others may have the same change"
+        return f"{self.status}: {self.reason}{alone if self.x is not None else ''}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import scipy.sparse.linalg
@@ -16,9 +16,13 @@ from critlearn.duality.operator import JacobianOperator
 from critlearn.duality.spectra import from_logs, layer_spectra, log_singular_values, one_thread, stack_spectra
 from critlearn.duality.spectrum import Spectrum
 from critlearn.errors import InvalidInputError
+from critlearn.results import Result, plain
 
 _LARGEST: Final = 4 << 30
 """Bytes of a Jacobian that is written out."""
+
+_QUICK: Final = 10**6
+"""Entries of a Jacobian whose spectrum is computed to show it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class Directions:
     t: Tensor
 
 
-class Jacobian:
+class Jacobian(Result):
     """``J = dPhi/d(x, t)`` at one boundary state: rows in the order of ``named_parameters``, columns x, then t.
 
     Targets are coordinates where the loss takes a continuum of them. Made by `DualityMap.jacobian`.
@@ -49,6 +53,27 @@ class Jacobian:
     def __init__(self, operator: JacobianOperator, make_stack: Callable[[], DenseStack] | None, lr: float) -> None:
         self._operator, self._make_stack, self._lr = operator, make_stack, lr
         self.shape: tuple[int, int] = operator.shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Shape, and what the spectrum tells; None for what is infinite, and where it would take long."""
+        quick = self._stack is not None or self.shape[0] * self.shape[1] <= _QUICK
+        spectrum = self.spectrum if quick else None
+        return plain(
+            {
+                "variables": self.shape[0],
+                "boundary": self.shape[1],
+                "learning_rate": self._lr,
+                "rank": None if spectrum is None else spectrum.rank(),
+                "log_volume": None if spectrum is None else spectrum.log_volume(),
+                "condition": None if spectrum is None else spectrum.condition(),
+                "participation_ratio": None if spectrum is None else spectrum.participation_ratio(),
+                "singular_values": None if spectrum is None else spectrum.values().tolist(),
+            }
+        )
+
+    def summary(self) -> str:
+        """One line, without computing anything, e.g. ``1,185 x 31 (variables x coordinates of the boundary)``."""
+        return f"{self.shape[0]:,} x {self.shape[1]:,} (variables x coordinates of the boundary)"
 
     @cached_property
     def _stack(self) -> DenseStack | None:

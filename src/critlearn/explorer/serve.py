@@ -1,6 +1,7 @@
 """Start the explorer: Streamlit on this computer's own address only."""
 
 import os
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +48,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
     Raises
     ------
     InvalidInputError
-        If Streamlit is not installed or the port is none.
+        If Streamlit is not installed, or the port is none or in use.
     DataError
         If there is no such folder.
     """
@@ -57,5 +58,17 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
         raise InvalidInputError(f"--port must be from 1024 to 65535; got {port}")
     if folder is not None and not folder.is_dir():
         raise DataError(f'there is no folder "{folder}"')
+    _check_free(port)
     arguments = command(folder, port, headless=headless)
     os.execv(arguments[0], arguments)
+
+
+def _check_free(port: int) -> None:
+    """Refuse a port that something listens on: Streamlit would name an option that this command does not have."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((ADDRESS, port))
+        except OSError as problem:
+            reason = f"port {port} of {ADDRESS} cannot be used ({problem.strerror})"
+            raise InvalidInputError(f"{reason}: choose another by --port") from None

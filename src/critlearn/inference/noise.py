@@ -15,7 +15,7 @@ from critlearn.inference.cells import Cells
 from critlearn.inference.criteria import as_number
 from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.window_search import FEWEST
-from critlearn.numerics.notation import power_text
+from critlearn.numerics.notation import law_text
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 
@@ -74,7 +74,7 @@ class NoisyFit(Result):
 
     def summary(self) -> str:
         """One line, e.g. ``delta^-1.50 [1.48, 1.52] on [0.01, 1] (2.0 decades) under noise of 0.05``."""
-        law = f"{power_text('delta', self.exponent)} [{self.ci95[0]:.2f}, {self.ci95[1]:.2f}]"
+        law = law_text("delta", self.exponent, self.ci95)
         return f"{law} on {self.window.summary()} under noise of {self.noise_scale:.3g}"
 
 

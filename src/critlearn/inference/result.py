@@ -9,7 +9,7 @@ from critlearn.inference.density import DensityCurve
 from critlearn.inference.local_exponent import LocalExponentCurve
 from critlearn.inference.lognormal import Lognormal
 from critlearn.inference.rivals import Rival
-from critlearn.numerics.notation import power_text
+from critlearn.numerics.notation import law_text
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 
@@ -205,6 +205,5 @@ class PowerLawFit(Result):
         """One line, e.g. ``delta^-1.01 [0.99, 1.03] over 4.2 decades (power law: ...)``."""
         if self.exponent is None or self.window is None or self.ci95 is None:
             return f"{self.verdict}: {self.reason}"
-        low, high = self.ci95
-        value = f"{power_text('delta', self.exponent)} [{low:.2f}, {high:.2f}] over {self.window.decades:.1f} decades"
+        value = f"{law_text('delta', self.exponent, self.ci95)} over {self.window.decades:.1f} decades"
         return f"{value} ({self.verdict}: {self.reason})"

@@ -1,11 +1,53 @@
-"""How a power is written, in every place where one is shown."""
+"""How powers and intervals are written, in every place where one is shown."""
+
+import re
+from typing import Final
+
+_MOST_DIGITS: Final = 6
+_ZERO: Final = re.compile(r"-?0(\.0+)?")
 
 
 def power_text(name: str, exponent: float | str) -> str:
-    """``name`` to the power of minus the exponent; a number gets two digits.
+    """``name`` to the power of minus the exponent; a number gets two digits, and zero none.
 
-    >>> power_text("delta", 1.5), power_text("delta", -0.021), power_text("delta", "4/3")
-    ('delta^-1.50', 'delta^-(-0.02)', 'delta^-4/3')
+    >>> power_text("delta", 1.5), power_text("delta", -0.021), power_text("delta", "4/3"), power_text("delta", "0")
+    ('delta^-1.50', 'delta^-(-0.02)', 'delta^-4/3', 'delta^0')
     """
     number = exponent if isinstance(exponent, str) else f"{exponent:.2f}"
+    if _ZERO.fullmatch(number):
+        return f"{name}^0"
     return f"{name}^-({number})" if number.startswith("-") else f"{name}^-{number}"
+
+
+def estimate_text(value: float, ends: tuple[float, float]) -> str:
+    """A number with its interval, by two digits or by as many more as it takes to tell the ends apart.
+
+    >>> estimate_text(1.0103, (0.987, 1.034)), estimate_text(1.5, (1.4987, 1.5012)), estimate_text(1.5, (1.5, 1.5))
+    ('1.01 [0.99, 1.03]', '1.500 [1.499, 1.501]', '1.50 [1.50, 1.50]')
+    """
+    return f"{value:.{_digits(*ends, 2)}f} {interval_text(*ends)}"
+
+
+def law_text(name: str, exponent: float, ends: tuple[float, float]) -> str:
+    """A power law with the interval of its exponent, by as many digits as `estimate_text`.
+
+    >>> law_text("delta", 1.0103, (0.987, 1.034)), law_text("delta", 0.001, (0.0, 0.002))
+    ('delta^-1.01 [0.99, 1.03]', 'delta^-0.001 [0.000, 0.002]')
+    """
+    return f"{power_text(name, f'{exponent:.{_digits(*ends, 2)}f}')} {interval_text(*ends)}"
+
+
+def interval_text(low: float, high: float, *, fewest: int = 2) -> str:
+    """Both ends by the fewest digits, or by as many more as it takes to tell them apart.
+
+    >>> interval_text(0.987, 1.034), interval_text(0.987, 1.034, fewest=3)
+    ('[0.99, 1.03]', '[0.987, 1.034]')
+    """
+    digits = _digits(low, high, fewest)
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _digits(low: float, high: float, fewest: int) -> int:
+    """Digits behind the point."""
+    enough = (d for d in range(fewest, _MOST_DIGITS + 1) if f"{low:.{d}f}" != f"{high:.{d}f}")
+    return next(enough, fewest)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from critlearn.reports.figures import FITTED, MEASURED
+from critlearn.reports.figures import FITTED, MEASURED, PANEL_SIZE
 
 _LN10: Final = math.log(10.0)
 _COLOURS: Final = {"initial": FITTED, "trained": MEASURED}
@@ -21,7 +21,7 @@ def spectrum_figure(states: Mapping[str, Any]) -> Figure:
     states
         Entry ``states`` of a study of the duality map.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     for name, state in states.items():
         low, median, high = (
@@ -46,7 +46,7 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
     states
         Entry ``states`` of a study of the duality map.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     for name, state in states.items():
         values = np.array(

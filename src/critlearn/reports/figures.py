@@ -22,6 +22,9 @@ PREDICTED: Final = "#009E73"
 WINDOW: Final = "#F0E442"
 """Colours of Okabe and Ito, which colour-blind readers tell apart."""
 
+PANEL_SIZE: Final = (4.8, 3.3)
+"""Inches of a picture: small, so that its text is still read on a phone, where it is 360 pixels wide."""
+
 _LN10: Final = math.log(10.0)
 _POINTS_PER_DECADE: Final = 20
 
@@ -52,6 +55,8 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         inside = (x >= low) & (x <= high)
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
+        if measured["verdict"] != "power law":
+            label += ", not established"
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
@@ -125,7 +130,7 @@ def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
     equilibrium
         Entry ``equilibrium`` of the record of a run.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     losses = _numbers(equilibrium["losses"])
     axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2, label="loss")
@@ -157,7 +162,7 @@ def _numbers(values: Any) -> Float64[np.ndarray, " n"]:
 
 def panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """Empty figure whose axes carry decimal logarithms."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True))

@@ -62,12 +62,24 @@ class Illustration:
         OutputError
             If a file cannot be written.
         """
-        unknown = [form for form in forms if form not in FORMATS]
-        if unknown:
-            raise InvalidInputError(f'figures are written as {", ".join(FORMATS)}; got "{unknown[0]}"')
-        contents = {form: self.image(form) for form in forms}
+        contents = {form: self.image(form) for form in checked_formats(forms)}
         contents["csv"] = self.data().to_csv(index=False, lineterminator="\n").encode()
         return [write_whole(folder / f"{self.name}.{form}", content) for form, content in contents.items()]
+
+
+def checked_formats(forms: Sequence[str]) -> list[str]:
+    """Formats of figures, without spaces around them.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is unknown.
+    """
+    given = [form.strip() for form in forms]
+    unknown = [form for form in given if form not in FORMATS]
+    if unknown:
+        raise InvalidInputError(f'figures are written as {", ".join(FORMATS)}; got "{unknown[0]}"')
+    return given
 
 
 def image(figure: Figure, form: str) -> bytes:

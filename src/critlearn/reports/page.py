@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from critlearn.fluctuations import Fluctuations
+from critlearn.numerics.notation import interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
@@ -21,6 +22,9 @@ from critlearn.studies.duality_study import read_duality
 from critlearn.studies.headlines import headlines
 from critlearn.studies.store import REPORT, read_run
 from critlearn.whole_files import write_whole
+
+_FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"}}
+"""Settings that the command line takes as one of two flags, without a value."""
 
 _MOST_ROWS: Final = 24
 """Rows of a series in the table behind a figure; all of them are in the exported CSV."""
@@ -87,13 +91,14 @@ def write_report(folder: Path) -> Path:
 
 
 def command_of(record: Mapping[str, Any]) -> str:
-    """Command that makes the run again."""
+    """Command that makes the run again, quoted for a shell."""
     words = ["critlearn", "run", record["study"]]
     for name, value in record["config"].items():
-        if value is None:
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
+        if isinstance(value, bool):
+            words.append(_FLAGS[name][value])
+        elif value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            words += [f"--{name.replace('_', '-')}", text]
     return shlex.join(words)
 
 
@@ -101,16 +106,17 @@ def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of results."""
     measured, predicted = quantity["measured"], quantity["predicted"]
     there = measured["exponent"] is not None
-    here = None if predicted is None else predicted["exponent_on_measured_window"]
+    # A fit without an exponent may have a window that was tried; the table names none, and nothing is compared there.
+    here = predicted["exponent_on_measured_window"] if there and predicted is not None else None
     return {
         "name": name,
         "axis": quantity["axis"],
         "count": f"{quantity['count']:,}",
         "zeros": f"{quantity['zeros']:,}",
         "exponent": f"{measured['exponent']:.3f}" if there else "none",
-        "interval": "[{:.3f}, {:.3f}]".format(*measured["ci95"]) if there else "",
+        "interval": interval_text(*measured["ci95"], fewest=3) if there else "",
         "window": Window.from_logs(*measured["log_window"]).summary() if there else "",
-        "p_value": "" if measured["p_value"] is None else f"{measured['p_value']:.3f}",
+        "p_value": f"{measured['p_value']:.3f}" if there and measured["p_value"] is not None else "",
         "predicted": "" if here is None else f"{here:.3f}",
         "exact": (predicted or {}).get("exact") or "",
         "agreement": {True: "yes", False: "no", None: ""}[quantity["agreement"]],
@@ -133,8 +139,8 @@ def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuati
             f"{name}-density",
             density_figure(fluctuations[name], quantity),
             f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
-            f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. The "
-            "shaded window is where it was fitted; outside of it nothing is claimed.",
+            f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. "
+            f"{_on_the_window(quantity['measured'])}",
         ),
         Illustration(
             f"{name}-local-exponent",
@@ -143,6 +149,15 @@ def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuati
             f"Local exponent of {name}: a power law is a flat stretch. Where the band is wide, the data do not decide.",
         ),
     ]
+
+
+def _on_the_window(measured: Mapping[str, Any]) -> str:
+    """What the shading of a figure means, if there is any."""
+    if measured["exponent"] is None:
+        return f"Nothing is shaded, as no power law was found: {measured['verdict']}."
+    if measured["verdict"] != "power law":
+        return f"The shaded window is where one was tried and is not claimed: {measured['verdict']}."
+    return "The shaded window is where it was fitted; outside of it nothing is claimed."
 
 
 def _of_training(equilibrium: Mapping[str, Any]) -> list[Illustration]:

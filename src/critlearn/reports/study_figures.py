@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from critlearn.reports.figures import FITTED, MEASURED
+from critlearn.reports.figures import FITTED, MEASURED, PANEL_SIZE
+
+_WIDEST: Final = 13.0
+"""Inches of panels side by side: of wider pictures the text is too small on a page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class PhasePanel:
 
 def agreement_figure(table: pd.DataFrame) -> Figure:
     """Measured against predicted exponent, a point for each run and quantity that has both."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     axes = figure.subplots()
     both = table[["predicted_exponent", "measured_exponent"]].astype(float).dropna()
     x, y = both.to_numpy().T
@@ -74,10 +77,12 @@ def phase_diagram(
         Settings whose every combination has a panel of its own; the mean is taken over all others.
     """
     panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
-    columns = min(len(panels), max(1, table[apart[-1]].nunique() if apart else 1))
-    rows = math.ceil(len(panels) / columns)
     height, width = next(iter(panels.values())).values.shape
-    size = (columns * max(3.2, 0.75 * width + 1.2) + 1.2, rows * max(2.2, 0.5 * height + 1.3))
+    panel_width = max(3.2, 0.75 * width + 1.2)
+    fitting = max(1, int((_WIDEST - 1.2) / panel_width))
+    columns = min(len(panels), fitting, max(1, table[apart[-1]].nunique() if apart else 1))
+    rows = math.ceil(len(panels) / columns)
+    size = (columns * panel_width + 1.2, rows * max(2.2, 0.5 * height + 1.3))
     figure = Figure(figsize=size, layout="constrained")
     known = np.concatenate([panel.values.to_numpy(dtype=float).ravel() for panel in panels.values()])
     known = known[np.isfinite(known)]
@@ -124,15 +129,17 @@ def _short(name: object) -> str:
 def phase_panels(
     table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str, apart: Sequence[str]
 ) -> dict[str, PhasePanel]:
-    """Cells of each panel by its name, which says the settings that it has apart."""
+    """Cells of each panel by its name, which says the settings that it has apart, none of runs without them."""
     if not apart:
         return {"": phase_panel(table, quantity, across, down, value=value)}
-    return {
+    panels = {
         ", ".join(
             f"{setting.replace('_', ' ')} {found}" for setting, found in zip(apart, key, strict=True)
         ): phase_panel(group, quantity, across, down, value=value)
         for key, group in table.groupby(list(apart), sort=False)
     }
+    # Of runs of several kinds, some lack a setting of the others.
+    return {name: panel for name, panel in panels.items() if not panel.values.empty}
 
 
 def phase_panel(

@@ -9,28 +9,32 @@ import pandas as pd
 from critlearn.reports.illustration import Illustration
 from critlearn.reports.page import render
 from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
+from critlearn.reports.study_methods import methods_section
+from critlearn.reports.study_words import phase_words
 from critlearn.studies.runs_table import swept_settings
 from critlearn.studies.store import REPORT
+from critlearn.studies.stored_methods import StoredMethods
 from critlearn.whole_files import write_whole
 
 _MOST_VALUES: Final = 40
 _MOST_PANELS: Final = 24
 _MOST_QUANTITIES: Final = 3
+_STATE: Final = ("not at certified equilibrium", "at equilibrium")
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
 
 
-def write_study_report(table: pd.DataFrame, name: str, folder: Path) -> Path:
-    """Write the page of many runs, as of `studies.runs_table`, into a folder.
+def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: StoredMethods) -> Path:
+    """Write the page of many runs into a folder; see `study_page`.
 
     Raises
     ------
     OutputError
         If the page cannot be written.
     """
-    return write_whole(folder / REPORT, study_page(table, name).encode())
+    return write_whole(folder / REPORT, study_page(table, name, methods).encode())
 
 
-def study_page(table: pd.DataFrame, name: str) -> str:
+def study_page(table: pd.DataFrame, name: str, methods: StoredMethods) -> str:
     """Self-contained HTML of many runs.
 
     Parameters
@@ -39,6 +43,8 @@ def study_page(table: pd.DataFrame, name: str) -> str:
         Runs, as of `studies.runs_table`.
     name
         What the study is called.
+    methods
+        How they were made, as of `studies.stored_methods`.
     """
     columns = [*_SHOWN, *swept_settings(table)]
     cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]
@@ -46,26 +52,34 @@ def study_page(table: pd.DataFrame, name: str) -> str:
         "study.html",
         name=name,
         statement=statement(table),
+        verdicts=[(str(verdict), int(count)) for verdict, count in table["verdict"].value_counts().items()],
         pictures=study_illustrations(table),
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
-        settings=[(s, sorted({_cell(v) for v in table[s]})) for s in swept_settings(table)],
         runs=table["cell"].nunique(),
         certified=_certified(table),
-        seeds=sorted({_cell(seed) for seed in table["seed"].dropna()}),
+        methods=methods_section(methods),
     )
 
 
 def statement(table: pd.DataFrame) -> str:
-    """One sentence on what many runs come down to."""
+    """One sentence on what many runs, or one, come down to."""
     runs, certified = table["cell"].nunique(), _certified(table)
+    law, quantities = int((table["verdict"] == "power law").sum()), int(table["quantity"].count())
+    ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
+    followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
+    return f"{ran}: {followed} a power law over some window; {_agreement(table)}."
+
+
+def _agreement(table: pd.DataFrame) -> str:
+    """How often prediction and measurement agree, where that is decided."""
     decided = table["agreement"].dropna()
-    law = int((table["verdict"] == "power law").sum())
-    return (
-        f"{runs} runs, {certified} of them at equilibrium: {law} of {len(table)} quantities follow a power law over "
-        f"some window; prediction and measurement agree in {int((decided == True).sum())} of the {len(decided)} "  # noqa: E712
-        "comparisons that are decided."
-    )
+    agree = int((decided == True).sum())  # noqa: E712
+    if len(decided) == 0:
+        return "no comparison of prediction and measurement is decided"
+    if len(decided) == 1:
+        return f"prediction and measurement {'agree' if agree else 'disagree'} in the one comparison that is decided"
+    return f"prediction and measurement agree in {agree} of the {len(decided)} comparisons that are decided"
 
 
 def _certified(table: pd.DataFrame) -> int:
@@ -76,13 +90,15 @@ def _certified(table: pd.DataFrame) -> int:
 def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
     """Figures of many runs, as of `studies.runs_table`."""
     shown = _diagrams(table)
-    both = table[["measured_exponent", "predicted_exponent"]].dropna()
+    both = table[["measured_exponent", "predicted_exponent"]].dropna().astype(float)
     if len(both):
+        apart = (both["measured_exponent"] - both["predicted_exponent"]).abs()
         shown.append(
             Illustration(
                 "agreement",
                 agreement_figure(table),
-                f"Measured against predicted exponent of {len(both)} quantities.",
+                f"Measured against predicted exponent of {len(both)} quantities: half of them differ by at most "
+                f"{apart.median():.3f}, all by at most {apart.max():.3f}; {_agreement(table)}.",
                 "Measured against predicted exponents: on the dashed line they are equal.",
             )
         )
@@ -98,27 +114,28 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     apart = [name for name in settings if name not in (down, across)]
     while math.prod(table[name].nunique() for name in apart) > _MOST_PANELS:
         apart.pop()
-    rest = f", for each {' and '.join(apart)}".replace("_", " ") if apart else ""
+    over = f"over {down} and {across}{f', for each {_joined(apart)}' if apart else ''}".replace("_", " ")
     shown = []
     for quantity in table["quantity"].dropna().unique()[:_MOST_QUANTITIES]:
         for value, what in (("measured_exponent", "measured exponent"), ("decades", "decades of the power law")):
             panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
-            told = "; ".join(
-                f"{panel} {row}: {values}".strip()
-                for panel, cells in panels.items()
-                for row, values in cells.values.round(2).to_dict("index").items()
-            )
+            if not panels:
+                continue
             shown.append(
                 Illustration(
                     f"phase-diagram-{quantity}-{value}",
                     phase_diagram(table, quantity, across, down, value=value, apart=apart),
-                    f"Mean {what} of {quantity} over {down} and {across}{rest}. {told}",
-                    f"Phase diagram: the mean {what} of {quantity} over {down} and {across}{rest}. "
+                    f"Phase diagram of the {what} of {quantity} {over}. {phase_words(panels, across, down)}",
+                    f"Phase diagram: the mean {what} of {quantity} {over}. "
                     "Means are over the runs in which a power law is established; × means that there is none. A ring "
                     "marks cells of which not every run is at certified equilibrium.",
                 )
             )
     return shown
+
+
+def _joined(names: list[str]) -> str:
+    return " and ".join(names)
 
 
 def _cell(value: object) -> str:

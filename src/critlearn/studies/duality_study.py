@@ -7,7 +7,7 @@ from typing import Any, Final
 from critlearn.duality import DualityMap, learning_dimension
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.network import NeuralSystem
-from critlearn.studies.record import plain
+from critlearn.results import plain
 from critlearn.studies.store import REPORT, read_run
 from critlearn.studies.stored_system import stored_system
 

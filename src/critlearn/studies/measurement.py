@@ -11,13 +11,13 @@ from critlearn.equilibrium import Approach
 from critlearn.fluctuations import measure
 from critlearn.inference import fit_power_law
 from critlearn.prediction import Prediction
+from critlearn.results import plain
 from critlearn.studies.config import RunConfig
 from critlearn.studies.record import (
     RunResult,
     composition_record,
     detached_weights,
     equilibrium_record,
-    plain,
     quantity_record,
     versions,
 )

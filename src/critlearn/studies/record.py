@@ -100,17 +100,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def plain(value: Any) -> Any:
-    """Value with tuples as lists and numbers that do not exist as None, as JSON has neither NaN nor infinity."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def detached_weights(model: torch.nn.Module) -> dict[str, Tensor]:
     """Weights of a model, on the CPU."""
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}

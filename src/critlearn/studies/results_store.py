@@ -23,7 +23,7 @@ from critlearn.studies.record import RunResult
 from critlearn.studies.store import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
 from critlearn.studies.store_files import StoreFiles
 from critlearn.studies.stored_record import stored_record
-from critlearn.studies.study_file import Study
+from critlearn.studies.study_file import Study, study_text
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
@@ -179,6 +179,13 @@ class ResultsStore:
         if len(run) < len(plan.earlier) and before is not None:
             plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
         self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))
+        # Without what made it, a store could not be made again.
+        self._files.write(f"studies/{study.name}.yaml", study_text(study).encode())
+
+    def study_file(self, name: str) -> str | None:
+        """Where the file of a study is; None in a store that an earlier version has made."""
+        place = f"studies/{name}.yaml"
+        return f"{self.location.rstrip('/')}/{place}" if self._files.exists(place) else None
 
     def studies(self) -> dict[str, Plan]:
         """Plans of all studies, by name.

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from critlearn.errors import unknown_name
@@ -104,6 +105,14 @@ class Study(BaseModel):
 def study_schema() -> dict[str, Any]:
     """JSON schema of study files, for editors."""
     return Study.model_json_schema()
+
+
+def study_text(study: Study) -> str:
+    """Study as a file: reading it gives the same study."""
+    given = study.model_dump(mode="json", exclude_defaults=True)
+    system = {"kind": study.system.kind, **given.pop("system", {})}
+    settings = {"name": given.pop("name"), "description": given.pop("description", ""), "system": system, **given}
+    return str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
 
 
 def shipped_file(name: str) -> Path:

@@ -1,0 +1,179 @@
+"""The page of many runs: every setting, the way to repeat it, and words that a person can read."""
+
+import html
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from critlearn.cli import run as run_command
+from critlearn.cli.main import app, exit_code
+from critlearn.reports.study_figures import PhasePanel, phase_diagram
+from critlearn.reports.study_page import statement, study_illustrations
+from critlearn.reports.study_words import phase_words
+from critlearn.studies import Study, load_study, read_run
+from critlearn.studies.cells import expand
+from critlearn.studies.results_store import ResultsStore
+from critlearn.studies.runs_table import runs_table
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Store of two small cells, one of them left out."""
+    place = tmp_path_factory.mktemp("stores") / "a store"
+    training = {"epochs": 2, "batch_size": 500}
+    study = Study(
+        name="small",
+        data={"samples": 3000},  # type: ignore[arg-type]
+        training=training,  # type: ignore[arg-type]
+        sweep={"grid": {"loss": ["mse", "bce", "mae"]}},  # type: ignore[arg-type]
+    )
+    kept = ResultsStore(str(place), create=True)
+    kept.register(study, expand(study))
+    for cell in expand(study)[:2]:
+        kept.write(cell, cell.run())
+    assert exit_code(app, ["report", str(place)]) == 0
+    return place
+
+
+def _settings(page: str) -> dict[str, str]:
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', page)
+    return {html.unescape(name): html.unescape(value) for name, value in rows}
+
+
+def test_the_page_of_a_store_tells_every_setting_also_those_that_all_cells_share(store: Path) -> None:
+    settings = _settings((store / "report.html").read_text())
+    cell = expand(load_study(store / "studies" / "small.yaml"))[0]
+    assert set(cell.settings) <= set(settings)
+    assert settings["loss"] == "mse, bce, mae"
+    assert [settings[name] for name in ("samples", "epochs", "batch_size", "lr", "inputs", "stop_at_equilibrium")] == [
+        "3000", "2", "500", "0.02", "uniform(-0.3,2.3)", "yes",
+    ]  # fmt: skip
+    record = read_run(next((store / "cells").iterdir()))[0]
+    assert {name: settings[name] for name in record["versions"]} == record["versions"]
+    assert f"drifts of at most {record['equilibrium']['tolerance']} of" in (store / "report.html").read_text()
+
+
+def test_the_page_of_a_store_is_repeated_by_a_sweep_of_the_file_that_it_keeps(store: Path) -> None:
+    page = (store / "report.html").read_text()
+    command, text, again = (html.unescape(block) for block in re.findall(r"<pre>(.*?)</pre>", page, re.S))
+    program, sweep, path, *options = shlex.split(command)
+    assert [program, sweep, *options] == ["critlearn", "sweep", "--store", "again"]
+    assert Path(path).read_text() == text
+    assert exit_code(app, [sweep, path, "--dry-run", *options]) == 0
+    assert shlex.split(again) == ["critlearn", "report", str(store)]
+
+
+def test_the_page_of_single_runs_repeats_each_of_them(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exit_code(app, ["report", str(study)]) == 0
+    commands, again = re.findall(r"<pre>(.*?)</pre>", (study / "report.html").read_text(), re.S)
+    begun: list[Any] = []
+    monkeypatch.setattr(run_command, "_run", lambda _, config, *__, **___: begun.append(config))
+    for line in html.unescape(commands).splitlines():
+        assert exit_code(app, shlex.split(line)[1:]) == 0
+    runs = sorted(path for path in study.iterdir() if path.is_dir())
+    assert [config.model_dump(mode="json") for config in begun] == [read_run(run)[0]["config"] for run in runs]
+    assert html.unescape(again) == shlex.join(["critlearn", "report", str(study)])
+
+
+def test_a_single_run_is_told_as_one(study: Path, tmp_path: Path) -> None:
+    run = next(path for path in study.iterdir() if path.is_dir())
+    shutil.copytree(run, tmp_path / run.name)
+    assert exit_code(app, ["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    found = re.search(r"<h2>What was found</h2>(.*?)<h2>", page, re.S)
+    assert found is not None
+    assert len(re.sub(r"<.*?>", "", found[1]).strip()) > 20
+    assert "1 runs" not in page
+    assert "0 of the 0" not in page
+
+
+@pytest.mark.parametrize(
+    ("agreement", "told"),
+    [
+        ([None, None], "no comparison of prediction and measurement is decided."),
+        ([True, None], "prediction and measurement agree in the one comparison that is decided."),
+        ([False, None], "prediction and measurement disagree in the one comparison that is decided."),
+        ([True, False], "prediction and measurement agree in 1 of the 2 comparisons that are decided."),
+    ],
+)
+def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told: str) -> None:
+    table = pd.DataFrame(
+        {"cell": "a", "certified": True, "quantity": ["bias", "weight"], "verdict": "power law", "agreement": agreement}
+    )
+    assert statement(table).startswith("1 run, at equilibrium: 2 of 2 quantities follow a power law")
+    assert statement(table).endswith(told)
+    two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
+    assert statement(two).startswith("2 runs, 1 of them at equilibrium: 4 of 4")
+
+
+def test_figures_are_described_in_sentences(study: Path) -> None:
+    pictures = study_illustrations(runs_table(study))
+    assert len(pictures) > 2
+    for picture in pictures:
+        assert not re.search(r"[{}]|\bnan\b|_", picture.alternative)
+        assert picture.alternative.endswith(".")
+    assert "differ by at most" in pictures[-1].alternative
+
+
+def test_cells_of_a_phase_diagram_in_words() -> None:
+    values = pd.DataFrame([[1.0, float("nan")], [1.25, 2.0]], index=[2, 4], columns=["tanh", "erf"])
+    panel = PhasePanel(values, values.notna())
+    assert phase_words({"loss mse": panel}, "hidden_activation", "depth") == (
+        "3 of 4 cells have an established power law. For loss mse, depth 2: 1.00 at hidden activation tanh, none at "
+        "hidden activation erf. For loss mse, depth 4: 1.25 at hidden activation tanh, 2.00 at hidden activation erf."
+    )
+    many = {f"seed {seed}": panel for seed in range(10)}
+    assert phase_words(many, "activation", "depth") == (
+        "30 of 40 cells have an established power law. The values reach from 1.00 "
+        "(at seed 0, depth 2, activation tanh) to 2.00 (at seed 0, depth 4, activation erf)."
+    )
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_an_unknown_format_is_refused_before_anything_is_written(
+    one: bool, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = sorted(path for path in study.iterdir() if path.is_dir())
+    shutil.copytree(runs[0], tmp_path / "runs" / "one")
+    place, new = tmp_path / "runs" / "one" if one else tmp_path / "runs", tmp_path / "new"
+    (tmp_path / "runs" / "one" / "report.html").unlink()
+    assert exit_code(app, ["report", str(place), "--figures", str(new), "--format", "svgg"]) == 2
+    assert 'got "svgg"' in capsys.readouterr().err
+    assert not new.exists()
+    assert not (place / "report.html").exists()
+
+
+@pytest.mark.parametrize(("values", "columns"), [(2, 3), (5, 2), (40, 1)])
+def test_panels_side_by_side_are_not_wider_than_a_page(values: int, columns: int) -> None:
+    rows = [
+        {"quantity": "bias", "lr": lr, "epochs": epochs, "hidden": hidden, "verdict": "power law", "certified": True}
+        for lr in range(values)
+        for epochs in (1, 2)
+        for hidden in ("4", "8", "16")
+    ]
+    table = pd.DataFrame(rows).assign(measured_exponent=1.0)
+    figure = phase_diagram(table, "bias", "lr", "epochs", apart=["hidden"])
+    places = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes[:3]}  # type: ignore[union-attr]
+    assert len(places) == columns
+    assert columns == 1 or figure.get_figwidth() <= 13
+
+
+def test_runs_of_several_kinds_make_no_empty_panels() -> None:
+    rows = [
+        {"cell": f"{n}{loss}", "quantity": "bias", "verdict": "power law", "certified": True, "measured_exponent": 1.0,
+         "predicted_exponent": 1.0, "agreement": True, "loss": loss, "lr": lr, "samples": samples, "data": data}
+        for n, (lr, samples, data) in enumerate([(0.1, 1, None), (0.2, 2, None), (0.1, None, "moons"),
+                                                 (0.2, None, "digits"), (0.3, None, "moons")])
+        for loss in ("mse", "bce")
+    ]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures = study_illustrations(pd.DataFrame(rows).assign(decades=2.0))
+        assert [picture.name for picture in pictures][-1] == "agreement"
+        assert all(picture.image("png") for picture in pictures)
