@@ -53,6 +53,23 @@ NETWORKS = {
     "attention": (Attention, (3, 4)),
     "recurrent": (Recurrent, (3, 2)),
 }
+
+
+def twice(activation: nn.Module) -> nn.Module:
+    """One activation module in two places."""
+    return nn.Sequential(nn.Linear(6, 5), activation, nn.Linear(5, 5), activation, nn.Linear(5, 1))
+
+
+def layer_twice() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(6, 1))
+
+
+NETWORKS |= {
+    "one ReLU in two places": (lambda: twice(nn.ReLU()), (6,)),
+    "one SiLU in two places": (lambda: twice(nn.SiLU()), (6,)),
+    "one layer in two places": (layer_twice, (6,)),
+}
 PLAIN = {
     ("tanh", "mse"): tanh_squared,
     ("sigmoid", "bce"): logistic_cross_entropy,

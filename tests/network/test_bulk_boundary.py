@@ -89,6 +89,36 @@ def test_sequences_become_graphs_and_come_back(biased: bool) -> None:
         torch.testing.assert_close(passes[2].gradients[name], gradient, rtol=1e-12, atol=1e-14)
 
 
+def test_an_activation_in_two_places_of_a_sequence_acts_in_both() -> None:
+    activation, x = nn.ReLU(), classes((7, 5)).x
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), activation, nn.Linear(6, 6), activation, nn.Linear(6, 3)))
+    torch.testing.assert_close(graph_of(model)(x), model(x), rtol=1e-12, atol=1e-14)
+
+
+def test_frozen_parameters_stay_frozen_on_a_graph() -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)))
+    for layer in (model[0], model[2]):
+        layer.bias.requires_grad_(False)
+    graph = graph_of(model)
+    assert [name for name, value in graph.named_parameters() if value.requires_grad] == ["weight"]
+    back = sequence_of(graph)
+    x = classes((7, 2)).x
+    torch.testing.assert_close(back(x), model(x), rtol=1e-12, atol=1e-14)
+    assert [value.requires_grad for value in back.parameters()] == [True, False, True, False]
+    model[0].weight.requires_grad_(False)
+    with pytest.raises(InvalidInputError, match="some are frozen"):
+        graph_of(model)
+
+
+def test_sequences_that_are_no_graphs_are_refused() -> None:
+    layer = nn.Linear(3, 3)
+    with pytest.raises(InvalidInputError, match="in two places"):
+        graph_of(nn.Sequential(layer, nn.Tanh(), layer))
+    for other in ("a", nn.Linear(2, 3)):
+        with pytest.raises(InvalidInputError, match=r"nn\.Sequential; got"):
+            graph_of(other)
+
+
 def test_learning_by_implicit_differentiation_is_that_of_many_steps() -> None:
     data = classes((4, 3))
     implicit, unrolled = random_graph(None), random_graph(200)

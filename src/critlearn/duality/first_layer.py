@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from critlearn.duality.dense_chain import _SEPARATE, _flattened
+from critlearn.duality.sequence import SEPARATE, flattened, joined, used_once
 from critlearn.network import ActivationModule
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -54,15 +54,15 @@ def first_input(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr
     lr
         Learning rate.
     """
-    modules = _flattened(model, "")
+    modules = flattened(model)
     if modules is None:
         return None
     at = next((place for place, (_, module) in enumerate(modules) if type(module) is nn.Linear), None)
-    if at is None:
+    if at is None or not all(used_once(modules, module) for _, module in modules[: at + 1]):
         return None
     name, linear = modules[at]
     assert isinstance(linear, nn.Linear)
-    weight, bias = changes.get(_joined(name, "weight")), changes.get(_joined(name, "bias"))
+    weight, bias = changes.get(joined(name, "weight")), changes.get(joined(name, "bias"))
     if weight is None or bias is None:
         return None
     state = layer_input(weight, bias)
@@ -74,10 +74,10 @@ def first_input(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr
     for (name, module), shape in reversed(list(zip(modules[:at], shapes, strict=True))):
         if type(module) in (nn.Flatten, nn.Identity, nn.Dropout):
             state, error = state.reshape(shape), error.reshape(shape)
-        elif type(module) in _SEPARATE:
+        elif type(module) in SEPARATE:
             state, error = _before_activation(module, state, error)
         elif isinstance(module, _CONVOLUTIONS):
-            found = _before_convolution(module, shape, state, error, changes.get(_joined(name, "weight")), lr)
+            found = _before_convolution(module, shape, state, error, changes.get(joined(name, "weight")), lr)
             if found is None:
                 return None
             state, error, full = found
@@ -85,10 +85,6 @@ def first_input(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr
         else:
             return None
     return state.reshape(x_like.shape), determined
-
-
-def _joined(name: str, local: str) -> str:
-    return f"{name}.{local}" if name else local
 
 
 @torch.no_grad()

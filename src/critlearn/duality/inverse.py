@@ -13,9 +13,9 @@ import torch
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from critlearn.duality.dense_chain import _flattened
 from critlearn.duality.first_layer import first_input, input_line
 from critlearn.duality.output_response import continuous_targets
+from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.duality.target_of_error import target_of_error
 from critlearn.errors import InvalidInputError
 
@@ -144,10 +144,12 @@ class _Search:
     def layer_ranks(self) -> dict[str, tuple[int, int]]:
         """Numerical and greatest possible rank of the changes of every dense layer of a sequence."""
         found = {}
-        for name, module in _flattened(self.model, "") or []:
-            weight = self.changes.get(f"{name}.weight" if name else "weight")
-            if type(module) is torch.nn.Linear and weight is not None:
-                bias = self.changes.get(f"{name}.bias" if name else "bias")
+        modules = flattened(self.model) or []
+        for name, module in modules:
+            weight = self.changes.get(joined(name, "weight"))
+            # A layer in two places has a change of rank two from one sample.
+            if type(module) is torch.nn.Linear and weight is not None and used_once(modules, module):
+                bias = self.changes.get(joined(name, "bias"))
                 matrix = weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
                 values = torch.linalg.svdvals(matrix)
                 found[name] = int((values > self.cut * values[0]).sum()), min(matrix.shape)
@@ -169,7 +171,7 @@ class _Search:
             return candidate
         layers = self.phi._layers
         if layers and layers[0].weight_trained and not layers[0].bias_trained:
-            return self._along(input_line(self.changes[f"{layers[0].name}.weight" if layers[0].name else "weight"]))
+            return self._along(input_line(self.changes[joined(layers[0].name, "weight")]))
         return None
 
     def _along(self, line: Tensor | None) -> _Candidate | None:
@@ -277,11 +279,10 @@ class _Search:
 
     def _last_error(self) -> Tensor | None:
         """Output errors up to a factor, where the network is a sequence that ends in a dense layer with a bias."""
-        modules = _flattened(self.model, "")
-        if not modules or type(modules[-1][1]) is not torch.nn.Linear:
+        modules = flattened(self.model)
+        if not modules or type(modules[-1][1]) is not torch.nn.Linear or not used_once(modules, modules[-1][1]):
             return None
-        name = modules[-1][0]
-        bias = self.changes.get(f"{name}.bias" if name else "bias")
+        bias = self.changes.get(joined(modules[-1][0], "bias"))
         return None if bias is None else -bias
 
     def _fitted(self, x: Tensor, t: Tensor) -> _Candidate | None:

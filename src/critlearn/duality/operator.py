@@ -15,7 +15,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from critlearn.duality.output_response import OutputResponse
-from critlearn.network.learning_pass import _places
+from critlearn.network.learning_pass import parameter_places
 
 _WRITTEN_OUT: Final = 64 << 20
 """Bytes of tangents computed at a time."""
@@ -42,7 +42,7 @@ class JacobianOperator:
         self.model, self.x = model, x
         self.values = {name: value.detach() for name, value in model.named_parameters() if name in names}
         self._fixed = {name: value.detach() for name, value in model.named_parameters() if name not in self.values}
-        self._places = _places(model)
+        self._places = parameter_places(model)
         self.error, self.by_output = response.error[0], response.by_output[0]
         self.by_target, self.log_unit = response.by_target[0], float(response.log_scale[0])
         self.output = output
