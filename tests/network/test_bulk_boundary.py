@@ -110,6 +110,7 @@ def test_frozen_parameters_stay_frozen_on_a_graph() -> None:
         graph_of(model)
 
 
+@pytest.mark.usefixtures("without_shape_checker")
 def test_sequences_that_are_no_graphs_are_refused() -> None:
     layer = nn.Linear(3, 3)
     with pytest.raises(InvalidInputError, match="in two places"):

@@ -93,6 +93,8 @@ class Jacobian:
         return self._operator.columns(directions.to(self._operator.x))
 
     def _fitting(self, vector: Tensor, size: int, name: str) -> Tensor:
+        if not isinstance(vector, Tensor):
+            raise InvalidInputError(f"the {name} must be a tensor; got {type(vector).__name__}")
         if vector.numel() != size:
             raise InvalidInputError(f"the {name} must have {size} entries; got shape {tuple(vector.shape)}")
         return vector.reshape(-1).to(self._operator.x)

@@ -1,5 +1,6 @@
 """The neural system: a network, the composition that judges its output, and the boundary states that it sees."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,13 @@ class NeuralSystem:
             raise InvalidInputError(
                 "the model's output has no gradient: its forward runs in torch.no_grad() or detaches what it returns"
             )
+
+    def judging(self, model: nn.Module, loss: OutputLoss) -> "NeuralSystem":
+        """The same data set under a network and a loss of the same shapes, not checked again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "model", model)
+        object.__setattr__(other, "loss", loss)
+        return other
 
     def check(self) -> None:
         """Refuse a network on which a learning pass cannot be made, as it may have been changed since.
