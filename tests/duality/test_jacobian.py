@@ -276,3 +276,20 @@ def test_targets_held_fixed_have_no_columns() -> None:
     assert torch.equal(fixed.dense(), every.dense()[:, :6])
     values = torch.linalg.svdvals(fixed.dense())
     torch.testing.assert_close(fixed.singular_values(), values, rtol=0, atol=1e-13 * float(values[0]))
+
+
+def test_a_lost_direction_has_no_log_volume_however_the_network_is_written() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x)
+
+    model, data = many_classes(True)
+    for network in (model, Wrapped(model)):
+        jacobian = DualityMap(NeuralSystem(network, nn.CrossEntropyLoss(), data)).jacobian(data.x[0], data.t[0])
+        assert jacobian.rank() == 43
+        assert jacobian.log_volume() == -math.inf
+        assert jacobian.condition() == math.inf

@@ -128,9 +128,11 @@ class Jacobian:
         return self._of_rows(self._written_out(), self.shape[0])
 
     def _of_rows(self, rows: Tensor, variables: int) -> Spectrum:
-        log_rate = math.log(self._lr)
-        logs = log_singular_values(rows[None]) + self._operator.log_unit + log_rate
-        return from_logs(logs, variables, self.shape[1])[0]
+        logs = log_singular_values(rows[None])
+        # What rounding of the matrix leaves of a lost direction is none.
+        rounding = max(rows.shape) * torch.finfo(torch.float64).eps
+        logs = torch.where(logs <= logs.amax() + math.log(rounding), -math.inf, logs)
+        return from_logs(logs + self._operator.log_unit + math.log(self._lr), variables, self.shape[1])[0]
 
     def singular_values(self) -> Tensor:
         """Singular values, descending, ``min(|q|, K)`` of them."""
@@ -141,7 +143,11 @@ class Jacobian:
         return self.spectrum.rank(tolerance)
 
     def log_volume(self) -> float:
-        """``0.5 ln det J^T J``; ``-inf`` where a direction is lost."""
+        """``0.5 ln det J^T J``; ``-inf`` where a direction is lost.
+
+        Of a dense network to any smallness; of others a direction is lost where its singular value is below
+        ``max(|q|, K)`` times the spacing of double precision, of the largest.
+        """
         return self.spectrum.log_volume()
 
     def condition(self) -> float:
@@ -201,13 +207,18 @@ class Jacobian:
         logs = torch.cat([values.log(), values.new_full((len(right) - len(values),), -math.inf)]) + float(unit[0])
         vectors = stack.basis.of_sample(0) @ right.T
         untouched = min(count, stack.basis.untouched)
-        if untouched and float(stack.log_untouched[0]) > float(logs.sort(descending=True).values[:count][-1]):
+        if untouched:
             # All directions outside are alike: any orthonormal ones of them will do.
-            inputs = torch.cat([stack.basis.shared, stack.basis.own[0][:, None]], dim=1)  # type: ignore[index]
-            outside = torch.linalg.qr(inputs, mode="complete").Q[:, inputs.shape[1] :][:, :untouched]
+            inputs = stack.basis.of_sample(0)[: self._operator.x.numel(), : stack.basis.inputs]
+            outside = _orthogonal_to(inputs, untouched)
             padded = torch.cat([outside, outside.new_zeros(len(vectors) - len(outside), untouched)])
             logs = torch.cat([logs, stack.log_untouched.expand(untouched)])
             vectors = torch.cat([vectors, padded], dim=1)
+        lost = count - vectors.shape[1]
+        if lost > 0:
+            # What is left changes nothing.
+            logs = torch.cat([logs, logs.new_full((lost,), -math.inf)])
+            vectors = torch.cat([vectors, _orthogonal_to(vectors, lost)], dim=1)
         order = logs.argsort(descending=True, stable=True)[:count]
         return (logs[order] + math.log(self._lr)).exp(), vectors[:, order]
 
@@ -219,6 +230,15 @@ class Jacobian:
         _, values, right = scipy.sparse.linalg.svds(self._scipy(1.0), k=count, v0=start)
         order = np.argsort(values)[::-1].copy()
         return self._factor * torch.from_numpy(values[order]), torch.from_numpy(right[order].T.copy())
+
+
+def _orthogonal_to(vectors: Tensor, count: int) -> Tensor:
+    """Orthonormal columns (boundary, count) that are orthogonal to orthonormal ones."""
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randn(len(vectors), count, generator=generator, dtype=vectors.dtype).to(vectors)
+    for _ in range(2):
+        found = torch.linalg.qr(found - vectors @ (vectors.T @ found)).Q
+    return found
 
 
 def _rows_of(values: dict[str, Tensor]) -> dict[str, slice]:
