@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from critlearn.duality.dense_stack import DenseStack, stacked
+from critlearn.duality.layer_products import LayerProducts, layer_products
 from critlearn.duality.operator import JacobianOperator
 from critlearn.duality.spectra import from_logs, layer_spectra, log_singular_values, one_thread, stack_spectra
 from critlearn.duality.spectrum import Spectrum
@@ -19,6 +20,9 @@ from critlearn.errors import InvalidInputError
 
 _LARGEST: Final = 4 << 30
 """Bytes of a Jacobian that is written out."""
+
+_CONVERGED: Final = 1e-10
+"""Part of an eigenvalue that its residual may have: the error of the value is of the order of its square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,14 +226,35 @@ class Jacobian:
         order = logs.argsort(descending=True, stable=True)[:count]
         return (logs[order] + math.log(self._lr)).exp(), vectors[:, order]
 
+    def _leading_of_products(self, products: LayerProducts, count: int) -> tuple[Tensor, Tensor]:
+        """Leading eigenvectors of ``J^T J``: its largest values lose nothing by the square."""
+        columns = self.shape[1]
+        operator = scipy.sparse.linalg.LinearOperator(
+            (columns, columns), matvec=_of_torch(products, self._operator.x), dtype=np.float64
+        )
+        start = np.random.default_rng(0).normal(size=columns)
+        kept = min(columns, max(5 * count, 30))
+        squares, vectors = scipy.sparse.linalg.eigsh(operator, k=count, ncv=kept, v0=start, tol=_CONVERGED)
+        order = np.argsort(squares)[::-1].copy()
+        values = torch.from_numpy(squares[order]).clamp(min=0.0).sqrt()
+        return self._factor * values, torch.from_numpy(vectors[:, order].copy())
+
     def _leading_by_iteration(self, count: int) -> tuple[Tensor, Tensor]:
         if count >= min(self.shape) - 1 or max(self.shape) <= 500:
             _, values, right = torch.linalg.svd(self._written_out(), full_matrices=False)
             return self._factor * values[:count], right[:count].T
+        products = layer_products(self._operator)
+        if products is not None and self.shape[1] <= self.shape[0]:
+            return self._leading_of_products(products, count)
         start = np.random.default_rng(0).normal(size=min(self.shape))
         _, values, right = scipy.sparse.linalg.svds(self._scipy(1.0), k=count, v0=start)
         order = np.argsort(values)[::-1].copy()
         return self._factor * torch.from_numpy(values[order]), torch.from_numpy(right[order].T.copy())
+
+
+def _of_torch(products: LayerProducts, like: Tensor) -> Callable[[np.ndarray], np.ndarray]:
+    """Products for SciPy."""
+    return lambda vector: products(torch.from_numpy(vector.reshape(-1)).to(like)).cpu().numpy()
 
 
 def _orthogonal_to(vectors: Tensor, count: int) -> Tensor:
