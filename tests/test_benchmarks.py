@@ -1,9 +1,10 @@
 """Benchmarks: asking for help runs nothing, and pages of the docs are written whole or not at all."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -158,3 +159,26 @@ def test_a_method_that_fails_leaves_the_page(
     said = capsys.readouterr().err
     assert said == "critlearn 1 does not run: MemoryError: too much; the page stays as it is\n"
     assert page.read_text() == PAGE
+
+
+def test_the_page_of_spectra_is_what_the_script_writes(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("duality", monkeypatch, page)
+    row = {"seconds": 0.5, "wall": 0.75, "megabytes": 4.0, "parameters": 10**7, "values": [2.0, 1.0]}
+
+    def run(command: list[str], **_: object) -> object:
+        slower = {"seconds": 100.0, "megabytes": 400.0, "values": [2.0, 1.5]} if "torch.func 1" in command else {}
+        return SimpleNamespace(returncode=0, stdout=json.dumps(row | slower), stderr="")
+
+    monkeypatch.setattr("subprocess.run", run)
+    assert module.main([]) == 0
+    text = page.read_text()
+    assert text.startswith(module.INTRODUCTION)
+    assert "| one sample, times faster than the dense route | 200 | at least 100 |" in text
+    assert "| largest difference of singular values, of the largest | 2.5e-01 | 1e-10 |" in text
+    assert "| conv | 10,000,000 | 0.5 | 0.8 | under 10 s |" in text
+    # The page of the docs has these lines, with other numbers.
+    kept = (FOLDER.parent / "docs" / "duality_speed.md").read_text()
+    assert kept.startswith(module.INTRODUCTION)
+    assert [line.split("|")[1] for line in kept.splitlines() if "|" in line] == [
+        line.split("|")[1] for line in text.splitlines() if "|" in line
+    ]

@@ -44,6 +44,24 @@ def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) 
     assert "effective dimension" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"states": {"trained": {}}, "image": null, "leading": []}', "{"])
+def test_a_damaged_study_is_refused(run: Path, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in run.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "duality.json").write_text(text)
+    assert exit_code(app, ["report", str(tmp_path)]) == 2
+    assert "make it again with critlearn duality" in capsys.readouterr().err
+
+
+def test_a_narrow_network_whose_units_die_is_studied(tmp_path: Path) -> None:
+    options = ["--data", "breast-cancer", "--hidden", "1", "--hidden-activation", "relu", "--epochs", "2", "--quiet"]
+    assert exit_code(app, ["run", "two-class", *options, "--out", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    assert exit_code(app, ["duality", str(folder), "--samples", "40", "--json"]) == 0
+    study = json.loads((folder / "duality.json").read_text())
+    assert "0" in study["states"]["trained"]["rank_counts"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["nowhere"], "holds no run"), (["{run}", "--samples", "0"], "--samples must be at least 1")],

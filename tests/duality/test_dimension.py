@@ -8,7 +8,7 @@ from critlearn.compositions import Composition
 from critlearn.duality import DualityMap, learning_dimension
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
-from reference.networks import classes, seeded
+from reference.networks import Pairs, classes, seeded
 
 
 def test_dimension_is_that_of_the_written_out_jacobians() -> None:
@@ -47,8 +47,45 @@ def test_a_linear_unit_moves_in_one_plane() -> None:
     torch.testing.assert_close(found.overlaps, torch.ones(3, 3).double())
 
 
+@pytest.mark.usefixtures("without_shape_checker")
 def test_numbers_that_are_not_positive_are_refused() -> None:
     data = classes((3, 1))
     phi = DualityMap(NeuralSystem(seeded(lambda: nn.Linear(1, 1)), Composition("identity", "mse"), data))
-    with pytest.raises(InvalidInputError, match="samples must be at least 1"):
-        learning_dimension(phi, samples=0)
+    for samples in (0, 2.5):
+        with pytest.raises(InvalidInputError, match="samples must be at least 1"):
+            learning_dimension(phi, samples=samples)
+
+
+def test_samples_without_a_tangent_space_have_no_overlap() -> None:
+    x = torch.tensor([[1.0, 0.5], [0.8, -0.2], [-1.0, 0.3], [-2.0, 0.1]], dtype=torch.float64)
+    model = seeded(lambda: nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2)))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0]]))
+        model[0].bias.zero_()
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, torch.tensor([0, 1, 0, 1]))))
+    found = learning_dimension(phi, directions=2)
+    assert found.rank_counts() == {0: 2, 2: 2}
+    assert found.overlaps[2:].isnan().all()
+    matrices = [phi.jacobian(x[at], torch.tensor(at)).dense() for at in (0, 1)]
+    bases = [torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in matrices]
+    cosines = torch.linalg.svdvals(bases[0].T @ bases[1])
+    assert found.mean_overlap() == pytest.approx(float((cosines**2).mean()), rel=1e-9)
+    with torch.no_grad():
+        model[0].bias.fill_(-50.0)
+    assert learning_dimension(phi, directions=2).mean_overlap() is None
+    # As many leading directions as are asked for, also where they change nothing.
+    jacobian = phi.jacobian(x[0], torch.tensor(0))
+    assert jacobian.top_singular_values(2).tolist() == [0.0, 0.0]
+    directions = jacobian.leading_directions(2).x
+    torch.testing.assert_close(directions @ directions.T, torch.eye(2).double())
+
+
+def test_leading_directions_of_wide_inputs_that_change_nothing() -> None:
+    x = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = seeded(lambda: nn.Sequential(nn.Linear(9, 1), nn.ReLU(), nn.Linear(1, 2)))
+    with torch.no_grad():
+        model[0].bias.fill_(-50.0)
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, torch.tensor([0, 1, 0]))))
+    found = phi.jacobian(x[0], torch.tensor(0)).leading_directions(6)
+    assert found.values.tolist() == [0.0] * 6
+    torch.testing.assert_close(found.x @ found.x.T, torch.eye(6).double())

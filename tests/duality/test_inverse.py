@@ -163,3 +163,122 @@ def test_vectors_that_do_not_fit_are_refused() -> None:
         phi.invert({**dq, "output.bias": torch.zeros(3).double()})
     with pytest.raises(InvalidInputError, match="not finite"):
         phi.invert({**dq, "output.bias": torch.tensor([math.nan]).double()})
+
+
+def dense(*, bias: bool, activation: nn.Module | None = None, outputs: int = 2) -> nn.Module:
+    return seeded(
+        lambda: nn.Sequential(nn.Linear(3, 6, bias=bias), activation or nn.Tanh(), nn.Linear(6, outputs)).double()
+    )
+
+
+def test_it_follows_the_network_while_jacobians_stay() -> None:
+    data = classes((4, 3))
+    model = dense(bias=True, outputs=1)
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data))
+    old = phi.jacobian(data.x[0], data.t[0])
+    matrix = old.dense()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.data.mul_(1.7)
+    fresh = DualityMap(phi.system).jacobian(data.x[0], data.t[0])
+    new = phi.jacobian(data.x[0], data.t[0])
+    torch.testing.assert_close(new.dense(), fresh.dense(), rtol=0, atol=0)
+    assert float((new.singular_values() - torch.linalg.svdvals(matrix)).abs().max()) > 1e-2
+    torch.testing.assert_close(old.singular_values(), torch.linalg.svdvals(matrix), rtol=1e-10, atol=1e-12)
+    found = phi.invert(change(phi, data.x[1], data.t[1]))
+    torch.testing.assert_close(found.x, data.x[1], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(("activation", "loss"), [(nn.Tanh(), "mse"), (nn.Softplus(), "mse"), (nn.Softplus(), "soft")])
+def test_continuous_targets_without_a_first_bias(activation: nn.Module, loss: str) -> None:
+    data = classes((8, 3))
+    t = torch.randn(8, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    judge = nn.MSELoss() if loss == "mse" else nn.CrossEntropyLoss()
+    t = t if loss == "mse" else t.softmax(dim=1)
+    phi = DualityMap(NeuralSystem(dense(bias=False, activation=activation), judge, Pairs(data.x, t)))
+    for at in (1, 2):
+        found = phi.invert(change(phi, data.x[at], t[at]))
+        assert found.status is InverseStatus.FOUND
+        assert found.unique
+        torch.testing.assert_close(found.x, data.x[at], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found.t, t[at], rtol=1e-9, atol=1e-12)
+
+
+def test_probabilities_of_zero_come_back_and_other_vectors_are_off_the_sheet() -> None:
+    data = classes((6, 3))
+    t = nn.functional.one_hot(torch.arange(6) % 4).double()
+    phi = DualityMap(NeuralSystem(dense(bias=True, outputs=4), nn.CrossEntropyLoss(), Pairs(data.x, t)))
+    for at in range(6):
+        dq = change(phi, data.x[at], t[at])
+        found = phi.invert(dq)
+        torch.testing.assert_close(found.x, data.x[at], rtol=1e-9, atol=0)
+        torch.testing.assert_close(found.t, t[at], rtol=0, atol=0)
+        generator = torch.Generator().manual_seed(at)
+        noise = {name: torch.randn(value.shape, generator=generator).double() for name, value in dq.items()}
+        for off in (noise, {name: -value for name, value in dq.items()}):
+            assert phi.invert(off).status is InverseStatus.OFF
+
+
+def test_a_frozen_wide_last_layer_hides_part_of_the_error() -> None:
+    x = classes((4, 3)).x
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 4)))
+    for value in model[2].parameters():
+        value.requires_grad_(False)
+    t = torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for judge, targets in ((nn.MSELoss(), t), (nn.CrossEntropyLoss(), t.softmax(dim=1))):
+        phi = DualityMap(NeuralSystem(model, judge, Pairs(x, targets)))
+        found = phi.invert(change(phi, x[1], targets[1]))
+        assert found.status is InverseStatus.FOUND
+        assert not found.unique
+        torch.testing.assert_close(found.x, x[1], rtol=1e-9, atol=0)
+        for name, value in change(phi, found.x, found.t).items():
+            torch.testing.assert_close(value, change(phi, x[1], targets[1])[name], rtol=1e-8, atol=1e-12)
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, t.argmax(dim=1))))
+    found = phi.invert(change(phi, x[1], t.argmax(dim=1)[1]))
+    assert found.unique
+    assert int(found.t) == int(t[1].argmax())
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU(), nn.GELU(), nn.Mish()], ids=lambda module: type(module).__name__)
+def test_an_activation_that_falls_first_has_two_inputs(activation: nn.Module) -> None:
+    x = -torch.rand(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1.5
+    model = seeded(lambda: nn.Sequential(activation, nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4)))
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, torch.arange(4))))
+    found = phi.invert(change(phi, x[0], torch.tensor(0)))
+    assert found.status is InverseStatus.FOUND
+    assert not found.unique
+    torch.testing.assert_close(activation(found.x), activation(x[0]), rtol=1e-9, atol=0)
+    # Above zero there is no other input.
+    found = phi.invert(change(phi, -x[1], torch.tensor(1)))
+    assert found.unique
+    torch.testing.assert_close(found.x, -x[1], rtol=1e-9, atol=0)
+
+
+def test_a_loss_that_saturates_hides_how_far_the_target_is() -> None:
+    data = classes((4, 3))
+    phi = DualityMap(NeuralSystem(dense(bias=True, outputs=1), nn.HuberLoss(), Pairs(data.x, 10 * data.t)))
+    for at in range(4):
+        found = phi.invert(change(phi, data.x[at], 10 * data.t[at]))
+        assert found.status is InverseStatus.FOUND
+        assert not found.unique
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_bad_input_is_named() -> None:
+    data = classes((4, 3))
+    phi = DualityMap(NeuralSystem(dense(bias=True, outputs=1), Composition("tanh", "mse"), data))
+    dq = change(phi, data.x[0], data.t[0])
+    for call, message in (
+        (lambda: phi.invert(None), "for each name of a variable; got NoneType"),
+        (lambda: phi.invert(torch.ones(3)), "got Tensor"),
+        (lambda: phi.invert({name: value.numpy() for name, value in dq.items()}), "must be a tensor; got ndarray"),
+        (lambda: phi.jacobian([0.1, 0.2, 0.3], data.t[0]), "x must be a tensor; got list"),
+        (lambda: phi.jacobian(data.x[0], data.t[0]).jvp(data.x[0].numpy()), "direction must be a tensor; got ndarray"),
+        (lambda: phi.spectra(data.x[0], data.t[0]), "t must be a tensor that holds a batch"),
+        (lambda: phi(data.x[:0], data.t[:0]), "one at least; got 0 and 0"),
+        (lambda: DualityMap(phi.system, lr="a"), "positive and finite; got a"),
+        (lambda: DualityMap(phi.system, lr=True), "positive and finite; got True"),
+        (lambda: DualityMap(None), "NeuralSystem; got NoneType"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            call()

@@ -53,6 +53,23 @@ NETWORKS = {
     "attention": (Attention, (3, 4)),
     "recurrent": (Recurrent, (3, 2)),
 }
+
+
+def twice(activation: nn.Module) -> nn.Module:
+    """One activation module in two places."""
+    return nn.Sequential(nn.Linear(6, 5), activation, nn.Linear(5, 5), activation, nn.Linear(5, 1))
+
+
+def layer_twice() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(6, 1))
+
+
+NETWORKS |= {
+    "one ReLU in two places": (lambda: twice(nn.ReLU()), (6,)),
+    "one SiLU in two places": (lambda: twice(nn.SiLU()), (6,)),
+    "one layer in two places": (layer_twice, (6,)),
+}
 PLAIN = {
     ("tanh", "mse"): tanh_squared,
     ("sigmoid", "bce"): logistic_cross_entropy,
@@ -259,3 +276,58 @@ def test_targets_held_fixed_have_no_columns() -> None:
     assert torch.equal(fixed.dense(), every.dense()[:, :6])
     values = torch.linalg.svdvals(fixed.dense())
     torch.testing.assert_close(fixed.singular_values(), values, rtol=0, atol=1e-13 * float(values[0]))
+
+
+def test_a_lost_direction_has_no_log_volume_however_the_network_is_written() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x)
+
+    model, data = many_classes(True)
+    for network in (model, Wrapped(model)):
+        jacobian = DualityMap(NeuralSystem(network, nn.CrossEntropyLoss(), data)).jacobian(data.x[0], data.t[0])
+        assert jacobian.rank() == 43
+        assert jacobian.log_volume() == -math.inf
+        assert jacobian.condition() == math.inf
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["classes", "probabilities"])
+def test_leading_directions_of_convolutions_without_a_matrix(soft: bool) -> None:
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(4, 5, 3, padding=1, bias=False), nn.Tanh(),
+            nn.Flatten(), nn.Linear(80, 9), nn.Tanh(), nn.Linear(9, 3),
+        )
+    )  # fmt: skip
+    x = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    data = Pairs(x, t.softmax(dim=1) if soft else t.argmax(dim=1))
+    jacobian = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), data), 0.3).jacobian(x[1], data.t[1])
+    _, values, right = torch.linalg.svd(jacobian.dense(), full_matrices=False)
+    assert max(jacobian.shape) > 500
+    found = jacobian.leading_directions(4)
+    torch.testing.assert_close(found.values, values[:4], rtol=1e-10, atol=0)
+    vectors = torch.cat([found.x.flatten(1), found.t], dim=1)
+    # The same space, direction by direction up to signs.
+    torch.testing.assert_close((vectors @ right[:4].T).abs(), torch.eye(4).double(), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Conv2d(2, 9, 3), nn.GroupNorm(3, 9), nn.SiLU(), nn.Flatten(), nn.Linear(324, 2)),
+        lambda: nn.Sequential(nn.Conv2d(2, 6, 3, groups=2), nn.SiLU(), nn.Flatten(), nn.Linear(216, 3)),
+    ],
+    ids=["normalised", "grouped"],
+)
+def test_leading_values_of_other_layers_come_from_the_operator(make: object) -> None:
+    x = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    phi = DualityMap(NeuralSystem(seeded(make), nn.CrossEntropyLoss(), Pairs(x, torch.tensor([0, 1, 1]))))
+    jacobian = phi.jacobian(x[0], torch.tensor(0))
+    torch.testing.assert_close(
+        jacobian.top_singular_values(3), torch.linalg.svdvals(jacobian.dense())[:3], rtol=1e-9, atol=0
+    )

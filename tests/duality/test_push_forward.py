@@ -1,5 +1,6 @@
 """Densities on the sheet against Monte Carlo, and caustics against closed forms."""
 
+import copy
 import math
 
 import numpy as np
@@ -83,6 +84,113 @@ def test_normal_forms_are_classified(first: object, kind: str, exponent: float) 
     assert caustic.kind == kind
     assert caustic.exponent == pytest.approx(exponent)
     assert abs(float(caustic.lost[0])) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "order"),
+    [
+        (lambda x, y: x**4 + x * y, lambda x, y: y, 4),
+        # A bent curve: straight along the lost direction the determinant vanishes to third order.
+        (lambda x, y: x**3 + 1.5 * x * y, lambda x, y: y + x**2, 3),
+        (lambda x, y: x**3 + x * y - y * y, lambda x, y: 1e-3 * (y - x**3), 3),
+    ],
+)
+def test_orders_of_planar_maps(first: object, second: object, order: int) -> None:
+    caustic = classified(Polynomial(first, second), torch.zeros(2).double())
+    assert caustic.order == order
+
+
+class Power:
+    """``x^n + x^(n + 1) / 5`` on the line."""
+
+    def __init__(self, power: int) -> None:
+        self.power = power
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return points**self.power + points ** (self.power + 1) / 5
+
+    def jacobian(self, point: Tensor) -> Tensor:
+        return torch.autograd.functional.jacobian(lambda p: self(p[None])[0], point)
+
+
+@pytest.mark.parametrize("power", [2, 3, 4, 5, 6])
+def test_orders_of_powers(power: int) -> None:
+    caustic = classified(Power(power), torch.zeros(1).double())
+    assert (caustic.order, caustic.exponent) == (power, pytest.approx(1 - 1 / power))
+    assert caustic.kind == {2: "fold", 3: "cusp"}.get(power, "higher")
+    if power % 2 == 0:
+        # Found between places of the path, and exactly at one of them.
+        for end in (1.3, 1.0):
+            (found,) = caustics_on_path(Power(power), torch.tensor([-1.0]).double(), torch.tensor([end]).double())
+            assert float(found.point) == pytest.approx(0, abs=1e-3)
+            assert found.order == power
+
+
+def test_paths_that_say_nothing_are_refused() -> None:
+    ends = torch.tensor([-1.0]).double(), torch.tensor([1.0]).double()
+    with pytest.raises(InvalidInputError, match="steps must be at least 1"):
+        caustics_on_path(Power(2), *ends, steps=0)
+    with pytest.raises(InvalidInputError, match="two points of shape"):
+        caustics_on_path(Power(2), torch.zeros(2).double(), ends[1])
+    with pytest.raises(InvalidInputError, match="not finite at 0 of the path"):
+        caustics_on_path(Power(2), torch.tensor([math.nan]).double(), ends[1])
+
+
+def test_both_preimages_next_to_a_fold_from_a_coarse_grid() -> None:
+    restricted = single_unit()
+    grid = restricted.grid(-5, 5, 161)
+    for share in (1e-2, 1e-4, 1e-6):
+        value = torch.tensor([64 / 27 * (1 - share)]).double()
+        found = restricted.preimages(value, grid.starts(value)).flatten()
+        # 2 (1 - f)(1 - f^2) = value, by the roots of the polynomial in f.
+        roots = np.roots([2, -2, -2, 2 - float(value)])
+        expected = np.arctanh(roots[np.abs(roots) < 1].real) / 2
+        np.testing.assert_allclose(np.sort(found.numpy()), np.sort(expected), rtol=1e-6)
+
+
+def test_inputs_of_any_scale_have_all_their_preimages() -> None:
+    model = nn.Linear(1, 1).double()
+    with torch.no_grad():
+        model.weight.fill_(1e7)
+        model.bias.zero_()
+    data = Pairs(torch.full((2, 1), 1e-8).double(), torch.ones(2).double())
+    restricted = RestrictedMap(DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data)), [1], data.t[0])
+    grid = restricted.grid(-5e-7, 5e-7, 161)
+    value = restricted(torch.tensor([[3e-8]]).double())[0]
+    assert len(restricted.preimages(value, grid.starts(value))) == 2
+
+
+def test_many_preimages_are_all_started_from() -> None:
+    units = 12
+    model = nn.Sequential(nn.Linear(1, units), nn.Tanh(), nn.Linear(units, 1)).double()
+    with torch.no_grad():
+        model[0].weight.fill_(8.0)
+        model[0].bias.copy_(-8 * torch.linspace(-4, 4, units))
+        model[2].weight.copy_(torch.tensor([[(-1.0) ** unit for unit in range(units)]]))
+        model[2].bias.fill_(0.2)
+    data = Pairs(torch.full((2, 1), 0.5).double(), torch.ones(2).double())
+    restricted = RestrictedMap(
+        DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data)), [3 * units], data.t[0]
+    )
+    value = restricted(torch.tensor([[0.1]]).double())[0]
+    line = restricted(torch.linspace(-6, 6, 100_001).double()[:, None])[:, 0] - value
+    crossings = int((line[:-1] * line[1:] < 0).sum())
+    grid = restricted.grid(-5, 5, 1001)
+    assert crossings == 12
+    assert len(restricted.preimages(value, grid.starts(value))) == crossings
+
+
+def test_networks_in_single_precision_have_densities() -> None:
+    phi, data = small_network(2)
+    chosen = choose_variables(phi.jacobian(data.x[0], data.t[0]))
+    logs = []
+    for dtype in (torch.float64, torch.float32):
+        model = copy.deepcopy(phi.system.model).to(dtype)
+        single = DualityMap(NeuralSystem(model, phi.system.loss, Pairs(data.x.to(dtype), data.t.to(dtype))))
+        restricted = RestrictedMap(single, chosen, data.t[0].to(dtype))
+        value = restricted(data.x[:1].to(dtype))[0]
+        logs.append(restricted.log_density(value, restricted.grid(-5, 5, 41).starts(value), log_normal_density))
+    assert logs[1] == pytest.approx(logs[0], abs=1e-4)
 
 
 def test_two_lost_directions_are_of_higher_kind() -> None:

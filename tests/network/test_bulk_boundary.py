@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from critlearn.comparison import compare
 from critlearn.compositions import Composition
@@ -89,6 +90,37 @@ def test_sequences_become_graphs_and_come_back(biased: bool) -> None:
         torch.testing.assert_close(passes[2].gradients[name], gradient, rtol=1e-12, atol=1e-14)
 
 
+def test_an_activation_in_two_places_of_a_sequence_acts_in_both() -> None:
+    activation, x = nn.ReLU(), classes((7, 5)).x
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), activation, nn.Linear(6, 6), activation, nn.Linear(6, 3)))
+    torch.testing.assert_close(graph_of(model)(x), model(x), rtol=1e-12, atol=1e-14)
+
+
+def test_frozen_parameters_stay_frozen_on_a_graph() -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)))
+    for layer in (model[0], model[2]):
+        layer.bias.requires_grad_(False)
+    graph = graph_of(model)
+    assert [name for name, value in graph.named_parameters() if value.requires_grad] == ["weight"]
+    back = sequence_of(graph)
+    x = classes((7, 2)).x
+    torch.testing.assert_close(back(x), model(x), rtol=1e-12, atol=1e-14)
+    assert [value.requires_grad for value in back.parameters()] == [True, False, True, False]
+    model[0].weight.requires_grad_(False)
+    with pytest.raises(InvalidInputError, match="some are frozen"):
+        graph_of(model)
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_sequences_that_are_no_graphs_are_refused() -> None:
+    layer = nn.Linear(3, 3)
+    with pytest.raises(InvalidInputError, match="in two places"):
+        graph_of(nn.Sequential(layer, nn.Tanh(), layer))
+    for other in ("a", nn.Linear(2, 3)):
+        with pytest.raises(InvalidInputError, match=r"nn\.Sequential; got"):
+            graph_of(other)
+
+
 def test_learning_by_implicit_differentiation_is_that_of_many_steps() -> None:
     data = classes((4, 3))
     implicit, unrolled = random_graph(None), random_graph(200)
@@ -107,7 +139,7 @@ def two_neurons(weight: float, *, kind: str = "tanh") -> BulkBoundaryNetwork:
         3, torch.tensor([[0, 1, 1], [1, 1, 2]]), inputs=[0], outputs=[2], activations=kind, steps=None
     )
     with torch.no_grad():
-        graph.weight.copy_(torch.tensor([1.0, weight, 1.0]))
+        graph.weight.copy_(torch.tensor([1.0, weight, 1.0], dtype=torch.float64))
         graph.bias.zero_()
     return graph
 
@@ -189,3 +221,163 @@ def test_what_is_no_graph_is_refused() -> None:
         sequence_of(random_graph(2))
     with pytest.raises(InvalidInputError, match="LayerNorm"):
         graph_of(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+
+
+def ring(length: int, gain: float, *, sign: float = -1.0, kind: str = "tanh") -> BulkBoundaryNetwork:
+    """An input that drives the first neuron of a ring, whose product of weights has a sign."""
+    ahead = [place % length + 1 for place in range(1, length + 1)]
+    edges = torch.tensor([[0, *range(1, length + 1)], [1, *ahead]])
+    graph = BulkBoundaryNetwork(length + 1, edges, inputs=[0], outputs=[length], activations=kind)
+    with torch.no_grad():
+        graph.weight.fill_(gain)
+        graph.weight[0], graph.weight[1] = 1.0, sign * gain
+        graph.bias.zero_()
+    return graph
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 7, 9, 40])
+def test_oscillations_of_any_period_are_found(length: int) -> None:
+    graph = ring(length, 3.0)
+    x = torch.tensor([[0.3]], dtype=torch.float64)
+    found = graph.activation_pass(x)
+    assert found.statuses == (PassStatus.OSCILLATES,)
+    # The shortest time after which the state comes back, by following it.
+    weight, state = graph.dense_weight().detach(), found.states[0]
+    after, count = state, 0
+    while count == 0 or float((after - state).abs().max()) > 1e-6:
+        after = torch.tanh(weight @ after)
+        after[0] = x[0, 0]
+        count += 1
+    assert found.periods == (count,)
+    with pytest.raises(InvalidInputError, match=f"it oscillates with period {count} "):
+        graph(x)
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.995, -0.998])
+def test_slow_passes_are_followed_to_their_fixed_point(gain: float) -> None:
+    graph = two_neurons(gain, kind="identity")
+    x = torch.tensor([[0.1]], dtype=torch.float64)
+    assert graph.activation_pass(x).statuses == (PassStatus.SETTLED,)
+    assert float(graph(x)) == pytest.approx(0.1 / (1 - gain), rel=1e-9)
+    slow = two_neurons(1.002, kind="identity")
+    assert slow.activation_pass(x).statuses == (PassStatus.DIVERGES,)
+
+
+def sparse_matrix(neurons: int = 150, each: int = 3) -> Tensor:
+    """Few weights for each neuron but the first three, which are inputs; with a ring, so that none is cut off."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.zeros(neurons, neurons, dtype=torch.float64)
+    for _ in range(each):
+        sources = torch.randint(0, neurons, (neurons,), generator=generator)
+        weights[torch.arange(neurons), sources] = 0.3 * torch.randn(neurons, generator=generator).double()
+    weights[:3] = 0
+    return weights
+
+
+@pytest.mark.parametrize("steps", [4, None], ids=["steps", "fixed point"])
+def test_few_edges_give_what_the_whole_matrix_gives(steps: int | None) -> None:
+    weights, data = sparse_matrix(), classes((3, 3))
+    graph = BulkBoundaryNetwork.from_matrix(weights, inputs=[0, 1, 2], outputs=[149], steps=steps)
+    torch.testing.assert_close(graph.dense_weight(), weights, rtol=0, atol=0)
+    assert graph.weight.numel() == int((weights != 0).sum())
+    matrix = weights.clone().requires_grad_()
+    bias = torch.cat([torch.zeros(3).double(), graph.bias.detach()])
+
+    def output(x: Tensor) -> Tensor:
+        state = torch.cat([x, torch.zeros(147).double()])
+        y = matrix @ state + bias
+        for _ in range((steps or 120) - 1):
+            state = torch.cat([x, torch.tanh(y)[3:]])
+            y = matrix @ state + bias
+        return y[149]
+
+    torch.testing.assert_close(graph(data.x)[:, 0], torch.stack([output(x) for x in data.x]), rtol=1e-11, atol=1e-13)
+    found = learning_pass(NeuralSystem(graph, LOSS, data), data.x, data.t)
+    for at in range(3):
+        loss = nn.functional.softplus(-data.t[at] * output(data.x[at]))
+        (gradient,) = torch.autograd.grad(loss, matrix)
+        wanted = gradient[graph.edges[1], graph.edges[0]]
+        torch.testing.assert_close(
+            found.gradients["weight"][at] * found.log_scale[at].exp(), wanted, rtol=1e-9, atol=1e-12
+        )
+
+
+def test_second_derivatives_by_edges_are_those_of_central_differences() -> None:
+    graph = BulkBoundaryNetwork.from_matrix(sparse_matrix(), inputs=[0, 1, 2], outputs=[149], steps=4)
+    data = classes((3, 3))
+    phi = DualityMap(NeuralSystem(graph, LOSS, data))
+    matrix = phi.jacobian(data.x[0], data.t[0]).dense()
+    for at in range(3):
+        step = torch.zeros(3).double()
+        step[at] = 1e-5
+        ends = [phi((data.x[0] + sign * step)[None], data.t[:1]) for sign in (1, -1)]
+        high, low = (torch.cat([change.flatten() for change in end.values()]) for end in ends)
+        torch.testing.assert_close((high - low) / 2e-5, matrix[:, at], rtol=0, atol=1e-8)
+
+
+class Sizes(TorchDispatchMode):
+    """Largest tensor that an operation makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function: object, types: object, arguments: tuple = (), keywords: dict | None = None):
+        made = function(*arguments, **(keywords or {}))
+        for value in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(value, Tensor):
+                self.largest = max(self.largest, value.numel())
+        return made
+
+
+def test_passes_through_few_edges_take_memory_for_these() -> None:
+    neurons = 2000
+    sources = torch.randint(0, neurons, (2 * neurons,), generator=torch.Generator().manual_seed(0))
+    edges = torch.unique(torch.stack([sources, torch.arange(2 * neurons) % (neurons - 3) + 3]), dim=1)
+    graph = BulkBoundaryNetwork(neurons, edges, inputs=[0, 1, 2], outputs=[neurons - 1], steps=3)
+    x = classes((2, 3)).x
+    with Sizes() as sizes:
+        graph(x).sum().backward()
+        graph.activation_pass(x)
+    assert 0 < sizes.largest <= 2 * edges.shape[1]
+
+
+def test_masks_choose_the_edges() -> None:
+    weights = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 2.0, 1.0]])
+    mask = torch.tensor([[False, False, False], [True, False, False], [True, True, False]])
+    graph = BulkBoundaryNetwork.from_matrix(weights, mask, inputs=[0], outputs=[2], steps=2)
+    assert graph.dense_weight().tolist() == [[0, 0, 0], [0.5, 0, 0], [0, 2, 0]]
+    assert graph.weight.dtype == torch.float32
+    with pytest.raises(InvalidInputError, match="square matrix"):
+        BulkBoundaryNetwork.from_matrix(weights[:2], inputs=[0], outputs=[2])
+    with pytest.raises(InvalidInputError, match="True at edges"):
+        BulkBoundaryNetwork.from_matrix(weights, mask.float(), inputs=[0], outputs=[2])
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_input_that_does_not_fit_a_graph_is_named() -> None:
+    edges = torch.tensor([[0, 1], [1, 2]])
+    for given, message in (
+        ({"edges": edges + 0.5}, "integers; got torch.float32"),
+        ({"edges": torch.tensor([[0, 1, 1], [1, 2, 2]])}, "from 1 to 2 is given twice"),
+        ({"steps": 1.5}, "an integer; got 1.5"),
+        ({"steps": True}, "an integer; got True"),
+        ({"inputs": 0}, "sequences of neurons; got 0"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            BulkBoundaryNetwork(3, **{"edges": edges, "inputs": [0], "outputs": [2], **given})
+    graph, x = random_graph(None), classes((4, 3)).x
+    for call, message in (
+        (lambda: graph(x.float()), "float64; got inputs of type torch.float32"),
+        (lambda: graph(x * math.nan), "not finite at sample 0"),
+        (lambda: graph.activation_pass(x * math.inf), "not finite at sample 0"),
+        (lambda: graph.activation_pass(x, torch.zeros(4, 2).double()), "1 output neurons"),
+        (lambda: graph.boundary_loss(x, torch.zeros(2, 1).double()), "targets of 4 samples"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            call()
+
+
+def test_graphs_work_on_other_devices() -> None:
+    graph = BulkBoundaryNetwork(3, torch.tensor([[0, 1], [1, 2]]), inputs=[0], outputs=[2], steps=2).to("meta")
+    empty = torch.empty(2, 1, device="meta", dtype=torch.float64)
+    assert graph(empty).shape == (2, 1)
+    assert graph._hold(torch.empty(2, 2, device="meta", dtype=torch.float64), empty).shape == (2, 2)

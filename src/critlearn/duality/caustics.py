@@ -8,8 +8,11 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-_STEP: Final = 1e-3
+from critlearn.errors import InvalidInputError
+
 _FLAT: Final = 1e-4
+_DEGREE: Final = 6
+_SHRINKINGS: Final = 20
 
 
 @runtime_checkable
@@ -36,10 +39,11 @@ class Caustic:
     value
         Changes of the chosen variables there.
     kind
-        ``fold`` where the map turns back along the lost direction, ``cusp`` where it does not to second order, and
-        ``higher`` where more than one direction is lost.
+        ``fold`` where the map turns back along the lost direction, ``cusp`` where it is flat to second order, and
+        ``higher`` where it is flat to a higher one or more than one direction is lost.
     order
-        Power n of ``delta - delta_c ~ s^n`` along the lost direction: 2 for a fold, 3 for a cusp; None for others.
+        Power n of ``delta - delta_c ~ s^n`` along the lost direction: 2 for a fold, 3 for a cusp; None where more than
+        one direction is lost.
     exponent
         Exponent ``1 - 1/n`` with which the density diverges, ``p ~ |delta - delta_c|^-exponent``.
     lost
@@ -60,7 +64,8 @@ class Caustic:
 def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps: int = 100) -> list[Caustic]:
     """Caustics crossed by the straight path between two boundary points: sign changes of ``det J_S``.
 
-    Determinants of even degeneracy, which touch zero without crossing it, are not seen.
+    Where the determinant only touches zero it is seen if it is exactly zero at one of the places that are looked at.
+    Stretches on which it is zero throughout, as where a ReLU is dead, have no density and are left out.
 
     Parameters
     ----------
@@ -70,7 +75,18 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
         Points (K,).
     steps
         Places on the path at which the determinant is looked at.
+
+    Raises
+    ------
+    InvalidInputError
+        If the points do not fit, there are no steps, or the map is not finite on the path.
     """
+    if start.dim() != 1 or start.shape != end.shape:
+        raise InvalidInputError(
+            f"a path joins two points of shape (K,); got {tuple(start.shape)} and {tuple(end.shape)}"
+        )
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise InvalidInputError(f"steps must be at least 1, an integer; got {steps}")
 
     def determinant(share: float) -> float:
         matrix = restricted.jacobian(torch.lerp(start, end, share))
@@ -79,37 +95,87 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
 
     shares = np.linspace(0.0, 1.0, steps + 1)
     values = np.array([determinant(float(share)) for share in shares])
+    if not np.isfinite(values).all():
+        share = shares[np.flatnonzero(~np.isfinite(values))[0]]
+        raise InvalidInputError(f"the map's Jacobian is not finite at {share:.3g} of the path")
     found = []
     for at in np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0):
-        share = float(brentq(determinant, shares[at], shares[at + 1], xtol=1e-15))
-        found.append(classified(restricted, torch.lerp(start, end, share)))
-    return found
+        found.append(float(brentq(determinant, shares[at], shares[at + 1], xtol=1e-15)))
+    zero = np.concatenate([[False], values == 0, [False]])
+    found += shares[zero[1:-1] & ~zero[:-2] & ~zero[2:]].tolist()
+    return [classified(restricted, torch.lerp(start, end, share)) for share in sorted(found)]
 
 
 def classified(restricted: SquareMap, point: Tensor) -> Caustic:
-    """Kind of a caustic, from how the determinant changes along the lost direction.
+    """Kind of a caustic, from how the map goes along the curve on which only the lost coordinate changes.
 
-    At a fold it changes at first order (``v . grad det != 0`` for the lost direction v); at a cusp at second.
-    Source: theory, caustics; Arnold's classification of generic maps between spaces of one dimension.
+    With all other coordinates of the change held, the last is ``delta_c + c s^n`` along the lost direction (Lyapunov
+    and Schmidt's reduction): n = 2 at a fold, 3 at a cusp. Source: theory, caustics; Arnold's classification of generic
+    maps between spaces of one dimension.
     """
     matrix = restricted.jacobian(point)
-    left, values, right = torch.linalg.svd(matrix)
-    lost, normal = right[-1], left[:, -1]
-    kind, order = _kind(restricted, point, lost, values)
+    # Of rows of length 1: changes of several variables may differ in size by far.
+    size = matrix.norm(dim=1, keepdim=True)
+    size = torch.where(size == 0, 1.0, size)
+    left, values, right = torch.linalg.svd(matrix / size)
+    lost = right[-1]
+    normal = left[:, -1] / size[:, 0]
+    kind, order = "higher", None
+    if len(values) == 1 or float(values[-2]) > _FLAT * float(values[0]):
+        order = _order(_Curve(restricted, point, left / size, right))
+        kind = {2: "fold", 3: "cusp"}.get(order or 0, "higher")
     exponent = None if order is None else 1 - 1 / order
-    return Caustic(point, restricted(point[None])[0], kind, order, exponent, lost, normal)
+    return Caustic(point, restricted(point[None])[0], kind, order, exponent, lost, normal / normal.norm())
 
 
-def _kind(restricted: SquareMap, point: Tensor, lost: Tensor, values: Tensor) -> tuple[str, int | None]:
-    """Name and order."""
-    if len(values) > 1 and float(values[-2]) <= _FLAT * float(values[0]):
-        return "higher", None
-    size = _STEP * (1 + float(point.norm()))
-    scale = float(values[:-1].prod()) * float(values[0])
-    determinants = [float(torch.linalg.det(restricted.jacobian(point + step * size * lost))) for step in (-1, 0, 1)]
-    first = (determinants[2] - determinants[0]) / (2 * size)
-    second = (determinants[2] - 2 * determinants[1] + determinants[0]) / size**2
-    scale = scale if scale > 0 else max(abs(first), abs(second), 1e-300)
-    if abs(first) > max(10 * size * abs(second), _FLAT * scale):
-        return "fold", 2
-    return ("cusp", 3) if abs(second) > _FLAT * scale else ("higher", None)
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """Points on which all coordinates of the change but the lost one stay as they are at a caustic.
+
+    Parameters
+    ----------
+    restricted, point
+        The map and the caustic.
+    left, right
+        Coordinates of changes (columns) and of boundary states (rows), the lost ones last.
+    """
+
+    restricted: SquareMap
+    point: Tensor
+    left: Tensor
+    right: Tensor
+
+    def slope(self, share: float) -> float:
+        """Derivative of the lost coordinate of the change along the curve, where the point's is ``share``."""
+        at, others = self.point + share * self.right[-1], self.right[:-1]
+        level = self.left[:, :-1].T @ self.restricted(self.point[None])[0]
+        for _ in range(4 if len(others) else 0):
+            matrix = self.left.T @ self.restricted.jacobian(at)
+            gap = self.left[:, :-1].T @ self.restricted(at[None])[0] - level
+            at = at - torch.linalg.solve(matrix[:-1] @ others.T, gap) @ others
+        block = self.left.T @ self.restricted.jacobian(at) @ self.right.T
+        if not len(others):
+            return float(block)
+        return float(block[-1, -1] - block[-1, :-1] @ torch.linalg.solve(block[:-1, :-1], block[:-1, -1]))
+
+
+def _order(curve: _Curve) -> int | None:
+    """Power of the lost coordinate, from a polynomial for its derivative in a small enough neighbourhood."""
+    nodes = np.cos(np.pi * (np.arange(_DEGREE + 3) + 0.5) / (_DEGREE + 3))
+    half_width = 0.1 * (1 + float(curve.point.norm()))
+
+    def polynomial(width: float) -> tuple[np.ndarray, float]:
+        slopes = np.array([curve.slope(width * node) for node in nodes])
+        largest = float(np.abs(slopes).max())
+        if not (np.isfinite(largest) and largest > 0):
+            return np.zeros(_DEGREE + 1), np.inf
+        found = np.polynomial.polynomial.polyfit(nodes, slopes / largest, _DEGREE)
+        return found, float(np.abs(np.polynomial.polynomial.polyval(nodes, found) - slopes / largest).max())
+
+    for _ in range(_SHRINKINGS):
+        if polynomial(half_width)[1] < 1e-5:
+            # Higher powers weigh little here, and still less somewhat nearer.
+            coefficients, _ = polynomial(half_width / 8)
+            return int(np.abs(coefficients[1:]).argmax()) + 2
+        half_width /= 4
+    return None

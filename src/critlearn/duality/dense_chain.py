@@ -6,25 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from critlearn.duality.sequence import SEPARATE, flattened, used_once
 from critlearn.network import ActivationModule
-from critlearn.network.exact_gelu import ExactGelu
-
-_SEPARATE: Final = (
-    ActivationModule,
-    ExactGelu,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Softplus,
-    nn.LogSigmoid,
-    nn.Hardtanh,
-)
-"""Modules that act on each entry by itself."""
 
 _IDLE: Final = (nn.Identity, nn.Flatten, nn.Dropout)
 
@@ -71,7 +54,7 @@ class Slopes:
 
 def dense_chain(model: nn.Module) -> list[DenseLayer] | None:
     """Layers of a chain of dense layers, each with at most one activation; None for any other network."""
-    modules = _flattened(model, "")
+    modules = flattened(model)
     if modules is None:
         return None
     layers: list[DenseLayer] = []
@@ -81,28 +64,12 @@ def dense_chain(model: nn.Module) -> list[DenseLayer] | None:
         if type(module) is nn.Linear:
             bias = module.bias is not None and module.bias.requires_grad
             layers.append(DenseLayer(name, module, None, module.weight.requires_grad, bias))
-        elif type(module) in _SEPARATE and layers and layers[-1].activation is None:
+        elif type(module) in SEPARATE and layers and layers[-1].activation is None:
             last = layers[-1]
             layers[-1] = DenseLayer(last.name, last.linear, module, last.weight_trained, last.bias_trained)
         else:
             return None
-    variables = [id(value) for layer in layers for value in layer.linear.parameters()]
-    return layers if layers and len(set(variables)) == len(variables) else None
-
-
-def _flattened(model: nn.Module, name: str) -> list[tuple[str, nn.Module]] | None:
-    """Modules one after the other; None where something hooks into them."""
-    if model._forward_hooks or model._forward_pre_hooks:
-        return None
-    if type(model) is not nn.Sequential:
-        return [(name, model)]
-    found: list[tuple[str, nn.Module]] = []
-    for child_name, child in model.named_children():
-        inner = _flattened(child, f"{name}.{child_name}" if name else child_name)
-        if inner is None:
-            return None
-        found += inner
-    return found
+    return layers if layers and all(used_once(modules, layer.linear) for layer in layers) else None
 
 
 def slopes(activation: nn.Module, y: Tensor) -> Slopes:

@@ -28,9 +28,10 @@ class LearningDimension(Result):
         One for each sample.
     overlaps
         Mean squared cosine of the principal angles between the leading tangent spaces of pairs of samples, shape
-        (sample, sample), for some of the samples: 1 for the same space, 0 for orthogonal ones.
+        (sample, sample), for some of the samples: 1 for the same space, 0 for orthogonal ones, NaN where a sample has
+        no tangent space.
     directions
-        Number of leading directions in the overlaps.
+        Number of leading directions in the overlaps, or as many as a sample's rank allows.
     """
 
     spectra: tuple[Spectrum, ...]
@@ -51,11 +52,10 @@ class LearningDimension(Result):
         return [spectrum.participation_ratio() for spectrum in self.spectra]
 
     def mean_overlap(self) -> float | None:
-        """Mean over pairs of different samples; None for a single one."""
-        count = len(self.overlaps)
-        if count < 2:
-            return None
-        return float((self.overlaps.sum() - self.overlaps.diagonal().sum()) / (count * (count - 1)))
+        """Mean over pairs of different samples that have tangent spaces; None if there is no pair."""
+        different = self.overlaps[~torch.eye(len(self.overlaps), dtype=torch.bool, device=self.overlaps.device)]
+        known = different[~different.isnan()]
+        return float(known.mean()) if len(known) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; None for what is infinite."""
@@ -105,11 +105,11 @@ def learning_dimension(
     Raises
     ------
     InvalidInputError
-        If a number is not positive.
+        If a number is not a positive integer.
     """
     for name, value in (("samples", samples), ("directions", directions), ("overlapping", overlapping)):
-        if value < 1:
-            raise InvalidInputError(f"{name} must be at least 1; got {value}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InvalidInputError(f"{name} must be at least 1, an integer; got {value}")
     size = len(phi.system)
     places = torch.linspace(0, size - 1, min(samples, size)).round().long().tolist()
     pairs = [phi.system.dataset[place] for place in places]
@@ -118,21 +118,32 @@ def learning_dimension(
     kept = min(directions, len(spectra[0].log_values))
     most = max(2, _TANGENTS // (8 * spectra[0].variables * kept))
     every = max(1, -(-len(x) // min(overlapping, most)))
-    bases = [_leading_tangents(phi, *pair, kept) for pair in zip(x[::every], t[::every], strict=True)]
-    return LearningDimension(spectra, _overlaps(bases, kept), kept)
+    bases = [
+        _leading_tangents(phi, one, target, min(kept, spectrum.rank()))
+        for one, target, spectrum in zip(x[::every], t[::every], spectra[::every], strict=True)
+    ]
+    return LearningDimension(spectra, _overlaps(bases), kept)
 
 
 def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tensor:
     """Orthonormal tangent vectors along the leading directions, shape (variable, direction)."""
     jacobian = phi.jacobian(x, t)
+    if count == 0:
+        return x.new_zeros(jacobian.shape[0], 0, dtype=torch.float64)
     leading = jacobian.leading_directions(count)
     flat = torch.cat([leading.x.reshape(count, -1), leading.t], dim=1)
     return torch.linalg.qr(jacobian.unit_columns(flat.T)).Q
 
 
-def _overlaps(bases: list[Tensor], directions: int) -> Tensor:
-    """Mean squared cosines of principal angles: ``|U_i^T U_j|_F^2 / directions``."""
+def _overlaps(bases: list[Tensor]) -> Tensor:
+    """Mean squared cosines of principal angles, of which the smaller space has as many as directions.
+
+    ``|U_i^T U_j|_F^2 / min(k_i, k_j)``.
+    """
     together = torch.cat(bases, dim=1)
     squares = (together.T @ together) ** 2
-    count = len(bases)
-    return squares.reshape(count, directions, count, directions).sum(dim=(1, 3)) / directions
+    sizes = [basis.shape[1] for basis in bases]
+    rows = torch.stack([part.sum(dim=0) for part in squares.split(sizes)])
+    sums = torch.stack([part.sum(dim=1) for part in rows.split(sizes, dim=1)], dim=1)
+    counts = torch.tensor(sizes, device=sums.device)
+    return sums / torch.minimum(counts[:, None], counts[None, :])

@@ -1,13 +1,14 @@
 """The input of a network from the changes of its first layer: a ratio for dense layers, least squares for others."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from critlearn.duality.dense_chain import _SEPARATE, _flattened
+from critlearn.duality.sequence import SEPARATE, flattened, joined, used_once
 from critlearn.network import ActivationModule
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -36,12 +37,30 @@ def input_line(weight_change: Tensor) -> Tensor | None:
     return torch.linalg.svd(weight_change / largest, full_matrices=False)[2][0]
 
 
-def first_input(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr: float) -> tuple[Tensor, bool] | None:
-    """Input of a sequence whose first dense layer has a bias, and whether the equations determine it.
+@dataclass(frozen=True, eq=False)
+class FirstInput:
+    """An input of a network that its first layers' changes tell.
+
+    Parameters
+    ----------
+    x
+        The input, without batch dimension.
+    determined
+        Whether the equations leave no other.
+    """
+
+    x: Tensor
+    determined: bool
+
+
+def first_inputs(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr: float) -> list[FirstInput]:
+    """Inputs of a sequence whose first dense layer has a bias.
 
     What stands before that layer, convolutions and activations, is gone through backwards: each convolution's input
     solves two sets of linear equations, that it gives the known output, and that it gives the known change of the
-    weights (Zhu and Blaschko, R-GAP, ICLR 2021). None where something stands there that cannot be gone through.
+    weights (Zhu and Blaschko, R-GAP, ICLR 2021). Where an activation falls before it rises, as SiLU and GELU do, its
+    value can come from both sides: two inputs, of the rising and of the falling sides, are then given as guesses. None
+    where something stands there that cannot be gone through.
 
     Parameters
     ----------
@@ -54,41 +73,61 @@ def first_input(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr
     lr
         Learning rate.
     """
-    modules = _flattened(model, "")
+    modules = flattened(model)
     if modules is None:
-        return None
+        return []
     at = next((place for place, (_, module) in enumerate(modules) if type(module) is nn.Linear), None)
-    if at is None:
-        return None
+    if at is None or not all(used_once(modules, module) for _, module in modules[: at + 1]):
+        return []
     name, linear = modules[at]
     assert isinstance(linear, nn.Linear)
-    weight, bias = changes.get(_joined(name, "weight")), changes.get(_joined(name, "bias"))
+    weight, bias = changes.get(joined(name, "weight")), changes.get(joined(name, "bias"))
     if weight is None or bias is None:
-        return None
+        return []
     state = layer_input(weight, bias)
     if state is None:
-        return None
+        return []
     error = (-bias / lr) @ linear.weight.detach()
-    shapes = list(_shapes([module for _, module in modules[:at]], x_like))
-    determined = True
-    for (name, module), shape in reversed(list(zip(modules[:at], shapes, strict=True))):
+    rising = _backwards(modules[:at], x_like, state, error, changes, lr, falling=False)
+    if rising is None or rising.determined or not _ambiguous(modules[:at]):
+        return [] if rising is None else [rising]
+    falling = _backwards(modules[:at], x_like, state, error, changes, lr, falling=True)
+    return [rising] if falling is None else [rising, falling]
+
+
+def _ambiguous(modules: list[tuple[str, nn.Module]]) -> bool:
+    """Whether one of the modules is an activation that falls before it rises."""
+    return any(type(module) in SEPARATE and _turn(module) > -_RANGE for _, module in modules)
+
+
+def _backwards(
+    modules: list[tuple[str, nn.Module]],
+    x_like: Tensor,
+    state: Tensor,
+    error: Tensor,
+    changes: dict[str, Tensor],
+    lr: float,
+    *,
+    falling: bool,
+) -> FirstInput | None:
+    """Input of the modules before a dense layer from that layer's input and the errors there."""
+    shapes = list(_shapes([module for _, module in modules], x_like))
+    determined, known = True, torch.ones_like(state, dtype=torch.bool)
+    for (name, module), shape in reversed(list(zip(modules, shapes, strict=True))):
         if type(module) in (nn.Flatten, nn.Identity, nn.Dropout):
-            state, error = state.reshape(shape), error.reshape(shape)
-        elif type(module) in _SEPARATE:
-            state, error = _before_activation(module, state, error)
+            state, error, known = state.reshape(shape), error.reshape(shape), known.reshape(shape)
+        elif type(module) in SEPARATE:
+            state, slope, told, certain = _before_activation(module, state, falling=falling)
+            error, known, determined = slope * error, known & told, determined and certain
         elif isinstance(module, _CONVOLUTIONS):
-            found = _before_convolution(module, shape, state, error, changes.get(_joined(name, "weight")), lr)
+            found = _before_convolution(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
             if found is None:
                 return None
             state, error, full = found
-            determined &= full
+            known, determined = torch.ones_like(state, dtype=torch.bool), determined and full
         else:
             return None
-    return state.reshape(x_like.shape), determined
-
-
-def _joined(name: str, local: str) -> str:
-    return f"{name}.{local}" if name else local
+    return FirstInput(state.reshape(x_like.shape), determined and bool(known.all()))
 
 
 @torch.no_grad()
@@ -100,13 +139,34 @@ def _shapes(modules: list[nn.Module], x: Tensor) -> Iterator[torch.Size]:
         state = module(state)
 
 
-def _before_activation(module: nn.Module, state: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-    """Pre-activations of an increasing activation, NaN where its value does not tell them, and the errors there."""
+@torch.no_grad()
+def _turn(module: nn.Module) -> float:
+    """Where an activation is lowest: before it, it falls. The lower end of the range if it does not fall."""
+    grid = torch.linspace(-_RANGE, _RANGE, 2401, dtype=torch.float64)
+    lowest = int(module(grid).argmin())
+    if lowest == 0:
+        return -_RANGE
+    at, width = float(grid[lowest]), float(grid[1] - grid[0])
+    for _ in range(4):
+        near = torch.linspace(at - width, at + width, 201, dtype=torch.float64)
+        at, width = float(near[int(module(near).argmin())]), width / 50
+    return at
+
+
+def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Pre-activations of an activation, slopes there, where its values tell them, and whether each comes from one only.
+
+    Of two, that on the rising or on the falling side is taken.
+    """
     with torch.no_grad():
-        low, high = torch.full_like(state, -_RANGE), torch.full_like(state, _RANGE)
+        turn = _turn(module)
+        two = state < module(torch.full_like(state, -_RANGE)) if turn > -_RANGE else torch.zeros_like(state).bool()
+        left = two if falling else torch.zeros_like(two)
+        low = torch.where(left, -_RANGE, torch.full_like(state, turn))
+        high = torch.where(left, turn, torch.full_like(state, _RANGE))
         for _ in range(80):
             middle = (low + high) / 2
-            below = module(middle) < state
+            below = (module(middle) < state) ^ left
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         y = (low + high) / 2
         # Where a small step changes nothing, as below the kink of ReLU or far out, the value says nothing.
@@ -117,13 +177,19 @@ def _before_activation(module: nn.Module, state: Tensor, error: Tensor) -> tuple
         with torch.enable_grad():
             point = y.clone().requires_grad_()
             (slope,) = torch.autograd.grad(module(point).sum(), point)
-    return torch.where(flat, torch.nan, y), torch.where(flat, 0.0, slope * error)
+    return y, torch.where(flat, 0.0, slope), ~flat, not bool(two.any())
 
 
 def _before_convolution(
-    module: nn.Module, shape: torch.Size, state: Tensor, error: Tensor, change: Tensor | None, lr: float
+    module: nn.Module,
+    shape: torch.Size,
+    state: Tensor,
+    known: Tensor,
+    error: Tensor,
+    change: Tensor | None,
+    lr: float,
 ) -> tuple[Tensor, Tensor, bool] | None:
-    """Input and errors before a convolution, and whether the equations determine the input."""
+    """Input and errors before a convolution whose outputs are known in part; whether that determines the input."""
     unknowns = shape.numel()
     if unknowns > _MOST_UNKNOWNS:
         return None
@@ -136,8 +202,8 @@ def _before_convolution(
     unit = torch.eye(unknowns, dtype=state.dtype, device=state.device).reshape(unknowns, *shape)
     forward = run(unit, weight).reshape(unknowns, -1).T
     offset = module(torch.zeros(1, *shape).to(state)).detach().reshape(-1)
-    known = torch.isfinite(state).reshape(-1)
-    rows, right = [forward[known]], [(state.reshape(-1) - offset)[known]]
+    told = known.reshape(-1)
+    rows, right = [forward[told]], [(state.reshape(-1) - offset)[told]]
     if change is not None and float(error.detach().abs().max()) > 0:
         size = error.abs().max()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from critlearn.duality.dense_stack import DenseStack, stacked
+from critlearn.duality.layer_products import LayerProducts, layer_products
 from critlearn.duality.operator import JacobianOperator
 from critlearn.duality.spectra import from_logs, layer_spectra, log_singular_values, one_thread, stack_spectra
 from critlearn.duality.spectrum import Spectrum
@@ -23,6 +24,9 @@ _LARGEST: Final = 4 << 30
 
 _QUICK: Final = 10**6
 """Entries of a Jacobian whose spectrum is computed to show it."""
+
+_CONVERGED: Final = 1e-10
+"""Part of an eigenvalue that its residual may have: the error of the value is of the order of its square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,8 @@ class Jacobian(Result):
         return self._operator.columns(directions.to(self._operator.x))
 
     def _fitting(self, vector: Tensor, size: int, name: str) -> Tensor:
+        if not isinstance(vector, Tensor):
+            raise InvalidInputError(f"the {name} must be a tensor; got {type(vector).__name__}")
         if vector.numel() != size:
             raise InvalidInputError(f"the {name} must have {size} entries; got shape {tuple(vector.shape)}")
         return vector.reshape(-1).to(self._operator.x)
@@ -151,9 +157,11 @@ class Jacobian(Result):
         return self._of_rows(self._written_out(), self.shape[0])
 
     def _of_rows(self, rows: Tensor, variables: int) -> Spectrum:
-        log_rate = math.log(self._lr)
-        logs = log_singular_values(rows[None]) + self._operator.log_unit + log_rate
-        return from_logs(logs, variables, self.shape[1])[0]
+        logs = log_singular_values(rows[None])
+        # What rounding of the matrix leaves of a lost direction is none.
+        rounding = max(rows.shape) * torch.finfo(torch.float64).eps
+        logs = torch.where(logs <= logs.amax() + math.log(rounding), -math.inf, logs)
+        return from_logs(logs + self._operator.log_unit + math.log(self._lr), variables, self.shape[1])[0]
 
     def singular_values(self) -> Tensor:
         """Singular values, descending, ``min(|q|, K)`` of them."""
@@ -164,7 +172,11 @@ class Jacobian(Result):
         return self.spectrum.rank(tolerance)
 
     def log_volume(self) -> float:
-        """``0.5 ln det J^T J``; ``-inf`` where a direction is lost."""
+        """``0.5 ln det J^T J``; ``-inf`` where a direction is lost.
+
+        Of a dense network to any smallness; of others a direction is lost where its singular value is below
+        ``max(|q|, K)`` times the spacing of double precision, of the largest.
+        """
         return self.spectrum.log_volume()
 
     def condition(self) -> float:
@@ -224,24 +236,59 @@ class Jacobian(Result):
         logs = torch.cat([values.log(), values.new_full((len(right) - len(values),), -math.inf)]) + float(unit[0])
         vectors = stack.basis.of_sample(0) @ right.T
         untouched = min(count, stack.basis.untouched)
-        if untouched and float(stack.log_untouched[0]) > float(logs.sort(descending=True).values[:count][-1]):
+        if untouched:
             # All directions outside are alike: any orthonormal ones of them will do.
-            inputs = torch.cat([stack.basis.shared, stack.basis.own[0][:, None]], dim=1)  # type: ignore[index]
-            outside = torch.linalg.qr(inputs, mode="complete").Q[:, inputs.shape[1] :][:, :untouched]
+            inputs = stack.basis.of_sample(0)[: self._operator.x.numel(), : stack.basis.inputs]
+            outside = _orthogonal_to(inputs, untouched)
             padded = torch.cat([outside, outside.new_zeros(len(vectors) - len(outside), untouched)])
             logs = torch.cat([logs, stack.log_untouched.expand(untouched)])
             vectors = torch.cat([vectors, padded], dim=1)
+        lost = count - vectors.shape[1]
+        if lost > 0:
+            # What is left changes nothing.
+            logs = torch.cat([logs, logs.new_full((lost,), -math.inf)])
+            vectors = torch.cat([vectors, _orthogonal_to(vectors, lost)], dim=1)
         order = logs.argsort(descending=True, stable=True)[:count]
         return (logs[order] + math.log(self._lr)).exp(), vectors[:, order]
+
+    def _leading_of_products(self, products: LayerProducts, count: int) -> tuple[Tensor, Tensor]:
+        """Leading eigenvectors of ``J^T J``: its largest values lose nothing by the square."""
+        columns = self.shape[1]
+        operator = scipy.sparse.linalg.LinearOperator(
+            (columns, columns), matvec=_of_torch(products, self._operator.x), dtype=np.float64
+        )
+        start = np.random.default_rng(0).normal(size=columns)
+        kept = min(columns, max(5 * count, 30))
+        squares, vectors = scipy.sparse.linalg.eigsh(operator, k=count, ncv=kept, v0=start, tol=_CONVERGED)
+        order = np.argsort(squares)[::-1].copy()
+        values = torch.from_numpy(squares[order]).clamp(min=0.0).sqrt()
+        return self._factor * values, torch.from_numpy(vectors[:, order].copy())
 
     def _leading_by_iteration(self, count: int) -> tuple[Tensor, Tensor]:
         if count >= min(self.shape) - 1 or max(self.shape) <= 500:
             _, values, right = torch.linalg.svd(self._written_out(), full_matrices=False)
             return self._factor * values[:count], right[:count].T
+        products = layer_products(self._operator)
+        if products is not None and self.shape[1] <= self.shape[0]:
+            return self._leading_of_products(products, count)
         start = np.random.default_rng(0).normal(size=min(self.shape))
         _, values, right = scipy.sparse.linalg.svds(self._scipy(1.0), k=count, v0=start)
         order = np.argsort(values)[::-1].copy()
         return self._factor * torch.from_numpy(values[order]), torch.from_numpy(right[order].T.copy())
+
+
+def _of_torch(products: LayerProducts, like: Tensor) -> Callable[[np.ndarray], np.ndarray]:
+    """Products for SciPy."""
+    return lambda vector: products(torch.from_numpy(vector.reshape(-1)).to(like)).cpu().numpy()
+
+
+def _orthogonal_to(vectors: Tensor, count: int) -> Tensor:
+    """Orthonormal columns (boundary, count) that are orthogonal to orthonormal ones."""
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randn(len(vectors), count, generator=generator, dtype=vectors.dtype).to(vectors)
+    for _ in range(2):
+        found = torch.linalg.qr(found - vectors @ (vectors.T @ found)).Q
+    return found
 
 
 def _rows_of(values: dict[str, Tensor]) -> dict[str, slice]:

@@ -1,6 +1,5 @@
 """The dataset-learning duality: the map from boundary states to changes of the trainable variables."""
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,11 +7,11 @@ from functools import cached_property, partial
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from critlearn.compositions import OutputLoss
-from critlearn.duality.dense_chain import DenseLayer, dense_chain
 from critlearn.duality.dense_stack import DenseStack, dense_stack
+from critlearn.duality.exact_copy import ExactCopy, ExactNetwork
 from critlearn.duality.inverse import Inverse, invert
 from critlearn.duality.jacobian import Jacobian
 from critlearn.duality.operator import JacobianOperator
@@ -20,7 +19,7 @@ from critlearn.duality.output_response import continuous_targets, output_respons
 from critlearn.duality.spectra import one_thread, stack_spectra
 from critlearn.duality.spectrum import Spectrum
 from critlearn.errors import InvalidInputError
-from critlearn.network import NeuralSystem, learning_pass, tail_exact
+from critlearn.network import NeuralSystem, learning_pass
 from critlearn.network.losses import for_targets
 
 _STACKED: Final = 16 << 20
@@ -31,7 +30,8 @@ _STACKED: Final = 16 << 20
 class DualityMap:
     """``Phi_q : (x, t) -> dq = -gamma * grad_q l(q; x, t)``, the composition of activation and learning pass.
 
-    Source: theory, duality map.
+    Source: theory, duality map. It follows the network: after training on, everything is taken at the new weights,
+    while Jacobians that were taken before remain those of the old ones.
 
     Parameters
     ----------
@@ -43,14 +43,16 @@ class DualityMap:
     Raises
     ------
     InvalidInputError
-        If the learning rate is not positive and finite.
+        If there is no neural system, or the learning rate is not positive and finite.
     """
 
     system: NeuralSystem
     lr: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a rate that is no rate."""
+        """Refuse what is no system, and a rate that is no rate."""
+        if not isinstance(self.system, NeuralSystem):
+            raise InvalidInputError(f"a duality map is that of a NeuralSystem; got {type(self.system).__name__}")
         check_rate(self.lr)
 
     def __call__(self, x: Tensor, t: Tensor) -> dict[str, Tensor]:
@@ -66,7 +68,13 @@ class DualityMap:
         dict
             Name of the variable -> changes, shape (batch, *shape of the variable). A change below the smallest number
             of the precision reads as zero here; `fluctuations.measure` counts it by its logarithm.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no batch, or it does not fit the network.
         """
+        _check_batch(x, t)
         scaled = learning_pass(self.system, x, t)
         factor = -self.lr * scaled.log_scale.exp()
         return {
@@ -75,14 +83,13 @@ class DualityMap:
         }
 
     @cached_property
-    def _model(self) -> nn.Module:
-        """Tail-exact copy of the network in double precision."""
-        return tail_exact(self.system.model).double()
+    def _copy(self) -> ExactCopy:
+        return ExactCopy(self.system.model)
 
-    @cached_property
-    def _layers(self) -> list[DenseLayer] | None:
-        """Layers of a dense network."""
-        return dense_chain(self._model)
+    @property
+    def network(self) -> ExactNetwork:
+        """Tail-exact copy of the network in double precision, as the network is now."""
+        return self._copy.current()
 
     def jacobian(self, x: Tensor, t: Tensor, *, targets: bool | None = None) -> Jacobian:
         """Jacobian ``dPhi/d(x, t)`` at one boundary state.
@@ -104,8 +111,9 @@ class DualityMap:
         -----
         At a kink of an activation, as of ReLU at 0, derivatives are those that torch takes there, of one side.
         """
-        x, t, loss = self._one_sample(x, t)
-        stack, operator = self._parts(x[None], t[None], loss, targets)
+        network = self.network
+        x, t, loss = self.one_sample(x, t)
+        stack, operator = self._parts(network, x[None], t[None], loss, targets)
         return Jacobian(operator, stack, self.lr)
 
     def spectra(self, x: Tensor, t: Tensor, *, targets: bool | None = None) -> list[Spectrum]:
@@ -116,21 +124,23 @@ class DualityMap:
         InvalidInputError
             As for `jacobian`.
         """
-        if len(x) != len(t) or len(x) == 0:
-            raise InvalidInputError(f"a batch needs as many inputs as targets; got {len(x)} and {len(t)}")
-        first, _, loss = self._one_sample(x[0], t[0])
-        layers = self._layers
+        _check_batch(x, t)
+        first, _, loss = self.one_sample(x[0], t[0])
+        network = self.network
+        layers = network.layers
         if layers is None or first.dim() != 1:
             return [self.jacobian(*pair, targets=targets).spectrum for pair in zip(x, t, strict=True)]
         x = x.to(first)
-        _, operator = self._parts(x[:1], t[:1], loss, targets)
+        _, operator = self._parts(network, x[:1], t[:1], loss, targets)
         widths = [layer.linear.in_features + layer.linear.out_features for layer in layers]
         columns = min(operator.shape[1], layers[0].linear.out_features + 1 + operator.targets)
         step = max(1, _STACKED // (8 * sum(widths) * max(1, columns)))
+        judge = self.system.judging(network.model, loss)
         found: list[Spectrum] = []
         with one_thread():
             for piece_x, piece_t in zip(x.split(step), t.split(step), strict=True):
-                _, target = self._judged(piece_x, piece_t, loss)
+                with torch.no_grad():
+                    _, target = judge.forward(piece_x, piece_t)
                 stack = dense_stack(layers, loss, piece_x, target, targets=operator.targets > 0)
                 found += stack_spectra(stack, *operator.shape, math.log(self.lr))
         return found
@@ -154,19 +164,22 @@ class DualityMap:
         """
         return invert(self, dq)
 
-    def _changes(self, x: Tensor, t: Tensor, loss: OutputLoss) -> tuple[Tensor, float]:
-        """Changes at one sample in double precision, one after the other, and the logarithm of their unit."""
-        judge = copy.copy(self.system)
-        object.__setattr__(judge, "model", self._model)
-        object.__setattr__(judge, "loss", loss)
-        scaled = learning_pass(judge, x[None], t[None])
-        flat = torch.cat([scaled.gradients[name].reshape(-1) for name in self.system.parameters])
-        return -self.lr * flat, float(scaled.log_scale[0])
+    def in_double(self) -> "DualityMap":
+        """The map of the tail-exact copy in double precision, as the network is now."""
+        return DualityMap(self.system.judging(self.network.model, self.system.loss), self.lr)
 
-    def _one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
-        """A sample in double precision, and the loss in the form for its target."""
-        like = next(self._model.parameters())
-        expected = tuple(self.system.dataset[0][0].shape)
+    def one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
+        """A sample in double precision, and the loss in the form for its target.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not of the shape of the data set's samples, or its input is not continuous.
+        """
+        if not isinstance(x, Tensor):
+            raise InvalidInputError(f"x must be a tensor; got {_described(x)}")
+        like = next(self.system.model.parameters())
+        expected = tuple(torch.as_tensor(self.system.dataset[0][0]).shape)
         if tuple(x.shape) != expected:
             raise InvalidInputError(
                 f"the Jacobian is that of one sample: x must have the shape {expected} of the data set's inputs; "
@@ -175,18 +188,10 @@ class DualityMap:
         if not x.is_floating_point():
             raise InvalidInputError(f"inputs of type {x.dtype} are not continuous: they are no coordinates")
         t = torch.as_tensor(t).to(like.device)
-        return x.detach().to(like), t.detach(), for_targets(self.system.loss, t[None])
-
-    def _judged(self, x: Tensor, t: Tensor, loss: OutputLoss) -> tuple[Tensor, Tensor]:
-        """Outputs and targets of a batch in the shapes that the loss takes."""
-        judge = copy.copy(self.system)
-        object.__setattr__(judge, "model", self._model)
-        object.__setattr__(judge, "loss", loss)
-        with torch.no_grad():
-            return judge.forward(x, t)
+        return x.detach().to(like.device, torch.float64), t.detach(), for_targets(self.system.loss, t[None])
 
     def _parts(
-        self, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
+        self, network: ExactNetwork, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
     ) -> tuple[Callable[[], DenseStack] | None, JacobianOperator]:
         """How to make the stack, if the network is dense, and operator at one sample."""
         if targets and not continuous_targets(loss):
@@ -194,14 +199,15 @@ class DualityMap:
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
             )
         with_targets = continuous_targets(loss) if targets is None else targets
-        output, target = self._judged(x, t, loss)
+        with torch.no_grad():
+            output, target = self.system.judging(network.model, loss).forward(x, t)
         response = output_response(loss, output, target)
         if not with_targets:
             response = response.without_targets()
-        operator = JacobianOperator(self._model, list(self.system.parameters), x[0], response, output[0])
-        if self._layers is None or x.dim() != 2:
+        operator = JacobianOperator(network.model, list(self.system.parameters), x[0], response, output[0])
+        if network.layers is None or x.dim() != 2:
             return None, operator
-        return partial(dense_stack, self._layers, loss, x, target, targets=with_targets), operator
+        return partial(dense_stack, network.layers, loss, x, target, targets=with_targets), operator
 
 
 def check_rate(lr: float) -> None:
@@ -213,8 +219,22 @@ def check_rate(lr: float) -> None:
         If it is not.
     """
     try:
-        fitting = math.isfinite(lr) and lr > 0
+        fitting = lr is not True and math.isfinite(lr) and lr > 0
     except TypeError:
         fitting = False
     if not fitting:
         raise InvalidInputError(f"the learning rate must be positive and finite; got {lr!r}")
+
+
+def _check_batch(x: Tensor, t: Tensor) -> None:
+    """Refuse what is no batch of boundary states."""
+    for name, value in (("x", x), ("t", t)):
+        if not isinstance(value, Tensor) or value.dim() == 0:
+            raise InvalidInputError(f"{name} must be a tensor that holds a batch; got {_described(value)}")
+    if len(x) != len(t) or len(x) == 0:
+        raise InvalidInputError(f"a batch needs as many inputs as targets, one at least; got {len(x)} and {len(t)}")
+
+
+def _described(value: object) -> str:
+    """What was given in place of a tensor."""
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

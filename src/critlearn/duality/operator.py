@@ -15,7 +15,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from critlearn.duality.output_response import OutputResponse
-from critlearn.network.learning_pass import _places
+from critlearn.network.learning_pass import parameter_places
 
 _WRITTEN_OUT: Final = 64 << 20
 """Bytes of tangents computed at a time."""
@@ -42,32 +42,34 @@ class JacobianOperator:
         self.model, self.x = model, x
         self.values = {name: value.detach() for name, value in model.named_parameters() if name in names}
         self._fixed = {name: value.detach() for name, value in model.named_parameters() if name not in self.values}
-        self._places = _places(model)
+        self._places = parameter_places(model)
         self.error, self.by_output = response.error[0], response.by_output[0]
         self.by_target, self.log_unit = response.by_target[0], float(response.log_scale[0])
         self.output = output
         self.targets = self.by_target.shape[1]
         self.shape = (sum(value.numel() for value in self.values.values()), x.numel() + self.targets)
 
-    def _call(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
+    def call(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Output of the network with some values of its variables, shape (output,)."""
         every = {**self._fixed, **values}
         substitutes = {place: every[name] for place, name in self._places.items()}
         # Torch's fused attention has no second derivative.
         with sdpa_kernel(SDPBackend.MATH):
             return functional_call(self.model, substitutes, (x.unsqueeze(0),), tie_weights=False).reshape(-1)
 
-    def _errors(self, output: Tensor, target_change: Tensor) -> Tensor:
+    def errors(self, output: Tensor, target_change: Tensor) -> Tensor:
         """Output errors, right to first order."""
         return self.error + self.by_output @ (output - self.output) + self.by_target @ target_change
 
     def _gradients(self, x: Tensor, target_change: Tensor) -> Tensor:
         """Minus the changes of the trainable variables, one after the other, by ``torch.func``."""
-        pulled: Any = vjp(lambda values: self._call(values, x), self.values)
+        pulled: Any = vjp(lambda values: self.call(values, x), self.values)
         output, pull = pulled
-        (gradients,) = pull(self._errors(output, target_change))
+        (gradients,) = pull(self.errors(output, target_change))
         return torch.cat([gradients[name].reshape(-1) for name in self.values])
 
-    def _parts(self, boundary: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, boundary: Tensor) -> tuple[Tensor, Tensor]:
+        """Input and change of the target of a boundary vector."""
         size = self.x.numel()
         return boundary[:size].reshape(self.x.shape), boundary[size:]
 
@@ -75,7 +77,7 @@ class JacobianOperator:
         """``J v``, shape (variable,), for a direction (boundary,)."""
         start = (self.x, self.x.new_zeros(self.targets))
         return -self._either(
-            lambda: jvp(self._gradients, start, self._parts(direction))[1],
+            lambda: jvp(self._gradients, start, self.parts(direction))[1],
             lambda: self._tape(lambda value, point: self._forward_by_reverse(value, point, direction)),
         )
 
@@ -95,7 +97,7 @@ class JacobianOperator:
         step = max(1, _WRITTEN_OUT // (8 * self.shape[0]))
 
         def along(direction: Tensor) -> Tensor:
-            return jvp(self._gradients, start, self._parts(direction))[1]
+            return jvp(self._gradients, start, self.parts(direction))[1]
 
         pieces = directions.T.split(step) if directions.shape[1] else ()
         found = [self._either(partial(vmap(along), piece), partial(self._one_by_one, piece)) for piece in pieces]
@@ -118,9 +120,9 @@ class JacobianOperator:
             start = torch.cat([self.x.reshape(-1), self.x.new_zeros(self.targets)])
             point = start.detach().requires_grad_()
             values = {name: value.detach().requires_grad_() for name, value in self.values.items()}
-            x, target_change = self._parts(point)
-            output = self._call(values, x)
-            error = self._errors(output, target_change)
+            x, target_change = self.parts(point)
+            output = self.call(values, x)
+            error = self.errors(output, target_change)
             gradients = torch.autograd.grad(output, list(values.values()), error, create_graph=True, allow_unused=True)
             flat = torch.cat(
                 [

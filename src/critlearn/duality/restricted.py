@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import scipy.linalg
@@ -16,6 +16,13 @@ from critlearn.errors import InvalidInputError
 if TYPE_CHECKING:
     from critlearn.duality.jacobian import Jacobian
     from critlearn.duality.map import DualityMap
+
+_STEP: Final = 1e-2
+"""Of the length of a point, the step that looks for a fold near it, and how often it is shortened."""
+
+_STEPS: Final = 12
+_ALWAYS: Final = 6
+"""Points of a grid that Newton's method starts from, however far their changes are."""
 
 
 def choose_variables(jacobian: "Jacobian") -> list[int]:
@@ -87,8 +94,8 @@ class RestrictedMap:
         return flat if len(self.variables) == len(flat) else torch.cat([flat, t.reshape(-1).double()])
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Changes of the chosen variables, shape (sample, K) -> (sample, K)."""
-        changes = self.phi(*self._split(points))
+        """Changes of the chosen variables in double precision, shape (sample, K) -> (sample, K)."""
+        changes = self.phi.in_double()(*self._split(points.double()))
         flat = torch.cat([change.reshape(len(points), -1) for change in changes.values()], dim=1)
         return flat[:, list(self.variables)]
 
@@ -114,12 +121,38 @@ class RestrictedMap:
         tolerance
             Largest deviation, relative to the size of the value.
         """
-        found: list[Tensor] = []
-        for start in starts:
-            point = self._newton(value, start, tolerance)
-            if point is not None and all(float((point - other).norm()) > 1e-6 for other in found):
-                found.append(point)
-        return torch.stack(found) if found else starts[:0]
+        value, waiting = value.double(), [*starts.double()]
+        found: list[tuple[Tensor, Tensor]] = []
+        while waiting:
+            point = self._newton(value, waiting.pop(0), tolerance)
+            if point is None:
+                continue
+            matrix = self.jacobian(point)
+            # The same point if the map, as it is here, gives it the same value: no length is too short for that.
+            same = 8 * tolerance * float(value.norm())
+            if all(float((matrix @ (point - other)).norm()) > same for other, _ in found):
+                found.append((point, matrix))
+                waiting += self._across(point, matrix)
+        return torch.stack([point for point, _ in found]) if found else starts[:0].double()
+
+    def _across(self, point: Tensor, matrix: Tensor) -> list[Tensor]:
+        """Where the partner of a preimage lies if a fold is near: as far beyond the fold, along the lost direction.
+
+        Of two preimages within one cell of a grid only one is a start.
+        """
+        lost = torch.linalg.svd(matrix).Vh[-1]
+        sign, log_size = torch.linalg.slogdet(matrix)
+        step = _STEP * max(float(point.norm()), 1e-3)
+        for _ in range(_STEPS):
+            other_sign, other_log = torch.linalg.slogdet(self.jacobian(point + step * lost))
+            # Of the determinant's value at the point, what it changes by over the step.
+            change = float(other_sign * sign * (other_log - log_size).exp()) - 1
+            if not math.isfinite(change) or change == 0:
+                return []
+            if abs(change) < 0.5:
+                return [point - 2 * step / change * lost]
+            step /= 8
+        return []
 
     def _newton(self, value: Tensor, point: Tensor, tolerance: float) -> Tensor | None:
         """One run of Newton's method with halved steps."""
@@ -181,10 +214,34 @@ class GridStarts:
     changes: Tensor
     steps: int
 
-    def starts(self, value: Tensor, *, most: int = 6) -> Tensor:
-        """Points whose change is nearer to a value than their neighbours' changes, the nearest first."""
+    def starts(self, value: Tensor, *, most: int | None = None) -> Tensor:
+        """Points near which a value is taken: nearer to it than their neighbours, the nearest first.
+
+        Kept are those that it is no further from than the changes vary around them, and the nearest few in any case.
+
+        Parameters
+        ----------
+        value
+            Changes of the chosen variables, shape (K,).
+        most
+            Largest number of points; None for all.
+        """
         distance = (self.changes - value).norm(dim=1)
-        shaped = distance.reshape([self.steps] * self.points.shape[1]).numpy()
-        lowest = scipy.ndimage.minimum_filter(shaped, size=3, mode="nearest").reshape(-1)
+        shape = [self.steps] * self.points.shape[1]
+        lowest = scipy.ndimage.minimum_filter(distance.reshape(shape).numpy(), size=3, mode="nearest").reshape(-1)
         minima = torch.from_numpy(lowest >= distance.numpy()).nonzero()[:, 0]
-        return self.points[minima[distance[minima].argsort()][:most]]
+        minima = minima[distance[minima].argsort()]
+        near = distance[minima] <= 2 * self._variation()[minima]
+        near[:_ALWAYS] = True
+        return self.points[minima[near][:most]]
+
+    def _variation(self) -> Tensor:
+        """How much the changes vary between a point and its neighbours, shape (point,)."""
+        shape = [self.steps] * self.points.shape[1]
+        spans = []
+        for column in self.changes.T:
+            values = column.reshape(shape).numpy()
+            high = scipy.ndimage.maximum_filter(values, size=3, mode="nearest")
+            low = scipy.ndimage.minimum_filter(values, size=3, mode="nearest")
+            spans.append(torch.from_numpy((high - low).reshape(-1)))
+        return torch.stack(spans).norm(dim=0)

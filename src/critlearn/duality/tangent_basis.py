@@ -93,7 +93,8 @@ def without_null(basis: TangentBasis, null: Tensor) -> TangentBasis:
     """The same without one target direction (sample, target) of each sample that is known to change nothing."""
     samples, targets = null.shape
     # The first column of each orthogonal matrix is the null direction, up to its sign.
-    first = torch.cat([null[:, :, None], torch.eye(targets, dtype=null.dtype).expand(samples, -1, -1)], dim=2)
+    every = torch.eye(targets, dtype=null.dtype, device=null.device).expand(samples, -1, -1)
+    first = torch.cat([null[:, :, None], every], dim=2)
     rotation = torch.linalg.qr(first).Q
     return TangentBasis(basis.shared, basis.own, rotation[:, :, 1:targets], basis.untouched, 1)
 

@@ -1,7 +1,8 @@
 """Neural systems: network, composition and boundary states, with the tail-exact learning pass."""
 
+from critlearn.network.activation_pass import ActivationPass, PassStatus
 from critlearn.network.adapter import floor_between, is_exact, resolution_floor
-from critlearn.network.bulk_boundary import ActivationPass, BulkBoundaryNetwork, PassStatus
+from critlearn.network.bulk_boundary import BulkBoundaryNetwork
 from critlearn.network.graph_conversion import graph_of, sequence_of
 from critlearn.network.learning_pass import ScaledGradients, learning_pass
 from critlearn.network.modules import (

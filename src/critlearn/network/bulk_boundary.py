@@ -3,57 +3,19 @@
 The activation pass iterates ``x <- P x_boundary + (1 - P) f(W x + b)``. Source: theory, neural systems.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.network.modules import ActivationModule, hidden_activation
+from critlearn.network.activation_pass import ActivationPass, PassStatus, iterate
+from critlearn.network.graph_parts import check_graph, grouped, slope_of
 
-_TOLERANCE: Final = 1e-12
-_MOST_STEPS: Final = 2000
-_LARGEST: Final = 1e8
-_PERIODS: Final = 8
-
-
-class PassStatus(StrEnum):
-    """Where an activation pass ended."""
-
-    SETTLED = "fixed point"
-    OSCILLATES = "oscillates"
-    DIVERGES = "diverges"
-    UNSETTLED = "not settled"
-
-
-@dataclass(frozen=True, eq=False)
-class ActivationPass:
-    """States of all neurons after an activation pass.
-
-    Parameters
-    ----------
-    states, pre_activations
-        Shape (sample, neuron); pre-activations are ``W x + b`` of the states.
-    residual
-        Largest change that one more step would make, shape (sample,).
-    statuses
-        For each sample; the steps of a pass of fixed length are not judged but by their residual.
-    periods
-        Period of each sample that oscillates, 0 for the others.
-    steps
-        Steps that were made.
-    """
-
-    states: Tensor
-    pre_activations: Tensor
-    residual: Tensor
-    statuses: tuple[PassStatus, ...]
-    periods: tuple[int, ...]
-    steps: int
+_DENSE_SHARE: Final = 1 / 16
+_DENSE_NEURONS: Final = 128
+"""Passes form W where at least this share of its entries are edges, or it is small; otherwise they go by edges."""
 
 
 class BulkBoundaryNetwork(nn.Module):
@@ -88,11 +50,15 @@ class BulkBoundaryNetwork(nn.Module):
     Notes
     -----
     A fixed point is differentiated by two steps of Newton's method from it, in ordinary operations: their errors are
-    of fourth order, so that first and second derivatives are those of the implicit function.
+    of fourth order, so that first and second derivatives are those of the implicit function. They solve linear systems
+    of all neurons, while passes of a number of steps through a graph of few edges take memory for these alone.
     """
 
     edges: Tensor
     _row: Tensor
+    _free: Tensor
+    _outputs: Tensor
+    _order: Tensor
 
     def __init__(
         self,
@@ -108,7 +74,7 @@ class BulkBoundaryNetwork(nn.Module):
     ) -> None:
         super().__init__()
         edges = torch.as_tensor(edges)
-        _check_graph(neurons, edges, inputs, outputs, steps)
+        check_graph(neurons, edges, inputs, outputs, steps)
         self.neurons, self.steps = neurons, steps
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         given = set(inputs)
@@ -117,15 +83,66 @@ class BulkBoundaryNetwork(nn.Module):
         place[list(self.free)] = torch.arange(len(self.free))
         self.register_buffer("edges", edges.long(), persistent=False)
         self.register_buffer("_row", place[edges[1].long()], persistent=False)
+        self.register_buffer("_free", torch.tensor(self.free, dtype=torch.long), persistent=False)
+        self.register_buffer("_outputs", place[list(outputs)], persistent=False)
+        self._dense = neurons <= _DENSE_NEURONS or edges.shape[1] >= _DENSE_SHARE * neurons * len(self.free)
         generator = torch.Generator().manual_seed(seed)
         counts = torch.bincount(self._row, minlength=len(self.free)).clamp(min=1).double()
         bound = 1 / counts.sqrt()
         weight = (2 * torch.rand(edges.shape[1], generator=generator, dtype=torch.float64) - 1) * bound[self._row]
         self.weight = nn.Parameter(weight.to(dtype))
         self.bias = nn.Parameter(((2 * torch.rand(len(self.free), generator=generator).double() - 1) * bound).to(dtype))
-        groups = _grouped(activations, self.free, neurons)
+        groups = grouped(activations, self.free, neurons)
         self.activations = nn.ModuleList(module for module, _ in groups)
         self.places = [chosen for _, chosen in groups]
+        self.register_buffer("_order", torch.cat(self.places).argsort(), persistent=False)
+
+    @classmethod
+    def from_matrix(
+        cls,
+        weights: Tensor,
+        mask: Tensor | None = None,
+        *,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
+        steps: int | None = None,
+    ) -> "BulkBoundaryNetwork":
+        """Network with given weights, of their precision.
+
+        Parameters
+        ----------
+        weights
+            Matrix W, shape (neuron, neuron): rows are targets, columns sources.
+        mask
+            Entries that are edges, of the same shape; by default those that are not zero.
+        inputs, outputs, activations, steps
+            As for the network itself.
+
+        Raises
+        ------
+        InvalidInputError
+            If the matrix and its mask do not fit, or there is no such network.
+        """
+        if weights.dim() != 2 or weights.shape[0] != weights.shape[1] or not weights.is_floating_point():
+            raise InvalidInputError(
+                f"weights are a square matrix of floating-point numbers; got {tuple(weights.shape)}, {weights.dtype}"
+            )
+        mask = weights != 0 if mask is None else mask
+        if mask.shape != weights.shape or mask.dtype != torch.bool:
+            raise InvalidInputError(
+                f"the mask has the shape {tuple(weights.shape)} of the weights and is True at edges; "
+                f"got {tuple(mask.shape)}, {mask.dtype}"
+            )
+        targets, sources = mask.nonzero(as_tuple=True)
+        edges = torch.stack([sources, targets])
+        network = cls(
+            len(weights), edges, inputs=inputs, outputs=outputs, activations=activations, steps=steps,
+            dtype=weights.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            network.weight.copy_(weights[targets, sources])
+        return network
 
     @property
     def boundary(self) -> Tensor:
@@ -147,19 +164,17 @@ class BulkBoundaryNetwork(nn.Module):
         InvalidInputError
             If inputs do not fit, or there is no fixed point to be found.
         """
-        clamped = self._clamped(x)
-        matrix = self._free_weight()
+        clamped, couplings = self._clamped(x), self._couplings()
         if self.steps is not None:
-            state = torch.zeros_like(clamped[:, list(self.free)])
+            state = torch.zeros_like(clamped[:, self._free])
             for _ in range(self.steps - 1):
-                state = self._activated(self._pre_activation(matrix, clamped, state))
-            y = self._pre_activation(matrix, clamped, state)
+                state = self._activated(self._pre_activation(couplings, clamped, state))
         else:
-            state = _FixedPoint.apply(clamped, matrix.detach(), self.bias.detach(), self)
+            state = _FixedPoint.apply(clamped, couplings.detach(), self.bias.detach(), self)
+            matrix = couplings if self._dense else self._free_weight()
             for _ in range(2):
                 state = self._newton(matrix, clamped, state)
-            y = self._pre_activation(matrix, clamped, state)
-        return y[:, [self.free.index(neuron) for neuron in self.outputs]]
+        return self._pre_activation(couplings, clamped, state)[:, self._outputs]
 
     def activation_pass(self, x: Tensor, t: Tensor | None = None) -> ActivationPass:
         """States of all neurons for a batch of boundary states.
@@ -170,54 +185,64 @@ class BulkBoundaryNetwork(nn.Module):
             Inputs, shape (sample, input).
         t
             States of the output neurons, shape (sample, output), which then are held; None to let them follow.
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs or targets do not fit, or an input is not finite.
         """
         with torch.no_grad():
-            clamped, matrix = self._clamped(x), self._free_weight()
-            held = None if t is None else t.reshape(len(x), len(self.outputs)).to(clamped)
-            steps = self.steps or _MOST_STEPS
-            state = self._hold(torch.zeros_like(clamped[:, list(self.free)]), held)
-            history, made = [state], 0
-            for _ in range(steps):
-                state = self._hold(self._activated(self._pre_activation(matrix, clamped, state)), held)
-                history = [*history[-_PERIODS * 2 :], state]
-                made += 1
-                if self.steps is None and self._done(history):
-                    break
-            y = self._pre_activation(matrix, clamped, state)
-            residual = (self._hold(self._activated(y), held) - state).abs().amax(dim=1)
-            states = clamped.clone()
-            states[:, list(self.free)] = state
-            pre = torch.zeros_like(clamped)
-            pre[:, list(self.free)] = y
-            judged = [
-                _judged([entry[sample] for entry in history], float(residual[sample])) for sample in range(len(x))
-            ]
+            clamped, couplings, held = self._clamped(x), self._couplings(), self._held(x, t)
+            _check_finite(clamped)
+
+            def step(state: Tensor) -> Tensor:
+                return self._hold(self._activated(self._pre_activation(couplings, clamped, state)), held)
+
+            found = iterate(step, self._hold(torch.zeros_like(clamped[:, self._free]), held), self.steps)
+            residual = (step(found.state) - found.state).abs().amax(dim=1)
+            states, pre = clamped.clone(), torch.zeros_like(clamped)
+            states[:, self._free] = found.state
+            pre[:, self._free] = self._pre_activation(couplings, clamped, found.state)
+            judged = [found.judged(sample, float(residual[sample])) for sample in range(len(x))]
         return ActivationPass(
-            states, pre, residual, tuple(status for status, _ in judged), tuple(period for _, period in judged), made
+            states,
+            pre,
+            residual,
+            tuple(status for status, _ in judged),
+            tuple(period for _, period in judged),
+            found.steps,
         )
 
     def boundary_loss(self, x: Tensor, t: Tensor) -> Tensor:
         """``|P (x - f(W x + b))|^2 / 2`` with the output neurons held at their targets, shape (sample,)."""
-        return self._mismatch(x, t, [self.free.index(neuron) for neuron in self.outputs])
+        return self._mismatch(x, t, self._outputs)
 
     def bulk_loss(self, x: Tensor, t: Tensor) -> Tensor:
         """``|x - f(W x + b)|^2 / 2`` over all neurons but the inputs, with the outputs held, shape (sample,).
 
         At a fixed point of the bulk it is the boundary loss.
         """
-        return self._mismatch(x, t, list(range(len(self.free))))
+        return self._mismatch(x, t, torch.arange(len(self.free), device=self._free.device))
 
-    def _mismatch(self, x: Tensor, t: Tensor, chosen: list[int]) -> Tensor:
-        found = self.activation_pass(x, t)
-        free = list(self.free)
+    def _mismatch(self, x: Tensor, t: Tensor, chosen: Tensor) -> Tensor:
+        states = self.activation_pass(x, t).states[:, self._free]
         # The states are held; the weights act through the pre-activations.
-        y = self._pre_activation(self._free_weight(), self._clamped(x), found.states[:, free])
-        return ((found.states[:, free] - self._activated(y))[:, chosen] ** 2).sum(dim=1) / 2
+        y = self._pre_activation(self._couplings(), self._clamped(x), states)
+        return ((states - self._activated(y))[:, chosen] ** 2).sum(dim=1) / 2
+
+    def _held(self, x: Tensor, t: Tensor | None) -> Tensor | None:
+        """States of the output neurons that are held."""
+        if t is None:
+            return None
+        if t.shape[:1] != x.shape[:1] or t.numel() != len(x) * len(self.outputs):
+            raise InvalidInputError(
+                f"the network has {len(self.outputs)} output neurons: targets of {len(x)} samples have the shape "
+                f"({len(x)}, {len(self.outputs)}); got {tuple(t.shape)}"
+            )
+        return t.reshape(len(x), len(self.outputs)).to(self.weight)
 
     def _hold(self, state: Tensor, held: Tensor | None) -> Tensor:
-        if held is None:
-            return state
-        return state.index_copy(1, torch.tensor([self.free.index(neuron) for neuron in self.outputs]), held)
+        return state if held is None else state.index_copy(1, self._outputs, held)
 
     def _clamped(self, x: Tensor) -> Tensor:
         """States with the inputs in place and all others zero."""
@@ -225,69 +250,69 @@ class BulkBoundaryNetwork(nn.Module):
             raise InvalidInputError(
                 f"the network has {len(self.inputs)} input neurons and takes (sample, input); got {tuple(x.shape)}"
             )
-        placing = torch.zeros(len(self.inputs), self.neurons, dtype=x.dtype, device=x.device)
-        placing[torch.arange(len(self.inputs)), list(self.inputs)] = 1.0
-        return x @ placing
+        if x.dtype != self.weight.dtype:
+            raise InvalidInputError(f"the network is of type {self.weight.dtype}; got inputs of type {x.dtype}")
+        places = torch.tensor(self.inputs, device=x.device)
+        return x.new_zeros(len(x), self.neurons).index_add(1, places, x)
+
+    def _couplings(self) -> Tensor:
+        """What acts in a pass: rows of W for neurons that are no inputs, or a weight for each edge."""
+        return self._free_weight() if self._dense else self.weight
 
     def _free_weight(self) -> Tensor:
         """Rows of W for neurons that are no inputs, shape (free neuron, neuron)."""
         matrix = self.weight.new_zeros(len(self.free), self.neurons)
         return matrix.index_put((self._row, self.edges[0]), self.weight, accumulate=True)
 
-    def _pre_activation(self, matrix: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
-        return clamped @ matrix.T + state @ matrix[:, list(self.free)].T + self.bias
+    def _pre_activation(self, couplings: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+        return self._sums(couplings, clamped, state) + self.bias
+
+    def _sums(self, couplings: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+        """``W x``, shape (sample, free neuron)."""
+        if couplings.dim() == 2:
+            return clamped @ couplings.T + state @ couplings[:, self._free].T
+        every = clamped.index_add(1, self._free, state)
+        return torch.zeros_like(state).index_add(1, self._row, every[:, self.edges[0]] * couplings)
 
     def _activated(self, y: Tensor) -> Tensor:
         parts = [module(y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
-        return torch.cat(parts, dim=1)[:, torch.cat(self.places).argsort()]
+        return torch.cat(parts, dim=1)[:, self._order]
 
     def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
         """One step of Newton's method towards ``state = f(W x + b)``, differentiable in all its arguments."""
         y = self._pre_activation(matrix, clamped, state)
         slope = self._slope(y)
-        inner = matrix[:, list(self.free)]
+        inner = matrix[:, self._free]
         system = torch.eye(len(self.free), dtype=y.dtype, device=y.device) - slope[:, :, None] * inner
         return state + torch.linalg.solve(system, (self._activated(y) - state)[:, :, None])[:, :, 0]
 
     def _slope(self, y: Tensor) -> Tensor:
         """``f'`` of every neuron that is no input."""
-        parts = [_slope_of(module, y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
-        return torch.cat(parts, dim=1)[:, torch.cat(self.places).argsort()]
-
-    @staticmethod
-    def _done(history: list[Tensor]) -> bool:
-        """Whether every sample has settled, come back to an earlier state, or left all bounds."""
-        last = history[-1]
-        size = 1 + last.abs().amax(dim=1)
-        done = ~torch.isfinite(size) | (size > _LARGEST)
-        for before in history[-1 - _PERIODS : -1]:
-            done |= (last - before).abs().amax(dim=1) <= max(_TOLERANCE, 8 * torch.finfo(last.dtype).eps) * size
-        return bool(done.all())
+        parts = [slope_of(module, y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
+        return torch.cat(parts, dim=1)[:, self._order]
 
 
 class _FixedPoint(torch.autograd.Function):
     """Search for the fixed point: outside of differentiation, which Newton's steps take care of."""
 
     @staticmethod
-    def forward(clamped: Tensor, matrix: Tensor, bias: Tensor, network: BulkBoundaryNetwork) -> Tensor:
-        state = torch.zeros_like(clamped[:, list(network.free)])
-        history = [state]
-        for _ in range(_MOST_STEPS):
-            y = clamped @ matrix.T + state @ matrix[:, list(network.free)].T + bias
-            state = network._activated(y)
-            history = [*history[-_PERIODS * 2 :], state]
-            if network._done(history):
-                break
-        for sample in range(len(state)):
-            change = float((history[-1][sample] - history[-2][sample]).abs().max())
-            status, period = _judged([entry[sample] for entry in history], change)
+    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, network: BulkBoundaryNetwork) -> Tensor:
+        _check_finite(clamped)
+
+        def step(state: Tensor) -> Tensor:
+            return network._activated(network._sums(couplings, clamped, state) + bias)
+
+        found = iterate(step, torch.zeros_like(clamped[:, network._free]), None)
+        changes = (step(found.state) - found.state).abs().amax(dim=1)
+        for sample, change in enumerate(changes.tolist()):
+            status, period = found.judged(sample, change)
             if status is not PassStatus.SETTLED:
-                how = f" with period {period}" if period else ""
+                how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
                 raise InvalidInputError(
-                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(state)}: it is "
-                    f"{status}{how} (last change {change:.1e}); give a number of steps, or smaller weights"
+                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
+                    f"(last change {change:.1e}); give a number of steps, or smaller weights"
                 )
-        return state
+        return found.state
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -318,67 +343,11 @@ class _FixedPoint(torch.autograd.Function):
         return torch.stack(rows), 0
 
 
-def _judged(history: list[Tensor], residual: float) -> tuple[PassStatus, int]:
-    """Status of one sample from its last states, and the period if it oscillates."""
-    last = history[-1]
-    size = 1 + float(last.abs().max())
-    if not math.isfinite(size) or size > _LARGEST:
-        return PassStatus.DIVERGES, 0
-    near = max(1e-9, 100 * torch.finfo(last.dtype).eps) * size
-    if residual <= near:
-        return PassStatus.SETTLED, 0
-    for period in range(2, min(_PERIODS, len(history) - 1) + 1):
-        if float((last - history[-1 - period]).abs().max()) <= near:
-            return PassStatus.OSCILLATES, period
-    return PassStatus.UNSETTLED, 0
+_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.UNSETTLED: "has not settled"}
 
 
-def _slope_of(module: nn.Module, y: Tensor) -> Tensor:
-    """Derivative of an activation in differentiable operations."""
-    if isinstance(module, ActivationModule):
-        return module.activation.derivative(y)
-    if isinstance(module, nn.Identity):
-        return torch.ones_like(y)
-    if isinstance(module, nn.ReLU):
-        return (y > 0).to(y.dtype)
-    return torch.func.jvp(module, (y,), (torch.ones_like(y),))[1]
-
-
-def _grouped(
-    activations: str | nn.Module | Sequence[str | nn.Module], free: tuple[int, ...], neurons: int
-) -> list[tuple[nn.Module, Tensor]]:
-    """Activations with the places of the neurons that have them."""
-    if isinstance(activations, str | nn.Module):
-        return [(_module(activations), torch.arange(len(free)))]
-    if len(activations) != neurons:
-        raise InvalidInputError(f"a network of {neurons} neurons needs one activation or {neurons}")
-    places: dict[Any, list[int]] = {}
-    for place, neuron in enumerate(free):
-        key = activations[neuron]
-        places.setdefault(key if isinstance(key, str) else id(key), []).append(place)
-    modules = {key if isinstance(key, str) else id(key): key for key in activations}
-    return [(_module(modules[key]), torch.tensor(chosen)) for key, chosen in places.items()]
-
-
-def _module(activation: str | nn.Module) -> nn.Module:
-    if isinstance(activation, nn.Module):
-        return activation
-    return nn.Identity() if activation == "identity" else hidden_activation(activation)
-
-
-def _check_graph(neurons: int, edges: Tensor, inputs: Sequence[int], outputs: Sequence[int], steps: int | None) -> None:
-    """Refuse what is no graph with a boundary."""
-    if edges.dim() != 2 or edges.shape[0] != 2 or edges.shape[1] == 0:
-        raise InvalidInputError(f"edges are pairs (source, target), shape (2, edge); got {tuple(edges.shape)}")
-    if int(edges.min()) < 0 or int(edges.max()) >= neurons:
-        raise InvalidInputError(f"edges join neurons 0 to {neurons - 1}; got {int(edges.min())} to {int(edges.max())}")
-    ends = [*inputs, *outputs]
-    if not inputs or not outputs or len(set(ends)) != len(ends) or not set(ends) <= set(range(neurons)):
-        raise InvalidInputError(
-            f"inputs and outputs are different neurons from 0 to {neurons - 1}, one of each at least; "
-            f"got inputs {list(inputs)} and outputs {list(outputs)}"
-        )
-    if bool(torch.isin(edges[1], torch.tensor(list(inputs))).any()):
-        raise InvalidInputError("an edge into an input neuron has no effect: its state is the data's")
-    if steps is not None and steps < 1:
-        raise InvalidInputError(f"an activation pass needs at least one step; got {steps}")
+def _check_finite(clamped: Tensor) -> None:
+    finite = torch.isfinite(clamped).all(dim=1)
+    if not bool(finite.all()):
+        sample = int((~finite).nonzero()[0, 0])
+        raise InvalidInputError(f"the inputs are not finite at sample {sample} of a batch of {len(clamped)}")

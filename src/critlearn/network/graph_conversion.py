@@ -1,7 +1,7 @@
 """Dense sequences as graphs and back, with identical activation and learning passes."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,15 @@ def graph_of(model: nn.Sequential) -> BulkBoundaryNetwork:
     Raises
     ------
     InvalidInputError
-        If the sequence holds other modules, or only some of its layers have biases.
+        If the sequence holds other modules, a layer's weights act in two places, or only some of its layers have
+        biases, or are trained.
     """
+    if not isinstance(model, nn.Sequential):
+        raise InvalidInputError(f"a graph is made of a torch.nn.Sequential; got {type(model).__name__}")
     layers, activations = _layers(model)
+    trained = _alike([layer.weight for layer in layers], "weights")
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    biases_trained = _alike(biases, "biases")
     widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
     starts = [sum(widths[:at]) for at in range(len(widths))]
     edges = []
@@ -46,9 +52,9 @@ def graph_of(model: nn.Sequential) -> BulkBoundaryNetwork:
     )
     with torch.no_grad():
         graph.weight.copy_(torch.cat([layer.weight.reshape(-1) for layer in layers]))
-        biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
         graph.bias.copy_(torch.cat(biases) if biases else torch.zeros_like(graph.bias))
-    graph.bias.requires_grad_(bool(biases))
+    graph.weight.requires_grad_(trained)
+    graph.bias.requires_grad_(biases_trained)
     return graph.train(model.training)
 
 
@@ -72,12 +78,16 @@ def sequence_of(graph: BulkBoundaryNetwork) -> nn.Sequential:
     for before, after in itertools.pairwise(levels):
         if not bool(mask[after][:, before].all()):
             raise InvalidInputError("the graph is no sequence: its edges do not join whole neighbouring layers")
-        biased = graph.bias.requires_grad
+        # Biases that are zero and not trained are those of a sequence without any.
+        biased = graph.bias.requires_grad or bool((graph.bias != 0).any())
         linear = nn.Linear(len(before), len(after), bias=biased, dtype=matrix.dtype)
         with torch.no_grad():
             linear.weight.copy_(matrix[after][:, before])
             if biased:
                 linear.bias.copy_(graph.bias[[graph.free.index(neuron) for neuron in after]])
+        linear.weight.requires_grad_(graph.weight.requires_grad)
+        if biased:
+            linear.bias.requires_grad_(graph.bias.requires_grad)
         modules += [linear, _activation(graph, after)]
     kept = [module for module in modules if not isinstance(module, nn.Identity)]
     return nn.Sequential(*kept).train(graph.training)
@@ -88,7 +98,7 @@ def _layers(model: nn.Sequential) -> tuple[list[nn.Linear], list[nn.Module]]:
     layers: list[nn.Linear] = []
     activations: list[nn.Module] = []
     for module in _flat(model):
-        if isinstance(module, nn.Linear):
+        if type(module) is nn.Linear:
             layers.append(module)
             activations.append(nn.Identity())
         elif layers and isinstance(activations[-1], nn.Identity) and not list(module.parameters()):
@@ -97,14 +107,26 @@ def _layers(model: nn.Sequential) -> tuple[list[nn.Linear], list[nn.Module]]:
             raise InvalidInputError(f"a graph is made of dense layers and activations; got {type(module).__name__}")
     if not layers:
         raise InvalidInputError("a graph needs at least one dense layer")
+    variables = [id(value) for layer in layers for value in layer.parameters()]
+    if len(set(variables)) < len(variables):
+        raise InvalidInputError("a graph has a weight of its own for each edge; the sequence uses some in two places")
     if len({layer.bias is None for layer in layers}) > 1:
         raise InvalidInputError("a graph has biases for all of its neurons or for none; only some layers have them")
     return layers, activations
 
 
-def _flat(model: nn.Module) -> Iterator[nn.Module]:
-    for child in model.children():
+def _flat(model: nn.Sequential) -> Iterator[nn.Module]:
+    # Not `children`, which gives a module that stands in two places only once.
+    for child in model._modules.values():
         yield from _flat(child) if type(child) is nn.Sequential else [child]
+
+
+def _alike(values: Sequence[Tensor], name: str) -> bool:
+    """Whether parameters are trained, all of them or none."""
+    trained = {value.requires_grad for value in values}
+    if len(trained) > 1:
+        raise InvalidInputError(f"a graph trains the {name} of all layers or of none; some are frozen")
+    return trained == {True}
 
 
 def _levels(graph: BulkBoundaryNetwork) -> list[list[int]]:

@@ -57,7 +57,7 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor,
 
     By ``torch.func``, or one sample after the other where it refuses (recurrent layers, data-dependent control flow).
     """
-    places = _places(model)
+    places = parameter_places(model)
 
     def weighted_output(values: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
         # Not torch's own tying of weights, which leaves its substitutes behind in a module that is used twice.
@@ -72,7 +72,7 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor,
         return {name: torch.stack([row[name] for row in rows]) for name in variables}
 
 
-def _places(model: nn.Module) -> dict[str, str]:
+def parameter_places(model: nn.Module) -> dict[str, str]:
     """Where each parameter stands, once for each module that has it -> its name among ``named_parameters``."""
     names = {id(value): name for name, value in model.named_parameters()}
     return {

@@ -1,5 +1,6 @@
 """The neural system: a network, the composition that judges its output, and the boundary states that it sees."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,13 @@ class NeuralSystem:
             # What modules keep of a pass is not to hold on to its operations: the user could not copy the network.
             with torch.no_grad():
                 self.model(x)
+
+    def judging(self, model: nn.Module, loss: OutputLoss) -> "NeuralSystem":
+        """The same data set under a network and a loss of the same shapes, not checked again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "model", model)
+        object.__setattr__(other, "loss", loss)
+        return other
 
     def check(self) -> None:
         """Refuse a network on which a learning pass cannot be made, as it may have been changed since.

@@ -12,6 +12,12 @@ from critlearn.studies.store import REPORT, read_run
 from critlearn.studies.stored_system import stored_system
 
 DUALITY: Final = "duality.json"
+
+_OF_STATE: Final = {
+    *("variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume"),
+    *("log_singular_values", "overlap"),
+}
+"""What the page of a study shows of each state of the network."""
 _PICTURED: Final = 4
 _DIRECTIONS: Final = 3
 
@@ -77,10 +83,26 @@ def read_duality(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        study: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise DataError(f'"{path}" is damaged: make it again with critlearn duality') from None
-    return study
+        study = None
+    if not _whole(study):
+        raise DataError(f'"{path}" is damaged: make it again with critlearn duality')
+    return dict(study)
+
+
+def _whole(study: object) -> bool:
+    """Whether a study has all the parts that its page shows."""
+    if not isinstance(study, dict) or not {"states", "image", "leading"} <= set(study):
+        return False
+    states, leading = study["states"], study["leading"]
+    return (
+        isinstance(states, dict)
+        and bool(states)
+        and all(isinstance(state, dict) and set(state) >= _OF_STATE for state in states.values())
+        and isinstance(leading, list)
+        and all(isinstance(entry, dict) and {"x", "directions"} <= set(entry) for entry in leading)
+    )
 
 
 def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:

@@ -1,0 +1,65 @@
+"""A network's tail-exact copy in double precision, which follows the network's values."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.duality.dense_chain import DenseLayer, dense_chain
+from critlearn.network import tail_exact
+
+
+@dataclass(frozen=True, eq=False)
+class ExactNetwork:
+    """A network at one time.
+
+    Parameters
+    ----------
+    model
+        Tail-exact copy in double precision.
+    layers
+        Its layers, if it is a chain of dense layers; otherwise None.
+    """
+
+    model: nn.Module
+    layers: list[DenseLayer] | None
+
+
+class ExactCopy:
+    """The tail-exact copy of a network, made again whenever the network has changed.
+
+    A copy that was given out stays as it is, so that a Jacobian remains that of the weights at which it was taken.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._made: ExactNetwork | None = None
+        self._parts: list[tuple[int, bool]] = []
+
+    def current(self) -> ExactNetwork:
+        """Copy with the values that the network has now."""
+        if self._made is None or self._parts != self._structure() or not self._same_values(self._made.model):
+            model = tail_exact(self._model).double()
+            self._made, self._parts = ExactNetwork(model, dense_chain(model)), self._structure()
+        return self._made
+
+    def _structure(self) -> list[tuple[int, bool]]:
+        """Modules with their mode, and parameters with whether they are trained."""
+        modules = [(id(module), module.training) for module in self._model.modules()]
+        return modules + [(id(value), value.requires_grad) for value in self._model.parameters()]
+
+    @torch.no_grad()
+    def _same_values(self, copied: nn.Module) -> bool:
+        """Whether all values are those of the copy. Torch's counters of changes miss what is written to ``.data``."""
+        return all(
+            torch.equal(_exact(value), other)
+            for values, others in (
+                (self._model.parameters(), copied.parameters()),
+                (self._model.buffers(), copied.buffers()),
+            )
+            for value, other in zip(values, others, strict=True)
+        )
+
+
+def _exact(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value

@@ -1,0 +1,56 @@
+"""Networks that are sequences of modules: what stands in which place, and which parameters stand in one place only."""
+
+from collections import Counter
+from typing import Final
+
+from torch import nn
+
+from critlearn.network import ActivationModule
+from critlearn.network.exact_gelu import ExactGelu
+
+SEPARATE: Final = (
+    ActivationModule,
+    ExactGelu,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Softplus,
+    nn.LogSigmoid,
+    nn.Hardtanh,
+)
+"""Modules that act on each entry by itself."""
+
+
+def flattened(model: nn.Module, name: str = "") -> list[tuple[str, nn.Module]] | None:
+    """Names and modules of a sequence, one after the other; None where something hooks into them.
+
+    A module that stands in several places is listed in each.
+    """
+    if model._forward_hooks or model._forward_pre_hooks:
+        return None
+    if type(model) is not nn.Sequential:
+        return [(name, model)]
+    found: list[tuple[str, nn.Module]] = []
+    # Not `named_children`, which names a module that stands in two places only once.
+    for child_name, child in model._modules.items():
+        inner = flattened(child, joined(name, child_name))
+        if inner is None:
+            return None
+        found += inner
+    return found
+
+
+def joined(name: str, local: str) -> str:
+    """Name of a part of a named module."""
+    return f"{name}.{local}" if name else local
+
+
+def used_once(modules: list[tuple[str, nn.Module]], module: nn.Module) -> bool:
+    """Whether none of a module's parameters acts in another place of a sequence: its change is its own alone."""
+    uses = Counter(id(value) for _, part in modules for value in part.parameters())
+    return all(uses[id(value)] == 1 for value in module.parameters())

@@ -1,0 +1,116 @@
+"""Iterations of an activation pass followed: whether states settle, come back, or leave all bounds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import torch
+from torch import Tensor
+
+_TOLERANCE: Final = 1e-12
+_BLOCK: Final = 2000
+"""Steps after which a pass that has not ended must have come nearer to its end."""
+
+_MOST_STEPS: Final = 100_000
+_LARGEST: Final = 1e8
+_NEARER: Final = 0.7
+"""Factor by which the last change must have shrunk over a block, or its inverse that it must have grown by."""
+
+
+class PassStatus(StrEnum):
+    """Where an activation pass ended."""
+
+    SETTLED = "fixed point"
+    OSCILLATES = "oscillates"
+    DIVERGES = "diverges"
+    UNSETTLED = "not settled"
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationPass:
+    """States of all neurons after an activation pass.
+
+    Parameters
+    ----------
+    states, pre_activations
+        Shape (sample, neuron); pre-activations are ``W x + b`` of the states.
+    residual
+        Largest change that one more step would make, shape (sample,).
+    statuses
+        For each sample. A pass of fixed length makes all of its steps, and is then judged in the same way: a fixed
+        point if one more step would change nothing, an oscillation if a state has come back, not settled otherwise.
+    periods
+        Period of each sample that oscillates, 0 for the others.
+    steps
+        Steps that were made.
+    """
+
+    states: Tensor
+    pre_activations: Tensor
+    residual: Tensor
+    statuses: tuple[PassStatus, ...]
+    periods: tuple[int, ...]
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Iteration:
+    """Last states of an iteration.
+
+    Parameters
+    ----------
+    state
+        Shape (sample, neuron).
+    periods
+        Steps after which each sample's state came back, shape (sample,); 0 if it did not.
+    steps
+        Steps that were made.
+    """
+
+    state: Tensor
+    periods: Tensor
+    steps: int
+
+    def judged(self, sample: int, residual: float) -> tuple[PassStatus, int]:
+        """Status of one sample, and its period if it oscillates, from the change that one more step would make."""
+        last = self.state[sample]
+        size = 1 + float(last.abs().max())
+        if not size < _LARGEST:
+            return PassStatus.DIVERGES, 0
+        if residual <= max(1e-9, 100 * torch.finfo(last.dtype).eps) * size:
+            return PassStatus.SETTLED, 0
+        period = int(self.periods[sample])
+        return (PassStatus.OSCILLATES, period) if period > 1 else (PassStatus.UNSETTLED, 0)
+
+
+def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) -> Iteration:
+    """Apply a step a number of times, or until every sample has settled, come back, or left all bounds.
+
+    An earlier state is kept and compared with each later one, and replaced after 1, 2, 4, ... steps (Brent's algorithm,
+    BIT 20, 1980): oscillations of any period are found. Slow changes are followed as long as they shrink or grow.
+    """
+    tolerance = max(_TOLERANCE, 8 * torch.finfo(state.dtype).eps)
+    periods = torch.zeros(len(state), dtype=torch.long, device=state.device)
+    anchor, anchored, last_change = state, 0, torch.full_like(state[:, 0], torch.inf)
+    made = 0
+    while made < (steps or _MOST_STEPS):
+        new = step(state)
+        made += 1
+        size = 1 + new.abs().amax(dim=1)
+        change = (new - state).abs().amax(dim=1)
+        back = ((new - anchor).abs().amax(dim=1) <= tolerance * size) & (periods == 0)
+        periods = torch.where(back, made - anchored, periods)
+        state = new
+        if steps is None:
+            going = (change > tolerance * size) & (periods == 0) & (size < _LARGEST)
+            if not bool(going.any()):
+                break
+            if made % _BLOCK == 0:
+                slow = (change > _NEARER * last_change) & (change < last_change / _NEARER)
+                if bool((slow & going).all()):
+                    break
+                last_change = change
+        if made - anchored >= max(1, anchored):
+            anchor, anchored = state, made
+    return Iteration(state, periods, made)
