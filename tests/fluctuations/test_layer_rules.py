@@ -15,7 +15,7 @@ from critlearn.fluctuations import measure
 from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules import register
 from critlearn.network import NeuralSystem
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 from reference.plain_gradients import assert_same_counts, plain_gradients
 
 CLASSES = 3

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from critlearn.fluctuations.contribution import Contribution
 from critlearn.fluctuations.sparse_rows import SparseRows
-from critlearn.network.layer_pass import no_raw_refusal
+from critlearn.network.refusals import no_raw_refusal
 from critlearn.network.scaled_errors import ScaledErrors
 
 OUTSIDE: Final = "used by a function outside its layer"

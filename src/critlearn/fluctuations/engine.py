@@ -21,8 +21,8 @@ from critlearn.fluctuations.measurement import Measurement
 from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.resolution import measured_resolution
-from critlearn.inference.criteria import check_integer
 from critlearn.network import NeuralSystem
+from critlearn.numerics.numbers_given import check_integer
 
 GROUPS = 64
 """Groups of samples that a sketch keeps apart for the bootstrap."""

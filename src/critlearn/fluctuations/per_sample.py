@@ -32,7 +32,8 @@ from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, Unsuitab
 from critlearn.fluctuations.uses import together
 from critlearn.network import NeuralSystem
 from critlearn.network.independence import PROBED, check_independence
-from critlearn.network.layer_pass import LayerPass, LayerUse
+from critlearn.network.layer_pass import LayerPass
+from critlearn.network.layer_use import LayerUse
 from critlearn.network.learning_pass import differentiated
 from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.scaled_errors import ScaledErrors, output_errors

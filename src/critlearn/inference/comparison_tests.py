@@ -8,8 +8,8 @@ import numpy as np
 import scipy.special
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.criteria import as_number
 from critlearn.inference.result import PowerLawFit
+from critlearn.numerics.numbers_given import as_number
 from critlearn.results import Result
 
 MARGIN: Final = 0.05

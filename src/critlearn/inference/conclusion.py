@@ -8,7 +8,7 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.inference.alternatives import fit_alternatives
 from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
-from critlearn.inference.criteria import Criteria, check_integer
+from critlearn.inference.criteria import Criteria
 from critlearn.inference.density import DensityCurve
 from critlearn.inference.far_values import without_far_values
 from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
@@ -30,6 +30,7 @@ from critlearn.inference.window_search import (
     drawn_in,
     equivalence_window,
 )
+from critlearn.numerics.numbers_given import check_integer
 from critlearn.numerics.window import Window
 
 FEWEST_SIZES: Final = 64

@@ -2,30 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Final
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.numbers_given import as_number, check_integer
 
 TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant to count as one in practice."""
-
-
-def check_integer(name: str, given: object) -> None:
-    """Refuse what is no integer.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is none.
-    """
-    if isinstance(given, bool) or not isinstance(given, Integral):
-        raise InvalidInputError(f"{name} must be an integer; got {given!r}")
-
-
-def as_number(given: object) -> float:
-    """A real number; NaN for anything else."""
-    return float(given) if isinstance(given, Real) else math.nan
 
 
 @dataclass(frozen=True)

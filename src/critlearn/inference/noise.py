@@ -12,10 +12,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.cells import Cells
-from critlearn.inference.criteria import as_number
 from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.window_search import FEWEST
 from critlearn.numerics.notation import law_text
+from critlearn.numerics.numbers_given import as_number
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 

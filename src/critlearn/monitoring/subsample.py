@@ -6,9 +6,9 @@ import torch
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.criteria import check_integer
 from critlearn.network import NeuralSystem
 from critlearn.network.boundary import read_pairs
+from critlearn.numerics.numbers_given import check_integer
 
 _READ_AT_ONCE = 256
 

@@ -7,7 +7,6 @@ however deep the network and however saturated its units.
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -18,8 +17,10 @@ from critlearn.errors import InvalidInputError
 from critlearn.network.chain import chain, links, taken_apart
 from critlearn.network.hooks import hooked
 from critlearn.network.independence import PROBED
+from critlearn.network.layer_use import LayerCall, LayerUse
 from critlearn.network.modules import ActivationModule
 from critlearn.network.non_finite import check_finite, check_layer, in_words
+from critlearn.network.refusals import no_raw_refusal
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import (
     BeyondSingleError,
@@ -36,46 +37,6 @@ from critlearn.network.tail_exact import tail_exact
 _TINY: Final = 1e-100
 _TINY_SINGLE: Final = 1e-3
 """Sizes of errors, in double and in single precision, from which on they are scaled anew."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerUse:
-    """One use of a layer in the activation pass of a batch, and the errors at its outputs.
-
-    Parameters
-    ----------
-    layer
-        Name of the module in the network.
-    module
-        The module, in the precision of the pass.
-    arguments, keywords
-        What it was called with; tensors are detached.
-    errors
-        For each tensor among its outputs the errors ``dl/d output`` in units of ``exp(log_scale)``.
-    log_errors
-        ``ln|error|`` of the first output in the same units, where it is known even below the smallest number.
-    log_scale
-        Logarithm of the unit, shape (sample,), double precision; ``-inf`` for a sample without any error.
-    """
-
-    layer: str
-    module: nn.Module
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    errors: tuple[Tensor, ...]
-    log_errors: Tensor | None
-    log_scale: Tensor
-
-
-@dataclass
-class _Call:
-    """A use of a layer inside a link, before its errors are known."""
-
-    layer: str
-    module: nn.Module
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    errors: list[Tensor]
 
 
 class LayerPass:
@@ -104,7 +65,7 @@ class LayerPass:
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
         self.numbers: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self._calls: list[_Call] = []
+        self._calls: list[LayerCall] = []
         self._listening = self._recomputing = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
         for module in self._names.keys() & inner:
@@ -128,7 +89,7 @@ class LayerPass:
         """Uses of the layers for given errors at the network's output, in the shape of the output."""
         return self._uses(self._forward(x), errors)
 
-    def _uses(self, states: list[tuple[Tensor, Tensor, list[_Call]]], errors: ScaledErrors) -> list[LayerUse]:
+    def _uses(self, states: list[tuple[Tensor, Tensor, list[LayerCall]]], errors: ScaledErrors) -> list[LayerUse]:
         """Go backwards through the links."""
         uses: list[LayerUse] = []
         for at in range(len(self._links) - 1, -1, -1):
@@ -217,7 +178,7 @@ class LayerPass:
             return False
         return isinstance(link, ActivationModule) or (link in self._names and not any(link.children()))
 
-    def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[_Call]]]:
+    def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[LayerCall]]]:
         """Input, output and calls of layers of every link."""
         states = []
         for at, link in enumerate(self._links):
@@ -258,7 +219,7 @@ class LayerPass:
         link: nn.Module,
         given: Tensor,
         produced: Tensor,
-        calls: list[_Call],
+        calls: list[LayerCall],
         errors: ScaledErrors,
         uses: list[LayerUse],
         *,
@@ -369,7 +330,7 @@ class LayerPass:
         if self._recomputing:
             return tree_unflatten(tensors, structure)
         given = tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, (arguments, keywords))
-        self._calls.append(_Call(self._names[module], module, given[0], given[1], errors))
+        self._calls.append(LayerCall(self._names[module], module, given[0], given[1], errors))
         return tree_unflatten(tensors, structure)
 
 
@@ -379,24 +340,6 @@ def _pulled_back(given: Tensor, produced: Tensor, errors: Tensor) -> Tensor:
         return errors.new_zeros(given.shape)
     (pulled,) = torch.autograd.grad(produced, given, errors.reshape(produced.shape))
     return pulled
-
-
-@contextmanager
-def no_raw_refusal(module: nn.Module) -> Iterator[None]:
-    """What torch refuses to differentiate (something worked in place, say) is bad input, in one line.
-
-    Raises
-    ------
-    InvalidInputError
-        If it does.
-    """
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except RuntimeError as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise InvalidInputError(f"torch cannot go back through {type(module).__name__}: {reason}") from problem
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from critlearn.duality import DualityMap, learning_dimension
-from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
 from critlearn.studies.store import REPORT, read_run
 from critlearn.studies.stored_system import stored_system
+from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
 
@@ -119,11 +120,5 @@ def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
         If something cannot be written.
     """
     record, fluctuations = read_run(folder)
-    text = {DUALITY: json.dumps(study, indent=1, allow_nan=False) + "\n", REPORT: report(record, fluctuations, study)}
-    try:
-        for name, content in text.items():
-            temporary = folder / f".{name}.partial"
-            temporary.write_text(content, encoding="utf-8")
-            temporary.replace(folder / name)
-    except OSError as problem:
-        raise OutputError(f'cannot write to "{folder}": {problem.strerror}') from problem
+    write_whole(folder / DUALITY, (json.dumps(study, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(folder / REPORT, report(record, fluctuations, study).encode())

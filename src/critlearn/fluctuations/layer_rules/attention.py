@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, Values
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError, per_sample, register
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules.registry import per_sample, register
 from critlearn.fluctuations.unfolded_products import UnfoldedProducts
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 
 class ConvolutionRule:

@@ -6,7 +6,7 @@ from torch import nn
 from critlearn.fluctuations.contribution import Contribution
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError, per_sample, register
 from critlearn.fluctuations.sparse_rows import SparseRows
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 
 class EmbeddingRule:

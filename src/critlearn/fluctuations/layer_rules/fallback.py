@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 from critlearn.network.non_finite import check_finite, in_words
 
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, Values
 from critlearn.fluctuations.layer_rules.registry import per_sample, register
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 
 class LinearRule:

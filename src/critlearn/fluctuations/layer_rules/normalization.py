@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from critlearn.fluctuations.contribution import Contribution, Values
 from critlearn.fluctuations.layer_rules.registry import UnsuitableUseError, per_sample, register
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 
 class TrailingNormRule:

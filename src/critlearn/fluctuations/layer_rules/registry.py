@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.contribution import Contribution
-from critlearn.network.layer_pass import LayerUse
+from critlearn.network.layer_use import LayerUse
 
 
 class UnsuitableUseError(Exception):

@@ -1,0 +1,27 @@
+"""What torch refuses, told in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from critlearn.errors import InvalidInputError
+
+
+@contextmanager
+def no_raw_refusal(module: nn.Module) -> Iterator[None]:
+    """What torch refuses to differentiate (something worked in place, say) is bad input, in one line.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise InvalidInputError(f"torch cannot go back through {type(module).__name__}: {reason}") from problem

@@ -1,0 +1,23 @@
+"""Numbers that a user gives: of the right kind, or refused in one line."""
+
+import math
+from numbers import Integral, Real
+
+from critlearn.errors import InvalidInputError
+
+
+def check_integer(name: str, given: object) -> None:
+    """Refuse what is no integer.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise InvalidInputError(f"{name} must be an integer; got {given!r}")
+
+
+def as_number(given: object) -> float:
+    """A real number; NaN for anything else."""
+    return float(given) if isinstance(given, Real) else math.nan
