@@ -6,8 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: demo test lint docs dist validate clean
 
+# The two-neuron model, whose prediction is exact, and a network, predicted from its own margins.
 demo: $(VENV)/.installed
 	$(BIN)/critlearn run toy --activation tanh --loss mse
+	$(BIN)/critlearn run two-class --data gaussians --activation softsign --loss mse
 
 test: lint
 	$(BIN)/python -m pytest -n 2
