@@ -276,7 +276,7 @@ def test_bad_input_is_named() -> None:
         (lambda: phi.jacobian(data.x[0], data.t[0]).jvp(data.x[0].numpy()), "direction must be a tensor; got ndarray"),
         (lambda: phi.spectra(data.x[0], data.t[0]), "t must be a tensor that holds a batch"),
         (lambda: phi(data.x[:0], data.t[:0]), "one at least; got 0 and 0"),
-        (lambda: DualityMap(phi.system, lr="a"), "positive and finite; got a"),
+        (lambda: DualityMap(phi.system, lr="a"), "positive and finite; got 'a'"),
         (lambda: DualityMap(phi.system, lr=True), "positive and finite; got True"),
         (lambda: DualityMap(None), "NeuralSystem; got NoneType"),
     ):
