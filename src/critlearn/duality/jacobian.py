@@ -25,7 +25,7 @@ _LARGEST: Final = 4 << 30
 _QUICK: Final = 10**6
 """Entries of a Jacobian whose spectrum is computed to show it."""
 
-_CONVERGED: Final = 1e-10
+_CONVERGED: Final = 1e-8
 """Part of an eigenvalue that its residual may have: the error of the value is of the order of its square."""
 
 
