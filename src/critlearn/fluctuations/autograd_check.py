@@ -29,6 +29,8 @@ _NOISE: Final = 1e-12
 
 _NOISE_SINGLE: Final = 1e-4
 
+_FIRST_LOOK: Final = 1024
+
 _UNDERFLOW: Final = math.exp(-700)
 
 
@@ -131,8 +133,7 @@ class BatchSums:
 
         self._sums = plain_gradients(model, names, x, weighted)
         self._largest = largest_of_layers(self._sums)
-        single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
-        self._tolerances = (_AGREEMENT_SINGLE, _NOISE_SINGLE) if single else (_AGREEMENT, _NOISE)
+        self._single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
 
     def agree(self, name: str, contribution: Contribution, log_scale: Tensor) -> bool:
         """Whether the gradients of a variable add up to its sum."""
@@ -141,7 +142,8 @@ class BatchSums:
         weight = self._weight * torch.nan_to_num((log_scale - self.log_scale).exp(), nan=0.0)
         found, expected = contribution.weighted_sum(weight), self._sums[name]
         expected = torch.zeros_like(found) if expected is None else expected.flatten().double()
-        tolerance, noise = self._tolerances
+        single = self._single or contribution.precision == torch.float32
+        tolerance, noise = (_AGREEMENT_SINGLE, _NOISE_SINGLE) if single else (_AGREEMENT, _NOISE)
         allowed = tolerance * float(expected.abs().max()) + noise * self._largest[layer_of(name)] + _UNDERFLOW
         return bool((found - expected).abs().max() <= allowed)
 
@@ -165,3 +167,11 @@ def never_reached(model: nn.Module, names: list[str], batches: Iterable[Tensor])
         if not names:
             break
     return names
+
+
+def due(first: int, samples: int) -> bool:
+    """Whether sample 1,024, 2,048, 4,096 or so on is in a batch: more are looked at, and ever more rarely."""
+    number = _FIRST_LOOK
+    while number < first:
+        number *= 2
+    return number < first + samples

@@ -13,9 +13,10 @@ from critlearn.fluctuations.contribution import Contribution, OuterProducts, Val
 from critlearn.fluctuations.counters import Counter, counter_for
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
 from critlearn.fluctuations.log_sums import LogMean, Piece, mini_batch_means
-from critlearn.fluctuations.per_sample import PerSampleGradients, VariableGradients
+from critlearn.fluctuations.per_sample import PerSampleGradients
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.unfolded_products import UnfoldedProducts
+from critlearn.fluctuations.variable_gradients import VariableGradients
 from critlearn.network.non_finite import check_finite
 from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
 

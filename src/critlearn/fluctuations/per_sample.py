@@ -3,13 +3,13 @@
 Rules are not trusted blindly: on a few samples the gradients of every variable are held against automatic
 differentiation, and a variable that a rule gets wrong (used by a function outside its layer, or in a layer whose first
 dimension is not that of the samples) is left to automatic differentiation of the whole network. Modules of a user's
-own may treat some samples in another way than those few: there sums over every batch are held against it too.
+own may treat some samples in another way than those few: there sums over some batches are held against it too.
 """
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Final
 
 import torch
@@ -21,6 +21,7 @@ from critlearn.fluctuations.autograd_check import (
     OUTSIDE,
     BatchSums,
     agrees,
+    due,
     largest_of_layers,
     layer_of,
     never_reached,
@@ -28,8 +29,10 @@ from critlearn.fluctuations.autograd_check import (
     plain_gradients,
 )
 from critlearn.fluctuations.contribution import Contribution, Values
-from critlearn.fluctuations.layer_rules import FallbackRule, LayerRule, UnsuitableUseError, rule_for
+from critlearn.fluctuations.layer_rules import FallbackRule, UnsuitableUseError
+from critlearn.fluctuations.rules_of_layers import aliases, planned_rules
 from critlearn.fluctuations.uses import together
+from critlearn.fluctuations.variable_gradients import VariableGradients
 from critlearn.network import NeuralSystem
 from critlearn.network.independence import PROBED, check_independence
 from critlearn.network.layer_pass import LayerPass
@@ -40,30 +43,11 @@ from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
 from critlearn.network.worse_numbers import WorseNumbers
 
+_TOGETHER: Final = 32
+"""Samples that are passed together when a measurement starts."""
+
 _WRITTEN_OUT: Final = 128 << 20
 """Bytes of gradients that are written out at a time where no rule serves."""
-
-
-@dataclass(frozen=True, eq=False)
-class VariableGradients:
-    """Gradients ``exp(log_scale) * contribution`` of one trainable variable for the samples of a batch.
-
-    Parameters
-    ----------
-    name
-        Name of the variable.
-    contribution
-        The gradients in units of each sample's scale.
-    log_scale
-        Logarithms of the units, shape (sample,).
-    start
-        Position of the first sample in the batch: written-out gradients come in pieces.
-    """
-
-    name: str
-    contribution: Contribution
-    log_scale: Tensor
-    start: int = 0
 
 
 class PerSampleGradients:
@@ -92,13 +76,13 @@ class PerSampleGradients:
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
         self._trainable = system.parameters
         self.names = list(self._trainable)
-        self._rules = _planned(system.model)
+        self._rules = planned_rules(system.model)
         self._said: set[str] = set()
         for layer, rule in self._rules.items():
             if isinstance(rule, FallbackRule):
                 kind = type(system.model.get_submodule(layer)).__name__
                 self._say(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
-        self._aliases = _aliases(system.model)
+        self._aliases = aliases(system.model)
         self._wanted = {layer: self._of_layer(layer) for layer in self._rules}
         self._pass = self._possible(precision)
         self._double: LayerPass | None = None
@@ -169,7 +153,7 @@ class PerSampleGradients:
             if len(apart) < len(self.names):
                 uses = self._uses(x, t)
                 found = self._by_rules(uses, apart)
-                yield from self._checked(found, x, t, apart, _coarsest(uses)) if self._pass.foreign else found
+                yield from self._checked(found, x, t, apart, _coarsest(uses), first) if self._pass.foreign else found
             if apart:
                 yield from self._by_differentiation(x, t, apart)
         except NonFiniteError as problem:
@@ -204,25 +188,39 @@ class PerSampleGradients:
                 yield VariableGradients(name, *together(parts))
 
     def _checked(
-        self, found: Iterator[VariableGradients], x: Tensor, t: Tensor, apart: set[str], precision: torch.dtype
+        self,
+        found: Iterator[VariableGradients],
+        x: Tensor,
+        t: Tensor,
+        apart: set[str],
+        precision: torch.dtype,
+        first: int,
     ) -> Iterator[VariableGradients]:
-        """Gradients whose sum over the batch is that of automatic differentiation; others are put ``apart``."""
-        model = self._model(precision)
-        x = x.to(precision) if x.is_floating_point() else x
-        sums = BatchSums(model, self._trainable, x, lambda y: output_errors(self.system, y, x, t))
-        met = set()
+        """Gradients that are those of as many samples as there are, and now and then held against their sum.
+
+        Variables that fail are put ``apart``. Which batches are looked at depends on the numbers of their samples
+        alone: a measurement in parts is the whole.
+        """
+
+        @cache
+        def sums() -> BatchSums:
+            model, given = self._model(precision), x.to(precision) if x.is_floating_point() else x
+            return BatchSums(model, self._trainable, given, lambda y: output_errors(self.system, y, given, t))
+
+        looked_at, met = due(first, len(x)), set()
         for item in found:
             met.add(item.name)
-            if sums.agree(item.name, item.contribution, item.log_scale):
+            whole = item.contribution.samples == len(x)
+            if whole and (not looked_at or sums().agree(item.name, item.contribution, item.log_scale)):
                 yield item
             else:
                 self._give_up({item.name}, apart, item.name, ELSEWHERE)
         for name in self.names:
             if name in met or name in apart:
                 continue
-            if sums.vanish(name):
+            if sums().vanish(name):
                 # As an expert to whom none of these samples was sent.
-                yield VariableGradients(name, *nothing(self._trainable[name].numel(), sums.log_scale))
+                yield VariableGradients(name, *nothing(self._trainable[name].numel(), sums().log_scale))
             else:
                 self._give_up({name}, apart, name, OUTSIDE)
 
@@ -307,6 +305,13 @@ class PerSampleGradients:
             numbers = self.system.scattered(PROBED)
             number = numbers[problem.sample] if len(x) == len(numbers) else numbers[-problem.sample]
             raise NonFiniteError(problem.where, number) from None
+        self._compare(model, x, errors, gradients)
+        if self._pass.foreign and len(self.system) > PROBED:
+            self._probe_together(model, generator)
+
+    def _compare(self, model: nn.Module, x: Tensor, errors: Tensor, gradients: Mapping[str, VariableGradients]) -> None:
+        """Give up variables whose gradients are not those of automatic differentiation, sample by sample."""
+        generator = torch.Generator().manual_seed(0)
         unlike: dict[str, str] = {}
         reached = set()
         for sample in range(len(x)):
@@ -329,6 +334,22 @@ class PerSampleGradients:
         self._refuse_unreached(model, reached)
         for name, reason in unlike.items():
             self._give_up({name}, self.differentiated, name, reason)
+
+    def _probe_together(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Compare a sum over more samples, which a module of a user's own may treat in another way than those few."""
+        x = self._in_precision_of_pass(self.system.spread(_TOGETHER))
+        with torch.no_grad():
+            output = model(x)
+        errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
+        unit = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        sums = BatchSums(model, self._trainable, x, lambda _: ScaledErrors(errors, None, unit))
+        try:
+            for item in list(self._by_rules(self._probed_uses(x, errors), set(self.differentiated))):
+                whole = item.contribution.samples == len(x)
+                if whole and not sums.agree(item.name, item.contribution, item.log_scale):
+                    self._give_up({item.name}, self.differentiated, item.name, ELSEWHERE)
+        except NonFiniteError as problem:
+            raise NonFiniteError(problem.where, self.system.scattered(_TOGETHER)[problem.sample]) from None
 
     def _probed_uses(self, x: Tensor, errors: Tensor) -> list[LayerUse]:
         """Uses of the layers for given output errors of unit size."""
@@ -355,30 +376,7 @@ class PerSampleGradients:
             )
 
 
-def _planned(model: nn.Module) -> dict[str, LayerRule]:
-    """Rule for every layer that holds trainable variables, by name of the layer."""
-    plan: dict[str, LayerRule] = {}
-    owned: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        if owned and name.startswith(owned):
-            continue
-        rule = rule_for(module)
-        whole = rule is not None and rule.whole
-        if not any(value.requires_grad for value in module.parameters(recurse=whole)):
-            continue
-        plan[name] = FallbackRule() if rule is None else rule
-        if whole:
-            owned = (*owned, f"{name}." if name else "")
-    return plan
-
-
 def _coarsest(uses: list[LayerUse]) -> torch.dtype:
     """Floating-point type of a pass, of the coarser one if it has two."""
     single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
     return torch.float32 if single else torch.float64
-
-
-def _aliases(model: nn.Module) -> dict[str, str]:
-    """Every name of a parameter -> the one by which ``named_parameters`` calls it; shared parameters have several."""
-    first = {id(value): name for name, value in reversed(list(model.named_parameters()))}
-    return {name: first[id(value)] for name, value in model.named_parameters(remove_duplicate=False)}
