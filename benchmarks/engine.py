@@ -52,7 +52,7 @@ def child(workload_name: str, method: str) -> dict[str, float]:
     run: Callable[[], int]
     kind, _, rest = method.partition(" + ")
     if kind.startswith("floor"):
-        run = lambda: peers.floor(model, data.x, data.t, int(kind.split()[1]))  # noqa: E731
+        run = lambda: peers.floor(model, *data.tensors, int(kind.split()[1]))  # noqa: E731
     elif kind.startswith("critlearn"):
         from critlearn.fluctuations import measure
         from critlearn.network import NeuralSystem
@@ -60,11 +60,12 @@ def child(workload_name: str, method: str) -> dict[str, float]:
         system = NeuralSystem(model, torch.nn.CrossEntropyLoss(), data)
         run = lambda: measure(system, batch_size=int(kind.split()[1]))["all"].count  # noqa: E731
     else:
-        run = lambda: peers.COUNTS[rest](peers.PEERS[kind](model, data.x, data.t))  # noqa: E731
+        run = lambda: peers.COUNTS[rest](peers.PEERS[kind](model, *data.tensors))  # noqa: E731
     # What is loaded and compiled once is not counted: a first run is made on the first samples.
-    whole, data.x, data.t = (data.x, data.t), data.x[:64], data.t[:64]
+    whole = data.tensors
+    data.tensors = tuple(part[:64] for part in whole)
     run()
-    data.x, data.t = whole
+    data.tensors = whole
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     seconds, repeats = [], 1 if rest == "np.histogram" else 2

@@ -11,25 +11,13 @@ from pathlib import Path
 import torch
 from docs_page import OneLineParser
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from critlearn.fluctuations import measure, progress_bar
 from critlearn.network import NeuralSystem
 
 WIDTHS = (4096, 8192, 6144, 2640, 10)
 SAMPLES = 1000
-
-
-class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Inputs and classes, held as tensors."""
-
-    def __init__(self) -> None:
-        self.x, self.t = torch.randn(SAMPLES, WIDTHS[0]), torch.randint(WIDTHS[-1], (SAMPLES,))
-
-    def __len__(self) -> int:
-        return SAMPLES
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.x[index], self.t[index]
 
 
 def _status(key: str) -> float:
@@ -47,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for width, following in pairwise(WIDTHS):
         layers += [nn.Linear(width, following), nn.Tanh()]
     model = nn.Sequential(*layers[:-1])
-    system = NeuralSystem(model, nn.CrossEntropyLoss(), Samples())
+    data = TensorDataset(torch.randn(SAMPLES, WIDTHS[0]), torch.randint(WIDTHS[-1], (SAMPLES,)))
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), data)
     variables = sum(value.numel() for value in model.parameters())
     Path("/proc/self/clear_refs").write_text("5")
     before, started, used = _status("VmRSS"), time.perf_counter(), time.process_time()

@@ -5,19 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-
-class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Inputs and classes, held as tensors."""
-
-    def __init__(self, x: Tensor, t: Tensor) -> None:
-        self.x, self.t = x, t
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.x[index], self.t[index]
+from torch.utils.data import TensorDataset
 
 
 class Block(nn.Module):
@@ -56,7 +44,7 @@ class Encoder(nn.Module):
         return self.head(self.blocks(x).mean(dim=1))
 
 
-def workload(name: str) -> tuple[nn.Module, Samples]:
+def workload(name: str) -> tuple[nn.Module, TensorDataset]:
     """Network and data: W1 (dense inputs), W1-sparse (four fifths of the inputs are 0), W2 and W3."""
     torch.manual_seed(0)
     if name.startswith("W1"):
@@ -75,4 +63,4 @@ def workload(name: str) -> tuple[nn.Module, Samples]:
         model = Encoder()
     else:
         raise ValueError(name)
-    return model, Samples(x, torch.randint(10, (len(x),)))
+    return model, TensorDataset(x, torch.randint(10, (len(x),)))
