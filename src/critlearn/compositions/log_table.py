@@ -140,15 +140,14 @@ def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> No
     Where values are beyond all use as well, the table ends instead.
     """
     outward = list(rows)
-    bad = {
-        tuple(interval)
+    bad = [
+        interval
         for near, middle, far in zip(outward, outward[1:], outward[2:], strict=False)
         if not _met(rows, near, middle, far, _PARENT * _RIGHT)
         for interval in ((near, middle), (middle, far))
-    }
-    pending = sorted(bad, key=lambda interval: abs(interval[0] - outward[0]))
-    if len(outward) == 2:
-        pending = [(outward[0], outward[1])]
+    ]
+    # Each once, from the start outward; a single interval has no neighbour to be judged by.
+    pending = list(dict.fromkeys(bad)) if len(outward) > 2 else [(outward[0], outward[1])]
     for near, _ in pending:
         if abs(rows[near][0]) > _OF_USE:
             for u in outward[outward.index(near) + 1 :]:

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.numbers_given import check_count
 
 _FLAT: Final = 1e-4
 _DEGREE: Final = 6
@@ -85,8 +86,7 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
         raise InvalidInputError(
             f"a path joins two points of shape (K,); got {tuple(start.shape)} and {tuple(end.shape)}"
         )
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise InvalidInputError(f"steps must be at least 1, an integer; got {steps}")
+    check_count("steps", steps)
 
     def determinant(share: float) -> float:
         matrix = restricted.jacobian(torch.lerp(start, end, share))

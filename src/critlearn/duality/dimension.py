@@ -9,7 +9,7 @@ from torch import Tensor
 
 from critlearn.duality.map import DualityMap
 from critlearn.duality.spectrum import Spectrum
-from critlearn.errors import InvalidInputError
+from critlearn.numerics.numbers_given import check_count
 from critlearn.results import Result, plain
 
 _TANGENTS: Final = 512 << 20
@@ -108,8 +108,7 @@ def learning_dimension(
         If a number is not a positive integer.
     """
     for name, value in (("samples", samples), ("directions", directions), ("overlapping", overlapping)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidInputError(f"{name} must be at least 1, an integer; got {value}")
+        check_count(name, value)
     size = len(phi.system)
     places = torch.linspace(0, size - 1, min(samples, size)).round().long().tolist()
     pairs = [phi.system.dataset[place] for place in places]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from critlearn.numerics.window import exp_or_infinity
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -56,8 +58,7 @@ class Spectrum:
         """Largest over smallest singular value; infinite where the smallest is zero."""
         if len(self.log_values) == 0 or torch.isneginf(self.log_values[-1]):
             return math.inf
-        difference = float(self.log_values[0] - self.log_values[-1])
-        return math.exp(difference) if difference < 709 else math.inf
+        return exp_or_infinity(float(self.log_values[0] - self.log_values[-1]))
 
     def participation_ratio(self) -> float:
         """Effective dimension ``(sum s^2)^2 / sum s^4``: 1 if one direction dominates, K if all are alike."""

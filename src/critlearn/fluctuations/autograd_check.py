@@ -97,9 +97,13 @@ def agrees(
     index = torch.cat([leading, others])
     found = contribution.chosen(index)[sample].double() * log_scale[sample].exp()
     difference = (found - expected[index].double()).abs().max()
-    exact = contribution.precision == torch.float64
-    tolerance, noise = (_AGREEMENT, _NOISE) if exact else (_AGREEMENT_SINGLE, _NOISE_SINGLE)
-    return bool(difference <= tolerance * expected.abs().max().double() + noise * largest + _UNDERFLOW)
+    return bool(difference <= _allowed(expected, largest, single=contribution.precision == torch.float32))
+
+
+def _allowed(expected: Tensor, largest: float, *, single: bool) -> float:
+    """Largest difference from a variable's gradients that is rounding, in a layer with that largest gradient."""
+    tolerance, noise = (_AGREEMENT_SINGLE, _NOISE_SINGLE) if single else (_AGREEMENT, _NOISE)
+    return tolerance * float(expected.abs().max()) + noise * largest + _UNDERFLOW
 
 
 class BatchSums:
@@ -136,15 +140,12 @@ class BatchSums:
         self._single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
 
     def agree(self, name: str, contribution: Contribution, log_scale: Tensor) -> bool:
-        """Whether the gradients of a variable add up to its sum."""
-        if contribution.samples != len(self._weight):
-            return False
+        """Whether the gradients of a variable, for all samples of the batch, add up to its sum."""
         weight = self._weight * torch.nan_to_num((log_scale - self.log_scale).exp(), nan=0.0)
         found, expected = contribution.weighted_sum(weight), self._sums[name]
         expected = torch.zeros_like(found) if expected is None else expected.flatten().double()
         single = self._single or contribution.precision == torch.float32
-        tolerance, noise = (_AGREEMENT_SINGLE, _NOISE_SINGLE) if single else (_AGREEMENT, _NOISE)
-        allowed = tolerance * float(expected.abs().max()) + noise * self._largest[layer_of(name)] + _UNDERFLOW
+        allowed = _allowed(expected, self._largest[layer_of(name)], single=single)
         return bool((found - expected).abs().max() <= allowed)
 
     def vanish(self, name: str) -> bool:

@@ -133,10 +133,8 @@ def logs_of(values: Tensor) -> tuple[Tensor, Tensor]:
     return values.double().abs().log(), values > 0
 
 
-def _in_range(logs: Tensor | None, precision: torch.dtype) -> bool:
+def in_range(logs: Tensor, precision: torch.dtype) -> bool:
     """Whether none of some logarithms is near the lower end of the range."""
-    if logs is None:
-        return True
     return bool(((logs > math.log(torch.finfo(precision).tiny) / 2) | torch.isneginf(logs)).all())
 
 
@@ -176,7 +174,7 @@ class Values:
     @property
     def in_range(self) -> bool:
         """Whether plain numbers tell all."""
-        return _in_range(self.log_size, self.precision)
+        return self.log_size is None or in_range(self.log_size, self.precision)
 
     def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
@@ -263,7 +261,7 @@ class OuterProducts:
     @property
     def in_range(self) -> bool:
         """Whether plain numbers tell all."""
-        return _in_range(self.log_errors, self.precision)
+        return self.log_errors is None or in_range(self.log_errors, self.precision)
 
     @property
     def _single(self) -> bool:

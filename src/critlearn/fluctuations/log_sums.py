@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import Contribution, Values, settled
+from critlearn.fluctuations.contribution import Contribution, Values, in_range, settled
 from critlearn.fluctuations.per_sample import PerSampleGradients
 
 Piece = tuple[int, Contribution, Tensor]
@@ -29,8 +29,7 @@ def mini_batch_means(contribution: Contribution, scale: Tensor, size: int) -> It
     # Each mini-batch has the largest of its samples' units.
     unit = scale.reshape(-1, size).amax(dim=1)
     log_weight = scale - torch.where(torch.isneginf(unit), 0.0, unit).repeat_interleave(size)
-    smallest = math.log(torch.finfo(contribution.precision).tiny) / 2
-    if contribution.in_range and bool(((log_weight > smallest) | torch.isneginf(log_weight)).all()):
+    if contribution.in_range and in_range(log_weight, contribution.precision):
         yield 0, contribution.averaged(log_weight.exp(), size), unit
         return
     for rows in _runs(contribution, size, scale.device):

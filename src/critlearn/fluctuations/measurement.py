@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.autograd_check import layer_of
 from critlearn.fluctuations.contribution import Contribution, OuterProducts, Values
 from critlearn.fluctuations.counters import Counter, counter_for
 from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
@@ -188,8 +189,7 @@ class Measurement:
 def _check_pooled(variables: Mapping[str, int]) -> None:
     """Refuse names that are that of the pool of all."""
     for name in variables:
-        layer = name.rpartition(".")[0]
-        if POOLED in (name, layer):
+        if POOLED in (name, layer_of(name)):
             what = "variable" if name == POOLED else "layer"
             raise InvalidInputError(
                 f'the network has a {what} named "{POOLED}", which is the name of the pool of all variables: rename it'
@@ -220,7 +220,7 @@ def with_pools(
     """Add the pool of each layer that has several variables, and that of all."""
     layers: dict[str, list[str]] = {}
     for name in sketches:
-        layers.setdefault(name.rpartition(".")[0], []).append(name)
+        layers.setdefault(layer_of(name), []).append(name)
     pools = {layer: names for layer, names in layers.items() if layer and len(names) > 1}
     pools[POOLED] = list(sketches)
     pooled, sizes = dict(sketches), dict(variables)

@@ -42,6 +42,7 @@ from critlearn.network.non_finite import NonFiniteError, check_finite
 from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
 from critlearn.network.worse_numbers import WorseNumbers
+from critlearn.numerics.array_file import first_line
 
 _TOGETHER: Final = 32
 """Samples that are passed together when a measurement starts."""
@@ -101,7 +102,7 @@ class PerSampleGradients:
             with torch.no_grad():
                 wanted.whole(wanted.precision)(x.to(wanted.precision) if x.is_floating_point() else x)
         except RuntimeError as problem:
-            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            reason = first_line(problem)
             cause = f"the network cannot be passed in {str(wanted.precision).removeprefix('torch.')} ({reason})"
             remedy = "hold its tensors as buffers, and name no precision in its forward"
             single = next(iter(self._trainable.values())).dtype == torch.float32
@@ -290,24 +291,15 @@ class PerSampleGradients:
         """Compare with automatic differentiation on a few samples, for output errors drawn at random."""
         model = self._model(self.precision)
         x = self._in_precision_of_pass(self.system.spread(PROBED))
+        numbers = self.system.scattered(PROBED)
         check_independence(model, x)
         if len(x) == 1 or not self._pass.foreign:
             # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
-            x = x[[0, -1]]
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            output = model(x)
-        errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
-        try:
-            uses = self._probed_uses(x, errors)
-            gradients = {item.name: item for item in self._by_rules(uses, self.differentiated)}
-        except NonFiniteError as problem:
-            numbers = self.system.scattered(PROBED)
-            number = numbers[problem.sample] if len(x) == len(numbers) else numbers[-problem.sample]
-            raise NonFiniteError(problem.where, number) from None
-        self._compare(model, x, errors, gradients)
+            x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
+        errors, gradients = self._probed(model, x, numbers, self.differentiated)
+        self._compare(model, x, errors, {item.name: item for item in gradients})
         if self._pass.foreign and len(self.system) > PROBED:
-            self._probe_together(model, generator)
+            self._probe_together(model)
 
     def _compare(self, model: nn.Module, x: Tensor, errors: Tensor, gradients: Mapping[str, VariableGradients]) -> None:
         """Give up variables whose gradients are not those of automatic differentiation, sample by sample."""
@@ -335,29 +327,33 @@ class PerSampleGradients:
         for name, reason in unlike.items():
             self._give_up({name}, self.differentiated, name, reason)
 
-    def _probe_together(self, model: nn.Module, generator: torch.Generator) -> None:
+    def _probe_together(self, model: nn.Module) -> None:
         """Compare a sum over more samples, which a module of a user's own may treat in another way than those few."""
         x = self._in_precision_of_pass(self.system.spread(_TOGETHER))
+        numbers = self.system.scattered(_TOGETHER)
+        errors, gradients = self._probed(model, x, numbers, set(self.differentiated))
+        sums = BatchSums(model, self._trainable, x, lambda _: _of_unit_size(errors))
+        for item in gradients:
+            whole = item.contribution.samples == len(x)
+            if whole and not sums.agree(item.name, item.contribution, item.log_scale):
+                self._give_up({item.name}, self.differentiated, item.name, ELSEWHERE)
+
+    def _probed(
+        self, model: nn.Module, x: Tensor, numbers: list[int], apart: set[str]
+    ) -> tuple[Tensor, list[VariableGradients]]:
+        """Output errors of unit size, drawn at random, and the gradients for them; the samples have these numbers."""
         with torch.no_grad():
             output = model(x)
+        generator = torch.Generator().manual_seed(0)
         errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
-        unit = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        sums = BatchSums(model, self._trainable, x, lambda _: ScaledErrors(errors, None, unit))
         try:
-            for item in list(self._by_rules(self._probed_uses(x, errors), set(self.differentiated))):
-                whole = item.contribution.samples == len(x)
-                if whole and not sums.agree(item.name, item.contribution, item.log_scale):
-                    self._give_up({item.name}, self.differentiated, item.name, ELSEWHERE)
+            try:
+                uses = self._pass.with_errors(x, _of_unit_size(errors))
+            except BeyondSingleError:
+                uses = self._in_double().with_errors(x, _of_unit_size(errors))
+            return errors, list(self._by_rules(uses, apart))
         except NonFiniteError as problem:
-            raise NonFiniteError(problem.where, self.system.scattered(_TOGETHER)[problem.sample]) from None
-
-    def _probed_uses(self, x: Tensor, errors: Tensor) -> list[LayerUse]:
-        """Uses of the layers for given output errors of unit size."""
-        scaled = ScaledErrors(errors, None, torch.zeros(len(x), dtype=torch.float64, device=x.device))
-        try:
-            return self._pass.with_errors(x, scaled)
-        except BeyondSingleError:
-            return self._in_double().with_errors(x, scaled)
+            raise NonFiniteError(problem.where, numbers[problem.sample]) from None
 
     def _refuse_unreached(self, model: nn.Module, reached: set[str]) -> None:
         """Refuse a trainable variable that the output does not depend on.
@@ -380,3 +376,8 @@ def _coarsest(uses: list[LayerUse]) -> torch.dtype:
     """Floating-point type of a pass, of the coarser one if it has two."""
     single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
     return torch.float32 if single else torch.float64
+
+
+def _of_unit_size(errors: Tensor) -> ScaledErrors:
+    """Output errors whose unit is 1 for each sample."""
+    return ScaledErrors(errors, None, torch.zeros(len(errors), dtype=torch.float64, device=errors.device))

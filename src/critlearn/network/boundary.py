@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.array_file import first_line
 
 
 def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
@@ -61,7 +62,7 @@ def _collated(samples: list[Any]) -> tuple[Tensor, Tensor]:
     try:
         x, t = default_collate(samples)
     except (RuntimeError, TypeError) as problem:
-        reason = str(problem).strip().splitlines()[0]
+        reason = first_line(problem)
         raise InvalidInputError(f"samples of the data set do not make one tensor: {reason}") from problem
     for part, what in ((x, "inputs"), (t, "targets")):
         if not isinstance(part, Tensor):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.array_file import first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -27,7 +28,7 @@ def copied(model: Module) -> Module:
     try:
         return copy.deepcopy(model, numbers)
     except (RuntimeError, TypeError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        reason = first_line(problem)
         raise InvalidInputError(
             f"the model ({type(model).__name__}) cannot be copied, on which passes are made: {reason}"
         ) from problem

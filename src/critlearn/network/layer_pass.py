@@ -33,6 +33,7 @@ from critlearn.network.single_precision import (
 )
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
+from critlearn.numerics.array_file import first_line
 
 _TINY: Final = 1e-100
 _TINY_SINGLE: Final = 1e-3
@@ -188,7 +189,7 @@ class LayerPass:
                 with self.numbers():
                     x, produced = self._applied(link, x, first=at == 0)
             except (RuntimeError, TypeError, ValueError, IndexError) as problem:
-                reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+                reason = first_line(problem)
                 raise InvalidInputError(
                     f"{type(link).__name__} of the model cannot take inputs of shape {tuple(x.shape)} and type "
                     f"{x.dtype}: {reason}"

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.array_file import first_line
 
 
 @contextmanager
@@ -23,5 +24,5 @@ def no_raw_refusal(module: nn.Module) -> Iterator[None]:
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        reason = first_line(problem)
         raise InvalidInputError(f"torch cannot go back through {type(module).__name__}: {reason}") from problem

@@ -16,6 +16,7 @@ from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.losses import exact_system
 from critlearn.network.non_finite import NonFiniteError, check_finite, check_modules_finite
+from critlearn.numerics.array_file import first_line
 
 _LOOKED_AT = 1024
 """Targets that are looked at together, to find out which loss is meant."""
@@ -164,7 +165,7 @@ class NeuralSystem:
         try:
             y = self.model(x)
         except (RuntimeError, TypeError, ValueError, IndexError) as problem:
-            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            reason = first_line(problem)
             raise InvalidInputError(
                 f"the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
             ) from problem

@@ -18,6 +18,18 @@ def check_integer(name: str, given: object) -> None:
         raise InvalidInputError(f"{name} must be an integer; got {given!r}")
 
 
+def check_count(name: str, given: object) -> None:
+    """Refuse what is no positive integer.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidInputError(f"{name} must be at least 1, an integer; got {given}")
+
+
 def as_number(given: object) -> float:
     """A real number; NaN for anything else."""
     return float(given) if isinstance(given, Real) else math.nan

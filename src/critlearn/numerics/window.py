@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from critlearn.results import Result
+
+_LARGEST_LOG: Final = 709.0
+"""Logarithm below which every number is a float."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -48,12 +52,12 @@ class Window(Result):
     @property
     def lo(self) -> float:
         """Lower end; 0.0 where it is below the smallest float, ``inf`` where it is above the largest."""
-        return math.exp(self.log_lo) if self.log_lo < 709.0 else math.inf
+        return exp_or_infinity(self.log_lo)
 
     @property
     def hi(self) -> float:
         """Upper end; ``inf`` where it is above the largest float."""
-        return math.exp(self.log_hi) if self.log_hi < 709.0 else math.inf
+        return exp_or_infinity(self.log_hi)
 
     @property
     def decades(self) -> float:
@@ -72,6 +76,11 @@ class Window(Result):
         """
         ends = f"{format_exp(self.log_lo)}, {format_exp(self.log_hi)}"
         return f"[{ends}] ({self.decades:.1f} decades)"
+
+
+def exp_or_infinity(log_value: float) -> float:
+    """``exp(log_value)``; ``inf`` where it is above the largest float."""
+    return math.exp(log_value) if log_value < _LARGEST_LOG else math.inf
 
 
 def format_exp(log_value: float, digits: int = 3) -> str:

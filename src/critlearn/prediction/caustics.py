@@ -9,14 +9,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int64
 
-from critlearn.numerics.window import format_exp
+from critlearn.numerics.window import exp_or_infinity, format_exp
 from critlearn.prediction.branches import Branch
 from critlearn.prediction.channel import Channel
 from critlearn.prediction.margin_density import Points
 from critlearn.results import Result
 
 _BISECTIONS: Final = 60
-_LARGEST_LOG: Final = 709.0
 _PLACES: Final = 401
 _TOLERANCE_OF_ORDER: Final = 0.1
 _HIGHEST_ORDER: Final = 12
@@ -37,9 +36,9 @@ class Caustic(Result):
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Fields as plain values; `delta` is None where a float cannot hold it."""
-        delta = math.exp(self.log_delta) if self.log_delta < _LARGEST_LOG else None
+        delta = exp_or_infinity(self.log_delta)
         return {
-            "delta": delta,
+            "delta": delta if math.isfinite(delta) else None,
             "log_delta": self.log_delta,
             "kind": self.kind,
             "exponent": self.exponent,
