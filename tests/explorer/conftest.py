@@ -1,21 +1,19 @@
 """A study whose runs hold power laws, and its explorer in a browser."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from critlearn.explorer.serve import ADDRESS, command
+from reference.chromium import chromium
 
-CHROMIUM = shutil.which("chromium")
 PATIENCE = 60_000
 
 
@@ -63,13 +61,8 @@ def address(lawful: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of the system."""
-    if CHROMIUM is None:
-        warnings.warn("no chromium on the path: the explorer is NOT tested in a browser", stacklevel=1)
-        pytest.skip("no chromium on the path: the explorer is NOT tested in a browser")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium("the explorer is") as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

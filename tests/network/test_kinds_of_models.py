@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 from critlearn import NeuralSystem, tail_exact
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.per_sample import PerSampleGradients
+from reference.plain_gradients import plain_gradients
 
 _GENERATOR = torch.Generator().manual_seed(2)
 X = torch.randn(7, 4, generator=_GENERATOR, dtype=torch.float64)
@@ -50,13 +51,7 @@ class Recomputed(nn.Module):
 
 
 def _by_autograd(model: nn.Module) -> dict[str, Tensor]:
-    rows: dict[str, list[Tensor]] = {name: [] for name, _ in model.named_parameters()}
-    for sample in range(len(X)):
-        model.zero_grad()
-        nn.functional.mse_loss(model(X[sample : sample + 1]), T[sample : sample + 1]).backward()
-        for name, value in model.named_parameters():
-            rows[name].append(value.grad.flatten().clone())  # type: ignore[union-attr]
-    return {name: torch.stack(row) for name, row in rows.items()}
+    return {name: torch.from_numpy(rows) for name, rows in plain_gradients(model, nn.MSELoss(), X, T).items()}
 
 
 @pytest.mark.filterwarnings("ignore:.*per-sample gradients by automatic")

@@ -1,18 +1,16 @@
 """Pages in a real browser: what is wide is scrolled on a phone and nowhere else, and the text of pictures is read."""
 
-import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from critlearn.cli.main import app, exit_code
 from critlearn.reports import report_page
 from critlearn.studies import TwoClassConfig, run_two_class, write_run
+from reference.chromium import chromium
 
-CHROMIUM = shutil.which("chromium")
 LEAST_TEXT = 8.0
 """Pixels of the smallest text of a picture."""
 
@@ -22,13 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of the system."""
-    if CHROMIUM is None:
-        warnings.warn("no chromium on the path: pages are NOT tested in a browser", stacklevel=1)
-        pytest.skip("no chromium on the path: pages are NOT tested in a browser")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium("pages are") as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
