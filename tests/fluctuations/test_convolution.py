@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from critlearn.fluctuations.convolution import convolve, scratch_size, source_size
+from critlearn.fluctuations.convolution import convolve, workspace
 
 
 def _pair_by_pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -26,21 +26,20 @@ def _histogram(generator: np.random.Generator, bins: int, filled: float, most: i
 @pytest.mark.parametrize(
     ("bins", "filled", "most"),
     [((700, 500), (0.5, 0.1), (12, 2)), ((5, 3), (1, 1), (3, 1)), ((40, 200), (0.9, 0.02), (900, 60_000)),
-     ((1, 300), (1, 0.05), (60_000, 3)), ((33, 1), (0.5, 1), (1, 60_000))],
+     ((1, 300), (1, 0.05), (60_000, 3)), ((33, 1), (0.5, 1), (1, 60_000)), ((600, 400), (0.9, 0.3), (31, 1)),
+     ((600, 400), (0.9, 0.3), (32, 1)), ((900, 900), (0.8, 0.9), (1, 1)), ((64, 2000), (1, 0.02), (31, 4))],
 )  # fmt: skip
 def test_counts_are_those_of_all_pairs(
     seed: int, bins: tuple[int, int], filled: tuple[float, float], most: tuple[int, int]
 ) -> None:
     generator = np.random.default_rng(seed)
     dense, sparse = (_histogram(generator, *each) for each in zip(bins, filled, most, strict=True))
-    source = np.zeros(source_size(sum(bins)), np.uint16)
-    scratch = np.zeros(scratch_size(sum(bins)), np.uint16)
+    space = workspace(sum(bins))
     counts = np.ones((sum(bins) + 9, 2), np.int64)
     rows = [each.astype(np.uint16).ravel() for each in (dense, sparse)]
-    convolve(rows[0], bins[0], rows[1], bins[1], source, scratch, 4, counts)
+    convolve(rows[0], bins[0], rows[1], bins[1], space, 4, counts)
     expected = np.ones_like(counts)
     expected[4 : 4 + sum(bins) - 1] += _pair_by_pair(dense, sparse)
     np.testing.assert_array_equal(counts, expected)
     # What the next row starts from.
-    assert not source.any()
-    assert not scratch.any()
+    assert not any(each.any() for each in (space.source, space.scratch, space.byte_source, space.buffer))

@@ -1,13 +1,15 @@
 """Histogram of sums of two independent binned logarithms: one histogram shifted by every filled bin of the other.
 
-Histograms are (bin, sign) in one row of 16-bit integers. Four shifted copies are added at a time, so that the sum is
-read and written once for four of them, in whole lines of the cache.
+Histograms are (bin, sign) in one row of 16-bit integers. Where bins hold few numbers, as most do, shifted copies are
+added in bytes (`byte_convolution`); else with factors in 16 bits, four at a time, so that the sum is read and written
+once for four of them, in whole lines of the cache.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from critlearn.fluctuations.byte_convolution import FULLEST, add_in_bytes, buffer_size, byte_source_size
 from critlearn.numerics.compiled import compiled
 
 _REACH: Final = 32
@@ -26,55 +28,87 @@ _TAIL_COST: Final = 25
 _FULL: Final = (1 << 16) - 1
 """Counts that a bin of the 16-bit scratch histogram may take before it is flushed."""
 
+_REPEATED: Final = 2
+"""Numbers in a filled bin of the other histogram, on the average, up to which copies in bytes are faster."""
+
+
+class Workspace(NamedTuple):
+    """Room for the convolution of one row: all but places and starts hold zeros between rows."""
+
+    source: np.ndarray
+    scratch: np.ndarray
+    byte_source: np.ndarray
+    buffer: np.ndarray
+    filled: np.ndarray
+    copies: np.ndarray
+    starts: np.ndarray
+
 
 @compiled
-def source_size(bins):  # type: ignore[no-untyped-def]
-    """Entries of the space that holds a histogram of so many bins twice, signs exchanged in the second, with room."""
-    return 2 * (2 * bins + _LEFT + _RIGHT)
+def workspace(bins):  # type: ignore[no-untyped-def]
+    """Room for two histograms of so many bins together."""
+    return Workspace(
+        np.zeros(2 * (2 * bins + _LEFT + _RIGHT), np.uint16),
+        np.zeros(2 * bins + 3 * _LINE, np.uint16),
+        np.zeros(byte_source_size(bins), np.uint8),
+        np.zeros(buffer_size(bins), np.uint8),
+        np.empty(2 * bins + 1, np.int64),
+        np.empty(_REPEATED * (2 * bins + 1), np.int64),
+        np.empty(8, np.int64),
+    )
 
 
 @compiled
-def scratch_size(bins):  # type: ignore[no-untyped-def]
-    """Entries of the space that takes the sums of two histograms of so many bins together."""
-    return 2 * bins + 3 * _LINE
-
-
-@compiled
-def convolve(dense, dense_bins, sparse, sparse_bins, source, scratch, offset, counts):  # type: ignore[no-untyped-def]
-    """Add the histogram of all sums to ``counts`` (bin, sign), from bin ``offset`` on; each count is exact.
-
-    ``source`` (`source_size`) and ``scratch`` (`scratch_size`) hold zeros, before and after. No bin of the scratch can
-    hold more than the fullest of ``dense`` times what has been added of ``sparse``.
-    """
-    filled = np.empty(2 * sparse_bins + 1, np.int64)
+def convolve(dense, dense_bins, sparse, sparse_bins, space, offset, counts):  # type: ignore[no-untyped-def]
+    """Add the histogram of all sums to ``counts`` (bin, sign), from bin ``offset`` on; each count is exact."""
+    filled, copies = space.filled, space.copies
     number = _find_filled(sparse[: 2 * sparse_bins], filled)
+    filled = filled[:number]
     core = _end_of_tail(dense, dense_bins)
-    _count_tail(dense[: 2 * core], sparse, filled[:number], counts[offset:])
-    bins = dense_bins - core
-    swapped = 2 * bins + _LEFT + _RIGHT
-    fullest = _write_source(dense[2 * core : 2 * dense_bins], source[_LEFT:], source[_LEFT + swapped :])
-    shifts, starts, factors = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, np.uint16)
+    _count_tail(dense[: 2 * core], sparse, filled, counts[offset:])
+    left = dense[2 * core : 2 * dense_bins]
+    fullest = _fullest(left)
+    total = _total(sparse, filled)
+    if fullest <= FULLEST and total <= _REPEATED * number and total * fullest <= _FULL:
+        _write_copies(sparse, filled, copies)
+        add_in_bytes(left, fullest, copies[:total], space.byte_source, space.starts, space.buffer, space.scratch)
+        _flush(space.scratch, dense_bins - core + sparse_bins, counts[offset + core :])
+    else:
+        _add_in_words(left, fullest, sparse, sparse_bins, filled, space, counts[offset + core :])
+
+
+@compiled
+def _add_in_words(left, fullest, sparse, sparse_bins, filled, space, counts):  # type: ignore[no-untyped-def]
+    """Add a copy for each filled place, times what is in it, in 16 bits.
+
+    No bin of the scratch can hold more than ``fullest`` times what has been added of ``sparse``.
+    """
+    source, scratch, starts = space.source, space.scratch, space.starts
+    bins = left.size // 2
+    swapped = left.size + _LEFT + _RIGHT
+    _write_source(left, source[_LEFT:], source[_LEFT + swapped :])
+    shifts, factors = np.empty(4, np.int64), np.empty(4, np.uint16)
     held, waiting = np.int64(0), 0
-    for place in filled[:number]:
-        at, sign, left = place >> 1, place & 1, np.int64(sparse[place])
-        while left > 0:
+    for place in filled:
+        at, sign, missing = place >> 1, place & 1, np.int64(sparse[place])
+        while missing > 0:
             full = held + fullest > _FULL
             if waiting == 4 or full or (waiting > 0 and at - shifts[0] > _REACH):
                 _add_copies(source, bins, shifts, starts, factors, waiting, scratch)
                 waiting = 0
             if full:
-                _flush(scratch, bins + sparse_bins, counts[offset + core :])
+                _flush(scratch, bins + sparse_bins, counts)
                 held = np.int64(0)
             # A division for all of them would cost as much as the rest of this loop.
-            taken = left if held + fullest * left <= _FULL else (_FULL - held) // fullest
+            taken = missing if held + fullest * missing <= _FULL else (_FULL - held) // fullest
             held += fullest * taken
-            left -= taken
+            missing -= taken
             shifts[waiting], starts[waiting], factors[waiting] = at, _LEFT + sign * swapped, np.uint16(taken)
             waiting += 1
     _add_copies(source, bins, shifts, starts, factors, waiting, scratch)
-    _flush(scratch, bins + sparse_bins, counts[offset + core :])
-    source[_LEFT : _LEFT + 2 * bins] = 0
-    source[_LEFT + swapped : _LEFT + swapped + 2 * bins] = 0
+    _flush(scratch, bins + sparse_bins, counts)
+    source[_LEFT : _LEFT + left.size] = 0
+    source[_LEFT + swapped : _LEFT + swapped + left.size] = 0
 
 
 @compiled
@@ -91,12 +125,44 @@ def _find_filled(histogram, filled):  # type: ignore[no-untyped-def]
 @compiled
 def _end_of_tail(histogram, bins):  # type: ignore[no-untyped-def]
     """Bins at the lower end that hold so few numbers that these are better counted one by one."""
-    best, end, score = np.int64(0), 0, np.int64(0)
+    best, end, score = np.int64(0), np.int64(0), np.int64(0)
     for k in range(bins):
         score += 1 - _TAIL_COST * np.int64(histogram[2 * k] + histogram[2 * k + 1])
         if score > best:
-            best, end = score, k + 1
+            best, end = score, np.int64(k + 1)
+        elif score + bins - k <= best:
+            break
     return end
+
+
+@compiled
+def _fullest(histogram):  # type: ignore[no-untyped-def]
+    """What the fullest bin of one sign holds, 1 at least."""
+    fullest = np.uint16(1)
+    for k in range(histogram.size):
+        fullest = max(fullest, histogram[k])
+    return np.int64(fullest)
+
+
+@compiled
+def _total(histogram, filled):  # type: ignore[no-untyped-def]
+    """Sum of what is in the filled places."""
+    total = np.int64(0)
+    for place in filled:
+        total += np.int64(histogram[place])
+    return total
+
+
+@compiled
+def _write_copies(histogram, filled, copies):  # type: ignore[no-untyped-def]
+    """Every filled place as often as there are numbers in it."""
+    found = np.int64(0)
+    for place in filled:
+        # Written always, and kept as often as there are numbers: a loop would be mispredicted.
+        copies[found] = copies[found + 1] = place
+        for k in range(2, histogram[place]):
+            copies[found + k] = place
+        found += np.int64(histogram[place])
 
 
 @compiled
@@ -112,14 +178,11 @@ def _count_tail(tail, sparse, filled, counts):  # type: ignore[no-untyped-def]
 
 @compiled
 def _write_source(histogram, straight, swapped):  # type: ignore[no-untyped-def]
-    """Copy a histogram, and the same with signs exchanged; the fullest bin of one sign."""
-    fullest = np.uint16(1)
+    """Copy a histogram, and the same with signs exchanged."""
     for k in range(histogram.size // 2):
         positive, negative = histogram[2 * k], histogram[2 * k + 1]
         straight[2 * k], straight[2 * k + 1] = positive, negative
         swapped[2 * k], swapped[2 * k + 1] = negative, positive
-        fullest = max(fullest, positive, negative)
-    return np.int64(fullest)
 
 
 @compiled

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
-from critlearn.fluctuations.float_bits import edge_table, single_table
+from critlearn.fluctuations.float_bits import double_table, edge_table, single_table
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
 
 _MARGIN: Final = 128
@@ -80,10 +80,10 @@ class CpuCounter:
             columns = slice(outputs, outputs + _WIDEST)
             rows = (np.ascontiguousarray(log_error[:, columns]), np.ascontiguousarray(negative.numpy()[:, columns]))
             for part in inputs.split(_WIDEST, dim=1):
-                values = np.ascontiguousarray(part.double().numpy())
-                bits = values.view(np.int64)
-                self._reserve(*kernels.outer_range(rows[0], bits, shift))
-                arrays = (*rows, values, bits, *edge_table(), shift, dither)
+                single = part.dtype == torch.float32
+                values = np.ascontiguousarray(part.numpy() if single else part.double().numpy())
+                self._reserve(*kernels.outer_range(rows[0], *_patterns(values), shift))
+                arrays = (*rows, values, double_table(), shift, dither)
                 self._run(kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
 
     def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, sample: Tensor) -> None:
@@ -96,15 +96,12 @@ class CpuCounter:
     def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
         single = values.dtype == torch.float32
-        mantissa_bits, kind, mask = (
-            (23, np.int32, np.int32(2**31 - 1)) if single else (52, np.int64, np.int64(2**63 - 1))
-        )
         array = values.numpy() if single else values.double().numpy()
-        bits = array.view(kind)
+        bits, mask, mantissa_bits = _patterns(array)
         low, high = kernels_values.bits_range(bits, mask)
         shift = np.rint(scale.numpy() / BIN_WIDTH).astype(np.int64)
         if high > 0:
-            ends = np.array([low, high], dtype=kind).view(array.dtype).astype(np.float64)
+            ends = np.array([low, high], dtype=bits.dtype).view(array.dtype).astype(np.float64)
             if not np.isfinite(ends).all():
                 raise InvalidInputError("a fluctuation is not finite")
             least, greatest = np.log2(ends) * BINS_PER_OCTAVE
@@ -194,6 +191,13 @@ class CpuCounter:
 def _cut(sorted_slots: np.ndarray, near: int) -> int:
     """Place at which the slots change, next to a given one."""
     return int(np.searchsorted(sorted_slots, sorted_slots[near])) if near < len(sorted_slots) else len(sorted_slots)
+
+
+def _patterns(array: np.ndarray) -> tuple[np.ndarray, np.integer[Any], int]:
+    """Bit patterns of floating-point numbers, the mask that leaves out the sign, and the bits of a mantissa."""
+    if array.dtype == np.float32:
+        return array.view(np.int32), np.int32(2**31 - 1), 23
+    return array.view(np.int64), np.int64(2**63 - 1), 52
 
 
 def _on_grid(scale: Tensor) -> tuple[np.ndarray, Tensor]:

@@ -14,8 +14,13 @@ from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 LEADING: Final = 10
 """Leading bits of the mantissa that are looked up: 1,024 intervals, narrower than a bin."""
 
-SMALLEST_NORMAL: Final = np.int64(1 << 52)
-_MANTISSA: Final = np.int64((1 << 52) - 1)
+_LOWER: Final = 52 - LEADING
+_SMALLEST_NORMAL: Final = np.uint64(1 << 52)
+_SIZE: Final = np.uint64(2**63 - 1)
+_EXPONENT: Final = np.uint64(52)
+_LOOKED_UP: Final = np.uint64(_LOWER)
+_INTERVALS: Final = np.uint64((1 << LEADING) - 1)
+_LEFT: Final = np.uint64((1 << _LOWER) - 1)
 
 
 @cache
@@ -44,9 +49,21 @@ def single_table() -> np.ndarray:
     return ((base << 16) + (1 << 16) - np.minimum(following, 1 << 16)).astype(np.uint32)
 
 
+@cache
+def double_table() -> np.ndarray:
+    """The same for each of the 1,024 intervals of ten leading bits of a double, with 42 bits that are left."""
+    base, edge = edge_table()
+    starts = np.arange(1 << LEADING, dtype=np.int64) << _LOWER
+    return ((base << _LOWER) + (1 << _LOWER) - np.minimum(edge - starts, 1 << _LOWER)).astype(np.uint64)
+
+
 @compiled
-def grid_index(size, base, edge):  # type: ignore[no-untyped-def]
-    """Grid index of a normal double-precision number from its pattern without sign."""
-    mantissa = size & _MANTISSA
-    leading = mantissa >> (52 - LEADING)
-    return ((size >> 52) - 1023) * BINS_PER_OCTAVE + base[leading] + (1 if mantissa >= edge[leading] else 0)
+def grid_index(pattern, table):  # type: ignore[no-untyped-def]
+    """Grid index of a double-precision number from its unsigned pattern and `double_table`.
+
+    Zeros and subnormal numbers are taken for the smallest normal one.
+    """
+    # Unsigned throughout: signed places would be looked at for whether they count from the end.
+    size = max(pattern & _SIZE, _SMALLEST_NORMAL)
+    in_octave = (table[(size >> _LOOKED_UP) & _INTERVALS] + (size & _LEFT)) >> _LOOKED_UP
+    return (np.int64(size >> _EXPONENT) - 1023) * BINS_PER_OCTAVE + np.int64(in_octave)

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.fluctuations.convolution import convolve, scratch_size, source_size
-from critlearn.fluctuations.float_bits import SMALLEST_NORMAL, grid_index
+from critlearn.fluctuations.convolution import convolve, workspace
+from critlearn.fluctuations.float_bits import grid_index
 from critlearn.numerics.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
@@ -25,7 +25,7 @@ _BIN_COST: Final = 0.05
 _LONGEST: Final = 1 << 17
 """Bins that a row's histograms may span; rows that span more are counted one by one."""
 
-_SIZE: Final = np.int64(2**63 - 1)
+_SIGN: Final = np.uint64(63)
 
 
 @compiled
@@ -60,19 +60,27 @@ def _pack_errors(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pack_inputs(inputs, bits, factor, base, edge, scaled, bins, signs, place):  # type: ignore[no-untyped-def]
+def _pack_inputs(inputs, factor, table, scaled, bins, signs, place):  # type: ignore[no-untyped-def]
     """Bin of the input times a factor, sign and place of what is not exactly zero; how many, least and greatest bin."""
-    for k in range(inputs.size):
-        scaled[k] = inputs[k] * factor
-    patterns = scaled.view(np.int64)
     found = 0
-    for k in range(bits.size):
-        size = patterns[k] & _SIZE
-        # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
-        bins[found] = grid_index(size if size >= SMALLEST_NORMAL else SMALLEST_NORMAL, base, edge)
-        signs[found] = 1 if bits[k] < 0 else 0
-        place[found] = k
-        found += 1 if bits[k] & _SIZE != 0 else 0
+    for k in range(inputs.size):
+        found += 1 if inputs[k] != 0 else 0
+    if found == inputs.size:
+        for k in range(found):
+            place[k] = k
+            scaled[k] = np.float64(inputs[k]) * factor
+    else:
+        at = 0
+        for k in range(inputs.size):
+            # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
+            place[at] = k
+            at += 1 if inputs[k] != 0 else 0
+        for k in range(found):
+            scaled[k] = np.float64(inputs[place[k]]) * factor
+    patterns = scaled.view(np.uint64)
+    for k in range(found):
+        bins[k] = grid_index(patterns[k], table)
+        signs[k] = patterns[k] >> _SIGN
     low, high = np.int64(2**62), np.int64(-(2**62))
     for k in range(found):
         low, high = min(low, bins[k]), max(high, bins[k])
@@ -80,53 +88,56 @@ def _pack_inputs(inputs, bits, factor, base, edge, scaled, bins, signs, place): 
 
 
 @compiled
-def _count_one_by_one(error, error_sign, inputs, input_sign, offset, counts):  # type: ignore[no-untyped-def]
-    """Exact counts of all products of one row."""
+def _count_one_by_one(error, error_sign, inputs, input_sign, offset, place, counts):  # type: ignore[no-untyped-def]
+    """Exact counts of all products of one row.
+
+    The place of each is found before any is counted: in one loop with the counts it would not be done in vectors.
+    """
+    flat = counts.reshape(counts.size)
+    start = np.int32(offset)
     for i in range(error.size):
         log_error, sign = error[i], error_sign[i]
         for j in range(inputs.size):
-            index = np.int64(math.floor(log_error + inputs[j])) + offset
-            counts[index, sign ^ input_sign[j]] += 1
+            bin_of_sum = np.int32(math.floor(log_error + inputs[j])) + start
+            place[j] = 2 * bin_of_sum + (sign ^ input_sign[j])
+        for j in range(inputs.size):
+            flat[place[j]] += 1
 
 
 @compiled
 def _fill_histograms(  # type: ignore[no-untyped-def]
-    error, error_sign, dither, e_first, input_bin, input_sign, a_first, space
+    error, error_sign, dither, e_first, input_bin, input_sign, a_first, histograms
 ):
-    """Histograms (bin, sign) of a row's errors and inputs into the first two rows of the scratch space."""
+    """Histograms (bin, sign) of a row's errors and inputs into two rows of zeros."""
     for k in range(error.size):
-        space[0, 2 * (np.int64(math.floor(error[k] + dither)) - e_first) + error_sign[k]] += 1
+        histograms[0, 2 * (np.int64(math.floor(error[k] + dither)) - e_first) + error_sign[k]] += 1
     for k in range(input_bin.size):
-        space[1, 2 * (input_bin[k] - a_first) + input_sign[k]] += 1
+        histograms[1, 2 * (input_bin[k] - a_first) + input_sign[k]] += 1
 
 
 @compiled
 def count_outer(  # type: ignore[no-untyped-def]
-    log_error, negative, inputs, bits, base, edge, shift, dither, group, exact, counts, zeros, first, order, start, stop
+    log_error, negative, inputs, table, shift, dither, group, exact, counts, zeros, first, order, start, stop
 ):
     """Count all products of each row's errors (row, out) and inputs (row, in): ``ln|e_i a_j| = ln|e_i| + ln|a_j|``.
 
     Where it costs less, and unless ``exact``, a row's two histograms are convolved: of bins ``floor(e + u)`` and
     ``floor(a + 1/2 - u)``, with the row's ``dither`` u in [0, 1). The sum is at most one bin off. Over rows, whose u
     are spread evenly, each of the two is on the average what it should be, also where all logarithms have the same
-    place within a bin, as those of ones and powers of two have. ``bits`` are the inputs' bit patterns; ``shift`` (row,)
-    is added to the bins. Numbers of counts are always exact.
+    place within a bin, as those of ones and powers of two have. ``table`` is `double_table`; ``shift`` (row,) is added
+    to the bins. Numbers of counts are always exact.
     """
     outputs, width = log_error.shape[1], inputs.shape[1]
     error, error_sign = np.empty(outputs), np.empty(outputs, np.uint8)
-    input_bin, input_sign = np.empty(width + 1, np.int64), np.empty(width + 1, np.uint8)
-    log_input, place = np.empty(width), np.empty(width + 1, np.int64)
-    scaled = np.empty(width)
-    space, source = np.zeros((2, 0), np.uint16), np.zeros(0, np.uint16)
-    scratch = np.zeros(0, np.uint16)
+    input_bin, input_sign = np.empty(width, np.int64), np.empty(width, np.uint8)
+    log_input, scaled, place = np.empty(width), np.empty(width), np.empty(width + 1, np.uint32)
+    histograms, space = np.zeros((2, 0), np.uint16), workspace(0)
     for at in range(start, stop):
         row = order[at]
         g, offset, u = group[row], shift[row] - first, dither[row]
         n, e_low, e_high = _pack_errors(log_error[row], negative[row], error, error_sign)
         factor = 2.0 ** ((0.5 - u) / BINS_PER_OCTAVE)
-        m, a_first, a_last = _pack_inputs(
-            inputs[row], bits[row], factor, base, edge, scaled, input_bin, input_sign, place
-        )
+        m, a_first, a_last = _pack_inputs(inputs[row], factor, table, scaled, input_bin, input_sign, place)
         zeros[g] += outputs * width - n * m
         if n * m == 0:
             continue
@@ -136,21 +147,19 @@ def count_outer(  # type: ignore[no-untyped-def]
         cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
         if exact or n * m < CONVOLVED_FROM or cost > n * m or e_bins + a_bins > _LONGEST:
             for k in range(m):
-                log_input[k] = 64 * math.log2(abs(inputs[row, place[k]]))
-            _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, counts[g])
+                log_input[k] = BINS_PER_OCTAVE * math.log2(abs(np.float64(inputs[row, place[k]])))
+            _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, place, counts[g])
             continue
-        if space.shape[1] < 2 * (e_bins + a_bins):
-            space = np.zeros((2, 4 * (e_bins + a_bins)), np.uint16)
-            scratch = np.zeros(scratch_size(2 * (e_bins + a_bins)), np.uint16)
-            source = np.zeros(source_size(2 * (e_bins + a_bins)), np.uint16)
-        _fill_histograms(error[:n], error_sign[:n], u, e_first, input_bin[:m], input_sign[:m], a_first, space)
+        if histograms.shape[1] < 2 * (e_bins + a_bins):
+            histograms, space = np.zeros((2, 4 * (e_bins + a_bins)), np.uint16), workspace(2 * (e_bins + a_bins))
+        _fill_histograms(error[:n], error_sign[:n], u, e_first, input_bin[:m], input_sign[:m], a_first, histograms)
         offset += e_first + a_first
         if by_errors <= by_inputs:
-            convolve(space[1], a_bins, space[0], e_bins, source, scratch, offset, counts[g])
+            convolve(histograms[1], a_bins, histograms[0], e_bins, space, offset, counts[g])
         else:
-            convolve(space[0], e_bins, space[1], a_bins, source, scratch, offset, counts[g])
-        space[0, : 2 * e_bins] = 0
-        space[1, : 2 * a_bins] = 0
+            convolve(histograms[0], e_bins, histograms[1], a_bins, space, offset, counts[g])
+        histograms[0, : 2 * e_bins] = 0
+        histograms[1, : 2 * a_bins] = 0
 
 
 @compiled
@@ -175,21 +184,26 @@ def finite_range(logs, shift):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def outer_range(log_error, bits, shift):  # type: ignore[no-untyped-def]
-    """Bounds of the bins of the rows' products, at most two octaves wide of them."""
+def outer_range(log_error, bits, size_mask, mantissa_bits, shift):  # type: ignore[no-untyped-def]
+    """Bounds of the bins of the rows' products, at most two octaves wide of them.
+
+    Inputs are given by their bit patterns, with the mask that leaves out the sign and the bits of a mantissa.
+    """
     low, high = np.inf, -np.inf
+    bias = 1023 if mantissa_bits == 52 else 127
     for row in range(log_error.shape[0]):
         e_low, e_high = row_range(log_error[row])
         if e_high == -np.inf:
             continue
-        least, greatest = _SIZE, np.int64(0)
+        least, greatest = size_mask, size_mask & 0
         for k in range(bits.shape[1]):
-            size = bits[row, k] & _SIZE
-            least = min(least, size if size > 0 else _SIZE)
+            size = bits[row, k] & size_mask
+            least = min(least, size if size > 0 else size_mask)
             greatest = max(greatest, size)
         if greatest > 0:
-            # The exponents alone: subnormal inputs are few, and 52 octaves more of room cost little.
-            a_low = 64.0 * ((least >> 52) - 1023 - (52 if least < SMALLEST_NORMAL else 0))
-            a_high = 64.0 * ((greatest >> 52) - 1022)
-            low, high = min(low, e_low + a_low + shift[row]), max(high, e_high + a_high + shift[row])
+            # The exponents alone: subnormal inputs are few, and octaves more of room cost little.
+            a_low, a_high = np.int64(least) >> mantissa_bits, np.int64(greatest) >> mantissa_bits
+            a_low -= bias + (mantissa_bits if a_low == 0 else 0)
+            low = min(low, e_low + BINS_PER_OCTAVE * a_low + shift[row])
+            high = max(high, e_high + BINS_PER_OCTAVE * (a_high - bias + 1) + shift[row])
     return low, high

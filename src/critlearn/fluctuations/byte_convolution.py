@@ -1,0 +1,105 @@
+"""The innermost part of a convolution of two histograms whose bins hold few numbers: shifted copies added in bytes.
+
+Histograms are (bin, sign) in one row. Eight copies are added at a time into a buffer of bytes, a cache line at a time,
+and the buffer is added to sums of 16 bits before a byte of it can be full. Twice as many numbers fit in a vector as
+with sums of 16 bits alone.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from critlearn.numerics.compiled import compiled
+
+FULLEST: Final = 31
+"""Numbers in a bin up to which eight copies of it fit in a byte."""
+
+_REACH: Final = 64
+"""Bins that eight copies added together may lie apart."""
+
+_TOGETHER: Final = 8
+_LINE: Final = 64
+"""Bytes in a line of the cache."""
+
+_LEFT: Final = 2 * _REACH + _LINE
+_RIGHT: Final = 2 * _REACH + 2 * _LINE
+"""Zeros kept before and behind the shifted histogram, which copies that start or end later are read from."""
+
+
+@compiled
+def byte_source_size(bins):  # type: ignore[no-untyped-def]
+    """Bytes that hold a histogram of so many bins twice, signs exchanged in the second, with room."""
+    return 2 * (2 * bins + _LEFT + _RIGHT)
+
+
+@compiled
+def buffer_size(bins):  # type: ignore[no-untyped-def]
+    """Bytes that take the sums of two histograms of so many bins together."""
+    return 2 * bins + 3 * _LINE
+
+
+@compiled
+def add_in_bytes(histogram, fullest, copies, source, starts, buffer, scratch):  # type: ignore[no-untyped-def]
+    """Add a copy of a histogram for each of the given places to sums of 16 bits, which must not overflow.
+
+    ``copies`` are places ``2 bin + sign`` in ascending order, ``fullest`` is what the fullest bin of the histogram
+    holds, at most `FULLEST`. ``source`` (`byte_source_size`) and ``buffer`` (`buffer_size`) hold zeros, before and
+    after; ``starts`` is room for eight numbers.
+    """
+    bins = histogram.size // 2
+    swapped = histogram.size + _LEFT + _RIGHT
+    _write(histogram, source[_LEFT:], source[_LEFT + swapped :])
+    held, low, high = np.int64(0), np.int64(0), np.int64(0)
+    for start in range(0, copies.size, _TOGETHER):
+        group = copies[start : start + _TOGETHER]
+        first, last = group[0] >> 1, group[group.size - 1] >> 1
+        if held + _TOGETHER * fullest > 255:
+            _widen(buffer[low:high], scratch[low:high])
+            held = np.int64(0)
+        begin, high = 2 * first // _LINE * _LINE, -(-2 * (last + bins) // _LINE) * _LINE
+        low = low if held else begin
+        held += _TOGETHER * fullest
+        if group.size == _TOGETHER and last - first <= _REACH:
+            for k in range(_TOGETHER):
+                starts[k] = _LEFT + (group[k] & 1) * swapped - 2 * (group[k] >> 1) + begin
+            _add_eight(source, starts, buffer[begin:high])
+        else:
+            for place in group:
+                at = place >> 1
+                _add_one(source[_LEFT + (place & 1) * swapped :], buffer[2 * at : 2 * (at + bins)])
+    _widen(buffer[low:high], scratch[low:high])
+    source[_LEFT : _LEFT + histogram.size] = 0
+    source[_LEFT + swapped : _LEFT + swapped + histogram.size] = 0
+
+
+@compiled
+def _write(histogram, straight, swapped):  # type: ignore[no-untyped-def]
+    """Copy a histogram, and the same with signs exchanged."""
+    for k in range(histogram.size // 2):
+        positive, negative = histogram[2 * k], histogram[2 * k + 1]
+        straight[2 * k], straight[2 * k + 1] = positive, negative
+        swapped[2 * k], swapped[2 * k + 1] = negative, positive
+
+
+@compiled
+def _add_eight(source, starts, target):  # type: ignore[no-untyped-def]
+    """The innermost loop, in vectors of bytes."""
+    a, b, c, d = source[starts[0] :], source[starts[1] :], source[starts[2] :], source[starts[3] :]
+    e, f, g, h = source[starts[4] :], source[starts[5] :], source[starts[6] :], source[starts[7] :]
+    for k in range(target.size):
+        target[k] += a[k] + b[k] + c[k] + d[k] + e[k] + f[k] + g[k] + h[k]
+
+
+@compiled
+def _add_one(source, target):  # type: ignore[no-untyped-def]
+    """``target += source``."""
+    for k in range(target.size):
+        target[k] += source[k]
+
+
+@compiled
+def _widen(buffer, target):  # type: ignore[no-untyped-def]
+    """Add the buffer to sums of 16 bits and clear it."""
+    for k in range(target.size):
+        target[k] += buffer[k]
+    buffer[:] = 0
