@@ -248,7 +248,7 @@ def test_groups_joined_in_halves_are_those_of_half_as_many(
     kind: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With more threads than groups, each group is kept in several lanes.
-    monkeypatch.setattr("critlearn.fluctuations.counter._threads", lambda: threads)
+    monkeypatch.setattr("critlearn.fluctuations.counter.threads", lambda: threads)
     errors, inputs, scale, _ = (part.to(_device(kind)) for part in _random(3, 9, 5, 7, 0.2))
     sample = torch.arange(9, device=errors.device)
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 import sympy as sp
 
 from critlearn.compositions.complement import difference
-from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, sign_of, y
+from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, side_of, sign_of, y
 from critlearn.errors import InvalidInputError
 
 
@@ -127,12 +127,14 @@ class Activation:
 
     def _evaluated(self, pre_activation: Array, form_of: Callable[[Half], sp.Expr], mirror: int = 1) -> Array:
         """Values of a form, from the half that each pre-activation lies in; `mirror` is its parity in ``y``."""
-        size, upper = _folded(pre_activation)
+        size, side = _folded(pre_activation)
         below, above = (form_of(half) for half in self.halves)
         values = evaluate(above, {y: size})
         if below == above:
-            return values if mirror == 1 else choose(upper, values, -values)
-        return choose(upper, values, mirror * evaluate(below, {y: size}))
+            return values if mirror == 1 else values * side
+        if _opposite(below, above):
+            return values if mirror == -1 else values * side
+        return choose(side > 0, values, mirror * evaluate(below, {y: size}))
 
     def __call__(self, pre_activation: Array) -> Array:
         """``f(y)``, same shape."""
@@ -172,7 +174,8 @@ class Activation:
         """
         if self.log_upper_gap is None or self.log_lower_gap is None:
             raise InvalidInputError(f'activation "{self.name}" does not saturate: it has no gaps')
-        size, upper = _folded(pre_activation)
+        size, side = _folded(pre_activation)
+        upper = side > 0
         below, above = self.halves
         if self.negative is None:
             near = evaluate(self.log_upper_gap, {y: size})
@@ -192,9 +195,15 @@ _ONE: Final = sp.Integer(1)
 
 
 def _folded(pre_activation: Array) -> tuple[Array, Array]:
-    """Size of the pre-activation and whether it is on the upper side.
+    """Size of the pre-activation, and 1 or -1 for the side it is on.
 
     Not ``abs``: its derivative at 0 is 0 in torch, which would lose the slope of the gaps there.
     """
-    upper = pre_activation >= 0
-    return choose(upper, pre_activation, -pre_activation), upper
+    side = side_of(pre_activation)
+    return pre_activation * side, side
+
+
+@cache
+def _opposite(first: sp.Expr, second: sp.Expr) -> bool:
+    """Whether two forms differ in their sign alone, as those of an odd activation do."""
+    return bool(first == -second)

@@ -236,7 +236,7 @@ class OuterProducts:
     Parameters
     ----------
     errors, inputs
-        Output errors and inputs.
+        Output errors and inputs; inputs may be of a coarser type.
     log_errors
         ``ln|error|`` where it is known better than the errors; only for one place.
     settling
@@ -291,7 +291,7 @@ class OuterProducts:
 
     def _pieces(self, factor: float) -> Iterator[Tensor]:
         """Gradients times a factor written out, some (sample, block) rows at a time, into one buffer."""
-        errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1)
+        errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1).to(self.errors.dtype)
         outputs, width = errors.shape[2], inputs.shape[2]
         rows = max(1, BUFFER_BYTES // (outputs * width * errors.element_size()))
         buffer = errors.new_empty(min(rows, len(errors)), outputs, width)

@@ -1,10 +1,7 @@
 """Counts that grow as fluctuations come in, on the CPU: the state behind a `LogSketch` under construction."""
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -17,6 +14,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import kernels, kernels_values
 from critlearn.fluctuations.float_bits import double_table, edge_table, single_table
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
+from critlearn.numerics.threads import on_threads, threads
 
 _MARGIN: Final = 128
 """Bins of spare room on both sides when the range grows, so that it seldom does."""
@@ -56,7 +54,7 @@ class CpuCounter:
     def __init__(self, groups: int, *, exact: bool = False) -> None:
         self.groups, self.exact = groups, exact
         # Threads must not share a group's counts: with few groups each is kept in several lanes.
-        self._lanes = -(-_threads() // groups)
+        self._lanes = -(-threads() // groups)
         # Half the memory as long as no bin can be too full for it.
         self._counts = np.zeros((groups * self._lanes, 0, 2), dtype=np.int32)
         self._held = 0
@@ -175,17 +173,13 @@ class CpuCounter:
         if self._held > _MOST_IN_32_BITS and self._counts.dtype == np.int32:
             self._counts = self._counts.astype(np.int64)
         slot = sample.numpy() % self.groups * self._lanes
-        threads = _threads() if len(slot) * width > _WORTH_THREADS else 1
-        if threads > 1:
+        parts = threads() if len(slot) * width > _WORTH_THREADS else 1
+        if parts > 1:
             slot = slot + np.arange(len(slot)) % self._lanes
         order = np.argsort(slot, kind="stable")
-        cuts = [0, *(_cut(slot[order], len(slot) * k // threads) for k in range(1, threads)), len(slot)]
+        cuts = [0, *(_cut(slot[order], len(slot) * k // parts) for k in range(1, parts)), len(slot)]
         state = (*arrays, slot, *more, self._counts, self._zeros, self._first, order)
-        pieces = [(start, stop) for start, stop in pairwise(cuts) if stop > start]
-        if len(pieces) < 2:
-            kernel(*state, 0, len(slot))
-            return
-        list(_pool().map(lambda piece: kernel(*state, *piece), pieces))
+        on_threads(kernel, [(*state, start, stop) for start, stop in pairwise(cuts) if stop > start])
 
 
 def _cut(sorted_slots: np.ndarray, near: int) -> int:
@@ -205,24 +199,3 @@ def _on_grid(scale: Tensor) -> tuple[np.ndarray, Tensor]:
     bins = torch.nan_to_num(scale.double() / BIN_WIDTH, nan=0.0, neginf=0.0)
     whole = bins.floor()
     return whole.long().numpy(), bins - whole
-
-
-def _threads() -> int:
-    """Threads that counting may use: as many as torch does."""
-    return max(1, min(torch.get_num_threads(), _cores()))
-
-
-@cache
-def _cores() -> int:
-    """Cores of the machine; asking takes long."""
-    return os.cpu_count() or 1
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads that live as long as the process."""
-    return ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="critlearn-count")
-
-
-# A forked child has the pool but not its threads, and would wait for them for ever.
-os.register_at_fork(after_in_child=_pool.cache_clear)

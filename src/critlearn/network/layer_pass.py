@@ -31,6 +31,7 @@ from critlearn.network.single_precision import (
     suits,
     sums_over_places,
 )
+from critlearn.network.sparse_inputs import SparseInputs
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 from critlearn.numerics.array_file import first_line
@@ -66,6 +67,9 @@ class LayerPass:
         self.mixed = bool(self._single)
         self._set_precision(precision or torch.float64)
         self.numbers: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._sparse: dict[nn.Module, SparseInputs] = {
+            link: SparseInputs(link) for link in self._links if type(link) is nn.Linear
+        }
         self._calls: list[LayerCall] = []
         self._listening = self._recomputing = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
@@ -184,10 +188,8 @@ class LayerPass:
         states = []
         for at, link in enumerate(self._links):
             self._calls = []
-            x = self._placed(link, x)
             try:
-                with self.numbers():
-                    x, produced = self._applied(link, x, first=at == 0)
+                x, produced = self._output(link, x, first=at == 0)
             except (RuntimeError, TypeError, ValueError, IndexError) as problem:
                 reason = first_line(problem)
                 raise InvalidInputError(
@@ -203,6 +205,18 @@ class LayerPass:
             states.append((x, produced, self._calls))
             x = produced.detach()
         return states
+
+    def _output(self, link: nn.Module, x: Tensor, *, first: bool) -> tuple[Tensor, Any]:
+        """Input and output of a link; inputs of dense layers stay in their own type, which is all they hold."""
+        dense = type(link) is nn.Linear and self._plain(link) and link not in self._single
+        if dense and self.numbers is nullcontext and self.precision == torch.float64:
+            sparse = self._sparse[link](x)
+            if sparse is not None:
+                return x, sparse
+        placed = self._placed(link, x)
+        with self.numbers():
+            given, produced = self._applied(link, placed, first=first)
+        return (x if dense and x.is_floating_point() else given), produced
 
     def _applied(self, link: nn.Module, x: Tensor, *, first: bool) -> tuple[Tensor, Any]:
         """Input and output of a link, with the graph of operations where it is needed."""
