@@ -9,7 +9,7 @@ own may treat some samples in another way than those few: there sums over some b
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import torch
@@ -296,10 +296,10 @@ class PerSampleGradients:
         if len(x) == 1 or not self._pass.foreign:
             # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
             x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
-        errors, gradients = self._probed(model, x, numbers, self.differentiated)
+        errors, gradients = self._probed(x, numbers, self.differentiated)
         self._compare(model, x, errors, {item.name: item for item in gradients})
         if self._pass.foreign and len(self.system) > PROBED:
-            self._probe_together(model)
+            self._probe_together()
 
     def _compare(self, model: nn.Module, x: Tensor, errors: Tensor, gradients: Mapping[str, VariableGradients]) -> None:
         """Give up variables whose gradients are not those of automatic differentiation, sample by sample."""
@@ -308,7 +308,7 @@ class PerSampleGradients:
         reached = set()
         for sample in range(len(x)):
             one = slice(sample, sample + 1)
-            reference = plain_gradients(model, self._trainable, x[one], errors[one].reshape_as)
+            reference = plain_gradients(model, self._trainable, x[one], partial(_alike, errors[one]))
             largest = largest_of_layers(reference)
             for name, expected in reference.items():
                 if expected is None:
@@ -327,31 +327,37 @@ class PerSampleGradients:
         for name, reason in unlike.items():
             self._give_up({name}, self.differentiated, name, reason)
 
-    def _probe_together(self, model: nn.Module) -> None:
-        """Compare a sum over more samples, which a module of a user's own may treat in another way than those few."""
-        x = self._in_precision_of_pass(self.system.spread(_TOGETHER))
+    def _probe_together(self) -> None:
+        """Compare a sum over more samples, which a module of a user's own may treat in another way than those few.
+
+        In single precision where parts of the pass are: it is enough to tell samples apart, in half the time.
+        """
+        x = self.system.spread(_TOGETHER)
         numbers = self.system.scattered(_TOGETHER)
-        errors, gradients = self._probed(model, x, numbers, set(self.differentiated))
-        sums = BatchSums(model, self._trainable, x, lambda _: _of_unit_size(errors))
+        errors, gradients = self._probed(self._in_precision_of_pass(x), numbers, set(self.differentiated))
+        precision = torch.float32 if self.mixed else self.precision
+        given = x.to(precision) if x.is_floating_point() else x
+        sums = BatchSums(self._model(precision), self._trainable, given, lambda y: _of_unit_size(_alike(errors, y)))
         for item in gradients:
             whole = item.contribution.samples == len(x)
             if whole and not sums.agree(item.name, item.contribution, item.log_scale):
                 self._give_up({item.name}, self.differentiated, item.name, ELSEWHERE)
 
-    def _probed(
-        self, model: nn.Module, x: Tensor, numbers: list[int], apart: set[str]
-    ) -> tuple[Tensor, list[VariableGradients]]:
+    def _probed(self, x: Tensor, numbers: list[int], apart: set[str]) -> tuple[Tensor, list[VariableGradients]]:
         """Output errors of unit size, drawn at random, and the gradients for them; the samples have these numbers."""
-        with torch.no_grad():
-            output = model(x)
-        generator = torch.Generator().manual_seed(0)
-        errors = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
+        drawn = []
+
+        def errors(output: Tensor) -> ScaledErrors:
+            generator = torch.Generator().manual_seed(0)
+            drawn.append(torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output))
+            return _of_unit_size(drawn[-1])
+
         try:
             try:
-                uses = self._pass.with_errors(x, _of_unit_size(errors))
+                uses = self._pass.with_errors(x, errors)
             except BeyondSingleError:
-                uses = self._in_double().with_errors(x, _of_unit_size(errors))
-            return errors, list(self._by_rules(uses, apart))
+                uses = self._in_double().with_errors(x, errors)
+            return drawn[-1], list(self._by_rules(uses, apart))
         except NonFiniteError as problem:
             raise NonFiniteError(problem.where, numbers[problem.sample]) from None
 
@@ -376,6 +382,11 @@ def _coarsest(uses: list[LayerUse]) -> torch.dtype:
     """Floating-point type of a pass, of the coarser one if it has two."""
     single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
     return torch.float32 if single else torch.float64
+
+
+def _alike(errors: Tensor, output: Tensor) -> Tensor:
+    """Errors in shape and floating-point type of the output."""
+    return errors.reshape(output.shape).to(output)
 
 
 def _of_unit_size(errors: Tensor) -> ScaledErrors:

@@ -90,9 +90,10 @@ class LayerPass:
         states = self._forward(x)
         return self._uses(states, output_errors(self.system, states[-1][1], x, t))
 
-    def with_errors(self, x: Tensor, errors: ScaledErrors) -> list[LayerUse]:
-        """Uses of the layers for given errors at the network's output, in the shape of the output."""
-        return self._uses(self._forward(x), errors)
+    def with_errors(self, x: Tensor, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
+        """Uses of the layers for errors that are given for the network's output, in its shape."""
+        states = self._forward(x)
+        return self._uses(states, errors(states[-1][1].detach()))
 
     def _uses(self, states: list[tuple[Tensor, Tensor, list[LayerCall]]], errors: ScaledErrors) -> list[LayerUse]:
         """Go backwards through the links."""
