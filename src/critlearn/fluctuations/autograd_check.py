@@ -95,7 +95,8 @@ def agrees(
     leading = expected.abs().topk(min(_LOOKED_AT, len(expected))).indices
     others = torch.randint(len(expected), (_LOOKED_AT,), generator=generator).to(expected.device)
     index = torch.cat([leading, others])
-    found = contribution.chosen(index)[sample].double() * log_scale[sample].exp()
+    one = contribution.select(torch.tensor([sample], device=expected.device))
+    found = one.chosen(index)[0].double() * log_scale[sample].exp()
     difference = (found - expected[index].double()).abs().max()
     return bool(difference <= _allowed(expected, largest, single=contribution.precision == torch.float32))
 

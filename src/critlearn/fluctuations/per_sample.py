@@ -43,6 +43,7 @@ from critlearn.network.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.single_precision import BeyondSingleError
 from critlearn.network.worse_numbers import WorseNumbers
 from critlearn.numerics.array_file import first_line
+from critlearn.numerics.memory import keep_freed_memory
 
 _TOGETHER: Final = 32
 """Samples that are passed together when a measurement starts."""
@@ -73,6 +74,7 @@ class PerSampleGradients:
     """
 
     def __init__(self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False) -> None:
+        keep_freed_memory()
         self.system, self._quiet = system, quiet
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
         self._trainable = system.parameters

@@ -99,7 +99,8 @@ class LayerPass:
         """Go backwards through the links."""
         uses: list[LayerUse] = []
         for at in range(len(self._links) - 1, -1, -1):
-            link, (given, produced, calls) = self._links[at], states[at]
+            # What has been passed is given up: its memory serves what comes.
+            link, (given, produced, calls) = self._links[at], states.pop()
             errors = self._backward(link, given, produced, calls, errors, uses, first=at == 0)
         return uses
 
