@@ -89,7 +89,6 @@ class PerSampleGradients:
         self._wanted = {layer: self._of_layer(layer) for layer in self._rules}
         self._pass = self._possible(precision)
         self._double: LayerPass | None = None
-        self._whole: dict[torch.dtype, nn.Module] = {}
         self.differentiated: set[str] = set()
         self._probe()
 
@@ -117,7 +116,7 @@ class PerSampleGradients:
     def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
         """The same gradients, from a learning pass in another floating-point type."""
         other = copy.copy(self)
-        other._pass, other._double, other._whole = LayerPass(self.system, self._rules, precision), None, {}
+        other._pass, other._double = LayerPass(self.system, self._rules, precision), None
         other._quiet, other.differentiated = True, set(self.differentiated)
         return other
 
@@ -207,7 +206,7 @@ class PerSampleGradients:
 
         @cache
         def sums() -> BatchSums:
-            model, given = self._model(precision), x.to(precision) if x.is_floating_point() else x
+            model, given = self._pass.whole(precision), x.to(precision) if x.is_floating_point() else x
             return BatchSums(model, self._trainable, given, lambda y: output_errors(self.system, y, given, t))
 
         looked_at, met = due(first, len(x)), set()
@@ -262,7 +261,7 @@ class PerSampleGradients:
     def _by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
         x = self._in_precision_of_pass(x)
-        model = self._model(self.precision)
+        model = self._pass.whole(self.precision)
         with torch.no_grad(), self._pass.numbers():
             output = model(x)
         errors = output_errors(self.system, output, x, t)
@@ -279,19 +278,13 @@ class PerSampleGradients:
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )
 
-    def _model(self, precision: torch.dtype) -> nn.Module:
-        """The network in one precision, all of it in one, made when it is first needed."""
-        if precision not in self._whole:
-            self._whole[precision] = self._pass.whole(precision)
-        return self._whole[precision]
-
     def _in_precision_of_pass(self, x: Tensor) -> Tensor:
         """Inputs in the floating-point type of the pass; classes and the like as they are."""
         return x.to(self._pass.precision) if x.is_floating_point() else x
 
     def _probe(self) -> None:
         """Compare with automatic differentiation on a few samples, for output errors drawn at random."""
-        model = self._model(self.precision)
+        model = self._pass.whole(self.precision)
         x = self._in_precision_of_pass(self.system.spread(PROBED))
         numbers = self.system.scattered(PROBED)
         check_independence(model, x)
@@ -339,7 +332,8 @@ class PerSampleGradients:
         errors, gradients = self._probed(self._in_precision_of_pass(x), numbers, set(self.differentiated))
         precision = torch.float32 if self.mixed else self.precision
         given = x.to(precision) if x.is_floating_point() else x
-        sums = BatchSums(self._model(precision), self._trainable, given, lambda y: _of_unit_size(_alike(errors, y)))
+        model = self._pass.whole(precision)
+        sums = BatchSums(model, self._trainable, given, lambda y: _of_unit_size(_alike(errors, y)))
         for item in gradients:
             whole = item.contribution.samples == len(x)
             if whole and not sums.agree(item.name, item.contribution, item.log_scale):

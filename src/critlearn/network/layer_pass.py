@@ -70,6 +70,7 @@ class LayerPass:
         self._sparse: dict[nn.Module, SparseInputs] = {
             link: SparseInputs(link) for link in self._links if type(link) is nn.Linear
         }
+        self._whole: dict[torch.dtype, nn.Module] = {}
         self._calls: list[LayerCall] = []
         self._listening = self._recomputing = False
         inner = {module for link in self._links if not self._plain(link) for module in link.modules()}
@@ -156,10 +157,12 @@ class LayerPass:
         return x.to(self.precision)
 
     def whole(self, precision: torch.dtype) -> nn.Module:
-        """The network in one precision, all of it in one."""
+        """The network in one precision, all of it in one; made when it is first needed."""
         if not self.mixed and precision == self.precision:
             return self.model
-        return tail_exact(self.system.model).to(precision).requires_grad_(False)
+        if precision not in self._whole:
+            self._whole[precision] = tail_exact(self.system.model).to(precision).requires_grad_(False)
+        return self._whole[precision]
 
     @property
     def foreign(self) -> bool:
