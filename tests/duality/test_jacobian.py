@@ -254,6 +254,22 @@ def test_singular_values_of_any_scale() -> None:
     assert accurate_singular_values(np.zeros((3, 2))).tolist() == [0, 0]
 
 
+def test_hooks_take_part_or_are_refused_also_if_they_come_later() -> None:
+    model, data = seeded(lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1))), classes((3, 6))
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data))
+    x, t = data.x[1], data.t[1]
+    plain = phi.jacobian(x, t).dense()
+    model[1].register_forward_hook(lambda module, given, produced: produced**3)
+    step = 1e-5 * torch.eye(6, dtype=torch.float64)
+    differences = torch.stack([(changes(phi, x + d, t) - changes(phi, x - d, t)) / 2e-5 for d in step], dim=1)
+    size = float(differences.abs().max())
+    torch.testing.assert_close(phi.jacobian(x, t).dense(), differences, rtol=0, atol=1e-7 * size)
+    assert float((plain - differences).abs().max()) > 0.1 * size
+    model[1].register_full_backward_hook(lambda module, given, produced: None)
+    with pytest.raises(InvalidInputError, match=r'module "1" \(Tanh\) has a backward hook'):
+        phi.jacobian(x, t)
+
+
 def test_what_has_no_jacobian_is_refused() -> None:
     data = classes((4, 6))
     phi = DualityMap(NeuralSystem(feed_forward(6, [5], "tanh", seed=0), Composition("tanh", "mse"), data))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from critlearn.duality.dense_chain import DenseLayer, dense_chain
 from critlearn.network import tail_exact
+from critlearn.network.hooks import called_hooks
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class ExactCopy:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._made: ExactNetwork | None = None
-        self._parts: list[tuple[int, bool]] = []
+        self._parts: tuple[list[tuple[int, bool]], list[int]] = ([], [])
 
     def current(self) -> ExactNetwork:
         """Copy with the values that the network has now."""
@@ -43,10 +44,11 @@ class ExactCopy:
             self._made, self._parts = ExactNetwork(model, dense_chain(model)), self._structure()
         return self._made
 
-    def _structure(self) -> list[tuple[int, bool]]:
-        """Modules with their mode, and parameters with whether they are trained."""
+    def _structure(self) -> tuple[list[tuple[int, bool]], list[int]]:
+        """Modules with their mode, parameters with whether they are trained, and hooks."""
         modules = [(id(module), module.training) for module in self._model.modules()]
-        return modules + [(id(value), value.requires_grad) for value in self._model.parameters()]
+        parameters = [(id(value), value.requires_grad) for value in self._model.parameters()]
+        return modules + parameters, called_hooks(self._model)
 
     @torch.no_grad()
     def _same_values(self, copied: nn.Module) -> bool:

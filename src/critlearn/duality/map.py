@@ -20,6 +20,7 @@ from critlearn.duality.spectra import one_thread, stack_spectra
 from critlearn.duality.spectrum import Spectrum
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem, learning_pass
+from critlearn.network.hooks import hooked_backwards
 from critlearn.network.losses import for_targets
 
 _STACKED: Final = 16 << 20
@@ -105,7 +106,8 @@ class DualityMap:
         Raises
         ------
         InvalidInputError
-            If targets are asked for as coordinates and are classes, inputs are not continuous, or shapes do not fit.
+            If targets are asked for as coordinates and are classes, inputs are not continuous, shapes do not fit, or a
+            module has a backward hook.
 
         Notes
         -----
@@ -197,6 +199,12 @@ class DualityMap:
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
+            )
+        hooked = hooked_backwards(self.system.model)
+        if hooked:
+            raise InvalidInputError(
+                f"{hooked} has a backward hook, which changes the learning pass but not the activation pass: automatic "
+                "differentiation gives no Jacobian; remove it"
             )
         with_targets = continuous_targets(loss) if targets is None else targets
         with torch.no_grad():

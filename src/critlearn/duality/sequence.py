@@ -7,6 +7,7 @@ from torch import nn
 
 from critlearn.network import ActivationModule
 from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.hooks import hooked
 
 SEPARATE: Final = (
     ActivationModule,
@@ -31,7 +32,7 @@ def flattened(model: nn.Module, name: str = "") -> list[tuple[str, nn.Module]] |
 
     A module that stands in several places is listed in each.
     """
-    if model._forward_hooks or model._forward_pre_hooks:
+    if hooked(model):
         return None
     if type(model) is not nn.Sequential:
         return [(name, model)]

@@ -4,13 +4,27 @@ from typing import Final
 
 from torch import nn
 
-_CALLED: Final = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_BACKWARDS: Final = ("_backward_pre_hooks", "_backward_hooks")
+_CALLED: Final = ("_forward_pre_hooks", "_forward_hooks", *_BACKWARDS)
 """Where torch keeps hooks that take part in a pass."""
 
 
 def hooked(module: nn.Module) -> bool:
     """Whether a module has hooks that are called in a pass, forwards or backwards."""
     return any(getattr(module, kind) for kind in _CALLED)
+
+
+def hooked_backwards(model: nn.Module) -> str | None:
+    """The first module with hooks that are called in the learning pass, in words; None if there is none."""
+    for name, module in model.named_modules():
+        if any(getattr(module, kind) for kind in _BACKWARDS):
+            return f'module "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
+    return None
+
+
+def called_hooks(model: nn.Module) -> list[int]:
+    """What identifies the hooks that take part in a pass of a network."""
+    return [id(hook) for module in model.modules() for kind in _CALLED for hook in getattr(module, kind).values()]
 
 
 def with_hooks_of(module: nn.Module, replaced: nn.Module) -> nn.Module:
