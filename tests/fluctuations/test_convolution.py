@@ -34,6 +34,24 @@ def test_counts_are_those_of_all_pairs(
 ) -> None:
     generator = np.random.default_rng(seed)
     dense, sparse = (_histogram(generator, *each) for each in zip(bins, filled, most, strict=True))
+    _check(dense, sparse)
+
+
+@pytest.mark.parametrize(
+    ("full", "copies"),
+    [(11, 24), (31, 8), (32, 8), (31, 33), (31, 2114), (31, 2116), (31, 4000), (255, 300), (30, 2184), (1, 65_535)],
+)
+def test_bins_that_are_full_all_over_do_not_run_over(full: int, copies: int) -> None:
+    # Copies overlap everywhere: the fullest bin of the sum holds what all of them together do.
+    dense = np.full((copies // 2 + 300, 2), full)
+    sparse = np.zeros((-(-copies // 2), 2), dtype=np.int64)
+    sparse.ravel()[:copies] = 1
+    _check(dense, sparse)
+
+
+def _check(dense: np.ndarray, sparse: np.ndarray) -> None:
+    """Hold counts against those of all pairs."""
+    bins = (len(dense), len(sparse))
     space = workspace(sum(bins))
     counts = np.ones((sum(bins) + 9, 2), np.int64)
     rows = [each.astype(np.uint16).ravel() for each in (dense, sparse)]

@@ -40,11 +40,11 @@ def _random(seed: int, rows: int, outputs: int, width: int, zeros: float) -> tup
 
 
 def _expected(errors: Tensor, inputs: Tensor, scale: Tensor, group: Tensor) -> LogSketch:
-    products = errors[:, :, None] * inputs[:, None, :]
+    negative = (errors < 0)[:, :, None] ^ (inputs < 0)[:, None, :]
     logs = errors.abs().log()[:, :, None] + inputs.abs().log()[:, None, :] + scale[:, None, None]
-    size = products[0].numel()
+    size = negative[0].numel()
     return LogSketch.from_logs(
-        logs.flatten().numpy(), (products < 0).flatten().numpy(), np.repeat(group.numpy(), size), GROUPS
+        logs.flatten().numpy(), negative.flatten().numpy(), np.repeat(group.numpy(), size), GROUPS
     )
 
 
@@ -97,6 +97,16 @@ def test_convolved_counts_are_at_most_one_bin_off_and_not_shifted(outputs: int, 
     pairs = exact.count - exact.zeros
     shift = ((true - ours).sum() / pairs).item()
     assert abs(shift) < 4 * 0.41 / np.sqrt(4 * min(outputs, width) * (1 - zeros))
+
+
+def test_rows_with_subnormal_inputs_are_counted_in_their_bins() -> None:
+    generator = torch.Generator().manual_seed(7)
+    errors = torch.randn(3, 90, dtype=torch.float64, generator=generator)
+    inputs = torch.randn(3, 300, dtype=torch.float64, generator=generator)
+    inputs *= torch.tensor([[1e-312], [1e-308], [1e-320]], dtype=torch.float64)
+    assert ((inputs.abs() < torch.finfo(torch.float64).tiny) & (inputs != 0)).any(dim=1).all()
+    case = (errors, inputs, torch.zeros(3, dtype=torch.float64), torch.arange(3))
+    assert _add_outer(_counter("numba", exact=False), "numba", case) == _expected(*case)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn.fluctuations import measure
 from critlearn.fluctuations.contribution import Contribution, Values
-from critlearn.fluctuations.layer_rules import register
+from critlearn.fluctuations.layer_rules import LinearRule, register
 from critlearn.network import NeuralSystem
 from critlearn.network.layer_use import LayerUse
 from reference.plain_gradients import assert_same_counts, plain_gradients
@@ -250,6 +250,33 @@ def test_a_user_adds_a_rule_with_one_class() -> None:
 
     register(GainRule())
     check(nn.Sequential(Gain(), nn.Linear(3, CLASSES)), data(15, 5, 3))
+
+
+def test_a_rule_of_a_users_own_for_dense_layers_multiplies_inputs_and_errors() -> None:
+    class WrittenOut:
+        layers = (nn.Linear,)
+        whole = False
+
+        def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+            errors, inputs = use.errors[0], use.arguments[0]
+            assert use.module(inputs).dtype == errors.dtype
+            return {"weight": Values(torch.bmm(errors[:, :, None], inputs[:, None]).flatten(1)), "bias": Values(errors)}
+
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, CLASSES))
+    x, t = torch.randn(30, 5), torch.randint(CLASSES, (30,))
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
+    expected = measure(system, exact=True)
+    register(WrittenOut())
+    try:
+        got = measure(system, exact=True)
+    finally:
+        register(LinearRule())
+    for name, sketch in expected.items():
+        assert (got[name].count, got[name].zeros) == (sketch.count, sketch.zeros)
+        # Products of rounded numbers may lie on the other side of an edge, which moves the mean by little.
+        means = [(each.edges[:-1] * each.counts).sum() / each.counts.sum() for each in (got[name], sketch)]
+        assert means[0] == pytest.approx(means[1], abs=1e-3)
 
 
 def test_exact_zeros_are_counted_and_never_binned() -> None:

@@ -107,3 +107,8 @@ class Given(Dataset[Any]):
 def test_samples_that_are_no_pairs_of_tensors_are_refused(samples: list[Any], told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         NeuralSystem(_network(), nn.MSELoss(), Given(samples))
+
+
+def test_sparse_tensors_are_refused_in_a_line() -> None:
+    with pytest.raises(InvalidInputError, match=r"^the data set must give dense tensors; got torch.sparse_coo: use"):
+        NeuralSystem(_network(), nn.MSELoss(), TensorDataset(X.to_sparse(), T))

@@ -118,3 +118,14 @@ def test_fluctuations_of_sparse_data_are_those_of_autograd(monkeypatch: pytest.M
         # Rounding may carry what lies within it of an edge to the other side, and nothing else.
         assert (np.searchsorted(sizes, flu[name].edges - 1e-9) <= below).all()
         assert (below <= np.searchsorted(sizes, flu[name].edges + 1e-9)).all()
+
+
+def test_a_lazy_minus_sign_is_no_obstacle() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(30, 7), nn.Tanh(), nn.Linear(7, 4))
+    x, t = _sparse((40, 30), 0.2, 1), torch.randint(4, (40,))
+    lazy = torch.complex(x, -x).conj().imag
+    assert lazy.is_neg()
+    systems = [NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(each, t)) for each in (x, lazy)]
+    plain, got = (measure(system, exact=True) for system in systems)
+    assert dict(got) == dict(plain)

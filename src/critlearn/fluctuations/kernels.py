@@ -26,6 +26,8 @@ _LONGEST: Final = 1 << 17
 """Bins that a row's histograms may span; rows that span more are counted one by one."""
 
 _SIGN: Final = np.uint64(63)
+_SUBNORMAL: Final = -1022 * BINS_PER_OCTAVE
+"""Bin that subnormal numbers are taken for: rows with such inputs are counted one by one."""
 
 
 @compiled
@@ -145,7 +147,8 @@ def count_outer(  # type: ignore[no-untyped-def]
         e_bins, a_bins = np.int64(math.floor(e_high + u)) - e_first + 1, a_last - a_first + 1
         by_errors, by_inputs = min(n, e_bins) * a_bins, min(m, a_bins) * e_bins
         cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
-        if exact or n * m < CONVOLVED_FROM or cost > n * m or e_bins + a_bins > _LONGEST:
+        plain = exact or n * m < CONVOLVED_FROM or a_first <= _SUBNORMAL
+        if plain or cost > n * m or e_bins + a_bins > _LONGEST:
             for k in range(m):
                 log_input[k] = BINS_PER_OCTAVE * math.log2(abs(np.float64(inputs[row, place[k]])))
             _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, place, counts[g])

@@ -15,13 +15,35 @@ def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
     """All inputs and targets at once, of a `TensorDataset` of two that gives them as they are; None for any other.
 
     Attributes alone would not tell: a data set may change what it holds when it is asked for a sample.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tensor is sparse.
     """
     if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
         return None
     kind = type(dataset)
     asked = (kind.__getitem__, kind.__len__, getattr(kind, "__getitems__", None))
     plain = (TensorDataset.__getitem__, TensorDataset.__len__, getattr(TensorDataset, "__getitems__", None))
-    return (dataset.tensors[0], dataset.tensors[1]) if asked == plain else None
+    if asked != plain:
+        return None
+    x, t = dataset.tensors
+    check_dense(x)
+    check_dense(t)
+    return x, t
+
+
+def check_dense(tensor: Tensor) -> None:
+    """Refuse sparse tensors, of which torch takes no samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is one.
+    """
+    if tensor.layout is not torch.strided:
+        raise InvalidInputError(f"the data set must give dense tensors; got {tensor.layout}: use to_dense()")
 
 
 def read_pairs(

@@ -191,6 +191,8 @@ class LayerPass:
     def _forward(self, x: Tensor) -> list[tuple[Tensor, Tensor, list[LayerCall]]]:
         """Input, output and calls of layers of every link."""
         states = []
+        # Without torch's lazy minus sign, as that of a conjugate's imaginary part: kernels know nothing of it.
+        x = x.resolve_neg()
         for at, link in enumerate(self._links):
             self._calls = []
             try:

@@ -1,8 +1,9 @@
 """Uses of layers in a pass: what went in, and the errors at what came out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -17,7 +18,8 @@ class LayerUse:
     module
         The module, in the precision of the pass.
     arguments, keywords
-        What it was called with; tensors are detached.
+        What it was called with; tensors are detached. Inputs of a dense layer may be in a coarser type than its errors,
+        which holds them exactly (`in_one_precision`).
     errors
         For each tensor among its outputs the errors ``dl/d output`` in units of ``exp(log_scale)``.
     log_errors
@@ -33,6 +35,19 @@ class LayerUse:
     errors: tuple[Tensor, ...]
     log_errors: Tensor | None
     log_scale: Tensor
+
+    def in_one_precision(self) -> "LayerUse":
+        """The same with inputs in the floating-point type of the errors, and of the module."""
+        kind = self.errors[0].dtype if self.errors else None
+        if kind is None or not any(_coarser(part, kind) for part in self.arguments):
+            return self
+        return replace(
+            self, arguments=tuple(part.to(kind) if _coarser(part, kind) else part for part in self.arguments)
+        )
+
+
+def _coarser(part: Any, kind: torch.dtype) -> bool:
+    return isinstance(part, Tensor) and part.is_floating_point() and part.dtype != kind
 
 
 @dataclass

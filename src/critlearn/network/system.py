@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
-from critlearn.network.boundary import chosen_pairs, held_tensors, read_pairs
+from critlearn.network.boundary import check_dense, chosen_pairs, held_tensors, read_pairs
 from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.losses import exact_system
@@ -148,7 +148,14 @@ class NeuralSystem:
         return None if held is None else (self.placed(held[0]), self.placed(held[1]))
 
     def placed(self, value: Tensor) -> Tensor:
-        """Inputs or targets on the device of the model; floating-point numbers in its precision."""
+        """Inputs or targets on the device of the model; floating-point numbers in its precision.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is a sparse tensor.
+        """
+        check_dense(value)
         like = next(iter(self.parameters.values()))
         return value.to(device=like.device, dtype=like.dtype if value.is_floating_point() else None)
 

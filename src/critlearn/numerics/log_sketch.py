@@ -24,6 +24,10 @@ MOST_COUNTS: Final = 2**28
 """Counts that one sketch may keep, and all that a measurement is counting: 2 GiB."""
 
 
+def _counted(number: float) -> str:
+    return f"{number:,.0f}" if number < 1e9 else f"{number:.1e}"
+
+
 def check_span(bins: int, groups: int) -> None:
     """Refuse a range of fluctuations whose counts would not fit into memory.
 
@@ -36,9 +40,9 @@ def check_span(bins: int, groups: int) -> None:
         decades = bins * BIN_WIDTH / math.log(10.0)
         allowed = MOST_COUNTS // (2 * groups) * BIN_WIDTH / math.log(10.0)
         raise InvalidInputError(
-            f"fluctuations over {decades:,.0f} decades are more than a sketch of {groups} groups of samples holds, "
-            f"{allowed:,.0f} decades: keep fewer groups (groups=...), or scale inputs and weights so that outputs are "
-            "smaller"
+            f"fluctuations over {_counted(decades)} decades are more than a sketch of {groups} groups of samples "
+            f"holds, {allowed:,.0f} decades: keep fewer groups (groups=...), or scale inputs and weights so that "
+            "outputs are smaller"
         )
 
 

@@ -2,11 +2,13 @@
 
 from critlearn.fluctuations.layer_rules import attention, convolution, embedding, linear, normalization, recurrent
 from critlearn.fluctuations.layer_rules.fallback import FallbackRule
+from critlearn.fluctuations.layer_rules.linear import LinearRule
 from critlearn.fluctuations.layer_rules.registry import LayerRule, UnsuitableUseError, register, rule_for
 
 __all__ = [
     "FallbackRule",
     "LayerRule",
+    "LinearRule",
     "UnsuitableUseError",
     "attention",
     "convolution",
