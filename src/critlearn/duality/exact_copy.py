@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from critlearn.duality.dense_chain import DenseLayer, dense_chain
 from critlearn.network import tail_exact
+from critlearn.network.boundary import in_type
 from critlearn.network.hooks import called_hooks
 
 
@@ -54,14 +55,10 @@ class ExactCopy:
     def _same_values(self, copied: nn.Module) -> bool:
         """Whether all values are those of the copy. Torch's counters of changes miss what is written to ``.data``."""
         return all(
-            torch.equal(_exact(value), other)
+            torch.equal(in_type(value, torch.float64), other)
             for values, others in (
                 (self._model.parameters(), copied.parameters()),
                 (self._model.buffers(), copied.buffers()),
             )
             for value, other in zip(values, others, strict=True)
         )
-
-
-def _exact(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value

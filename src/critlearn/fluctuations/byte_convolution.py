@@ -17,7 +17,9 @@ FULLEST: Final = 31
 _REACH: Final = 64
 """Bins that eight copies added together may lie apart."""
 
-_TOGETHER: Final = 8
+TOGETHER: Final = 8
+"""Copies that are added at a time."""
+
 _LINE: Final = 64
 """Bytes in a line of the cache."""
 
@@ -48,32 +50,32 @@ def add_in_bytes(histogram, fullest, copies, source, starts, buffer, scratch):  
     """
     bins = histogram.size // 2
     swapped = histogram.size + _LEFT + _RIGHT
-    _write(histogram, source[_LEFT:], source[_LEFT + swapped :])
+    write_both_signs(histogram, source[_LEFT:], source[_LEFT + swapped :])
     held, low, high = np.int64(0), np.int64(0), np.int64(0)
-    for start in range(0, copies.size, _TOGETHER):
-        group = copies[start : start + _TOGETHER]
+    for start in range(0, copies.size, TOGETHER):
+        group = copies[start : start + TOGETHER]
         first, last = group[0] >> 1, group[group.size - 1] >> 1
-        if held + _TOGETHER * fullest > 255:
-            _widen(buffer[low:high], scratch[low:high])
+        if held + TOGETHER * fullest > 255:
+            move(buffer[low:high], scratch[low:high])
             held = np.int64(0)
         begin, high = 2 * first // _LINE * _LINE, -(-2 * (last + bins) // _LINE) * _LINE
         low = low if held else begin
-        held += _TOGETHER * fullest
-        if group.size == _TOGETHER and last - first <= _REACH:
-            for k in range(_TOGETHER):
+        held += TOGETHER * fullest
+        if group.size == TOGETHER and last - first <= _REACH:
+            for k in range(TOGETHER):
                 starts[k] = _LEFT + (group[k] & 1) * swapped - 2 * (group[k] >> 1) + begin
             _add_eight(source, starts, buffer[begin:high])
         else:
             for place in group:
                 at = place >> 1
                 _add_one(source[_LEFT + (place & 1) * swapped :], buffer[2 * at : 2 * (at + bins)])
-    _widen(buffer[low:high], scratch[low:high])
+    move(buffer[low:high], scratch[low:high])
     source[_LEFT : _LEFT + histogram.size] = 0
     source[_LEFT + swapped : _LEFT + swapped + histogram.size] = 0
 
 
 @compiled
-def _write(histogram, straight, swapped):  # type: ignore[no-untyped-def]
+def write_both_signs(histogram, straight, swapped):  # type: ignore[no-untyped-def]
     """Copy a histogram, and the same with signs exchanged."""
     for k in range(histogram.size // 2):
         positive, negative = histogram[2 * k], histogram[2 * k + 1]
@@ -98,8 +100,8 @@ def _add_one(source, target):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _widen(buffer, target):  # type: ignore[no-untyped-def]
-    """Add the buffer to sums of 16 bits and clear it."""
+def move(source, target):  # type: ignore[no-untyped-def]
+    """Add one histogram to another of a wider type, and clear it."""
     for k in range(target.size):
-        target[k] += buffer[k]
-    buffer[:] = 0
+        target[k] += source[k]
+    source[:] = 0

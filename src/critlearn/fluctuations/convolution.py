@@ -9,7 +9,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from critlearn.fluctuations.byte_convolution import FULLEST, add_in_bytes, buffer_size, byte_source_size
+from critlearn.fluctuations.byte_convolution import (
+    FULLEST,
+    TOGETHER,
+    add_in_bytes,
+    buffer_size,
+    byte_source_size,
+    move,
+    write_both_signs,
+)
 from critlearn.numerics.compiled import compiled
 
 _REACH: Final = 32
@@ -54,7 +62,7 @@ def workspace(bins):  # type: ignore[no-untyped-def]
         np.zeros(buffer_size(bins), np.uint8),
         np.empty(2 * bins + 1, np.int64),
         np.empty(_REPEATED * (2 * bins + 1), np.int64),
-        np.empty(8, np.int64),
+        np.empty(TOGETHER, np.int64),
     )
 
 
@@ -86,7 +94,7 @@ def _add_in_words(left, fullest, sparse, sparse_bins, filled, space, counts):  #
     source, scratch, starts = space.source, space.scratch, space.starts
     bins = left.size // 2
     swapped = left.size + _LEFT + _RIGHT
-    _write_source(left, source[_LEFT:], source[_LEFT + swapped :])
+    write_both_signs(left, source[_LEFT:], source[_LEFT + swapped :])
     shifts, factors = np.empty(4, np.int64), np.empty(4, np.uint16)
     held, waiting = np.int64(0), 0
     for place in filled:
@@ -177,15 +185,6 @@ def _count_tail(tail, sparse, filled, counts):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _write_source(histogram, straight, swapped):  # type: ignore[no-untyped-def]
-    """Copy a histogram, and the same with signs exchanged."""
-    for k in range(histogram.size // 2):
-        positive, negative = histogram[2 * k], histogram[2 * k + 1]
-        straight[2 * k], straight[2 * k + 1] = positive, negative
-        swapped[2 * k], swapped[2 * k + 1] = negative, positive
-
-
-@compiled
 def _add_copies(source, bins, shifts, starts, factors, waiting, scratch):  # type: ignore[no-untyped-def]
     """Add up to four copies of the histogram, each shifted and taken so many times; shifts ascend."""
     if waiting == 4:
@@ -218,7 +217,4 @@ def _add_one(source, factor, target):  # type: ignore[no-untyped-def]
 @compiled
 def _flush(scratch, bins, counts):  # type: ignore[no-untyped-def]
     """Add a scratch histogram (bin, sign) to the counts and clear it."""
-    flat = counts.reshape(counts.size)
-    for k in range(2 * bins):
-        flat[k] += scratch[k]
-    scratch[: 2 * bins] = 0
+    move(scratch[: 2 * bins], counts.reshape(counts.size)[: 2 * bins])

@@ -78,8 +78,7 @@ class CpuCounter:
             columns = slice(outputs, outputs + _WIDEST)
             rows = (np.ascontiguousarray(log_error[:, columns]), np.ascontiguousarray(negative.numpy()[:, columns]))
             for part in inputs.split(_WIDEST, dim=1):
-                single = part.dtype == torch.float32
-                values = np.ascontiguousarray(part.numpy() if single else part.double().numpy())
+                values = np.ascontiguousarray(_numbers(part))
                 self._reserve(*kernels.outer_range(rows[0], *_patterns(values), shift))
                 arrays = (*rows, values, double_table(), shift, dither)
                 self._run(kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
@@ -93,8 +92,8 @@ class CpuCounter:
 
     def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
-        single = values.dtype == torch.float32
-        array = values.numpy() if single else values.double().numpy()
+        array = _numbers(values)
+        single = array.dtype == np.float32
         bits, mask, mantissa_bits = _patterns(array)
         low, high = kernels_values.bits_range(bits, mask)
         shift = np.rint(scale.numpy() / BIN_WIDTH).astype(np.int64)
@@ -185,6 +184,11 @@ class CpuCounter:
 def _cut(sorted_slots: np.ndarray, near: int) -> int:
     """Place at which the slots change, next to a given one."""
     return int(np.searchsorted(sorted_slots, sorted_slots[near])) if near < len(sorted_slots) else len(sorted_slots)
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    """Numbers of single precision as they are, others in double precision."""
+    return values.numpy() if values.dtype == torch.float32 else values.double().numpy()
 
 
 def _patterns(array: np.ndarray) -> tuple[np.ndarray, np.integer[Any], int]:

@@ -34,6 +34,7 @@ from critlearn.fluctuations.rules_of_layers import aliases, planned_rules
 from critlearn.fluctuations.uses import together
 from critlearn.fluctuations.variable_gradients import VariableGradients
 from critlearn.network import NeuralSystem
+from critlearn.network.boundary import in_type
 from critlearn.network.independence import PROBED, check_independence
 from critlearn.network.layer_pass import LayerPass
 from critlearn.network.layer_use import LayerUse
@@ -101,7 +102,7 @@ class PerSampleGradients:
         x = self.system.spread(2)
         try:
             with torch.no_grad():
-                wanted.whole(wanted.precision)(x.to(wanted.precision) if x.is_floating_point() else x)
+                wanted.whole(wanted.precision)(in_type(x, wanted.precision))
         except RuntimeError as problem:
             reason = first_line(problem)
             cause = f"the network cannot be passed in {str(wanted.precision).removeprefix('torch.')} ({reason})"
@@ -206,7 +207,7 @@ class PerSampleGradients:
 
         @cache
         def sums() -> BatchSums:
-            model, given = self._pass.whole(precision), x.to(precision) if x.is_floating_point() else x
+            model, given = self._pass.whole(precision), in_type(x, precision)
             return BatchSums(model, self._trainable, given, lambda y: output_errors(self.system, y, given, t))
 
         looked_at, met = due(first, len(x)), set()
@@ -263,7 +264,7 @@ class PerSampleGradients:
 
     def _by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
-        x = self._in_precision_of_pass(x)
+        x = in_type(x, self.precision)
         model = self._pass.whole(self.precision)
         with torch.no_grad(), self._pass.numbers():
             output = model(x)
@@ -281,14 +282,10 @@ class PerSampleGradients:
                     name, Values(gradient.reshape(len(gradient), -1)), errors.log_scale[piece], start
                 )
 
-    def _in_precision_of_pass(self, x: Tensor) -> Tensor:
-        """Inputs in the floating-point type of the pass; classes and the like as they are."""
-        return x.to(self._pass.precision) if x.is_floating_point() else x
-
     def _probe(self) -> None:
         """Compare with automatic differentiation on a few samples, for output errors drawn at random."""
         model = self._pass.whole(self.precision)
-        x = self._in_precision_of_pass(self.system.spread(PROBED))
+        x = in_type(self.system.spread(PROBED), self.precision)
         numbers = self.system.scattered(PROBED)
         check_independence(model, x)
         if len(x) == 1 or not self._pass.foreign:
@@ -333,10 +330,9 @@ class PerSampleGradients:
         """
         x = self.system.spread(_TOGETHER)
         numbers = self.system.scattered(_TOGETHER)
-        errors, gradients = self._probed(self._in_precision_of_pass(x), numbers, set(self.differentiated))
+        errors, gradients = self._probed(in_type(x, self.precision), numbers, set(self.differentiated))
         precision = torch.float32 if self.mixed else self.precision
-        given = x.to(precision) if x.is_floating_point() else x
-        model = self._pass.whole(precision)
+        model, given = self._pass.whole(precision), in_type(x, precision)
         sums = BatchSums(model, self._trainable, given, lambda y: _of_unit_size(_alike(errors, y)))
         for item in gradients:
             whole = item.contribution.samples == len(x)
@@ -368,9 +364,7 @@ class PerSampleGradients:
         """
         missing = [name for name in self.names if name not in reached]
         if missing and self._pass.foreign:
-            missing = never_reached(
-                model, missing, (self._in_precision_of_pass(x) for x, _ in self.system.boundary(256))
-            )
+            missing = never_reached(model, missing, (in_type(x, self.precision) for x, _ in self.system.boundary(256)))
         if missing:
             raise InvalidInputError(
                 f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '

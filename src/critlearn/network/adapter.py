@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from critlearn.network.boundary import in_type
 from critlearn.network.copying import copied
 from critlearn.network.hooks import hooked
 from critlearn.network.learning_pass import learning_pass
@@ -91,7 +92,7 @@ def _log_gradients(system: NeuralSystem, dtype: torch.dtype) -> Float64[np.ndarr
     model = copied(system.model)
     keep_epsilon(model)
     model = model.to(dtype)
-    x, t = (part.to(dtype) if part.is_floating_point() else part for part in (x, t))
+    x, t = in_type(x, dtype), in_type(t, dtype)
     scaled = learning_pass(NeuralSystem(model, system.loss, TensorDataset(x, t)), x, t)
     logs = [
         (gradient.double().abs().log() + scaled.log_scale.reshape(-1, *[1] * (gradient.dim() - 1))).flatten()

@@ -34,6 +34,11 @@ def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
     return x, t
 
 
+def in_type(value: Tensor, kind: torch.dtype) -> Tensor:
+    """Inputs or targets in a floating-point type; classes and the like as they are."""
+    return value.to(kind) if value.is_floating_point() else value
+
+
 def check_dense(tensor: Tensor) -> None:
     """Refuse sparse tensors, of which torch takes no samples.
 

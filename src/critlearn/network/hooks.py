@@ -4,6 +4,8 @@ from typing import Final
 
 from torch import nn
 
+from critlearn.network.non_finite import in_words
+
 _BACKWARDS: Final = ("_backward_pre_hooks", "_backward_hooks")
 _CALLED: Final = ("_forward_pre_hooks", "_forward_hooks", *_BACKWARDS)
 """Where torch keeps hooks that take part in a pass."""
@@ -18,7 +20,7 @@ def hooked_backwards(model: nn.Module) -> str | None:
     """The first module with hooks that are called in the learning pass, in words; None if there is none."""
     for name, module in model.named_modules():
         if any(getattr(module, kind) for kind in _BACKWARDS):
-            return f'module "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
+            return in_words(name, module, "module")
     return None
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from critlearn.network.boundary import in_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +39,9 @@ class LayerUse:
 
     def in_one_precision(self) -> "LayerUse":
         """The same with inputs in the floating-point type of the errors, and of the module."""
-        kind = self.errors[0].dtype if self.errors else None
-        if kind is None or not any(_coarser(part, kind) for part in self.arguments):
-            return self
-        return replace(
-            self, arguments=tuple(part.to(kind) if _coarser(part, kind) else part for part in self.arguments)
-        )
-
-
-def _coarser(part: Any, kind: torch.dtype) -> bool:
-    return isinstance(part, Tensor) and part.is_floating_point() and part.dtype != kind
+        kind = self.errors[0].dtype
+        arguments = (in_type(part, kind) if isinstance(part, Tensor) else part for part in self.arguments)
+        return replace(self, arguments=tuple(arguments))
 
 
 @dataclass

@@ -56,9 +56,9 @@ def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
         raise NonFiniteError(where, first + sample)
 
 
-def in_words(name: str, module: nn.Module) -> str:
-    """A layer by its name and type."""
-    return f'layer "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
+def in_words(name: str, module: nn.Module, what: str = "layer") -> str:
+    """A layer, or what else it is, by its name and type."""
+    return f'{what} "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
 
 
 def check_layer(name: str, module: nn.Module, given: Any, produced: Tensor) -> None:

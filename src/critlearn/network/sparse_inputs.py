@@ -48,7 +48,7 @@ class SparseInputs:
     def __call__(self, x: Tensor) -> Tensor | None:
         """Outputs (sample, output) of inputs (sample, input) of any type; None where that is not worth it."""
         outputs = self._layer.out_features
-        if self._layer.weight.device.type != "cpu" or not _mostly_zero(x) or x.numel() * outputs < _WORTH:
+        if self._layer.weight.device.type != "cpu" or x.numel() * outputs < _WORTH or not _mostly_zero(x):
             return None
         if self._columns is None or x.shape[1] != len(self._columns):
             return None
