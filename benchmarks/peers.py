@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from critlearn.fluctuations.counter import CpuCounter
+from critlearn.fluctuations.counting.cpu import CpuCounter
 
 CHUNK = 64
 

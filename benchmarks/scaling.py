@@ -8,7 +8,7 @@ import torch
 from docs_page import OneLineParser
 from torch import Tensor
 
-from critlearn.fluctuations.counter import CpuCounter
+from critlearn.fluctuations.counting.cpu import CpuCounter
 from critlearn.whole_files import write_whole
 
 WIDTHS = (128, 256, 512, 1024, 2048, 4096)

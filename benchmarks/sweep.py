@@ -15,10 +15,10 @@ from statistics import mean, median
 from typing import Any
 
 from critlearn.studies import Study, load_results
-from critlearn.studies.cells import Cell, expand
 from critlearn.studies.config import ToyConfig
-from critlearn.studies.results_store import ResultsStore
-from critlearn.studies.sweep import Engine, sweep
+from critlearn.studies.sweep.results.store import ResultsStore
+from critlearn.studies.sweep.run import Engine, sweep
+from critlearn.studies.sweep.study.cells import Cell, expand
 from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).parent.parent / "docs" / "sweep_speed.md"
@@ -46,10 +46,10 @@ def nothing(cell: Cell) -> str | None:
 def engine(name: str, processes: int) -> Engine:
     """One of the engines."""
     if name == "local":
-        from critlearn.studies.local_engine import run_locally
+        from critlearn.studies.sweep.engines.local import run_locally
 
         return partial(run_locally, processes=processes)
-    from critlearn.studies.ray_engine import run_on_ray
+    from critlearn.studies.sweep.engines.ray import run_on_ray
 
     return partial(run_on_ray, processes=processes)
 

@@ -14,9 +14,9 @@ import torch
 
 import critlearn as cl
 from critlearn.compositions import Composition
-from critlearn.design import design
-from critlearn.duality.inverse import Inverse, InverseStatus
+from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.inference import compare_fits
+from critlearn.inverse_design import design
 from critlearn.results import Result, dataframe_of, html_of
 from critlearn.studies.environment import examine
 from reference.power_law_samples import power_law

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import scipy.special
 
-from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
-from critlearn.inference.goodness import MOST_CELLS, goodness_of_fit
 from critlearn.inference.observations import Reading
+from critlearn.inference.window.cluster_bootstrap import exponent_interval, likelihood_interval
+from critlearn.inference.window.goodness import MOST_CELLS, goodness_of_fit
 from critlearn.numerics.window import Window
 from critlearn.whole_files import write_whole
 

@@ -12,14 +12,14 @@ import torch
 
 from critlearn.comparison import predict
 from critlearn.compositions import Composition
-from critlearn.design import QMarginLoss
 from critlearn.equilibrium import equilibrate
 from critlearn.fluctuations import measure
 from critlearn.inference import exponent_on, fit_power_law
+from critlearn.inverse_design import QMarginLoss
 from critlearn.network import NeuralSystem, feed_forward
 from critlearn.numerics.window import Window
 from critlearn.prediction import parse_density
-from critlearn.studies.datasets import load_two_class
+from critlearn.studies.datasets.two_class_data import load_two_class
 from critlearn.studies.toy import drawn_classes
 from critlearn.whole_files import write_whole
 

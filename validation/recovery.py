@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from critlearn.inference import fit_power_law
-from critlearn.inference.cells import Cells
-from critlearn.inference.cluster_bootstrap import likelihood_bounds
-from critlearn.inference.grouped_counts import GroupedCounts
+from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.window.cluster_bootstrap import likelihood_bounds
 from critlearn.whole_files import write_whole
 
 EXPONENTS = (-0.5, 0.0, 0.5, 1.0, 4 / 3, 1.5, 2.0, 2.5, 4.5)

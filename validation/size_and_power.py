@@ -14,10 +14,10 @@ import numpy as np
 import scipy.stats
 
 from critlearn.inference import FitVerdict, fit_power_law
-from critlearn.inference.goodness import MOST_CELLS, goodness_of_fit
 from critlearn.inference.observations import Reading
-from critlearn.inference.selection_test import selection_p_value
-from critlearn.inference.window_search import WindowScan
+from critlearn.inference.window.goodness import MOST_CELLS, goodness_of_fit
+from critlearn.inference.window.search import WindowScan
+from critlearn.inference.window.selection_test import selection_p_value
 from critlearn.numerics.window import Window
 from critlearn.whole_files import write_whole
 

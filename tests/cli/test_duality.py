@@ -9,7 +9,7 @@ import torch
 from critlearn.cli.main import app, exit_code
 from critlearn.duality import DualityMap
 from critlearn.studies import read_run
-from critlearn.studies.stored_system import stored_system
+from critlearn.studies.runs.system import stored_system
 
 
 @pytest.fixture(scope="module")

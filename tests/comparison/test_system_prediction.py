@@ -6,9 +6,9 @@ from torch.utils.data import TensorDataset
 
 from critlearn.comparison import predict
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
-from critlearn.design import TemperedSoftmax
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import measure
+from critlearn.inverse_design import TemperedSoftmax
 from critlearn.network import NeuralSystem, feed_forward
 
 

@@ -17,7 +17,7 @@ from critlearn.inference.result import Basis
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
-from critlearn.prediction.push_forward import PushForward
+from critlearn.prediction.push_forward.push_forward import PushForward
 
 WINDOW = Window(1e-4, 1e-1)
 

@@ -6,8 +6,8 @@ import pytest
 import sympy as sp
 
 from critlearn.compositions import Activation, Composition, power
-from critlearn.compositions.expressions import y
 from critlearn.compositions.loss import log_residual
+from critlearn.compositions.symbolic.expressions import y
 from critlearn.errors import InvalidInputError
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
 from critlearn.fluctuations import Quantities, measure
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from reference.deep_tanh_oracle import log_gradients

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from critlearn.fluctuations import contribution
-from critlearn.fluctuations.contribution import OuterProducts
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample import protocol as contribution
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.protocol import OuterProducts
 from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import plain_gradients

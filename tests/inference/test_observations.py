@@ -10,7 +10,7 @@ import torch
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Criteria, FitVerdict, Histogram, fit_power_law
-from critlearn.inference.resolution import resolution_floor
+from critlearn.inference.counts.resolution import resolution_floor
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 from reference.power_law_samples import power_law

@@ -13,8 +13,8 @@ from torch.utils.data import TensorDataset
 from critlearn import NeuralSystem, tail_exact
 from critlearn.equilibrium import equilibrate
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.per_sample import PerSampleGradients
-from critlearn.network import learning_pass
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.network.backward.learning_pass import learning_pass
 from reference.plain_gradients import plain_gradients
 
 _GENERATOR = torch.Generator().manual_seed(2)

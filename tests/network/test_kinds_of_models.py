@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn import NeuralSystem, tail_exact
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from reference.plain_gradients import plain_gradients
 
 _GENERATOR = torch.Generator().manual_seed(2)

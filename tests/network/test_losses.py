@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Averaged, Composition, SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
 
 SAMPLES, OUTPUTS = 6, 3

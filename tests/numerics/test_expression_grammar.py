@@ -6,7 +6,7 @@ import random
 import pytest
 import sympy as sp
 
-from critlearn.compositions.from_expression import FUNCTIONS
+from critlearn.compositions.typed.from_expression import FUNCTIONS
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import parse_expression
 

@@ -10,9 +10,9 @@ import scipy.stats
 
 from critlearn.compositions import Composition
 from critlearn.prediction import density_from, predict_from_density
-from critlearn.prediction.channel import BiasChannel
-from critlearn.prediction.grid import graded_grid
-from critlearn.prediction.push_forward import push_forward
+from critlearn.prediction.push_forward.channel import BiasChannel
+from critlearn.prediction.push_forward.grid import graded_grid
+from critlearn.prediction.push_forward.push_forward import push_forward
 
 # g = 1/(1 + e^y), lambda' -> -1: k = 1 + (ln p)', with (ln p)' by hand.
 LAWS = [

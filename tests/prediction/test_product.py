@@ -9,9 +9,9 @@ from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import parse_density, predict_from_margins, predict_product
-from critlearn.prediction.channel import BiasChannel
 from critlearn.prediction.product import convolve
-from critlearn.prediction.push_forward import push_forward
+from critlearn.prediction.push_forward.channel import BiasChannel
+from critlearn.prediction.push_forward.push_forward import push_forward
 
 
 def test_product_of_power_laws_has_the_larger_exponent() -> None:

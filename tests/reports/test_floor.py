@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from critlearn.reports import report_page
-from critlearn.studies.store import read_run
+from critlearn.studies.run_folder import read_run
 
 
 def test_floor_and_reference_stand_in_the_methods(study: Path) -> None:

@@ -15,7 +15,7 @@ from critlearn.errors import DataError
 from critlearn.reports.illustration import drawn_data, image
 from critlearn.reports.study_figures import phase_diagram, phase_panel
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs_table import runs_table, swept_settings
+from critlearn.studies.runs.table import runs_table, swept_settings
 
 
 class _Page(HTMLParser):

@@ -12,11 +12,11 @@ from critlearn.cli.main import app, exit_code
 from critlearn.errors import DataError
 from critlearn.reports.reproduction import summary, write_reproduction
 from critlearn.studies import Study, load_studies
-from critlearn.studies.cells import Cell, expand
-from critlearn.studies.local_engine import Task
-from critlearn.studies.results_store import ResultsStore
-from critlearn.studies.study_file import shipped_file
-from critlearn.studies.sweep import sweep
+from critlearn.studies.sweep.engines.local import Task
+from critlearn.studies.sweep.results.store import ResultsStore
+from critlearn.studies.sweep.run import sweep
+from critlearn.studies.sweep.study.cells import Cell, expand
+from critlearn.studies.sweep.study.file import shipped_file
 
 STUDY = Study.model_validate(
     {

@@ -17,9 +17,9 @@ from critlearn.reports.study_figures import PhasePanel, phase_diagram
 from critlearn.reports.study_page import statement, study_illustrations
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
-from critlearn.studies.cells import expand
-from critlearn.studies.results_store import ResultsStore
-from critlearn.studies.runs_table import runs_table
+from critlearn.studies.runs.table import runs_table
+from critlearn.studies.sweep.results.store import ResultsStore
+from critlearn.studies.sweep.study.cells import expand
 
 
 @pytest.fixture(scope="module")

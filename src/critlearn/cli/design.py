@@ -18,7 +18,7 @@ def design(
     import json
 
     from critlearn.cli.plot_file import check_plot
-    from critlearn.design import design as make
+    from critlearn.inverse_design import design as make
 
     check_plot(plot)
     made = make(exponent, activation=activation, loss=loss, classes=classes)

@@ -16,7 +16,7 @@ from critlearn.numerics.notation import interval_text
 from critlearn.studies.headlines import headlines
 
 if TYPE_CHECKING:
-    from critlearn.studies.sweep import SweepState
+    from critlearn.studies.sweep.run import SweepState
 
 _WIDTH: Final = 110
 

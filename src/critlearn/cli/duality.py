@@ -18,7 +18,7 @@ def duality(
     from critlearn.cli.display import print_json
     from critlearn.reports import report_page
     from critlearn.reports.duality_page import duality_row
-    from critlearn.studies.duality_study import study_duality, write_duality
+    from critlearn.studies.runs.duality import study_duality, write_duality
 
     study = study_duality(run, samples=samples)
     write_duality(run, study, report_page)

@@ -22,10 +22,10 @@ def report(
     from critlearn.reports.illustration import checked_formats
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
-    from critlearn.studies.results_table import load_results
-    from critlearn.studies.runs_table import runs_table
-    from critlearn.studies.store import RECORD, read_run
-    from critlearn.studies.stored_methods import stored_methods
+    from critlearn.studies.run_folder import RECORD, read_run
+    from critlearn.studies.runs.methods import stored_methods
+    from critlearn.studies.runs.table import runs_table
+    from critlearn.studies.sweep.results.table import load_results
 
     forms = checked_formats(formats.split(","))
     remote = "://" in place

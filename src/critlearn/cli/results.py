@@ -19,7 +19,7 @@ def results(
     from rich.console import Console
     from rich.table import Table
 
-    from critlearn.studies.results_table import load_results, save_table
+    from critlearn.studies.sweep.results.table import load_results, save_table
 
     table = load_results(store, where=where)
     unread = table[table["status"].isin(["corrupt", "failed"])].drop_duplicates("cell")

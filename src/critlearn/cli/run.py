@@ -122,7 +122,7 @@ def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None
     """Run a study, keep it, and print what was asked for."""
     from critlearn.cli import display
     from critlearn.reports import report_page
-    from critlearn.studies.store import check_writable, write_run
+    from critlearn.studies.run_folder import check_writable, write_run
 
     check_writable(out)
     with display.training_progress(shown=not (json or quiet)) as progress:

@@ -22,7 +22,7 @@ _BY = "Name of a run, the beginning of one, or the path of its folder."
 @app.command("list")
 def list_(out: Out = Path("runs"), json: Json = False) -> None:
     """List all runs, with the first quantity of each."""
-    from critlearn.studies.runs import run_rows
+    from critlearn.studies.runs.listing import run_rows
 
     rows = run_rows(out)
     if json:
@@ -44,7 +44,7 @@ def show(
 ) -> None:
     """Show a run as `critlearn run` does at its end."""
     from critlearn.cli.display import print_run
-    from critlearn.studies.runs import find_run, run_record
+    from critlearn.studies.runs.listing import find_run, run_record
 
     record = run_record(find_run(out, run))
     if json:
@@ -61,7 +61,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Tell in what two runs differ: settings, versions, exponents."""
-    from critlearn.studies.runs import compare_runs, find_run, run_record
+    from critlearn.studies.runs.listing import compare_runs, find_run, run_record
 
     told = compare_runs(*(run_record(find_run(out, name)) for name in (first, second)))
     if json:
@@ -87,7 +87,7 @@ def rm(
 ) -> None:
     """Remove a run's folder; other folders are never removed."""
     from critlearn.errors import InvalidInputError
-    from critlearn.studies.runs import removable_run, remove_run
+    from critlearn.studies.runs.listing import removable_run, remove_run
 
     folder = removable_run(out, run)
     if not yes:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from critlearn.studies.study_file import Study
-    from critlearn.studies.sweep import Engine
+    from critlearn.studies.sweep.run import Engine
+    from critlearn.studies.sweep.study.file import Study
 
 
 class EngineName(StrEnum):
@@ -24,7 +24,7 @@ def _show_schema(wanted: bool) -> bool:
     if wanted:
         from json import dumps
 
-        from critlearn.studies.study_file import study_schema
+        from critlearn.studies.sweep.study.file import study_schema
 
         typer.echo(dumps(study_schema(), indent=1))
         raise typer.Exit
@@ -55,10 +55,10 @@ def sweep(
     from contextlib import redirect_stdout
 
     from critlearn.cli import display
-    from critlearn.studies.checks import check_devices
-    from critlearn.studies.study_reading import load_studies
-    from critlearn.studies.sweep import sweep as run_sweep
-    from critlearn.studies.sweep import sweep_state
+    from critlearn.studies.sweep.run import sweep as run_sweep
+    from critlearn.studies.sweep.run import sweep_state
+    from critlearn.studies.sweep.study.checks import check_devices
+    from critlearn.studies.sweep.study.reading import load_studies
 
     declared = load_studies(study)
     if engine is EngineName.LOCAL:
@@ -86,8 +86,8 @@ def sweep(
 def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
     """Say which cells there are and how long those that are due will take."""
     from critlearn.cli import display
-    from critlearn.studies.cells import expand
-    from critlearn.studies.estimate import estimate
+    from critlearn.studies.sweep.estimate import estimate
+    from critlearn.studies.sweep.study.cells import expand
 
     plan = estimate(declared, store, processes)
     if json:
@@ -105,7 +105,7 @@ def _locally(
     from functools import partial
 
     from critlearn.errors import InvalidInputError
-    from critlearn.studies.local_engine import memory_share, run_locally
+    from critlearn.studies.sweep.engines.local import memory_share, run_locally
 
     options = {"--address": address, "--num-cpus": num_cpus, "--num-gpus": num_gpus}
     given = [name for name, value in options.items() if value is not None]
@@ -122,8 +122,8 @@ def _on_ray(
     """A Ray cluster."""
     from functools import partial
 
-    from critlearn.studies.ray_cluster import Resources
-    from critlearn.studies.ray_engine import run_on_ray
+    from critlearn.studies.sweep.engines.ray import run_on_ray
+    from critlearn.studies.sweep.engines.ray_cluster import Resources
 
     resources = Resources(1.0 if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
     return partial(run_on_ray, address=address, resources=resources, processes=processes)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from critlearn.compositions.expressions import Array, library_of
 from critlearn.compositions.output_loss import OutputLoss
+from critlearn.compositions.symbolic.expressions import Array, library_of
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from fractions import Fraction
 import numpy as np
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.activations import ACTIVATIONS
-from critlearn.compositions.asymptote import Asymptote
+from critlearn.compositions.asymptotics.singularities import singular_places
+from critlearn.compositions.catalogue.activations import ACTIVATIONS
+from critlearn.compositions.catalogue.losses import find_loss, loss_names
+from critlearn.compositions.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.error_signal import State, checked_target, state_of
-from critlearn.compositions.expressions import Array, exp, library_of
-from critlearn.compositions.given import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.loss import (
     Loss,
 )
-from critlearn.compositions.losses import find_loss, loss_names
-from critlearn.compositions.sides import all_sides
-from critlearn.compositions.singularities import singular_places
+from critlearn.compositions.symbolic.expressions import Array, exp, library_of
+from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.compositions.tails.sides import all_sides
 from critlearn.errors import InvalidInputError
 
 

@@ -7,8 +7,17 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.expressions import Array, choose, derivative, evaluate, exp, library_of, log, sign_of
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
+from critlearn.compositions.symbolic.expressions import (
+    Array,
+    choose,
+    derivative,
+    evaluate,
+    exp,
+    library_of,
+    log,
+    sign_of,
+)
 from critlearn.errors import InvalidInputError
 
 

@@ -103,7 +103,7 @@ class Loss:
             For classes, the value of the target's class and that of the other one; None for a target of any value.
         """
         if self.formula is not None and ends is not None:
-            from critlearn.compositions.from_expression import class_forms
+            from critlearn.compositions.typed.from_expression import class_forms
 
             return class_forms(self, side, ends)
         if side > 0 and self.above is not None:

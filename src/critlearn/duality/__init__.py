@@ -2,11 +2,11 @@
 
 from critlearn.duality.caustics import Caustic, caustics_on_path, classified
 from critlearn.duality.dimension import LearningDimension, learning_dimension
-from critlearn.duality.inverse import Inverse, InverseStatus
-from critlearn.duality.jacobian import Directions, Jacobian
+from critlearn.duality.inverse.inverse import Inverse, InverseStatus
+from critlearn.duality.jacobian.jacobian import Directions, Jacobian
+from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap, check_rate
 from critlearn.duality.restricted import RestrictedMap, choose_variables
-from critlearn.duality.spectrum import Spectrum
 
 __all__ = [
     "Caustic",

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.numbers_given import check_count
+from critlearn.numerics.validation import check_count
 
 _FLAT: Final = 1e-4
 _DEGREE: Final = 6

@@ -7,9 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
-from critlearn.duality.spectrum import Spectrum
-from critlearn.numerics.numbers_given import check_count
+from critlearn.numerics.validation import check_count
 from critlearn.results import Result, plain
 
 _TANGENTS: Final = 512 << 20

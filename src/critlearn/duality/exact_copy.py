@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from critlearn.duality.dense_chain import DenseLayer, dense_chain
+from critlearn.duality.jacobian.dense_chain import DenseLayer, dense_chain
 from critlearn.network import tail_exact
-from critlearn.network.boundary import in_type
-from critlearn.network.hooks import called_hooks
+from critlearn.network.checks.hooks import called_hooks
+from critlearn.network.checks.inputs import in_type
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from critlearn.compositions import OutputLoss
-from critlearn.duality.dense_stack import DenseStack, dense_stack
 from critlearn.duality.exact_copy import ExactCopy, ExactNetwork
-from critlearn.duality.inverse import Inverse, invert
-from critlearn.duality.jacobian import Jacobian
-from critlearn.duality.operator import JacobianOperator
-from critlearn.duality.output_response import continuous_targets, output_response
-from critlearn.duality.spectra import one_thread, stack_spectra
-from critlearn.duality.spectrum import Spectrum
+from critlearn.duality.inverse.inverse import Inverse, invert
+from critlearn.duality.jacobian.dense_stack import DenseStack, dense_stack
+from critlearn.duality.jacobian.jacobian import Jacobian
+from critlearn.duality.jacobian.operator import JacobianOperator
+from critlearn.duality.jacobian.output_response import continuous_targets, output_response
+from critlearn.duality.jacobian.spectra import one_thread, stack_spectra
+from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.errors import InvalidInputError
-from critlearn.network import NeuralSystem, learning_pass
-from critlearn.network.hooks import hooked_backwards
+from critlearn.network import NeuralSystem
+from critlearn.network.backward.learning_pass import learning_pass
+from critlearn.network.checks.hooks import hooked_backwards
 from critlearn.network.losses import for_targets
 
 _STACKED: Final = 16 << 20

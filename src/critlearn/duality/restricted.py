@@ -14,7 +14,7 @@ from torch import Tensor
 from critlearn.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from critlearn.duality.jacobian import Jacobian
+    from critlearn.duality.jacobian.jacobian import Jacobian
     from critlearn.duality.map import DualityMap
 
 _STEP: Final = 1e-2

@@ -6,8 +6,8 @@ from typing import Final
 from torch import nn
 
 from critlearn.network import ActivationModule
+from critlearn.network.checks.hooks import hooked
 from critlearn.network.exact_gelu import ExactGelu
-from critlearn.network.hooks import hooked
 
 SEPARATE: Final = (
     ActivationModule,

@@ -14,9 +14,9 @@ from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE
 from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
-from critlearn.network.boundary import read_pairs
+from critlearn.network.checks.finiteness import NonFiniteError
+from critlearn.network.checks.inputs import read_pairs
 from critlearn.network.copying import copied
-from critlearn.network.non_finite import NonFiniteError
 from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.running_moments import running_moments
 from critlearn.network import NeuralSystem
 from critlearn.results import Result

@@ -7,8 +7,8 @@ import numpy as np
 import streamlit as st
 
 from critlearn.compositions import Composition
-from critlearn.compositions.activations import ACTIVATIONS
-from critlearn.compositions.losses import loss_names
+from critlearn.compositions.catalogue.activations import ACTIVATIONS
+from critlearn.compositions.catalogue.losses import loss_names
 from critlearn.errors import InvalidInputError
 from critlearn.explorer.formulas import formulas
 from critlearn.explorer.patience import PATIENCE, within

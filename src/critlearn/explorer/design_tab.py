@@ -5,12 +5,12 @@ from typing import Final
 
 import streamlit as st
 
-from critlearn.compositions.activations import ACTIVATIONS
-from critlearn.design import design
+from critlearn.compositions.catalogue.activations import ACTIVATIONS
 from critlearn.explorer.patience import PATIENCE, within
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.text import problems_told, told
+from critlearn.inverse_design import design
 from critlearn.reports.design_figure import design_figure
 from critlearn.reports.illustration import Illustration
 
@@ -83,7 +83,7 @@ def code(exponent: float, activation: str | None, loss: str | None) -> str:
     given = "".join(
         f", {name}={value!r}".replace("'", '"') for name, value in (("activation", activation), ("loss", loss)) if value
     )
-    lines = ["import torch", "from critlearn.design import design", "", f"made = design({exponent:g}{given})"]
+    lines = ["import torch", "from critlearn.inverse_design import design", "", f"made = design({exponent:g}{given})"]
     if loss:
         lines.append("activation = made.activation_module()")
     lines += [

@@ -8,8 +8,8 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from critlearn.compositions import Activation, Composition, Loss
-from critlearn.compositions.expressions import written_out, y
 from critlearn.compositions.loss import log_opposite, log_residual, log_width, output
+from critlearn.compositions.symbolic.expressions import written_out, y
 from critlearn.numerics.time_budget import Allowance
 
 near: Final = sp.Symbol("near", positive=True)

@@ -13,7 +13,7 @@ from critlearn.explorer.stored_runs import quantity_of, runs_of
 from critlearn.explorer.text import problems_told, told
 from critlearn.reports.study_figures import phase_panel
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs_table import swept_settings
+from critlearn.studies.runs.table import swept_settings
 
 _NONE: Final = "none"
 _CELL: Final = "Cell"

@@ -1,9 +1,9 @@
 """Fluctuations of the trainable variables: measured, kept as sketches, stored."""
 
-from critlearn.fluctuations.engine import GROUPS, measure, measure_part
-from critlearn.fluctuations.fluctuations import POOLED, Fluctuations
+from critlearn.fluctuations.measure import GROUPS, measure, measure_part
 from critlearn.fluctuations.progress import progress_bar
 from critlearn.fluctuations.quantities import Quantities, Series
+from critlearn.fluctuations.result import POOLED, Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 __all__ = [

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.fluctuations.fluctuations import Fluctuations
-from critlearn.fluctuations.measurement import Measurement
+from critlearn.fluctuations.accumulator import Measurement
+from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 _EVERY: Final = 30.0

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.network import NeuralSystem
-from critlearn.network.boundary import held_tensors
+from critlearn.network.checks.inputs import held_tensors
 
 _LOOKED_AT: Final = 64
 """Samples at the start, in the middle and at the end of a data set that does not hold tensors; outputs of the loss."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.numerics.numbers_given import check_integer
+from critlearn.numerics.validation import check_integer
 
 CHOSEN: Final = 1000
 """Entries whose exact series are kept if their number is not said."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from critlearn.fluctuations.contribution import Sums
-from critlearn.fluctuations.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.protocol import Sums
 
 
 @dataclass

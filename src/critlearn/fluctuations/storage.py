@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from critlearn.errors import DataError
-from critlearn.fluctuations.fluctuations import NOT_RECORDED, Fluctuations
 from critlearn.fluctuations.quantities import Series
+from critlearn.fluctuations.result import NOT_RECORDED, Fluctuations
 from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.whole_files import replacing

@@ -1,23 +1,23 @@
 """Inference of bounded power laws from dependent, binned data; useful without any network."""
 
-from critlearn.inference.alternatives import Alternative
 from critlearn.inference.comparison_tests import (
     ExponentDifference,
     compare_exponents,
     compare_fits,
     compare_with_prediction,
 )
+from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.criteria import Criteria
-from critlearn.inference.density import DensityCurve
 from critlearn.inference.fit import fit_discrete_power_law, fit_power_law, stability_map
-from critlearn.inference.local_exponent import LocalExponentCurve
-from critlearn.inference.lognormal import Lognormal
+from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.global_alternatives import Rival
+from critlearn.inference.laws.lognormal import Lognormal
+from critlearn.inference.laws.power_law import exponent_on
 from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
 from critlearn.inference.observations import Histogram
-from critlearn.inference.power_law import exponent_on
 from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
-from critlearn.inference.rivals import Rival
-from critlearn.inference.window_search import StabilityMap
+from critlearn.inference.window.local_exponent import LocalExponentCurve
+from critlearn.inference.window.search import StabilityMap
 
 __all__ = [
     "Alternative",

@@ -9,7 +9,7 @@ import scipy.special
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.result import PowerLawFit
-from critlearn.numerics.numbers_given import as_number
+from critlearn.numerics.validation import as_number
 from critlearn.results import Result
 
 MARGIN: Final = 0.05

@@ -6,21 +6,20 @@ from typing import Any, Final
 import numpy as np
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.alternatives import fit_alternatives
-from critlearn.inference.cluster_bootstrap import exponent_interval, likelihood_interval
+from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.counts.far_values import without_far_values
+from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
 from critlearn.inference.criteria import Criteria
-from critlearn.inference.density import DensityCurve
-from critlearn.inference.far_values import without_far_values
-from critlearn.inference.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
-from critlearn.inference.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
-from critlearn.inference.judgement import Evidence, central, judge, judge_no_window
-from critlearn.inference.local_exponent import SlidingFits, sliding_fits
-from critlearn.inference.lognormal import Lognormal, lognormal_test
+from critlearn.inference.laws.alternatives import fit_alternatives
+from critlearn.inference.laws.global_alternatives import best_rival
+from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
 from critlearn.inference.observations import Observations
 from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
-from critlearn.inference.rivals import best_rival
-from critlearn.inference.selection_test import selection_p_value
-from critlearn.inference.window_search import (
+from critlearn.inference.verdict_rules import Evidence, central, judge, judge_no_window
+from critlearn.inference.window.cluster_bootstrap import exponent_interval, likelihood_interval
+from critlearn.inference.window.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
+from critlearn.inference.window.local_exponent import SlidingFits, sliding_fits
+from critlearn.inference.window.search import (
     DECADE,
     FEWEST,
     LEAST_RETAINED,
@@ -30,7 +29,8 @@ from critlearn.inference.window_search import (
     drawn_in,
     equivalence_window,
 )
-from critlearn.numerics.numbers_given import check_integer
+from critlearn.inference.window.selection_test import selection_p_value
+from critlearn.numerics.validation import check_integer
 from critlearn.numerics.window import Window
 
 FEWEST_SIZES: Final = 64

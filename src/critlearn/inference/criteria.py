@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.numbers_given import as_number, check_integer
+from critlearn.numerics.validation import as_number, check_integer
 
 TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant to count as one in practice."""

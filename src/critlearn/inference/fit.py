@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.cells import Cells
 from critlearn.inference.conclusion import Settings, conclude
+from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.counts.raw_values import as_values, as_window
 from critlearn.inference.criteria import DEFAULT_CRITERIA, Criteria
-from critlearn.inference.goodness import Progress
-from critlearn.inference.grouped_counts import GroupedCounts
 from critlearn.inference.observations import (
     Histogram,
     NanPolicy,
@@ -21,9 +21,9 @@ from critlearn.inference.observations import (
     Sign,
     group_labels,
 )
-from critlearn.inference.raw_values import as_values, as_window
 from critlearn.inference.result import PowerLawFit
-from critlearn.inference.window_search import StabilityMap, WindowScan
+from critlearn.inference.window.goodness import Progress
+from critlearn.inference.window.search import StabilityMap, WindowScan
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 

@@ -11,11 +11,11 @@ import scipy.special
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.cells import Cells
-from critlearn.inference.raw_values import as_values, as_window
-from critlearn.inference.window_search import FEWEST
+from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.raw_values import as_values, as_window
+from critlearn.inference.window.search import FEWEST
 from critlearn.numerics.notation import law_text
-from critlearn.numerics.numbers_given import as_number
+from critlearn.numerics.validation import as_number
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 

@@ -9,12 +9,12 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.inference.cells import Cells
-from critlearn.inference.grouped_counts import GroupedCounts
-from critlearn.inference.raw_values import as_values, cluster_index
-from critlearn.inference.resolution import resolution_floor
+from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.counts.raw_values import as_values, cluster_index
+from critlearn.inference.counts.resolution import resolution_floor
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.numerics.numbers_given import as_number, check_integer
+from critlearn.numerics.validation import as_number, check_integer
 from critlearn.numerics.window import Window
 
 Sign = Literal["absolute", "positive", "negative"]

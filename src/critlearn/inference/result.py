@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from critlearn.inference.alternatives import Alternative
-from critlearn.inference.density import DensityCurve
-from critlearn.inference.local_exponent import LocalExponentCurve
-from critlearn.inference.lognormal import Lognormal
-from critlearn.inference.rivals import Rival
+from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.global_alternatives import Rival
+from critlearn.inference.laws.lognormal import Lognormal
+from critlearn.inference.window.local_exponent import LocalExponentCurve
 from critlearn.numerics.notation import law_text
 from critlearn.numerics.window import Window
 from critlearn.results import Result

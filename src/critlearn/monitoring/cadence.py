@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.numbers_given import as_number, check_integer
+from critlearn.numerics.validation import as_number, check_integer
 
 SHARE: Final = 0.03
 """Time of measuring in units of that of training; what it costs beside, in caches and memory, comes on top."""

@@ -11,15 +11,15 @@ from torch import Tensor
 from critlearn.equilibrium import TOLERANCE, moments
 from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.fluctuations import POOLED, Quantities, measure
-from critlearn.monitoring.as_found import as_found
 from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
 from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.preserve_state import as_found
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
 from critlearn.monitoring.scalars import PREFIX, log_distribution, logger_of
 from critlearn.monitoring.subsample import subsystem
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
-from critlearn.numerics.numbers_given import check_integer
+from critlearn.numerics.validation import check_integer
 
 SAMPLES: Final = 1024
 """Samples measured: their mean is off by 0.03 of a fluctuation, well below the tolerance of equilibrium."""

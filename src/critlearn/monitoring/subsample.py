@@ -7,8 +7,8 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
-from critlearn.network.boundary import read_pairs
-from critlearn.numerics.numbers_given import check_integer
+from critlearn.network.checks.inputs import read_pairs
+from critlearn.numerics.validation import check_integer
 
 _READ_AT_ONCE = 256
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from critlearn.fluctuations.counters import counter_for
+from critlearn.fluctuations.counting.protocol import counter_for
 from critlearn.fluctuations.quantities import check_name
 from critlearn.monitoring.distribution import Distribution
 from critlearn.numerics.log_sketch import LogSketch

@@ -1,10 +1,9 @@
 """Neural systems: network, composition and boundary states, with the tail-exact learning pass."""
 
-from critlearn.network.activation_pass import ActivationPass, PassStatus
-from critlearn.network.adapter import floor_between, is_exact, resolution_floor
-from critlearn.network.bulk_boundary import BulkBoundaryNetwork
-from critlearn.network.graph_conversion import graph_of, sequence_of
-from critlearn.network.learning_pass import ScaledGradients, learning_pass
+from critlearn.network.backward.learning_pass import ScaledGradients, learning_pass
+from critlearn.network.graph.activation_pass import ActivationPass, PassStatus
+from critlearn.network.graph.bulk_boundary import BulkBoundaryNetwork
+from critlearn.network.graph.conversion import graph_of, sequence_of
 from critlearn.network.modules import (
     ActivationModule,
     CompositionLoss,
@@ -12,6 +11,7 @@ from critlearn.network.modules import (
     feed_forward,
     hidden_activation,
 )
+from critlearn.network.numerical_floor import floor_between, is_exact, resolution_floor
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 

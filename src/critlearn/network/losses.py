@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy, SoftTargetCrossEntropy
 from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.errors import InvalidInputError
-from critlearn.network.hooks import hooked
+from critlearn.network.checks.hooks import hooked
 from critlearn.network.modules import ActivationModule
 
 _SATURATING: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}

@@ -11,11 +11,11 @@ from torch.utils.data import Dataset, Subset
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
-from critlearn.network.boundary import check_dense, chosen_pairs, held_tensors, read_pairs
+from critlearn.network.checks.finiteness import NonFiniteError, check_finite, check_modules_finite
+from critlearn.network.checks.inputs import check_dense, chosen_pairs, held_tensors, read_pairs
+from critlearn.network.checks.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.copying import check_computed, computed_tensors
-from critlearn.network.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.losses import exact_system
-from critlearn.network.non_finite import NonFiniteError, check_finite, check_modules_finite
 from critlearn.numerics.array_file import first_line
 
 _LOOKED_AT = 1024

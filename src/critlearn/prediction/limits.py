@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from critlearn.compositions import Asymptote, Composition
-from critlearn.prediction.channel import BiasChannel, WeightChannel, inverse_slope
-from critlearn.prediction.margin_density import MarginDensity
+from critlearn.prediction.densities.margin_density import MarginDensity
+from critlearn.prediction.push_forward.channel import BiasChannel, WeightChannel, inverse_slope
 from critlearn.prediction.scaling_window import Limit
 
 _FAR: Final = (1e5, 1e7)

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
-from critlearn.prediction.any_density import density_from
-from critlearn.prediction.branches import branches_within
-from critlearn.prediction.caustics import Caustic, caustics_between, distinct
-from critlearn.prediction.channel import BiasChannel, ErrorSignal
-from critlearn.prediction.grid import graded_grid
+from critlearn.prediction.densities.any_density import density_from
 from critlearn.prediction.limits import limits_of
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
-from critlearn.prediction.push_forward import complete, push_forward
+from critlearn.prediction.push_forward.branches import branches_within
+from critlearn.prediction.push_forward.caustics import Caustic, caustics_between, distinct
+from critlearn.prediction.push_forward.channel import BiasChannel, ErrorSignal
+from critlearn.prediction.push_forward.grid import graded_grid
+from critlearn.prediction.push_forward.push_forward import complete, push_forward
 from critlearn.prediction.scaling_window import TOLERANCE
 
 _REACHES: Final = (50.0, 5.0, 0.5)

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.prediction.channel import BiasChannel, ErrorSignal, LogChannel
+from critlearn.prediction.densities.margin_density import EmpiricalDensity
 from critlearn.prediction.limits import distinct
-from critlearn.prediction.margin_density import EmpiricalDensity
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
-from critlearn.prediction.push_forward import Part, push_forward, push_forward_parts
+from critlearn.prediction.push_forward.channel import BiasChannel, ErrorSignal, LogChannel
+from critlearn.prediction.push_forward.push_forward import Part, push_forward, push_forward_parts
 from critlearn.prediction.scaling_window import TOLERANCE, Limit
 
 _PROBES: Final = np.array([-31.0, -7.3, -2.1, -0.37, 0.21, 1.4, 3.3, 11.7])

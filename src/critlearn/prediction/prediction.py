@@ -12,9 +12,9 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.notation import power_text
 from critlearn.numerics.window import Window
-from critlearn.prediction.caustics import Caustic
 from critlearn.prediction.product import convolve
-from critlearn.prediction.push_forward import PushForward
+from critlearn.prediction.push_forward.caustics import Caustic
+from critlearn.prediction.push_forward.push_forward import PushForward
 from critlearn.prediction.scaling_window import Limit, scaling_anywhere, scaling_near
 from critlearn.results import Result
 

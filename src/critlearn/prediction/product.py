@@ -9,8 +9,8 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.prediction.branches import REACH
-from critlearn.prediction.push_forward import PushForward
+from critlearn.prediction.push_forward.branches import REACH
+from critlearn.prediction.push_forward.push_forward import PushForward
 
 _SMOOTHING: Final = 0.15
 """Width, in ln|delta|, of the kernel with which the slope of a binned density is taken."""

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
-from critlearn.prediction.push_forward import PushForward
+from critlearn.prediction.push_forward.push_forward import PushForward
 
 TOLERANCE: Final = 0.05
 """How far the local exponent may be from a constant inside a scaling window."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from critlearn.design import Design
 from critlearn.errors import InvalidInputError
+from critlearn.inverse_design import Design
 from critlearn.reports.illustration import FORMATS, image
 from critlearn.whole_files import write_whole
 

@@ -18,9 +18,9 @@ from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.reports.illustration import Illustration
-from critlearn.studies.duality_study import read_duality
 from critlearn.studies.headlines import headlines
-from critlearn.studies.store import REPORT, read_run
+from critlearn.studies.run_folder import REPORT, read_run
+from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
 
 _FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"}}

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from critlearn.errors import DataError
 from critlearn.reports.figures import FITTED, MEASURED
 from critlearn.reports.illustration import Illustration
-from critlearn.studies.cells import swept_settings
-from critlearn.studies.results_table import load_results
-from critlearn.studies.study_file import Study
+from critlearn.studies.sweep.results.table import load_results
+from critlearn.studies.sweep.study.cells import swept_settings
+from critlearn.studies.sweep.study.file import Study
 from critlearn.whole_files import write_whole
 
 PAGE: Final = "reproduction.md"

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from critlearn.comparison import MARGIN
 from critlearn.reports.page import command_of
-from critlearn.studies.conditions import in_one_field
-from critlearn.studies.stored_methods import StoredMethods
+from critlearn.studies.runs.methods import StoredMethods
+from critlearn.studies.sweep.study.conditions import in_one_field
 
 _MOST_VALUES: Final = 12
 

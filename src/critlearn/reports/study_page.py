@@ -11,9 +11,9 @@ from critlearn.reports.page import render
 from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
-from critlearn.studies.runs_table import swept_settings
-from critlearn.studies.store import REPORT
-from critlearn.studies.stored_methods import StoredMethods
+from critlearn.studies.run_folder import REPORT
+from critlearn.studies.runs.methods import StoredMethods
+from critlearn.studies.runs.table import swept_settings
 from critlearn.whole_files import write_whole
 
 _MOST_VALUES: Final = 40

@@ -1,14 +1,14 @@
 """Studies: data, network and settings in, a record of measured and predicted power laws out."""
 
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
-from critlearn.studies.datasets import TwoClassData, load_two_class
-from critlearn.studies.ray_cluster import Resources
-from critlearn.studies.ray_measurement import measure_on_ray
+from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
 from critlearn.studies.record import RunResult
-from critlearn.studies.results_table import load_results
-from critlearn.studies.store import read_run, write_run
-from critlearn.studies.study_file import Study, study_schema
-from critlearn.studies.study_reading import load_studies, load_study
+from critlearn.studies.run_folder import read_run, write_run
+from critlearn.studies.sweep.engines.ray_cluster import Resources
+from critlearn.studies.sweep.engines.ray_measurement import measure_on_ray
+from critlearn.studies.sweep.results.table import load_results
+from critlearn.studies.sweep.study.file import Study, study_schema
+from critlearn.studies.sweep.study.reading import load_studies, load_study
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from critlearn.errors import OutputError
 from critlearn.results import Result
 from critlearn.studies.record import versions
-from critlearn.studies.store import check_writable
+from critlearn.studies.run_folder import check_writable
 
 _LIBRARIES: Final = ("matplotlib", "mpmath", "numba", "pandas", "pyarrow", "pydantic", "typer")
 _EXTRAS: Final = {

@@ -13,7 +13,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.prediction import InputDensity, Prediction, parse_density, predict_toy, predict_toy_from_data
 from critlearn.studies.config import ToyConfig, checked_device
-from critlearn.studies.datasets import TwoClassData, load_two_class
+from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
 from critlearn.studies.measurement import conclude
 from critlearn.studies.record import RunResult
 

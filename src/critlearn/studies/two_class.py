@@ -14,7 +14,7 @@ from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import Prediction, predict_from_outputs, predict_product
 from critlearn.studies.config import TwoClassConfig, checked_device
-from critlearn.studies.datasets import load_two_class
+from critlearn.studies.datasets.two_class_data import load_two_class
 from critlearn.studies.measurement import conclude
 from critlearn.studies.record import RunResult
 

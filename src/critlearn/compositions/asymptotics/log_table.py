@@ -1,0 +1,185 @@
+"""Tables of ``ln|E(x)|`` over ``ln x``: polynomials through values of high precision, finer where it changes fast."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import scipy.interpolate
+from jaxtyping import Float64
+
+from critlearn.compositions.symbolic.expressions import Array
+from critlearn.errors import InvalidInputError
+
+Row: TypeAlias = tuple[float, float, float, float]
+"""Value and first three derivatives with respect to ``u = ln x``."""
+
+_STEP: Final = 1 / 16
+"""Widest distance between nodes."""
+
+_LEAST_STEP: Final = _STEP / 1024
+_MOST_NODES: Final = 3000
+_RIGHT: Final = 1e-9
+"""Error of a value, beside its size or 1, that the polynomials are held to."""
+
+_OF_USE: Final = 500.0
+"""Size of ``ln|E|`` from which the table ends rather than gets finer; some expressions lose their derivatives there."""
+
+_PARENT: Final = 64.0
+"""How much larger the error over two intervals may be: it falls with the eighth power of their width, by 256."""
+
+
+@dataclass(frozen=True, eq=False)
+class LogTable:
+    """Polynomials of degree 7 in ``u = ln x`` between nodes, and how the one furthest out is continued.
+
+    Parameters
+    ----------
+    nodes
+        Values of ``u``, ascending.
+    coefficients
+        Of each polynomial, in the distance from its lower node; the highest power first.
+    last_u, last
+        Node from which the table is continued, and value, first and second derivative with respect to ``x`` there.
+    power
+        Whether it goes on as a power of ``x``; else by its Taylor polynomial.
+    """
+
+    nodes: Float64[np.ndarray, " node"]
+    coefficients: Float64[np.ndarray, "power interval"]
+    last_u: float
+    last: tuple[float, float, float]
+    power: bool
+
+    @property
+    def start(self) -> float:
+        """Lowest node."""
+        return float(self.nodes[0])
+
+    @property
+    def stop(self) -> float:
+        """Highest node."""
+        return float(self.nodes[-1])
+
+    def taylor(self, order: int, u: Array, x: Array, library: Any) -> Array:
+        """Derivative with respect to ``x``, of order 0 to 2."""
+        nodes, table = self.nodes, self.coefficients
+        if library is not np:
+            nodes, table = (library.as_tensor(one, dtype=u.dtype, device=u.device) for one in (nodes, table))
+        index = (library.searchsorted(nodes, u) - 1).clip(0, table.shape[1] - 1)
+        local = u.clip(self.start, self.stop) - nodes[index]
+        derivatives = [0.0 * u, 0.0 * u, 0.0 * u]
+        for power in range(table.shape[0]):
+            derivatives[2] = derivatives[2] * local + 2 * derivatives[1]
+            derivatives[1] = derivatives[1] * local + derivatives[0]
+            derivatives[0] = derivatives[0] * local + table[power][index]
+        value, first, second = derivatives
+        inside = (value, first / x, (second - first) / x**2)[order]
+        return library.where((u >= self.start) & (u <= self.stop), inside, self._continued(order, u, x))
+
+    def _continued(self, order: int, u: Array, x: Array) -> Array:
+        """Beyond the table: a power law goes on as such, an exponential by its Taylor polynomial."""
+        value, first, second = self.last
+        at = float(np.exp(self.last_u))
+        if self.power:
+            slope = first * at
+            return (value + slope * (u - self.last_u), slope / x, -slope / x**2)[order]
+        step = x - at
+        return (value + first * step + 0.5 * second * step**2, first + second * step, second + 0.0 * step)[order]
+
+
+def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) -> LogTable | None:
+    """Table from `start`, the end at which a closed form takes over, to `stop` or as far as values can be had.
+
+    Nodes are added until polynomials meet the values between them. None if there is no value beside the start.
+
+    Raises
+    ------
+    InvalidInputError
+        If the values change too fast for a table, as those of ``erf(y^9999)``.
+    """
+    rows = _walked(row_at, start, stop)
+    if len(rows) < 2:
+        return None
+    _refine(rows, row_at)
+    if len(rows) < 2:
+        return None
+    nodes = np.array(sorted(rows))
+    table = np.array([rows[u] for u in sorted(rows)])
+    edge = max(rows) if stop > start else min(rows)
+    value, first_u, second_u, _ = rows[edge]
+    x_edge = float(np.exp(edge))
+    return LogTable(
+        nodes,
+        np.asarray(_polynomial(nodes, table).c),
+        edge,
+        (value, first_u / x_edge, (second_u - first_u) / x_edge**2),
+        # A power law's slope in ln x is constant; an exponential's grows with x.
+        bool(abs(second_u) < 0.05 * max(abs(first_u), 1e-6)),
+    )
+
+
+def _walked(row_at: Callable[[float], Row | None], start: float, stop: float) -> dict[float, Row]:
+    """Rows on even nodes; where values end, the last ones in ever smaller steps."""
+    first = row_at(start)
+    rows = {} if first is None else {start: first}
+    at, step = start, _STEP if stop > start else -_STEP
+    while rows and abs(stop - at) > 1e-9 and abs(step) > _STEP / 64:
+        following = stop if abs(stop - at) < abs(step) else at + step
+        row = row_at(following)
+        if row is None:
+            step /= 2
+        else:
+            at, rows[following] = following, row
+    return rows
+
+
+def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> None:
+    """Add nodes in the middle of intervals over which a polynomial misses the values.
+
+    Where values are beyond all use as well, the table ends instead.
+    """
+    outward = list(rows)
+    bad = [
+        interval
+        for near, middle, far in zip(outward, outward[1:], outward[2:], strict=False)
+        if not _met(rows, near, middle, far, _PARENT * _RIGHT)
+        for interval in ((near, middle), (middle, far))
+    ]
+    # Each once, from the start outward; a single interval has no neighbour to be judged by.
+    pending = list(dict.fromkeys(bad)) if len(outward) > 2 else [(outward[0], outward[1])]
+    for near, _ in pending:
+        if abs(rows[near][0]) > _OF_USE:
+            for u in outward[outward.index(near) + 1 :]:
+                del rows[u]
+            break
+    pending = [(near, far) for near, far in pending if far in rows]
+    while pending:
+        near, far = pending.pop()
+        middle = 0.5 * (near + far)
+        row = row_at(middle) if abs(far - near) > _LEAST_STEP else None
+        if row is None:
+            continue
+        rows[middle] = row
+        if len(rows) > _MOST_NODES:
+            raise InvalidInputError(
+                f"an expression changes too fast near exp({middle:.4g}) to be followed there; smaller powers and "
+                "frequencies can be"
+            )
+        if not _met(rows, near, middle, far, _RIGHT):
+            pending += [(near, middle), (middle, far)]
+
+
+def _met(rows: dict[float, Row], near: float, middle: float, far: float, bound: float) -> bool:
+    """Whether the polynomial between two nodes goes through the value at one between them."""
+    nodes = np.array(sorted((near, far)))
+    polynomial = _polynomial(nodes, np.array([rows[u] for u in nodes.tolist()]))
+    value = rows[middle][0]
+    return bool(abs(float(polynomial(middle)) - value) <= bound * (1 + abs(value)))
+
+
+def _polynomial(nodes: np.ndarray, table: np.ndarray) -> scipy.interpolate.PPoly:
+    """Polynomials of degree 7 with the values and derivatives at the nodes."""
+    return scipy.interpolate.PPoly.from_bernstein_basis(
+        scipy.interpolate.BPoly.from_derivatives(nodes, table[:, :, None].squeeze(-1))
+    )

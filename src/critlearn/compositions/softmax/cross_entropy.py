@@ -1,0 +1,100 @@
+"""Softmax followed by cross-entropy: many classes, with output errors that are exact however sure the network is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from critlearn.compositions.symbolic.expressions import Array, library_of
+from critlearn.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy:
+    """Loss ``-ln p_t`` of the softmax probabilities ``p_i = exp(y_i) / sum_j exp(y_j)``.
+
+    The output error ``p_i - [i = t]`` is never formed by subtraction: for the true class it is minus the sum of the
+    other classes' probabilities. Source: theory, layers, weights, many classes.
+
+    Outputs ``y`` have shape (batch, classes), targets ``t`` are class indices of shape (batch,). Both may be NumPy
+    arrays or torch tensors.
+
+    >>> SoftmaxCrossEntropy().output_error(np.array([[50.0, 0.0]]), np.array([0])).tolist()
+    [[-1.9287498479639178e-22, 1.9287498479639178e-22]]
+    """
+
+    name: str = "softmax+cross-entropy"
+    class_targets: bool = True
+
+    def value(self, y: Array, t: Array) -> Array:
+        """``-ln p_t = ln(1 + exp(ln sum_(i != t) exp(y_i) - y_t))``, shape (batch,).
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes do not fit or a target is not the index of a class.
+        """
+        y, true = _checked(y, t)
+        library = _library(y)
+        return library.logaddexp(library.zeros_like(y[:, 0]), _log_sum(_without(y, true)) - (y * true).sum(1))
+
+    def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
+        """Sign of the output error and ``ln|p_i - [i = t]|``, shape (batch, classes), in double precision.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes do not fit or a target is not the index of a class.
+        """
+        double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
+        double, true = _checked(double, t)
+        library = _library(double)
+        others = _log_sum(_without(double, true))
+        log_size = library.where(true, others[:, None], double) - _log_sum(double)[:, None]
+        return 1.0 - 2.0 * true, log_size
+
+    def output_error(self, y: Array, t: Array) -> Array:
+        """``p_i - [i = t]``, shape and dtype of ``y``; zero only below the smallest number of the dtype."""
+        sign, log_size = self.log_output_error(y, t)
+        if library_of(y) == "torch":
+            return (sign * log_size.exp()).to(y.dtype)
+        return sign * np.exp(log_size)
+
+
+def _library(y: Array) -> Any:
+    """Module of array functions; torch is not imported unless a tensor is given."""
+    if library_of(y) == "torch":
+        import torch
+
+        return torch
+    return np
+
+
+def _checked(y: Array, t: Array) -> tuple[Array, Array]:
+    """Outputs, and the mask of the true class, shape (batch, classes)."""
+    if library_of(y) != "torch":
+        y, t = np.asarray(y, dtype=np.float64), np.asarray(t)
+    if len(y.shape) != 2 or y.shape[1] < 2 or tuple(t.shape) != (y.shape[0],):
+        raise InvalidInputError(
+            "softmax needs outputs (batch, classes) with two classes or more, and class indices (batch,); "
+            f"got {tuple(y.shape)} and {tuple(t.shape)}"
+        )
+    classes = y.shape[1]
+    if not bool(((t >= 0) & (t < classes) & (t == t // 1)).all()):
+        raise InvalidInputError(f"targets of softmax are class indices 0..{classes - 1}; got others")
+    if library_of(y) == "torch":
+        import torch
+
+        return y, torch.arange(classes, device=y.device) == t[:, None]
+    return y, np.arange(classes) == t[:, None]
+
+
+def _without(y: Array, true: Array) -> Array:
+    """Outputs with that of the true class replaced by minus infinity."""
+    return y.masked_fill(true, -np.inf) if library_of(y) == "torch" else np.where(true, -np.inf, y)
+
+
+def _log_sum(y: Array) -> Array:
+    """``ln sum_i exp(y_i)`` over the classes, shape (batch,)."""
+    return y.logsumexp(dim=1) if library_of(y) == "torch" else scipy.special.logsumexp(y, axis=1)

@@ -1,0 +1,1 @@
+"""Symbolic expressions, and their values on NumPy arrays, torch tensors and mpmath numbers."""

@@ -1,0 +1,107 @@
+"""Callables on tensors as SymPy expressions, traced by ``torch.fx`` so that their limits are exact."""
+
+from collections.abc import Callable
+from typing import Any
+
+import sympy as sp
+
+from critlearn.compositions.symbolic.torch_counterparts import COUNTERPARTS
+from critlearn.errors import InvalidInputError
+
+
+def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
+    """Expression that a callable on tensors (or a module without parameters) computes, in symbols of these names.
+
+    Raises
+    ------
+    InvalidInputError
+        If it branches on values, or uses an operation that has no counterpart here; SymPy then has to be given.
+    """
+    import torch
+    from torch import fx
+
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        root = function if isinstance(function, torch.nn.Module) else _module_of(function, len(names))
+        graph = _Tracer().trace(root)
+    # Whatever the user's code does with a traced value that values alone can do.
+    except Exception as problem:
+        raise InvalidInputError(f'"{name}" cannot be traced ({_line(problem)}): give a SymPy expression') from None
+    inputs = iter(sp.Symbol(symbol, real=True) for symbol in names)
+    values: dict[fx.Node, Any] = {}
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            values[node] = next(inputs, None)
+        elif node.op == "output":
+            return sp.sympify(fx.map_arg(node.args[0], values.__getitem__))
+        elif node.op == "get_attr":
+            values[node] = sp.nsimplify(float(getattr(root, node.target)), rational=True)
+        else:
+            arguments = fx.map_arg(node.args, values.__getitem__)
+            options = fx.map_arg(node.kwargs, values.__getitem__)
+            values[node] = _applied(name, node.target, arguments, options)
+    raise InvalidInputError(f'"{name}" returns nothing')
+
+
+def _module_of(function: Callable[..., Any], count: int) -> Any:
+    """Module that calls a function with as many tensors, for the tracer."""
+    import torch
+
+    class _Call(torch.nn.Module):
+        if count == 1:
+
+            def forward(self, y: Any) -> Any:
+                return function(y)
+
+        else:
+
+            def forward(self, f: Any, t: Any) -> Any:  # type: ignore[misc]
+                return function(f, t)
+
+    return _Call()
+
+
+def _Tracer() -> Any:  # noqa: N802 - makes an object of a class that needs torch
+    from torch import fx
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m: Any, qualified_name: str) -> bool:
+            # Into all modules: their functions are called with the settings that they hold.
+            return False
+
+    return Tracer()
+
+
+_WITHOUT_EFFECT = ("inplace",)
+"""Options that change where a result is kept, not what it is."""
+
+
+def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Counterpart of one traced operation."""
+    key = target if isinstance(target, str) else getattr(target, "__name__", str(target)).lstrip("_").rstrip("_")
+    form = COUNTERPARTS.get(key.removeprefix("special_"))
+    exact = [_exact(argument) for argument in arguments if not isinstance(argument, bool)]
+    chosen = {option: _exact(value) for option, value in options.items() if option not in _WITHOUT_EFFECT}
+    if form is not None:
+        try:
+            return form(*exact, **chosen)
+        except TypeError:
+            pass
+    told = ", ".join(options)
+    raise InvalidInputError(
+        f'"{name}" uses {key}{f" with {told}" if form else ""}, which has no symbolic counterpart: '
+        "give a SymPy expression"
+    )
+
+
+def _exact(argument: Any) -> Any:
+    """Floats become the fractions they were meant as: 0.1 is 1/10, 1/3 is 1/3."""
+    if argument is None or isinstance(argument, str | sp.Basic):
+        return argument
+    if isinstance(argument, float):
+        return sp.nsimplify(argument, rational=True, tolerance=1e-15)
+    return sp.sympify(argument)
+
+
+def _line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:120]

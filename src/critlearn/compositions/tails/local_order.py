@@ -1,0 +1,169 @@
+"""Order of a zero or pole of the error signal at a finite pre-activation: ``g ~ |y - y0|^n``."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import mpmath
+import sympy as sp
+
+from critlearn.compositions.symbolic.expressions import evaluate, y
+from critlearn.compositions.tails.log_error_expressions import Slopes, plain
+
+_DIGITS: Final = 200
+_CONVERGED: Final = mpmath.mpf(10) ** -28
+_NEAR: Final = mpmath.mpf(10) ** -8
+_STEPS: Final = 30
+_LEAST: Final = mpmath.mpf("0.001")
+_ALIKE: Final = mpmath.mpf("0.05")
+_CERTAIN: Final = 1e-13
+"""Distance from a rational number below which a measured order is that number."""
+
+_SLOWEST: Final = 0.9
+_MARGIN: Final = 10
+"""For a second correction that falls more slowly, beside the first, than the first does."""
+
+
+@dataclass(frozen=True)
+class LocalOrder:
+    """Measured order: its value, how far it may be off, and the rational number that it is."""
+
+    value: float
+    error: float
+    rational: sp.Rational | None
+
+
+def refined_place(slopes: Slopes, guess: float, reach: float) -> mpmath.mpf | None:
+    """Singular place near a guess, to some 28 digits; None where there is none.
+
+    Near it ``lambda' = n/(y - y0) + ...`` for every real n: ``1/lambda'`` has a simple zero, found by secants.
+    """
+    with mpmath.workdps(_DIGITS):
+        scale = mpmath.mpf(max(1.0, abs(guess)))
+        points = [guess + reach * mpmath.mpf(1), guess + reach * mpmath.mpf("0.7")]
+        try:
+            values = [1 / slopes(point)[0] for point in points]
+            for taken in range(_STEPS):
+                if values[1] == values[0]:
+                    break
+                step = values[1] * (points[1] - points[0]) / (values[1] - values[0])
+                points = [points[1], points[1] - step]
+                if abs(points[1] - guess) > 20 * abs(reach):
+                    return None
+                if abs(step) < _CONVERGED * scale:
+                    break
+                if taken == 0 and _is_singular(slopes, points[1], scale, reach):
+                    # A pure power: the first secant hits its zero, where no slope can be had.
+                    break
+                values = [values[1], 1 / slopes(points[1])[0]]
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+        return points[1] if _is_singular(slopes, points[1], scale, reach) else None
+
+
+def _is_singular(slopes: Slopes, place: mpmath.mpf, scale: mpmath.mpf, reach: float) -> bool:
+    """Whether ``lambda'`` is ``n/r`` at the smallest distances from a place."""
+    r = _CONVERGED * scale * mpmath.sign(reach)
+    try:
+        first, second = (factor * r * slopes(place + factor * r)[0] for factor in (1, 10))
+        return bool(abs(second) > _LEAST and abs(first - second) < _ALIKE * abs(second))
+    except (ArithmeticError, ValueError, TypeError):
+        return False
+
+
+def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOrder | None:
+    """``lim r lambda'(y0 + r)`` as r vanishes, extrapolated; None where it does not settle.
+
+    What is left falls as r for an analytic error signal, as another power of r for others, and as 1/ln r where there
+    are logarithms: the last is told by its slowness, and gives an error as large as itself.
+    """
+    with mpmath.workdps(_DIGITS):
+        try:
+            values = [
+                direction * r * slopes(place + direction * r)[0] for r in (_NEAR, _NEAR / 2, _NEAR / 4, _NEAR / 8)
+            ]
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+        if not all(mpmath.isfinite(value) for value in values):
+            return None
+        steps = [b - a for a, b in itertools.pairwise(values)]
+        if all(abs(step) < mpmath.mpf(10) ** -20 for step in steps):
+            best, error = values[-1], abs(steps[-1])
+        elif abs(steps[2]) >= abs(steps[1]):
+            # It grows without end, as at the zero of exp(-1/|y|).
+            return None
+        elif abs(steps[2]) > _SLOWEST * abs(steps[1]):
+            best, error = values[-1], 30 * abs(steps[2])
+        else:
+            ratio = steps[2] / steps[1]
+            best = values[-1] + steps[2] * ratio / (1 - ratio)
+            # The ratio itself is off by what its own change leads to, if that falls as the steps do.
+            off = abs(ratio - steps[1] / steps[0]) * abs(ratio) / (1 - abs(ratio))
+            error = _MARGIN * abs(steps[2]) * off / (1 - abs(ratio)) ** 2 + mpmath.mpf(10) ** -20
+        return LocalOrder(float(best), float(error), _rational(best) if error < _CERTAIN else None)
+
+
+def _rational(value: mpmath.mpf) -> sp.Rational | None:
+    near = Fraction(str(mpmath.nstr(value, 25))).limit_denominator(60)
+    distance = abs(value - mpmath.mpf(near.numerator) / near.denominator)
+    return sp.Rational(near.numerator, near.denominator) if distance < _CERTAIN else None
+
+
+def exact_place(place: mpmath.mpf) -> sp.Expr | None:
+    """Number in closed form, a fraction, a fraction of pi or a square root, that a place is to 20 digits."""
+    with mpmath.workdps(30):
+        for unit, power, most in ((mpmath.mpf(1), 1, 1000), (mpmath.pi, 1, 24), (mpmath.mpf(1), 2, 60)):
+            near = Fraction(str(mpmath.nstr((place / unit) ** power, 28))).limit_denominator(most)
+            number = mpmath.mpf(near.numerator) / near.denominator
+            candidate = unit * (number if power == 1 else mpmath.sqrt(abs(number)) * mpmath.sign(place))
+            if abs(candidate - place) < mpmath.mpf(10) ** -20 * max(1, abs(place)):
+                ratio = sp.Rational(near.numerator, near.denominator)
+                if power == 2:
+                    return int(mpmath.sign(place)) * sp.sqrt(ratio)
+                return ratio * (sp.pi if unit != 1 else 1)
+    return None
+
+
+def has_integer_orders(form: sp.Expr, place: mpmath.mpf) -> bool:
+    """Whether ``lambda`` is, near a place, a sum of rational multiples of logarithms of meromorphic functions.
+
+    The order of a meromorphic function's zero or pole is an integer, so that the whole order is rational: a measurement
+    to many digits then decides it.
+    """
+    # Once more, as ln|sin(y)/y| is ln|sin(y)| - ln y only then.
+    written = plain(sp.expand_log(plain(form), force=True))
+    for term in sp.Add.make_args(sp.expand(written)):
+        factor, rest = term.as_independent(y, as_Add=False)
+        meromorphic = isinstance(rest, sp.log) and factor.is_Rational
+        doubtful = _doubtful(rest.args[0] if meromorphic else rest, poles=meromorphic)
+        if not all(_regular(part, place) for part in doubtful):
+            return False
+    return True
+
+
+def _doubtful(expression: sp.Expr, *, poles: bool) -> Iterator[sp.Expr]:
+    """Arguments that must not vanish for an expression to be analytic, or with poles allowed meromorphic."""
+    if isinstance(expression, sp.Abs | sp.sign | sp.log | sp.Heaviside):
+        yield expression.args[0]
+    elif isinstance(expression, sp.Max | sp.Min):
+        yield expression.args[0] - expression.args[1]
+    elif isinstance(expression, sp.Pow) and not (expression.exp.is_Integer and (expression.exp > 0 or poles)):
+        yield expression.base
+    elif isinstance(expression, sp.Piecewise):
+        yield sp.S.Zero
+    # Sums, products and quotients of meromorphic functions are meromorphic; other functions of them have no order.
+    arithmetic = isinstance(expression, sp.Add | sp.Mul) or (
+        isinstance(expression, sp.Pow) and expression.exp.is_Integer
+    )
+    for part in expression.args:
+        yield from _doubtful(part, poles=poles and arithmetic)
+
+
+def _regular(argument: sp.Expr, place: mpmath.mpf) -> bool:
+    with mpmath.workdps(40):
+        try:
+            return bool(abs(evaluate(argument, {y: mpmath.mpf(place)})) > mpmath.mpf(10) ** -15)
+        except (ArithmeticError, ValueError, TypeError):
+            return False

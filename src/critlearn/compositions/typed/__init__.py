@@ -1,0 +1,1 @@
+"""Activations and losses typed as text, given as SymPy expressions, or traced from callables."""

@@ -1,0 +1,1 @@
+"""The inverse of the duality map on its image."""

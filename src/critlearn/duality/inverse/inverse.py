@@ -1,0 +1,98 @@
+"""The inverse of the duality map on its sheet: from the changes that one sample induces back to the sample."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from critlearn.duality.inverse.search import InverseSearch
+from critlearn.results import Result
+
+if TYPE_CHECKING:
+    from critlearn.duality.map import DualityMap
+
+
+class InverseStatus(StrEnum):
+    """Outcome of an inversion."""
+
+    FOUND = "on the sheet"
+    OFF = "not on the sheet"
+    MIXED = "cannot be separated"
+    VANISHING = "nothing changes"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inverse(Result):
+    """A boundary state and how well its change fits.
+
+    Parameters
+    ----------
+    x, t
+        Input and target; None unless the status is ``on the sheet``.
+    residual
+        ``|Phi(x, t) - dq| / |dq|`` of the best boundary state that was found; infinite if there is none.
+    unique
+        Whether no other boundary state has this change: proved for closed forms; otherwise no other was found, and the
+        Jacobian has full rank.
+    status
+        Outcome.
+    reason
+        The same in words.
+    """
+
+    x: Tensor | None
+    t: Tensor | None
+    residual: float
+    unique: bool
+    status: InverseStatus
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; input and target as lists."""
+        return {
+            "status": str(self.status),
+            "reason": self.reason,
+            "residual": self.residual if math.isfinite(self.residual) else None,
+            "unique": self.unique,
+            "x": None if self.x is None else self.x.tolist(),
+            "t": None if self.t is None else self.t.tolist(),
+        }
+
+    def summary(self) -> str:
+        """One line, e.g. ``on the sheet: residual 1.2e-13; unique``."""
+        alone = "; unique" if self.unique else "; others may have the same change"
+        return f"{self.status}: {self.reason}{alone if self.x is not None else ''}"
+
+
+def invert(phi: "DualityMap", dq: Mapping[str, Tensor]) -> Inverse:
+    """Boundary state whose change is ``dq``: see `DualityMap.invert`."""
+    search = InverseSearch(phi, dq)
+    if search.size == 0:
+        reason = "every change is zero: any boundary state without an error has this change"
+        return Inverse(None, None, math.inf, False, InverseStatus.VANISHING, reason)
+    ranks = search.layer_ranks()
+    mixed = _mixed(ranks)
+    best = search.closed_form()
+    # An input that the equations determine needs no search: if it does not fit, none does.
+    open_question = best is None or (best.residual > search.tolerance and not best.determined)
+    if open_question and mixed is None and not search.ruled_out(ranks):
+        fitted = search.by_least_squares(None if best is None else best.x)
+        best = fitted if best is None or (fitted and fitted.residual < best.residual) else best
+    residual = math.inf if best is None else best.residual
+    if best is not None and residual <= search.tolerance:
+        return Inverse(best.x, best.t, residual, best.unique, InverseStatus.FOUND, f"residual {residual:.1e}")
+    if mixed is not None:
+        reason = f"the changes are those of at least {mixed} samples together: a mean cannot be separated into samples"
+        return Inverse(None, None, residual, False, InverseStatus.MIXED, reason)
+    reason = f"no single boundary state has this change; the nearest that was found leaves {residual:.1e} of it"
+    return Inverse(None, None, residual, False, InverseStatus.OFF, reason)
+
+
+def _mixed(ranks: dict[str, tuple[int, int]]) -> int | None:
+    """Number of samples that the ranks of the dense layers' changes tell of; None if it is one, or they are of none."""
+    most = max((rank for rank, full in ranks.values() if rank < full), default=1)
+    consistent = all(rank >= min(most, full) for rank, full in ranks.values())
+    return most if most > 1 and consistent else None

@@ -1,0 +1,327 @@
+"""Search for the boundary state of given changes: closed forms first, then descents."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import scipy.ndimage
+import torch
+from scipy.optimize import least_squares
+from torch import Tensor
+
+from critlearn.compositions import SoftTargetCrossEntropy
+from critlearn.duality.inverse.first_layer import first_inputs, input_line
+from critlearn.duality.inverse.target_of_error import fitting_target
+from critlearn.duality.jacobian.output_response import continuous_targets
+from critlearn.duality.sequence import flattened, joined, used_once
+from critlearn.errors import InvalidInputError
+from critlearn.network.backward.learning_pass import learning_pass
+
+if TYPE_CHECKING:
+    from critlearn.duality.map import DualityMap
+
+_ON_SHEET: Final = {torch.float64: 1e-6, torch.float32: 1e-2}
+"""Largest residual of a vector on the sheet."""
+
+_SHARP: Final = 1e-10
+_RANK: Final = {torch.float64: 1e-8, torch.float32: 1e-3}
+_STARTS: Final = 8
+_DESCENTS: Final = 24
+_MOST_ENTRIES: Final = 2 * 10**7
+_LENGTHS: Final = np.logspace(-3, 3, 49)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A boundary state that may have the given changes.
+
+    Parameters
+    ----------
+    x, t
+        The state.
+    residual
+        Part of the changes that it leaves.
+    unique
+        Whether there is no other, as far as is known.
+    determined
+        Whether equations that every state with these changes fulfils leave no other input.
+    only_target
+        Whether no other target fits the input.
+    """
+
+    x: Tensor
+    t: Tensor
+    residual: float
+    unique: bool
+    determined: bool = False
+    only_target: bool = True
+
+
+class InverseSearch:
+    """Search for the boundary state of given changes; all is measured in units of the largest change."""
+
+    def __init__(self, phi: "DualityMap", dq: Mapping[str, Tensor]) -> None:
+        network = phi.network
+        self.phi, self.model, self.layers = phi, network.model, network.layers
+        self.changes, precision = _checked(phi.system.parameters, dq)
+        self.tolerance, self.cut, self.rounding = _ON_SHEET[precision], _RANK[precision], torch.finfo(precision).eps
+        self.size = max(float(change.abs().max()) for change in self.changes.values())
+        if self.size:
+            self.changes = {name: change / self.size for name, change in self.changes.items()}
+        self.flat = torch.cat([change.reshape(-1) for change in self.changes.values()])
+        x, t = phi.system.dataset[0]
+        self.x_like = torch.as_tensor(x).to(self.flat)
+        self.t_like = torch.as_tensor(t).to(self.flat.device)
+        self.loss = phi.one_sample(torch.as_tensor(x), self.t_like)[2]
+        self.judge = phi.system.judging(self.model, self.loss)
+        self.continuous = continuous_targets(self.loss)
+        # Of probabilities, whose sum changes no error, those with the sum of the data set's.
+        self.weight = float(self.t_like.double().sum()) if isinstance(self.loss, SoftTargetCrossEntropy) else 1.0
+
+    def layer_ranks(self) -> dict[str, tuple[int, int]]:
+        """Numerical and greatest possible rank of the changes of every dense layer of a sequence."""
+        found = {}
+        modules = flattened(self.model) or []
+        for name, module in modules:
+            weight = self.changes.get(joined(name, "weight"))
+            # A layer in two places has a change of rank two from one sample.
+            if type(module) is torch.nn.Linear and weight is not None and used_once(modules, module):
+                bias = self.changes.get(joined(name, "bias"))
+                matrix = weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
+                values = torch.linalg.svdvals(matrix)
+                found[name] = int((values > self.cut * values[0]).sum()), min(matrix.shape)
+        return found
+
+    @staticmethod
+    def ruled_out(ranks: dict[str, tuple[int, int]]) -> bool:
+        """Whether a dense layer's change is no outer product, which that of a single sample always is."""
+        return any(rank > 1 for rank, _ in ranks.values())
+
+    def closed_form(self) -> Candidate | None:
+        """From the first dense layer, if the network is a sequence that has one."""
+        inputs = first_inputs(self.model, self.x_like, self.changes, self.phi.lr)
+        if inputs:
+            found = [candidate for given in inputs if (candidate := self.completed(given.x, given.determined))]
+            if len(inputs) > 1 or any(candidate.residual > _SHARP and not self.layers for candidate in found):
+                found += [polished for start in found if (polished := self._polished(start))]
+            return self._best(found)
+        layers = self.layers
+        if layers and layers[0].weight_trained and not layers[0].bias_trained:
+            return self._along(input_line(self.changes[joined(layers[0].name, "weight")]))
+        return None
+
+    def _polished(self, start: Candidate) -> Candidate | None:
+        """The end of a descent from a candidate, where the Jacobian is of a size for descents."""
+        if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
+            return None
+        found = self._fitted(start.x, start.t)
+        return replace(found, determined=start.determined) if found else None
+
+    def _along(self, line: Tensor | None) -> Candidate | None:
+        """Input on a line through the origin: its length and sign are searched for, with the target that fits best."""
+        if line is None:
+            return None
+        starts = []
+        for lengths in (_LENGTHS, -_LENGTHS):
+            tried = [self.completed((length * line).reshape(self.x_like.shape), False) for length in lengths]
+            left = np.array([math.inf if candidate is None else candidate.residual for candidate in tried])
+            lowest = scipy.ndimage.minimum_filter1d(left, 3) == left
+            starts += [
+                (candidate.residual, length, candidate)
+                for candidate, length, low in zip(tried, lengths, lowest, strict=True)
+                if candidate is not None and low
+            ]
+        found: list[Candidate] = []
+        for _, length, start in sorted(starts, key=lambda entry: entry[0])[:_STARTS]:
+            t = None if self.continuous else start.t
+            mismatch = partial(self._mismatch_along, line, t)
+            solved = least_squares(mismatch, [length], xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=25)
+            candidate = self.completed((float(solved.x[0]) * line).reshape(self.x_like.shape), False)
+            if candidate is not None:
+                found.append(candidate)
+        best = self._best(found)
+        if best is not None and best.residual <= math.sqrt(self.tolerance) and (polished := self._polished(best)):
+            found.append(polished)
+        return self._best(found)
+
+    def _mismatch_along(self, line: Tensor, t: Tensor | None, length: np.ndarray) -> np.ndarray:
+        """Mismatch for a given target, or for the one that fits best."""
+        x = (float(length[0]) * line).reshape(self.x_like.shape)
+        if t is None:
+            candidate = self.completed(x, False)
+            if candidate is None:
+                return (-self.flat / self.flat.norm()).cpu().numpy()
+            t = candidate.t
+        return self._mismatch(x, t).cpu().numpy()
+
+    def completed(self, x: Tensor, determined: bool) -> Candidate | None:
+        """Target for an input: the changes are linear in the output errors, which give it."""
+        output, gradients = self._unit_gradients(x)
+        if output is None or gradients is None:
+            return None
+        t, only = fitting_target(
+            self.loss,
+            output,
+            gradients,
+            -self.flat / self.phi.lr * self.size,
+            weight=self.weight,
+            tolerance=self.tolerance,
+            rounding=self.rounding,
+        )
+        if not bool(torch.isfinite(t.double()).all()):
+            return None
+        t = t.reshape(self.t_like.shape).to(self.t_like.dtype) if not t.is_floating_point() else t
+        t = t.reshape(self.t_like.shape) if t.numel() == self.t_like.numel() else t
+        return Candidate(x, t, float(self._mismatch(x, t).norm()), determined and only, determined, only)
+
+    def _unit_gradients(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Outputs, and the gradients of each of them, shape (output, variable)."""
+        values = dict(self.model.named_parameters())
+        chosen = [values[name] for name in self.changes]
+        with torch.enable_grad():
+            output = self.model(x[None]).reshape(-1)
+            if not bool(torch.isfinite(output).all()):
+                return None, None
+            rows = []
+            for entry in output:
+                parts = torch.autograd.grad(entry, chosen, retain_graph=True, allow_unused=True, materialize_grads=True)
+                rows.append(torch.cat([part.reshape(-1) for part in parts]))
+        return output.detach(), torch.stack(rows)
+
+    def _mismatch(self, x: Tensor, t: Tensor) -> Tensor:
+        """``(Phi(x, t) - dq) / |dq|``, shape (variable,)."""
+        scaled = learning_pass(self.judge, x[None], t[None])
+        changes = -self.phi.lr * torch.cat([scaled.gradients[name].reshape(-1) for name in self.changes])
+        log_unit = float(scaled.log_scale[0])
+        return (changes * math.exp(min(700.0, log_unit - math.log(self.size))) - self.flat) / self.flat.norm()
+
+    def by_least_squares(self, near: Tensor | None) -> Candidate | None:
+        """Levenberg-Marquardt from many starts: samples of the data set, and each class where there are classes."""
+        if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
+            return None
+        starts = [] if near is None else [near]
+        starts += [torch.as_tensor(self.phi.system.dataset[at][0]) for at in range(min(_STARTS, len(self.phi.system)))]
+        found: list[Candidate] = []
+        for start, t in itertools.islice(self._pairs(starts), _DESCENTS):
+            candidate = self._fitted(start, t)
+            if candidate is not None:
+                found.append(candidate)
+            if sum(candidate.residual <= self.tolerance for candidate in found) > 1:
+                break
+        return self._best(found)
+
+    def _pairs(self, starts: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets to start from: every class of one input before the next, the likeliest first."""
+        for start in starts:
+            x = start.to(self.flat)
+            if self.continuous:
+                fitting = self.completed(x, False)
+                yield x, self.t_like.double() if fitting is None else fitting.t
+            else:
+                yield from ((x, t) for t in self._targets())
+
+    def _best(self, found: list[Candidate]) -> Candidate | None:
+        """Best candidate; unique if it is so by itself and all others on the sheet are the same."""
+        if not found:
+            return None
+        best = min(found, key=lambda candidate: candidate.residual)
+        others = [candidate for candidate in found if candidate.residual <= self.tolerance]
+        size = 1e-5 * (1 + float(best.x.norm()))
+        same = all(float((other.x - best.x).norm()) <= size for other in others)
+        # Descents that end in one state tell at the best of them whether anything is lost at first order.
+        unique = any(other.unique for other in others) if same else False
+        return replace(best, unique=unique)
+
+    def _targets(self) -> Iterator[Tensor]:
+        """Classes to start from."""
+        if self.loss.class_targets:
+            with torch.no_grad():
+                outputs = self.model(self.x_like[None]).numel()
+            error = self._last_error()
+            # Only the true class has an error below zero.
+            yield from torch.arange(outputs) if error is None else error.argsort()
+        else:
+            error = self._last_error()
+            if error is not None:
+                yield torch.where(error > 0, -1.0, 1.0).double().reshape(self.t_like.shape)
+                return
+            for signs in itertools.islice(itertools.product((-1.0, 1.0), repeat=max(1, self.t_like.numel())), 16):
+                yield torch.tensor(signs, dtype=torch.float64).reshape(self.t_like.shape)
+
+    def _last_error(self) -> Tensor | None:
+        """Output errors up to a factor, where the network is a sequence that ends in a dense layer with a bias."""
+        modules = flattened(self.model)
+        if not modules or type(modules[-1][1]) is not torch.nn.Linear or not used_once(modules, modules[-1][1]):
+            return None
+        bias = self.changes.get(joined(modules[-1][0], "bias"))
+        return None if bias is None else -bias
+
+    def _fitted(self, x: Tensor, t: Tensor) -> Candidate | None:
+        """One descent."""
+        inputs, soft = x.numel(), isinstance(self.loss, SoftTargetCrossEntropy)
+
+        def split(point: np.ndarray) -> tuple[Tensor, Tensor]:
+            value = torch.from_numpy(point).to(self.flat)
+            if not self.continuous:
+                return value.reshape(self.x_like.shape), t
+            target = value[inputs:].reshape(t.shape)
+            return value[:inputs].reshape(self.x_like.shape), target.clamp(min=0.0) if soft else target
+
+        scale = float(self.flat.norm()) * self.size
+
+        def slope(point: np.ndarray) -> np.ndarray:
+            return (self.phi.jacobian(*split(point)).dense() / scale).cpu().numpy()
+
+        def mismatch(point: np.ndarray) -> np.ndarray:
+            return self._mismatch(*split(point)).cpu().numpy()
+
+        start = torch.cat([x.reshape(-1), t.reshape(-1).to(x)]) if self.continuous else x.reshape(-1)
+        method: Any = "lm" if self.flat.numel() >= start.numel() else "trf"
+        settings: Any = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 60}
+        try:
+            solved = least_squares(mismatch, start.cpu().numpy(), slope, method=method, **settings)
+        except (InvalidInputError, ValueError):
+            # The descent has left the region where the network is finite.
+            return None
+        found_x, found_t = split(solved.x)
+        candidate = Candidate(found_x, found_t, float(np.linalg.norm(solved.fun)), False)
+        if completed := self.completed(found_x, False):
+            candidate = replace(candidate, only_target=completed.only_target)
+            # A descent leaves the sum of probabilities where it will.
+            if completed.residual <= (self.tolerance if soft else candidate.residual):
+                candidate = completed
+        if candidate.residual > self.tolerance:
+            return candidate
+        # Along the sum of probabilities nothing changes, but their sum is known.
+        rank = int(np.linalg.matrix_rank(slope(solved.x)))
+        return replace(candidate, unique=rank == start.numel() - soft and candidate.only_target)
+
+
+def _checked(variables: Mapping[str, Tensor], dq: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], torch.dtype]:
+    """Changes of one sample in double precision, and the precision that they have."""
+    if not isinstance(dq, Mapping):
+        raise InvalidInputError(f"dq must give a change for each name of a variable; got {type(dq).__name__}")
+    if set(dq) != set(variables):
+        odd = sorted(set(dq) ^ set(variables))
+        raise InvalidInputError(f"dq needs exactly the trainable variables; differing: {', '.join(odd)}")
+    changes: dict[str, Tensor] = {}
+    precision = torch.float64
+    for name, value in variables.items():
+        change = dq[name]
+        if not isinstance(change, Tensor):
+            raise InvalidInputError(f'dq["{name}"] must be a tensor; got {type(change).__name__}')
+        if change.shape == (1, *value.shape):
+            change = change[0]
+        if change.shape != value.shape:
+            raise InvalidInputError(
+                f'dq["{name}"] must have the shape {tuple(value.shape)} of one sample; got {tuple(change.shape)}'
+            )
+        if not bool(torch.isfinite(change).all()):
+            raise InvalidInputError(f'dq["{name}"] is not finite')
+        precision = torch.float32 if change.dtype != torch.float64 else precision
+        changes[name] = change.detach().double()
+    return changes, precision

@@ -1,0 +1,131 @@
+"""Targets from what the output errors must explain: the last step of inverting the duality map."""
+
+import itertools
+from typing import Any, Final
+
+import numpy as np
+import torch
+from scipy.optimize import brentq, nnls
+from torch import Tensor
+
+from critlearn.compositions import Averaged, OutputLoss, SoftTargetCrossEntropy
+from critlearn.duality.jacobian.output_response import continuous_targets
+
+_RESIDUALS: Final = np.logspace(-12, 12, 481)
+"""Distances from the output at which a continuous target is looked for."""
+
+_MOST_SIGNS: Final = 10
+"""Outputs with classes -1, +1 of which every combination is tried."""
+
+
+def fitting_target(
+    loss: OutputLoss, y: Tensor, gradients: Tensor, wanted: Tensor, *, weight: float, tolerance: float, rounding: float
+) -> tuple[Tensor, bool]:
+    """Target whose output error e explains changes best, ``gradients^T e = wanted``, and whether it is the only one.
+
+    Where the gradients determine the error, the target is that of it. Where they do not, as behind a frozen layer that
+    is wider than what precedes it, classes are compared by the changes that they give, and of a continuum of targets
+    one is chosen.
+
+    Parameters
+    ----------
+    y, gradients
+        Outputs (output,) and the gradients of each of them (output, variable).
+    wanted
+        Gradients of the loss, shape (variable,).
+    weight
+        Sum of targets that are probabilities, which changes no error.
+    tolerance
+        Largest part of what is wanted that a target on the sheet leaves.
+    rounding
+        Spacing of the precision of what is wanted.
+    """
+    solved = torch.linalg.lstsq(gradients.T, wanted[:, None], driver="gelsd")
+    error = solved.solution[:, 0]
+    if int(solved.rank) == len(y):
+        return target_of_error(loss, y, error, weight, rounding)
+    if loss.class_targets:
+        every = torch.arange(len(y), device=y.device)
+    elif isinstance(loss, SoftTargetCrossEntropy):
+        return _weights(y.softmax(dim=0), gradients, wanted, weight), False
+    elif continuous_targets(loss) or len(y) > _MOST_SIGNS:
+        return target_of_error(loss, y, error, weight, rounding)[0], False
+    else:
+        every = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=len(y))), dtype=y.dtype, device=y.device)
+    left = (loss.output_error(y.expand(len(every), -1), every) @ gradients - wanted).norm(dim=1)
+    return every[left.argmin()], int((left <= tolerance * wanted.norm()).sum()) == 1
+
+
+def _weights(p: Tensor, gradients: Tensor, wanted: Tensor, weight: float) -> Tensor:
+    """Weights ``t >= 0`` of a given sum with ``gradients^T (weight p - t) = wanted``, by least squares."""
+    basis, triangle = torch.linalg.qr(gradients.T)
+    right = triangle @ (weight * p) - basis.T @ wanted
+    size = float(triangle.abs().max()) or 1.0
+    matrix = torch.cat([triangle / size, torch.ones(1, len(p)).to(p)])
+    found, _ = nnls(matrix.cpu().numpy(), torch.cat([right / size, p.new_tensor([weight])]).cpu().numpy())
+    return torch.from_numpy(found).to(p)
+
+
+def target_of_error(
+    loss: OutputLoss, y: Tensor, error: Tensor, weight: float = 1.0, rounding: float = 2.0**-52
+) -> tuple[Tensor, bool]:
+    """Target whose output error at outputs ``y`` is nearest to a given one, and whether it is the only one.
+
+    Classes are tried, each output by itself where they do not interact. Of probabilities, whose sum changes no error,
+    those of the given sum are taken.
+
+    Parameters
+    ----------
+    y, error
+        Outputs and errors of one sample, shape (output,).
+    weight
+        Sum of the probabilities.
+    rounding
+        Spacing of the precision of the errors.
+    """
+    if loss.class_targets:
+        every = torch.arange(len(y), device=y.device)
+        errors = loss.output_error(y.expand(len(y), -1), every)
+        return every[(errors - error).norm(dim=1).argmin()], True
+    if isinstance(loss, SoftTargetCrossEntropy):
+        t = weight * y.softmax(dim=0) - error
+        # What rounding leaves beside a whole weight is none: only then are the errors exact that far in the tail.
+        kept = torch.where(t <= 4 * rounding * weight, 0.0, t)
+        return kept / kept.sum() * weight, True
+    if not continuous_targets(loss):
+        below, above = (loss.output_error(y[None], torch.full_like(y[None], side))[0] for side in (-1.0, 1.0))
+        return torch.where((above - error).abs() <= (below - error).abs(), 1.0, -1.0).to(y), True
+    targets, unique = [], True
+    for at in range(len(y)):
+        share = len(y) if isinstance(loss, Averaged) else 1
+        found = _roots(_single(loss), y[at], float(error[at]) * share, rounding)
+        targets.append(found[0] if found else float("nan"))
+        unique &= len(found) == 1
+    return torch.tensor(targets, dtype=y.dtype, device=y.device), unique
+
+
+def _single(loss: OutputLoss) -> OutputLoss:
+    return loss.single if isinstance(loss, Averaged) else loss
+
+
+def _roots(loss: Any, y: Tensor, error: float, rounding: float) -> list[float]:
+    """Targets of one output with a given error, the nearest to the output first.
+
+    Where the error stays the same on a stretch, as Huber's far out, several of its targets are given.
+    """
+    value = float(loss.activation(y)) if hasattr(loss, "activation") else float(y)
+
+    def excess(residual: float) -> float:
+        t = torch.tensor([[value - residual]], dtype=torch.float64)
+        return float(loss.output_error(y.reshape(1, 1).cpu(), t)) - error
+
+    grid = np.concatenate([-_RESIDUALS[::-1], _RESIDUALS])
+    at = torch.from_numpy(value - grid)[:, None]
+    errors = loss.output_error(y.cpu().expand(len(grid), 1), at)[:, 0].numpy() - error
+    places = np.flatnonzero(np.sign(errors[:-1]) * np.sign(errors[1:]) < 0)
+    found = [brentq(excess, grid[place], grid[place + 1], xtol=1e-15, rtol=1e-14) for place in places]
+    near = grid[np.abs(errors) <= 64 * rounding * abs(error)].tolist()
+    found += [residual for residual in near if all(abs(residual - other) > 1e-6 * abs(residual) for other in found)]
+    if not found and error == 0:
+        found = [0.0]
+    return [value - residual for residual in sorted(found, key=abs)]

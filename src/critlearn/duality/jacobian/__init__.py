@@ -1,0 +1,1 @@
+"""The Jacobian of the duality map: operators, stacks and spectra."""

@@ -1,0 +1,230 @@
+"""A measurement in progress: counts of all quantities so far, to which batches are added."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.counting.protocol import Counter, counter_for
+from critlearn.fluctuations.grad_sample.audit import layer_of
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.protocol import Contribution, OuterProducts, Values
+from critlearn.fluctuations.grad_sample.unfolded_products import UnfoldedProducts
+from critlearn.fluctuations.grad_sample.variable_gradients import VariableGradients
+from critlearn.fluctuations.log_domain_means import LogMean, Piece, mini_batch_means
+from critlearn.fluctuations.quantities import Quantities, Series, check_name
+from critlearn.fluctuations.result import POOLED, Fluctuations
+from critlearn.network.checks.finiteness import check_finite
+from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
+
+
+class Measurement:
+    """Counts of the changes of all quantities of a system.
+
+    Parameters
+    ----------
+    gradients
+        Source of per-sample gradients.
+    quantities
+        What is measured.
+    log_rate
+        ``ln gamma``.
+    groups
+        Number of groups of samples; fewer are kept apart if their counts would fill too much memory.
+    exact
+        Count every change in its own bin.
+    drift
+        Mean gradient of each variable, if it is to be subtracted.
+    """
+
+    def __init__(
+        self,
+        gradients: PerSampleGradients,
+        quantities: Quantities,
+        *,
+        log_rate: float,
+        groups: int,
+        exact: bool,
+        drift: Mapping[str, LogMean] | None = None,
+    ) -> None:
+        self.gradients, self.quantities, self.groups = gradients, quantities, groups
+        parameters = gradients.system.parameters
+        self.variables = {name: value.numel() for name, value in parameters.items()}
+        self._shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        _check_pooled(self.variables)
+        for name in quantities.units:
+            check_name(name, self.variables)
+            if not self._shapes[name]:
+                raise InvalidInputError(f'"{name}" is a single number and has no units')
+        self._log_rate, self._drift = log_rate, drift
+        self._device = next(iter(parameters.values())).device
+        self._exact = exact
+        self._counters: dict[str, Counter] = {}
+        self._chosen = {
+            name: torch.from_numpy(index).to(self._device) for name, index in quantities.chosen(self.variables).items()
+        }
+        self._series: dict[str, list[Tensor]] = {name: [] for name in self._chosen}
+        self.done = 0
+
+    def add(self, x: Tensor, t: Tensor) -> None:
+        """Count the changes of a batch of boundary states.
+
+        Raises
+        ------
+        InvalidInputError
+            If the batch cannot be divided into mini-batches, or the learning pass is not possible.
+        """
+        size = self.quantities.mini_batch
+        if len(x) % size:
+            raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
+        first = self.done // size
+        for item in self.gradients.batch(x, t, first=self.done):
+            if item.start % size or item.contribution.samples % size:
+                raise InvalidInputError(
+                    f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
+                )
+            for start, contribution, scale in self._changes(item):
+                self._count(contribution, scale, item.name, first + item.start // size + start)
+            self._bound()
+        self.done += len(x)
+
+    def _bound(self) -> None:
+        """Keep fewer groups of samples apart if the counts of all quantities would fill too much memory."""
+        counters, groups = self._counters.values(), self.groups
+        while sum(counter.size for counter in counters) > MOST_COUNTS and self.groups % 2 == 0:
+            # Sample i is in group i mod n: so it is afterwards.
+            for counter in counters:
+                counter.halve_groups()
+            self.groups //= 2
+        if self.groups < groups:
+            warnings.warn(
+                f"fluctuations reach over so many decades that {self.groups} groups of samples are kept apart, not "
+                f"{groups}: counts of all would fill more than {MOST_COUNTS * 8 >> 30} GiB",
+                stacklevel=4,
+            )
+
+    def _changes(self, item: VariableGradients) -> Iterator[Piece]:
+        """Gradients after averaging over mini-batches and without their mean, if that is wanted."""
+        scale, size = item.log_scale + self._log_rate, self.quantities.mini_batch
+        averaged = mini_batch_means(item.contribution, scale, size) if size > 1 else [(0, item.contribution, scale)]
+        for start, contribution, unit in averaged:
+            if self._drift is None:
+                yield start, contribution, unit
+                continue
+            for further, centred, one in self._drift[item.name].removed(contribution, unit, self._log_rate):
+                yield start + further, centred, one
+
+    def _count(self, contribution: Contribution, scale: Tensor, name: str, first: int) -> None:
+        """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
+        number = first + torch.arange(contribution.samples, device=scale.device)
+        try:
+            contribution.count(self._counter(name), scale, number)
+        except InvalidInputError:
+            _check_finite(contribution, name, first)
+            raise
+        if name in self.quantities.units:
+            self._count_units(contribution, scale, number, name)
+        for sample in self.quantities.samples:
+            if first <= sample < first + contribution.samples:
+                rows = torch.tensor([sample - first], device=scale.device)
+                for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
+                    contribution.select(rows).count(self._counter(counted), scale[rows], number[rows])
+        if name in self._chosen:
+            logs, positive = contribution.chosen_logs(self._chosen[name])
+            self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
+
+    def _count_units(self, contribution: Contribution, scale: Tensor, number: Tensor, name: str) -> None:
+        """Count the entries of each first index apart."""
+        for unit, part in enumerate(_units(contribution, self._shapes[name][0])):
+            part.count(self._counter(f"{name}[{unit}]"), scale, number)
+
+    def _counter(self, name: str) -> Counter:
+        if name not in self._counters:
+            self._counters[name] = counter_for(self._device, self.groups, exact=self._exact)
+        return self._counters[name]
+
+    def result(self, *, since: int = 0) -> Fluctuations:
+        """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
+        return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
+
+    def finish(self, log_floor: float | None, floor_reference: str, *, since: int = 0) -> Fluctuations:
+        """The same as `result`, with the floor, after which nothing can be added.
+
+        Each counter is given up as its sketch is made.
+        """
+        counted = {name: self._counters.pop(name).sketch() for name in list(self._counters)}
+        return replace(self._result(counted, since), log_floor=log_floor, floor_reference=floor_reference)
+
+    def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
+        """Fluctuations of which everything has been counted but the pools."""
+        plain = {name: counted[name] for name in self.variables if name in counted}
+        sketches, sizes = with_pools(plain, self.variables)
+        for name, sketch in counted.items():
+            if name not in plain:
+                sketches[name], sizes[name] = sketch, self._entries(name)
+        samples = (self.done - since) // self.quantities.mini_batch
+        return Fluctuations(sketches, sizes, samples, series=self._kept())
+
+    def _entries(self, name: str) -> int:
+        """Entries of the variable of which a quantity is a part."""
+        whole, _, part = name.rpartition("[")
+        if part.startswith("sample "):
+            return sum(self.variables.values()) if whole == POOLED else self.variables[whole]
+        return self.variables[whole] // self._shapes[whole][0]
+
+    def _kept(self) -> Series:
+        """Series so far."""
+        joined = {name: torch.cat(parts, dim=1).numpy() for name, parts in self._series.items() if parts}
+        return Series(
+            {name: self._chosen[name].cpu().numpy() for name in joined},
+            {name: np.ascontiguousarray(part[0]) for name, part in joined.items()},
+            {name: part[1] > 0 for name, part in joined.items()},
+        )
+
+
+def _check_pooled(variables: Mapping[str, int]) -> None:
+    """Refuse names that are that of the pool of all."""
+    for name in variables:
+        if POOLED in (name, layer_of(name)):
+            what = "variable" if name == POOLED else "layer"
+            raise InvalidInputError(
+                f'the network has a {what} named "{POOLED}", which is the name of the pool of all variables: rename it'
+            )
+
+
+def _check_finite(contribution: Contribution, name: str, first: int) -> None:
+    """Refuse gradients that are not finite, by name and number of the sample."""
+    for sample in range(contribution.samples):
+        values = contribution.select(torch.tensor([sample])).dense()
+        check_finite(values, f'the gradient of "{name}"', first=first + sample)
+
+
+def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:
+    """Gradients of the entries of one first index after the other."""
+    if isinstance(contribution, UnfoldedProducts):
+        contribution = contribution.whole()
+    if isinstance(contribution, OuterProducts):
+        yield from contribution.units()
+    else:
+        written = contribution if isinstance(contribution, Values) else Values(contribution.dense())
+        yield from written.units(number)
+
+
+def with_pools(
+    sketches: Mapping[str, LogSketch], variables: Mapping[str, int]
+) -> tuple[dict[str, LogSketch], dict[str, int]]:
+    """Add the pool of each layer that has several variables, and that of all."""
+    layers: dict[str, list[str]] = {}
+    for name in sketches:
+        layers.setdefault(layer_of(name), []).append(name)
+    pools = {layer: names for layer, names in layers.items() if layer and len(names) > 1}
+    pools[POOLED] = list(sketches)
+    pooled, sizes = dict(sketches), dict(variables)
+    for pool, names in pools.items():
+        pooled[pool] = LogSketch.pooled([sketches[name] for name in names])
+        sizes[pool] = sum(variables[name] for name in names)
+    return pooled, sizes

@@ -1,0 +1,1 @@
+"""Counting of fluctuations into histograms of logarithms, on the CPU or any torch device."""

@@ -1,0 +1,1 @@
+"""The resolution floor: the size below which measured fluctuations are rounding error."""

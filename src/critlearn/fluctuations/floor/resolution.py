@@ -1,0 +1,122 @@
+"""The size below which measured fluctuations are rounding error, and what that was found out with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.floor.high_precision import precise_network
+from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
+from critlearn.network import floor_between, is_exact
+from critlearn.network.backward.degraded_arithmetic import flushed, log_gain, rounded
+
+_SAMPLES: Final = 4
+_ENTRIES: Final = 500
+"""Entries of each variable that are compared."""
+
+_Logs = dict[str, Float64[np.ndarray, "_ _"]]
+"""By name of the variable, shape (sample, entry); passes may have different numbers of samples."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Where a learning pass turns into rounding error.
+
+    Parameters
+    ----------
+    log_floor
+        ``ln|gradient|`` below which gradients are mostly rounding error; None if none is seen.
+    reference
+        What the pass was held against; see `Fluctuations.floor_reference`.
+    """
+
+    log_floor: float | None
+    reference: str
+
+
+def measured_resolution(gradients: PerSampleGradients) -> Resolution:
+    """Resolution of a learning pass, found on a few samples and the same entries of all variables every time.
+
+    A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
+    where network and loss have that form (`high_precision`). Where they have not, a pass that is partly or wholly in
+    single precision is held against double precision. Double precision itself is judged by passes with worse numbers:
+    one with every operation rounded to the spacing of single precision, and one in which numbers below 2^-500 are zero.
+    Their floors are lowered by what double precision has beyond them, which is an estimate and not a bound. A network
+    that cannot be passed in double precision is judged in the same way, by single precision with worse numbers.
+    Source: theory, numbers.
+    """
+    double = gradients.precision == torch.float64 and not gradients.mixed
+    if double and all(is_exact(layer) for _, layer in gradients.layers):
+        return Resolution(None, ALL_EXACT)
+    found = _log_gradients(gradients)
+    finest = gradients if double else gradients.in_precision(torch.float64)
+    precise = _precise(finest)
+    if precise is not None:
+        return Resolution(_floor(found, precise), HIGH_PRECISION)
+    if not double:
+        try:
+            return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
+        except (InvalidInputError, RuntimeError):
+            # The network holds numbers of its own in single precision.
+            return Resolution(_own_floor(gradients, found), SINGLE)
+    return Resolution(_own_floor(gradients, found), DOUBLE)
+
+
+def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
+    """Floor of a pass judged by passes with coarser and with fewer numbers, lowered by what it has beyond them."""
+    floors = []
+    for worsen in (rounded, flushed):
+        floor = _floor(_log_gradients(gradients.with_worse(worsen)), found)
+        if floor is not None:
+            floors.append(floor - log_gain(worsen, gradients.precision))
+    return max(floors, default=None)
+
+
+def _floor(coarse: _Logs, fine: _Logs) -> float | None:
+    """Floor of one pass judged by another, on as many samples as the other has."""
+    names = sorted(fine)
+    if not names:
+        return None
+    pairs = [(coarse[name][: len(fine[name])].ravel(), fine[name].ravel()) for name in names]
+    return floor_between(np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs]))
+
+
+def _precise(gradients: PerSampleGradients) -> _Logs | None:
+    """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
+
+    The gradients given are those of the pass in double precision, which has the network's numbers as they are.
+    """
+    network = precise_network(gradients.system, gradients.layers, _SAMPLES)
+    if network is None:
+        return None
+    x, t = next(gradients.system.boundary(network.samples))
+    entries = {name: _chosen(value.numel()).numpy() for name, value in gradients.system.parameters.items()}
+    try:
+        return network.log_gradients(x, t, entries)
+    except NoPreciseFormError:
+        return None
+
+
+def _chosen(size: int) -> torch.Tensor:
+    """Flat indices of the entries of a variable that are compared."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(size, generator=generator)[:_ENTRIES] if size > _ENTRIES else torch.arange(size)
+
+
+def _log_gradients(gradients: PerSampleGradients) -> _Logs:
+    """``ln|gradient|`` of a few samples in the precision of the pass."""
+    system = gradients.system
+    x, t = next(system.boundary(min(_SAMPLES, len(system))))
+    sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
+    parts: dict[str, dict[int, np.ndarray]] = {}
+    for item in gradients.batch(x, t):
+        index = _chosen(sizes[item.name]).to(item.log_scale.device)
+        logs, _ = item.contribution.chosen_logs(index)
+        parts.setdefault(item.name, {})[item.start] = (logs + item.log_scale[:, None]).cpu().numpy()
+    return {name: np.concatenate([pieces[start] for start in sorted(pieces)]) for name, pieces in parts.items()}

@@ -1,0 +1,1 @@
+"""Gradients of single samples for every trainable variable, in the cheapest exact form."""

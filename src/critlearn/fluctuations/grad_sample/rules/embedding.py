@@ -1,0 +1,39 @@
+"""Embeddings: each sample moves only the rows that it looks up."""
+
+import torch
+from torch import nn
+
+from critlearn.fluctuations.grad_sample.protocol import Contribution
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.grad_sample.sparse_rows import SparseRows
+from critlearn.network.backward.layer_use import LayerUse
+
+
+class EmbeddingRule:
+    """The gradient of a row is the sum of the errors where it was looked up; all others are exact zeros."""
+
+    layers = (nn.Embedding,)
+    whole = False
+
+    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+        """Gradients of ``weight``."""
+        module = use.module
+        assert isinstance(module, nn.Embedding)
+        if module.scale_grad_by_freq or module.max_norm is not None:
+            raise UnsuitableUseError("an embedding that scales gradients or renormalises its table")
+        tokens = (
+            per_sample(use, use.arguments[0]).flatten(1) if use.arguments[0].dim() > 1 else use.arguments[0][:, None]
+        )
+        errors = use.errors[0].reshape(-1, module.embedding_dim)
+        samples = torch.arange(len(tokens), device=tokens.device)[:, None].expand_as(tokens)
+        keys = (samples * module.num_embeddings + tokens).flatten()
+        if module.padding_idx is not None:
+            looked_up = (tokens != module.padding_idx).flatten()
+            keys, errors = keys[looked_up], errors[looked_up]
+        touched, place = keys.unique(return_inverse=True)
+        values = errors.new_zeros(len(touched), module.embedding_dim).index_add_(0, place, errors)
+        row, sample = touched % module.num_embeddings, touched // module.num_embeddings
+        return {"weight": SparseRows(values, sample, row, module.num_embeddings, len(tokens))}
+
+
+register(EmbeddingRule())

@@ -1,0 +1,28 @@
+"""Which layer rule serves which trainable variables of a network."""
+
+from torch import nn
+
+from critlearn.fluctuations.grad_sample.rules import FallbackRule, LayerRule, rule_for
+
+
+def planned_rules(model: nn.Module) -> dict[str, LayerRule]:
+    """Rule for every layer that holds trainable variables, by name of the layer."""
+    plan: dict[str, LayerRule] = {}
+    owned: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        if owned and name.startswith(owned):
+            continue
+        rule = rule_for(module)
+        whole = rule is not None and rule.whole
+        if not any(value.requires_grad for value in module.parameters(recurse=whole)):
+            continue
+        plan[name] = FallbackRule() if rule is None else rule
+        if whole:
+            owned = (*owned, f"{name}." if name else "")
+    return plan
+
+
+def aliases(model: nn.Module) -> dict[str, str]:
+    """Every name of a parameter -> the one by which ``named_parameters`` calls it; shared parameters have several."""
+    first = {id(value): name for name, value in reversed(list(model.named_parameters()))}
+    return {name: first[id(value)] for name, value in model.named_parameters(remove_duplicate=False)}

@@ -1,0 +1,130 @@
+"""Recurrent layers: dense layers over time, from inputs and from previous states."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.fluctuations.grad_sample.protocol import Contribution, OuterProducts, Values
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.modules import ActivationModule
+
+_tanh: Final = ActivationModule("tanh")
+_sigmoid: Final = ActivationModule("sigmoid")
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, Tensor, State], State]
+"""From the two pre-activations (of input and of previous state) and the previous state to the next one."""
+
+
+def _lstm(from_input: Tensor, from_state: Tensor, state: State) -> State:
+    """Gates in torch's order: input, forget, cell, output."""
+    entry, forget, cell, output = (from_input + from_state).chunk(4, dim=-1)
+    memory = _sigmoid(forget) * state[1] + _sigmoid(entry) * _tanh(cell)
+    return _sigmoid(output) * _tanh(memory), memory
+
+
+def _gru(from_input: Tensor, from_state: Tensor, state: State) -> State:
+    """Gates in torch's order: reset, update, new; the reset gate acts behind the state's own dense layer."""
+    (reset, update, new), (reset_state, update_state, new_state) = from_input.chunk(3, -1), from_state.chunk(3, -1)
+    kept = _sigmoid(update + update_state)
+    candidate = _tanh(new + _sigmoid(reset + reset_state) * new_state)
+    return ((1 - kept) * candidate + kept * state[0],)
+
+
+def _plain(activation: Callable[[Tensor], Tensor]) -> Step:
+    return lambda from_input, from_state, state: (activation(from_input + from_state),)
+
+
+class RecurrentRule:
+    """The layer is unrolled once more, to have the errors at the pre-activations of every time step."""
+
+    layers = (nn.RNN, nn.LSTM, nn.GRU)
+    whole = True
+
+    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+        """Gradients of weights and biases of all layers and directions."""
+        module = use.module
+        assert isinstance(module, nn.RNNBase)
+        if module.proj_size or not isinstance(use.arguments[0], Tensor):
+            raise UnsuitableUseError("projected states or packed sequences")
+        order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
+        sequence = per_sample(use, order(use.arguments[0]))
+        start = use.arguments[1] if len(use.arguments) > 1 else use.keywords.get("hx")
+        states = _initial(module, sequence, start)
+        with torch.enable_grad():
+            output, finals, passes = _unrolled(module, sequence, states)
+            results = [output, *finals]
+            targets = [order(use.errors[0]), *use.errors[1:]]
+        taps = [tap for unrolled in passes for tap in unrolled[1:3]]
+        errors = torch.autograd.grad(results, taps, targets)
+        found: dict[str, Contribution] = {}
+        for at, (suffix, _, _, inputs, previous) in enumerate(passes):
+            kinds = (("ih", errors[2 * at], inputs), ("hh", errors[2 * at + 1], previous))
+            for kind, error, given in kinds:
+                found[f"weight_{kind}{suffix}"] = OuterProducts(error[:, None], given.detach()[:, None])
+                found[f"bias_{kind}{suffix}"] = Values(error.sum(dim=1))
+        return found
+
+
+def _step(module: nn.RNNBase) -> Step:
+    if isinstance(module, nn.LSTM):
+        return _lstm
+    if isinstance(module, nn.GRU):
+        return _gru
+    return _plain(_tanh if module.nonlinearity == "tanh" else torch.relu)
+
+
+def _initial(module: nn.RNNBase, sequence: Tensor, start: Any) -> list[State]:
+    """State of each layer and direction at the start, zeros if none is given."""
+    number = module.num_layers * (2 if module.bidirectional else 1)
+    kinds = 2 if isinstance(module, nn.LSTM) else 1
+    if start is None:
+        zero = sequence.new_zeros(len(sequence), module.hidden_size)
+        return [(zero,) * kinds for _ in range(number)]
+    parts = start if isinstance(start, tuple) else (start,)
+    return [tuple(part[at] for part in parts) for at in range(number)]
+
+
+def _unrolled(
+    module: nn.RNNBase, sequence: Tensor, states: list[State]
+) -> tuple[Tensor, list[Tensor], list[tuple[str, Tensor, Tensor, Tensor, Tensor]]]:
+    """Output, final states, and for each layer and direction: name, taps at both pre-activations, and their inputs."""
+    directions = 2 if module.bidirectional else 1
+    passes, finals = [], []
+    for layer in range(module.num_layers):
+        outputs = []
+        for direction in range(directions):
+            suffix = f"_l{layer}{'_reverse' if direction else ''}"
+            state = states[layer * directions + direction]
+            ordered = sequence.flip(1) if direction else sequence
+            unrolled, state, taps, previous = _run(module, suffix, ordered, state)
+            outputs.append(unrolled.flip(1) if direction else unrolled)
+            finals.append(state)
+            passes.append((suffix, *taps, ordered, previous))
+        sequence = torch.cat(outputs, dim=2)
+    return sequence, [torch.stack(part) for part in zip(*finals, strict=True)], passes
+
+
+def _run(
+    module: nn.RNNBase, suffix: str, sequence: Tensor, state: State
+) -> tuple[Tensor, State, tuple[Tensor, Tensor], Tensor]:
+    """One layer in one direction. A tap is a zero that is added, so that its gradient is the error at that place."""
+    names = (f"weight_ih{suffix}", f"weight_hh{suffix}", f"bias_ih{suffix}", f"bias_hh{suffix}")
+    input_weight, state_weight, input_bias, state_bias = (getattr(module, name, None) for name in names)
+    step = _step(module)
+    shape = (len(sequence), sequence.shape[1], input_weight.shape[0])  # type: ignore[union-attr]
+    taps = (sequence.new_zeros(shape, requires_grad=True), sequence.new_zeros(shape, requires_grad=True))
+    from_input = nn.functional.linear(sequence, input_weight, input_bias) + taps[0]  # type: ignore[arg-type]
+    outputs, previous = [], []
+    for time in range(sequence.shape[1]):
+        previous.append(state[0])
+        from_state = nn.functional.linear(state[0], state_weight, state_bias) + taps[1][:, time]  # type: ignore[arg-type]
+        state = step(from_input[:, time], from_state, state)
+        outputs.append(state[0])
+    return torch.stack(outputs, dim=1), state, taps, torch.stack(previous, dim=1)
+
+
+register(RecurrentRule())

@@ -1,0 +1,234 @@
+"""Measure the fluctuations that every boundary state induces in every trainable variable."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from critlearn.duality import check_rate
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.accumulator import Measurement
+from critlearn.fluctuations.batches import Batches
+from critlearn.fluctuations.checkpoint import Checkpoint, check_place
+from critlearn.fluctuations.fingerprint import fingerprint
+from critlearn.fluctuations.floor.resolution import measured_resolution
+from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.log_domain_means import log_means
+from critlearn.fluctuations.quantities import Quantities
+from critlearn.fluctuations.result import Fluctuations
+from critlearn.network import NeuralSystem
+from critlearn.numerics.validation import check_integer
+
+GROUPS = 64
+"""Groups of samples that a sketch keeps apart for the bootstrap."""
+
+
+def measure(
+    system: NeuralSystem,
+    *,
+    loader: DataLoader[Any] | None = None,
+    batch_size: int = 256,
+    lr: float = 1.0,
+    groups: int = GROUPS,
+    quantities: Quantities | None = None,
+    exact: bool = False,
+    precision: torch.dtype | None = None,
+    checkpoint: Path | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fluctuations:
+    """Count ``|dq|`` of every sample and every trainable variable, by logarithm.
+
+    Sample ``i`` belongs to group ``i mod groups``. No gradient of a dense layer is written out: its logarithms are sums
+    of those of output errors and inputs. The logarithm of the size of the errors is kept apart, so that fluctuations
+    far below the smallest float are counted, not lost.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    loader
+        Loader of batches ``(x, t)``, of any size, in place of the system's data set and `batch_size`: also of data that
+        do not fit into memory or have no length. Floating-point numbers are taken to the network's precision and
+        device.
+    batch_size
+        Samples in one learning pass; the memory needed is proportional to it. It is rounded up to whole mini-batches.
+    lr
+        Learning rate gamma: the fluctuation is ``gamma * |gradient|``.
+    groups
+        Number of groups; at most one for each sample is used, and half as many, or a quarter, ..., with a warning where
+        fluctuations reach over so many decades that the counts of all quantities would fill more than 2 GiB.
+    quantities
+        What is measured beside every variable, every layer and the pool of all; nothing by default.
+    exact
+        Count every fluctuation in its own bin. Otherwise layers with many variables convolve histograms: much faster,
+        numbers exact, bins off by one at most (1.1%), and not at all on the average over many samples.
+    precision
+        Floating-point type of the learning pass, whatever the type of the network. By default double, but in parts of
+        a network of single precision that sum over places, for those batches in which nothing there comes near the
+        ends of the range of single precision.
+    checkpoint
+        File in which the state is kept, and from which an interrupted measurement goes on.
+    progress
+        Called with the samples done and the samples in all; 0 if nothing tells their number.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range, the network gives no finite output, or the checkpoint's folder does not exist.
+    DataError
+        If the checkpoint belongs to another measurement: network, loss, data, `quantities`, `lr`, `groups`, `exact` and
+        `precision` must be the same.
+    """
+    _check_options(system, loader, batch_size, precision, lr, groups)
+    quantities = _declared(quantities)
+    check_place(checkpoint)
+    size = quantities.mini_batch
+    batches = Batches(system, loader, batch_size, size)
+    samples = batches.samples
+    _check_samples(quantities, samples)
+    if checkpoint is not None and not batches.in_order:
+        raise InvalidInputError(
+            "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
+            "batches other than BatchSampler(SequentialSampler(...))"
+        )
+    gradients = PerSampleGradients(system, precision=precision)
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
+    groups = groups if samples is None else min(groups, samples // size)
+    mark = ""
+    if checkpoint is not None:
+        settings = {"lr": lr, "groups": groups, "samples": samples, "exact": exact, "precision": str(precision)}
+        mark = fingerprint(system, loader, batches.first(), quantities, settings)
+    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, size)
+    earlier, start = saved.load()
+    log_rate = math.log(lr)
+    measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
+    measurement.done = start
+    for x, t in batches.start_from(start):
+        measurement.add(x, t)
+        saved.offer(measurement, earlier)
+        if progress is not None:
+            progress(measurement.done, samples or 0)
+    resolution = measured_resolution(gradients)
+    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
+    # What was counted before an interruption had no floor yet: it is that of the same network.
+    if earlier is None:
+        result = measurement.finish(floor, resolution.reference)
+    elif measurement.done == start:
+        # Everything had been counted.
+        result = replace(earlier.marked(""), log_floor=floor, floor_reference=resolution.reference)
+    else:
+        rest = measurement.finish(floor, resolution.reference, since=start)
+        result = replace(earlier.merge(rest), floor_reference=resolution.reference)
+    saved.remove()
+    _warn_of_samples(quantities, measurement.done)
+    return result
+
+
+def measure_part(
+    system: NeuralSystem,
+    part: int,
+    parts: int,
+    *,
+    batch_size: int = 256,
+    lr: float = 1.0,
+    groups: int = GROUPS,
+    quantities: Quantities | None = None,
+    exact: bool = False,
+    precision: torch.dtype | None = None,
+) -> Fluctuations:
+    """Count the fluctuations of one of several parts of the data set, each of whole batches.
+
+    Parts measured anywhere, merged in their order (`Fluctuations.merge`), are what `measure` gives with the same
+    arguments, bin for bin. A drift to be subtracted is that of the whole data set, so that each part takes a pass over
+    all of it.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    part
+        Number of the part, from 0.
+    parts
+        Number of parts; at most the number of batches.
+    batch_size, lr, groups, quantities, exact, precision
+        As for `measure`, and the same for all parts.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range or the network gives no finite output.
+    """
+    _check_options(system, None, batch_size, precision, lr, groups)
+    quantities = _declared(quantities)
+    check_integer("part", part)
+    check_integer("parts", parts)
+    size = quantities.mini_batch
+    batches = Batches(system, None, batch_size, size)
+    samples = batches.samples
+    assert samples is not None
+    _check_samples(quantities, samples)
+    number = -(-samples // batches.batch_size)
+    if not 1 <= parts <= number:
+        raise InvalidInputError(f"{number} batches of {batches.batch_size} make 1..{number} parts; got {parts}")
+    if not 0 <= part < parts:
+        raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
+    start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
+    gradients = PerSampleGradients(system, precision=precision)
+    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
+    groups, log_rate = min(groups, samples // size), math.log(lr)
+    measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
+    measurement.done = start
+    for x, t in batches.start_from(start):
+        measurement.add(x, t)
+        if measurement.done >= stop:
+            break
+    resolution = measured_resolution(gradients)
+    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
+    return measurement.finish(floor, resolution.reference, since=start)
+
+
+def _check_options(
+    system: NeuralSystem, loader: object, batch_size: int, precision: object, lr: float, groups: int
+) -> None:
+    """Refuse options out of range, or of another kind than what they should be."""
+    check_rate(lr)
+    system.check()
+    if loader is not None and not isinstance(loader, DataLoader):
+        raise InvalidInputError(f"the loader must be a torch DataLoader; got {type(loader).__name__}")
+    check_integer("the batch size", batch_size)
+    check_integer("groups", groups)
+    if precision is not None and precision not in (torch.float32, torch.float64):
+        raise InvalidInputError(f"the precision must be torch.float32 or torch.float64; got {precision}")
+    if groups < 1:
+        raise InvalidInputError(f"groups must be at least 1; got {groups}")
+    if batch_size < 1:
+        raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
+
+
+def _declared(quantities: Quantities | None) -> Quantities:
+    """What is measured; nothing beside the usual by default."""
+    if quantities is None:
+        return Quantities()
+    if not isinstance(quantities, Quantities):
+        raise InvalidInputError(f"quantities must be a Quantities(...); got {type(quantities).__name__}")
+    return quantities
+
+
+def _check_samples(quantities: Quantities, samples: int | None) -> None:
+    """Refuse single samples that the data set has not."""
+    size = quantities.mini_batch
+    if samples is not None and any(sample >= samples // size for sample in quantities.samples):
+        raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")
+
+
+def _warn_of_samples(quantities: Quantities, done: int) -> None:
+    """Say which single samples a loader without a length has not had."""
+    number = done // quantities.mini_batch
+    missing = [sample for sample in quantities.samples if sample >= number]
+    if missing:
+        warnings.warn(f"the loader gave samples 0..{number - 1}: sample {missing[0]} was not counted", stacklevel=3)

@@ -1,0 +1,1 @@
+"""Observations as counts on cells, by group of dependent samples."""

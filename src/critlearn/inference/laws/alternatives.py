@@ -1,0 +1,295 @@
+"""Alternatives to the power law, each fitted and normalised on the same window."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+from jaxtyping import Float64
+
+from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
+from critlearn.inference.laws.lognormal import SIGNIFICANCE, ratio_p_value, window_family
+from critlearn.results import Result
+
+_SHAPES: Final = 16
+_LARGEST: Final = 1e280
+
+
+@dataclass(frozen=True)
+class Law:
+    """A family of laws in ``s = u - reference``: ``ln p = offset + sum c_i T_i``, perhaps with a shape parameter.
+
+    Parameters
+    ----------
+    name
+        As reported.
+    parameters
+        Names of the coefficients, then of the shape.
+    terms
+        From ``s`` and the shape to the offset and the statistics ``T``.
+    nested
+        Whether the power law is the member whose last coefficient is zero.
+    positive
+        Whether the last coefficient may not be negative.
+    shapes
+        From the edges of the cells in ``s`` to values of the shape to try; None without a shape.
+    only_these
+        Whether the shape may take no other values: a kink between edges would make sums over nodes inexact.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    terms: Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+    nested: bool
+    positive: bool = False
+    shapes: Callable[[np.ndarray], np.ndarray] | None = None
+    only_these: bool = False
+
+
+def _power(s: np.ndarray, shape: float = 1.0) -> np.ndarray:
+    """``exp(shape s)`` without overflow."""
+    return np.exp(np.minimum(shape * s, np.log(_LARGEST)))
+
+
+LAWS: Final = (
+    Law("lognormal", ("theta", "psi"), lambda s, _: (0 * s, np.stack([s, s**2])), nested=True),
+    Law("exponential", ("rate",), lambda s, _: (s, -_power(s)[None]), nested=False, positive=True),
+    Law(
+        "stretched exponential",
+        ("rate", "shape"),
+        lambda s, shape: (shape * s, -_power(s, shape)[None]),
+        nested=False,
+        positive=True,
+        shapes=lambda edges: np.geomspace(0.1, 4.0, _SHAPES),
+    ),
+    Law(
+        "power law with cut-off",
+        ("theta", "rate"),
+        lambda s, _: (0 * s, np.stack([s, -_power(s)])),
+        nested=True,
+        positive=True,
+    ),
+    Law(
+        "one-break power law",
+        ("theta", "bend", "break"),
+        lambda s, at: (0 * s, np.stack([s, np.maximum(s - at, 0.0)])),
+        nested=True,
+        shapes=lambda edges: edges[len(edges) // 12 : -(len(edges) // 12) or None][1:-1],
+        only_these=True,
+    ),
+)
+"""All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
+
+
+@dataclass(frozen=True, repr=False)
+class Alternative(Result):
+    """One alternative against the power law on the window of a fit.
+
+    Parameters
+    ----------
+    name, parameters
+        Which law, and its parameters in ``s = ln delta - reference``.
+    reference
+        ``ln`` of the mean fluctuation on the window.
+    log_likelihood, power_log_likelihood
+        Of the alternative and of the power law, as `PowerLawFit.log_likelihood`; the latter is the same number.
+    aic_gain, bic_gain
+        Information criterion of the power law less that of the alternative: positive favours the alternative.
+        Likelihoods are divided by the design effect of the groups.
+    test
+        ``likelihood ratio`` for nested laws, ``Vuong`` for the others.
+    statistic, p_value
+        Of the test; Vuong's is positive where the alternative is better. No p-value exists for a break, whose place
+        means nothing without it.
+    preferred
+        ``power law``, the alternative's name, or ``undecided``, at the 1% level (for a break: by BIC).
+    """
+
+    name: str
+    parameters: Mapping[str, float]
+    reference: float
+    log_likelihood: float
+    power_log_likelihood: float
+    aic_gain: float
+    bic_gain: float
+    test: str
+    statistic: float
+    p_value: float | None
+    preferred: str
+    _law: Law = field(repr=False)
+    _cells: Cells = field(repr=False, compare=False)
+
+    def log_density(self, log_delta: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Logarithm of the density in ``u = ln delta``, normalised on the window."""
+        return self._unnormalised(log_delta) - self._cells.log_normaliser(self._unnormalised)
+
+    def _unnormalised(self, log_delta: np.ndarray) -> np.ndarray:
+        values = list(self.parameters.values())
+        shape = values.pop() if self._law.shapes is not None else 0.0
+        offset, basis = self._law.terms(log_delta - self.reference, shape)
+        return offset + sum(value * term for value, term in zip(values, basis, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as plain values."""
+        return {
+            "name": self.name,
+            "parameters": dict(self.parameters),
+            "log_likelihood": self.log_likelihood,
+            "power_log_likelihood": self.power_log_likelihood,
+            "aic_gain": self.aic_gain,
+            "bic_gain": self.bic_gain,
+            "test": self.test,
+            "statistic": self.statistic,
+            "p_value": self.p_value,
+            "preferred": self.preferred,
+        }
+
+    def summary(self) -> str:
+        """One line, e.g. ``lognormal: likelihood ratio +0.31, p = 0.58, AIC gain -1.7: power law``."""
+        p_value = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+        test = f"{self.test} {self.statistic:+.2f}{p_value}"
+        return f"{self.name}: {test}, AIC gain {self.aic_gain:+.1f}: {self.preferred}"
+
+
+def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative, ...]:
+    """Fit all alternatives on the window of a power-law fit; none if it has fewer than five cells."""
+    if fit.bins < 5:
+        return ()
+    family, inside = window_family(counts, fit)
+    at = slice(family.first, family.first + len(family.pooled))
+    reference = _log_mean(family, at)
+    nodes = family.cells.nodes[0] - reference
+    power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
+    edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
+    effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    known = counts.log_likelihood(fit)
+    return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
+
+
+def _log_mean(family: Family, at: slice) -> float:
+    """Logarithm of the mean fluctuation."""
+    filled = family.pooled > 0
+    logs = family.cells.centres[at][filled] + np.log(family.pooled[filled])
+    return float(np.logaddexp.reduce(logs) - np.log(family.pooled.sum()))
+
+
+def _compare(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    inside: np.ndarray,
+    reference: float,
+    edges: np.ndarray,
+    effect: float,
+    power_log_likelihood: float,
+) -> Alternative:
+    """Fit one alternative and hold it against the power law."""
+    best, shape = _best(law, family, nodes, power, edges)
+    gain = best.log_likelihood - power.log_likelihood
+    extra = len(law.parameters) - 1
+    n = float(family.pooled.sum()) / effect
+    bic_gain = 2 * gain / effect - extra * np.log(max(n, 1.0))
+    if law.nested:
+        null = family.evaluate(*law.terms(nodes, shape), np.array([power.coefficients[0], 0.0]))
+        statistic = max(0.0, 2 * gain) / design_effect(inside, null)
+        p_value = ratio_p_value(statistic, len(inside)) if law.shapes is None else None
+        if law.positive and p_value is not None:
+            p_value *= 0.5 if statistic > 0 else 1.0
+        better = bic_gain > 0 if p_value is None else p_value < SIGNIFICANCE
+        preferred = law.name if better else "undecided"
+    else:
+        statistic, p_value = _vuong(inside, best.log_masses - power.log_masses)
+        preferred = "undecided"
+        if p_value < SIGNIFICANCE:
+            preferred = law.name if statistic > 0 else "power law"
+    values = [*best.coefficients.tolist(), *([shape] if law.shapes is not None else [])]
+    return Alternative(
+        name=law.name,
+        parameters=dict(zip(law.parameters, values, strict=True)),
+        reference=reference,
+        log_likelihood=power_log_likelihood + gain,
+        power_log_likelihood=power_log_likelihood,
+        aic_gain=2 * gain / effect - 2 * extra,
+        bic_gain=float(bic_gain),
+        test="likelihood ratio" if law.nested else "Vuong",
+        statistic=statistic,
+        p_value=p_value,
+        preferred=preferred,
+        _law=law,
+        _cells=family.cells,
+    )
+
+
+def _best(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np.ndarray) -> tuple[Maximum, float]:
+    """Maximum over the coefficients, and over the shape where there is one."""
+    if law.shapes is None:
+        return _at_shape(law, family, nodes, power, 0.0), 0.0
+    allowed = law.shapes(edges)
+    shapes = allowed[:: max(1, len(allowed) // _SHAPES)]
+    tried: list[tuple[Maximum, float]] = []
+    for shape in shapes.tolist():
+        start = tried[-1][0].coefficients if tried else None
+        tried.append((_at_shape(law, family, nodes, power, shape, start), shape))
+    top = int(np.argmax([maximum.log_likelihood for maximum, _ in tried]))
+    low, high = shapes[max(top - 1, 0)], shapes[min(top + 1, len(shapes) - 1)]
+    start = tried[top][0].coefficients
+    if law.only_these:
+        further = allowed[(allowed > low) & (allowed < high)].tolist()
+    else:
+        search = scipy.optimize.minimize_scalar(
+            lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": 1e-2 * (high - low), "maxiter": 15},
+        )
+        further = [float(search.x)]
+    tried += [(_at_shape(law, family, nodes, power, shape, start), shape) for shape in further]
+    return max(tried, key=lambda item: item[0].log_likelihood)
+
+
+def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
+    """Member of a law without its last statistic: the power law where it is nested."""
+    coefficients = np.array([power.coefficients[0], 0.0]) if law.nested else np.zeros(1)
+    return family.evaluate(*law.terms(nodes, shape), coefficients)
+
+
+def _at_shape(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    shape: float,
+    start: np.ndarray | None = None,
+) -> Maximum:
+    """Maximum over the coefficients at one shape; from the power law where it is nested and no start is given."""
+    if start is None:
+        start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
+        if law.nested and law.positive:
+            # Without any cut-off a law to infinity may have no mean, and no direction to start in.
+            start[1] = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
+    best = family.maximise(*law.terms(nodes, shape), start)
+    outside = law.positive and best.coefficients[-1] < 0
+    if outside or (law.nested and best.log_likelihood < power.log_likelihood):
+        return _at_power(law, family, nodes, power, shape)
+    return best
+
+
+def _vuong(inside: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+    """Vuong's statistic (Econometrica 57, 307, 1989) and its two-sided p-value, with variance over groups."""
+    pooled = inside.sum(axis=0)
+    filled = pooled > 0
+    d, n = np.where(filled, difference, 0.0), float(pooled.sum())
+    total = float(pooled @ d)
+    if len(inside) > 1:
+        part = inside @ d - inside.sum(axis=1) * total / n
+        variance = float((part**2).sum()) * len(inside) / (len(inside) - 1)
+        statistic = total / max(variance, 1e-300) ** 0.5
+        return statistic, 2 * float(scipy.special.stdtr(len(inside) - 1, -abs(statistic)))
+    variance = float(pooled @ (d - total / n) ** 2)
+    statistic = total / max(variance, 1e-300) ** 0.5
+    return statistic, 2 * float(scipy.special.ndtr(-abs(statistic)))

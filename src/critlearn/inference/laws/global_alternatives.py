@@ -1,0 +1,112 @@
+"""Laws fitted to all data: a window on which one of them does as well needs no power law.
+
+A short piece of any smooth density passes for a power law: the start of an exponential, a decade of a wide lognormal.
+The alternatives on the window itself cannot tell, as they have become power laws there. A law that is fitted once, to
+all of the data, can.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.optimize
+
+from critlearn.inference.counts.cells import FAR
+from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.laws.alternatives import LAWS, Law
+from critlearn.inference.laws.exponential_family import Family, Maximum
+from critlearn.inference.laws.lognormal import MOST_CELLS
+from critlearn.inference.laws.scale_mixture import ScaleMixture
+from critlearn.results import Result
+
+_NAMES: Final = ("lognormal", "exponential", "stretched exponential")
+_SHAPES: Final = np.geomspace(0.05, 8.0, 24)
+_WINDOW_PARAMETERS: Final = 3
+"""What a power law on a window that was searched for takes from the data there: its exponent and both ends."""
+
+
+@dataclass(frozen=True, repr=False)
+class Rival(Result):
+    """A law fitted to all data, held against the power law on its window.
+
+    Parameters
+    ----------
+    name
+        Which law.
+    bic_gain
+        Bayesian information criterion on the window, of the power law with its exponent and both ends less that of the
+        law, of which nothing is fitted there; divided by the design effect of the groups. Positive: the law is better.
+    """
+
+    name: str
+    bic_gain: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "bic_gain": self.bic_gain}
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.name} of all values, BIC gain {self.bic_gain:+.1f} on the window"
+
+
+def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) -> Rival | None:
+    """Best of a lognormal, an exponential, a stretched exponential and a mixture of scales on the window of a fit.
+
+    None if the window is too short.
+
+    Parameters
+    ----------
+    counts, fit
+        All data, and the power law on the window.
+    bounded_below
+        Whether nothing is known of values below those at hand (a resolution floor), so that laws start with them.
+    """
+    joined = counts.joined(MOST_CELLS)
+    start, stop = (int(np.abs(joined.edges - counts.edges[at]).argmin()) for at in (fit.start, fit.stop))
+    if stop - start < 5:
+        return None
+    below = 0.0 if bounded_below or counts.cells.first_integer is not None else FAR
+    cells = joined.cells.extended(below, FAR)
+    first = int(np.searchsorted(cells.edges, joined.edges[0] - 1e-12))
+    everywhere = Family(cells, first, joined.pooled)
+    window = Family(joined.cells.part(start, stop), 0, joined.pooled[start:stop])
+    share = joined.pooled / joined.pooled.sum()
+    mean = float(share @ joined.cells.centres)
+    variance = float(share @ (joined.cells.centres - mean) ** 2)
+    power = window.maximise(
+        0 * window.cells.nodes[0], (window.cells.nodes[0] - mean)[None], np.array([fit.theta])
+    ).log_likelihood
+    effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    penalty = _WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
+    rivals = []
+    for law in (law for law in LAWS if law.name in _NAMES):
+        best, shape = _fitted(law, everywhere, everywhere.cells.nodes[0] - mean, variance)
+        there = window.evaluate(*law.terms(window.cells.nodes[0] - mean, shape), best.coefficients)
+        rivals.append(Rival(law.name, float(2 * (there.log_likelihood - power) / effect + penalty)))
+    if counts.cells.first_integer is None:
+        mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
+        masses = mixture.log_masses(window.cells.edges)
+        masses = masses - np.logaddexp.reduce(masses)
+        filled = window.pooled > 0
+        likelihood = float(window.pooled[filled] @ masses[filled])
+        rivals.append(Rival("mixture of scales", float(2 * (likelihood - power) / effect + penalty)))
+    return max(rivals, key=lambda rival: rival.bic_gain)
+
+
+def _fitted(law: Law, family: Family, nodes: np.ndarray, variance: float) -> tuple[Maximum, float]:
+    """Maximum over the coefficients and the shape, on all data."""
+    start = np.array([0.0, -0.5 / variance]) if law.nested else np.ones(1)
+    if law.shapes is None:
+        return family.maximise(*law.terms(nodes, 0.0), start), 0.0
+    tried: list[tuple[Maximum, float]] = []
+
+    def loss(shape: float) -> float:
+        begin = tried[-1][0].coefficients if tried else start
+        tried.append((family.maximise(*law.terms(nodes, shape), begin), shape))
+        return -tried[-1][0].log_likelihood
+
+    top = int(np.argmin([loss(float(shape)) for shape in _SHAPES]))
+    bounds = _SHAPES[max(top - 1, 0)], _SHAPES[min(top + 1, len(_SHAPES) - 1)]
+    scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4 * bounds[1]})
+    return max(tried, key=lambda item: item[0].log_likelihood)

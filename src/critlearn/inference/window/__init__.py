@@ -1,0 +1,1 @@
+"""The window of a power law: search, goodness of fit, and the local exponent."""

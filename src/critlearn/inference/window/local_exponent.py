@@ -1,0 +1,166 @@
+"""Local exponent: power laws fitted to short windows that slide over the data, with a simultaneous band."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.numerics.window import format_exp
+from critlearn.results import Result
+
+STEP: Final = 0.1 * math.log(10.0)
+"""Distance between neighbouring short windows: a tenth of a decade, called a span."""
+
+LENGTHS: Final = (4, 6, 9, 13, 19, 28)
+"""Lengths of short windows in spans: where fluctuations are few, only longer ones resolve the exponent."""
+
+_MOST_SPANS: Final = 240
+_FEWEST: Final = 30
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalExponentCurve(Result):
+    """Exponent on short windows, by the centre of the window.
+
+    Only data inside a short window enter its exponent, so a cut-off disturbs no window that does not contain it.
+
+    Parameters
+    ----------
+    log_delta
+        Centres in ``ln|delta|``.
+    exponent, standard_error
+        Fitted exponent and its error, robust to dependence inside groups; NaN where there are too few fluctuations.
+    band_lo, band_hi
+        Simultaneous 95% band: Bonferroni over the windows.
+    """
+
+    log_delta: Float64[np.ndarray, " window"]
+    exponent: Float64[np.ndarray, " window"]
+    standard_error: Float64[np.ndarray, " window"]
+    band_lo: Float64[np.ndarray, " window"]
+    band_hi: Float64[np.ndarray, " window"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns as lists; windows without an exponent are left out."""
+        kept = np.isfinite(self.exponent)
+        return {
+            "log_delta": self.log_delta[kept].tolist(),
+            "exponent": self.exponent[kept].tolist(),
+            "band_lo": self.band_lo[kept].tolist(),
+            "band_hi": self.band_hi[kept].tolist(),
+        }
+
+    def summary(self) -> str:
+        """One line: how many windows, and over what range."""
+        kept = self.log_delta[np.isfinite(self.exponent)]
+        if not kept.size:
+            return "no window has a local exponent"
+        low, high = (format_exp(float(end)) for end in kept[[0, -1]])
+        return f"local exponent on {kept.size} windows, delta from {low} to {high}"
+
+
+@dataclass(frozen=True, eq=False)
+class SlidingFits:
+    """Short windows of several lengths at every span.
+
+    Parameters
+    ----------
+    counts
+        What was fitted.
+    marks
+        Edges, as indices, that bound the spans: a tenth of a decade each, or one cell where cells are wider.
+    exponent, standard_error
+        By index into `LENGTHS` and first span; NaN where the short window does not fit in or holds too little.
+    """
+
+    counts: GroupedCounts
+    marks: Int64[np.ndarray, " mark"]
+    exponent: Float64[np.ndarray, "length span"]
+    standard_error: Float64[np.ndarray, "length span"]
+
+    @property
+    def spans(self) -> int:
+        """Number of spans."""
+        return len(self.marks) - 1
+
+    def band_factor(self, spans: int) -> float:
+        """Standard errors to each side of a simultaneous 95% band over this many spans."""
+        # Neighbours overlap, but not enough to be one test: each short window counts.
+        windows = max(1, spans - LENGTHS[0] + 1)
+        return self.counts.t_quantile(1 - 0.025 / windows)
+
+    def is_flat(self, first: int, stop: int, fit: WindowFit, tolerance: float) -> bool:
+        """Whether the local exponent, with its band, stays within the tolerance of the fit all over its window.
+
+        Every span ``first .. stop - 1`` must be covered by a short window, inside the window of the fit, whose band is
+        narrower than half the tolerance, and every such short window must agree.
+        """
+        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
+        return covered and upper - fit.exponent <= tolerance and fit.exponent - lower <= tolerance
+
+    def may_be_flat(self, first: int, stop: int, tolerance: float) -> bool:
+        """Whether any exponent at all could make these spans flat: without it a fit to them is not worth making."""
+        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
+        return covered and upper - lower <= 2 * tolerance
+
+    def _resolved_bounds(self, first: int, stop: int, tolerance: float) -> tuple[float, float, bool]:
+        """Least and greatest end of the bands of resolved short windows, and whether these cover all spans."""
+        factor = self.band_factor(stop - first)
+        covered = np.zeros(stop - first, dtype=bool)
+        lower, upper = math.inf, -math.inf
+        for row, length in enumerate(LENGTHS):
+            # A short window must be short beside the window, or it would average over the drift it is to find.
+            if length > max(LENGTHS[0], (stop - first) // 3):
+                break
+            short = slice(first, max(first, stop - length + 1))
+            half = factor * self.standard_error[row, short]
+            resolved = half <= 0.5 * tolerance
+            if not resolved.any():
+                continue
+            exponent, half = self.exponent[row, short][resolved], half[resolved]
+            lower = min(lower, float((exponent - half).min()))
+            upper = max(upper, float((exponent + half).max()))
+            starts = np.flatnonzero(resolved)
+            covered[(starts[:, None] + np.arange(length)).ravel()] = True
+        return lower, upper, bool(covered.all())
+
+    def curve(self) -> LocalExponentCurve:
+        """The local exponent, by the shortest windows, with its band."""
+        shortest = LENGTHS[0]
+        half = self.band_factor(self.spans) * self.standard_error[0]
+        at = self.counts.edges[self.marks]
+        centre = np.full(self.spans, math.nan)
+        if self.spans >= shortest:
+            centre[: self.spans - shortest + 1] = 0.5 * (at[shortest:] + at[:-shortest])
+        exponent = self.exponent[0]
+        return LocalExponentCurve(centre, exponent, self.standard_error[0], exponent - half, exponent + half)
+
+
+def sliding_fits(counts: GroupedCounts) -> SlidingFits:
+    """Fit every short window; spans are wider where the data reach over hundreds of decades."""
+    # A cut-off on one side only is for the whole window to have: short windows are bounded on both.
+    counts = replace(counts, open_below=False, open_above=False)
+    edges = counts.edges
+    step = max(STEP, (edges[-1] - edges[0]) / _MOST_SPANS)
+    targets = edges[0] + step * np.arange(int((edges[-1] - edges[0]) / step + 1e-9) + 1)
+    marks = _nearest(edges, targets)
+    spans = len(marks) - 1
+    exponent, error = (np.full((len(LENGTHS), spans), math.nan) for _ in range(2))
+    for row, length in enumerate(LENGTHS):
+        first = np.arange(spans - length + 1)
+        if not first.size:
+            break
+        fits = counts.fit_windows(marks[first], marks[first + length])
+        known = fits.n >= _FEWEST
+        exponent[row, first[known]] = fits.exponent[known]
+        error[row, first[known]] = fits.standard_error[known]
+    return SlidingFits(counts, marks.astype(np.int64), exponent, error)
+
+
+def _nearest(edges: Float64[np.ndarray, " edge"], targets: Float64[np.ndarray, " target"]) -> np.ndarray:
+    """Indices of the edges nearest to given places, each once."""
+    above = np.clip(np.searchsorted(edges, targets), 1, len(edges) - 1)
+    return np.unique(np.where(targets - edges[above - 1] <= edges[above] - targets, above - 1, above))

@@ -1,0 +1,268 @@
+"""Find the window of a power law, by two criteria: practical equivalence, and significance."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit, WindowFits
+from critlearn.inference.window.goodness import GroupNull, independent_null
+from critlearn.inference.window.local_exponent import LENGTHS, SlidingFits
+from critlearn.results import Result
+
+ACCEPTED: Final = 0.1
+"""p-value from which a window is accepted (Deluca and Corral, Acta Geophysica 61, 1351, 2013)."""
+
+FEWEST: Final = 50
+"""Fluctuations without which nothing is said."""
+
+LEAST_RETAINED: Final = 0.05
+"""Share of the fluctuations that a window must hold: far enough out, anything passes for a power law."""
+
+DECADE: Final = math.log(10.0)
+
+WHOLE: Final = 0.9
+"""Share of the values from which on a window is no part of the data, but the data."""
+
+FLAT: Final = 0.1
+MOST_BELOW_FLAT: Final = 0.15
+"""Values below a flat window, over those in it, above which it is no start of a density."""
+
+_FEWEST_SPANS: Final = LENGTHS[0] + 3
+"""Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
+
+_FEWEST_FILLED: Final = 5
+_MARGIN: Final = 0.1
+_SPARSE: Final = 0.02
+_MOST_LEFT_OUT: Final = 0.2
+
+_SEARCH_CELLS: Final = 256
+_CANDIDATES: Final = 36
+_NARROWEST: Final = 0.5 * DECADE
+_SURELY_ACCEPTED: Final = 0.5
+_SURELY_REJECTED: Final = 1.7
+
+
+def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | None:
+    """Widest window on which the local exponent, with its simultaneous band, is within a tolerance of the fit.
+
+    It does not depend on the number of fluctuations being small, as significance does: the more there are, the better
+    the window is known. The flat start of a density is taken only where there is nothing else.
+    """
+    marks = sliding.marks
+    below = np.concatenate([[0.0], np.cumsum(sliding.counts.pooled)])
+    flat_start: WindowFit | None = None
+    for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
+        every = range(sliding.spans - length + 1)
+        first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
+        if not first.size:
+            continue
+        fits = sliding.counts.fit_windows(marks[first], marks[first + length])
+        start_of_density = _is_flat_start(fits, below)
+        best: tuple[int, WindowFit] | None = None
+        for at, index in enumerate(first.tolist()):
+            fit = fits[at]
+            if fit is None or (best is not None and best[1].n >= fit.n):
+                continue
+            if start_of_density[at] and flat_start is not None:
+                continue
+            if not sliding.is_flat(index, index + length, fit, tolerance):
+                continue
+            if start_of_density[at]:
+                flat_start = fit
+            else:
+                best = index, fit
+        if best is not None:
+            # The outermost spans may hold a part of a cut-off that is too small to show: leave them out.
+            start, stop = (int(marks[at]) for at in (best[0] + 1, best[0] + length - 1))
+            inner = sliding.counts.fit(start, stop)
+            wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
+            return inner if wide_enough else best[1]
+    return flat_start
+
+
+def _is_flat_start(fits: WindowFits, below: Float64[np.ndarray, " edge"]) -> np.ndarray:
+    """Which windows hold a part of the values on which any density that is finite at zero is flat: the smallest."""
+    few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
+    return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
+
+
+def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> WindowFit:
+    """Fit on a window that was found, drawn in at both ends.
+
+    The widest window that is not rejected reaches as far beyond the law as the test does not notice, a bias of up to an
+    error or two. An end among the data moves inwards by a tenth of the decades, or over a fifth of the values if that
+    is nearer. An end of the data themselves stays, unless so few values lie beside it that nothing is known of it:
+    a window reaches there with all cells but the `half_filled` outermost ones, of a grid that the data fill in part.
+    """
+    below, above = counts.is_open(fit.start, fit.stop)
+    margin = round(_MARGIN * fit.bins)
+    share = np.cumsum(counts.pooled[fit.start : fit.stop]) / fit.n
+
+    def step(held: float, at_data_end: bool, most: int) -> int:
+        if at_data_end:
+            return margin if held < _SPARSE else 0
+        return min(margin, most)
+
+    filled = np.flatnonzero(counts.pooled)
+    lower = step(
+        float(share[margin]), bool(fit.start <= filled[0] + half_filled), int(np.searchsorted(share, _MOST_LEFT_OUT))
+    )
+    upper = step(
+        float(1 - share[-margin - 1]),
+        bool(fit.stop > filled[-1] - half_filled),
+        fit.bins - 1 - int(np.searchsorted(share, 1 - _MOST_LEFT_OUT)),
+    )
+    start, stop = fit.start + (0 if below else lower), fit.stop - (0 if above else upper)
+    inner = counts.fit(start, stop)
+    return fit if inner is None else inner
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityMap(Result):
+    """Exponent by both ends of the window, ``k(lo, hi)``; a power law shows as a plateau.
+
+    Parameters
+    ----------
+    log_lo, log_hi
+        Ends of the windows in ``ln delta``, shape (window,).
+    exponent, standard_error
+        Fit on each window.
+    ks_ratio
+        Kolmogorov-Smirnov distance over the one that is rejected at the 10% level; below 1 a window is accepted. NaN
+        where there are too few fluctuations.
+    """
+
+    log_lo: Float64[np.ndarray, " window"]
+    log_hi: Float64[np.ndarray, " window"]
+    exponent: Float64[np.ndarray, " window"]
+    standard_error: Float64[np.ndarray, " window"]
+    ks_ratio: Float64[np.ndarray, " window"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns as lists, windows without a fit left out."""
+        kept = np.isfinite(self.exponent)
+        ratio = [float(r) if np.isfinite(r) else None for r in self.ks_ratio[kept]]
+        columns = ("log_lo", "log_hi", "exponent", "standard_error")
+        return {**{name: getattr(self, name)[kept].tolist() for name in columns}, "ks_ratio": ratio}
+
+    def summary(self) -> str:
+        """One line: how many windows were fitted, and how many of them are accepted."""
+        fitted = np.isfinite(self.exponent)
+        accepted = int((self.ks_ratio[fitted] <= 1).sum())
+        return f"{int(fitted.sum())} windows fitted, {accepted} accepted at the 10% level"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Window chosen by significance: index among the candidates and distance over the critical distance."""
+
+    index: int
+    ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScan:
+    """All candidate windows of one set of counts, from the widest to the narrowest, with their critical distances.
+
+    A scan serves the data and every replicate of them: critical distances of ``sqrt(n)`` times the distance, by
+    window, are found once, when they are first needed.
+    """
+
+    counts: GroupedCounts
+    replicates: int
+    seed: int
+    _critical: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: GroupedCounts, replicates: int, seed: int) -> "WindowScan":
+        """Scan on at most 256 cells."""
+        return cls(counts.coarsened(_SEARCH_CELLS), replicates, seed)
+
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """First cells and cells after the last of the candidates; on an open side all reach the end."""
+        cells = len(self.counts.cells)
+        share = np.cumsum(self.counts.pooled) / self.counts.pooled.sum()
+        # The outermost thousandth on each side holds no window's end, but for the ends of the data themselves.
+        low, high = (int(np.searchsorted(share, q)) for q in (0.001, 0.999))
+        at = np.concatenate([[0, cells], np.linspace(low, min(high + 1, cells), _CANDIDATES).round()])
+        marks = np.unique(at.astype(np.int64))
+        start, stop = (grid.ravel() for grid in np.meshgrid(marks, marks, indexing="ij"))
+        edges = self.counts.edges
+        filled = np.concatenate([[0], np.cumsum(self.counts.pooled > 0)])
+        kept = (filled[stop] - filled[start] >= _FEWEST_FILLED) & (edges[stop] - edges[start] >= _NARROWEST)
+        kept &= (not self.counts.open_below) | (start == 0)
+        kept &= (not self.counts.open_above) | (stop == cells)
+        start, stop = start[kept], stop[kept]
+        order = np.lexsort((start, -(edges[stop] - edges[start]).round(9)))
+        return start[order], stop[order]
+
+    @cached_property
+    def _normals(self) -> Float64[np.ndarray, "replicate cell"]:
+        return np.random.default_rng(self.seed).standard_normal((self.replicates, len(self.counts.cells)))
+
+    @cached_property
+    def _group_null(self) -> GroupNull:
+        return GroupNull(self.counts, self.replicates, self.seed)
+
+    @cached_property
+    def fits(self) -> WindowFits:
+        """Fits of the data on all candidates."""
+        return self.counts.fit_windows(*self.ends)
+
+    def critical(self, index: int) -> float:
+        """Distance, times ``sqrt(n)``, that a power law on this window exceeds with probability `ACCEPTED`."""
+        if index not in self._critical:
+            fit = self.fits[index]
+            if fit is None:
+                self._critical[index] = math.nan
+            else:
+                grouped = self.counts.groups > 1
+                null = self._group_null.distances(fit) if grouped else independent_null(self.counts, fit, self._normals)
+                self._critical[index] = float(np.quantile(null, 1 - ACCEPTED)) * fit.n**0.5
+        return self._critical[index]
+
+    def select(self, counts: GroupedCounts, fits: WindowFits) -> Selected | None:
+        """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected.
+
+        The flat start of a density, as of any that is finite at zero, is taken only where there is nothing else: seen
+        in decades it is the widest, and noise below a power law would hide the law.
+        """
+        enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
+        grouped = self.counts.groups > 1
+        below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
+        flat = _is_flat_start(fits, below)
+        for index in (*np.flatnonzero(enough & ~flat), *np.flatnonzero(enough & flat)):
+            scaled = self._scaled(below, fits, int(index))
+            if not grouped and scaled > _SURELY_REJECTED:
+                continue
+            if (not grouped and scaled < _SURELY_ACCEPTED) or scaled <= self.critical(int(index)):
+                return Selected(int(index), scaled / self.critical(int(index)))
+        return None
+
+    def _scaled(self, below: Float64[np.ndarray, " edge"], fits: WindowFits, index: int) -> float:
+        """``sqrt(n)`` times the Kolmogorov-Smirnov distance on one window."""
+        start, stop = int(fits.start[index]), int(fits.stop[index])
+        model = self.counts.distribution(np.array([1 - fits.exponent[index]]), start, stop)[0]
+        empirical = (below[start : stop + 1] - below[start]) / fits.n[index]
+        return float(np.abs(empirical - model).max() * fits.n[index] ** 0.5)
+
+    def selected(self) -> tuple[WindowFit, Selected] | None:
+        """Selected window of the data themselves, on the scan's cells."""
+        chosen = self.select(self.counts, self.fits)
+        fit = None if chosen is None else self.fits[chosen.index]
+        return None if chosen is None or fit is None else (fit, chosen)
+
+    def stability_map(self) -> StabilityMap:
+        """Exponents on all candidates, with their distances over the critical ones."""
+        start, stop = self.ends
+        below = np.concatenate([[0.0], np.cumsum(self.counts.pooled)])
+        ratio = np.full(len(start), np.nan)
+        for index in np.flatnonzero(np.isfinite(self.fits.exponent) & (self.fits.n >= FEWEST)):
+            ratio[index] = self._scaled(below, self.fits, int(index)) / self.critical(int(index))
+        edges = self.counts.edges
+        return StabilityMap(edges[start], edges[stop], self.fits.exponent, self.fits.standard_error, ratio)

@@ -1,0 +1,57 @@
+"""Tsallis' q-exponential and q-logarithm in forms that neither overflow nor cancel, for any real q."""
+
+import math
+
+import numpy as np
+
+from critlearn.compositions.symbolic.expressions import Array, choose, library_of
+
+_SERIES = 1e-6
+
+
+def log_q_exponential(x: Array, q: float) -> Array:
+    """``ln e_q(x)``, ``e_q(x) = [1 + (1 - q) x]_+^(1/(1 - q))`` and ``e_1 = exp`` (theory, inverse design).
+
+    ``-inf`` where ``e_q`` vanishes (q < 1), ``+inf`` beyond its pole (q > 1).
+
+    >>> log_q_exponential(np.array([-3.0, 0.0]), 2.0).round(4).tolist()
+    [-1.3863, 0.0]
+    """
+    rate = 1.0 - q
+    if rate == 0.0:
+        return x + 0.0
+    inside = rate * x
+    ends = inside <= -1.0
+    safe = choose(ends, 0.0 * x, inside)
+    if library_of(x) == "torch":
+        import torch
+
+        log = torch.log1p(safe) / rate
+    else:
+        log = np.log1p(safe) / rate
+    return choose(ends, 0.0 * x + (-math.inf if rate > 0 else math.inf), log)
+
+
+def q_logarithm(x: Array, q: float) -> Array:
+    """``ln_q(x) = (x^(1 - q) - 1) / (1 - q)``, ``ln_1 = ln``: the inverse of `e_q`."""
+    rate = 1.0 - q
+    torch_given = library_of(x) == "torch"
+    log = x.log() if torch_given else np.log(x)
+    if rate == 0.0:
+        return log
+    return (rate * log).expm1() / rate if torch_given else np.expm1(rate * log) / rate
+
+
+def q_exponential_integral(margin: Array, q: float) -> Array:
+    """``int_0^margin e_q(-s) ds``: minus the loss of a margin, up to a constant.
+
+    ``(1 - e_q(-m)^(2 - q)) / (2 - q)``, and for q = 2 ``ln(1 + m)``.
+    """
+    log_error = log_q_exponential(-margin, q)
+    torch_given = library_of(margin) == "torch"
+    power = 2.0 - q
+    if abs(power) < _SERIES:
+        # (1 - exp(p l)) / p to second order, exact to rounding here.
+        return -log_error * (1.0 + 0.5 * power * log_error)
+    scaled = power * log_error
+    return -(scaled.expm1() if torch_given else np.expm1(scaled)) / power

@@ -1,0 +1,216 @@
+"""A user's own network taken apart into links where its ``forward`` is a chain of modules and functions.
+
+The errors of a chain can be scaled, and passed through activations in logarithms, after every link; inside of one
+module automatic differentiation loses what is below 1e-308 of a sample's output error.
+"""
+
+import inspect
+import operator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_leaves
+
+from critlearn.network.checks.hooks import hooked
+from critlearn.network.exact_functions import exact_activation
+
+_IN_PLACE: Final = {
+    *(operator.iadd, operator.iand, operator.iconcat, operator.ifloordiv, operator.ilshift, operator.imatmul),
+    *(operator.imod, operator.imul, operator.ior, operator.ipow, operator.irshift, operator.isub),
+    *(operator.itruediv, operator.ixor),
+}
+_RELU: Final = (torch.relu, functional.relu, Tensor.relu)
+_FLATTEN: Final = (torch.flatten, Tensor.flatten)
+
+
+class FunctionLink(nn.Module):
+    """A function of one tensor, with its other arguments, as a link of a chain."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        super().__init__()
+        self._function, self._arguments, self._keywords = function, arguments, keywords
+
+    def forward(self, x: Any) -> Any:
+        """The function of the tensor, or of a value that is being traced."""
+        return self._function(x, *self._arguments, **self._keywords)
+
+
+def links(model: nn.Module) -> Iterator[nn.Module]:
+    """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
+    if type(model) is nn.Sequential and len(model) and not hooked(model):
+        for child in model:
+            yield from links(child)
+    else:
+        yield model
+
+
+def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | None:
+    """Links of a user's own module, in order; None if its ``forward`` is no chain, or cannot be traced.
+
+    Modules without parameters stay whole: the slope of an activation is whatever its module says it is.
+
+    Parameters
+    ----------
+    model
+        The module.
+    leaves
+        Modules that are links themselves, as a layer rule covers them.
+    """
+    if not _own(model) or model in leaves or hooked(model):
+        return None
+    try:
+        graph = _Tracer(leaves).trace(model)
+    # Whatever the user's code does with a traced value that values alone can do.
+    except Exception:
+        return None
+    found: list[nn.Module] = []
+    previous: fx.Node | None = None
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            if previous is not None:
+                return None
+        elif [part for part in tree_leaves((node.args, node.kwargs)) if isinstance(part, fx.Node)] != [previous]:
+            return None
+        elif node.op == "output":
+            return found if found and node.args[0] is previous else None
+        else:
+            link = _link(model, node, previous)
+            if link is None:
+                return None
+            for part in links(link):
+                found.extend(chain(part, leaves) or [part])
+        previous = node
+    return None
+
+
+def joined(parts: list[nn.Module], given: Tensor) -> list[nn.Module]:
+    """The links of a chain, those that give anything but a tensor in one with what takes it from there.
+
+    A recurrent layer gives a tuple, of which the function after it takes the outputs.
+    """
+    found: list[nn.Module] = []
+    open_links: list[nn.Module] = []
+    value: Any = given
+    with torch.no_grad():
+        for part in parts:
+            value = part(value)
+            open_links.append(part)
+            if isinstance(value, Tensor):
+                found.append(open_links[0] if len(open_links) == 1 else nn.Sequential(*open_links))
+                open_links = []
+    return [*found, *open_links]
+
+
+@torch.no_grad()
+def treats_samples_apart(parts: list[nn.Module], given: Tensor) -> bool:
+    """Whether the samples stay in the first dimension after every link, and do not meet.
+
+    They are also given in reverse order: what sorts them may find them in order by chance.
+    """
+    given = given if len(given) > 1 else torch.cat([given, given])
+    for part in parts:
+        produced = part(given)
+        if not (
+            isinstance(produced, Tensor)
+            and _close(part(given[1:]), produced[1:])
+            and _close(part(given.flip(0)), produced.flip(0))
+        ):
+            return False
+        given = produced
+    return True
+
+
+def taken_apart(link: nn.Module, parts: list[nn.Module], given: Tensor) -> list[nn.Module] | None:
+    """The links of a module's chain, if it does nothing else to some samples, or to their gradients."""
+    try:
+        parts = joined(parts, given)
+        return parts if treats_samples_apart(parts, given) and same_gradients(link, parts, given) else None
+    # Links that cannot be passed by themselves: the module is passed whole.
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+        return None
+
+
+def same_gradients(link: nn.Module, parts: list[nn.Module], given: Tensor) -> bool:
+    """Whether a chain has the output and the gradients of the module that it was taken from.
+
+    A function of the user's own making has whatever gradient it says, and contexts such as ``torch.no_grad()`` leave no
+    trace.
+    """
+    variables = list(link.parameters())
+    trainable = [value.requires_grad for value in variables]
+    found = []
+    try:
+        for value in variables:
+            value.requires_grad_(value.is_floating_point())
+        with torch.enable_grad():
+            for forward in (link, nn.Sequential(*parts)):
+                produced = forward(given)
+                weight = torch.arange(1, produced.numel() + 1, device=produced.device).reshape(produced.shape).sin()
+                loss = (produced * weight.to(produced.dtype)).sum()
+                found.append([produced, *torch.autograd.grad(loss, variables, allow_unused=True)])
+    finally:
+        for value, wanted in zip(variables, trainable, strict=True):
+            value.requires_grad_(wanted)
+    return all(_close(*pair) for pair in zip(*found, strict=True))
+
+
+def _close(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two tensors differ by no more than rounding."""
+    if one is None or other is None:
+        return one is other
+    tolerance = 1e-9 if one.dtype == torch.float64 else 1e-3
+    return one.shape == other.shape and bool(((one - other).abs() <= tolerance * other.abs().max()).all())
+
+
+def _own(module: nn.Module) -> bool:
+    """Whether a module is of the user's making, and has parameters in it."""
+    kind = type(module).__module__.split(".")[0]
+    return kind not in ("torch", "critlearn") and next(module.parameters(), None) is not None
+
+
+class _Tracer(fx.Tracer):
+    """Goes into a user's own modules, but not into those that a layer rule covers."""
+
+    def __init__(self, leaves: Collection[nn.Module]) -> None:
+        super().__init__()
+        self._leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is a link."""
+        return m in self._leaves or not _own(m) or hooked(m)
+
+
+def _link(model: nn.Module, node: fx.Node, previous: fx.Node | None) -> nn.Module | None:
+    """Module for one operation of a chain; None if it works in place or needs more than the tensor before it."""
+    if node.op == "get_attr" or not node.args or node.args[0] is not previous:
+        return None
+    arguments, keywords = node.args[1:], dict(node.kwargs)
+    if node.op == "call_module":
+        return None if arguments or keywords else model.get_submodule(str(node.target))
+    function: Any = getattr(Tensor, node.target) if isinstance(node.target, str) else node.target
+    in_place = function in _IN_PLACE or function.__name__.endswith("_") or keywords.get("inplace") or "out" in keywords
+    if in_place or _positional_inplace(function, arguments):
+        return None
+    if not arguments and (activation := exact_activation(function, keywords)) is not None:
+        return activation
+    if function in _RELU:
+        return nn.ReLU()
+    if function is functional.dropout and keywords.get("training") is False:
+        return nn.Identity()
+    if function in _FLATTEN and (arguments, keywords) in (((1,), {}), ((), {"start_dim": 1})):
+        return nn.Flatten()
+    return FunctionLink(function, arguments, keywords)
+
+
+def _positional_inplace(function: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether ``inplace`` is set by its place among the arguments."""
+    if True not in arguments:
+        return False
+    try:
+        names = list(inspect.signature(function).parameters)[1:]
+    except (TypeError, ValueError):
+        return False
+    return any(name == "inplace" and value is True for name, value in zip(names, arguments, strict=False))

@@ -1,0 +1,126 @@
+"""Errors of single samples on their way back through a network: scaled to unit size, logarithms kept apart."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from critlearn.network.checks.finiteness import NonFiniteError, check_finite
+from critlearn.network.system import NeuralSystem
+from critlearn.numerics.log_sketch import BIN_WIDTH
+
+_NEGLIGIBLE: Final = 1e-290
+"""Size of a matrix product's entry below which terms that have underflowed might matter."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledErrors:
+    """Errors ``values * exp(log_scale)`` of the samples of a batch.
+
+    Parameters
+    ----------
+    values
+        Errors in units of each sample's scale, shape (sample, ...). One that is too small for its type is kept as the
+        smallest normal number, with its sign: only an exact zero is zero.
+    logs
+        ``ln|values|`` where they are known beyond the range of the type; None if they are not needed.
+    log_scale
+        Shape (sample,), double precision; ``-inf`` for a sample without any error.
+    """
+
+    values: Tensor
+    logs: Tensor | None
+    log_scale: Tensor
+
+    def with_values(self, values: Tensor) -> "ScaledErrors":
+        """Other errors in the same units."""
+        return replace(self, values=values, logs=None)
+
+    def renormalised(self, tiny: float) -> "ScaledErrors":
+        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``: by powers of two, which is exact."""
+        largest = self.values.detach().abs().flatten(1).amax(dim=1).double()
+        outside = ((largest < tiny) | (largest > 1 / tiny)) & (largest > 0)
+        if not bool(outside.any()):
+            return self
+        factor = torch.where(outside, torch.exp2(largest.log2().floor()), 1.0)
+        shape = (-1, *[1] * (self.values.dim() - 1))
+        return ScaledErrors(
+            (self.values.double() / factor.reshape(shape)).to(self.values.dtype), None, self.log_scale + factor.log()
+        )
+
+    def through_activation(
+        self, log_slope: Tensor, slope_sign: Tensor | float, precision: torch.dtype
+    ) -> "ScaledErrors":
+        """Errors at the input of an activation with the given ``ln f'``, multiplied in logarithms."""
+        values = self.values.reshape(log_slope.shape)
+        logs = values.double().abs().log_() if self.logs is None else self.logs.reshape(log_slope.shape)
+        return from_logs(values.sign() * slope_sign, logs + log_slope, self.log_scale, precision)
+
+    def through_linear(self, weight: Tensor) -> "ScaledErrors":
+        """Errors at the input of a dense layer, ``weight^T errors``.
+
+        Sums are dominated by their largest terms, so that underflow of others does no harm; where all terms of a sum
+        have underflowed, as with sparse weights, the sum is taken in logarithms.
+        """
+        pulled = self.with_values(self.values @ weight)
+        if self.logs is None or self.logs.dim() != 2:
+            return pulled.renormalised(1e-100)
+        lost = self.logs < math.log(torch.finfo(self.values.dtype).tiny)
+        lost &= ~torch.isneginf(self.logs)
+        samples = lost.any(dim=1) & (pulled.values.abs() < _NEGLIGIBLE).any(dim=1)
+        if not bool(samples.any()):
+            return pulled.renormalised(1e-100)
+        values, logs = pulled.values.double().clone(), pulled.values.double().abs().log_()
+        log_weight, sign_weight = weight.double().abs().log(), weight.sign().double()
+        for sample in samples.nonzero()[:, 0].tolist():
+            small = values[sample].abs() < _NEGLIGIBLE
+            terms = self.logs[sample][:, None] + log_weight[:, small]
+            signs = self.values[sample].sign().double()[:, None] * sign_weight[:, small]
+            greatest = terms.amax(dim=0)
+            unit = torch.where(torch.isneginf(greatest), 0.0, greatest)
+            total = (signs * (terms - unit).exp()).sum(dim=0)
+            logs[sample, small] = total.abs().log() + unit
+            values[sample, small] = total.sign()
+        return from_logs(values.sign(), logs, self.log_scale, self.values.dtype)
+
+
+def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dtype) -> ScaledErrors:
+    """Errors from signs and logarithms in given units, scaled anew to unit size.
+
+    Raises
+    ------
+    NonFiniteError
+        If a logarithm is NaN.
+    """
+    # Before zeros are written in: what is no number has no sign.
+    largest = logs.flatten(1).amax(dim=1)
+    if bool(torch.isnan(largest).any()):
+        raise NonFiniteError("the logarithm of an error", int(torch.isnan(largest).nonzero()[0, 0]))
+    logs = torch.where(sign == 0, -math.inf, logs)
+    sign = torch.where(torch.isneginf(logs), 0.0, sign)
+    vanishing = torch.isneginf(largest)
+    # Scales of whole bins: nothing has to be multiplied to count in them.
+    largest = torch.where(vanishing, 0.0, (largest / BIN_WIDTH).ceil() * BIN_WIDTH)
+    logs = logs - largest.reshape(-1, *[1] * (logs.dim() - 1))
+    # Exact zeros have sign 0; everything else stays at least the smallest normal number.
+    values = sign * logs.clamp(min=math.log(torch.finfo(precision).tiny) + 1e-9).exp().to(precision)
+    return ScaledErrors(values, logs, torch.where(vanishing, -math.inf, log_scale + largest))
+
+
+@torch.no_grad()
+def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) -> ScaledErrors:
+    """Errors of the loss at the network's output, in the shape of the output."""
+    y, target = system.judged(output.detach(), x, t)
+    # Where the output is in single precision, its errors are not made less exact still.
+    exact = target if system.loss.class_targets else target.double()
+    sign, log_size = system.loss.log_output_error(y.double(), exact)
+    check_finite(
+        torch.where(torch.isneginf(log_size), 0.0, log_size / BIN_WIDTH),
+        f'the output error of "{system.loss.name}", or its logarithm,',
+    )
+    zero = torch.zeros(len(y), dtype=torch.float64, device=y.device)
+    scaled = from_logs(sign.double(), log_size, zero, output.dtype)
+    logs = None if scaled.logs is None else scaled.logs.reshape(output.shape)
+    return ScaledErrors(scaled.values.to(output.dtype).reshape(output.shape), logs, scaled.log_scale)

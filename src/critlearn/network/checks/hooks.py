@@ -1,0 +1,37 @@
+"""Hooks on modules: with them a module does what its type does not tell."""
+
+from typing import Final
+
+from torch import nn
+
+from critlearn.network.checks.finiteness import in_words
+
+_BACKWARDS: Final = ("_backward_pre_hooks", "_backward_hooks")
+_CALLED: Final = ("_forward_pre_hooks", "_forward_hooks", *_BACKWARDS)
+"""Where torch keeps hooks that take part in a pass."""
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether a module has hooks that are called in a pass, forwards or backwards."""
+    return any(getattr(module, kind) for kind in _CALLED)
+
+
+def hooked_backwards(model: nn.Module) -> str | None:
+    """The first module with hooks that are called in the learning pass, in words; None if there is none."""
+    for name, module in model.named_modules():
+        if any(getattr(module, kind) for kind in _BACKWARDS):
+            return in_words(name, module, "module")
+    return None
+
+
+def called_hooks(model: nn.Module) -> list[int]:
+    """What identifies the hooks that take part in a pass of a network."""
+    return [id(hook) for module in model.modules() for kind in _CALLED for hook in getattr(module, kind).values()]
+
+
+def with_hooks_of(module: nn.Module, replaced: nn.Module) -> nn.Module:
+    """The module with all hooks of the one whose place it takes."""
+    for name, value in vars(replaced).items():
+        if "_hook" in name:
+            vars(module)[name] = value
+    return module

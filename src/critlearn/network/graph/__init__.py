@@ -1,0 +1,1 @@
+"""Neural systems on directed graphs of boundary and bulk neurons."""

@@ -1,0 +1,353 @@
+"""Neural systems on arbitrary directed graphs: boundary neurons take their states from the data, bulk neurons follow.
+
+The activation pass iterates ``x <- P x_boundary + (1 - P) f(W x + b)``. Source: theory, neural systems.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.errors import InvalidInputError
+from critlearn.network.graph.activation_pass import ActivationPass, PassStatus, iterate
+from critlearn.network.graph.parts import check_graph, grouped, slope_of
+
+_DENSE_SHARE: Final = 1 / 16
+_DENSE_NEURONS: Final = 128
+"""Passes form W where at least this share of its entries are edges, or it is small; otherwise they go by edges."""
+
+
+class BulkBoundaryNetwork(nn.Module):
+    """Neurons on a directed graph, with boundary neurons for inputs and outputs, as a module.
+
+    Called with a batch of inputs it returns the pre-activations of the output neurons; the loss acts on these.
+    Trainable are one weight for each edge and one bias for each neuron that is no input.
+
+    Parameters
+    ----------
+    neurons
+        Number of neurons.
+    edges
+        Edges (source, target), shape (2, edge). An edge into an input neuron has no effect and is refused.
+    inputs, outputs
+        Input and output neurons, in order.
+    activations
+        Activation of every neuron that is no input, one for all or one for each neuron: catalogue names, ``relu``, or
+        modules that act on each entry.
+    steps
+        Steps of the activation pass; None for a fixed point, whose learning pass is by implicit differentiation.
+    seed
+        Of the weights, drawn as torch draws those of a dense layer with as many inputs as the neuron has edges.
+    dtype
+        Floating-point type.
+
+    Raises
+    ------
+    InvalidInputError
+        If neurons or edges are out of range, or boundary neurons overlap.
+
+    Notes
+    -----
+    A fixed point is differentiated by two steps of Newton's method from it, in ordinary operations: their errors are
+    of fourth order, so that first and second derivatives are those of the implicit function. They solve linear systems
+    of all neurons, while passes of a number of steps through a graph of few edges take memory for these alone.
+    """
+
+    edges: Tensor
+    _row: Tensor
+    _free: Tensor
+    _outputs: Tensor
+    _order: Tensor
+
+    def __init__(
+        self,
+        neurons: int,
+        edges: Tensor,
+        *,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
+        steps: int | None = None,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__()
+        edges = torch.as_tensor(edges)
+        check_graph(neurons, edges, inputs, outputs, steps)
+        self.neurons, self.steps = neurons, steps
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        given = set(inputs)
+        self.free = tuple(neuron for neuron in range(neurons) if neuron not in given)
+        place = torch.full((neurons,), -1)
+        place[list(self.free)] = torch.arange(len(self.free))
+        self.register_buffer("edges", edges.long(), persistent=False)
+        self.register_buffer("_row", place[edges[1].long()], persistent=False)
+        self.register_buffer("_free", torch.tensor(self.free, dtype=torch.long), persistent=False)
+        self.register_buffer("_outputs", place[list(outputs)], persistent=False)
+        self._dense = neurons <= _DENSE_NEURONS or edges.shape[1] >= _DENSE_SHARE * neurons * len(self.free)
+        generator = torch.Generator().manual_seed(seed)
+        counts = torch.bincount(self._row, minlength=len(self.free)).clamp(min=1).double()
+        bound = 1 / counts.sqrt()
+        weight = (2 * torch.rand(edges.shape[1], generator=generator, dtype=torch.float64) - 1) * bound[self._row]
+        self.weight = nn.Parameter(weight.to(dtype))
+        self.bias = nn.Parameter(((2 * torch.rand(len(self.free), generator=generator).double() - 1) * bound).to(dtype))
+        groups = grouped(activations, self.free, neurons)
+        self.activations = nn.ModuleList(module for module, _ in groups)
+        self.places = [chosen for _, chosen in groups]
+        self.register_buffer("_order", torch.cat(self.places).argsort(), persistent=False)
+
+    @classmethod
+    def from_matrix(
+        cls,
+        weights: Tensor,
+        mask: Tensor | None = None,
+        *,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
+        steps: int | None = None,
+    ) -> "BulkBoundaryNetwork":
+        """Network with given weights, of their precision.
+
+        Parameters
+        ----------
+        weights
+            Matrix W, shape (neuron, neuron): rows are targets, columns sources.
+        mask
+            Entries that are edges, of the same shape; by default those that are not zero.
+        inputs, outputs, activations, steps
+            As for the network itself.
+
+        Raises
+        ------
+        InvalidInputError
+            If the matrix and its mask do not fit, or there is no such network.
+        """
+        if weights.dim() != 2 or weights.shape[0] != weights.shape[1] or not weights.is_floating_point():
+            raise InvalidInputError(
+                f"weights are a square matrix of floating-point numbers; got {tuple(weights.shape)}, {weights.dtype}"
+            )
+        mask = weights != 0 if mask is None else mask
+        if mask.shape != weights.shape or mask.dtype != torch.bool:
+            raise InvalidInputError(
+                f"the mask has the shape {tuple(weights.shape)} of the weights and is True at edges; "
+                f"got {tuple(mask.shape)}, {mask.dtype}"
+            )
+        targets, sources = mask.nonzero(as_tuple=True)
+        edges = torch.stack([sources, targets])
+        network = cls(
+            len(weights), edges, inputs=inputs, outputs=outputs, activations=activations, steps=steps,
+            dtype=weights.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            network.weight.copy_(weights[targets, sources])
+        return network
+
+    @property
+    def boundary(self) -> Tensor:
+        """Diagonal of the projector P on boundary neurons, shape (neuron,)."""
+        mask = torch.zeros(self.neurons, dtype=torch.bool)
+        mask[list(self.inputs + self.outputs)] = True
+        return mask
+
+    def dense_weight(self) -> Tensor:
+        """Matrix W, shape (neuron, neuron): rows are targets, columns sources, zero where there is no edge."""
+        matrix = self.weight.new_zeros(self.neurons, self.neurons)
+        return matrix.index_put((self.edges[1], self.edges[0]), self.weight, accumulate=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pre-activations of the output neurons, shape (sample, input) -> (sample, output).
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs do not fit, or there is no fixed point to be found.
+        """
+        clamped, couplings = self._clamped(x), self._couplings()
+        if self.steps is not None:
+            state = torch.zeros_like(clamped[:, self._free])
+            for _ in range(self.steps - 1):
+                state = self._activated(self._pre_activation(couplings, clamped, state))
+        else:
+            state = _FixedPoint.apply(clamped, couplings.detach(), self.bias.detach(), self)
+            matrix = couplings if self._dense else self._free_weight()
+            for _ in range(2):
+                state = self._newton(matrix, clamped, state)
+        return self._pre_activation(couplings, clamped, state)[:, self._outputs]
+
+    def activation_pass(self, x: Tensor, t: Tensor | None = None) -> ActivationPass:
+        """States of all neurons for a batch of boundary states.
+
+        Parameters
+        ----------
+        x
+            Inputs, shape (sample, input).
+        t
+            States of the output neurons, shape (sample, output), which then are held; None to let them follow.
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs or targets do not fit, or an input is not finite.
+        """
+        with torch.no_grad():
+            clamped, couplings, held = self._clamped(x), self._couplings(), self._held(x, t)
+            _check_finite(clamped)
+
+            def step(state: Tensor) -> Tensor:
+                return self._hold(self._activated(self._pre_activation(couplings, clamped, state)), held)
+
+            found = iterate(step, self._hold(torch.zeros_like(clamped[:, self._free]), held), self.steps)
+            residual = (step(found.state) - found.state).abs().amax(dim=1)
+            states, pre = clamped.clone(), torch.zeros_like(clamped)
+            states[:, self._free] = found.state
+            pre[:, self._free] = self._pre_activation(couplings, clamped, found.state)
+            judged = [found.judged(sample, float(residual[sample])) for sample in range(len(x))]
+        return ActivationPass(
+            states,
+            pre,
+            residual,
+            tuple(status for status, _ in judged),
+            tuple(period for _, period in judged),
+            found.steps,
+        )
+
+    def boundary_loss(self, x: Tensor, t: Tensor) -> Tensor:
+        """``|P (x - f(W x + b))|^2 / 2`` with the output neurons held at their targets, shape (sample,)."""
+        return self._mismatch(x, t, self._outputs)
+
+    def bulk_loss(self, x: Tensor, t: Tensor) -> Tensor:
+        """``|x - f(W x + b)|^2 / 2`` over all neurons but the inputs, with the outputs held, shape (sample,).
+
+        At a fixed point of the bulk it is the boundary loss.
+        """
+        return self._mismatch(x, t, torch.arange(len(self.free), device=self._free.device))
+
+    def _mismatch(self, x: Tensor, t: Tensor, chosen: Tensor) -> Tensor:
+        states = self.activation_pass(x, t).states[:, self._free]
+        # The states are held; the weights act through the pre-activations.
+        y = self._pre_activation(self._couplings(), self._clamped(x), states)
+        return ((states - self._activated(y))[:, chosen] ** 2).sum(dim=1) / 2
+
+    def _held(self, x: Tensor, t: Tensor | None) -> Tensor | None:
+        """States of the output neurons that are held."""
+        if t is None:
+            return None
+        if t.shape[:1] != x.shape[:1] or t.numel() != len(x) * len(self.outputs):
+            raise InvalidInputError(
+                f"the network has {len(self.outputs)} output neurons: targets of {len(x)} samples have the shape "
+                f"({len(x)}, {len(self.outputs)}); got {tuple(t.shape)}"
+            )
+        return t.reshape(len(x), len(self.outputs)).to(self.weight)
+
+    def _hold(self, state: Tensor, held: Tensor | None) -> Tensor:
+        return state if held is None else state.index_copy(1, self._outputs, held)
+
+    def _clamped(self, x: Tensor) -> Tensor:
+        """States with the inputs in place and all others zero."""
+        if x.dim() != 2 or x.shape[1] != len(self.inputs):
+            raise InvalidInputError(
+                f"the network has {len(self.inputs)} input neurons and takes (sample, input); got {tuple(x.shape)}"
+            )
+        if x.dtype != self.weight.dtype:
+            raise InvalidInputError(f"the network is of type {self.weight.dtype}; got inputs of type {x.dtype}")
+        places = torch.tensor(self.inputs, device=x.device)
+        return x.new_zeros(len(x), self.neurons).index_add(1, places, x)
+
+    def _couplings(self) -> Tensor:
+        """What acts in a pass: rows of W for neurons that are no inputs, or a weight for each edge."""
+        return self._free_weight() if self._dense else self.weight
+
+    def _free_weight(self) -> Tensor:
+        """Rows of W for neurons that are no inputs, shape (free neuron, neuron)."""
+        matrix = self.weight.new_zeros(len(self.free), self.neurons)
+        return matrix.index_put((self._row, self.edges[0]), self.weight, accumulate=True)
+
+    def _pre_activation(self, couplings: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+        return self._sums(couplings, clamped, state) + self.bias
+
+    def _sums(self, couplings: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+        """``W x``, shape (sample, free neuron)."""
+        if couplings.dim() == 2:
+            return clamped @ couplings.T + state @ couplings[:, self._free].T
+        every = clamped.index_add(1, self._free, state)
+        return torch.zeros_like(state).index_add(1, self._row, every[:, self.edges[0]] * couplings)
+
+    def _activated(self, y: Tensor) -> Tensor:
+        parts = [module(y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
+        return torch.cat(parts, dim=1)[:, self._order]
+
+    def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+        """One step of Newton's method towards ``state = f(W x + b)``, differentiable in all its arguments."""
+        y = self._pre_activation(matrix, clamped, state)
+        slope = self._slope(y)
+        inner = matrix[:, self._free]
+        system = torch.eye(len(self.free), dtype=y.dtype, device=y.device) - slope[:, :, None] * inner
+        return state + torch.linalg.solve(system, (self._activated(y) - state)[:, :, None])[:, :, 0]
+
+    def _slope(self, y: Tensor) -> Tensor:
+        """``f'`` of every neuron that is no input."""
+        parts = [slope_of(module, y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
+        return torch.cat(parts, dim=1)[:, self._order]
+
+
+class _FixedPoint(torch.autograd.Function):
+    """Search for the fixed point: outside of differentiation, which Newton's steps take care of."""
+
+    @staticmethod
+    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, network: BulkBoundaryNetwork) -> Tensor:
+        _check_finite(clamped)
+
+        def step(state: Tensor) -> Tensor:
+            return network._activated(network._sums(couplings, clamped, state) + bias)
+
+        found = iterate(step, torch.zeros_like(clamped[:, network._free]), None)
+        changes = (step(found.state) - found.state).abs().amax(dim=1)
+        for sample, change in enumerate(changes.tolist()):
+            status, period = found.judged(sample, change)
+            if status is not PassStatus.SETTLED:
+                how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
+                raise InvalidInputError(
+                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
+                    f"(last change {change:.1e}); give a number of steps, or smaller weights"
+                )
+        return found.state
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None]:
+        return None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
+        return None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """One search for all where only the inputs differ; otherwise every entry of the batch by itself."""
+        if in_dims[0] is not None and in_dims[1] is None and in_dims[2] is None:
+            clamped = arguments[0].movedim(in_dims[0], 0)
+            found = _FixedPoint.apply(clamped.reshape(-1, clamped.shape[-1]), *arguments[1:])
+            return found.reshape(*clamped.shape[:-1], -1), 0
+        rows = []
+        for at in range(info.batch_size):
+            own = [
+                value if dim is None or not isinstance(value, Tensor) else value.select(dim, at)
+                for value, dim in zip(arguments, in_dims, strict=True)
+            ]
+            rows.append(_FixedPoint.apply(*own))
+        return torch.stack(rows), 0
+
+
+_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.UNSETTLED: "has not settled"}
+
+
+def _check_finite(clamped: Tensor) -> None:
+    finite = torch.isfinite(clamped).all(dim=1)
+    if not bool(finite.all()):
+        sample = int((~finite).nonzero()[0, 0])
+        raise InvalidInputError(f"the inputs are not finite at sample {sample} of a batch of {len(clamped)}")

@@ -1,0 +1,1 @@
+"""Densities of inputs and margins, which predictions push forward."""

@@ -1,0 +1,1 @@
+"""Push-forward of a density through the channels of a composition."""

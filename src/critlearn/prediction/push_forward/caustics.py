@@ -1,0 +1,120 @@
+"""Caustics: sizes of fluctuations at which the density diverges, because the slope of a channel vanishes there."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int64
+
+from critlearn.numerics.window import exp_or_infinity, format_exp
+from critlearn.prediction.densities.margin_density import Points
+from critlearn.prediction.push_forward.branches import Branch
+from critlearn.prediction.push_forward.channel import Channel
+from critlearn.results import Result
+
+_BISECTIONS: Final = 60
+_PLACES: Final = 401
+_TOLERANCE_OF_ORDER: Final = 0.1
+_HIGHEST_ORDER: Final = 12
+_SAME: Final = 1e-9
+
+
+@dataclass(frozen=True, repr=False)
+class Caustic(Result):
+    """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
+
+    Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
+    """
+
+    log_delta: float
+    kind: str
+    exponent: float
+    order: int = 2
+
+    def to_dict(self) -> dict[str, float | str | None]:
+        """Fields as plain values; `delta` is None where a float cannot hold it."""
+        delta = exp_or_infinity(self.log_delta)
+        return {
+            "delta": delta if math.isfinite(delta) else None,
+            "log_delta": self.log_delta,
+            "kind": self.kind,
+            "exponent": self.exponent,
+            "order": self.order,
+        }
+
+    def summary(self) -> str:
+        """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
+        delta = format_exp(self.log_delta)
+        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^{self.exponent:.3g}"
+
+
+def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caustic]:
+    """Points at which the slope of a channel vanishes: between two branches, or inside one that goes on.
+
+    At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
+    """
+    between = [
+        left.high
+        for left, right in itertools.pairwise(branches)
+        if left.high == right.low and not (left.constant or right.constant)
+    ]
+    inside = _stationary_inside(channel, [branch for branch in branches if not branch.constant])
+    places = np.concatenate([np.array(between, dtype=np.float64), inside])
+    found = []
+    for log_delta, order in zip(
+        channel.log_fluctuation(places).tolist(), _orders(channel, places).tolist(), strict=True
+    ):
+        if order and math.isfinite(log_delta):
+            kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
+            found.append(Caustic(log_delta, kind, 1 / order - 1, order))
+    return found
+
+
+def distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
+    """Caustics by size, each once: a periodic error signal has the same one on many branches."""
+    found: list[Caustic] = []
+    for caustic in sorted(caustics, key=lambda one: (one.log_delta, one.order)):
+        if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > _SAME:
+            found.append(caustic)
+    return tuple(found)
+
+
+def _stationary_inside(channel: Channel, branches: Sequence[Branch]) -> Points:
+    """Points inside branches at which the slope touches zero without changing its sign."""
+    if not branches:
+        return np.empty(0)
+    ends = np.array([[branch.low, branch.high] for branch in branches])
+    # All branches at once: short calls would take longer than their arithmetic.
+    x = np.linspace(ends[:, 0], ends[:, 1], _PLACES + 2)[1:-1]
+    rising = _growth_of_slope(channel, x)
+    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
+    turning = (rising[:-1] < 0) & (rising[1:] > 0)
+    low, high = x[:-1][turning], x[1:][turning]
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        falling = _growth_of_slope(channel, middle) < 0
+        low, high = np.where(falling, middle, low), np.where(falling, high, middle)
+    return np.asarray(0.5 * (low + high))
+
+
+def _growth_of_slope(channel: Channel, x: Points) -> Points:
+    """``sign(l') l''``."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        slope, curvature = channel.derivatives(x)
+        return np.asarray(np.sign(slope) * curvature)
+
+
+def _orders(channel: Channel, places: Points) -> Int64[np.ndarray, " place"]:
+    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; 0 where it does not."""
+    steps = 1e-3 * np.maximum(1.0, np.abs(places))
+    near = places + steps * np.array([-1.0, -0.1, 1.0, 0.1])[:, None]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        slopes = np.abs(channel.derivatives(near)[0])
+        orders = 1 + np.log10(slopes[0::2] / slopes[1::2])
+        order = np.round(orders.mean(axis=0))
+        usable = np.isfinite(slopes).all(axis=0) & (slopes > 0).all(axis=0)
+        fits = usable & (np.abs(orders - order) < _TOLERANCE_OF_ORDER).all(axis=0)
+        return np.where(fits & (order >= 2) & (order <= _HIGHEST_ORDER), order, 0).astype(np.int64)

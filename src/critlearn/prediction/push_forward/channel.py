@@ -1,0 +1,131 @@
+"""A channel: one way in which an input becomes a fluctuation, ``ln|delta| = l(x)``, with its slope and curvature."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from critlearn.compositions import Asymptote
+from critlearn.prediction.densities.margin_density import Points
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """Map from an input to the logarithm of the fluctuation that it induces."""
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``l(x) = ln|delta|``, same shape; ``-inf`` where the fluctuation vanishes."""
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """``dl/dx`` and ``d2l/dx2``."""
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """Inputs at which the fluctuation vanishes or ``l`` has a kink."""
+
+
+@runtime_checkable
+class ErrorSignal(Protocol):
+    """What is needed of a composition, or of a designed loss: the logarithm of its error signal and its slopes."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+
+    def log_error_signal(self, y: Points, t: float = 1) -> Points:
+        """``lambda(y)``."""
+
+    def log_error_derivatives(self, y: Points, t: float = 1) -> tuple[Points, Points]:
+        """``lambda'`` and ``lambda''``."""
+
+    def singular_points(self, t: float = 1) -> tuple[float, ...]:
+        """Outputs at which the error signal vanishes, diverges or has a kink."""
+
+    def asymptotic(self, t: float = 1) -> Asymptote:
+        """Exponent where fluctuations become small."""
+
+
+@dataclass(frozen=True)
+class LogChannel:
+    """The input is ``ln|delta|`` itself."""
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """The input."""
+        return x
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """1 and 0."""
+        return np.ones_like(x), np.zeros_like(x)
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+
+@dataclass(frozen=True)
+class BiasChannel:
+    """Fluctuation of an output bias: ``l(x) = ln lr + lambda(w x + b)``, with ``w x + b`` the margin.
+
+    Parameters
+    ----------
+    composition
+        Activation and loss.
+    weight, bias
+        The margin as a linear function of the input; 1 and 0 if the input is the margin itself.
+    log_rate
+        ``ln`` of the learning rate.
+    target
+        Target of the composition: with 1, a class's, the pre-activation is the margin.
+    """
+
+    composition: ErrorSignal
+    weight: float = 1.0
+    bias: float = 0.0
+    log_rate: float = 0.0
+    target: float = 1.0
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``ln|delta|``."""
+        return self.log_rate + self.composition.log_error_signal(self.weight * x + self.bias, self.target)
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """Slope and curvature of ``ln|delta|``."""
+        first, second = self.composition.log_error_derivatives(self.weight * x + self.bias, self.target)
+        return self.weight * first, self.weight**2 * second
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """The kink of activations at ``y = 0``, and the zeros and poles of the error signal."""
+        margins = self.composition.singular_points(self.target)
+        return tuple((margin - self.bias) / self.weight for margin in margins)
+
+
+@dataclass(frozen=True)
+class WeightChannel:
+    """Fluctuation of the weight on a single input: that of the bias times ``|x|``."""
+
+    error: BiasChannel
+
+    def log_fluctuation(self, x: Points) -> Points:
+        """``ln|delta|``."""
+        with np.errstate(divide="ignore"):
+            return self.error.log_fluctuation(x) + np.log(np.abs(x))
+
+    def derivatives(self, x: Points) -> tuple[Points, Points]:
+        """Slope and curvature of ``ln|delta|``."""
+        first, second = self.error.derivatives(x)
+        with np.errstate(divide="ignore"):
+            return first + 1 / x, second - 1 / x**2
+
+    @property
+    def singular(self) -> tuple[float, ...]:
+        """Those of the error, and the vanishing input."""
+        return (*self.error.singular, 0.0)
+
+
+def inverse_slope(channel: Channel, x: float) -> float:
+    """``1/l'`` at one input; NaN where the slope vanishes or is not finite."""
+    first, _ = channel.derivatives(np.array([x]))
+    return float(1 / first[0]) if math.isfinite(first[0]) and first[0] != 0 else math.nan

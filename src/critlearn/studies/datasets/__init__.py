@@ -1,0 +1,1 @@
+"""Two-class data sets, and the tables that they are read from."""

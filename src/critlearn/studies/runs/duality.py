@@ -1,0 +1,124 @@
+"""Study of the duality map of a stored run: its sheet at initialisation and at the end, kept beside the record."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from critlearn.duality import DualityMap, learning_dimension
+from critlearn.errors import DataError, InvalidInputError
+from critlearn.network import NeuralSystem
+from critlearn.results import plain
+from critlearn.studies.run_folder import REPORT, read_run
+from critlearn.studies.runs.system import stored_system
+from critlearn.whole_files import write_whole
+
+DUALITY: Final = "duality.json"
+
+_OF_STATE: Final = {
+    *("variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume"),
+    *("log_singular_values", "overlap"),
+}
+"""What the page of a study shows of each state of the network."""
+_PICTURED: Final = 4
+_DIRECTIONS: Final = 3
+
+
+def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
+    """Spectra, ranks, overlaps and leading directions of a run's duality map, as plain values.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run of a network.
+    InvalidInputError
+        If the number of samples is not positive.
+    """
+    if samples < 1:
+        raise InvalidInputError(f"--samples must be at least 1; got {samples}")
+    record, _ = read_run(folder)
+    stored = stored_system(folder, record)
+    states = {"initial": stored.initial, "trained": stored.trained}
+    return plain(
+        {
+            "run_dir": str(folder),
+            "composition": record["composition"]["name"],
+            "image": stored.image,
+            "states": {
+                name: learning_dimension(DualityMap(system), samples=samples).to_dict()
+                for name, system in states.items()
+            },
+            "leading": _leading(stored.trained),
+        }
+    )
+
+
+def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
+    """Leading boundary directions at a few samples."""
+    phi, found = DualityMap(system), []
+    size = len(system)
+    for sample in sorted({at * (size - 1) // max(1, _PICTURED - 1) for at in range(_PICTURED)}):
+        x, t = system.dataset[sample]
+        jacobian = phi.jacobian(x, t)
+        directions = jacobian.leading_directions(min(_DIRECTIONS, *jacobian.shape))
+        found.append(
+            {
+                "sample": sample,
+                "target": float(t),
+                "x": x.tolist(),
+                "log_singular_values": jacobian.spectrum.log_values[: len(directions.values)].tolist(),
+                "directions": directions.x.tolist(),
+            }
+        )
+    return found
+
+
+def read_duality(folder: Path) -> dict[str, Any] | None:
+    """Study that was written beside a run's record; None if there is none.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    path = folder / DUALITY
+    if not path.is_file():
+        return None
+    try:
+        study: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        study = None
+    if not _whole(study):
+        raise DataError(f'"{path}" is damaged: make it again with critlearn duality')
+    return dict(study)
+
+
+def _whole(study: object) -> bool:
+    """Whether a study has all the parts that its page shows."""
+    if not isinstance(study, dict) or not {"states", "image", "leading"} <= set(study):
+        return False
+    states, leading = study["states"], study["leading"]
+    return (
+        isinstance(states, dict)
+        and bool(states)
+        and all(isinstance(state, dict) and set(state) >= _OF_STATE for state in states.values())
+        and isinstance(leading, list)
+        and all(isinstance(entry, dict) and {"x", "directions"} <= set(entry) for entry in leading)
+    )
+
+
+def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
+    """Write the study beside the run's record and make its page anew with it.
+
+    Parameters
+    ----------
+    report
+        Function from record, sketches and study to the text of the page.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    """
+    record, fluctuations = read_run(folder)
+    write_whole(folder / DUALITY, (json.dumps(study, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(folder / REPORT, report(record, fluctuations, study).encode())

@@ -1,0 +1,179 @@
+"""Stored runs by name: which there are, what two of them differ in, and how one is removed."""
+
+import math
+import shutil
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.inference.comparison_tests import compare_exponents
+from critlearn.studies.runs.table import runs_folder
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS
+from critlearn.studies.stored_record import stored_record
+
+_KEPT: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
+"""Files by which a folder is known to be a run."""
+
+
+def run_names(out: Path) -> list[str]:
+    """Names of the runs in a folder, or in a store of a sweep, in the order of the alphabet.
+
+    Raises
+    ------
+    DataError
+        If it holds none.
+    """
+    found = sorted(path.parent.name for path in runs_folder(out).glob(f"*/{RECORD}"))
+    names = [name for name in found if not name.startswith(".")]
+    if not names:
+        raise DataError(f'"{out}" holds no run: `critlearn run ... --out {out}` makes one')
+    return names
+
+
+def find_run(out: Path, given: str) -> Path:
+    """Folder of a run, by its name, by a beginning that no other run has, or by the path of the folder itself.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such run, or there are several.
+    """
+    if (Path(given) / RECORD).is_file():
+        return Path(given)
+    names = run_names(out)
+    fitting = [given] if given in names else [name for name in names if name.startswith(given)]
+    if len(fitting) > 1:
+        raise InvalidInputError(f'"{given}" is the beginning of {len(fitting)} runs: {", ".join(fitting[:3])}')
+    if not fitting:
+        near = get_close_matches(given, names, n=1, cutoff=0.3)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise InvalidInputError(
+            f'no run "{given}" in "{out}"{hint} (`critlearn runs list --out {out}` lists all {len(names)})'
+        )
+    return runs_folder(out) / fitting[0]
+
+
+def run_record(folder: Path) -> dict[str, Any]:
+    """Record of a run, which names the folder where it is now.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        record = stored_record((folder / RECORD).read_bytes(), str(folder / RECORD))
+    except OSError as problem:
+        raise DataError(f'"{folder / RECORD}" cannot be read: {problem.strerror}') from problem
+    return {**record, "run_dir": str(folder)}
+
+
+def run_rows(out: Path) -> list[dict[str, Any]]:
+    """One row of plain values for each run, with its first quantity; of a corrupt one the name and the reason.
+
+    Raises
+    ------
+    DataError
+        If there is no run.
+    """
+    rows = []
+    for name in run_names(out):
+        try:
+            rows.append({"run": name, "status": "finished", **_row(run_record(runs_folder(out) / name))})
+        except DataError as problem:
+            rows.append({"run": name, "status": "corrupt", "reason": str(problem)})
+    return rows
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a list says of a run."""
+    name, quantity = next(iter(record["quantities"].items()))
+    return {
+        "study": record["study"],
+        "composition": record["composition"]["name"],
+        "data": record["data"],
+        "seed": record["seed"],
+        "certified": record["equilibrium"]["certified"],
+        "quantity": name,
+        "exponent": quantity["measured"]["exponent"],
+        "ci95": quantity["measured"]["ci95"],
+        "verdict": quantity["measured"]["verdict"],
+        "agreement": quantity["agreement"],
+    }
+
+
+def compare_runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings and versions in which two records differ, and the exponents of the quantities that both have.
+
+    The difference of two exponents has a test if both were measured; it takes the runs to be independent, which two
+    runs on the same data are not. Its window is that of each run: local exponents differ from window to window.
+    """
+    quantities = {}
+    for name in first["quantities"]:
+        if name in second["quantities"]:
+            pair = [record["quantities"][name]["measured"] for record in (first, second)]
+            quantities[name] = {
+                "exponents": [measured["exponent"] for measured in pair],
+                "ci95": [measured["ci95"] for measured in pair],
+                "windows": [measured["window"] for measured in pair],
+                "verdicts": [measured["verdict"] for measured in pair],
+                "difference": _difference(*pair),
+            }
+    return {
+        "runs": [first["run_dir"], second["run_dir"]],
+        "settings": _differing(first["config"], second["config"]),
+        "versions": _differing(first["versions"], second["versions"]),
+        "certified": [record["equilibrium"]["certified"] for record in (first, second)],
+        "quantities": quantities,
+        "unshared": sorted(set(first["quantities"]) ^ set(second["quantities"])),
+    }
+
+
+def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Second exponent less first, with its tests."""
+    if any(measured["exponent"] is None or not measured["stderr"] for measured in (first, second)):
+        return None
+    error = math.hypot(first["stderr"], second["stderr"])
+    return compare_exponents([(second["exponent"], error)], first["exponent"]).to_dict()
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Both values of every name on which they differ; None where one has none."""
+    names = dict.fromkeys([*first, *second])
+    return {name: [first.get(name), second.get(name)] for name in names if first.get(name) != second.get(name)}
+
+
+def removable_run(out: Path, given: str) -> Path:
+    """Folder of a run that may be removed: given by its whole name or path, and a run by its files.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not.
+    """
+    folder = find_run(out, given)
+    if given not in (folder.name, str(folder)) and Path(given) != folder:
+        raise InvalidInputError(f'"{given}" is not the whole name of a run; did you mean "{folder.name}"?')
+    missing = [name for name in _KEPT if not (folder / name).is_file()]
+    if missing or folder.is_symlink() or folder.resolve() == Path.cwd():
+        reason = f"it has no {missing[0]}" if missing else "it is a link, or the current folder"
+        raise InvalidInputError(f'"{folder}" is not removed: {reason}')
+    return folder
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run; it is renamed first, so that no part of it is ever taken for a run.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    doomed = folder.parent / f".{folder.name}.removed"
+    try:
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+    except OSError as problem:
+        raise OutputError(f'cannot remove "{folder}": {problem.strerror}') from problem

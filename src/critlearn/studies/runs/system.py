@@ -1,0 +1,58 @@
+"""The system of a stored run: its network with the trained weights, and the one that it started from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from critlearn.errors import DataError
+from critlearn.network import NeuralSystem
+from critlearn.studies.config import TwoClassConfig, checked
+from critlearn.studies.datasets.two_class_data import load_two_class
+from critlearn.studies.run_folder import WEIGHTS
+from critlearn.studies.two_class import initial_network
+
+_IMAGES: Final = {64: (8, 8), 784: (28, 28)}
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSystem:
+    """A run's system.
+
+    Parameters
+    ----------
+    trained, initial
+        With the weights that the run left, and with those that it started from.
+    image
+        Shape of the inputs as pictures; None if they are none.
+    """
+
+    trained: NeuralSystem
+    initial: NeuralSystem
+    image: tuple[int, int] | None
+
+
+def stored_system(folder: Path, record: dict[str, Any]) -> StoredSystem:
+    """Rebuild the system of a two-class run from its record and weights.
+
+    Raises
+    ------
+    DataError
+        If the run is of another study, or its weights cannot be read or do not fit.
+    """
+    if record.get("study") != "two-class":
+        raise DataError(f'the run in "{folder}" is of the study "{record.get("study")}"; only two-class has a sheet')
+    config = checked(TwoClassConfig, record["config"])
+    dataset = load_two_class(config.data, target=config.target, seed=config.seed)
+
+    trained, initial = (initial_network(config, dataset.x.shape[1]) for _ in range(2))
+    try:
+        trained.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as problem:
+        raise DataError(f'"{folder / WEIGHTS}" does not hold the weights of the run: {problem}') from problem
+    is_image = config.data.startswith("digits:") or "mnist" in config.data.lower()
+    image = _IMAGES.get(dataset.x.shape[1]) if is_image else None
+    composition = config.composition()
+    return StoredSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)

@@ -1,0 +1,293 @@
+"""Results of studies: one folder for each cell, which is there whole or not at all."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from critlearn._version import __version__
+from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.studies.faults import told
+from critlearn.studies.record import RunResult
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
+from critlearn.studies.stored_record import stored_record
+from critlearn.studies.sweep.results.files import StoreFiles
+from critlearn.studies.sweep.study.cells import Cell
+from critlearn.studies.sweep.study.file import Study, study_text
+from critlearn.studies.sweep.study.plan import Plan, plan_of
+
+MARK: Final = "critlearn-store.json"
+CELL: Final = "cell.json"
+FORMAT: Final = 1
+
+
+@cache
+def code_version() -> str:
+    """Version of the package, and the start of the SHA-256 of its sources."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """What a store holds of a cell.
+
+    Parameters
+    ----------
+    status
+        ``finished``, ``failed``, ``corrupt`` or ``missing``.
+    record
+        Of a finished cell, with the code version under ``code``.
+    reason
+        Why it failed, or what is wrong with it.
+    """
+
+    status: str
+    record: dict[str, Any] | None = None
+    reason: str | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether a sweep runs it; what is corrupt is left for its owner to look at and remove."""
+        return self.status in ("missing", "failed")
+
+
+class ResultsStore:
+    """A folder, or a URL that fsspec knows, which holds cells.
+
+    On a local disk, a cell is written under a temporary name and renamed. Elsewhere it is uploaded with its record
+    last, and is finished once the record is there.
+
+    Parameters
+    ----------
+    location
+        Folder or URL.
+    create
+        Make it if there is nothing there.
+
+    Raises
+    ------
+    InvalidInputError
+        If what is there is not a store.
+    OutputError
+        If it cannot be made.
+    """
+
+    def __init__(self, location: str, *, create: bool = False) -> None:
+        self.location = location
+        self._files = StoreFiles(location)
+        self.local = self._files.local
+        if self._files.exists(MARK):
+            self._check_format()
+            return
+        found = self._files.exists()
+        if not create or (found and (self._files.is_file or self._visible())):
+            reason = f"it has no {MARK}" if found else "there is nothing"
+            raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
+        self._files.make("cells")
+        self._files.make("studies")
+        self._write(MARK, {"format": FORMAT})
+
+    @classmethod
+    def if_made(cls, location: str) -> "ResultsStore | None":
+        """Store at a location, or None where one could be made; nothing is written.
+
+        Raises
+        ------
+        InvalidInputError
+            If something else is there.
+        """
+        files = StoreFiles(location)
+        found = files.exists()
+        if not found or not (files.is_file or files.names()):
+            return None
+        return cls(location)
+
+    def _check_format(self) -> None:
+        """Refuse a store that another version has laid out in another way."""
+        try:
+            found = self._read(MARK).get("format")
+        except DataError as problem:
+            raise InvalidInputError(f'"{self.location}" is not a store of results: {problem}') from None
+        if found != FORMAT:
+            raise InvalidInputError(
+                f'"{self.location}" is a store of format {found!r}; this version of critlearn reads format {FORMAT}'
+            )
+
+    @property
+    def address(self) -> str:
+        """Where it is, from whatever folder it is looked for."""
+        return self._files.address
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store for one sweep; the lock of a process that was killed is free.
+
+        Object stores have no such lock; there the same cell is written twice with the same content at worst.
+
+        Raises
+        ------
+        OutputError
+            If another sweep holds it, or it cannot be written to.
+        """
+        if not self.local:
+            yield
+            return
+        lock = FileLock(self._files.path(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(f'another sweep is running on the store "{self.location}"') from None
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise OutputError(f'the store "{self.location}" cannot be written to: {reason}') from None
+        try:
+            self._remove_torn()
+            yield
+        finally:
+            self._remove_torn()
+            lock.release()
+
+    def _remove_torn(self) -> None:
+        """Remove what processes that were ended have left half-written."""
+        for torn in Path(self._files.path("cells")).glob(".*.partial"):
+            shutil.rmtree(torn, ignore_errors=True)
+
+    def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
+        """Note which cells a study has, and what it sweeps; cells that it had before and that were run stay known.
+
+        Raises
+        ------
+        DataError
+            If the plan of that name cannot be read.
+        """
+        before = self._plan(study.name) if self._files.exists(f"studies/{study.name}.json") else None
+        plan = plan_of(study, cells, before)
+        run = {name: cell for name, cell in plan.earlier.items() if not self.cell(name).due}
+        if len(run) < len(plan.earlier) and before is not None:
+            plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
+        self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))
+        # Without what made it, a store could not be made again.
+        self._files.write(f"studies/{study.name}.yaml", study_text(study).encode())
+
+    def study_file(self, name: str) -> str | None:
+        """Where the file of a study is; None in a store that an earlier version has made."""
+        place = f"studies/{name}.yaml"
+        return f"{self.location.rstrip('/')}/{place}" if self._files.exists(place) else None
+
+    def studies(self) -> dict[str, Plan]:
+        """Plans of all studies, by name.
+
+        Raises
+        ------
+        DataError
+            If one cannot be read.
+        """
+        names = [Path(name).stem for name in self._files.names("studies") if name.endswith(".json")]
+        return {name: self._plan(name) for name in names if not name.startswith(".")}
+
+    def _plan(self, name: str) -> Plan:
+        place = f"studies/{name}.json"
+        content = self._read(place)
+        try:
+            return Plan.model_validate(content)
+        except ValidationError as problem:
+            reason = told(problem, content)
+            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {reason}') from None
+
+    def cell(self, name: str) -> StoredCell:
+        """What the store holds of a cell; nothing that is found there is fatal."""
+        folder = f"cells/{name}"
+        if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
+            try:
+                return StoredCell("finished", self.record(name))
+            except DataError as problem:
+                return StoredCell("corrupt", reason=str(problem))
+        if self._files.exists(f"failures/{name}.json"):
+            return StoredCell("failed", reason=self._failure(name))
+        return StoredCell("missing")
+
+    def status(self, name: str) -> str:
+        """``finished``, ``failed``, ``corrupt`` or ``missing``."""
+        return self.cell(name).status
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Record of a finished cell, with the code version under ``code``.
+
+        Raises
+        ------
+        DataError
+            If it is not whole.
+        OutputError
+            If it is not there.
+        """
+        folder = f"cells/{name}"
+        present = self._files.names(folder)
+        missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]
+        if missing:
+            raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
+        place = f"{folder}/{RECORD}"
+        record, note = stored_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
+        if note.get("cell") != name or not isinstance(note.get("code"), str):
+            raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
+        return {**record, "code": note["code"]}
+
+    def _failure(self, name: str) -> str:
+        """Why a cell failed."""
+        try:
+            return str(self._read(f"failures/{name}.json").get("reason"))
+        except DataError as problem:
+            return str(problem)
+
+    def write(self, cell: Cell, result: RunResult) -> None:
+        """Keep a finished cell; its page can be made at any time from what is kept.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; the cell is then not there.
+        """
+        note = {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}
+        texts = {CELL: json.dumps(note, indent=1, allow_nan=False) + "\n"}
+        target = f"cells/{cell.name}"
+        if self.local:
+            write_folder(Path(self._files.path(target)), result, lambda _: texts)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / cell.name
+                write_folder(folder, result, lambda _: texts)
+                self._files.upload(folder, target, last=RECORD)
+        self._files.remove(f"failures/{cell.name}.json")
+
+    def write_failure(self, cell: Cell, reason: str) -> None:
+        """Note why a cell failed; it is run again by the next sweep."""
+        self._files.make("failures")
+        self._write(f"failures/{cell.name}.json", {"cell": cell.name, "reason": reason, "code": code_version()})
+
+    def _visible(self) -> bool:
+        return any(not name.startswith(".") for name in self._files.names())
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        self._files.write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+    def _read(self, name: str) -> dict[str, Any]:
+        content = self._files.read(name)
+        try:
+            value = json.loads(content)
+        except ValueError as problem:
+            raise DataError(f'"{self._files.path(name)}" cannot be read: {problem}') from problem
+        if not isinstance(value, dict):
+            raise DataError(f'"{self._files.path(name)}" is not an object')
+        return value

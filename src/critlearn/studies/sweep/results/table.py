@@ -1,0 +1,102 @@
+"""One table over all cells of a store: a row for each cell and quantity."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from critlearn.errors import InvalidInputError
+from critlearn.studies.sweep.results.store import ResultsStore
+from critlearn.studies.sweep.study.conditions import in_one_field, parse_condition
+from critlearn.studies.sweep.study.plan import Plan
+from critlearn.whole_files import replacing
+
+COLUMNS: Final = (
+    "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
+    "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason", "seed",
+)  # fmt: skip
+
+
+def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
+    """Table of a store; cells that are not finished have one row without a quantity.
+
+    Parameters
+    ----------
+    location
+        Folder or URL of the store.
+    where
+        Conditions on columns, as in ``activation == tanh and measured_exponent > 1.2``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a store, or a condition has an unknown name.
+    """
+    store = ResultsStore(location)
+    plans = store.studies()
+    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan.swept))
+    rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
+    if where is not None:
+        condition = parse_condition(where)
+        rows = [row for row in rows if condition.holds(row)]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *swept])
+
+
+def save_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table of results as Parquet, with a type for each column; columns of mixed types become text.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is not named ``.parquet``.
+    OutputError
+        If it cannot be written.
+    """
+    if path.suffix != ".parquet":
+        raise InvalidInputError(f'tables are written as .parquet; got "{path.name}"')
+    typed = table.convert_dtypes()
+    mixed = [name for name in typed.columns if typed[name].dtype == object]
+    with replacing(path) as temporary:
+        typed.astype(dict.fromkeys(mixed, "string")).to_parquet(temporary, index=False)
+    return path
+
+
+def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list[dict[str, Any]]:
+    wanted = plan.study.measure.quantities
+    rows = []
+    for cell_name, cell in plan.all_cells().items():
+        base = dict.fromkeys(COLUMNS)
+        stored = store.cell(cell_name)
+        if cell_name in plan.earlier and stored.due:
+            continue
+        base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
+        base |= {"planned": cell_name in plan.cells, "reason": stored.reason}
+        base |= {setting: in_one_field(cell.config.get(setting)) for setting in swept}
+        record = stored.record
+        if record is None:
+            rows.append(base)
+            continue
+        shown = [name for name in record["quantities"] if not wanted or name in wanted]
+        rows += [{**base, **quantity_columns(record, name), "code": record["code"]} for name in shown]
+    return rows
+
+
+def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a table says of one quantity of a run: the entries of `COLUMNS` that come from its record."""
+    quantity = record["quantities"][name]
+    measured, predicted = quantity["measured"], quantity["predicted"] or {}
+    low, high = measured["ci95"] or (None, None)
+    here = predicted.get("exponent_on_measured_window")
+    return {
+        "quantity": name,
+        "measured_exponent": measured["exponent"],
+        "predicted_exponent": predicted.get("exponent") if here is None else here,
+        "ci_low": low,
+        "ci_high": high,
+        "decades": measured["decades"],
+        "verdict": measured["verdict"],
+        "agreement": quantity["agreement"],
+        "certified": record["equilibrium"]["certified"],
+        "epochs_trained": record["equilibrium"]["epochs"],
+        "seconds": record["seconds"],
+    }

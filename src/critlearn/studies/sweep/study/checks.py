@@ -1,0 +1,105 @@
+"""What cells name, looked for before the first of them is run: compositions, densities, data, devices, quantities."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+from critlearn.compositions import Composition
+from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
+from critlearn.network.modules import hidden_activation
+from critlearn.prediction import parse_density
+from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig, activation_of, checked_device, loss_of
+from critlearn.studies.datasets.two_class_data import load_two_class
+from critlearn.studies.sweep.study.cells import Cell, expand
+from critlearn.studies.sweep.study.file import Study
+from critlearn.studies.sweep.study.places import StudyError, place_of
+
+
+def check_study(study: Study) -> tuple[Cell, ...]:
+    """Cells of a study, of which every one can be begun.
+
+    Data sets are read once, but for those of OpenML, which are left for the runs to fetch; whether a device is there is
+    for the machine to say that runs the cell.
+
+    Raises
+    ------
+    StudyError
+        If a cell names something that there is not.
+    InvalidInputError
+        As `expand`.
+    """
+    cells = expand(study)
+    for cell in cells:
+        for setting, check in _checks(cell.config):
+            with _placed(study, setting, getattr(cell.config, setting)):
+                check()
+    _check_quantities(study, cells)
+    return cells
+
+
+def check_devices(study: Study) -> None:
+    """Refuse devices that are not here, where cells are to be run here.
+
+    Raises
+    ------
+    StudyError
+        If there is one.
+    """
+    for device in dict.fromkeys(cell.config.device for cell in expand(study)):
+        with _placed(study, "device", device):
+            checked_device(device)
+
+
+def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Settings with what fails where they name nothing."""
+    yield "activation", lambda: _once(activation_of, config.activation)
+    yield "loss", lambda: _once(loss_of, config.loss)
+    yield "loss", lambda: _once(_composition, config.activation, config.loss)
+    yield "device", lambda: _once(_device, config.device)
+    if isinstance(config, TwoClassConfig):
+        yield "hidden_activation", lambda: _once(hidden_activation, config.hidden_activation)
+    if isinstance(config, ToyConfig) and config.data is None:
+        yield "inputs", lambda: _once(parse_density, config.inputs)
+    if config.data is not None and not config.data.startswith("openml:"):
+        yield "data", lambda: _once(_data, config.data, config.target)
+
+
+@cache
+def _once(check: Callable[..., object], *arguments: Any) -> None:
+    """Check what many cells have in common the first time; what is refused is refused each time."""
+    check(*arguments)
+
+
+def _composition(activation: str, loss: str) -> None:
+    Composition(activation_of(activation), loss_of(loss))
+
+
+def _data(name: str, target: str | None) -> None:
+    load_two_class(name, target=target)
+
+
+def _device(name: str) -> None:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise InvalidInputError(f'"{name}" is not a device of torch, such as cpu or cuda:0') from None
+
+
+@contextmanager
+def _placed(study: Study, setting: str, value: Any) -> Iterator[None]:
+    """Tell where the study gives what is refused."""
+    try:
+        yield
+    except CritlearnError as problem:
+        raise StudyError(place_of(study, setting, value), str(problem)) from problem
+
+
+def _check_quantities(study: Study, cells: tuple[Cell, ...]) -> None:
+    """Refuse quantities that no cell has."""
+    known = dict.fromkeys(name for cell in cells for name in cell.config.quantities())
+    for number, name in enumerate(study.measure.quantities or ()):
+        if name not in known:
+            raise StudyError(("measure", "quantities", number), str(unknown_name("quantity", name, known)))

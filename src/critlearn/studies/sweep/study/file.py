@@ -1,0 +1,130 @@
+"""Studies: what declares a system and what is swept, and the files that hold them in YAML."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from critlearn.errors import unknown_name
+
+_STRICT: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Settings = dict[str, Any]
+
+
+class SystemPart(BaseModel):
+    """The network and its composition."""
+
+    model_config = _STRICT
+    kind: Literal["toy", "two-class"] = "toy"
+    activation: str | None = None
+    loss: str | None = None
+    hidden: tuple[int, ...] | None = None
+    hidden_activation: str | None = None
+    weight_variance: float | None = None
+    device: str | None = None
+
+
+class DataPart(BaseModel):
+    """The data set, or the density of the toy model's input."""
+
+    model_config = _STRICT
+    data: str | None = None
+    target: str | None = None
+    inputs: str | None = None
+    samples: int | None = None
+
+
+class TrainingPart(BaseModel):
+    """The training that approaches equilibrium."""
+
+    model_config = _STRICT
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    stop_at_equilibrium: bool | None = None
+
+
+class MeasurePart(BaseModel):
+    """Quantities that the table of results lists; all if None."""
+
+    model_config = _STRICT
+    quantities: tuple[str, ...] | None = None
+
+
+class Range(BaseModel):
+    """Interval from which a setting is drawn, uniformly in the value or in its logarithm."""
+
+    model_config = _STRICT
+    low: float
+    high: float
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
+            raise ValueError("a range needs low < high, and low > 0 on a logarithmic scale")
+        return self
+
+
+class RandomPart(BaseModel):
+    """Settings drawn at random: from a range, or from a list of values."""
+
+    model_config = _STRICT
+    count: Annotated[int, Field(ge=1, le=10**6)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    settings: dict[str, Range | list[Any]]
+
+
+class SweepPart(BaseModel):
+    """What varies: the product of the four parts that are given, of which the conditions keep some."""
+
+    model_config = _STRICT
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    zip: dict[str, list[Any]] = Field(default_factory=dict)
+    list: tuple[Settings, ...] | None = None
+    random: RandomPart | None = None
+    where: tuple[str, ...] = ()
+
+
+class Study(BaseModel):
+    """A study: settings that all cells share, what is swept, and the seeds with which each is repeated."""
+
+    model_config = _STRICT
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    system: SystemPart = SystemPart()
+    data: DataPart = DataPart()
+    training: TrainingPart = TrainingPart()
+    measure: MeasurePart = MeasurePart()
+    sweep: SweepPart = SweepPart()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON schema of study files, for editors."""
+    return Study.model_json_schema()
+
+
+def study_text(study: Study) -> str:
+    """Study as a file: reading it gives the same study."""
+    given = study.model_dump(mode="json", exclude_defaults=True)
+    system = {"kind": study.system.kind, **given.pop("system", {})}
+    settings = {"name": given.pop("name"), "description": given.pop("description", ""), "system": system, **given}
+    return str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
+
+
+def shipped_file(name: str) -> Path:
+    """Study file that belongs to the package, by its name without the ending.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name.
+    """
+    folder = Path(__file__).parent.parent / "shipped"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown_name("study", name, [path.stem for path in folder.glob("*.yaml")])
+    return path

@@ -1,0 +1,290 @@
+"""Counts of every layer rule against plain per-sample gradients, bin for bin."""
+
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from critlearn.fluctuations import measure
+from critlearn.fluctuations.grad_sample.protocol import Contribution, Values
+from critlearn.fluctuations.grad_sample.rules import LinearRule, register
+from critlearn.network import NeuralSystem
+from critlearn.network.backward.layer_use import LayerUse
+from reference.plain_gradients import assert_same_counts, plain_gradients
+
+CLASSES = 3
+SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+seeds = st.integers(0, 10**6)
+
+
+class Pooled(nn.Module):
+    """Any module over (sample, ..., width), averaged over all that is between, and a dense layer."""
+
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.body(x)
+        out = out[0] if isinstance(out, tuple) else out
+        while out.dim() > 2:
+            out = out.mean(dim=1)
+        return self.head(out)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, attention: nn.MultiheadAttention, context: int | None = None) -> None:
+        super().__init__()
+        self.attention, self.context = attention, context
+
+    def forward(self, x: Tensor) -> Tensor:
+        other = x if self.context is None else x[..., : self.context].flip(1)
+        return self.attention(x, other, other)[0]
+
+
+def check(
+    model: nn.Module, x: Tensor, *, groups: int = 2, without: tuple[str, ...] = (), rules_only: bool = True
+) -> None:
+    model = model.double().eval()
+    generator = torch.Generator().manual_seed(0)
+    t = torch.randint(CLASSES, (len(x),), generator=generator)
+    loss = nn.CrossEntropyLoss()
+    system = NeuralSystem(model, loss, TensorDataset(x, t))
+    with warnings.catch_warnings():
+        # A layer that falls back to automatic differentiation says so.
+        warnings.simplefilter("error" if rules_only else "ignore")
+        fluctuations = measure(system, batch_size=3, groups=2, exact=True)
+    for name, values in plain_gradients(model, loss, x, t).items():
+        if name not in without:
+            assert_same_counts(fluctuations[name], values, 2)
+
+
+def data(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@SETTINGS
+@given(
+    seed=seeds, widths=st.lists(st.integers(1, 6), min_size=2, max_size=4), bias=st.booleans(), tokens=st.integers(0, 3)
+)
+def test_linear(seed: int, widths: list[int], bias: bool, tokens: int) -> None:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for width, following in pairwise(widths):
+        layers += [nn.Linear(width, following, bias=bias), nn.Tanh()]
+    shape = (5, tokens, widths[0]) if tokens else (5, widths[0])
+    check(Pooled(nn.Sequential(*layers), widths[-1]), data(seed, *shape))
+    if not tokens:
+        check(nn.Sequential(*layers, nn.Linear(widths[-1], CLASSES)), data(seed, *shape))
+
+
+@SETTINGS
+@given(
+    seed=seeds,
+    dimensions=st.integers(1, 3),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    mode=st.sampled_from(["zeros", "circular", "replicate"]),
+)
+def test_convolution(
+    seed: int, dimensions: int, kernel: int, stride: int, padding: int, dilation: int, groups: int, mode: str
+) -> None:
+    torch.manual_seed(seed)
+    layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dimensions - 1]
+    convolution = layer(2, 4, kernel, stride, padding, dilation, groups, padding_mode=mode)
+    x = data(seed, 3, 2, *[5] * dimensions)
+    width = convolution.double()(x).flatten(1).shape[1]
+    check(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(width, CLASSES)), x)
+
+
+@SETTINGS
+@given(seed=seeds, tokens=st.integers(1, 4), padding=st.sampled_from([None, 0]))
+def test_embedding(seed: int, tokens: int, padding: int | None) -> None:
+    torch.manual_seed(seed)
+    x = torch.randint(5, (6, tokens), generator=torch.Generator().manual_seed(seed))
+    check(Pooled(nn.Embedding(5, 3, padding_idx=padding), 3), x)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "width"),
+    [
+        (lambda: nn.LayerNorm(4), (5, 3, 4), 4),
+        (lambda: nn.LayerNorm((3, 4)), (5, 3, 4), 4),
+        (lambda: nn.RMSNorm(4), (5, 4), 4),
+        (lambda: nn.GroupNorm(2, 4), (5, 4, 6), 6),
+        (lambda: nn.BatchNorm1d(4), (5, 4), 4),
+        (lambda: nn.BatchNorm2d(4), (5, 4, 3, 2), 2),
+    ],
+)
+def test_normalisations(body: Callable[[], nn.Module], shape: tuple[int, ...], width: int) -> None:
+    torch.manual_seed(1)
+    module = body()
+    with torch.no_grad():
+        for value in module.parameters():
+            value.copy_(torch.randn(value.shape))
+        for name, value in module.named_buffers():
+            if name != "num_batches_tracked":
+                value.copy_(torch.rand(value.shape) + 0.5)
+    check(Pooled(nn.Sequential(nn.Identity(), module, nn.Tanh()), width), data(2, *shape))
+
+
+@pytest.mark.parametrize("context", [None, 4, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_attention(context: int | None, bias: bool) -> None:
+    torch.manual_seed(3)
+    attention = nn.MultiheadAttention(4, 2, bias=bias, batch_first=True, kdim=context, vdim=context)
+    # Keys' biases shift all scores alike: their gradients are 0 but for rounding.
+    check(Pooled(SelfAttention(attention, context), 4), data(4, 5, 3, 4), without=("body.attention.in_proj_bias",))
+
+
+def test_transformer_encoder() -> None:
+    torch.manual_seed(5)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, activation="gelu", batch_first=True)
+    check(
+        Pooled(nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), 4),
+        data(6, 5, 3, 4),
+        without=("body.layers.0.self_attn.in_proj_bias",),
+    )
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_recurrent(kind: type[nn.RNNBase], batch_first: bool) -> None:
+    torch.manual_seed(7)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = kind(2, 3, num_layers=2, bidirectional=True, batch_first=batch_first)
+            self.head = nn.Linear(6, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out, last = self.memory(x if batch_first else x.transpose(0, 1))
+            last = last[-1] if isinstance(last, tuple) else last
+            return self.head(out.mean(dim=1 if batch_first else 0)) + last.sum(dim=(0, 2))[:, None]
+
+    check(Network(), data(8, 5, 4, 2))
+
+
+def test_shared_weights_are_summed_over_uses() -> None:
+    torch.manual_seed(9)
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, CLASSES)
+            self.second.weight = self.first.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.second(self.first(self.first(x).tanh()).relu()))
+
+    check(Tied(), data(10, 5, 3))
+
+
+def test_chain_that_uses_a_layer_twice() -> None:
+    torch.manual_seed(9)
+    shared = nn.Linear(3, 3)
+    check(nn.Sequential(shared, nn.Tanh(), shared, nn.Tanh(), nn.Linear(3, CLASSES)), data(10, 5, 3))
+
+
+def test_scalar_and_free_parameters_fall_back_to_automatic_differentiation() -> None:
+    torch.manual_seed(11)
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.matrix = nn.Parameter(torch.ones(())), nn.Parameter(torch.randn(3, CLASSES))
+            self.side = nn.Linear(3, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            # The layer's weight is used outside the layer too: its rule alone would be wrong.
+            return self.scale * (x @ self.matrix) + self.side(x) + nn.functional.linear(x**2, self.side.weight)
+
+    check(Scaled(), data(12, 5, 3), rules_only=False)
+    model = Scaled()
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(data(12, 5, 3).float(), torch.zeros(5).long()))
+    with pytest.warns(UserWarning, match="Scaled has no layer rule"):
+        measure(system)
+
+
+def test_samples_behind_the_first_dimension_are_noticed() -> None:
+    torch.manual_seed(13)
+
+    class TokensFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(3, 4), nn.Linear(4, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x.transpose(0, 1)).tanh().mean(dim=0))
+
+    # As many tokens as samples: shapes alone would not tell.
+    check(TokensFirst(), data(14, 3, 3, 3), rules_only=False)
+    check(TokensFirst(), data(14, 4, 2, 3), rules_only=False)
+
+
+def test_a_user_adds_a_rule_with_one_class() -> None:
+    class Gain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.gain
+
+    class GainRule:
+        layers = (Gain,)
+        whole = False
+
+        def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+            return {"gain": Values(use.errors[0] * use.arguments[0])}
+
+    register(GainRule())
+    check(nn.Sequential(Gain(), nn.Linear(3, CLASSES)), data(15, 5, 3))
+
+
+def test_a_rule_of_a_users_own_for_dense_layers_multiplies_inputs_and_errors() -> None:
+    class WrittenOut:
+        layers = (nn.Linear,)
+        whole = False
+
+        def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+            errors, inputs = use.errors[0], use.arguments[0]
+            assert use.module(inputs).dtype == errors.dtype
+            return {"weight": Values(torch.bmm(errors[:, :, None], inputs[:, None]).flatten(1)), "bias": Values(errors)}
+
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, CLASSES))
+    x, t = torch.randn(30, 5), torch.randint(CLASSES, (30,))
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
+    expected = measure(system, exact=True)
+    register(WrittenOut())
+    try:
+        got = measure(system, exact=True)
+    finally:
+        register(LinearRule())
+    for name, sketch in expected.items():
+        assert (got[name].count, got[name].zeros) == (sketch.count, sketch.zeros)
+        # Products of rounded numbers may lie on the other side of an edge, which moves the mean by little.
+        means = [(each.edges[:-1] * each.counts).sum() / each.counts.sum() for each in (got[name], sketch)]
+        assert means[0] == pytest.approx(means[1], abs=1e-3)
+
+
+def test_exact_zeros_are_counted_and_never_binned() -> None:
+    torch.manual_seed(16)
+    x = data(17, 6, 5)
+    x[:, :2] = 0.0
+    x[:, 2] = -0.0
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, CLASSES))
+    with torch.no_grad():
+        model[0].bias[0] = -100.0
+    check(model, x)

@@ -1,0 +1,55 @@
+"""What is looked for before a sweep begins: nothing is written where it is not there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from critlearn.cli.main import app, exit_code
+from critlearn.errors import InvalidInputError
+from critlearn.studies import Study
+from critlearn.studies.config import ToyConfig, TwoClassConfig
+from critlearn.studies.sweep.run import sweep
+from critlearn.studies.sweep.study.checks import check_study
+
+
+def test_nothing_is_written_if_a_cell_cannot_be_begun(tmp_path: Path) -> None:
+    study = Study.model_validate({"name": "s", "sweep": {"grid": {"inputs": ["uniform(0,1)", "unifrom(0,1)"]}}})
+    with pytest.raises(InvalidInputError, match=r"sweep\.grid\.inputs\.1: .*unifrom"):
+        list(sweep(study, str(tmp_path / "store")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_a_sweep_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: s\nsystem: {kind: two-class}\ndata:\n  data: mons\n")
+    for more in ([], ["--dry-run"]):
+        assert exit_code(app, ["sweep", str(path), "--store", str(tmp_path / "store"), *more]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.startswith(f"critlearn: {path}:4: data.data: unknown data set")
+    assert [item.name for item in tmp_path.iterdir()] == ["study.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"data": {"data": "openml:anything"}, "system": {"kind": "two-class"}},
+        {"system": {"device": "cuda:3"}},
+        {"measure": {"quantities": ["hidden2.bias"]}, "system": {"kind": "two-class"}},
+    ],
+)
+def test_what_only_a_run_can_know_is_left_to_it(text: dict[str, Any]) -> None:
+    assert len(check_study(Study.model_validate({"name": "s", **text}))) == 1
+
+
+def test_quantities_are_those_of_some_cell() -> None:
+    wide = {"name": "s", "system": {"kind": "two-class"}, "sweep": {"grid": {"hidden": [[4], [4, 4]]}}}
+    check_study(Study.model_validate({**wide, "measure": {"quantities": ["hidden2.weight", "all"]}}))
+    with pytest.raises(InvalidInputError, match=r'measure.quantities.0: unknown quantity "hidden3.weight"'):
+        check_study(Study.model_validate({**wide, "measure": {"quantities": ["hidden3.weight"]}}))
+    # As they stand in the records of tests/studies/test_runs.py.
+    assert set(ToyConfig().quantities()) == {"bias", "weight"}
+    assert set(TwoClassConfig(hidden=(6,)).quantities()) == {
+        "output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "all",
+    }  # fmt: skip
