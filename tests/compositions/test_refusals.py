@@ -7,7 +7,7 @@ import sympy as sp
 
 from critlearn.compositions import Activation, Composition, power
 from critlearn.compositions.loss import log_residual
-from critlearn.compositions.symbolic.expressions import y
+from critlearn.compositions.symbolic.functions import y
 from critlearn.errors import InvalidInputError
 
 

@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 from critlearn.compositions import ACTIVATIONS, LOSSES, Composition
-from critlearn.compositions.symbolic.expressions import y
+from critlearn.compositions.symbolic.functions import y
 from critlearn.explorer.formulas import far, formulas, growths, halves, near, width
 
 POINTS = np.array([0.2, 0.9, 2.5])

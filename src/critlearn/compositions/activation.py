@@ -9,7 +9,8 @@ from typing import Final
 import sympy as sp
 
 from critlearn.compositions.symbolic.complement import difference
-from critlearn.compositions.symbolic.expressions import Array, choose, derivative, evaluate, exp, side_of, sign_of, y
+from critlearn.compositions.symbolic.evaluation import choose, derivative, evaluate, exp, side_of, sign_of
+from critlearn.compositions.symbolic.functions import Array, y
 from critlearn.errors import InvalidInputError
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from critlearn.compositions.output_loss import OutputLoss
-from critlearn.compositions.symbolic.expressions import Array, library_of
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 
 
 @dataclass(frozen=True)

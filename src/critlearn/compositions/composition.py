@@ -10,14 +10,16 @@ from critlearn.compositions.activation import Activation
 from critlearn.compositions.asymptotics.singularities import singular_places
 from critlearn.compositions.catalogue.activations import ACTIVATIONS
 from critlearn.compositions.catalogue.losses import find_loss, loss_names
-from critlearn.compositions.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.error_signal import State, checked_target, state_of
 from critlearn.compositions.loss import (
     Loss,
 )
-from critlearn.compositions.symbolic.expressions import Array, exp, library_of
+from critlearn.compositions.symbolic.evaluation import exp
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.compositions.tails.sides import all_sides
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.errors import InvalidInputError
 
 

@@ -8,16 +8,9 @@ import sympy as sp
 
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
-from critlearn.compositions.symbolic.expressions import (
-    Array,
-    choose,
-    derivative,
-    evaluate,
-    exp,
-    library_of,
-    log,
-    sign_of,
-)
+from critlearn.compositions.symbolic.evaluation import choose, derivative, evaluate, exp, log, sign_of
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
 
 

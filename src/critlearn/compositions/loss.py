@@ -1,10 +1,14 @@
 """What a loss is: its value and the logarithm of its slope, as functions of logarithmic distances."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import sympy as sp
 
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import log_magnitude, s
 from critlearn.errors import InvalidInputError
 
 log_residual: Final = sp.Symbol("rho", real=True)
@@ -103,9 +107,48 @@ class Loss:
             For classes, the value of the target's class and that of the other one; None for a target of any value.
         """
         if self.formula is not None and ends is not None:
-            from critlearn.compositions.typed.from_expression import class_forms
-
-            return class_forms(self, side, ends)
+            return _class_forms(self, side, ends)
         if side > 0 and self.above is not None:
             return self.above
         return LossForms(self.value, self.log_derivative, self.slope)
+
+
+@lru_cache(maxsize=256)
+def _class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
+    """Forms of a loss in ``f`` and ``t`` for one class of an activation that saturates.
+
+    Close to the target the output is written as target minus gap, close to the other class as that value plus its
+    gap, so that neither is found by subtraction.
+
+    Raises
+    ------
+    InvalidInputError
+        If the loss is not defined between the two values.
+    """
+    own, other = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
+    formula = sp.sympify(loss.formula).subs(target, own)
+    slope = sp.diff(formula, output)
+    points = float(other) + (float(own) - float(other)) * np.linspace(0.01, 0.99, 25)
+    values = [evaluate(form, {output: points}) for form in (formula, slope)]
+    if not all(np.isfinite(np.asarray(part, dtype=float)).all() for part in values):
+        raise InvalidInputError(
+            f'loss "{loss.name}" is not defined for all outputs between {float(other):g} and {float(own):g}'
+        )
+    sign = float(np.sign(values[1]).sum()) / points.size
+    near_size, far_size = sp.exp(log_residual), sp.exp(log_opposite)
+    near, far = own + side * s, other - side * s
+    log_near = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, near))), sp.Integer(0), near_size)
+    log_far = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, far))), sp.Integer(0), far_size)
+    closer = log_residual <= log_opposite
+    return LossForms(
+        sp.Piecewise(
+            (formula.subs(output, own + side * near_size), closer),
+            (formula.subs(output, other - side * far_size), True),
+        ),
+        sp.Piecewise((log_near, closer), (log_far, True)),
+        None
+        if sign == side
+        else sp.Piecewise(
+            (slope.subs(output, own + side * near_size), closer), (slope.subs(output, other - side * far_size), True)
+        ),
+    )

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from critlearn.compositions.symbolic.expressions import Array
+from critlearn.compositions.symbolic.functions import Array
 
 
 @runtime_checkable

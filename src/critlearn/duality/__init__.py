@@ -5,7 +5,7 @@ from critlearn.duality.dimension import LearningDimension, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.duality.jacobian.jacobian import Directions, Jacobian
 from critlearn.duality.jacobian.spectrum import Spectrum
-from critlearn.duality.map import DualityMap, check_rate
+from critlearn.duality.map import DualityMap
 from critlearn.duality.restricted import RestrictedMap, choose_variables
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "RestrictedMap",
     "Spectrum",
     "caustics_on_path",
-    "check_rate",
     "choose_variables",
     "classified",
     "learning_dimension",

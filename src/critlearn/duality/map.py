@@ -23,6 +23,7 @@ from critlearn.network import NeuralSystem
 from critlearn.network.backward.learning_pass import learning_pass
 from critlearn.network.checks.hooks import hooked_backwards
 from critlearn.network.losses import for_targets
+from critlearn.numerics.validation import check_learning_rate
 
 _STACKED: Final = 16 << 20
 """Bytes of stacks that are held at once."""
@@ -55,7 +56,7 @@ class DualityMap:
         """Refuse what is no system, and a rate that is no rate."""
         if not isinstance(self.system, NeuralSystem):
             raise InvalidInputError(f"a duality map is that of a NeuralSystem; got {type(self.system).__name__}")
-        check_rate(self.lr)
+        check_learning_rate(self.lr)
 
     def __call__(self, x: Tensor, t: Tensor) -> dict[str, Tensor]:
         """Changes that each sample on its own induces in each trainable variable.
@@ -217,22 +218,6 @@ class DualityMap:
         if network.layers is None or x.dim() != 2:
             return None, operator
         return partial(dense_stack, network.layers, loss, x, target, targets=with_targets), operator
-
-
-def check_rate(lr: float) -> None:
-    """Refuse a learning rate that is not positive and finite.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not.
-    """
-    try:
-        fitting = lr is not True and math.isfinite(lr) and lr > 0
-    except TypeError:
-        fitting = False
-    if not fitting:
-        raise InvalidInputError(f"the learning rate must be positive and finite; got {lr!r}")
 
 
 def _check_batch(x: Tensor, t: Tensor) -> None:

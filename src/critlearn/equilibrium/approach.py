@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from critlearn.duality import check_rate
 from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE, Certificate, certify
 from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
@@ -17,6 +16,7 @@ from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.inputs import read_pairs
 from critlearn.network.copying import copied
+from critlearn.numerics.validation import check_learning_rate
 from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]
@@ -155,7 +155,7 @@ def equilibrate(
 
 def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_every: int) -> None:
     """Refuse arguments out of range."""
-    check_rate(lr)
+    check_learning_rate(lr)
     for name, value in (("epochs", epochs), ("batch size", batch_size), ("check_every", check_every)):
         if value < 1:
             raise InvalidInputError(f"{name} must be at least 1; got {value}")

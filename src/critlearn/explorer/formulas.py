@@ -9,7 +9,7 @@ from sympy.core.relational import Relational
 
 from critlearn.compositions import Activation, Composition, Loss
 from critlearn.compositions.loss import log_opposite, log_residual, log_width, output
-from critlearn.compositions.symbolic.expressions import written_out, y
+from critlearn.compositions.symbolic.functions import written_out, y
 from critlearn.numerics.time_budget import Allowance
 
 near: Final = sp.Symbol("near", positive=True)

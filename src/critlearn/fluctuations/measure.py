@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from critlearn.duality import check_rate
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.accumulator import Measurement
 from critlearn.fluctuations.batches import Batches
@@ -22,7 +21,7 @@ from critlearn.fluctuations.log_domain_means import log_means
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.result import Fluctuations
 from critlearn.network import NeuralSystem
-from critlearn.numerics.validation import check_integer
+from critlearn.numerics.validation import check_integer, check_learning_rate
 
 GROUPS = 64
 """Groups of samples that a sketch keeps apart for the bootstrap."""
@@ -196,7 +195,7 @@ def _check_options(
     system: NeuralSystem, loader: object, batch_size: int, precision: object, lr: float, groups: int
 ) -> None:
     """Refuse options out of range, or of another kind than what they should be."""
-    check_rate(lr)
+    check_learning_rate(lr)
     system.check()
     if loader is not None and not isinstance(loader, DataLoader):
         raise InvalidInputError(f"the loader must be a torch DataLoader; got {type(loader).__name__}")

@@ -8,10 +8,10 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions import Activation, Composition, Loss, OutputLoss
-from critlearn.compositions.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.compositions.loss import log_residual
-from critlearn.compositions.symbolic.expressions import Array, y
+from critlearn.compositions.symbolic.functions import Array, y
 from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.margin_loss import QMarginLoss, check_exponent
 from critlearn.inverse_design.tempered import TemperedSoftmax

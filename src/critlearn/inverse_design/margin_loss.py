@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from critlearn.compositions.symbolic.expressions import Array, exp, library_of
+from critlearn.compositions.symbolic.evaluation import exp
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.q_exponential import log_q_exponential, q_exponential_integral

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from critlearn.compositions.symbolic.expressions import Array, choose, library_of
+from critlearn.compositions.symbolic.evaluation import choose
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 
 _SERIES = 1e-6
 

@@ -10,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from critlearn.compositions.softmax.cross_entropy import _checked, _library
-from critlearn.compositions.symbolic.expressions import Array, exp, library_of
+from critlearn.compositions.symbolic.evaluation import exp
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.margin_loss import exact_fraction

@@ -33,3 +33,19 @@ def check_count(name: str, given: object) -> None:
 def as_number(given: object) -> float:
     """A real number; NaN for anything else."""
     return float(given) if isinstance(given, Real) else math.nan
+
+
+def check_learning_rate(lr: float) -> None:
+    """Raise if the learning rate is not a positive, finite number.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not.
+    """
+    try:
+        fitting = lr is not True and math.isfinite(lr) and lr > 0
+    except TypeError:
+        fitting = False
+    if not fitting:
+        raise InvalidInputError(f"the learning rate must be positive and finite; got {lr!r}")

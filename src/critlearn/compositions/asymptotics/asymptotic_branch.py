@@ -5,8 +5,8 @@ from typing import Final
 import mpmath
 import sympy as sp
 
-from critlearn.compositions.asymptotics.growth import s
-from critlearn.compositions.symbolic.expressions import evaluate
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import s
 
 _SWITCHES: Final = (sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.DiracDelta, sp.Piecewise)
 _FAR: Final = 300

@@ -9,8 +9,7 @@ from sympy.codegen.cfunctions import log1p
 from critlearn.compositions.asymptotics.asymptotic_branch import branches_far_out
 from critlearn.compositions.asymptotics.growth import log_growth
 from critlearn.compositions.asymptotics.growth_order import BETWEEN, BEYOND, Growth, UnclearError
-from critlearn.compositions.symbolic.expressions import expit, softplus
-from critlearn.compositions.tails.log_error_expressions import plain
+from critlearn.compositions.symbolic.functions import expit, plain, softplus
 
 _LN_LN = -1
 

@@ -13,11 +13,8 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.asymptotics.growth_order import BETWEEN, BEYOND, Growth, UnclearError, fastest, vanishes
 from critlearn.compositions.asymptotics.puiseux import NotAlgebraicError, leading_power, power_series
-from critlearn.compositions.symbolic.expressions import erf_step, evaluate, expit, log_erfc, softplus
-
-s: Final = sp.Symbol("s", positive=True)
-"""The variable that grows."""
-
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import erf_step, expit, log_erfc, s, softplus
 
 _DEEPEST: Final = 12
 

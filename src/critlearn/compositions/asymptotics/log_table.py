@@ -8,7 +8,7 @@ import numpy as np
 import scipy.interpolate
 from jaxtyping import Float64
 
-from critlearn.compositions.symbolic.expressions import Array
+from critlearn.compositions.symbolic.functions import Array
 from critlearn.errors import InvalidInputError
 
 Row: TypeAlias = tuple[float, float, float, float]

@@ -14,9 +14,10 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.asymptotics.asymptotic_branch import vanishes_around
-from critlearn.compositions.asymptotics.growth import s
 from critlearn.compositions.asymptotics.log_table import LogTable, Row, tabulated
-from critlearn.compositions.symbolic.expressions import Array, compiled_together, evaluate, library_of, log
+from critlearn.compositions.symbolic.evaluation import compiled_together, evaluate, log
+from critlearn.compositions.symbolic.functions import Array, log_magnitude, s
+from critlearn.compositions.symbolic.libraries import library_of, register_log_magnitude
 
 _LEAST, _GREATEST = -18.0, 14.0
 """Range of ``ln x`` in which forms are checked and tabulated; beyond, tails are continued."""
@@ -33,6 +34,12 @@ def _magnitude(form: sp.Lambda) -> "Magnitude":
     return Magnitude(form.variables[0], form.expr)
 
 
+def exact_log_magnitude(expression: sp.Expr, at: sp.Expr) -> sp.Expr:
+    """``ln|E|`` of an expression ``E(s)`` with `at` put for ``s``, as a form that is exact in the tail."""
+    return log_magnitude(sp.Lambda(s, expression), sp.Integer(0), at)
+
+
+@register_log_magnitude
 def log_magnitude_of(form: sp.Lambda, order: int, x: Array) -> Array:
     """``d^k ln|E(x)| / dx^k`` for ``x >= 0``, in the shape and library of ``x``; k up to 2 in floating point."""
     magnitude = _magnitude(form)

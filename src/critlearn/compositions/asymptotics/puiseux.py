@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from critlearn.compositions.symbolic.expressions import expit, softplus, written_out
+from critlearn.compositions.symbolic.functions import expit, softplus, written_out
 
 Series: TypeAlias = dict[sp.Rational, sp.Expr]
 """Coefficient by power, as far as it is carried."""

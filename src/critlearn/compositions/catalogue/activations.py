@@ -10,7 +10,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.activation import Activation, Half
-from critlearn.compositions.symbolic.expressions import expit, log_erfc, softplus, y
+from critlearn.compositions.symbolic.functions import expit, log_erfc, softplus, y
 from critlearn.errors import unknown_name
 
 _root: Final = sp.sqrt(1 + y**2)

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.loss import Loss, log_opposite, log_residual, log_width
-from critlearn.compositions.symbolic.expressions import expit, softplus
+from critlearn.compositions.symbolic.functions import expit, softplus
 from critlearn.errors import InvalidInputError, unknown_name
 
 _HALF: Final = sp.Rational(1, 2)

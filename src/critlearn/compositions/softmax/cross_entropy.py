@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from critlearn.compositions.symbolic.expressions import Array, library_of
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
 
 

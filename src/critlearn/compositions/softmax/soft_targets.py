@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from critlearn.compositions.softmax.cross_entropy import _library, _log_sum
-from critlearn.compositions.symbolic.expressions import Array, library_of
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 import sympy as sp
 
-from critlearn.compositions.symbolic.expressions import evaluate, expit, y
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import expit, y
 
 _FORMS: Final[dict[Any, Callable[[sp.Expr], sp.Expr]]] = {
     sp.tanh: lambda x: 1 - 2 * expit(-2 * x),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sympy as sp
 
-from critlearn.compositions.symbolic.expressions import expit, softplus
+from critlearn.compositions.symbolic.functions import expit, softplus
 
 _ONE: Final = sp.Integer(1)
 _SELU_ALPHA: Final = sp.Rational("1.6732632423543772848170429916717")

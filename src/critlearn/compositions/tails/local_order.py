@@ -9,8 +9,9 @@ from typing import Final
 import mpmath
 import sympy as sp
 
-from critlearn.compositions.symbolic.expressions import evaluate, y
-from critlearn.compositions.tails.log_error_expressions import Slopes, plain
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import plain, y
+from critlearn.compositions.tails.log_error_expressions import Slopes
 
 _DIGITS: Final = 200
 _CONVERGED: Final = mpmath.mpf(10) ** -28

@@ -9,7 +9,8 @@ import sympy as sp
 
 from critlearn.compositions.activation import Activation, Half
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
-from critlearn.compositions.symbolic.expressions import compiled_together, log_magnitude, y
+from critlearn.compositions.symbolic.evaluation import compiled_together
+from critlearn.compositions.symbolic.functions import plain, y
 
 Slopes = Callable[[Any], tuple[Any, ...]]
 """``lambda'`` and ``lambda''`` of a number of mpmath."""
@@ -58,15 +59,6 @@ def log_error_form(activation: Activation, loss: Loss, t: float, direction: int,
     """``lambda`` in the size ``|y|`` of the pre-activation, on one half-line and one side of the target."""
     slope = half_at(activation, direction).log_derivative
     return log_loss_slope(activation, loss, t, direction, side) + slope
-
-
-def plain(form: sp.Expr) -> sp.Expr:
-    """Same form in ordinary functions, with ``ln|E|`` written ``ln(E^2)/2``, whose slope is ``E'/E``."""
-    form = form.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
-    return form.replace(
-        lambda part: isinstance(part, sp.log) and isinstance(part.args[0], sp.Abs),
-        lambda part: sp.log(part.args[0].args[0] ** 2) / 2,
-    )
 
 
 @lru_cache(maxsize=512)

@@ -15,13 +15,11 @@ import sympy as sp
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.asymptotics.asymptotic_branch import branches_far_out
 from critlearn.compositions.asymptotics.decay import Decay, decay_of, in_words
-from critlearn.compositions.asymptotics.growth import s
 from critlearn.compositions.asymptotics.growth_order import UnclearError
-from critlearn.compositions.asymptotics.numeric_tail import numeric_tail
 from critlearn.compositions.asymptotics.singularities import singular_places
 from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
-from critlearn.compositions.symbolic.expressions import y
+from critlearn.compositions.symbolic.functions import plain, s, y
 from critlearn.compositions.tails.approach import approach_at_end, approach_at_place
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.compositions.tails.local_order import (
@@ -37,9 +35,9 @@ from critlearn.compositions.tails.log_error_expressions import (
     log_error_form,
     log_residual_form,
     loss_forms,
-    plain,
     precise_slopes,
 )
+from critlearn.compositions.tails.numeric_tail import numeric_tail
 from critlearn.numerics.time_budget import Allowance
 
 _CLOSE_BY: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 import mpmath
@@ -11,17 +10,13 @@ import sympy as sp
 
 from critlearn.compositions.activation import Activation, Half
 from critlearn.compositions.asymptotics.asymptotic_branch import branches_far_out, sign_far_out
-from critlearn.compositions.asymptotics.growth import growth, limit_of, s
+from critlearn.compositions.asymptotics.growth import growth, limit_of
 from critlearn.compositions.asymptotics.growth_order import UnclearError
-from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, output, target
+from critlearn.compositions.asymptotics.magnitude import exact_log_magnitude
+from critlearn.compositions.loss import Loss, LossForms, log_residual, output, target
 from critlearn.compositions.symbolic.complement import complemented
-from critlearn.compositions.symbolic.expressions import (
-    evaluate,
-    expit,
-    log_magnitude,
-    softplus,
-    y,
-)
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import expit, s, softplus, y
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import Function, parse_expression
 from critlearn.numerics.limits import numeric_limit
@@ -170,7 +165,7 @@ def _log_of(form: sp.Expr) -> sp.Expr:
         return -sp.oo
     if simple.is_number:
         return sp.log(sp.Abs(simple))
-    return log_magnitude(sp.Lambda(s, simple.subs(y, s)), sp.Integer(0), y)
+    return exact_log_magnitude(simple.subs(y, s), y)
 
 
 def _factored(form: sp.Expr) -> sp.Expr:
@@ -232,7 +227,7 @@ def _loss_side(by_residual: sp.Expr, side: int) -> LossForms:
     elif power.is_number and power.is_finite:
         log_derivative = sp.log(sp.Abs(growth.subs(s, 1))) + power * log_residual
     else:
-        log_derivative = log_magnitude(sp.Lambda(s, sp.factor_terms(growth)), sp.Integer(0), size)
+        log_derivative = exact_log_magnitude(sp.factor_terms(growth), size)
     return LossForms(value.subs(s, size), log_derivative, slope)
 
 
@@ -241,47 +236,6 @@ def _general_loss(name: str, formula: sp.Expr) -> Loss:
     # Not ln|.|, whose symbolic derivative SymPy leaves undone.
     log_size = sp.log(slope**2) / 2
     return Loss(name, formula, log_size, LossForms(formula, log_size, slope), slope, formula)
-
-
-@lru_cache(maxsize=256)
-def class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
-    """Forms of a loss in ``f`` and ``t`` for one class of an activation that saturates.
-
-    Close to the target the output is written as target minus gap, close to the other class as that value plus its
-    gap, so that neither is found by subtraction.
-
-    Raises
-    ------
-    InvalidInputError
-        If the loss is not defined between the two values.
-    """
-    own, other = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
-    formula = sp.sympify(loss.formula).subs(target, own)
-    slope = sp.diff(formula, output)
-    points = float(other) + (float(own) - float(other)) * np.linspace(0.01, 0.99, 25)
-    values = [evaluate(form, {output: points}) for form in (formula, slope)]
-    if not all(np.isfinite(np.asarray(part, dtype=float)).all() for part in values):
-        raise InvalidInputError(
-            f'loss "{loss.name}" is not defined for all outputs between {float(other):g} and {float(own):g}'
-        )
-    sign = float(np.sign(values[1]).sum()) / points.size
-    near_size, far_size = sp.exp(log_residual), sp.exp(log_opposite)
-    near, far = own + side * s, other - side * s
-    log_near = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, near))), sp.Integer(0), near_size)
-    log_far = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, far))), sp.Integer(0), far_size)
-    closer = log_residual <= log_opposite
-    return LossForms(
-        sp.Piecewise(
-            (formula.subs(output, own + side * near_size), closer),
-            (formula.subs(output, other - side * far_size), True),
-        ),
-        sp.Piecewise((log_near, closer), (log_far, True)),
-        None
-        if sign == side
-        else sp.Piecewise(
-            (slope.subs(output, own + side * near_size), closer), (slope.subs(output, other - side * far_size), True)
-        ),
-    )
 
 
 def _symbols(expression: sp.Expr, count: int, kind: str, allowed: tuple[str, ...]) -> list[sp.Symbol]:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from critlearn.compositions import ACTIVATIONS, Activation
-from critlearn.compositions.symbolic.expressions import evaluate, expit, log_erfc, softplus
+from critlearn.compositions.symbolic.evaluation import evaluate
+from critlearn.compositions.symbolic.functions import expit, log_erfc, softplus
 from critlearn.compositions.symbolic.traced import traced
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from critlearn.compositions.symbolic.expressions import side_of
+from critlearn.compositions.symbolic.evaluation import side_of
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
