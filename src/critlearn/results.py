@@ -6,18 +6,21 @@ A leaf module: every layer returns results, and none of them should need another
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from enum import Enum
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, final
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 _MOST_SHOWN: Final = 6
 """Numbers of a list that are shown before the rest is only counted."""
 
 
 class Result(ABC):
-    """Outcome that shows itself: subclasses give `to_dict` and `summary`, everything else follows.
+    """Outcome that shows itself: subclasses give `summary`, everything else follows from their fields.
 
     A dataclass that inherits from it needs ``repr=False``, so that its fields do not flood the screen.
     """
@@ -25,9 +28,17 @@ class Result(ABC):
     # In slots, or classes with slots would get a dictionary from here.
     __slots__ = ()
 
-    @abstractmethod
+    derived_values: ClassVar[tuple[str, ...]] = ()
+    """Properties that stand beside the fields in `to_dict`."""
+
+    bulky_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that are left out of `to_dict`: whole arrays, and what only further computation needs."""
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: numbers, texts, lists and mappings of them, None for what does not exist."""
+        """Plain values of the fields and the derived values; numbers that do not exist are None."""
+        names = (field.name for field in fields(cast("DataclassInstance", self)))
+        kept = (name for name in names if name not in self.bulky_fields)
+        return {name: plain(getattr(self, name)) for name in (*kept, *self.derived_values)}
 
     @abstractmethod
     def summary(self) -> str:
@@ -68,11 +79,18 @@ def dataframe_of(values: Mapping[str, Any]) -> "pd.DataFrame":
 
 
 def plain(value: Any) -> Any:
-    """Value with tuples as lists and numbers that do not exist as None, as JSON has neither NaN nor infinity."""
-    if isinstance(value, dict):
+    """Value as JSON has it: results as mappings, arrays as lists, numbers that do not exist as None."""
+    if isinstance(value, Result):
+        return plain(value.to_dict())
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    # Arrays and numbers of NumPy and torch alike, neither of which is imported here.
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
