@@ -13,7 +13,7 @@ from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.fluctuations import POOLED, Quantities, measure
 from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
 from critlearn.monitoring.distribution import Distribution
-from critlearn.monitoring.preserve_state import as_found
+from critlearn.monitoring.preserve_state import preserve_state
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
 from critlearn.monitoring.scalars import PREFIX, log_distribution, logger_of
 from critlearn.monitoring.subsample import subsystem
@@ -110,7 +110,7 @@ class Monitor:
     def __enter__(self) -> "Monitor":
         """Measure the state before the first step; bad input is refused here, not in the middle of training."""
         with self._paid():
-            with as_found(self._system.model):
+            with preserve_state(self._system.model):
                 self._measured = subsystem(self._system, self._samples, self._seed)
             self._add_state(self._measure())
             self._series.take(0)
@@ -183,7 +183,7 @@ class Monitor:
         assert self._measured is not None
         _finish_kernels(self._variables)
         start = time.perf_counter()
-        with as_found(self._system.model):
+        with preserve_state(self._system.model):
             fluctuations = measure(self._measured)
             drift = moments(self._measured)
         for name in self._quantities:

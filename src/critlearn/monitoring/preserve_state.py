@@ -1,4 +1,4 @@
-"""Measure in the middle of training and leave no trace: mode of every module, generators, gradients."""
+"""Preserve the modes of all modules and the states of all random generators while a network is measured."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from torch import nn
 
 
 @contextmanager
-def as_found(model: nn.Module) -> Iterator[None]:
+def preserve_state(model: nn.Module) -> Iterator[None]:
     """Every module in eval mode and full precision inside; module modes and all global generators as before afterwards.
 
     The flags are set one by one and not by ``eval()`` and ``train()``: modules that overwrite these may change their

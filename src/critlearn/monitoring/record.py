@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from critlearn.equilibrium import TOLERANCE
@@ -158,31 +157,6 @@ class MonitorRecord(Result):
                 chosen = {key: values.get(key) for key in kept if key != "ci95"}
                 rows.append({**told, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
         return pd.DataFrame(rows)
-
-    def save(self, path: Path | str) -> None:
-        """Write one safetensors file, whole or not at all.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        from critlearn.monitoring.storage import save_record
-
-        save_record(Path(path), self)
-
-    @staticmethod
-    def load(path: Path | str) -> "MonitorRecord":
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError
-            If the file is missing or holds something else.
-        """
-        from critlearn.monitoring.storage import load_record
-
-        return load_record(Path(path))
 
     def summary(self) -> str:
         """How much was measured, when, at what cost, and the last state."""
