@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import scipy.special
 
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.inference.observations import Reading
 from critlearn.inference.window.cluster_bootstrap import exponent_interval, likelihood_interval
 from critlearn.inference.window.goodness import MOST_CELLS, goodness_of_fit
@@ -45,14 +46,14 @@ def cell(case: tuple[float, int, float, int]) -> tuple[float, float, float]:
         values, cluster = clustered(k, size, correlation, generator)
         observed = Reading(cluster=cluster, log_floor=-math.inf).observe(values, WINDOW)
         inside = observed.counts.cells.inside(WINDOW)
-        fit = observed.counts.fit(inside.start, inside.stop)
+        fit = fit_window(observed.counts, inside.start, inside.stop)
         assert fit is not None
         low, high = exponent_interval(observed.counts, fit, 400, seed).ci95
         covered += low <= k <= high
         low, high = likelihood_interval(observed.counts, fit)
         naive += low <= k <= high
         part = observed.counts.part(inside.start, inside.stop).coarsened(MOST_CELLS)
-        coarse = part.fit(0, len(part.cells))
+        coarse = fit_window(part, 0, len(part.cells))
         assert coarse is not None
         rejected += goodness_of_fit(part, coarse, 200, seed).p_value < 0.1
     return covered / seeds, naive / seeds, rejected / seeds

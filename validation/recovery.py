@@ -16,6 +16,7 @@ import numpy as np
 from critlearn.inference import fit_power_law
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import theta_of_each_group
 from critlearn.inference.window.cluster_bootstrap import likelihood_bounds
 from critlearn.whole_files import write_whole
 
@@ -48,7 +49,7 @@ def given_window(k: float, decades: int, n: int, seeds: int) -> tuple[float, flo
         index = ((draw_logs(k, decades, (batch, n), generator) + reach) / width).astype(np.int64).clip(0, CELLS - 1)
         flat = (index + CELLS * np.arange(batch)[:, None]).ravel()
         counts = np.bincount(flat, minlength=batch * CELLS).reshape(batch, CELLS).astype(np.float64)
-        theta = GroupedCounts(Cells.equal(-reach, width, CELLS), counts).rows_theta()
+        theta = theta_of_each_group(GroupedCounts(Cells.equal(-reach, width, CELLS), counts))
         low, high = likelihood_bounds(theta * width, np.array([float(CELLS)]), np.array([float(n)]))
         exponents.append(1 - theta)
         covered += int(((low <= (1 - k) * width) & ((1 - k) * width <= high)).sum())

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.stats
 
 from critlearn.inference import FitVerdict, fit_power_law
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.inference.observations import Reading
 from critlearn.inference.window.goodness import MOST_CELLS, goodness_of_fit
 from critlearn.inference.window.search import WindowScan
@@ -51,7 +52,7 @@ def null_p_value(case: tuple[int, int, int]) -> float:
     if window is not None:
         inside = counts.cells.inside(window)
         part = counts.part(inside.start, inside.stop).coarsened(MOST_CELLS)
-        fit = part.fit(0, len(part.cells))
+        fit = fit_window(part, 0, len(part.cells))
         return np.nan if fit is None else goodness_of_fit(part, fit, 400, seed).p_value
     scan = WindowScan.of(counts, 200, seed)
     selected = scan.selected()

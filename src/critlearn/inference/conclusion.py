@@ -8,11 +8,12 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.far_values import without_far_values
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit, check_inside, check_sides
+from critlearn.inference.counts.grouped_counts import GroupedCounts, check_inside, check_sides
 from critlearn.inference.criteria import Criteria
 from critlearn.inference.laws.alternatives import fit_alternatives
 from critlearn.inference.laws.global_alternatives import best_rival
 from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
+from critlearn.inference.laws.window_fits import WindowFit, fit_window, window_log_likelihood
 from critlearn.inference.observations import Observations
 from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
 from critlearn.inference.verdict_rules import Evidence, central, judge, judge_no_window
@@ -156,7 +157,7 @@ def _judged(
         p_value=goodness.p_value,
         p_value_error=goodness.p_value_error,
         selection_repeated=repeated,
-        log_likelihood=counts.log_likelihood(fit),
+        log_likelihood=window_log_likelihood(counts, fit),
         verdict=verdict,
         basis=choice.basis,
         reason=reason,
@@ -199,7 +200,7 @@ def _on_given(counts: GroupedCounts, window: Window) -> Choice:
     inside = counts.cells.inside(window)
     start = 0 if counts.open_below else inside.start
     stop = len(counts.cells) if counts.open_above else inside.stop
-    fit = counts.fit(start, stop)
+    fit = fit_window(counts, start, stop)
     return Choice(Basis.GIVEN, fit if fit is not None and fit.n >= FEWEST else None)
 
 
@@ -211,7 +212,7 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, hal
     flat = equivalence_window(sliding, settings.criteria.tolerance)
     if flat is not None:
         # Short windows are bounded; a law without a cut-off is fitted anew.
-        flat = counts.fit(flat.start, flat.stop)
+        flat = fit_window(counts, flat.start, flat.stop)
     if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
         flat = None
     scan = WindowScan.of(
@@ -242,7 +243,7 @@ def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit, half_fille
         start = 0 if counts.open_below else half_filled
     if fit.stop == len(scan.counts.cells):
         stop = len(counts.cells) - (0 if counts.open_above else half_filled)
-    return counts.fit(start, stop)
+    return fit_window(counts, start, stop)
 
 
 def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
@@ -253,7 +254,7 @@ def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
 def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, WindowFit]:
     """Counts on the window of a fit alone, on cells coarse enough for tests, with their fit."""
     part = counts.part(fit.start, fit.stop).coarsened(MOST_CELLS)
-    coarse = part.fit(0, len(part.cells))
+    coarse = fit_window(part, 0, len(part.cells))
     return (part, coarse) if coarse is not None else (counts, fit)
 
 
@@ -275,5 +276,5 @@ def _whole(counts: GroupedCounts) -> Lognormal | None:
     """Lognormal against power law on the central 99% of the fluctuations."""
     if not counts.pooled.any():
         return None
-    fit = counts.fit(*central(counts))
+    fit = fit_window(counts, *central(counts))
     return None if fit is None else lognormal_test(counts, fit)

@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
+from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities
 from critlearn.inference.result import Basis, FitVerdict
 from critlearn.inference.window.search import ACCEPTED, DECADE, FEWEST, MOST_BELOW_FLAT, WHOLE
 
@@ -83,7 +84,7 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
     Its exponent then says where the values end, not how they are distributed, and all too sharply.
     """
     filled = np.flatnonzero(counts.pooled[fit.start : fit.stop])
-    masses = counts.masses(fit.theta, fit.start, fit.stop)
+    masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     empty = float(masses[: filled[0]].sum() + masses[filled[-1] + 1 :].sum())
     if empty < _MOST_EMPTY or empty * fit.n < _MISSING_VALUES:
         return None

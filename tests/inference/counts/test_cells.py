@@ -12,6 +12,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.power_law_uneven_cells import distribution
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.numerics.window import Window
 
 
@@ -55,8 +56,8 @@ def test_irregular_cells_fit_like_equal_ones() -> None:
     generator = np.random.default_rng(0)
     equal = Cells.equal(-5.0, 0.05, 100)
     counts = generator.poisson(50 * np.exp(0.4 * equal.centres + 3), (4, 100)).astype(np.float64)
-    by_formula = GroupedCounts(equal, counts).fit(10, 90)
-    by_sums = GroupedCounts(Cells(equal.edges), counts).fit(10, 90)
+    by_formula = fit_window(GroupedCounts(equal, counts), 10, 90)
+    by_sums = fit_window(GroupedCounts(Cells(equal.edges), counts), 10, 90)
     assert by_formula is not None
     assert by_sums is not None
     assert by_sums.exponent == pytest.approx(by_formula.exponent, abs=1e-8)
@@ -68,7 +69,7 @@ def test_open_sides_are_the_limit_of_far_cut_offs(open_below: bool) -> None:
     cells = Cells.equal(0.0, 0.1, 60)
     counts = np.random.default_rng(1).poisson(100 * np.exp((1 if open_below else -1) * 0.7 * cells.centres))[None]
     counts = counts.astype(np.float64)
-    found = GroupedCounts(cells, counts, open_below=open_below, open_above=not open_below).fit(0, 60)
+    found = fit_window(GroupedCounts(cells, counts, open_below=open_below, open_above=not open_below), 0, 60)
     # Geometric law: the mean index from the closed end gives the parameter at once.
     index = np.arange(60)[::-1] if open_below else np.arange(60)
     mean = float(counts[0] @ index / counts.sum())

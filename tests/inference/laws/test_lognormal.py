@@ -9,6 +9,7 @@ import scipy.stats
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.lognormal import lognormal_test
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 
 WIDTH = BIN_WIDTH * round(4 / BIN_WIDTH)
@@ -47,7 +48,7 @@ def test_ratio_and_drift_are_those_of_the_values(mean: float, deviation: float) 
     low = int(np.abs(counts.edges - 0.0).argmin())
     high = int(np.abs(counts.edges - WIDTH).argmin())
     assert (counts.edges[low], counts.edges[high]) == pytest.approx((0, WIDTH), abs=1e-9)
-    fit = counts.fit(low, high)
+    fit = fit_window(counts, low, high)
     assert fit is not None
     found = lognormal_test(counts, fit)
     assert found is not None
@@ -69,7 +70,7 @@ def test_the_error_of_the_drift_counts_groups_not_copies(copies: int) -> None:
     grouped = plain.with_counts(counts)
     results = []
     for one in (plain, grouped):
-        fit = one.fit(0, len(one.cells))
+        fit = fit_window(one, 0, len(one.cells))
         assert fit is not None
         found = lognormal_test(one, fit)
         assert found is not None

@@ -7,7 +7,8 @@ import pytest
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Histogram, fit_power_law
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import WindowFit, fit_window
 from critlearn.inference.observations import Reading
 from critlearn.inference.window.cluster_bootstrap import exponent_interval, group_weights, likelihood_interval
 from critlearn.numerics.window import Window
@@ -20,7 +21,7 @@ RUNS = 100
 def fitted(values: np.ndarray, cluster: np.ndarray | None) -> tuple[GroupedCounts, WindowFit]:
     counts = Reading(cluster=cluster, log_floor=-math.inf).observe(values, WINDOW).counts
     inside = counts.cells.inside(WINDOW)
-    fit = counts.fit(inside.start, inside.stop)
+    fit = fit_window(counts, inside.start, inside.stop)
     assert fit is not None
     return counts, fit
 

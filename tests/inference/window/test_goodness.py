@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.inference.observations import Reading
 from critlearn.inference.window.goodness import goodness_of_fit, monte_carlo_p_value
 from critlearn.inference.window.search import WindowScan
@@ -20,7 +21,7 @@ def counts(values: np.ndarray, cluster: np.ndarray | None = None, window: Window
 
 
 def whole_p_value(data: GroupedCounts, seed: int) -> float:
-    fit = data.fit(0, len(data.cells))
+    fit = fit_window(data, 0, len(data.cells))
     assert fit is not None
     return goodness_of_fit(data, fit, 100, seed).p_value
 

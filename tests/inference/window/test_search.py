@@ -8,6 +8,7 @@ import pytest
 from critlearn.inference import fit_power_law
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import fit_window
 from critlearn.inference.window.local_exponent import sliding_fits
 from critlearn.inference.window.search import WindowScan, drawn_in, equivalence_window
 from critlearn.numerics.log_sketch import LogSketch
@@ -101,7 +102,7 @@ def test_no_window_of_a_drifting_law_is_flat() -> None:
 @pytest.mark.parametrize(("low", "high"), [(200, 800), (0, 800), (200, 1000), (0, 1000)])
 def test_only_ends_among_the_data_are_drawn_in(low: int, high: int) -> None:
     counts = GroupedCounts(Cells.equal(0.0, 0.01, 1000), np.full((1, 1000), 10.0))
-    fit = counts.fit(low, high)
+    fit = fit_window(counts, low, high)
     assert fit is not None
     inner = drawn_in(counts, fit)
     # The law is uniform in ln delta: a tenth of the width is less than a fifth of the values.
@@ -112,7 +113,7 @@ def test_only_ends_among_the_data_are_drawn_in(low: int, high: int) -> None:
 def test_a_sparse_end_of_the_data_is_drawn_in() -> None:
     cells = Cells.equal(0.0, 0.01, 1000)
     counts = GroupedCounts(cells, np.ceil(1e4 * np.exp(-1.5 * cells.centres))[None])
-    fit = counts.fit(0, 1000)
+    fit = fit_window(counts, 0, 1000)
     assert fit is not None
     inner = drawn_in(counts, fit)
     assert (inner.start, inner.stop) == (0, 900)
@@ -121,7 +122,7 @@ def test_a_sparse_end_of_the_data_is_drawn_in() -> None:
 def test_drawing_in_leaves_most_values_of_a_steep_law() -> None:
     cells = Cells.equal(0.0, 0.01, 1000)
     counts = GroupedCounts(cells, np.ceil(1e6 * np.exp(-1.5 * cells.centres))[None])
-    fit = counts.fit(100, 1000)
+    fit = fit_window(counts, 100, 1000)
     assert fit is not None
     inner = drawn_in(counts, fit)
     assert 0.78 * fit.n < inner.n < 0.82 * fit.n

@@ -1,4 +1,4 @@
-"""Counts by group of samples on cells, with the running sums from which any window is fitted at once."""
+"""Counts by group of samples on cells, with the running sums from which any window can be fitted at once."""
 
 import math
 from dataclasses import dataclass
@@ -9,58 +9,11 @@ import scipy.special
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.counts.cells import FAR, Cells
-from critlearn.inference.laws import power_law
-from critlearn.inference.laws import power_law_uneven_cells as general_law
+from critlearn.inference.counts.cells import Cells
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 
 Running = Float64[np.ndarray, "group edge"]
-
-
-@dataclass(frozen=True)
-class WindowFit:
-    """Fit of a truncated power law to the cells ``start .. stop - 1``.
-
-    ``standard_error`` is robust to dependence inside groups (sandwich), ``naive_standard_error`` that of Fisher for
-    independent observations. ``theta = 1 - k`` is the natural parameter in ``u = ln delta``.
-    """
-
-    start: int
-    stop: int
-    exponent: float
-    standard_error: float
-    naive_standard_error: float
-    n: float
-
-    @property
-    def bins(self) -> int:
-        """Number of cells."""
-        return self.stop - self.start
-
-    @property
-    def theta(self) -> float:
-        """``1 - k``."""
-        return 1 - self.exponent
-
-
-@dataclass(frozen=True, eq=False)
-class WindowFits:
-    """Fits of many windows, as columns; NaN where a window is empty or all in one end cell."""
-
-    start: np.ndarray
-    stop: np.ndarray
-    exponent: Float64[np.ndarray, " window"]
-    standard_error: Float64[np.ndarray, " window"]
-    naive_standard_error: Float64[np.ndarray, " window"]
-    n: Float64[np.ndarray, " window"]
-
-    def __getitem__(self, index: int) -> WindowFit | None:
-        """One of them; None where there is no fit."""
-        if not np.isfinite(self.exponent[index]):
-            return None
-        columns = (self.exponent, self.standard_error, self.naive_standard_error, self.n)
-        return WindowFit(int(self.start[index]), int(self.stop[index]), *(float(column[index]) for column in columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,123 +157,12 @@ class GroupedCounts:
             self.cells.part(start, stop), self.counts[:, start:stop], open_below=below, open_above=above
         )
 
-    def fit_windows(self, start: np.ndarray, stop: np.ndarray) -> WindowFits:
-        """Maximum-likelihood fits on many windows at once, shape (window,) each."""
-        count = self.running_count[:, stop] - self.running_count[:, start]
-        n = count.sum(axis=0)
-        if self.cells.width is None:
-            theta, information, score = self._fit_general(start, stop)
-        else:
-            theta, information, score = self._fit_equal(start, stop, count, n)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            naive = np.where(np.isfinite(theta), (n * information) ** -0.5, np.nan)
-            robust = naive
-            if self.groups > 1:
-                correction = self.groups / (self.groups - 1)
-                robust = np.sqrt(correction * (score**2).sum(axis=0)) / (n * information)
-        return WindowFits(start, stop, np.where(np.isfinite(theta), 1 - theta, np.nan), robust, naive, n)
-
-    def _fit_equal(
-        self, start: np.ndarray, stop: np.ndarray, count: np.ndarray, n: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Parameter, information of one observation and scores of the groups, by closed forms."""
-        centred, bins = self._centred_index(start, stop, count)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = centred.sum(axis=0) / n
-        phi = _solve(mean, bins, n)
-        width = self.cells.width or 1.0
-        information = power_law.variance_index(phi, bins) * width**2
-        return phi / width, information, (centred - mean * count) * width
-
-    def _fit_general(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `_fit_equal`, each window by itself."""
-        theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
-        score = np.zeros((self.groups, len(start)))
-        for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
-            below, above = self.is_open(first, last)
-            found = general_law.fit(self.cells.part(first, last), self.counts[:, first:last], below=below, above=above)
-            if found is not None:
-                theta[window], information[window], score[:, window] = found
-        return theta, information, score
-
-    def _centred_index(
-        self, start: np.ndarray, stop: np.ndarray, count: np.ndarray
-    ) -> tuple[np.ndarray, Float64[np.ndarray, " window"]]:
-        """Sums of the cell's index from the middle of the law's range, shape (group, window), and its cells."""
-        width = self.cells.width or 1.0
-        far = round(FAR / width)
-        below = np.where(self.open_below & (start == 0), far, 0)
-        above = np.where(self.open_above & (stop == len(self.cells)), far, 0)
-        middle = 0.5 * (len(self.cells) - 1)
-        index_sum = (self.running_sum[:, stop] - self.running_sum[:, start]) / width + middle * count
-        centred = index_sum - count * 0.5 * (start - below + stop + above - 1)
-        return centred, (stop - start + below + above).astype(np.float64)
-
-    def resampled_theta(
-        self, weights: Float64[np.ndarray, "replicate group"], start: int, stop: int
-    ) -> Float64[np.ndarray, " replicate"]:
-        """Parameter fitted to weighted groups on a window of equal cells; NaN where there is none."""
-        ends = np.array([start]), np.array([stop])
-        count = self.running_count[:, ends[1]] - self.running_count[:, ends[0]]
-        centred, bins = self._centred_index(*ends, count)
-        drawn, total = (weights @ count)[:, 0], (weights @ centred)[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = total / drawn
-        return _solve(mean, np.full(len(drawn), bins[0]), drawn) / (self.cells.width or 1.0)
-
-    def rows_theta(self) -> Float64[np.ndarray, " group"]:
-        """Parameter fitted to each group by itself on all cells, which must be equal ones; NaN where there is none."""
-        start, stop = np.array([0]), np.array([len(self.cells)])
-        count = self.running_count[:, stop]
-        centred, bins = self._centred_index(start, stop, count)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = (centred / count)[:, 0]
-        return _solve(mean, np.full(self.groups, bins[0]), count[:, 0]) / (self.cells.width or 1.0)
-
-    def fit(self, start: int, stop: int) -> WindowFit | None:
-        """Maximum-likelihood fit on a window; None if it is empty or everything lies in one end cell."""
-        return self.fit_windows(np.array([start]), np.array([stop]))[0]
-
-    def distribution(self, theta: Float64[np.ndarray, " fit"], start: int, stop: int) -> np.ndarray:
-        """Distribution functions of power laws at the edges of a window, shape (fit, edge)."""
-        below, above = self.is_open(start, stop)
-        if self.cells.width is None:
-            return general_law.distribution(self.cells.part(start, stop), theta, below=below, above=above)
-        far = round(FAR / self.cells.width)
-        bins = stop - start + far * (below + above)
-        edge = np.arange(stop - start + 1) + far * below
-        return power_law.cumulative(theta * self.cells.width, bins, edge)
-
-    def masses(self, theta: float, start: int, stop: int) -> Float64[np.ndarray, " cell"]:
-        """Probabilities of the cells of a window; what an open side holds beyond it belongs to the end cell."""
-        edges = self.distribution(np.array([theta]), start, stop)[0]
-        edges[0], edges[-1] = 0.0, 1.0
-        return np.maximum(np.diff(edges), 0.0)
-
-    def log_likelihood(self, fit: WindowFit) -> float:
-        """Sum over the values on the window of ``ln p(u)``, the density in ``u = ln delta``.
-
-        In a cell ``p`` is its probability over its width, so that the sum does not depend on how finely was counted,
-        but for the spread of values inside cells. For a law on integers: the sum of ``ln P(x)``.
-        """
-        cells, pooled = self.cells.part(fit.start, fit.stop), self.pooled[fit.start : fit.stop]
-        below, above = self.is_open(fit.start, fit.stop)
-        masses = general_law.log_likelihood(cells, pooled, fit.theta, below=below, above=above)
-        return masses - float(pooled @ np.log(cells.measure))
-
     def t_quantile(self, probability: float) -> float:
         """Quantile of Student's t with as many degrees of freedom as groups allow; normal if there is one group."""
         # The functions themselves: scipy.stats takes a millisecond to set up a distribution.
         if self.groups > 1:
             return float(scipy.special.stdtrit(self.groups - 1, probability))
         return float(scipy.special.ndtri(probability))
-
-
-def _solve(mean: np.ndarray, bins: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Parameter per cell, NaN where a window is empty or all in one end cell."""
-    usable = (n >= 2) & (bins >= 2)
-    phi = power_law.solve_phi(np.where(usable, mean, 0.0), np.where(usable, bins, 2.0))
-    return np.where(usable & np.isfinite(phi), phi, np.nan)
 
 
 def check_inside(counts: GroupedCounts, window: Window) -> None:

@@ -10,9 +10,10 @@ import scipy.special
 from jaxtyping import Float64
 
 from critlearn.inference.counts.cells import Cells
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
 from critlearn.inference.laws.lognormal import SIGNIFICANCE, ratio_p_value, window_family
+from critlearn.inference.laws.window_fits import WindowFit, window_log_likelihood
 from critlearn.results import Result
 
 _SHAPES: Final = 16
@@ -166,7 +167,7 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
     edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    known = counts.log_likelihood(fit)
+    known = window_log_likelihood(counts, fit)
     return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.alternatives import LAWS, Law
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
 from critlearn.inference.laws.scale_mixture import ScaleMixture
+from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
 
 _NAMES: Final = ("lognormal", "exponential", "stretched exponential")

@@ -7,8 +7,9 @@ import numpy as np
 import scipy.stats
 
 from critlearn.inference.counts.cells import FAR
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.exponential_family import Family, design_effect
+from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
 
 SIGNIFICANCE: Final = 0.01

@@ -10,9 +10,10 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.cells import FAR
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws import power_law
 from critlearn.inference.laws import power_law_uneven_cells as general_law
+from critlearn.inference.laws.window_fits import WindowFit, resampled_theta
 
 _LEVEL: Final = float(scipy.stats.chi2(1).ppf(0.95))
 _NEWTON_STEPS: Final = 12
@@ -58,7 +59,7 @@ def exponent_interval(counts: GroupedCounts, fit: WindowFit, replicates: int, se
     error = fit.standard_error
     if counts.cells.width is not None:
         weights = group_weights(counts.groups, replicates, seed)
-        theta = counts.resampled_theta(weights, fit.start, fit.stop)
+        theta = resampled_theta(counts, weights, fit.start, fit.stop)
         # Drawing with replacement shrinks the variance of a mean over few groups.
         error = float(theta[np.isfinite(theta)].std()) * (counts.groups / (counts.groups - 1)) ** 0.5
     half = counts.t_quantile(0.975) * error

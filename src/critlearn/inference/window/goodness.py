@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws import power_law_uneven_cells as general_law
+from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities, cumulative_at_edges, theta_of_each_group
 
 MOST_CELLS: Final = 400
 """Cells on which the distance is taken; narrower ones would add nothing but time."""
@@ -36,7 +37,9 @@ class Goodness:
 def distance(counts: GroupedCounts, fit: WindowFit) -> float:
     """Kolmogorov-Smirnov distance between counts and fit on the window of the fit."""
     return float(
-        np.abs(_empirical(counts, fit) - counts.distribution(np.array([fit.theta]), fit.start, fit.stop)[0]).max()
+        np.abs(
+            _empirical(counts, fit) - cumulative_at_edges(counts, np.array([fit.theta]), fit.start, fit.stop)[0]
+        ).max()
     )
 
 
@@ -93,7 +96,7 @@ class GroupNull:
         below = below - below[:, :1]
         empirical = below.sum(axis=0) / fit.n
         middle = counts.cells.centres[fit.start : fit.stop]
-        masses = counts.masses(fit.theta, fit.start, fit.stop)
+        masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
         mean = float(masses @ middle)
         slope = np.concatenate([[0.0], np.cumsum(masses * (middle - mean))])
         observed_mean = float(np.diff(empirical) @ middle)
@@ -112,7 +115,7 @@ def independent_null(
     ``sqrt(n) (F_n - F(theta_n))`` tends to a Brownian bridge less its part along the score; `normals` are shared
     by all windows, so that their critical values are smooth in the window.
     """
-    masses = counts.masses(fit.theta, fit.start, fit.stop)
+    masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     middle = counts.cells.centres[fit.start : fit.stop]
     centred = middle - masses @ middle
     noise = normals[:, : len(masses)] * np.sqrt(masses)
@@ -133,7 +136,7 @@ def _parametric(
     """Distances of replicates drawn from the fitted law and fitted again, some at a time to spare memory."""
     part = counts.part(fit.start, fit.stop)
     generator = np.random.default_rng(seed)
-    masses = counts.masses(fit.theta, fit.start, fit.stop)
+    masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     n, distances = min(round(fit.n), _LARGEST_MULTINOMIAL), []
     for at in range(0, replicates, _AT_ONCE):
         size = min(_AT_ONCE, replicates - at)
@@ -141,7 +144,7 @@ def _parametric(
         theta = _fit_rows(part, drawn.astype(np.float64), fit.theta)
         kept = np.isfinite(theta)
         empirical = np.pad(np.cumsum(drawn[kept], axis=1), ((0, 0), (1, 0))) / drawn[kept].sum(axis=1, keepdims=True)
-        distances.append(np.abs(empirical - part.distribution(theta[kept], 0, fit.bins)).max(axis=1))
+        distances.append(np.abs(empirical - cumulative_at_edges(part, theta[kept], 0, fit.bins)).max(axis=1))
         if progress is not None:
             progress(at + size, replicates)
     return np.concatenate(distances)
@@ -150,7 +153,7 @@ def _parametric(
 def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta: float) -> np.ndarray:
     """Parameter fitted to each row of counts drawn from a law with a given one; NaN where there is none."""
     if part.cells.width is not None:
-        return part.with_counts(rows).rows_theta()
+        return theta_of_each_group(part.with_counts(rows))
     # One step of scoring from the true parameter is as good as the maximum, up to one part in n.
     below, above = part.is_open(0, len(part.cells))
     means, mean, information = general_law.moments(part.cells, theta, below=below, above=above)

@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import WindowFit, fit_windows
 from critlearn.numerics.window import format_exp
 from critlearn.results import Result
 
@@ -153,7 +154,7 @@ def sliding_fits(counts: GroupedCounts) -> SlidingFits:
         first = np.arange(spans - length + 1)
         if not first.size:
             break
-        fits = counts.fit_windows(marks[first], marks[first + length])
+        fits = fit_windows(counts, marks[first], marks[first + length])
         known = fits.n >= _FEWEST
         exponent[row, first[known]] = fits.exponent[known]
         error[row, first[known]] = fits.standard_error[known]

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.inference.counts.grouped_counts import GroupedCounts, WindowFit, WindowFits
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.laws.window_fits import WindowFit, WindowFits, cumulative_at_edges, fit_window, fit_windows
 from critlearn.inference.window.goodness import GroupNull, independent_null
 from critlearn.inference.window.local_exponent import LENGTHS, SlidingFits
 from critlearn.results import Result
@@ -60,7 +61,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
         first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
         if not first.size:
             continue
-        fits = sliding.counts.fit_windows(marks[first], marks[first + length])
+        fits = fit_windows(sliding.counts, marks[first], marks[first + length])
         start_of_density = _is_flat_start(fits, below)
         best: tuple[int, WindowFit] | None = None
         for at, index in enumerate(first.tolist()):
@@ -78,7 +79,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
         if best is not None:
             # The outermost spans may hold a part of a cut-off that is too small to show: leave them out.
             start, stop = (int(marks[at]) for at in (best[0] + 1, best[0] + length - 1))
-            inner = sliding.counts.fit(start, stop)
+            inner = fit_window(sliding.counts, start, stop)
             wide_enough = inner is not None and sliding.counts.width_of(start, stop) >= DECADE
             return inner if wide_enough else best[1]
     return flat_start
@@ -117,7 +118,7 @@ def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> 
         fit.bins - 1 - int(np.searchsorted(share, 1 - _MOST_LEFT_OUT)),
     )
     start, stop = fit.start + (0 if below else lower), fit.stop - (0 if above else upper)
-    inner = counts.fit(start, stop)
+    inner = fit_window(counts, start, stop)
     return fit if inner is None else inner
 
 
@@ -212,7 +213,7 @@ class WindowScan:
     @cached_property
     def fits(self) -> WindowFits:
         """Fits of the data on all candidates."""
-        return self.counts.fit_windows(*self.ends)
+        return fit_windows(self.counts, *self.ends)
 
     def critical(self, index: int) -> float:
         """Distance, times ``sqrt(n)``, that a power law on this window exceeds with probability `ACCEPTED`."""
@@ -247,7 +248,7 @@ class WindowScan:
     def _scaled(self, below: Float64[np.ndarray, " edge"], fits: WindowFits, index: int) -> float:
         """``sqrt(n)`` times the Kolmogorov-Smirnov distance on one window."""
         start, stop = int(fits.start[index]), int(fits.stop[index])
-        model = self.counts.distribution(np.array([1 - fits.exponent[index]]), start, stop)[0]
+        model = cumulative_at_edges(self.counts, np.array([1 - fits.exponent[index]]), start, stop)[0]
         empirical = (below[start : stop + 1] - below[start]) / fits.n[index]
         return float(np.abs(empirical - model).max() * fits.n[index] ** 0.5)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from critlearn.inference.counts.grouped_counts import WindowFit
+from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities, fit_windows
 from critlearn.inference.window.cluster_bootstrap import group_weights
 from critlearn.inference.window.goodness import Progress, monte_carlo_p_value
 from critlearn.inference.window.search import Selected, WindowScan
@@ -20,7 +20,7 @@ def selection_p_value(
     """
     counts = scan.counts
     expected = counts.pooled.copy()
-    expected[fit.start : fit.stop] = fit.n * counts.masses(fit.theta, fit.start, fit.stop)
+    expected[fit.start : fit.stop] = fit.n * cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     if counts.groups > 1:
         filled = counts.pooled > 0
         tilted = counts.counts * np.where(filled, expected / np.where(filled, counts.pooled, 1.0), 0.0)
@@ -32,7 +32,7 @@ def selection_p_value(
     exceeding = 0
     for done, row in enumerate(drawn, start=1):
         replicate = counts.with_counts(row[None])
-        selected = scan.select(replicate, replicate.fit_windows(*scan.ends))
+        selected = scan.select(replicate, fit_windows(replicate, *scan.ends))
         exceeding += selected is None or selected.ratio >= chosen.ratio
         if progress is not None:
             progress(done, replicates)
