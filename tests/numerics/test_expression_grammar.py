@@ -2,6 +2,7 @@
 
 import math
 import random
+from unittest.mock import Mock
 
 import pytest
 import sympy as sp
@@ -87,6 +88,24 @@ def test_random_expressions_mean_what_python_means() -> None:
         ("((" * 40 + "y" + "))" * 40, 61, "levels of parentheses"),
         ("y;y", 2, "unexpected ';'"),
         ("lambda: 0", 7, "unexpected ':'"),
+        ("y if y else 2", 3, 'unexpected "if"'),
+        ("+True", 2, 'unknown name "True"'),
+        ("2y", 2, 'unexpected "y"'),
+        ("(2 y)", 4, 'unexpected "y"'),
+        ("0x10", 2, 'unexpected "x10"'),
+        ("1_000", 2, 'unexpected "_000"'),
+        ("2(y)", 2, 'unexpected "("'),
+        ("(y)(2)", 4, 'unexpected "("'),
+        ("y)", 2, 'unexpected ")"'),
+        ("y, 2", 2, 'unexpected ","'),
+        ("max((y), (y, 2))", 12, 'unexpected ","'),
+        ("max(*y, 2)", 5, 'found "*"'),
+        ("tanh(**y)", 6, 'found "**"'),
+        ("tanh(y,)", 8, 'found ")"'),
+        ("tanh()", 6, 'found ")"'),
+        ("2*(y+", 6, "the text ends"),
+        ("y^*2", 3, 'found "*"'),
+        ("1e-3^^2", 6, 'found "^"'),
     ],
 )
 def test_refused_at_its_column(text: str, column: int, words: str) -> None:
@@ -98,6 +117,26 @@ def test_refused_at_its_column(text: str, column: int, words: str) -> None:
     assert "\n" not in message
 
 
-def test_endless_text_is_refused() -> None:
+@pytest.mark.parametrize("text", ["1+" * 600 + "1", "(" * 100_000 + "y" + ")" * 100_000, "9" * 5000])
+def test_endless_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="at most 1000"):
-        parse("1+" * 600 + "1")
+        parse(text)
+
+
+def test_long_sums_are_read() -> None:
+    assert parse("y" + "+y" * 199) == 200 * Y
+    assert parse("-" * 99 + "y") == -Y
+
+
+def test_towers_of_powers_are_read_to_sixty_levels() -> None:
+    assert parse("**".join(["y"] * 61)).is_Pow
+    with pytest.raises(InvalidInputError, match="more than 60 levels of parentheses, or powers at column 182:"):
+        parse("**".join(["y"] * 100))
+
+
+def test_what_no_parser_can_hold_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="too many terms or signs"):
+        parse("-" * 999 + "y")
+    monkeypatch.setattr("ast.parse", Mock(side_effect=MemoryError))
+    with pytest.raises(InvalidInputError, match="too many terms or signs"):
+        parse("y")

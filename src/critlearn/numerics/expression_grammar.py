@@ -1,16 +1,15 @@
-"""Expressions typed by a user, read by a grammar of numbers, names and operators: nothing is ever evaluated as code.
+"""Expressions typed by a user: Python's own parser gives their structure, and nothing is ever evaluated as code.
 
-sum     = product { ("+" | "-") product }
-product = sign { ("*" | "/") sign }
-sign    = ("+" | "-") sign | power
-power   = atom [ ("**" | "^") sign ]
-atom    = number | name | name "(" sum { "," sum } ")" | "(" sum ")"
+Allowed are numbers, the names and functions that are known, ``+ - * / ** ^`` and parentheses; they bind as in Python.
 """
 
+import ast
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Final, NoReturn
 
 import sympy as sp
@@ -18,13 +17,27 @@ import sympy as sp
 from critlearn.errors import InvalidInputError
 
 _TOKEN: Final = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<operator>\*\*|[-+*/^(),])|$)",
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<operator>\*\*|[-+*/^(),])"
+    r"|(?P<end>$))",
     re.ASCII,
 )
+_OPERATORS: Final[dict[type[ast.operator], Callable[..., sp.Expr]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
 _LONGEST: Final = 1000
 _DEEPEST: Final = 60
+"""Characters, and levels of parentheses and number of powers: SymPy walks through expressions by recursion."""
+
 _LARGEST_POWER: Final = 100
-"""Largest size of a constant exponent of a constant: what is above would only fill the memory with digits."""
+"""Largest size of a constant exponent: what is above would only fill the memory with digits."""
+
+_LONGEST_NUMBER: Final = 40
+_LARGEST_DECIMAL_EXPONENT: Final = 300
+"""Characters of a number, and its power of ten: the exact fraction stays short, and a float can hold it."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +84,22 @@ def parse_expression(
 
 
 class _Parser:
-    """Recursive descent over the tokens of one text."""
+    """One text: it is split into tokens, Python's parser makes a tree of these, and the tree becomes an expression.
+
+    Python is given ``_`` for every name and ``0`` for every number, so that it sees no words but only how they bind.
+    """
 
     def __init__(self, text: str, symbols: Mapping[str, sp.Expr], functions: Mapping[str, Function], kind: str) -> None:
         self.text, self.symbols, self.functions, self.kind = text, symbols, functions, kind
         if len(text) > _LONGEST:
             raise InvalidInputError(f"{kind} has {len(text)} characters; at most {_LONGEST} are read")
-        self.tokens = self._tokens()
-        self.at = 0
-        self.depth = 0
+        self.source = ""
+        self.tokens: dict[int, _Token] = {}  # by their places in the source
+        tokens = self._tokens()
+        self._check(tokens)
+        for token in tokens:
+            self.tokens[len(self.source)] = token
+            self.source += {"name": "_", "number": "0"}.get(token.kind, token.text.replace("^", "**")) + " "
 
     def _fail(self, column: int, problem: str) -> NoReturn:
         """Raise the error for a column (counted from 1), with the place marked in the text."""
@@ -89,119 +109,93 @@ class _Parser:
 
     def _tokens(self) -> list[_Token]:
         tokens, position = [], 0
-        while position < len(self.text):
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                blank = len(self.text[position:]) - len(self.text[position:].lstrip())
-                self._fail(position + blank + 1, f"unexpected {self.text[position + blank]!r}")
-            if match.lastgroup is not None:
-                start = match.start(match.lastgroup)
-                tokens.append(_Token(match.lastgroup, match.group(match.lastgroup), start + 1))
-            position = match.end() if match.end() > position else len(self.text)
-        tokens.append(_Token("end", "", len(self.text) + 1))
-        return tokens
+        while match := _TOKEN.match(self.text, position):
+            kind = str(match.lastgroup)
+            tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
+            position = match.end()
+            if kind == "end":
+                return tokens
+        position += len(self.text[position:]) - len(self.text[position:].lstrip())
+        return self._fail(position + 1, f"unexpected {self.text[position]!r}")
 
-    @property
-    def token(self) -> _Token:
-        return self.tokens[self.at]
-
-    def _take(self, *texts: str) -> _Token | None:
-        """Next token if it is one of these operators."""
-        if self.token.kind == "operator" and self.token.text in texts:
-            self.at += 1
-            return self.tokens[self.at - 1]
-        return None
-
-    def _need(self, text: str) -> None:
-        if self._take(text) is None:
-            self._fail(self.token.column, f'expected "{text}"')
+    def _check(self, tokens: list[_Token]) -> None:
+        """Refuse tokens of which Python would make no tree: operators stand between operands, parentheses match."""
+        depth = powers = 0
+        for before, token in pairwise([_Token("start", "", 0), *tokens]):
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+            powers += token.text in ("**", "^")
+            begins = token.kind in ("number", "name") or token.text == "("
+            ended = before.kind in ("number", "name") or before.text == ")"
+            called = before.kind == "name" and token.text == "("
+            if not (begins or ended or token.text in ("+", "-")):
+                found = f'found "{token.text}"' if token.text else "the text ends"
+                self._fail(token.column, f'expected a number, a name or "(", {found}')
+            if depth < 0 or (begins and ended and not called):
+                self._fail(token.column, f'unexpected "{token.text}"')
+            if depth > _DEEPEST or powers > _DEEPEST:
+                self._fail(token.column, f"more than {_DEEPEST} levels of parentheses, or powers")
+        if depth:
+            self._fail(tokens[-1].column, 'expected ")"')
 
     def whole(self) -> sp.Expr:
-        value = self._sum()
-        if self.token.kind != "end":
-            self._fail(self.token.column, f'unexpected "{self.token.text}"')
-        return value
+        """Value of the whole text."""
+        try:
+            return self._value(ast.parse(self.source, mode="eval").body)
+        except (RecursionError, MemoryError):
+            raise InvalidInputError(f"{self.kind} has too many terms or signs in a row") from None
 
-    def _sum(self) -> sp.Expr:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self._fail(self.token.column, f"more than {_DEEPEST} levels of parentheses")
-        value = self._product()
-        while operator := self._take("+", "-"):
-            term = self._product()
-            value = value + term if operator.text == "+" else value - term
-        self.depth -= 1
-        return value
+    def _value(self, node: ast.expr) -> sp.Expr:
+        """Value of a node of the tree, with one level of recursion for one of its own: a long sum has hundreds."""
+        token = self.tokens[node.col_offset]
+        match node:
+            case ast.Constant():
+                return self._number(token)
+            case ast.Name():
+                return self._symbol(token)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self._value(operand)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self._value(operand)
+            case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _OPERATORS:
+                return self._joined(self._behind(left), self._value(left), _OPERATORS[type(sign)], self._value(right))
+            case ast.Call(func=ast.Name(), args=arguments, keywords=[]):
+                return self._called(token, [self._value(argument) for argument in arguments])
+            case ast.Tuple(elts=[first, *_]):
+                token = self._behind(first)
+        return self._fail(token.column, f'unexpected "{token.text}"')
 
-    def _product(self) -> sp.Expr:
-        value = self._sign()
-        while operator := self._take("*", "/"):
-            factor = self._sign()
-            if operator.text == "/" and factor.is_zero:
-                self._fail(operator.column, "division by zero")
-            value = value * factor if operator.text == "*" else value / factor
-        return value
-
-    def _sign(self) -> sp.Expr:
-        negative = False
-        while operator := self._take("+", "-"):
-            negative ^= operator.text == "-"
-        value = self._power()
-        return -value if negative else value
-
-    def _power(self) -> sp.Expr:
-        base = self._atom()
-        operator = self._take("**", "^")
-        if operator is None:
-            return base
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self._fail(operator.column, f"more than {_DEEPEST} levels of powers")
-        exponent = self._sign()
-        self.depth -= 1
-        if exponent.is_number and abs(float(exponent)) > _LARGEST_POWER:
-            self._fail(operator.column, f"exponent beyond {_LARGEST_POWER}")
-        if base.is_zero and exponent.is_negative:
-            self._fail(operator.column, "division by zero")
-        value = base**exponent
-        if value.is_number and not value.is_real:
-            self._fail(operator.column, "power of a negative number is not real")
-        return value
-
-    def _atom(self) -> sp.Expr:
-        token = self.token
-        self.at += 1
-        if token.kind == "number":
-            return self._number(token)
-        if token.kind == "name":
-            return self._call(token) if self._take("(") else self._symbol(token)
-        if token.kind == "operator" and token.text == "(":
-            value = self._sum()
-            self._need(")")
-            return value
-        found = f'found "{token.text}"' if token.text else "the text ends"
-        return self._fail(token.column, f'expected a number, a name or "(", {found}')
+    def _behind(self, node: ast.expr) -> _Token:
+        """The token behind a node and the parentheses around it."""
+        end = node.end_col_offset or 0
+        return next(token for place, token in self.tokens.items() if place >= end and token.text != ")")
 
     def _number(self, token: _Token) -> sp.Expr:
-        if len(token.text) > 40 or abs(int(re.split("[eE]", token.text + "e0")[1])) > 300:
+        exponent = re.split("[eE]", token.text + "e0")[1]
+        if len(token.text) > _LONGEST_NUMBER or abs(int(exponent)) > _LARGEST_DECIMAL_EXPONENT:
             self._fail(token.column, "number with too many digits")
         return sp.Rational(token.text)
 
     def _symbol(self, token: _Token) -> sp.Expr:
-        if token.text in self.symbols:
-            return self.symbols[token.text]
-        if token.text in self.functions:
-            self._fail(token.column + len(token.text), f'function "{token.text}" needs "("')
-        return self._fail(token.column, _unknown("name", token.text, self.symbols, self.functions))
+        if token.text not in self.symbols:
+            if token.text in self.functions:
+                self._fail(token.column + len(token.text), f'function "{token.text}" needs "("')
+            self._fail(token.column, _unknown("name", token.text, self.symbols, self.functions))
+        return self.symbols[token.text]
 
-    def _call(self, token: _Token) -> sp.Expr:
+    def _joined(self, token: _Token, left: sp.Expr, join: Callable[..., sp.Expr], right: sp.Expr) -> sp.Expr:
+        power = join is operator.pow
+        if power and right.is_number and abs(float(right)) > _LARGEST_POWER:
+            self._fail(token.column, f"exponent beyond {_LARGEST_POWER}")
+        if (left.is_zero and right.is_negative) if power else (join is operator.truediv and right.is_zero):
+            self._fail(token.column, "division by zero")
+        value = join(left, right)
+        if value.is_number and not value.is_real:
+            self._fail(token.column, "power of a negative number is not real")
+        return value
+
+    def _called(self, token: _Token, arguments: list[sp.Expr]) -> sp.Expr:
         if token.text not in self.functions:
             self._fail(token.column, _unknown("function", token.text, self.functions, self.symbols))
-        arguments = [] if self._take(")") else [self._sum()]
-        while arguments and not self._take(")"):
-            if self._take(",") is None:
-                self._fail(self.token.column, 'expected "," or ")"')
-            arguments.append(self._sum())
         function = self.functions[token.text]
         if len(arguments) != function.arguments:
             self._fail(
