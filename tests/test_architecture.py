@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
@@ -17,6 +19,13 @@ SOURCE = Path(critlearn.__file__).parent
 def test_import_contracts_hold(capsys: pytest.CaptureFixture[str]) -> None:
     status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
     assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    # Imports for type checkers and inside functions count: a circle is one wherever it is hidden.
+    graph = grimp.build_graph("critlearn", exclude_type_checking_imports=False, cache_dir=None)
+    imports = {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
+    TopologicalSorter(imports).prepare()
 
 
 def test_every_package_has_its_layer() -> None:

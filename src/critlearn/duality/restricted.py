@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import scipy.linalg
@@ -11,11 +11,9 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
+from critlearn.duality.jacobian.jacobian import Jacobian
+from critlearn.duality.map import DualityMap
 from critlearn.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from critlearn.duality.jacobian.jacobian import Jacobian
-    from critlearn.duality.map import DualityMap
 
 _STEP: Final = 1e-2
 """Of the length of a point, the step that looks for a fold near it, and how often it is shortened."""
@@ -25,7 +23,7 @@ _ALWAYS: Final = 6
 """Points of a grid that Newton's method starts from, however far their changes are."""
 
 
-def choose_variables(jacobian: "Jacobian") -> list[int]:
+def choose_variables(jacobian: Jacobian) -> list[int]:
     """Rows on which the square block of the Jacobian is best conditioned, as far as pivoted QR of its transpose tells.
 
     Positions of K trainable variables in the order of ``named_parameters``.
@@ -64,7 +62,7 @@ class RestrictedMap:
         If they are not K different positions.
     """
 
-    phi: "DualityMap"
+    phi: DualityMap
     variables: Sequence[int]
     t: Tensor
 

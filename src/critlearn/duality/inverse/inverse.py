@@ -4,15 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.search import InverseSearch
 from critlearn.results import Result
-
-if TYPE_CHECKING:
-    from critlearn.duality.map import DualityMap
 
 
 class InverseStatus(StrEnum):
@@ -67,7 +65,7 @@ class Inverse(Result):
         return f"{self.status}: {self.reason}{alone if self.x is not None else ''}"
 
 
-def invert(phi: "DualityMap", dq: Mapping[str, Tensor]) -> Inverse:
+def invert(phi: ForwardMap, dq: Mapping[str, Tensor]) -> Inverse:
     """Boundary state whose change is ``dq``: see `DualityMap.invert`."""
     search = InverseSearch(phi, dq)
     if search.size == 0:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import scipy.ndimage
@@ -15,14 +15,12 @@ from torch import Tensor
 
 from critlearn.compositions import SoftTargetCrossEntropy
 from critlearn.duality.inverse.first_layer import first_inputs, input_line
+from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.target_of_error import fitting_target
 from critlearn.duality.jacobian.output_response import continuous_targets
 from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.errors import InvalidInputError
 from critlearn.network.backward.learning_pass import learning_pass
-
-if TYPE_CHECKING:
-    from critlearn.duality.map import DualityMap
 
 _ON_SHEET: Final = {torch.float64: 1e-6, torch.float32: 1e-2}
 """Largest residual of a vector on the sheet."""
@@ -64,7 +62,7 @@ class Candidate:
 class InverseSearch:
     """Search for the boundary state of given changes; all is measured in units of the largest change."""
 
-    def __init__(self, phi: "DualityMap", dq: Mapping[str, Tensor]) -> None:
+    def __init__(self, phi: ForwardMap, dq: Mapping[str, Tensor]) -> None:
         network = phi.network
         self.phi, self.model, self.layers = phi, network.model, network.layers
         self.changes, precision = _checked(phi.system.parameters, dq)

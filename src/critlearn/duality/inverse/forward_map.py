@@ -1,0 +1,38 @@
+"""What the search for an inverse needs to know of a duality map: it imports no map, so that maps can import it."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from critlearn.compositions import OutputLoss
+from critlearn.duality.exact_copy import ExactNetwork
+from critlearn.duality.jacobian.jacobian import Jacobian
+from critlearn.network import NeuralSystem
+
+
+@runtime_checkable
+class ForwardMap(Protocol):
+    """A map from boundary states to changes of the trainable variables, such as `DualityMap`."""
+
+    @property
+    def system(self) -> NeuralSystem:
+        """Network, loss and data set."""
+        ...
+
+    @property
+    def lr(self) -> float:
+        """Learning rate gamma."""
+        ...
+
+    @property
+    def network(self) -> ExactNetwork:
+        """Tail-exact copy of the network in double precision."""
+        ...
+
+    def one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
+        """A sample in double precision, and the loss in the form for its target."""
+        ...
+
+    def jacobian(self, x: Tensor, t: Tensor) -> Jacobian:
+        """Jacobian ``dPhi/d(x, t)`` at one boundary state."""
+        ...
