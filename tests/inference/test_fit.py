@@ -14,7 +14,7 @@ import scipy.optimize
 import scipy.stats
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference import Basis, Criteria, FitVerdict, fit_discrete_power_law, fit_power_law, stability_map
+from critlearn.inference import Basis, Criteria, FitVerdict, fit_power_law, stability_map
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 from reference.power_law_samples import clustered_power_law, power_law
@@ -249,7 +249,7 @@ def test_the_sentence_says_what_its_p_value_is_of() -> None:
 @pytest.mark.parametrize("k", [1.8, 2.5])
 def test_integers_are_fitted_as_integers(k: float) -> None:
     values = np.random.default_rng(0).zipf(k, 50_000)
-    fit = fit_discrete_power_law(values, side="large")
+    fit = fit_power_law(values, side="large", discrete=True)
     assert fit.exponent is not None
     assert fit.standard_error is not None
     assert abs(fit.exponent - k) < 4 * fit.standard_error
@@ -262,7 +262,7 @@ def test_bounded_integers_with_an_exponent_below_one() -> None:
     support = np.arange(1, 1001)
     mass = support**-0.7
     values = np.random.default_rng(0).choice(support, 20_000, p=mass / mass.sum())
-    fit = fit_discrete_power_law(values, Window(1, 1000))
+    fit = fit_power_law(values, Window(1, 1000), discrete=True)
     assert fit.exponent is not None
     assert fit.standard_error is not None
     assert abs(fit.exponent - 0.7) < 4 * fit.standard_error
@@ -273,7 +273,20 @@ def test_bounded_integers_with_an_exponent_below_one() -> None:
 @pytest.mark.parametrize("values", [[], [1, 2, -3], [1.5, 2.0]])
 def test_what_is_no_integer_data_is_refused(values: list[float]) -> None:
     with pytest.raises(InvalidInputError):
-        fit_discrete_power_law(values)
+        fit_power_law(values, discrete=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"sign": "absolute"}, {"block": 2}, {"weights": np.ones(99)}, {"nan": "omit"}, {"log_floor": 0.0}]
+)
+def test_integers_take_no_options_of_continuous_data(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(options))} cannot be combined with discrete=True"):
+        fit_power_law(np.arange(1, 100), discrete=True, **options)
+
+
+def test_a_sketch_holds_no_integers() -> None:
+    with pytest.raises(InvalidInputError, match="sketches and histograms hold counts in bins"):
+        fit_power_law(LogSketch.from_values(np.arange(1.0, 100.0)), discrete=True)
 
 
 def test_a_stability_map_is_flat_on_a_power_law() -> None:
@@ -366,9 +379,9 @@ def test_a_few_sizes_show_no_law(sizes: np.ndarray) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_large_integers_are_cells_or_refused() -> None:
-    assert fit_discrete_power_law(np.full(1000, 2**53)).verdict is FitVerdict.NOT_RESOLVED
+    assert fit_power_law(np.full(1000, 2**53), discrete=True).verdict is FitVerdict.NOT_RESOLVED
     with pytest.raises(InvalidInputError, match=r"above 2\^53"):
-        fit_discrete_power_law(np.full(1000, 10**17))
+        fit_power_law(np.full(1000, 10**17), discrete=True)
 
 
 @pytest.mark.parametrize(("k", "power"), [(0.5, -0.5), (2.0, 1.0), (0.2, -0.8)])
@@ -390,8 +403,8 @@ def test_many_clusters_of_many_integers() -> None:
     """Groups times cells beyond 2^15: what is counted where does not wrap around."""
     generator = np.random.default_rng(5)
     values = np.floor(power_law(1.5, 1.0, 1e6, 30_000, 6))
-    fit = fit_discrete_power_law(values, (1, 1e5), cluster=generator.integers(0, 200, values.size))
-    lone = fit_discrete_power_law(values, (1, 1e5))
+    fit = fit_power_law(values, (1, 1e5), cluster=generator.integers(0, 200, values.size), discrete=True)
+    lone = fit_power_law(values, (1, 1e5), discrete=True)
     assert fit.exponent == pytest.approx(lone.exponent, rel=1e-9)
     # The clusters are random: errors over 200 of them are those of independent values, known to 5%.
     assert fit.standard_error == pytest.approx(lone.standard_error, rel=0.2)

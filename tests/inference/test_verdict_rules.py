@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from critlearn.inference import Criteria, FitVerdict, Histogram, fit_discrete_power_law, fit_power_law
+from critlearn.inference import Criteria, FitVerdict, Histogram, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 from reference.power_law_samples import power_law
@@ -60,7 +60,7 @@ def test_a_window_far_wider_than_the_values_is_not_resolved() -> None:
 
 
 def test_zeros_alone_are_answered_alike() -> None:
-    answers = [fit_power_law(np.zeros(100)), fit_discrete_power_law(np.zeros(100, dtype=int))]
+    answers = [fit_power_law(np.zeros(100)), fit_power_law(np.zeros(100, dtype=int), discrete=True)]
     for fit in answers:
         assert fit.verdict is FitVerdict.NOT_RESOLVED
         assert (fit.zeros, fit.reason) == (100, "all values are exact zeros")

@@ -56,7 +56,7 @@ def fit(
     """Fit a power law p(delta) ~ delta^-k on a bounded window, and say whether it is one."""
     from critlearn.cli.columns import choose_column, read_columns
     from critlearn.cli.plot_file import check_plot
-    from critlearn.inference import Criteria, fit_discrete_power_law, fit_power_law
+    from critlearn.inference import Criteria, fit_power_law
 
     check_plot(plot)
     if bootstrap != 0 and bootstrap < 10:
@@ -65,6 +65,7 @@ def fit(
     values = choose_column(columns, column, file)
     options: dict[str, Any] = {
         "window": _window(window),
+        "discrete": discrete,
         "side": side,
         "cluster": _labels(columns, cluster),
         "criteria": Criteria(tolerance, bootstrap or _REPLICATES, 0 if window else bootstrap),
@@ -81,7 +82,7 @@ def fit(
         }
     with _progress(shown=bootstrap > 0 and not json) as progress:
         try:
-            result = (fit_discrete_power_law if discrete else fit_power_law)(values, progress=progress, **options)
+            result = fit_power_law(values, progress=progress, **options)
         except InvalidInputError as problem:
             raise InvalidInputError(_in_flags(str(problem))) from None
     if plot is not None:

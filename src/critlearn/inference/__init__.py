@@ -8,7 +8,7 @@ from critlearn.inference.comparison_tests import (
 )
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.criteria import Criteria
-from critlearn.inference.fit import fit_discrete_power_law, fit_power_law, stability_map
+from critlearn.inference.fit import fit_power_law, stability_map
 from critlearn.inference.laws.alternatives import Alternative
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
@@ -38,7 +38,6 @@ __all__ = [
     "compare_fits",
     "compare_with_prediction",
     "exponent_on",
-    "fit_discrete_power_law",
     "fit_power_law",
     "fit_power_law_with_noise",
     "stability_map",

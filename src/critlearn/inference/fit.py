@@ -1,25 +1,19 @@
 """Fit and test a power law: one call from fluctuations to a verdict."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from critlearn.errors import InvalidInputError
 from critlearn.inference.conclusion import Settings, conclude
-from critlearn.inference.counts.cells import Cells
-from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.counts.raw_values import as_values, as_window
+from critlearn.inference.counts.raw_values import as_window
 from critlearn.inference.criteria import DEFAULT_CRITERIA, Criteria
 from critlearn.inference.observations import (
     Histogram,
     NanPolicy,
-    Observations,
     Reading,
     Side,
     Sign,
-    group_labels,
+    around_integers,
 )
 from critlearn.inference.result import PowerLawFit
 from critlearn.inference.window.goodness import Progress
@@ -27,7 +21,6 @@ from critlearn.inference.window.search import StabilityMap, WindowScan
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
-_LARGEST_INTEGER: Final = 2**53
 _MAP_REPLICATES: Final = 200
 
 
@@ -35,6 +28,7 @@ def fit_power_law(
     data: LogSketch | Histogram | Any,
     window: Window | Sequence[float] | None = None,
     *,
+    discrete: bool = False,
     side: Side = "both",
     sign: Sign | None = None,
     cluster: Any = None,
@@ -61,6 +55,10 @@ def fit_power_law(
     window
         Where to fit, as a `Window` or a pair of its ends; found if None. On a sketch its ends move inwards to the
         nearest edges.
+    discrete
+        Whether the law is one on integers, ``P(x) ~ x^-k`` for ``x = 1, 2, ...``, normalised by sums over them. Zeros
+        are counted and left out. Integers up to 200 are cells of their own; above, cells of 1% hold several. Signs,
+        blocks, weights, floors and NaN are then refused.
     side
         ``both`` for a law with two cut-offs; ``large`` for a tail to infinity (k > 1), ``small`` for a law down to zero
         (k < 1), of which only the other end is searched for. A given window must then reach to the last value there.
@@ -89,67 +87,19 @@ def fit_power_law(
     ------
     InvalidInputError
         If the data are empty, not finite, or negative without a sign; the window is none, outside the data, or ends
-        among them on an open side; or clusters, blocks or weights do not fit the data.
+        among them on an open side; clusters, blocks or weights do not fit the data; or a discrete law is given values
+        that are no integers, negative or above 2^53.
 
     >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)
     >>> round(fit_power_law(np.exp(u)).exponent, 2)
     1.0
     """
     window = as_window(window)
-    reading = Reading(side, sign, cluster, block, weights, nan, log_floor)
-    return conclude(reading.observe(data, window), window, Settings(criteria, seed, progress))
-
-
-def fit_discrete_power_law(
-    data: Any,
-    window: Window | Sequence[float] | None = None,
-    *,
-    side: Side = "both",
-    cluster: Any = None,
-    criteria: Criteria = DEFAULT_CRITERIA,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> PowerLawFit:
-    """Fit ``P(x) ~ x^-k`` on integers ``x = 1, 2, ...`` of a window, given or found; as `fit_power_law` otherwise.
-
-    Zeros are counted and left out. Integers up to 200 are cells of their own; above, cells of 1% hold several.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no data, or a value is negative, no integer or above 2^53; and as `fit_power_law`.
-    """
-    window = as_window(window)
     settings = Settings(criteria, seed, progress)
-    Reading(side)
-    values = as_values(data)[0]
-    if values.size == 0:
-        raise InvalidInputError("there are no fluctuations to fit")
-    if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
-        raise InvalidInputError("a discrete power law needs integers that are not negative")
-    if values.max() > _LARGEST_INTEGER:
-        raise InvalidInputError(
-            f"integers above 2^53 are not exact: fit_power_law takes them as sizes; got {values.max():.6g}"
-        )
-    positive = values > 0
-    if not positive.any():
-        empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
-        return conclude(Observations(empty, values.size, values.size), window, settings)
-    integers = values[positive].astype(np.float64)
-    cells = Cells.integers(int(integers.min()), int(integers.max()))
-    index = np.searchsorted(np.asarray(cells.first_integer), integers, side="right") - 1
-    labels = group_labels(values.size, cluster, None)
-    if labels is None:
-        counts = np.bincount(index, minlength=len(cells))[None]
-    else:
-        flat = labels[positive].astype(np.int64) * len(cells) + index
-        counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
-        counts = counts[counts.any(axis=1)]
-    grouped = GroupedCounts(cells, counts.astype(np.float64), open_below=side == "small", open_above=side == "large")
-    if window is not None:
-        lowest, highest = math.ceil(window.lo - 1e-9), math.floor(window.hi + 1e-9)
-        window = Window(max(lowest, 1) - 0.5, max(highest, lowest + 1) + 0.5)
-    return conclude(Observations(grouped, values.size, int(values.size - positive.sum())), window, settings)
+    observed = Reading(side, sign, cluster, block, weights, nan, log_floor, discrete).observe(data, window)
+    if discrete and window is not None:
+        window = around_integers(window)
+    return conclude(observed, window, settings)
 
 
 def stability_map(

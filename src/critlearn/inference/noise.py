@@ -12,7 +12,7 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.cells import Cells
-from critlearn.inference.counts.raw_values import as_values, as_window
+from critlearn.inference.counts.raw_values import CHUNK, as_values, as_window
 from critlearn.inference.window.search import FEWEST
 from critlearn.numerics.notation import law_text
 from critlearn.numerics.validation import as_number
@@ -28,7 +28,6 @@ _FARTHEST: Final = 8.0
 
 _LARGEST_ERROR: Final = 1.0
 _NO_INFORMATION: Final = 0.1
-_CHUNK: Final = 1 << 18
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,8 +162,8 @@ class _Model:
         after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_OUTSIDE)
         cells = Cells.equal(window.log_lo - before * width, width, before + inside + after)
         counts = np.zeros(len(cells) + 2)
-        for at in range(0, values.size, _CHUNK):
-            index = np.searchsorted(cells.edges, np.log(values[at : at + _CHUNK].astype(np.float64)), side="right")
+        for at in range(0, values.size, CHUNK):
+            index = np.searchsorted(cells.edges, np.log(values[at : at + CHUNK].astype(np.float64)), side="right")
             counts += np.bincount(index, minlength=len(counts))
         # What lies beyond the cells is left out, and the law conditioned on them.
         return cls(cells.part(before, before + inside), cells, counts[1:-1])

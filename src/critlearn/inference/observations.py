@@ -9,9 +9,10 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.inference.counts.binning import MOST_CELLS, cells_for, count_values
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.counts.raw_values import as_values, cluster_index
+from critlearn.inference.counts.raw_values import MOST_GROUPS, as_values, group_labels, number_of_sizes
 from critlearn.inference.counts.resolution import resolution_floor
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.validation import as_number, check_integer
@@ -21,15 +22,11 @@ Sign = Literal["absolute", "positive", "negative"]
 Side = Literal["both", "small", "large"]
 NanPolicy = Literal["refuse", "omit"]
 
-MOST_GROUPS: Final = 256
-"""Groups that clusters are gathered into: enough for a bootstrap, few enough for sums by group."""
+_LARGEST_INTEGER: Final = 2**53
+"""Up to here every integer is a float of its own."""
 
-MANY_SIZES: Final = 4096
-"""Different sizes from which on nobody counts them."""
-
-_FEWEST_CELLS: Final = 256
-_MOST_CELLS: Final = 4096
-_CHUNK: Final = 1 << 18
+_GRID_SLACK: Final = 1e-9
+"""Rounding, in cells, by which a window's end may miss an edge of a grid and still be that edge."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -88,7 +85,7 @@ class Observations:
     on_grid
         Whether the cells are those of a grid that does not know the data, whose ends then lie inside the outermost.
     sizes
-        Number of different sizes among raw values, up to `MANY_SIZES`, or of filled bins of a sketch that has ten
+        Number of different sizes among raw values, or of filled bins of a sketch that has ten
         values in each; None where nothing is known of ties.
     """
 
@@ -109,7 +106,8 @@ class Reading:
     Raises
     ------
     InvalidInputError
-        If a side, sign or treatment of NaN has another name, or a block or floor is no number.
+        If a side, sign or treatment of NaN has another name, a block or floor is no number, or integers are given
+        what only continuous data have.
     """
 
     side: Side = "both"
@@ -119,9 +117,10 @@ class Reading:
     weights: Any = None
     nan: NanPolicy = "refuse"
     log_floor: float | None = None
+    discrete: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse names that do not exist."""
+        """Raise if a name does not exist, a number is none, or options contradict each other."""
         for kind, given, allowed in (
             ("side", self.side, ("both", "small", "large")),
             ("sign", self.sign, (None, "absolute", "positive", "negative")),
@@ -133,6 +132,11 @@ class Reading:
             check_integer("block", self.block)
         if self.log_floor is not None and not as_number(self.log_floor) < math.inf:
             raise InvalidInputError(f"log_floor must be a number below infinity, or None; got {self.log_floor!r}")
+        continuous = {"sign": self.sign, "block": self.block, "weights": self.weights, "log_floor": self.log_floor}
+        used = [name for name, value in continuous.items() if value is not None]
+        used += ["nan"] if self.nan != "refuse" else []
+        if self.discrete and used:
+            raise InvalidInputError(f"{' and '.join(used)} cannot be combined with discrete=True")
 
     def observe(self, data: Any, window: Window | None = None) -> Observations:
         """Counts of any kind of data, on cells with edges at the ends of the window if they are raw values.
@@ -143,6 +147,8 @@ class Reading:
             If the data are no numbers, empty, not finite or negative without leave, or clusters, blocks or weights do
             not fit them.
         """
+        if self.discrete:
+            return _from_integers(data, self)
         if isinstance(data, (LogSketch, Histogram)):
             if self.cluster is not None or self.weights is not None or self.block is not None:
                 raise InvalidInputError(
@@ -151,7 +157,7 @@ class Reading:
             if isinstance(data, LogSketch):
                 return _from_sketch(data, self, window)
             return _from_histogram(data, self, window)
-        return _from_values(self, data, window)
+        return _from_values(data, self, window)
 
 
 def _from_sketch(sketch: LogSketch, reading: Reading, window: Window | None) -> Observations:
@@ -175,8 +181,8 @@ def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> Groupe
     width = float(counts.cells.width or BIN_WIDTH)
     first, last = float(counts.edges[0]), float(counts.edges[-1])
     low = max(window.log_lo, log_floor)
-    before = min(max(math.ceil((first - low) / width - 1e-9), 0), _MOST_CELLS)
-    after = min(max(math.ceil((window.log_hi - last) / width - 1e-9), 0), _MOST_CELLS)
+    before = min(max(math.ceil((first - low) / width - _GRID_SLACK), 0), MOST_CELLS)
+    after = min(max(math.ceil((window.log_hi - last) / width - _GRID_SLACK), 0), MOST_CELLS)
     cells = Cells.equal(first - before * width, width, before + len(counts.cells) + after)
     return replace(counts, cells=cells, counts=np.pad(counts.counts, ((0, 0), (before, after))))
 
@@ -204,24 +210,6 @@ def _from_histogram(histogram: Histogram, reading: Reading, window: Window | Non
     return Observations(grouped, round(total), 0, below_floor=round(outside), log_floor=log_floor)
 
 
-def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | None:
-    """Group of each value: clusters, or blocks of neighbours, gathered into at most 256."""
-    if cluster is not None and block is not None:
-        raise InvalidInputError("give clusters or a block length, not both")
-    if block is not None:
-        if not 1 <= block <= size // 10:
-            raise InvalidInputError(f"a block must hold between 1 and a tenth of the {size} values; got {block}")
-        blocks = -(-size // block)
-        # Neighbouring blocks stay together, so that what is gathered are longer blocks.
-        return (np.arange(size) // block) * min(blocks, MOST_GROUPS) // blocks
-    if cluster is None:
-        return None
-    index, distinct = cluster_index(cluster, size)
-    if distinct < 10:
-        raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
-    return (index % MOST_GROUPS).astype(np.int16)
-
-
 def _random_groups(size: int) -> np.ndarray:
     """Groups of independent values: errors over them contain what weights that go with the sizes add."""
     return np.random.default_rng(0).permutation(size) % min(size, MOST_GROUPS)
@@ -239,7 +227,7 @@ def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
     return weight * (weight.sum() / (weight**2).sum())
 
 
-def _from_values(reading: Reading, data: Any, window: Window | None) -> Observations:
+def _from_values(data: Any, reading: Reading, window: Window | None) -> Observations:
     """Counts of raw values, on cells that fit the window or the range of the data."""
     values, smallest, spacing = as_values(data)
     group = group_labels(values.size, reading.cluster, reading.block)
@@ -264,21 +252,15 @@ def _from_values(reading: Reading, data: Any, window: Window | None) -> Observat
     if log_floor is None:
         floor = resolution_floor(sizes, smallest)
         log_floor = None if floor is None else math.log(floor)
-    counts, below = _binned(
+    counts, below = count_values(
         sizes,
         None if group is None else group[kept],
         None if weight is None else weight[kept],
-        _cells_for(sizes, window, log_floor, spacing),
+        cells_for(sizes, window, log_floor, spacing),
     )
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
     on_grid = window is None and spacing == 0
-    return Observations(grouped, values.size, zeros, bad, below, log_floor, on_grid, sizes=_sizes(sizes))
-
-
-def _sizes(sizes: np.ndarray) -> int:
-    """How many different sizes there are, if few; a beginning of the values tells mostly that they are many."""
-    few = len(np.unique(sizes[:MANY_SIZES]))
-    return few if 2 * few > MANY_SIZES else len(np.unique(sizes))
+    return Observations(grouped, values.size, zeros, bad, below, log_floor, on_grid, sizes=number_of_sizes(sizes))
 
 
 def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:
@@ -296,63 +278,42 @@ def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.nda
     return finite & (values != 0)
 
 
-def _cells_for(
-    sizes: np.ndarray, window: Window | None, log_floor: float | None, spacing: float
-) -> tuple[Cells, float]:
-    """Equal cells with edges at the ends of the window, or of the data; and the floor below which values are left."""
-    low, high = math.log(float(sizes.min())), math.log(float(sizes.max()))
-    floor = -math.inf if log_floor is None else log_floor
-    low = max(low, floor)
-    if window is None:
-        if spacing == 0:
-            # The bins of a sketch, so that values and a sketch of them are one thing.
-            first = math.floor(low / BIN_WIDTH + 1e-9)
-            return Cells.equal(first * BIN_WIDTH, BIN_WIDTH, math.floor(high / BIN_WIDTH + 1e-9) - first + 1), floor
-        if not high > low:
-            high = low + 1e-9
-        reach = high - low
-        cells = _number(reach, spacing)
-        return Cells.equal(low, reach / cells, cells), floor
-    reach = window.log_hi - window.log_lo
-    cells = _number(reach, spacing)
-    width = reach / cells
-    # Far beyond a short window values are only counted.
-    before = min(max(math.ceil((window.log_lo - low) / width), 0), _MOST_CELLS)
-    after = min(max(math.ceil((high - window.log_hi) / width), 0), _MOST_CELLS)
-    return Cells.equal(window.log_lo - before * width, width, before + cells + after), floor
+def _from_integers(data: Any, reading: Reading) -> Observations:
+    """Counts of integers: one cell for each up to 200, above that cells of 1%."""
+    if isinstance(data, (LogSketch, Histogram)):
+        raise InvalidInputError("discrete=True fits integers themselves; sketches and histograms hold counts in bins")
+    values = as_values(data)[0]
+    if values.size == 0:
+        raise InvalidInputError("there are no fluctuations to fit")
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
+        raise InvalidInputError("a discrete power law needs integers that are not negative")
+    if values.max() > _LARGEST_INTEGER:
+        raise InvalidInputError(
+            f"integers above 2^53 are not exact: without discrete=True they are taken as sizes; got {values.max():.6g}"
+        )
+    positive = values > 0
+    zeros = int(values.size - positive.sum())
+    if not positive.any():
+        return Observations(GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0))), values.size, zeros)
+    integers = values[positive].astype(np.float64)
+    cells = Cells.integers(int(integers.min()), int(integers.max()))
+    index = np.searchsorted(np.asarray(cells.first_integer), integers, side="right") - 1
+    labels = group_labels(values.size, reading.cluster, None)
+    if labels is None:
+        counts = np.bincount(index, minlength=len(cells))[None]
+    else:
+        flat = labels[positive].astype(np.int64) * len(cells) + index
+        counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
+        counts = counts[counts.any(axis=1)]
+    open_sides = {"open_below": reading.side == "small", "open_above": reading.side == "large"}
+    return Observations(GroupedCounts(cells, counts.astype(np.float64), **open_sides), values.size, zeros)
 
 
-def _number(reach: float, spacing: float) -> int:
-    """Number of cells: a power of two times 256, so that joining them leaves none over."""
-    wanted = reach / max(BIN_WIDTH, spacing)
-    cells = _FEWEST_CELLS
-    while cells < wanted and cells < _MOST_CELLS:
-        cells *= 2
-    return max(cells // 4, 16) if spacing > 0 else cells
+def around_integers(window: Window) -> Window:
+    """Window whose ends lie half an integer beyond the integers in it, where the cells of integers end.
 
-
-def _binned(
-    sizes: np.ndarray, group: np.ndarray | None, weight: np.ndarray | None, where: tuple[Cells, float]
-) -> tuple[tuple[Cells, np.ndarray, float], int]:
-    """Cells, counts by group and number outside; and how many lie below the floor. In chunks, to spare memory."""
-    cells, floor = where
-    groups = 1 if group is None else int(group.max()) + 1
-    width, first, last = cells.width or 1.0, float(cells.edges[0]), len(cells) - 1
-    counts = np.zeros(groups * len(cells))
-    outside, below = 0.0, 0
-    for at in range(0, sizes.size, _CHUNK):
-        logs = np.log(sizes[at : at + _CHUNK].astype(np.float64))
-        part = None if weight is None else weight[at : at + _CHUNK]
-        position = (logs - first) / width
-        # The largest value is the upper edge of the last cell, but for rounding.
-        inside = (position >= -1e-9) & (position <= last + 1 + 1e-9) & (logs >= floor - 1e-12)
-        below += int((logs < floor - 1e-12).sum())
-        beyond = ~inside & (logs >= floor - 1e-12)
-        outside += float(beyond.sum() if part is None else part[beyond].sum())
-        index = np.clip(position[inside].astype(np.int64), 0, last)
-        if group is not None:
-            index += group[at : at + _CHUNK][inside].astype(np.int64) * len(cells)
-        counts += np.bincount(index, None if part is None else part[inside], minlength=len(counts))
-    by_group = counts.reshape(groups, -1)
-    filled = by_group.any(axis=1)
-    return (cells, by_group[filled] if filled.any() else by_group[:1], outside), below
+    >>> around_integers(Window(2.0, 9.5))
+    <Window [1.5, 9.5] (0.8 decades)>
+    """
+    lowest, highest = math.ceil(window.lo - 1e-9), math.floor(window.hi + 1e-9)
+    return Window(max(lowest, 1) - 0.5, max(highest, lowest + 1) + 0.5)

@@ -8,7 +8,17 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import Window
 
+MOST_GROUPS: Final = 256
+"""Groups that clusters are gathered into: enough for a bootstrap, few enough for sums by group."""
+
+CHUNK: Final = 1 << 18
+"""Values that are handled at a time: their logarithms, 2 MiB, stay in the processor's cache."""
+
+_MANY_SIZES: Final = 4096
+"""Different sizes from which on nobody counts them."""
+
 _BFLOAT_CELL: Final = 0.05
+"""Width of cells, in ``ln delta``, of numbers with 8 bits or fewer: several times the spacing of bfloat16, 0.8%."""
 
 
 def as_values(data: Any) -> tuple[np.ndarray, float, float]:
@@ -110,3 +120,33 @@ def as_window(window: Window | Sequence[float] | None) -> Window | None:
         return Window(float(low), float(high))
     except (TypeError, ValueError):
         raise InvalidInputError(f"a window is two numbers 0 < lo < hi; got {window!r}") from None
+
+
+def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | None:
+    """Group of each value: clusters, or blocks of neighbours, gathered into at most 256; None without either.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are both, fewer than ten clusters, or a block longer than a tenth of the values.
+    """
+    if cluster is not None and block is not None:
+        raise InvalidInputError("give clusters or a block length, not both")
+    if block is not None:
+        if not 1 <= block <= size // 10:
+            raise InvalidInputError(f"a block must hold between 1 and a tenth of the {size} values; got {block}")
+        blocks = -(-size // block)
+        # Neighbouring blocks stay together, so that what is gathered are longer blocks.
+        return (np.arange(size) // block) * min(blocks, MOST_GROUPS) // blocks
+    if cluster is None:
+        return None
+    index, distinct = cluster_index(cluster, size)
+    if distinct < 10:
+        raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
+    return (index % MOST_GROUPS).astype(np.int16)
+
+
+def number_of_sizes(sizes: np.ndarray) -> int:
+    """Number of different sizes; at least some thousands if they are many, which the first values tell."""
+    few = len(np.unique(sizes[:_MANY_SIZES]))
+    return few if 2 * few > _MANY_SIZES else len(np.unique(sizes))

@@ -5,11 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from critlearn.inference.counts.raw_values import CHUNK
+
 _MULTIPLES: Final = 64
 """A value of this many quanta is rounded by less than 1%, a bin's width."""
 
 _SMALLEST: Final = 64
-_CHUNK: Final = 1 << 18
 _ODD: Final = 1e-2
 
 
@@ -62,10 +63,10 @@ def _smallest(values: np.ndarray) -> tuple[np.ndarray, int]:
     """The 64 smallest different values, ascending, and how many values they stand for."""
     distinct = values[:0]
     # In chunks: sorting everything would cost a copy of the data.
-    for at in range(0, values.size, _CHUNK):
-        chunk = values[at : at + _CHUNK]
+    for at in range(0, values.size, CHUNK):
+        chunk = values[at : at + CHUNK]
         if distinct.size == _SMALLEST:
             chunk = chunk[chunk < distinct[-1]]
         distinct = np.unique(np.concatenate([distinct, chunk]))[:_SMALLEST]
-    repeats = sum(int((values[at : at + _CHUNK] <= distinct[-1]).sum()) for at in range(0, values.size, _CHUNK))
+    repeats = sum(int((values[at : at + CHUNK] <= distinct[-1]).sum()) for at in range(0, values.size, CHUNK))
     return distinct, repeats
