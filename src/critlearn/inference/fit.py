@@ -90,6 +90,7 @@ def fit_power_law(
         among them on an open side; clusters, blocks or weights do not fit the data; or a discrete law is given values
         that are no integers, negative or above 2^53.
 
+    >>> import numpy as np
     >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)
     >>> round(fit_power_law(np.exp(u)).exponent, 2)
     1.0
