@@ -35,7 +35,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of four small runs of the toy model, two activations with two losses."""
-    from critlearn.reports import report_page
+    from critlearn.reports.page import report_page
     from critlearn.studies import ToyConfig, run_toy, write_run
 
     out = tmp_path_factory.mktemp("study")

@@ -15,10 +15,10 @@ import torch
 import critlearn as cl
 from critlearn.compositions import Composition
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
+from critlearn.environment import examine
 from critlearn.inference import compare_fits
 from critlearn.inverse_design import design
 from critlearn.results import Result, dataframe_of, html_of
-from critlearn.studies.environment import examine
 from reference.power_law_samples import power_law
 
 VALUES = power_law(1.5, 1e-4, 1.0, 4_000, 0)

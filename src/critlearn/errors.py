@@ -24,6 +24,10 @@ class OutputError(CritlearnError, OSError):
     """A result cannot be written."""
 
 
+class MissingPackageError(CritlearnError, ImportError):
+    """A package that is optional is needed and not installed; the message says how to install it."""
+
+
 class NotAtEquilibriumError(CritlearnError):
     """Equilibrium was demanded with ``throw=True`` and not reached."""
 

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,3 +43,25 @@ def write_whole(path: Path, content: bytes) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return path
+
+
+def check_writable(out: Path) -> None:
+    """See whether runs can be written to a folder, before anything is computed; nothing of the attempt is left.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written to.
+    """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe-{os.getpid()}"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as problem:
+        raise OutputError(f'cannot write to the folder "{out}": {problem.strerror}') from problem
+    finally:
+        for folder in made:
+            if folder.exists():
+                folder.rmdir()

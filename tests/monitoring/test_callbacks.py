@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import critlearn as cl
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, MissingPackageError
 from reference.networks import Pairs, classes
 
 
@@ -208,7 +208,7 @@ def test_a_trainer_that_is_not_installed_is_said_to_be(
     make: Callable[[], Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("critlearn.monitoring.callbacks.find_spec", lambda name: None)
-    with pytest.raises(InvalidInputError, match=told):
+    with pytest.raises(MissingPackageError, match=told):
         make()
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.reports import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
 
 
 def _quantity(sketch: LogSketch) -> dict[str, object]:

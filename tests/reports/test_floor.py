@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from critlearn.reports import report_page
+from critlearn.reports.page import report_page
 from critlearn.studies.run_folder import read_run
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from critlearn.cli.main import app, exit_code
-from critlearn.reports import report_page
+from critlearn.reports.page import report_page
 from critlearn.studies import TwoClassConfig, run_two_class, write_run
 from reference.chromium import chromium
 

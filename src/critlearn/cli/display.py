@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from critlearn.numerics.notation import interval_text
-from critlearn.studies.headlines import headlines
 
 if TYPE_CHECKING:
     from critlearn.studies.sweep.run import SweepState
@@ -55,6 +54,8 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
+    from critlearn.studies.headlines import headlines
+
     # Where there is no terminal, the width that is assumed for it must not cut numbers off.
     console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     equilibrium = record["equilibrium"]

@@ -13,7 +13,7 @@ def doctor(
     """Check the installation: versions, threads, GPU, precision, store. Exit code 1 if something is wrong."""
     import json
 
-    from critlearn.studies.environment import examine
+    from critlearn.environment import examine
 
     found = examine(out)
     typer.echo(json.dumps(found.to_dict(), allow_nan=False) if as_json else found.summary())

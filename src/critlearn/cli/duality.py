@@ -16,8 +16,8 @@ def duality(
     from rich.table import Table
 
     from critlearn.cli.display import print_json
-    from critlearn.reports import report_page
     from critlearn.reports.duality_page import duality_row
+    from critlearn.reports.page import report_page
     from critlearn.studies.runs.duality import study_duality, write_duality
 
     study = study_duality(run, samples=samples)

@@ -121,8 +121,9 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
 def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:
     """Run a study, keep it, and print what was asked for."""
     from critlearn.cli import display
-    from critlearn.reports import report_page
-    from critlearn.studies.run_folder import check_writable, write_run
+    from critlearn.reports.page import report_page
+    from critlearn.studies.run_folder import write_run
+    from critlearn.whole_files import check_writable
 
     check_writable(out)
     with display.training_progress(shown=not (json or quiet)) as progress:

@@ -1,5 +1,6 @@
 """Where prediction and measurement meet: neither has seen the other before."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
 from critlearn.comparison.verdict import MARGIN, Verdict, compare
 

@@ -1,5 +1,6 @@
 """The dataset-learning duality map."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.duality.caustics import Caustic, caustics_on_path, classified
 from critlearn.duality.dimension import LearningDimension, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus

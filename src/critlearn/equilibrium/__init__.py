@@ -1,5 +1,6 @@
 """Local learning equilibrium: drift and fluctuation of the trainable variables, certificate, and the way there."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.equilibrium.approach import Approach, equilibrate
 from critlearn.equilibrium.certificate import EXCEPTIONS, TOLERANCE, Certificate, Status, certify, loss_r_hat
 from critlearn.equilibrium.moments import Moments, moments

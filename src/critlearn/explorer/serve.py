@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
-from critlearn.errors import DataError, InvalidInputError
+from critlearn.errors import DataError, InvalidInputError, MissingPackageError
 
 ADDRESS: Final = "127.0.0.1"
 """Nobody else on the network can reach the page."""
@@ -47,13 +47,17 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
 
     Raises
     ------
+    MissingPackageError
+        If Streamlit or PyTorch is not installed.
     InvalidInputError
-        If Streamlit is not installed, or the port is none or in use.
+        If the port is none or in use.
     DataError
         If there is no such folder.
     """
     if find_spec("streamlit") is None:
-        raise InvalidInputError("the explorer needs Streamlit: pip install 'critlearn[explore]'")
+        raise MissingPackageError('the explorer needs Streamlit: pip install "critlearn[explore]"')
+    from critlearn._torch import torch  # noqa: F401
+
     if not 1024 <= port <= 65535:
         raise InvalidInputError(f"--port must be from 1024 to 65535; got {port}")
     if folder is not None and not folder.is_dir():

@@ -1,5 +1,6 @@
 """Fluctuations of the trainable variables: measured, kept as sketches, stored."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.fluctuations.measure import GROUPS, measure, measure_part
 from critlearn.fluctuations.progress import progress_bar
 from critlearn.fluctuations.quantities import Quantities, Series

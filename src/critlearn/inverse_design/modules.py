@@ -1,5 +1,8 @@
 """Designed losses as torch modules."""
 
+from critlearn._torch import torch  # noqa: F401  # first, so that a missing PyTorch is told in one line
+
+# isort: split
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss

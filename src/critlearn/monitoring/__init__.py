@@ -1,5 +1,6 @@
 """Fluctuations followed during training, in any loop of a user's own."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.monitoring.cadence import SHARE
 from critlearn.monitoring.callbacks import lightning_callback, trainer_callback
 from critlearn.monitoring.distribution import Distribution

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, MissingPackageError
 from critlearn.monitoring.monitor import Monitor
 from critlearn.monitoring.record import MonitorRecord
 from critlearn.network import NeuralSystem
@@ -31,7 +31,7 @@ def lightning_callback(system: NeuralSystem, **settings: Any) -> Any:
 
     Raises
     ------
-    InvalidInputError
+    MissingPackageError
         If Lightning is not installed.
     """
     base = _lightning().Callback
@@ -55,11 +55,11 @@ def trainer_callback(system: NeuralSystem, **settings: Any) -> Any:
 
     Raises
     ------
-    InvalidInputError
+    MissingPackageError
         If transformers is not installed.
     """
     if find_spec("transformers") is None:
-        raise InvalidInputError('transformers is not installed: pip install "critlearn[transformers]"')
+        raise MissingPackageError('transformers is not installed: pip install "critlearn[transformers]"')
     base = import_module("transformers").TrainerCallback
     return type("TrainerMonitor", (_TrainerHooks, base), {})(system, settings)
 
@@ -69,7 +69,7 @@ def _lightning() -> Any:
     loaded = [name for name in _LIGHTNING if name in sys.modules]
     installed = [name for name in _LIGHTNING if find_spec(name.partition(".")[0]) is not None]
     if not installed:
-        raise InvalidInputError('Lightning is not installed: pip install "critlearn[lightning]"')
+        raise MissingPackageError('Lightning is not installed: pip install "critlearn[lightning]"')
     return import_module((loaded or installed)[0])
 
 

@@ -1,5 +1,6 @@
 """Neural systems: network, composition and boundary states, with the tail-exact learning pass."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.network.backward.learning_pass import ScaledGradients, learning_pass
 from critlearn.network.graph.activation_pass import ActivationPass, PassStatus
 from critlearn.network.graph.bulk_boundary import BulkBoundaryNetwork

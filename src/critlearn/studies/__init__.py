@@ -1,5 +1,6 @@
 """Studies: data, network and settings in, a record of measured and predicted power laws out."""
 
+from critlearn._torch import torch  # noqa: F401
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
 from critlearn.studies.record import RunResult

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from critlearn.comparison import compare
+from critlearn.environment import versions
 from critlearn.equilibrium import Approach
 from critlearn.fluctuations import measure
 from critlearn.inference import fit_power_law
@@ -19,7 +20,6 @@ from critlearn.studies.record import (
     detached_weights,
     equilibrium_record,
     quantity_record,
-    versions,
 )
 
 _BATCH_VALUES = 4_000_000

@@ -1,15 +1,12 @@
 """Record of a run: every number of it as plain values, by the names that other programs read."""
 
 import math
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
-from critlearn._version import __version__
 from critlearn.comparison import Verdict
 from critlearn.compositions import Composition
 from critlearn.equilibrium import Approach
@@ -22,7 +19,6 @@ from critlearn.studies.headlines import headlines
 if TYPE_CHECKING:
     import pandas as pd
 
-_PACKAGES: Final = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "arviz-stats")
 _SCATTER: Final = 2000
 
 
@@ -87,17 +83,6 @@ def equilibrium_record(approach: Approach) -> dict[str, Any]:
 def composition_record(composition: Composition) -> dict[str, Any]:
     """Name and exact exponent of the composition."""
     return {"name": composition.name, "kappa": composition.asymptotic().to_dict()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of critlearn, Python, and the packages that the numbers depend on."""
-    found = {"critlearn": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def detached_weights(model: torch.nn.Module) -> dict[str, Tensor]:

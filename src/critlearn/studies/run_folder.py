@@ -1,7 +1,6 @@
 """Run folders: written whole under a temporary name, then renamed, so that a run is there or is not."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,28 +19,6 @@ RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
 WEIGHTS: Final = "model.safetensors"
 REPORT: Final = "report.html"
-
-
-def check_writable(out: Path) -> None:
-    """See whether runs can be written to a folder, before anything is computed; nothing of the attempt is left.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made or written to.
-    """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".probe-{os.getpid()}"
-        probe.mkdir()
-        probe.rmdir()
-    except OSError as problem:
-        raise OutputError(f'cannot write to the folder "{out}": {problem.strerror}') from problem
-    finally:
-        for folder in made:
-            if folder.exists():
-                folder.rmdir()
 
 
 def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:

@@ -17,10 +17,11 @@ def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
     InvalidInputError
         If it branches on values, or uses an operation that has no counterpart here; SymPy then has to be given.
     """
-    import torch
-    from torch import fx
+    from critlearn._torch import torch
 
     name = getattr(function, "__name__", type(function).__name__)
+    from torch import fx
+
     try:
         root = function if isinstance(function, torch.nn.Module) else _module_of(function, len(names))
         graph = _Tracer().trace(root)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, MissingPackageError
 
 _PATIENCE: Final = 5.0
 """Seconds in which an address must answer: Ray itself would try for two minutes, and then end the program."""
@@ -82,8 +82,10 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
 
     Raises
     ------
+    MissingPackageError
+        If Ray is not installed.
     InvalidInputError
-        If Ray is not installed, or nothing answers at the address.
+        If nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
@@ -94,7 +96,7 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
     try:
         import ray
     except ImportError:
-        raise InvalidInputError('the engine "ray" needs Ray: pip install "critlearn[ray]"') from None
+        raise MissingPackageError('the engine "ray" needs Ray: pip install "critlearn[ray]"') from None
     if ray.is_initialized():
         yield ray
         return

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from critlearn.cli.main import app, exit_code
-from critlearn.studies.environment import Check, examine
+from critlearn.environment import Check, examine
 
 
 @pytest.fixture

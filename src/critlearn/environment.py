@@ -9,23 +9,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from critlearn.errors import OutputError
-from critlearn.results import Result
-from critlearn.studies.record import versions
-from critlearn.studies.run_folder import check_writable
+import numpy as np
 
-_LIBRARIES: Final = ("matplotlib", "mpmath", "numba", "pandas", "pyarrow", "pydantic", "typer")
+from critlearn._version import __version__
+from critlearn.compositions import Composition
+from critlearn.errors import MissingPackageError, OutputError
+from critlearn.results import Result
+from critlearn.whole_files import check_writable
+
+_NUMERICAL: Final = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "arviz-stats")
+"""Packages that the numbers of a run depend on: their versions stand in its record."""
+
+_OTHERS: Final = ("matplotlib", "mpmath", "numba", "pandas", "pyarrow", "pydantic", "typer")
+"""Packages whose versions only the check of an installation tells."""
+
 _EXTRAS: Final = {
     "explore": "streamlit",
     "lightning": "lightning",
+    "ray": "ray",
     "transformers": "transformers",
     "docs": "mkdocs",
     "test": "pytest",
 }
-"""A package of each optional extra, by which one sees whether it is installed."""
+"""A package of each optional extra (torch has a line of its own), by which one sees whether it is installed."""
 
 _FAR: Final = 40.0
 """Margin at which ordinary double-precision gradients of the cross-entropy are zero."""
+
+_ERROR_FAR: Final = -4.248354255291589e-18
+"""Error of the cross-entropy behind a sigmoid at that margin: ``-1 / (1 + exp(40))``."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +107,33 @@ def examine(out: Path) -> Environment:
     out
         Folder into which runs are to be written.
     """
-    found = versions() | _versions_of(_LIBRARIES)
+    found = _versions_of((*_NUMERICAL, *_OTHERS))
     checks = (_python(found), _threads(), _accelerator(), _precision(), _store(out), _extras())
     return Environment(checks, found)
 
 
+def versions() -> dict[str, str]:
+    """Versions of critlearn, Python, and the packages that the numbers depend on."""
+    return _versions_of(_NUMERICAL)
+
+
 def _versions_of(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
+    found = {"critlearn": __version__, "python": platform.python_version()}
     for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+def _torch() -> Any | None:
+    """PyTorch; None where it is not installed."""
+    try:
+        from critlearn._torch import torch
+    except MissingPackageError:
+        return None
+    return torch
 
 
 def _python(found: dict[str, str]) -> Check:
@@ -118,19 +144,22 @@ def _python(found: dict[str, str]) -> Check:
 
 def _threads() -> Check:
     import numba
-    import torch
 
+    torch = _torch()
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    threads = torch.get_num_threads()
-    finding = f"torch {threads}, numba {numba.get_num_threads()}, of {available} processors"
+    threads = 1 if torch is None else torch.get_num_threads()
+    used = f"numba {numba.get_num_threads()}" if torch is None else f"torch {threads}, numba {numba.get_num_threads()}"
+    finding = f"{used}, of {available} processors"
     if threads > available:
         return Check("threads", False, finding, f"set OMP_NUM_THREADS={available}: more threads than processors wait")
     return Check("threads", True, finding)
 
 
 def _accelerator() -> Check:
-    import torch
-
+    torch = _torch()
+    if torch is None:
+        finding = "not looked for: PyTorch is not installed; fit, predict, design and table need none"
+        return Check("GPU", True, finding, 'to train and measure: pip install "critlearn[torch]"')
     if not torch.cuda.is_available():
         return Check("GPU", True, "none that torch can use; runs use the processor (--device cpu)")
     properties = torch.cuda.get_device_properties(0)
@@ -141,19 +170,20 @@ def _accelerator() -> Check:
 
 def _precision() -> Check:
     """See that tails are what they should be: subnormal numbers are kept, and errors do not cancel."""
-    import torch
-
-    from critlearn.compositions import Composition
-
-    tiny = torch.tensor(5e-324, dtype=torch.float64)
+    torch = _torch()
+    if torch is None:
+        library, default = "numpy", "float64"
+        tiny, margin = np.array(5e-324), np.array(_FAR)
+    else:
+        library, default = "torch", str(torch.get_default_dtype()).removeprefix("torch.")
+        tiny, margin = (torch.tensor(number, dtype=torch.float64) for number in (5e-324, _FAR))
     subnormal = bool((tiny * 1.0 > 0).all())
-    error = Composition("sigmoid", "bce").output_error(torch.tensor(_FAR, dtype=torch.float64), 1)
-    exact = abs(float(error) / -4.248354255291589e-18 - 1) < 1e-12  # -exp(-40)
-    dtype = str(torch.get_default_dtype()).removeprefix("torch.")
-    finding = f"default {dtype}; error at margin {_FAR:g} {'exact' if exact else 'WRONG'}"
+    error = Composition("sigmoid", "bce").output_error(margin, 1)
+    exact = abs(float(error) / _ERROR_FAR - 1) < 1e-12
+    finding = f"default {default}; error at margin {_FAR:g} {'exact' if exact else 'WRONG'}"
     finding += f"; subnormal numbers {'kept' if subnormal else 'flushed to zero'}"
     if not exact:
-        return Check("precision", False, finding, "torch's exponential is not accurate here: reinstall torch")
+        return Check("precision", False, finding, f"the exponential of {library} is not accurate here: reinstall it")
     if not subnormal:
         advice = "call torch.set_flush_denormal(False): sizes below 1e-308 read as exact zeros"
         return Check("precision", False, finding, advice)
