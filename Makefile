@@ -46,7 +46,7 @@ clean:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) --editable .
+	$(PIP) --editable ".[torch]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
