@@ -18,15 +18,41 @@ def test_every_name_resolves_and_is_listed() -> None:
     assert dir(critlearn) == sorted(critlearn.__all__)
 
 
-def test_every_public_name_stands_in_the_reference() -> None:
+def _reference() -> tuple[list[str], list[str]]:
+    """Entries of the reference: those of `critlearn` itself, and those of its packages."""
     page = (Path(__file__).parents[1] / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
-    entries = re.findall(r"^::: (\S+)$", page, re.MULTILINE)
-    assert len(set(entries)) == len(entries)
-    for entry in entries:
+    own, _, of_packages = page.partition("\n## In the packages\n")
+    return tuple(re.findall(r"^::: (\S+)$", part, re.MULTILINE) for part in (own, of_packages))
+
+
+def test_the_public_names_are_those_of_the_reference() -> None:
+    own, of_packages = _reference()
+    for entry in own + of_packages:
         module, _, name = entry.rpartition(".")
         assert getattr(importlib.import_module(module), name) is not None
-    missing = set(critlearn.__all__) - {entry.rpartition(".")[2] for entry in entries} - {"__version__"}
-    assert missing == set()
+    names = [entry.rpartition(".")[2] for entry in own]
+    assert sorted([*names, "__version__"]) == sorted(critlearn.__all__)
+    assert not set(names) & {entry.rpartition(".")[2] for entry in of_packages}
+
+
+def test_a_name_comes_from_the_module_that_the_reference_tells() -> None:
+    for entry in _reference()[0]:
+        module, _, name = entry.rpartition(".")
+        assert getattr(critlearn, name) is getattr(importlib.import_module(module), name)
+
+
+def test_type_checkers_know_exactly_the_public_names(tmp_path: Path) -> None:
+    named = "".join(f"critlearn.{name}\n" for name in critlearn.__all__)
+    (tmp_path / "use.py").write_text(f"import critlearn\n{named}critlearn.nope\n")
+    # The package's own file alone: what it imports need not be checked to know its names.
+    settings = ("[mypy]", "strict = True", "[mypy-critlearn.*]", "follow_imports = skip", "[mypy-critlearn]", "")
+    (tmp_path / "mypy.ini").write_text("\n".join(settings) + "follow_imports = silent\n")
+    command = [sys.executable, "-m", "mypy", "use.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        f'use.py:{len(critlearn.__all__) + 2}: error: Module has no attribute "nope"  [attr-defined]',
+        "Found 1 error in 1 file (checked 1 source file)",
+    ]
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
@@ -38,7 +64,8 @@ def test_unknown_name_is_an_attribute_error() -> None:
     "statement",
     [
         "import critlearn",
-        "from critlearn import fit_power_law, predict_toy, Composition, parse_density; "
+        "from critlearn import fit_power_law, Composition; "
+        "from critlearn.prediction import predict_toy, parse_density; "
         "predict_toy(Composition('tanh', 'mse'), parse_density('normal(1,1)'), 2.0, 0.0)",
         "import numpy; from critlearn import fit_power_law; fit_power_law(numpy.linspace(1e-3, 1, 500))",
         "from critlearn.cli.main import app, exit_code; exit_code(app, ['--help'])",

@@ -14,10 +14,12 @@ import torch
 
 import critlearn as cl
 from critlearn.compositions import Composition
+from critlearn.duality import Jacobian, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
-from critlearn.inference import compare_fits
+from critlearn.inference import compare_fits, fit_power_law_with_noise, stability_map
 from critlearn.inverse_design import design
+from critlearn.prediction import parse_density, predict_toy
 from critlearn.results import Result, dataframe_of, html_of
 from reference.power_law_samples import power_law
 
@@ -35,7 +37,7 @@ def results() -> dict[str, Result]:
     approach = cl.equilibrate(system, epochs=2)
     fluctuations = cl.measure(approach.system)
     fit = cl.fit_power_law(VALUES)
-    toy = cl.predict_toy(composition, cl.parse_density("normal(1,1)"), 2.0, 0.0)
+    toy = predict_toy(composition, parse_density("normal(1,1)"), 2.0, 0.0)
     prediction = toy["bias"]
     assert fit.window is not None
     assert fit.lognormal is not None
@@ -61,15 +63,15 @@ def results() -> dict[str, Result]:
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
         rival,
-        cl.stability_map(VALUES), compare_fits(fit, fit),
-        cl.fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
+        stability_map(VALUES), compare_fits(fit, fit),
+        fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
         next(iter(factorised.factorisation(fluctuations).values())),
         approach, approach.certificate, approach.moments, fluctuations, fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
-        cl.learning_dimension(phi, samples=5),
+        learning_dimension(phi, samples=5),
         monitor.record, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
@@ -132,7 +134,7 @@ def test_html_escapes_what_a_user_named() -> None:
 
 def test_a_jacobian_tells_its_spectrum_as_numpy_computes_it() -> None:
     jacobian = results()["Jacobian"]
-    assert isinstance(jacobian, cl.Jacobian)
+    assert isinstance(jacobian, Jacobian)
     told, matrix = jacobian.to_dict(), jacobian.dense().numpy()
     assert told["singular_values"] == pytest.approx(np.linalg.svd(matrix, compute_uv=False), rel=1e-9)
     assert told["rank"] == np.linalg.matrix_rank(matrix)

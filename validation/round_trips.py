@@ -10,8 +10,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from critlearn import DualityMap, NeuralSystem, equilibrate, feed_forward, load_two_class
+from critlearn import DualityMap, NeuralSystem, equilibrate
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.network import feed_forward
+from critlearn.studies import load_two_class
 from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "round_trips.md"

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import critlearn as cl
 from critlearn.errors import InvalidInputError, MissingPackageError
+from critlearn.monitoring import lightning_callback, trainer_callback
 from reference.networks import Pairs, classes
 
 
@@ -62,7 +63,7 @@ def test_lightning_trains_the_same_and_logs_what_was_measured(lightning: Any, tm
         module = Classifier()
         logger = loggers.CSVLogger(tmp_path, name="watched" if monitored else "bare", version="")
         # The base of the callback must be that of the trainer, whichever package was loaded first.
-        callback = cl.lightning_callback(system_of(module.network), every=2) if monitored else None
+        callback = lightning_callback(system_of(module.network), every=2) if monitored else None
         trainer = lightning.Trainer(
             max_epochs=2, accumulate_grad_batches=2, accelerator="cpu", logger=logger, log_every_n_steps=1,
             callbacks=[callback] if callback else [], enable_checkpointing=False, enable_progress_bar=False,
@@ -131,7 +132,7 @@ def test_hugging_face_trains_the_same_and_logs_what_was_measured(hugging_face: A
     def log(name: str, value: float, step: int) -> None:
         trainer.log({name: value})
 
-    callback = cl.trainer_callback(system_of(watched.network), every=3, log=log)
+    callback = trainer_callback(system_of(watched.network), every=3, log=log)
     trainer = trainer_of(hugging_face, watched, Rows(data()), tmp_path, [callback])
     trainer.train()
     assert same_weights(bare, watched)
@@ -145,7 +146,7 @@ def test_hugging_face_trains_the_same_and_logs_what_was_measured(hugging_face: A
 @pytest.mark.usefixtures("without_shape_checker")
 def test_each_training_has_a_record_and_numbers_go_to_the_log_of_the_trainer(hugging_face: Any, tmp_path: Path) -> None:
     model = WithLoss()
-    callback = cl.trainer_callback(system_of(model.network), every=4)
+    callback = trainer_callback(system_of(model.network), every=4)
     trainer = trainer_of(hugging_face, model, Rows(data()), tmp_path, [callback])
     assert callback.records == ()
     trainer.train()
@@ -186,7 +187,7 @@ def test_a_transformer_of_hugging_face_is_followed(hugging_face: Any, tmp_path: 
 
     system = cl.NeuralSystem(Logits(model).eval(), nn.CrossEntropyLoss(), pairs)
     model.train()
-    callback = cl.trainer_callback(system, every=4)
+    callback = trainer_callback(system, every=4)
     trainer_of(hugging_face, model, Tokens(pairs), tmp_path, [callback]).train()
     record = callback.record
     variables = sum(value.numel() for value in model.parameters() if value.requires_grad)
@@ -200,8 +201,8 @@ def test_a_transformer_of_hugging_face_is_followed(hugging_face: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: cl.lightning_callback(system_of(network())), r"critlearn\[lightning\]"),
-        (lambda: cl.trainer_callback(system_of(network())), r"critlearn\[transformers\]"),
+        (lambda: lightning_callback(system_of(network())), r"critlearn\[lightning\]"),
+        (lambda: trainer_callback(system_of(network())), r"critlearn\[transformers\]"),
     ],
 )
 def test_a_trainer_that_is_not_installed_is_said_to_be(
@@ -215,13 +216,13 @@ def test_a_trainer_that_is_not_installed_is_said_to_be(
 def test_there_is_no_record_before_the_training() -> None:
     pytest.importorskip("transformers", reason="TRANSFORMERS IS NOT INSTALLED: its callback is not tested")
     with pytest.raises(InvalidInputError, match="before the training"):
-        _ = cl.trainer_callback(system_of(network())).record
+        _ = trainer_callback(system_of(network())).record
 
 
 def test_neither_trainer_is_loaded_before_it_is_needed() -> None:
     import subprocess
 
-    code = "import sys, critlearn; critlearn.Monitor, critlearn.lightning_callback, critlearn.trainer_callback; "
+    code = "import sys; from critlearn.monitoring import Monitor, lightning_callback, trainer_callback; "
     code += "sys.exit(str({'lightning', 'pytorch_lightning', 'transformers'} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert not done.stderr.strip()

@@ -11,12 +11,13 @@ from torch import nn
 import critlearn as cl
 from critlearn.errors import DataError, OutputError
 from critlearn.monitoring.storage import load_record, save_record
+from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.updates import update_distribution
 from reference.networks import classes
 
 
 @pytest.fixture(scope="module")
-def record() -> cl.MonitorRecord:
+def record() -> MonitorRecord:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     data = classes((500, 3))
@@ -31,7 +32,7 @@ def record() -> cl.MonitorRecord:
     return monitor.record
 
 
-def test_a_record_comes_back_as_it_was(record: cl.MonitorRecord, tmp_path: Path) -> None:
+def test_a_record_comes_back_as_it_was(record: MonitorRecord, tmp_path: Path) -> None:
     path = tmp_path / "monitor.safetensors"
     save_record(path, record)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -45,7 +46,7 @@ def test_a_record_comes_back_as_it_was(record: cl.MonitorRecord, tmp_path: Path)
     assert loaded.summary() == record.summary()
 
 
-def test_the_table_has_a_row_for_each_state_and_distribution(record: cl.MonitorRecord) -> None:
+def test_the_table_has_a_row_for_each_state_and_distribution(record: MonitorRecord) -> None:
     table = record.to_dataframe()
     assert list(zip(table["step"], table["distribution"], table["axis"], strict=True)) == [
         (0, "all", "samples x variables"),
@@ -59,14 +60,14 @@ def test_the_table_has_a_row_for_each_state_and_distribution(record: cl.MonitorR
     assert set(table["verdict"]) <= {"power law", "drifting exponent", "rejected", "not resolved"}
 
 
-def test_a_folder_that_is_missing_leaves_no_file(record: cl.MonitorRecord, tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_leaves_no_file(record: MonitorRecord, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         save_record(tmp_path / "missing" / "monitor.safetensors", record)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "other", "header"])
-def test_what_is_no_record_is_refused_in_one_line(record: cl.MonitorRecord, tmp_path: Path, damage: str) -> None:
+def test_what_is_no_record_is_refused_in_one_line(record: MonitorRecord, tmp_path: Path, damage: str) -> None:
     from safetensors.numpy import save_file
 
     path = tmp_path / "monitor.safetensors"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ FORMAT: Final = 1
 def code_version() -> str:
     """Version of the package, and the start of the SHA-256 of its sources."""
     digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
+    root = Path(str(files("critlearn")))
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
