@@ -49,7 +49,7 @@ def test_runs_come_back_with_their_report(tmp_path: Path) -> None:
     record, fluctuations = critlearn.load(tmp_path / "run")
     assert record["quantities"] == run.record["quantities"]
     assert list(fluctuations) == list(run.fluctuations)
-    assert (tmp_path / "run" / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (tmp_path / "run" / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_results_of_a_sweep_are_a_table(tmp_path: Path) -> None:

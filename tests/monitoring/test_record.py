@@ -10,8 +10,8 @@ from torch import nn
 
 import critlearn as cl
 from critlearn.errors import DataError, OutputError
-from critlearn.monitoring.storage import load_record, save_record
 from critlearn.monitoring import MonitorRecord
+from critlearn.monitoring.storage import load_record, save_record
 from critlearn.monitoring.updates import update_distribution
 from reference.networks import classes
 
