@@ -40,6 +40,19 @@ def test_every_package_has_its_layer() -> None:
     assert modules | packages <= placed
 
 
+MOST_ENTRIES = 14
+"""Files and sub-packages of one package that a reader can take in at a glance."""
+
+PACKAGES = [path.parent for path in sorted(SOURCE.rglob("__init__.py")) if path.parent.name not in ("critlearn", "cli")]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_package_lists_no_more_than_a_reader_takes_in(package: Path) -> None:
+    files = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    packages = [path.parent.name for path in package.glob("*/__init__.py")]
+    assert len(files) + len(packages) <= MOST_ENTRIES, sorted(files + packages)
+
+
 @pytest.mark.parametrize("package", ["", "inference", "prediction", "compositions", "numerics", "errors"])
 def test_what_needs_no_torch_loads_none(package: str) -> None:
     module = f"critlearn.{package}".rstrip(".")
