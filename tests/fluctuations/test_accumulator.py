@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
-from critlearn.fluctuations.checkpoint import Checkpoint
+from critlearn.fluctuations.checkpoint.state import Checkpoint
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import assert_same_counts, plain_gradients
 
@@ -135,7 +135,7 @@ class _Stops(Dataset):  # type: ignore[type-arg]
 
 
 def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint.state._EVERY", 0.0)
     data, path = _Stops(), tmp_path / "state.npz"
     system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
     quantities = Quantities(series=10)
@@ -163,7 +163,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.
 def test_a_single_sample_before_or_after_the_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: dict[str, np.ndarray], sample: int
 ) -> None:
-    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint.state._EVERY", 0.0)
     data, path = _Stops(), tmp_path / "state.npz"
     system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
 
@@ -298,7 +298,7 @@ def _with(at: int, module: nn.Module) -> nn.Sequential:
 def test_a_state_goes_on_with_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: dict[str, object], other: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint.state._EVERY", 0.0)
     path = tmp_path / "state.npz"
 
     def go(

@@ -85,7 +85,7 @@ def test_bad_loaders_are_refused(system: NeuralSystem, tmp_path: Path) -> None:
 def test_a_measurement_stopped_after_its_last_batch_gets_its_floor(
     system: NeuralSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_loader: bool
 ) -> None:
-    monkeypatch.setattr("critlearn.fluctuations.checkpoint._EVERY", 0.0)
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint.state._EVERY", 0.0)
     path = tmp_path / "state.npz"
 
     def stop(done: int, _: int) -> None:

@@ -36,12 +36,8 @@ def _logs(system: NeuralSystem) -> dict[str, np.ndarray]:
     x, t = next(system.boundary(SAMPLES))
     found = {}
     for item in PerSampleGradients(system).batch(x, t):
-        part = item.contribution
-        if hasattr(part, "log_errors"):
-            logs = part.log_errors[:, 0, 0, :, None] + part.inputs[:, 0, 0, None, :].abs().log()
-        else:
-            logs = part.log_size
-        found[item.name] = (logs + item.log_scale.reshape(-1, *[1] * (logs.dim() - 1))).numpy()
+        logs, _ = item.grad_sample.entries().logs()
+        found[item.name] = (logs + item.log_scale[:, None]).reshape(len(x), *system.parameters[item.name].shape).numpy()
     return found
 
 
@@ -87,7 +83,7 @@ def test_units_far_apart_are_kept_through_sparse_weights() -> None:
     x, t = torch.ones(1, 1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     system = NeuralSystem(model, Composition("tanh", "mse"), TensorDataset(x, t))
     (item,) = [item for item in PerSampleGradients(system).batch(x, t) if item.name == "0.bias"]
-    logs = item.contribution.log_size[0] + item.log_scale[0]
+    logs = item.grad_sample.log_size[0] + item.log_scale[0]
     hidden = 2000 * math.tanh(0.4)
     log_slope = math.log(4) - 2 * hidden
     output = math.tanh(0.3)

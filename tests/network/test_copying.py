@@ -72,7 +72,7 @@ def test_gradients_are_those_of_torch(name: str) -> None:
         gradients = PerSampleGradients(system)
         found = dict.fromkeys(expected, torch.zeros(0))
         for item in gradients.batch(X, T):
-            found[item.name] = item.contribution.dense() * item.log_scale.exp()[:, None]
+            found[item.name] = item.grad_sample.dense() * item.log_scale.exp()[:, None]
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
         # Mapped over samples on the network itself, which leaves its traces there.
         scaled = learning_pass(system, X, T)

@@ -65,7 +65,7 @@ def test_gradients_are_those_of_torch(make: Any) -> None:
     torch.testing.assert_close(_by_autograd(tail_exact(model)), expected, rtol=1e-10, atol=1e-13)
     system = NeuralSystem(model, nn.MSELoss(), TensorDataset(X, T))
     for item in PerSampleGradients(system).batch(X, T):
-        found = item.contribution.dense() * item.log_scale.exp()[:, None]
+        found = item.grad_sample.dense() * item.log_scale.exp()[:, None]
         torch.testing.assert_close(found, expected[item.name], rtol=1e-10, atol=1e-13)
 
 

@@ -63,7 +63,7 @@ def test_gradients_are_those_of_torch_where_torch_is_exact(loss: nn.Module, last
         loss(model(x[sample : sample + 1]), t[sample : sample + 1]).sum().backward()
         for name, value in model.named_parameters():
             item = found[name]
-            ours = item.contribution.dense()[sample] * item.log_scale[sample].exp()
+            ours = item.grad_sample.dense()[sample] * item.log_scale[sample].exp()
             torch.testing.assert_close(ours, value.grad.flatten(), rtol=1e-9, atol=1e-14)
 
 
@@ -89,7 +89,7 @@ def test_errors_in_the_tail_where_torch_gives_zero(
     assert abs(model[0].bias.grad.item()) < abs(expected) / 2 or last is None
     system = NeuralSystem(model, loss, TensorDataset(x, t))
     (item,) = (item for item in PerSampleGradients(system).batch(x, t) if item.name == "0.bias")
-    ours = item.contribution.dense()[0, 0] * item.log_scale[0].exp()
+    ours = item.grad_sample.dense()[0, 0] * item.log_scale[0].exp()
     assert ours.item() == pytest.approx(expected, rel=1e-6)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.running_moments import running_moments
+from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.network import NeuralSystem
 from critlearn.results import Result
 
@@ -82,16 +82,16 @@ class Moments(Result):
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
     """Drift and fluctuation over all samples, from the layers' inputs and errors.
 
-    Both come from the layers' inputs and errors: see `fluctuations.running_moments`.
+    Both come from the layers' inputs and errors: see `fluctuations.moments.running_moments`.
     """
     running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size))
-    log_unit = max(part.unit for part in running.values())
+    log_unit = max(part.log_unit for part in running.values())
     drift, fluctuation, frozen = {}, {}, {}
     for name, value in system.parameters.items():
         part = running[name]
         # Where every error vanishes there is no unit, and all is zero in any.
-        factor = math.exp(max(part.unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
+        factor = math.exp(max(part.log_unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
         drift[name] = (part.drift * factor).reshape(value.shape)
         fluctuation[name] = (part.fluctuation * factor).reshape(value.shape)
-        frozen[name] = ~part.sums.moved.reshape(value.shape)
+        frozen[name] = ~part.moments.moved.reshape(value.shape)
     return Moments(drift, fluctuation, frozen, log_unit)

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.counting.protocol import Counter, counter_for
-from critlearn.fluctuations.grad_sample.audit import layer_of
+from critlearn.fluctuations.floor.resolution import Resolution
+from critlearn.fluctuations.grad_sample.materialised import by_unit
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import Contribution, OuterProducts, Values
-from critlearn.fluctuations.grad_sample.unfolded_products import UnfoldedProducts
-from critlearn.fluctuations.grad_sample.variable_gradients import VariableGradients
-from critlearn.fluctuations.log_domain_means import LogMean, Piece, mini_batch_means
+from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, GradSample, VariableGradients
+from critlearn.fluctuations.grad_sample.rules.plan import layer_of
+from critlearn.fluctuations.moments.log_domain_means import LogMean, Piece, mini_batch_means
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.result import POOLED, Fluctuations
 from critlearn.network.checks.finiteness import check_finite
 from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
 
 
-class Measurement:
+class Accumulator:
     """Counts of the changes of all quantities of a system.
 
     Parameters
@@ -83,12 +83,12 @@ class Measurement:
             raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
         first = self.done // size
         for item in self.gradients.batch(x, t, first=self.done):
-            if item.start % size or item.contribution.samples % size:
+            if item.start % size or item.grad_sample.samples % size:
                 raise InvalidInputError(
                     f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
                 )
-            for start, contribution, scale in self._changes(item):
-                self._count(contribution, scale, item.name, first + item.start // size + start)
+            for start, grad_sample, scale in self._changes(item):
+                self._count(grad_sample, scale, item.name, first + item.start // size + start)
             self._bound()
         self.done += len(x)
 
@@ -110,37 +110,39 @@ class Measurement:
     def _changes(self, item: VariableGradients) -> Iterator[Piece]:
         """Gradients after averaging over mini-batches and without their mean, if that is wanted."""
         scale, size = item.log_scale + self._log_rate, self.quantities.mini_batch
-        averaged = mini_batch_means(item.contribution, scale, size) if size > 1 else [(0, item.contribution, scale)]
-        for start, contribution, unit in averaged:
+        averaged = mini_batch_means(item.grad_sample, scale, size) if size > 1 else [(0, item.grad_sample, scale)]
+        for start, grad_sample, unit in averaged:
             if self._drift is None:
-                yield start, contribution, unit
+                yield start, grad_sample, unit
                 continue
-            for further, centred, one in self._drift[item.name].removed(contribution, unit, self._log_rate):
+            for further, centred, one in self._drift[item.name].removed(grad_sample, unit, self._log_rate):
                 yield start + further, centred, one
 
-    def _count(self, contribution: Contribution, scale: Tensor, name: str, first: int) -> None:
+    def _count(self, grad_sample: GradSample, scale: Tensor, name: str, first: int) -> None:
         """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
-        number = first + torch.arange(contribution.samples, device=scale.device)
+        number = first + torch.arange(grad_sample.samples, device=scale.device)
         try:
-            contribution.count(self._counter(name), scale, number)
+            grad_sample.count(self._counter(name), scale, number)
         except InvalidInputError:
-            _check_finite(contribution, name, first)
+            _check_finite(grad_sample, name, first)
             raise
         if name in self.quantities.units:
-            self._count_units(contribution, scale, number, name)
+            self._count_units(grad_sample, scale, number, name)
         for sample in self.quantities.samples:
-            if first <= sample < first + contribution.samples:
+            if first <= sample < first + grad_sample.samples:
                 rows = torch.tensor([sample - first], device=scale.device)
                 for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
-                    contribution.select(rows).count(self._counter(counted), scale[rows], number[rows])
+                    grad_sample.select(rows).count(self._counter(counted), scale[rows], number[rows])
         if name in self._chosen:
-            logs, positive = contribution.chosen_logs(self._chosen[name])
+            logs, positive = grad_sample.entries(self._chosen[name]).logs()
             self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
 
-    def _count_units(self, contribution: Contribution, scale: Tensor, number: Tensor, name: str) -> None:
-        """Count the entries of each first index apart."""
-        for unit, part in enumerate(_units(contribution, self._shapes[name][0])):
-            part.count(self._counter(f"{name}[{unit}]"), scale, number)
+    def _count_units(self, grad_sample: GradSample, scale: Tensor, number: Tensor, name: str) -> None:
+        """Count the entries of each output unit apart, written out some samples at a time."""
+        units = self._shapes[name][0]
+        for rows in grad_sample.runs(WRITTEN_OUT, scale.device):
+            for unit, part in enumerate(by_unit(grad_sample.select(rows).entries(), units)):
+                part.count(self._counter(f"{name}[{unit}]"), scale[rows], number[rows])
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:
@@ -151,13 +153,14 @@ class Measurement:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
         return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
 
-    def finish(self, log_floor: float | None, floor_reference: str, *, since: int = 0) -> Fluctuations:
-        """The same as `result`, with the floor, after which nothing can be added.
+    def finish(self, resolution: Resolution, *, since: int = 0) -> Fluctuations:
+        """The same as `result`, with the resolution of the gradients, after which nothing can be added.
 
         Each counter is given up as its sketch is made.
         """
         counted = {name: self._counters.pop(name).sketch() for name in list(self._counters)}
-        return replace(self._result(counted, since), log_floor=log_floor, floor_reference=floor_reference)
+        floor = resolution.at_rate(self._log_rate)
+        return replace(self._result(counted, since), log_floor=floor.log_floor, floor_reference=floor.reference)
 
     def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
         """Fluctuations of which everything has been counted but the pools."""
@@ -196,22 +199,11 @@ def _check_pooled(variables: Mapping[str, int]) -> None:
             )
 
 
-def _check_finite(contribution: Contribution, name: str, first: int) -> None:
+def _check_finite(grad_sample: GradSample, name: str, first: int) -> None:
     """Refuse gradients that are not finite, by name and number of the sample."""
-    for sample in range(contribution.samples):
-        values = contribution.select(torch.tensor([sample])).dense()
+    for sample in range(grad_sample.samples):
+        values = grad_sample.select(torch.tensor([sample])).dense()
         check_finite(values, f'the gradient of "{name}"', first=first + sample)
-
-
-def _units(contribution: Contribution, number: int) -> Iterator[Contribution]:
-    """Gradients of the entries of one first index after the other."""
-    if isinstance(contribution, UnfoldedProducts):
-        contribution = contribution.whole()
-    if isinstance(contribution, OuterProducts):
-        yield from contribution.units()
-    else:
-        written = contribution if isinstance(contribution, Values) else Values(contribution.dense())
-        yield from written.units(number)
 
 
 def with_pools(

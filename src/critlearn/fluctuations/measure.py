@@ -11,13 +11,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.accumulator import Measurement
+from critlearn.fluctuations.accumulator import Accumulator
 from critlearn.fluctuations.batches import Batches
-from critlearn.fluctuations.checkpoint import Checkpoint, check_place
-from critlearn.fluctuations.fingerprint import fingerprint
-from critlearn.fluctuations.floor.resolution import measured_resolution
+from critlearn.fluctuations.checkpoint.fingerprint import fingerprint
+from critlearn.fluctuations.checkpoint.state import Checkpoint, check_place
+from critlearn.fluctuations.floor.resolution import Resolution, measured_resolution
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.log_domain_means import log_means
+from critlearn.fluctuations.moments.log_domain_means import log_means
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.fluctuations.result import Fluctuations
 from critlearn.network import NeuralSystem
@@ -83,48 +83,44 @@ def measure(
         If the checkpoint belongs to another measurement: network, loss, data, `quantities`, `lr`, `groups`, `exact` and
         `precision` must be the same.
     """
-    _check_options(system, loader, batch_size, precision, lr, groups)
-    quantities = _declared(quantities)
+    quantities = _checked(system, loader, batch_size, precision, lr, groups, quantities)
     check_place(checkpoint)
-    size = quantities.mini_batch
-    batches = Batches(system, loader, batch_size, size)
-    samples = batches.samples
-    _check_samples(quantities, samples)
+    batches = Batches(system, loader, batch_size, quantities.mini_batch)
+    _check_samples(quantities, batches.samples)
     if checkpoint is not None and not batches.in_order:
         raise InvalidInputError(
             "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
             "batches other than BatchSampler(SequentialSampler(...))"
         )
-    gradients = PerSampleGradients(system, precision=precision)
-    drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
-    groups = groups if samples is None else min(groups, samples // size)
+    accumulator = _started(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
     mark = ""
     if checkpoint is not None:
-        settings = {"lr": lr, "groups": groups, "samples": samples, "exact": exact, "precision": str(precision)}
+        settings = {
+            "lr": lr, "groups": accumulator.groups, "samples": batches.samples, "exact": exact,
+            "precision": str(precision),
+        }  # fmt: skip
         mark = fingerprint(system, loader, batches.first(), quantities, settings)
-    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, size)
+    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, quantities.mini_batch)
     earlier, start = saved.load()
-    log_rate = math.log(lr)
-    measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
-    measurement.done = start
-    for x, t in batches.start_from(start):
-        measurement.add(x, t)
-        saved.offer(measurement, earlier)
+
+    def batch_counted(done: int) -> None:
+        saved.offer(accumulator, earlier)
         if progress is not None:
-            progress(measurement.done, samples or 0)
-    resolution = measured_resolution(gradients)
-    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
-    # What was counted before an interruption had no floor yet: it is that of the same network.
+            progress(done, batches.samples or 0)
+
+    resolution = _count(accumulator, batches, start, None, batch_counted)
     if earlier is None:
-        result = measurement.finish(floor, resolution.reference)
-    elif measurement.done == start:
-        # Everything had been counted.
-        result = replace(earlier.marked(""), log_floor=floor, floor_reference=resolution.reference)
+        result = accumulator.finish(resolution)
+    elif accumulator.done == start:
+        # Everything had been counted before the interruption, but for the floor.
+        floor = resolution.at_rate(math.log(lr))
+        result = replace(earlier.marked(""), log_floor=floor.log_floor, floor_reference=floor.reference)
     else:
-        rest = measurement.finish(floor, resolution.reference, since=start)
+        # What was counted before had no floor yet: it is that of the same network.
+        rest = accumulator.finish(resolution, since=start)
         result = replace(earlier.merge(rest), floor_reference=resolution.reference)
     saved.remove()
-    _warn_of_samples(quantities, measurement.done)
+    _warn_of_samples(quantities, accumulator.done)
     return result
 
 
@@ -162,12 +158,10 @@ def measure_part(
     InvalidInputError
         If an argument is out of range or the network gives no finite output.
     """
-    _check_options(system, None, batch_size, precision, lr, groups)
-    quantities = _declared(quantities)
+    quantities = _checked(system, None, batch_size, precision, lr, groups, quantities)
     check_integer("part", part)
     check_integer("parts", parts)
-    size = quantities.mini_batch
-    batches = Batches(system, None, batch_size, size)
+    batches = Batches(system, None, batch_size, quantities.mini_batch)
     samples = batches.samples
     assert samples is not None
     _check_samples(quantities, samples)
@@ -177,24 +171,57 @@ def measure_part(
     if not 0 <= part < parts:
         raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
     start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
+    accumulator = _started(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
+    resolution = _count(accumulator, batches, start, stop, lambda done: None)
+    return accumulator.finish(resolution, since=start)
+
+
+def _started(
+    system: NeuralSystem,
+    batches: Batches,
+    quantities: Quantities,
+    *,
+    lr: float,
+    groups: int,
+    exact: bool,
+    precision: torch.dtype | None,
+) -> Accumulator:
+    """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
     gradients = PerSampleGradients(system, precision=precision)
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
-    groups, log_rate = min(groups, samples // size), math.log(lr)
-    measurement = Measurement(gradients, quantities, log_rate=log_rate, groups=groups, exact=exact, drift=drift)
-    measurement.done = start
+    groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)
+    return Accumulator(gradients, quantities, log_rate=math.log(lr), groups=groups, exact=exact, drift=drift)
+
+
+def _count(
+    accumulator: Accumulator, batches: Batches, start: int, stop: int | None, batch_counted: Callable[[int], None]
+) -> Resolution:
+    """Count the samples from number ``start`` to ``stop``, whole batches each, and find the resolution of gradients."""
+    accumulator.done = start
     for x, t in batches.start_from(start):
-        measurement.add(x, t)
-        if measurement.done >= stop:
+        accumulator.add(x, t)
+        batch_counted(accumulator.done)
+        if stop is not None and accumulator.done >= stop:
             break
-    resolution = measured_resolution(gradients)
-    floor = None if resolution.log_floor is None else resolution.log_floor + log_rate
-    return measurement.finish(floor, resolution.reference, since=start)
+    return measured_resolution(accumulator.gradients)
 
 
-def _check_options(
-    system: NeuralSystem, loader: object, batch_size: int, precision: object, lr: float, groups: int
-) -> None:
-    """Refuse options out of range, or of another kind than what they should be."""
+def _checked(
+    system: NeuralSystem,
+    loader: object,
+    batch_size: int,
+    precision: object,
+    lr: float,
+    groups: int,
+    quantities: Quantities | None,
+) -> Quantities:
+    """What is measured, nothing beside the usual by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option is out of range or of the wrong type.
+    """
     check_learning_rate(lr)
     system.check()
     if loader is not None and not isinstance(loader, DataLoader):
@@ -207,26 +234,20 @@ def _check_options(
         raise InvalidInputError(f"groups must be at least 1; got {groups}")
     if batch_size < 1:
         raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
-
-
-def _declared(quantities: Quantities | None) -> Quantities:
-    """What is measured; nothing beside the usual by default."""
-    if quantities is None:
-        return Quantities()
-    if not isinstance(quantities, Quantities):
+    if quantities is not None and not isinstance(quantities, Quantities):
         raise InvalidInputError(f"quantities must be a Quantities(...); got {type(quantities).__name__}")
-    return quantities
+    return Quantities() if quantities is None else quantities
 
 
 def _check_samples(quantities: Quantities, samples: int | None) -> None:
-    """Refuse single samples that the data set has not."""
+    """Raise if a sample that is to be counted apart is not in the data set."""
     size = quantities.mini_batch
     if samples is not None and any(sample >= samples // size for sample in quantities.samples):
         raise InvalidInputError(f"samples are numbered 0..{samples // size - 1}; got {max(quantities.samples)}")
 
 
 def _warn_of_samples(quantities: Quantities, done: int) -> None:
-    """Say which single samples a loader without a length has not had."""
+    """Warn of samples to be counted apart that a loader without a length did not give."""
     number = done // quantities.mini_batch
     missing = [sample for sample in quantities.samples if sample >= number]
     if missing:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from critlearn.fluctuations import measure
-from critlearn.fluctuations.grad_sample.protocol import Contribution, Values
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules import LinearRule, register
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.layer_use import LayerUse
@@ -243,10 +244,10 @@ def test_a_user_adds_a_rule_with_one_class() -> None:
 
     class GainRule:
         layers = (Gain,)
-        whole = False
+        covers_submodules = False
 
-        def contributions(self, use: LayerUse) -> dict[str, Contribution]:
-            return {"gain": Values(use.errors[0] * use.arguments[0])}
+        def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
+            return {"gain": Materialised(use.errors[0] * use.arguments[0])}
 
     register(GainRule())
     check(nn.Sequential(Gain(), nn.Linear(3, CLASSES)), data(15, 5, 3))
@@ -255,12 +256,15 @@ def test_a_user_adds_a_rule_with_one_class() -> None:
 def test_a_rule_of_a_users_own_for_dense_layers_multiplies_inputs_and_errors() -> None:
     class WrittenOut:
         layers = (nn.Linear,)
-        whole = False
+        covers_submodules = False
 
-        def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+        def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
             errors, inputs = use.errors[0], use.arguments[0]
             assert use.module(inputs).dtype == errors.dtype
-            return {"weight": Values(torch.bmm(errors[:, :, None], inputs[:, None]).flatten(1)), "bias": Values(errors)}
+            return {
+                "weight": Materialised(torch.bmm(errors[:, :, None], inputs[:, None]).flatten(1)),
+                "bias": Materialised(errors),
+            }
 
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, CLASSES))

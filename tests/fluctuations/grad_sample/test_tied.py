@@ -9,8 +9,9 @@ from torch.utils.data import TensorDataset
 
 from critlearn.fluctuations import Quantities, measure
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.tied import SumOfUses
-from critlearn.fluctuations.running_moments import running_moments
+from critlearn.fluctuations.grad_sample.protocol import Entries
+from critlearn.fluctuations.grad_sample.tied import TiedGradSample
+from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.network import NeuralSystem
 from reference.networks import seeded
 from reference.plain_gradients import assert_same_counts, plain_gradients
@@ -38,14 +39,15 @@ def _system() -> NeuralSystem:
 def written_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Numbers of samples that are written out together, where there is room for one."""
     seen: list[int] = []
-    dense = SumOfUses.dense
+    entries = TiedGradSample.entries
 
-    def noted(self: SumOfUses) -> Tensor:
+    def noted(self: TiedGradSample, index: Tensor | None = None) -> Entries:
         seen.append(self.samples)
-        return dense(self)
+        return entries(self, index)
 
-    monkeypatch.setattr("critlearn.fluctuations.grad_sample.tied._WRITTEN_OUT", 1)
-    monkeypatch.setattr(SumOfUses, "dense", noted)
+    monkeypatch.setattr("critlearn.fluctuations.grad_sample.tied.WRITTEN_OUT", 1)
+    monkeypatch.setattr("critlearn.fluctuations.grad_sample.protocol.WRITTEN_OUT", 1)
+    monkeypatch.setattr(TiedGradSample, "entries", noted)
     return seen
 
 
@@ -64,7 +66,7 @@ def test_moments_of_a_tied_table_are_those_of_autograd(written_out: list[int]) -
     x, t = system.dataset.tensors  # type: ignore[attr-defined]
     (values,) = plain_gradients(system.model, nn.CrossEntropyLoss(), x, t).values()
     moments = running_moments(PerSampleGradients(system), system.boundary(4))["table.weight"]
-    unit = math.exp(moments.unit)
+    unit = math.exp(moments.log_unit)
     assert torch.allclose(moments.drift * unit, -torch.from_numpy(values.mean(axis=0)), rtol=1e-9, atol=1e-15)
     assert torch.allclose(moments.fluctuation * unit, torch.from_numpy(values.std(axis=0)), rtol=1e-9, atol=1e-15)
     assert max(written_out) == 1

@@ -122,7 +122,7 @@ def test_a_chain_of_six_layers_agrees_with_high_precision(gain: float) -> None:
     found = {}
     for item in PerSampleGradients(system).batch(x, t):
         every = torch.arange(system.parameters[item.name].numel())
-        found[item.name] = (item.contribution.chosen_logs(every)[0] + item.log_scale[:, None]).numpy()
+        found[item.name] = (item.grad_sample.entries(every).logs()[0] + item.log_scale[:, None]).numpy()
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     weights, biases = ([getattr(layer, part).detach().numpy() for layer in layers] for part in ("weight", "bias"))
     deepest = 0.0
@@ -151,7 +151,7 @@ def _check(system: NeuralSystem) -> None:
     x, t = system.dataset.x, system.dataset.t  # type: ignore[attr-defined]
     expected = loop_of_autograd(system.model, tanh_squared, x, t)
     for item in PerSampleGradients(system, quiet=True).batch(x, t):
-        found = item.contribution.dense() * item.log_scale.exp()[:, None]
+        found = item.grad_sample.dense() * item.log_scale.exp()[:, None]
         assert torch.allclose(found, expected[item.name].flatten(1), rtol=1e-7, atol=1e-12)
 
 

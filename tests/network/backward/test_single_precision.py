@@ -62,7 +62,7 @@ def _gradients(system: NeuralSystem, precision: torch.dtype | None) -> tuple[dic
     source = PerSampleGradients(system, precision=precision)
     x, t = next(system.boundary(5))
     return {
-        item.name: item.contribution.dense().double() * item.log_scale.exp()[:, None] for item in source.batch(x, t)
+        item.name: item.grad_sample.dense().double() * item.log_scale.exp()[:, None] for item in source.batch(x, t)
     }, source
 
 

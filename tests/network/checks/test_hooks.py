@@ -84,7 +84,7 @@ def test_gradients_are_those_of_torch(network: str, kind: str, place: int | None
     expected = _by_autograd(model, loss)
     system = NeuralSystem(model, loss, TensorDataset(X, T))
     for item in PerSampleGradients(system).batch(X, T):
-        found = item.contribution.dense() * item.log_scale.exp()[:, None]
+        found = item.grad_sample.dense() * item.log_scale.exp()[:, None]
         torch.testing.assert_close(found, expected[item.name], rtol=1e-10, atol=1e-13)
 
 

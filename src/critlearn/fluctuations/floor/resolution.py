@@ -1,24 +1,20 @@
 """The size below which measured fluctuations are rounding error, and what that was found out with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.network import floor_between, is_exact
 from critlearn.network.backward.degraded_arithmetic import flushed, log_gain, rounded
-
-_SAMPLES: Final = 4
-_ENTRIES: Final = 500
-"""Entries of each variable that are compared."""
 
 _Logs = dict[str, Float64[np.ndarray, "_ _"]]
 """By name of the variable, shape (sample, entry); passes may have different numbers of samples."""
@@ -39,16 +35,21 @@ class Resolution:
     log_floor: float | None
     reference: str
 
+    def at_rate(self, log_rate: float) -> "Resolution":
+        """Floor of fluctuations at a learning rate, given by its logarithm, in place of that of gradients."""
+        return self if self.log_floor is None else replace(self, log_floor=self.log_floor + log_rate)
+
 
 def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     """Resolution of a learning pass, found on a few samples and the same entries of all variables every time.
 
     A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
     where network and loss have that form (`high_precision`). Where they have not, a pass that is partly or wholly in
-    single precision is held against double precision. Double precision itself is judged by passes with worse numbers:
-    one with every operation rounded to the spacing of single precision, and one in which numbers below 2^-500 are zero.
-    Their floors are lowered by what double precision has beyond them, which is an estimate and not a bound. A network
-    that cannot be passed in double precision is judged in the same way, by single precision with worse numbers.
+    single precision is held against double precision. Double precision itself is judged by passes in degraded
+    arithmetic: one with every operation rounded to the spacing of single precision, and one in which numbers below
+    2^-500 are zero. Their floors are lowered by what double precision has beyond them, which is an estimate and not a
+    bound. A network that cannot be passed in double precision is judged in the same way, by single precision in
+    degraded arithmetic.
     Source: theory, numbers.
     """
     double = gradients.precision == torch.float64 and not gradients.mixed
@@ -71,10 +72,10 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
 def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
     """Floor of a pass judged by passes with coarser and with fewer numbers, lowered by what it has beyond them."""
     floors = []
-    for worsen in (rounded, flushed):
-        floor = _floor(_log_gradients(gradients.with_worse(worsen)), found)
+    for degrade in (rounded, flushed):
+        floor = _floor(_log_gradients(gradients.with_degraded_numbers(degrade)), found)
         if floor is not None:
-            floors.append(floor - log_gain(worsen, gradients.precision))
+            floors.append(floor - log_gain(degrade, gradients.precision))
     return max(floors, default=None)
 
 
@@ -92,7 +93,7 @@ def _precise(gradients: PerSampleGradients) -> _Logs | None:
 
     The gradients given are those of the pass in double precision, which has the network's numbers as they are.
     """
-    network = precise_network(gradients.system, gradients.layers, _SAMPLES)
+    network = precise_network(gradients.system, gradients.layers, FLOOR_SAMPLES)
     if network is None:
         return None
     x, t = next(gradients.system.boundary(network.samples))
@@ -106,17 +107,17 @@ def _precise(gradients: PerSampleGradients) -> _Logs | None:
 def _chosen(size: int) -> torch.Tensor:
     """Flat indices of the entries of a variable that are compared."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randperm(size, generator=generator)[:_ENTRIES] if size > _ENTRIES else torch.arange(size)
+    return torch.randperm(size, generator=generator)[:FLOOR_ENTRIES] if size > FLOOR_ENTRIES else torch.arange(size)
 
 
 def _log_gradients(gradients: PerSampleGradients) -> _Logs:
     """``ln|gradient|`` of a few samples in the precision of the pass."""
     system = gradients.system
-    x, t = next(system.boundary(min(_SAMPLES, len(system))))
+    x, t = next(system.boundary(min(FLOOR_SAMPLES, len(system))))
     sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
     parts: dict[str, dict[int, np.ndarray]] = {}
     for item in gradients.batch(x, t):
         index = _chosen(sizes[item.name]).to(item.log_scale.device)
-        logs, _ = item.contribution.chosen_logs(index)
+        logs, _ = item.grad_sample.entries(index).logs()
         parts.setdefault(item.name, {})[item.start] = (logs + item.log_scale[:, None]).cpu().numpy()
     return {name: np.concatenate([pieces[start] for start in sorted(pieces)]) for name, pieces in parts.items()}

@@ -1,179 +1,210 @@
-"""Per-sample gradients held against automatic differentiation of the whole network: sample by sample, and summed."""
+"""Audit of per-sample gradients: which variables a layer rule gets wrong, found before and during a measurement.
 
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+A rule is wrong for a variable that a function outside its layer uses too, and in a layer whose first dimension is not
+that of the samples. Modules of a user's own may treat some samples in another way than the few that are looked at
+beforehand: there sums over some batches are held against automatic differentiation too.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution
-from critlearn.fluctuations.grad_sample.sparse_rows import SparseRows
-from critlearn.network.backward.autograd_errors import no_raw_refusal
-from critlearn.network.backward.scaled_errors import ScaledErrors
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.criteria import FIRST_AUDITED
+from critlearn.fluctuations.grad_sample.autograd_reference import (
+    BatchSums,
+    agrees_for_sample,
+    largest_by_layer,
+    plain_gradients,
+    unreached,
+)
+from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
+from critlearn.fluctuations.grad_sample.protocol import VariableGradients
+from critlearn.fluctuations.grad_sample.rules.plan import layer_of
+from critlearn.fluctuations.grad_sample.sparse_rows import exact_zeros
+from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.checks.finiteness import NonFiniteError
+from critlearn.network.checks.independence import PROBED, check_independence
+from critlearn.network.checks.inputs import in_type
 
-OUTSIDE: Final = "used by a function outside its layer"
-ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
-"""Why a rule can be wrong."""
+_OUTSIDE: Final = "used by a function outside its layer"
+_ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
+"""Why a rule can be wrong, in the words of the warning."""
 
-_LOOKED_AT: Final = 500
-"""Entries of a variable that are compared: so many of the largest, and as many at random."""
-
-_AGREEMENT: Final = 1e-6
-"""Largest difference from automatic differentiation, in units of the variable's largest gradient."""
-
-_AGREEMENT_SINGLE: Final = 1e-3
-
-_NOISE: Final = 1e-12
-"""Size of rounding errors in units of the layer's largest gradient."""
-
-_NOISE_SINGLE: Final = 1e-4
-
-_FIRST_LOOK: Final = 1024
-
-_UNDERFLOW: Final = math.exp(-700)
+_SUMMED: Final = 32
+"""Samples of which a sum is compared when a measurement starts: it takes about as long as the four single samples."""
 
 
-def plain_gradients(
-    model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], Tensor]
-) -> dict[str, Tensor | None]:
-    """Gradients of ``sum(output * errors)`` over all samples; None for a variable that the output does not depend on.
+def wrong_variables(source: LayerGradients) -> set[str]:
+    """Variables whose gradients by layer rules are not those of automatic differentiation, on a few samples.
 
-    Parameters
-    ----------
-    model
-        The network; its parameters need no gradients, before and after.
-    names
-        Names of the variables.
-    x
-        Inputs.
-    errors
-        From outputs to output errors of the same shape.
+    Output errors are drawn at random: those of the loss may vanish.
+
+    Raises
+    ------
+    InvalidInputError
+        If a trainable variable gets no gradient whatever the output errors, or the output for a sample depends on other
+        samples or on chance.
     """
-    variables = {name: value for name, value in model.named_parameters() if name in names}
-    for value in variables.values():
-        value.requires_grad_()
+    learning_pass, system = source.learning_pass, source.system
+    model = learning_pass.whole(learning_pass.precision)
+    x, numbers = in_type(system.spread(PROBED), learning_pass.precision), system.scattered(PROBED)
+    check_independence(model, x)
+    if len(x) == 1 or not learning_pass.foreign:
+        # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
+        x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
+    apart: set[str] = set()
+    errors, gradients = _for_random_errors(source, x, numbers, apart)
+    _compare_samples(source, model, x, errors, {item.name: item for item in gradients}, apart)
+    if learning_pass.foreign and len(system) > PROBED:
+        _compare_sum(source, apart)
+    return apart
+
+
+def _for_random_errors(
+    source: LayerGradients, x: Tensor, numbers: list[int], apart: set[str]
+) -> tuple[Tensor, list[VariableGradients]]:
+    """Output errors of unit size, drawn at random, and the gradients for them; the samples have these numbers."""
+    drawn = []
+
+    def errors(output: Tensor) -> ScaledErrors:
+        generator = torch.Generator().manual_seed(0)
+        drawn.append(torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output))
+        return _of_unit_size(drawn[-1])
+
     try:
-        with torch.enable_grad(), no_raw_refusal(model):
-            output = model(x)
-            if not output.requires_grad:
-                return dict.fromkeys(variables)
-            weighted = errors(output.detach())
-            gradients = torch.autograd.grad(output, list(variables.values()), weighted, allow_unused=True)
-    finally:
-        model.requires_grad_(False)
-    return dict(zip(variables, gradients, strict=True))
+        uses = source.uses_for_errors(x, errors)
+        return drawn[-1], list(source.by_rules(uses, apart))
+    except NonFiniteError as problem:
+        raise NonFiniteError(problem.where, numbers[problem.sample]) from None
 
 
-def layer_of(name: str) -> str:
-    """Layer of a variable, by name."""
-    return name.rpartition(".")[0]
+def _compare_samples(
+    source: LayerGradients,
+    model: nn.Module,
+    x: Tensor,
+    errors: Tensor,
+    gradients: Mapping[str, VariableGradients],
+    apart: set[str],
+) -> None:
+    """Put variables ``apart`` whose gradients are not those of automatic differentiation, sample by sample."""
+    generator = torch.Generator().manual_seed(0)
+    unlike: dict[str, str] = {}
+    reached = set()
+    for sample in range(len(x)):
+        one = slice(sample, sample + 1)
+        reference = plain_gradients(model, source.trainable, x[one], partial(_alike, errors[one]))
+        largest = largest_by_layer(reference)
+        for name, expected in reference.items():
+            if expected is None:
+                continue
+            reached.add(name)
+            if name in apart or name in unlike:
+                continue
+            item = gradients.get(name)
+            if item is None:
+                unlike[name] = _OUTSIDE
+            elif item.grad_sample.samples != len(x) or not agrees_for_sample(
+                item, sample, expected.flatten(), generator, largest[layer_of(name)]
+            ):
+                unlike[name] = _ELSEWHERE
+    _refuse_unreached(source, model, reached)
+    for name, reason in unlike.items():
+        source.give_up({name}, apart, name, reason)
 
 
-def largest_of_layers(gradients: Mapping[str, Tensor | None]) -> dict[str, float]:
-    """Largest gradient of each layer."""
-    largest: dict[str, float] = {}
-    for name, gradient in gradients.items():
-        size = 0.0 if gradient is None else float(gradient.abs().max())
-        largest[layer_of(name)] = max(largest.get(layer_of(name), 0.0), size)
-    return largest
+def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str]) -> None:
+    """Raise if the output does not depend on a trainable variable.
 
-
-def agrees(
-    contribution: Contribution,
-    log_scale: Tensor,
-    expected: Tensor,
-    sample: int,
-    generator: torch.Generator,
-    largest: float,
-) -> bool:
-    """Whether a variable's gradients for one sample are those of automatic differentiation, as far as looked at.
-
-    ``largest`` is the largest gradient of the layer. Differences that are small beside it are rounding: a variable may
-    have no gradient but that, like the bias of attention keys.
+    A module of a user's own may need it for samples other than those that were looked at: all are passed then.
     """
-    leading = expected.abs().topk(min(_LOOKED_AT, len(expected))).indices
-    others = torch.randint(len(expected), (_LOOKED_AT,), generator=generator).to(expected.device)
-    index = torch.cat([leading, others])
-    one = contribution.select(torch.tensor([sample], device=expected.device))
-    found = one.chosen(index)[0].double() * log_scale[sample].exp()
-    difference = (found - expected[index].double()).abs().max()
-    return bool(difference <= _allowed(expected, largest, single=contribution.precision == torch.float32))
+    missing = [name for name in source.trainable if name not in reached]
+    if missing and source.learning_pass.foreign:
+        batches = (in_type(x, source.learning_pass.precision) for x, _ in source.system.boundary(256))
+        missing = unreached(model, missing, batches)
+    if missing:
+        raise InvalidInputError(
+            f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '
+            "through torch.no_grad() or detach(); freeze it with requires_grad_(False)"
+        )
 
 
-def _allowed(expected: Tensor, largest: float, *, single: bool) -> float:
-    """Largest difference from a variable's gradients that is rounding, in a layer with that largest gradient."""
-    tolerance, noise = (_AGREEMENT_SINGLE, _NOISE_SINGLE) if single else (_AGREEMENT, _NOISE)
-    return tolerance * float(expected.abs().max()) + noise * largest + _UNDERFLOW
+def _compare_sum(source: LayerGradients, apart: set[str]) -> None:
+    """Put variables ``apart`` whose sum over more samples is not that of automatic differentiation.
+
+    In single precision where parts of the pass are, and as closely as that allows (1e-3): it takes half the time, and
+    gradients that belong to other samples differ by more.
+    """
+    learning_pass, system = source.learning_pass, source.system
+    x = system.spread(_SUMMED)
+    # What turns out unsuitable only here stays with its rule, and is left to differentiation batch by batch.
+    errors, gradients = _for_random_errors(
+        source, in_type(x, learning_pass.precision), system.scattered(_SUMMED), set(apart)
+    )
+    precision = torch.float32 if learning_pass.mixed else learning_pass.precision
+    model, inputs = learning_pass.whole(precision), in_type(x, precision)
+    sums = BatchSums(model, source.trainable, inputs, lambda y: _of_unit_size(_alike(errors, y)))
+    for item in gradients:
+        # A layer without one row for each sample is found out in every batch.
+        if item.grad_sample.samples == len(x) and not sums.agrees(item):
+            source.give_up({item.name}, apart, item.name, _ELSEWHERE)
 
 
-class BatchSums:
-    """Sums over a batch by one backward pass: each sample with output errors of unit size and a weight of its own.
+def audited(
+    source: LayerGradients, uses: list[LayerUse], x: Tensor, t: Tensor, apart: set[str], first: int
+) -> Iterator[VariableGradients]:
+    """Gradients of a batch by layer rules, of as many samples as there are, and now and then held against their sum.
 
-    Without weights, gradients that belong to other samples than they are said to would have the same sum.
-
-    Parameters
-    ----------
-    model
-        The whole network.
-    names
-        Names of the trainable variables.
-    x
-        Inputs of the batch.
-    errors
-        From outputs to output errors.
+    Variables that fail are put ``apart``. Which batches are compared depends on the numbers of their samples alone: a
+    measurement in parts is the whole.
     """
 
-    def __init__(
-        self, model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], ScaledErrors]
-    ) -> None:
-        drawn = torch.rand(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        self._weight = (1 + drawn).to(x.device)
-        self.log_scale = torch.zeros_like(self._weight)
+    @cache
+    def sums() -> BatchSums:
+        precision = _coarsest(uses)
+        model, inputs = source.learning_pass.whole(precision), in_type(x, precision)
+        return BatchSums(model, source.trainable, inputs, lambda y: output_errors(source.system, y, inputs, t))
 
-        def weighted(output: Tensor) -> Tensor:
-            scaled = errors(output)
-            self.log_scale = scaled.log_scale
-            return scaled.values * self._weight.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1))
-
-        self._sums = plain_gradients(model, names, x, weighted)
-        self._largest = largest_of_layers(self._sums)
-        self._single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
-
-    def agree(self, name: str, contribution: Contribution, log_scale: Tensor) -> bool:
-        """Whether the gradients of a variable, for all samples of the batch, add up to its sum."""
-        weight = self._weight * torch.nan_to_num((log_scale - self.log_scale).exp(), nan=0.0)
-        found, expected = contribution.weighted_sum(weight), self._sums[name]
-        expected = torch.zeros_like(found) if expected is None else expected.flatten().double()
-        single = self._single or contribution.precision == torch.float32
-        allowed = _allowed(expected, self._largest[layer_of(name)], single=single)
-        return bool((found - expected).abs().max() <= allowed)
-
-    def vanish(self, name: str) -> bool:
-        """Whether no sample of the batch has a gradient with respect to a variable."""
-        expected = self._sums[name]
-        return expected is None or not bool(expected.any())
+    compared, met = is_audited(first, len(x)), set()
+    for item in source.by_rules(uses, apart):
+        met.add(item.name)
+        if item.grad_sample.samples == len(x) and (not compared or sums().agrees(item)):
+            yield item
+        else:
+            source.give_up({item.name}, apart, item.name, _ELSEWHERE)
+    for name, value in source.trainable.items():
+        if name in met or name in apart:
+            continue
+        if sums().vanishes(name):
+            # As an expert to whom none of these samples was sent.
+            yield VariableGradients(name, *exact_zeros(value.numel(), sums().log_scale))
+        else:
+            source.give_up({name}, apart, name, _OUTSIDE)
 
 
-def nothing(variables: int, like: Tensor) -> tuple[SparseRows, Tensor]:
-    """Gradients that are exact zeros for all samples, with their units; ``like`` has shape (sample,)."""
-    none = torch.zeros(0, dtype=torch.int64, device=like.device)
-    return SparseRows(like.new_zeros(0, 1), none, none, variables, len(like)), torch.full_like(like, -math.inf)
-
-
-def never_reached(model: nn.Module, names: list[str], batches: Iterable[Tensor]) -> list[str]:
-    """Those of some variables that the output does not depend on for any sample."""
-    for x in batches:
-        found = plain_gradients(model, names, x, torch.randn_like)
-        names = [name for name in names if found[name] is None]
-        if not names:
-            break
-    return names
-
-
-def due(first: int, samples: int) -> bool:
-    """Whether sample 1,024, 2,048, 4,096 or so on is in a batch: more are looked at, and ever more rarely."""
-    number = _FIRST_LOOK
+def is_audited(first: int, samples: int) -> bool:
+    """Whether sample 1,024, 2,048, 4,096 or so on is in a batch: more are compared, and ever more rarely."""
+    number = FIRST_AUDITED
     while number < first:
         number *= 2
     return number < first + samples
+
+
+def _coarsest(uses: list[LayerUse]) -> torch.dtype:
+    """Floating-point type of a pass, of the coarser one if it has two."""
+    single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
+    return torch.float32 if single else torch.float64
+
+
+def _alike(errors: Tensor, output: Tensor) -> Tensor:
+    """Errors in shape and floating-point type of the output."""
+    return errors.reshape(output.shape).to(output)
+
+
+def _of_unit_size(errors: Tensor) -> ScaledErrors:
+    """Output errors whose unit is 1 for each sample."""
+    return ScaledErrors(errors, None, torch.zeros(len(errors), dtype=torch.float64, device=errors.device))

@@ -1,17 +1,21 @@
 """Per-sample gradients of a table of which each sample touches a few rows, which alone are written out."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from critlearn.fluctuations.grad_sample.protocol import Sums, Values, divisor, logs_of, settled
+from critlearn.fluctuations.counting.protocol import Counter
+from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments, one_for_zero
+from critlearn.fluctuations.grad_sample.float_limits import zero_if_cancelled
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import Entries, GradSample
 
 
 @dataclass(frozen=True, eq=False)
-class SparseRows:
+class SparseRows(GradSample):
     """Gradients of a table of which each sample touches a few rows: an embedding.
 
     Parameters
@@ -22,7 +26,7 @@ class SparseRows:
         Whose they are, and of which row; no pair twice.
     table
         Number of rows of the table.
-    samples
+    batch
         Number of samples.
     """
 
@@ -30,47 +34,55 @@ class SparseRows:
     sample: Int64[Tensor, " touched"]
     row: Int64[Tensor, " touched"]
     table: int
-    samples: int
+    batch: int
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return self.batch
 
     @property
     def precision(self) -> torch.dtype:
-        """Floating-point type."""
+        """Floating-point type of the gradients."""
         return self.values.dtype
 
     @property
     def in_range(self) -> bool:
-        """Whether plain numbers tell all."""
+        """True: logarithms are not known better than the numbers."""
         return True
 
-    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
+    def combined(self, samples: Tensor, weight: Tensor) -> "SparseRows":
+        """Linear combinations of samples: a row that several terms touch is added up."""
+        found, place = (self.sample[:, None] == samples.flatten()[None, :]).nonzero(as_tuple=True)
+        values, owner = self.values[found] * weight.flatten()[place][:, None], place // samples.shape[1]
+        if samples.shape[1] == 1:
+            return SparseRows(values, owner, self.row[found], self.table, len(samples))
+        keys, at = (owner * self.table + self.row[found]).unique(return_inverse=True)
+        zero = values.new_zeros(len(keys), values.shape[1])
+        sizes = zero.index_add(0, at, values.abs())
+        total = zero_if_cancelled(zero.index_add(0, at, values), sizes, values.dtype)
+        return SparseRows(total, keys // self.table, keys % self.table, self.table, len(samples))
+
+    def entries(self, index: Tensor | None = None) -> Entries:
+        """Gradients of some or all entries, zero in rows that are not touched."""
+        width = self.values.shape[1]
+        if index is None:
+            full = self.values.new_zeros(self.samples, self.table, width)
+            full[self.sample, self.row] = self.values
+            return Entries(full.flatten(1))
+        row, column = index // width, index % width
+        chosen = self.values.new_zeros(self.samples, len(index))
+        touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
+        chosen[self.sample[touched], entry] = self.values[touched, column[entry]]
+        return Entries(chosen)
+
+    def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the touched rows' changes one by one, and the others' zeros all at once."""
-        Values(self.values).count(counter, scale[self.sample], sample[self.sample])
+        Materialised(self.values).count(counter, scale[self.sample], sample[self.sample])
         touched = torch.bincount(self.sample, minlength=self.samples)
         counter.add_zeros((self.table - touched) * self.values.shape[1], sample)
 
-    def dense(self) -> Tensor:
-        """Gradients written out, shape (sample, variable)."""
-        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
-        full[self.sample, self.row] = self.values
-        return full.flatten(1)
-
-    def chosen(self, index: Tensor) -> Tensor:
-        """Gradients of some entries, shape (sample, entry)."""
-        row, column = index // self.values.shape[1], index % self.values.shape[1]
-        found = self.values.new_zeros(self.samples, len(index))
-        touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
-        found[self.sample[touched], entry] = self.values[touched, column[entry]]
-        return found
-
-    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of some entries."""
-        return logs_of(self.chosen(index))
-
-    def log_dense(self) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of all entries."""
-        return logs_of(self.dense())
-
-    def moments(self, weight: Tensor) -> Sums:
+    def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples; samples that do not touch a row contribute their zeros."""
         weighted = self.values.double() * weight[self.sample][:, None]
 
@@ -79,28 +91,15 @@ class SparseRows:
 
         zero = weighted.new_zeros(self.table, weighted.shape[1])
         peak = zero.scatter_reduce(0, self.row[:, None].expand_as(weighted), weighted.abs(), "amax")
-        weighted = weighted / divisor(peak)[self.row]
+        weighted = weighted / one_for_zero(peak)[self.row]
         mean = by_row(weighted) / self.samples
         touched = by_row(torch.ones_like(weighted))
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
         moved = by_row((self.values != 0).double()) > 0
-        return Sums(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten())
+        return EntryMoments(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten(), self.samples)
 
-    def weighted_sum(self, weight: Tensor) -> Tensor:
-        """Sum over the samples."""
-        weighted = self.values.double() * weight[self.sample][:, None]
-        return weighted.new_zeros(self.table, weighted.shape[1]).index_add_(0, self.row, weighted).flatten()
 
-    def select(self, samples: Tensor) -> "SparseRows":
-        """Gradients of some samples."""
-        found, place = (self.sample[:, None] == samples[None, :]).nonzero(as_tuple=True)
-        return SparseRows(self.values[found], place, self.row[found], self.table, len(samples))
-
-    def averaged(self, weight: Tensor, size: int) -> "SparseRows":
-        """Mean over each run of samples: rows that several of them touch are added up."""
-        weighted = self.values * (weight / size).to(self.values.dtype)[self.sample][:, None]
-        keys, place = (self.sample // size * self.table + self.row).unique(return_inverse=True)
-        zero = weighted.new_zeros(len(keys), weighted.shape[1])
-        sizes = zero.index_add(0, place, weighted.abs())
-        values = settled(zero.index_add(0, place, weighted), sizes, self.precision)
-        return SparseRows(values, keys // self.table, keys % self.table, self.table, self.samples // size)
+def exact_zeros(variables: int, like: Tensor) -> tuple[SparseRows, Tensor]:
+    """Gradients that are exact zeros for all samples, and the logarithms of their units; ``like`` is (sample,)."""
+    none = torch.zeros(0, dtype=torch.int64, device=like.device)
+    return SparseRows(like.new_zeros(0, 1), none, none, variables, len(like)), torch.full_like(like, -math.inf)

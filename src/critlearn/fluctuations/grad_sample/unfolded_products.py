@@ -6,17 +6,19 @@ the processor's cache, and are given back to the system and asked for again with
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from critlearn.fluctuations.grad_sample.protocol import BUFFER_BYTES, OuterProducts, Sums, logs_of
+from critlearn.fluctuations.counting.protocol import Counter
+from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments
+from critlearn.fluctuations.grad_sample.outer_products import BUFFER_BYTES, OuterProducts
+from critlearn.fluctuations.grad_sample.protocol import Entries, GradSample
 
 
 @dataclass(frozen=True, eq=False)
-class UnfoldedProducts:
+class UnfoldedProducts(GradSample):
     """Gradients ``sum over places of error x unfolded input`` of a convolution.
 
     Parameters
@@ -40,17 +42,33 @@ class UnfoldedProducts:
 
     @property
     def precision(self) -> torch.dtype:
-        """Floating-point type."""
+        """Floating-point type of the gradients."""
         return self.errors.dtype
 
     @property
     def in_range(self) -> bool:
-        """Whether plain numbers tell all."""
+        """True: logarithms are not known better than the numbers."""
         return True
 
-    def whole(self) -> OuterProducts:
-        """The same with the inputs of all samples unfolded."""
-        return OuterProducts(self.errors, self.unfold(self.inputs))
+    def combined(self, samples: Tensor, weight: Tensor) -> GradSample:
+        """Linear combinations of samples, with the inputs of all terms unfolded if there are several."""
+        if samples.shape[1] > 1:
+            return OuterProducts(self.errors, self.unfold(self.inputs)).combined(samples, weight)
+        rows = samples[:, 0]
+        return UnfoldedProducts(self.errors[rows] * weight[:, :, None, None], self.inputs[rows], self.unfold)
+
+    def entries(self, index: Tensor | None = None) -> Entries:
+        """Gradients of some or all entries."""
+        return Entries(torch.cat([part.entries(index).values for _, part in self._parts()]))
+
+    def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
+        """Count the changes of all samples."""
+        for rows, part in self._parts():
+            part.count(counter, scale[rows], sample[rows])
+
+    def moments(self, weight: Tensor) -> EntryMoments:
+        """Mean and spread over the samples."""
+        return self.moments_of_entries(weight)
 
     def _parts(self) -> Iterator[tuple[slice, OuterProducts]]:
         """Runs of samples whose unfolded inputs stay in the processor's cache."""
@@ -59,41 +77,3 @@ class UnfoldedProducts:
         for start in range(0, self.samples, run):
             rows = slice(start, start + run)
             yield rows, OuterProducts(self.errors[rows], self.unfold(self.inputs[rows]))
-
-    def count(self, counter: Any, scale: Tensor, sample: Tensor) -> None:
-        """Count the changes of all samples."""
-        for rows, part in self._parts():
-            part.count(counter, scale[rows], sample[rows])
-
-    def dense(self) -> Tensor:
-        """Gradients written out, shape (sample, variable)."""
-        return torch.cat([part.dense() for _, part in self._parts()])
-
-    def chosen(self, index: Tensor) -> Tensor:
-        """Gradients of some entries, shape (sample, entry)."""
-        return torch.cat([part.chosen(index) for _, part in self._parts()])
-
-    def chosen_logs(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of some entries."""
-        logs, positive = zip(*(part.chosen_logs(index) for _, part in self._parts()), strict=True)
-        return torch.cat(logs), torch.cat(positive)
-
-    def log_dense(self) -> tuple[Tensor, Tensor]:
-        """``ln|gradient|`` and sign of all entries."""
-        return logs_of(self.dense())
-
-    def moments(self, weight: Tensor) -> Sums:
-        """Mean and spread over the samples."""
-        return self.whole().moments(weight)
-
-    def weighted_sum(self, weight: Tensor) -> Tensor:
-        """Sum over the samples."""
-        return torch.stack([part.weighted_sum(weight[rows]) for rows, part in self._parts()]).sum(dim=0)
-
-    def select(self, samples: Tensor) -> "UnfoldedProducts":
-        """Gradients of some samples."""
-        return UnfoldedProducts(self.errors[samples], self.inputs[samples], self.unfold)
-
-    def averaged(self, weight: Tensor, size: int) -> OuterProducts:
-        """Mean over each run of samples."""
-        return self.whole().averaged(weight, size)

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution, OuterProducts, Values
-from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
+from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.network.backward.layer_use import LayerUse
 
 _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
@@ -17,9 +19,9 @@ class AttentionRule:
     """Attention is computed once more from its inputs, to have the errors at the projections that torch fuses."""
 
     layers = (nn.MultiheadAttention,)
-    whole = True
+    covers_submodules = True
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of the input projections (stacked or apart) and of ``out_proj``."""
         module = use.module
         assert isinstance(module, nn.MultiheadAttention)
@@ -29,8 +31,8 @@ class AttentionRule:
         if len(use.errors) > 1 and bool((use.errors[1] != 0).any()):
             raise UnsuitableUseError("a loss that depends on the attention weights")
         order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
-        inputs = [per_sample(use, order(given[name])) for name in ("query", "key", "value")]
-        error = per_sample(use, order(use.errors[0]))
+        inputs = [samples_first(use, order(given[name])) for name in ("query", "key", "value")]
+        error = samples_first(use, order(use.errors[0]))
         projected = [
             nn.functional.linear(part, weight, bias).requires_grad_()
             for part, weight, bias in zip(inputs, _weights(module), _biases(module), strict=True)
@@ -38,10 +40,10 @@ class AttentionRule:
         with torch.enable_grad():
             context = _attend(module, projected, given.get("attn_mask"), given.get("key_padding_mask"))
         errors = torch.autograd.grad(context, projected, error @ module.out_proj.weight)
-        found: dict[str, Contribution] = {
+        found: dict[str, GradSample] = {
             "out_proj.weight": OuterProducts(error[:, None], context.detach()[:, None]),
-            "out_proj.bias": Values(error.sum(dim=1)),
-            "in_proj_bias": Values(torch.cat([part.sum(dim=1) for part in errors], dim=1)),
+            "out_proj.bias": Materialised(error.sum(dim=1)),
+            "in_proj_bias": Materialised(torch.cat([part.sum(dim=1) for part in errors], dim=1)),
         }
         return {**found, **_input_projections(module, inputs, errors)}
 
@@ -81,7 +83,7 @@ def _masked(scores: Tensor, mask: Tensor) -> Tensor:
 
 def _input_projections(
     module: nn.MultiheadAttention, inputs: list[Tensor], errors: tuple[Tensor, ...]
-) -> dict[str, Contribution]:
+) -> dict[str, GradSample]:
     """Gradients of the weights of the input projections."""
     if not _stacked(module):
         names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")

@@ -5,8 +5,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution, Values
-from critlearn.fluctuations.grad_sample.rules.registry import per_sample, register
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.rules.registry import register, samples_first
 from critlearn.fluctuations.grad_sample.unfolded_products import UnfoldedProducts
 from critlearn.network.backward.layer_use import LayerUse
 
@@ -15,18 +16,18 @@ class ConvolutionRule:
     """``dW = sum over places of e (unfolded a)^T`` for each group; ``db = sum over places of e``."""
 
     layers = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    whole = False
+    covers_submodules = False
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of ``weight`` and ``bias``."""
         module = use.module
         assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        errors = per_sample(use, use.errors[0]).flatten(2)
+        errors = samples_first(use, use.errors[0]).flatten(2)
         samples, channels, places = errors.shape
-        inputs = per_sample(use, use.arguments[0])
+        inputs = samples_first(use, use.arguments[0])
         errors_by_group = errors.reshape(samples, module.groups, channels // module.groups, places).transpose(2, 3)
         weight = UnfoldedProducts(errors_by_group, inputs, partial(unfolded, module))
-        return {"weight": weight, "bias": Values(errors.sum(dim=2))}
+        return {"weight": weight, "bias": Materialised(errors.sum(dim=2))}
 
 
 def unfolded(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution
-from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.fluctuations.grad_sample.sparse_rows import SparseRows
 from critlearn.network.backward.layer_use import LayerUse
 
@@ -13,16 +13,16 @@ class EmbeddingRule:
     """The gradient of a row is the sum of the errors where it was looked up; all others are exact zeros."""
 
     layers = (nn.Embedding,)
-    whole = False
+    covers_submodules = False
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of ``weight``."""
         module = use.module
         assert isinstance(module, nn.Embedding)
         if module.scale_grad_by_freq or module.max_norm is not None:
             raise UnsuitableUseError("an embedding that scales gradients or renormalises its table")
         tokens = (
-            per_sample(use, use.arguments[0]).flatten(1) if use.arguments[0].dim() > 1 else use.arguments[0][:, None]
+            samples_first(use, use.arguments[0]).flatten(1) if use.arguments[0].dim() > 1 else use.arguments[0][:, None]
         )
         errors = use.errors[0].reshape(-1, module.embedding_dim)
         samples = torch.arange(len(tokens), device=tokens.device)[:, None].expand_as(tokens)

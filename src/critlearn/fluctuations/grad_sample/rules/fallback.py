@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution, Values
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.checks.finiteness import check_finite, in_words
@@ -16,9 +17,9 @@ class FallbackRule:
     """Vector-Jacobian products of the layer's own variables, mapped over samples by ``torch.func``."""
 
     layers: tuple[type[nn.Module], ...] = ()
-    whole = False
+    covers_submodules = False
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of the variables that the module itself holds."""
         variables = dict(use.module.named_parameters(recurse=False))
         samples = len(use.log_scale)
@@ -47,4 +48,4 @@ class FallbackRule:
             raise UnsuitableUseError(str(problem)) from problem
         for name, gradient in gradients.items():
             check_finite(gradient, f'the gradient of "{name}" of {in_words(use.layer, use.module)}')
-        return {name: Values(gradient.detach().reshape(samples, -1)) for name, gradient in gradients.items()}
+        return {name: Materialised(gradient.detach().reshape(samples, -1)) for name, gradient in gradients.items()}

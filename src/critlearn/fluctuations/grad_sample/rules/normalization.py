@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution, Values
-from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.network.backward.layer_use import LayerUse
 
 
@@ -13,11 +14,11 @@ class TrailingNormRule:
     """Layer and root-mean-square normalisation: one scale for each entry of the last dimensions."""
 
     layers = (nn.LayerNorm, nn.RMSNorm)
-    whole = False
+    covers_submodules = False
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of ``weight`` and ``bias``, summed over the dimensions in between."""
-        module, inputs, errors = use.module, per_sample(use, use.arguments[0]), use.errors[0]
+        module, inputs, errors = use.module, samples_first(use, use.arguments[0]), use.errors[0]
         assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
         shape = list(module.normalized_shape)
         if isinstance(module, nn.LayerNorm):
@@ -26,22 +27,22 @@ class TrailingNormRule:
             normalised = functional.rms_norm(inputs, shape, eps=module.eps)
         entries = normalised[0].numel() if inputs.dim() == 1 + len(shape) else module.weight.numel()
         scale, shift = ((part.reshape(len(inputs), -1, entries)).sum(dim=1) for part in (errors * normalised, errors))
-        return {"weight": Values(scale), "bias": Values(shift)}
+        return {"weight": Materialised(scale), "bias": Materialised(shift)}
 
 
 class ChannelNormRule:
     """Group normalisation, and batch normalisation in evaluation mode: one scale for each channel."""
 
     layers = (nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    whole = False
+    covers_submodules = False
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of ``weight`` and ``bias``, summed over places."""
-        inputs, errors = per_sample(use, use.arguments[0]), use.errors[0]
+        inputs, errors = samples_first(use, use.arguments[0]), use.errors[0]
         samples, channels = inputs.shape[:2]
         products = errors * _normalised(use.module, inputs)
         scale, shift = (part.reshape(samples, channels, -1).sum(dim=2) for part in (products, errors))
-        return {"weight": Values(scale), "bias": Values(shift)}
+        return {"weight": Materialised(scale), "bias": Materialised(shift)}
 
 
 def _normalised(module: nn.Module, inputs: Tensor) -> Tensor:

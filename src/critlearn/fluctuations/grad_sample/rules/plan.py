@@ -13,13 +13,18 @@ def planned_rules(model: nn.Module) -> dict[str, LayerRule]:
         if owned and name.startswith(owned):
             continue
         rule = rule_for(module)
-        whole = rule is not None and rule.whole
-        if not any(value.requires_grad for value in module.parameters(recurse=whole)):
+        with_submodules = rule is not None and rule.covers_submodules
+        if not any(value.requires_grad for value in module.parameters(recurse=with_submodules)):
             continue
         plan[name] = FallbackRule() if rule is None else rule
-        if whole:
+        if with_submodules:
             owned = (*owned, f"{name}." if name else "")
     return plan
+
+
+def layer_of(name: str) -> str:
+    """Name of the layer that holds a variable."""
+    return name.rpartition(".")[0]
 
 
 def aliases(model: nn.Module) -> dict[str, str]:

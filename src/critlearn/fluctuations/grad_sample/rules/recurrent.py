@@ -6,8 +6,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from critlearn.fluctuations.grad_sample.protocol import Contribution, OuterProducts, Values
-from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, per_sample, register
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
+from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.modules import ActivationModule
 
@@ -42,16 +44,16 @@ class RecurrentRule:
     """The layer is unrolled once more, to have the errors at the pre-activations of every time step."""
 
     layers = (nn.RNN, nn.LSTM, nn.GRU)
-    whole = True
+    covers_submodules = True
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of weights and biases of all layers and directions."""
         module = use.module
         assert isinstance(module, nn.RNNBase)
         if module.proj_size or not isinstance(use.arguments[0], Tensor):
             raise UnsuitableUseError("projected states or packed sequences")
         order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
-        sequence = per_sample(use, order(use.arguments[0]))
+        sequence = samples_first(use, order(use.arguments[0]))
         start = use.arguments[1] if len(use.arguments) > 1 else use.keywords.get("hx")
         states = _initial(module, sequence, start)
         with torch.enable_grad():
@@ -60,12 +62,12 @@ class RecurrentRule:
             targets = [order(use.errors[0]), *use.errors[1:]]
         taps = [tap for unrolled in passes for tap in unrolled[1:3]]
         errors = torch.autograd.grad(results, taps, targets)
-        found: dict[str, Contribution] = {}
+        found: dict[str, GradSample] = {}
         for at, (suffix, _, _, inputs, previous) in enumerate(passes):
             kinds = (("ih", errors[2 * at], inputs), ("hh", errors[2 * at + 1], previous))
             for kind, error, given in kinds:
                 found[f"weight_{kind}{suffix}"] = OuterProducts(error[:, None], given.detach()[:, None])
-                found[f"bias_{kind}{suffix}"] = Values(error.sum(dim=1))
+                found[f"bias_{kind}{suffix}"] = Materialised(error.sum(dim=1))
         return found
 
 

@@ -5,7 +5,7 @@ from typing import Final, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.grad_sample.protocol import Contribution
+from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.network.backward.layer_use import LayerUse
 
 
@@ -26,11 +26,11 @@ class LayerRule(Protocol):
         ...
 
     @property
-    def whole(self) -> bool:
-        """Whether the rule also gives the gradients of the module's own submodules."""
+    def covers_submodules(self) -> bool:
+        """Whether the rule also gives the gradients of the module's submodules."""
         ...
 
-    def contributions(self, use: LayerUse) -> dict[str, Contribution]:
+    def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients by name of the variable within the module.
 
         Raises
@@ -68,7 +68,7 @@ def rule_for(module: nn.Module) -> LayerRule | None:
     return None
 
 
-def per_sample(use: LayerUse, value: Tensor) -> Tensor:
+def samples_first(use: LayerUse, value: Tensor) -> Tensor:
     """The tensor itself, if its first dimension is that of the samples.
 
     Raises

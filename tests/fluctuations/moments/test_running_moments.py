@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from critlearn.fluctuations.grad_sample import protocol as contribution
+from critlearn.fluctuations.grad_sample import outer_products, protocol
+from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import OuterProducts
-from critlearn.fluctuations.running_moments import running_moments
+from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import plain_gradients
 
@@ -33,7 +33,8 @@ def _table() -> tuple[nn.Module, Tensor]:
 @pytest.mark.parametrize("written_out", [True, False])
 def test_moments(case, written_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     if not written_out:
-        monkeypatch.setattr(contribution, "WRITTEN_OUT", 0)
+        for module in (outer_products, protocol):
+            monkeypatch.setattr(module, "WRITTEN_OUT", 0)
     torch.manual_seed(1)
     model, x = case()
     model = model.double()
@@ -41,16 +42,17 @@ def test_moments(case, written_out: bool, monkeypatch: pytest.MonkeyPatch) -> No
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
     found = running_moments(PerSampleGradients(system), system.boundary(4))
     for name, values in plain_gradients(model, nn.CrossEntropyLoss(), x, t).items():
-        unit = np.exp(found[name].unit)
+        unit = np.exp(found[name].log_unit)
         np.testing.assert_allclose(found[name].drift * unit, -values.mean(axis=0), rtol=1e-9, atol=1e-15)
         np.testing.assert_allclose(found[name].fluctuation * unit, values.std(axis=0), rtol=1e-7, atol=1e-15)
-        assert np.array_equal(found[name].sums.moved, (values != 0).any(axis=0))
+        assert np.array_equal(found[name].moments.moved, (values != 0).any(axis=0))
 
 
 @pytest.mark.parametrize("written_out", [True, False])
 def test_squares_do_not_underflow(written_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not written_out:
-        monkeypatch.setattr(contribution, "WRITTEN_OUT", 0)
+        for module in (outer_products, protocol):
+            monkeypatch.setattr(module, "WRITTEN_OUT", 0)
     errors = torch.tensor([[1.0, 1e-200], [2.0, 3e-200]], dtype=torch.float64)[:, None, None]
     inputs = torch.tensor([[1.0], [1.0]], dtype=torch.float64)[:, None, None]
     sums = OuterProducts(errors, inputs).moments(torch.ones(2, dtype=torch.float64))

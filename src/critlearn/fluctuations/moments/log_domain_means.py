@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from critlearn.fluctuations.grad_sample.float_limits import in_range, zero_if_cancelled
+from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import Contribution, Values, in_range, settled
+from critlearn.fluctuations.grad_sample.protocol import GradSample
 
-Piece = tuple[int, Contribution, Tensor]
+Piece = tuple[int, GradSample, Tensor]
 """Number of the first sample or mini-batch, gradients, and their scales."""
 
 _HELD: Final = 1 << 18
@@ -24,37 +26,30 @@ _HELD: Final = 1 << 18
 _NOT_CLAMPED: Final = math.log(torch.finfo(torch.float64).tiny)
 
 
-def mini_batch_means(contribution: Contribution, scale: Tensor, size: int) -> Iterator[Piece]:
+def mini_batch_means(grad_sample: GradSample, scale: Tensor, size: int) -> Iterator[Piece]:
     """Mean gradients of successive samples, so many at a time: in logarithms where numbers do not hold all terms."""
     # Each mini-batch has the largest of its samples' units.
     unit = scale.reshape(-1, size).amax(dim=1)
     log_weight = scale - torch.where(torch.isneginf(unit), 0.0, unit).repeat_interleave(size)
-    if contribution.in_range and in_range(log_weight, contribution.precision):
-        yield 0, contribution.averaged(log_weight.exp(), size), unit
+    if grad_sample.in_range and in_range(log_weight, grad_sample.precision):
+        yield 0, grad_sample.averaged(log_weight.exp(), size), unit
         return
-    for rows in _runs(contribution, size, scale.device):
-        logs, positive = contribution.select(rows).log_dense()
+    for rows in grad_sample.runs(_HELD, scale.device, multiple=size):
+        logs, positive = grad_sample.select(rows).entries().logs()
         logs = (logs + log_weight[rows, None]).unflatten(0, (-1, size))
         peak = logs.amax(dim=1)
         peak = torch.where(torch.isneginf(peak), 0.0, peak)
         terms = (logs - peak[:, None]).exp()
         total = torch.where(positive.unflatten(0, (-1, size)), terms, -terms).sum(dim=1) / size
         start, stop = int(rows[0]) // size, (int(rows[-1]) + 1) // size
-        total = settled(total, terms.sum(dim=1) / size, contribution.precision)
+        total = zero_if_cancelled(total, terms.sum(dim=1) / size, grad_sample.precision)
         yield start, _from_logs(total, peak), unit[start:stop]
 
 
-def _runs(contribution: Contribution, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Numbers of samples whose gradients are written out together, whole mini-batches each time."""
-    every = torch.arange(contribution.samples, device=device)
-    variables = contribution.select(every[:1]).dense().shape[1]
-    yield from every.split(max(1, _HELD // (variables * size)) * size)
-
-
-def _from_logs(total: Tensor, unit: Tensor) -> Values:
+def _from_logs(total: Tensor, unit: Tensor) -> Materialised:
     """Gradients ``total * exp(unit)``, whose numbers stay at least the smallest."""
     logs = total.abs().log() + unit
-    return Values(total.sign() * logs.clamp(min=_NOT_CLAMPED).exp(), logs)
+    return Materialised(total.sign() * logs.clamp(min=_NOT_CLAMPED).exp(), logs)
 
 
 @dataclass
@@ -85,12 +80,12 @@ class LogMean:
         zero = torch.zeros(variables, dtype=torch.float64, device=device)
         return cls(zero - math.inf, zero, zero)
 
-    def add(self, contribution: Contribution, scale: Tensor) -> None:
+    def add(self, grad_sample: GradSample, scale: Tensor) -> None:
         """Add the gradients of some samples."""
-        if contribution.precision == torch.float32:
+        if grad_sample.precision == torch.float32:
             self.precision = torch.float32
-        for rows in _runs(contribution, 1, scale.device):
-            logs, positive = contribution.select(rows).log_dense()
+        for rows in grad_sample.runs(_HELD, scale.device):
+            logs, positive = grad_sample.select(rows).entries().logs()
             logs = logs + scale[rows, None]
             peak = torch.maximum(self.peak, logs.amax(dim=0))
             unit = torch.where(torch.isneginf(peak), 0.0, peak)
@@ -98,18 +93,18 @@ class LogMean:
             self.total = self.total * before + torch.where(positive, terms, -terms).sum(dim=0)
             self.sizes = self.sizes * before + terms.sum(dim=0)
             self.peak = peak
-        self.count += contribution.samples
+        self.count += grad_sample.samples
 
-    def removed(self, contribution: Contribution, scale: Tensor, log_rate: float) -> Iterator[Piece]:
+    def removed(self, grad_sample: GradSample, scale: Tensor, log_rate: float) -> Iterator[Piece]:
         """Gradients without the mean, which is at unit rate; ``scale`` is at the given one."""
-        for rows in _runs(contribution, 1, scale.device):
-            logs, positive = contribution.select(rows).log_dense()
+        for rows in grad_sample.runs(_HELD, scale.device):
+            logs, positive = grad_sample.select(rows).entries().logs()
             logs, mean = logs + scale[rows, None], self.peak + log_rate
             unit = torch.maximum(logs, mean)
             unit = torch.where(torch.isneginf(unit), 0.0, unit)
             own, common = (logs - unit).exp(), (mean - unit).exp() / self.count
             value = torch.where(positive, own, -own) - self.total * common
-            value = settled(value, own + self.sizes * common, self.precision)
+            value = zero_if_cancelled(value, own + self.sizes * common, self.precision)
             yield int(rows[0]), _from_logs(value, unit), torch.zeros_like(scale[rows])
 
 
@@ -122,6 +117,6 @@ def log_means(gradients: PerSampleGradients, batches: Iterable[tuple[Tensor, Ten
             if item.name not in found:
                 variables = gradients.system.parameters[item.name].numel()
                 found[item.name] = LogMean.of_none(variables, item.log_scale.device)
-            found[item.name].add(item.contribution, item.log_scale)
+            found[item.name].add(item.grad_sample, item.log_scale)
         done += len(x)
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.fluctuations.accumulator import Measurement
+from critlearn.fluctuations.accumulator import Accumulator
 from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
@@ -64,17 +64,17 @@ class Checkpoint:
             )
         return known, known.samples * self._size
 
-    def offer(self, measurement: Measurement, earlier: Fluctuations | None) -> None:
+    def offer(self, accumulator: Accumulator, earlier: Fluctuations | None) -> None:
         """Write the state if the last one is old enough."""
         if self.path is None or time.monotonic() - self._written < _EVERY:
             return
-        self.write(measurement, earlier)
+        self.write(accumulator, earlier)
 
-    def write(self, measurement: Measurement, earlier: Fluctuations | None) -> None:
+    def write(self, accumulator: Accumulator, earlier: Fluctuations | None) -> None:
         """Write the state: a file that is read while it is written is whole, the old one or the new one."""
         assert self.path is not None
         before = 0 if earlier is None else earlier.samples * self._size
-        state = measurement.result(since=before)
+        state = accumulator.result(since=before)
         whole = state if earlier is None else earlier.merge(state)
         save_fluctuations(self.path, whole.marked(self._mark))
         self._written = time.monotonic()

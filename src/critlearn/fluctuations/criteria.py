@@ -1,0 +1,34 @@
+"""The numbers that decide what a user is told of a measurement: an exact zero, a warning, a resolution floor.
+
+Their effect is shown on the page "The fluctuation engine" (docs/engine.md).
+"""
+
+from typing import Final
+
+CANCELLED: Final = 16
+"""Spacings of floating-point numbers, relative to the sum of the terms' sizes, within which a sum counts as an exact
+zero. Sums of rounded terms are off by a few of them; a mean that is counted must be more than its rounding error."""
+
+AGREEMENT: Final = {"double": 1e-6, "single": 1e-3}
+"""Largest difference between a layer rule and automatic differentiation, in units of the variable's largest gradient.
+Beyond it the rule is not used for that variable, with a warning. Wrong rules are off by about the gradient itself;
+rounding by 1e-12 in double and by 1e-4 in single precision."""
+
+NOISE: Final = {"double": 1e-12, "single": 1e-4}
+"""Differences that are rounding whatever the variable's own gradients, in units of the layer's largest gradient: a
+variable may have no gradient but rounding, like the bias of attention keys."""
+
+COMPARED: Final = 500
+"""Entries of a variable that are compared with automatic differentiation, for each of a few samples: so many of the
+largest, and as many at random."""
+
+FIRST_AUDITED: Final = 1024
+"""Number of the first sample whose batch is compared with automatic differentiation; then 2,048, 4,096 and so on. A
+measurement of any size pays for a handful of such batches."""
+
+FLOOR_SAMPLES: Final = 4
+"""Samples on which the resolution floor is found."""
+
+FLOOR_ENTRIES: Final = 500
+"""Entries of each variable on which the resolution floor is found: with four samples the floor has a standard error of
+a few per cent of a decade."""

@@ -1,0 +1,139 @@
+"""Gradients by automatic differentiation of the whole network, and how closely per-sample gradients agree with them."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.fluctuations.criteria import AGREEMENT, COMPARED, NOISE
+from critlearn.fluctuations.grad_sample.protocol import VariableGradients
+from critlearn.fluctuations.grad_sample.rules.plan import layer_of
+from critlearn.network.backward.autograd_errors import no_raw_refusal
+from critlearn.network.backward.scaled_errors import ScaledErrors
+
+_UNDERFLOW: Final = math.exp(-700)
+"""Gradients below which plain numbers, as automatic differentiation has them, are not held against logarithms."""
+
+
+def plain_gradients(
+    model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor | None]:
+    """Gradients of ``sum(output * errors)`` over all samples; None for a variable that the output does not depend on.
+
+    Parameters
+    ----------
+    model
+        The network; its parameters need no gradients, before and after.
+    names
+        Names of the variables.
+    x
+        Inputs.
+    errors
+        From outputs to output errors of the same shape.
+    """
+    variables = {name: value for name, value in model.named_parameters() if name in names}
+    for value in variables.values():
+        value.requires_grad_()
+    try:
+        with torch.enable_grad(), no_raw_refusal(model):
+            output = model(x)
+            if not output.requires_grad:
+                return dict.fromkeys(variables)
+            weighted = errors(output.detach())
+            gradients = torch.autograd.grad(output, list(variables.values()), weighted, allow_unused=True)
+    finally:
+        model.requires_grad_(False)
+    return dict(zip(variables, gradients, strict=True))
+
+
+def unreached(model: nn.Module, names: list[str], batches: Iterable[Tensor]) -> list[str]:
+    """Those of some variables that the output does not depend on for any sample."""
+    for x in batches:
+        found = plain_gradients(model, names, x, torch.randn_like)
+        names = [name for name in names if found[name] is None]
+        if not names:
+            break
+    return names
+
+
+def largest_by_layer(gradients: Mapping[str, Tensor | None]) -> dict[str, float]:
+    """Size of the largest gradient of each layer."""
+    largest: dict[str, float] = {}
+    for name, gradient in gradients.items():
+        size = 0.0 if gradient is None else float(gradient.abs().max())
+        largest[layer_of(name)] = max(largest.get(layer_of(name), 0.0), size)
+    return largest
+
+
+def agrees_for_sample(
+    item: VariableGradients, sample: int, expected: Tensor, generator: torch.Generator, largest: float
+) -> bool:
+    """Whether the largest entries and some others of one sample's gradients are those of automatic differentiation.
+
+    ``largest`` is the largest gradient of the layer.
+    """
+    leading = expected.abs().topk(min(COMPARED, len(expected))).indices
+    others = torch.randint(len(expected), (COMPARED,), generator=generator).to(expected.device)
+    index = torch.cat([leading, others])
+    one = item.grad_sample.select(torch.tensor([sample], device=expected.device))
+    found = one.entries(index).values[0].double() * item.log_scale[sample].exp()
+    difference = (found - expected[index].double()).abs().max()
+    return bool(difference <= _allowed(expected, largest, single=item.grad_sample.precision == torch.float32))
+
+
+def _allowed(expected: Tensor, largest: float, *, single: bool) -> float:
+    """Largest difference from a variable's gradients that is rounding, in a layer with that largest gradient."""
+    precision = "single" if single else "double"
+    return AGREEMENT[precision] * float(expected.abs().max()) + NOISE[precision] * largest + _UNDERFLOW
+
+
+class BatchSums:
+    """Sums over a batch by one backward pass: each sample with output errors of unit size and a weight of its own.
+
+    Without weights, gradients that belong to other samples than they are said to would have the same sum.
+
+    Parameters
+    ----------
+    model
+        The whole network.
+    names
+        Names of the trainable variables.
+    x
+        Inputs of the batch.
+    errors
+        From outputs to output errors.
+    """
+
+    def __init__(
+        self, model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], ScaledErrors]
+    ) -> None:
+        drawn = torch.rand(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self._weight = (1 + drawn).to(x.device)
+        self.log_scale = torch.zeros_like(self._weight)
+
+        def weighted(output: Tensor) -> Tensor:
+            scaled = errors(output)
+            self.log_scale = scaled.log_scale
+            return scaled.values * self._weight.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1))
+
+        self._sums = plain_gradients(model, names, x, weighted)
+        self._largest = largest_by_layer(self._sums)
+        self._single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
+
+    def agrees(self, item: VariableGradients) -> bool:
+        """Whether the gradients of a variable are as many as samples in the batch, and add up to its sum."""
+        if item.grad_sample.samples != len(self._weight):
+            return False
+        weight = self._weight * torch.nan_to_num((item.log_scale - self.log_scale).exp(), nan=0.0)
+        found, expected = item.grad_sample.weighted_sum(weight), self._sums[item.name]
+        expected = torch.zeros_like(found) if expected is None else expected.flatten().double()
+        single = self._single or item.grad_sample.precision == torch.float32
+        allowed = _allowed(expected, self._largest[layer_of(item.name)], single=single)
+        return bool((found - expected).abs().max() <= allowed)
+
+    def vanishes(self, name: str) -> bool:
+        """Whether no sample of the batch has a gradient with respect to a variable."""
+        expected = self._sums[name]
+        return expected is None or not bool(expected.any())

@@ -1,0 +1,194 @@
+"""Per-sample gradients as the layers' rules and automatic differentiation give them, not compared with anything.
+
+`per_sample` holds them against automatic differentiation of the whole network before it hands them out.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
+from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule, UnsuitableUseError
+from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
+from critlearn.fluctuations.grad_sample.tied import summed_over_uses
+from critlearn.network import NeuralSystem
+from critlearn.network.backward.degraded_arithmetic import WorseNumbers
+from critlearn.network.backward.layer_pass import LayerPass
+from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.backward.learning_pass import differentiated
+from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.backward.single_precision import BeyondSingleError
+from critlearn.network.checks.finiteness import check_finite
+from critlearn.network.checks.inputs import in_type
+from critlearn.numerics.array_file import first_line
+
+_WRITTEN_OUT: Final = 128 << 20
+"""Bytes of gradients that are written out at a time where the whole network is differentiated: the larger, the fewer
+calls of ``torch.func``, which have a cost of their own."""
+
+
+class LayerGradients:
+    """Gradients of the trainable variables by layer rules, or by differentiation of the whole network.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    precision
+        Floating-point type of the learning pass; see `PerSampleGradients`.
+    quiet
+        Do not warn of layers that have no rule, or are used in ways that theirs does not cover.
+
+    Raises
+    ------
+    InvalidInputError
+        If the network cannot be passed in that precision.
+    """
+
+    def __init__(self, system: NeuralSystem, precision: torch.dtype | None, *, quiet: bool) -> None:
+        self.system, self._quiet = system, quiet
+        # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
+        self.trainable = system.parameters
+        self._warned_of: set[str] = set()
+        self._rules = planned_rules(system.model)
+        for layer, rule in self._rules.items():
+            if isinstance(rule, FallbackRule):
+                kind = type(system.model.get_submodule(layer)).__name__
+                self._warn(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
+        names = aliases(system.model)
+        self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
+        self.learning_pass = self._possible_pass(precision)
+        self._double_pass: LayerPass | None = None
+
+    def _possible_pass(self, precision: torch.dtype | None) -> LayerPass:
+        """The pass that is wanted; in single precision where a network of single precision cannot be passed in double.
+
+        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
+        """
+        wanted = LayerPass(self.system, self._rules, precision)
+        x = self.system.spread(2)
+        try:
+            with torch.no_grad():
+                wanted.whole(wanted.precision)(in_type(x, wanted.precision))
+        except RuntimeError as problem:
+            reason = first_line(problem)
+            cause = f"the network cannot be passed in {str(wanted.precision).removeprefix('torch.')} ({reason})"
+            remedy = "hold its tensors as buffers, and name no precision in its forward"
+            single = next(iter(self.trainable.values())).dtype == torch.float32
+            if precision is not None or not single:
+                raise InvalidInputError(f"{cause}: {remedy}") from problem
+            self._warn("precision", f"{cause}: its pass is in single precision; to change that, {remedy}")
+            return LayerPass(self.system, self._rules, torch.float32)
+        return wanted
+
+    def in_precision(self, precision: torch.dtype) -> "LayerGradients":
+        """The same gradients, from a learning pass in another floating-point type."""
+        other = copy.copy(self)
+        other.learning_pass, other._double_pass = LayerPass(self.system, self._rules, precision), None
+        other._quiet = True
+        return other
+
+    def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "LayerGradients":
+        """The same gradients, from a learning pass in which every result is degraded."""
+        other = self.in_precision(self.learning_pass.precision)
+        other.learning_pass.numbers = lambda: WorseNumbers(degrade)
+        return other
+
+    def uses(self, x: Tensor, t: Tensor) -> list[LayerUse]:
+        """Uses of the layers in the pass of a batch, in double precision if single precision does not do."""
+        try:
+            return self.learning_pass(x, t)
+        except BeyondSingleError:
+            return self._in_double()(x, t)
+
+    def uses_for_errors(self, x: Tensor, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
+        """Uses of the layers for chosen output errors in place of those of the loss."""
+        try:
+            return self.learning_pass.with_errors(x, errors)
+        except BeyondSingleError:
+            return self._in_double().with_errors(x, errors)
+
+    def _in_double(self) -> LayerPass:
+        """The pass in double precision, made when it is first needed."""
+        if self._double_pass is None:
+            self._double_pass = LayerPass(self.system, self._rules)
+        return self._double_pass
+
+    def by_rules(self, uses: list[LayerUse], apart: set[str]) -> Iterator[VariableGradients]:
+        """Gradients from the layers' rules, those of one variable's uses combined.
+
+        ``apart`` are the variables that are left to differentiation; those whose uses no rule covers join them.
+        """
+        found: dict[str, list[tuple[GradSample, Tensor]]] = {}
+        for use in uses:
+            variables = self._variables[use.layer]
+            if not variables:
+                continue
+            for local, grad_sample in self._from_rule(use, apart).items():
+                if local in variables and variables[local] not in apart:
+                    found.setdefault(variables[local], []).append((grad_sample, use.log_scale))
+        for name, parts in found.items():
+            # Uses that turned out unsuitable on the way have put the whole variable on the other list.
+            if name not in apart:
+                yield VariableGradients(name, *summed_over_uses(parts))
+
+    def _from_rule(self, use: LayerUse, apart: set[str]) -> dict[str, GradSample]:
+        """What the layer's rule gives; its variables are left to differentiation if the rule does not suit."""
+        rule = self._rules[use.layer]
+        # Other rules for dense layers than our own multiply inputs by errors.
+        if type(use.module) is nn.Linear and not isinstance(rule, LinearRule):
+            use = use.in_one_precision()
+        try:
+            return rule.grad_samples(use)
+        except UnsuitableUseError as problem:
+            self.give_up(set(self._variables[use.layer].values()), apart, type(use.module).__name__, str(problem))
+            return {}
+
+    def by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
+        """Gradients by ``torch.func`` on the whole network, some samples at a time."""
+        precision = self.learning_pass.precision
+        x = in_type(x, precision)
+        model = self.learning_pass.whole(precision)
+        with torch.no_grad(), self.learning_pass.numbers():
+            output = model(x)
+        errors = output_errors(self.system, output, x, t)
+        variables = {name: value for name, value in model.named_parameters() if name in names}
+        size = sum(value.numel() for value in variables.values()) * torch.finfo(precision).bits // 8
+        step = max(1, _WRITTEN_OUT // size)
+        for start in range(0, len(x), step):
+            piece = slice(start, start + step)
+            with self.learning_pass.numbers():
+                gradients = differentiated(model, variables, x[piece], errors.values[piece])
+            for name, gradient in gradients.items():
+                check_finite(gradient, f'the gradient of "{name}"', first=start)
+                values = Materialised(gradient.reshape(len(gradient), -1))
+                yield VariableGradients(name, values, errors.log_scale[piece], start)
+
+    def give_up(self, names: set[str], apart: set[str], kind: str, reason: str) -> None:
+        """Leave variables to differentiation of the whole network, with one warning for each type of layer."""
+        apart |= names
+        self._warn(
+            f"{kind} whole",
+            f"{kind}: per-sample gradients by automatic differentiation of the whole network ({reason})",
+        )
+
+    def _variables_of(self, layer: str, names: dict[str, str]) -> dict[str, str]:
+        """Trainable variables of a layer: name within it -> name in the network."""
+        prefix = f"{layer}." if layer else ""
+        return {
+            local.removeprefix(prefix): name
+            for local, name in names.items()
+            if local.startswith(prefix) and name in self.trainable
+        }
+
+    def _warn(self, subject: str, message: str) -> None:
+        """Warn, once for each subject."""
+        if subject not in self._warned_of and not self._quiet:
+            self._warned_of.add(subject)
+            warnings.warn(message, stacklevel=5)

@@ -1,0 +1,164 @@
+"""Per-sample gradients that are outer products of output errors and inputs: of dense layers, also over sequences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from critlearn.fluctuations.counting.protocol import Counter
+from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments, one_for_zero
+from critlearn.fluctuations.grad_sample.float_limits import in_range, never_zero, zero_if_cancelled
+from critlearn.fluctuations.grad_sample.materialised import whole_bins
+from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, Entries, GradSample
+
+BUFFER_BYTES: Final = 4 << 20
+"""Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class OuterProducts(GradSample):
+    """Gradients ``sum over places of error x input``: of a dense layer, or of a convolution of unfolded inputs.
+
+    A dense layer without sequence dimensions has one place. Blocks are the groups of a grouped convolution: entry
+    ``(block, output, input)`` of the variable, flattened in this order.
+
+    Parameters
+    ----------
+    errors, inputs
+        Output errors and inputs; inputs may be of a coarser type.
+    log_errors
+        ``ln|error|`` where it is known better than the errors; only for one place.
+    over_samples
+        Whether places are those of several samples: a sum over them that cancels to within rounding is an exact zero.
+    """
+
+    errors: Float[Tensor, "sample block place output"]
+    inputs: Float[Tensor, "sample block place input"]
+    log_errors: Float[Tensor, "sample block place output"] | None = None
+    over_samples: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.errors)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point type of the gradients."""
+        return self.errors.dtype
+
+    @property
+    def in_range(self) -> bool:
+        """Whether the errors are all normal numbers."""
+        return self.log_errors is None or in_range(self.log_errors, self.precision)
+
+    @property
+    def _one_place(self) -> bool:
+        return self.errors.shape[2] == 1
+
+    def combined(self, samples: Tensor, weight: Tensor) -> "OuterProducts":
+        """Linear combinations of samples: sums over the places of all their terms."""
+
+        def joined(part: Tensor) -> Tensor:
+            return part.transpose(1, 2).flatten(2, 3)
+
+        errors, inputs = self.errors[samples] * weight[:, :, None, None, None], self.inputs[samples]
+        if samples.shape[1] > 1:
+            return OuterProducts(joined(errors), joined(inputs), over_samples=True)
+        if self.log_errors is None:
+            return OuterProducts(errors[:, 0], inputs[:, 0], None, self.over_samples)
+        rows, factor = samples[:, 0], weight[:, :, None, None]
+        logs = self.log_errors[rows].double() + factor.double().abs().log()
+        errors = never_zero(errors[:, 0], logs, self.errors[rows].sign() * factor.sign())
+        return OuterProducts(errors, inputs[:, 0], logs, self.over_samples)
+
+    def entries(self, index: Tensor | None = None) -> Entries:
+        """Gradients of some or all entries; in logarithms those of error and input are added."""
+        return self._all_entries() if index is None else self._some_entries(index)
+
+    def _all_entries(self) -> Entries:
+        values = torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)
+        if self.log_errors is None:
+            return Entries(values)
+        return _in_logarithms(values, self.errors.transpose(2, 3), self.inputs, self.log_errors.transpose(2, 3))
+
+    def _some_entries(self, index: Tensor) -> Entries:
+        shape = (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
+        block, output, entry = torch.unravel_index(index, shape)
+        errors, inputs = self.errors[:, block, :, output], self.inputs[:, block, :, entry]
+        terms = errors * inputs
+        total = terms.sum(dim=2)
+        if self.over_samples:
+            total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
+        if self.log_errors is None:
+            return Entries(total.transpose(0, 1))
+        factors = (errors, inputs, self.log_errors[:, block, :, output])
+        return _in_logarithms(total.transpose(0, 1), *(part[:, :, 0].transpose(0, 1) for part in factors))
+
+    def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
+        """Count the changes of all samples: from the factors' logarithms alone where there is one place."""
+        blocks = self.errors.shape[1]
+        row_scale, row_sample = scale.repeat_interleave(blocks), sample.repeat_interleave(blocks)
+        if self._one_place:
+            errors, inputs = self.errors.flatten(0, 2), self.inputs.flatten(0, 2)
+            # Biases share these logarithms, so that they mostly are at hand.
+            log_errors = errors.double().abs().log_() if self.log_errors is None else self.log_errors.flatten(0, 2)
+            counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_sample)
+            return
+        whole, factor = whole_bins(scale)
+        common = float(factor[0])
+        if bool((factor == common).all()):
+            scaled = self
+        else:
+            scaled, common = replace(self, errors=self.errors * factor.to(self.errors.dtype)[:, None, None, None]), 1.0
+        done = 0
+        for piece in scaled._pieces(-common):
+            rows = slice(done, done + len(piece))
+            counter.add_values(piece.flatten(1), whole.repeat_interleave(blocks)[rows], row_sample[rows])
+            done += len(piece)
+
+    def _pieces(self, factor: float) -> Iterator[Tensor]:
+        """Gradients times a factor written out, some (sample, block) rows at a time, into one buffer."""
+        errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1).to(self.errors.dtype)
+        outputs, width = errors.shape[2], inputs.shape[2]
+        rows = max(1, BUFFER_BYTES // (outputs * width * errors.element_size()))
+        buffer = errors.new_empty(min(rows, len(errors)), outputs, width)
+        for start in range(0, len(errors), rows):
+            part, piece = errors[start : start + rows], buffer[: len(errors) - start]
+            second = inputs[start : start + rows]
+            torch.baddbmm(piece, part.transpose(1, 2), second, beta=0, alpha=factor, out=piece)
+            if self.over_samples:
+                sizes = abs(factor) * (part.abs().transpose(1, 2) @ second.abs())
+                piece.copy_(zero_if_cancelled(piece, sizes, self.precision))
+            yield piece
+
+    def moments(self, weight: Tensor) -> EntryMoments:
+        """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
+
+        There the mean square less the squared mean is formed: its rounding error, 1e-16 of the squared mean, is of no
+        account unless the drift is a million times the fluctuation.
+        """
+        samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
+        if samples * variables <= WRITTEN_OUT or not self._one_place:
+            return self.moments_of_entries(weight)
+        errors, inputs = self.errors[:, :, 0].double() * weight[:, None, None], self.inputs[:, :, 0].double()
+        error_peak, input_peak = errors.abs().amax(dim=0), inputs.abs().amax(dim=0)
+        errors, inputs = errors / one_for_zero(error_peak), inputs / one_for_zero(input_peak)
+
+        def summed(left: Tensor, right: Tensor) -> Tensor:
+            return torch.einsum("sbo,sbi->boi", left, right).flatten()
+
+        mean = summed(errors, inputs) / samples
+        squares = summed(errors**2, inputs**2) - samples * mean**2
+        moved = summed((errors != 0).double(), (inputs != 0).double()) > 0
+        peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
+        return EntryMoments(mean, squares.clamp_(min=0), peak, moved, samples)
+
+
+def _in_logarithms(values: Tensor, errors: Tensor, inputs: Tensor, log_errors: Tensor) -> Entries:
+    """Products of errors and inputs of one place, of which the logarithms of the errors are known."""
+    logs = (log_errors.double() + inputs.double().abs().log()).reshape(values.shape)
+    return Entries(never_zero(values, logs, (errors.sign() * inputs.sign()).reshape(values.shape)), logs)
