@@ -4,32 +4,40 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs dist validate clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint docs dist validate clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 # The two-neuron model, whose prediction is exact, and a network, predicted from its own margins.
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed ## train, measure and predict twice in a minute
 	$(BIN)/critlearn run toy --activation tanh --loss mse
 	$(BIN)/critlearn run two-class --data gaussians --activation softsign --loss mse
 
-test: lint
+test: lint ## linter, type checker and the whole test suite
 	$(BIN)/python -m pytest -n 2
 
-lint: $(VENV)/.installed-test
+# While one works; marks are given in pyproject.toml.
+test-fast: $(VENV)/.installed-test ## tests that need no browser, no Ray and little time: two minutes on two cores
+	$(BIN)/python -m pytest -n 2 -m "not slow and not browser and not ray"
+
+lint: $(VENV)/.installed-test ## linter and type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # The site, in site/; a warning is an error.
-docs: $(VENV)/.installed-test
+docs: $(VENV)/.installed-test ## the documentation, in site/
 	$(BIN)/python -m mkdocs build --strict
 
 # Wheel and sdist; both are installed into fresh environments and tried.
-dist: $(VENV)/.installed-test
+dist: $(VENV)/.installed-test ## wheel and sdist, tried in fresh environments
 	rm -rf build dist
 	$(BIN)/python -m build
 	.ci/smoke dist/*.whl dist/*.tar.gz
 
-validate: $(VENV)/.installed-test
+validate: $(VENV)/.installed-test ## the long statistical checks, which write tables of the documentation
 	$(BIN)/python validation/toy_exponents.py
 	$(BIN)/python validation/recovery.py
 	$(BIN)/python validation/size_and_power.py
@@ -40,7 +48,7 @@ validate: $(VENV)/.installed-test
 	$(BIN)/python validation/killed_sweeps.py
 	$(BIN)/python validation/catalogue.py
 
-clean:
+clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -15,7 +15,7 @@ from critlearn.explorer.serve import command
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PATIENCE = 60_000
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 def _picture(page: Page, alternative: str) -> Locator:

@@ -14,7 +14,7 @@ from reference.chromium import chromium
 LEAST_TEXT = 8.0
 """Pixels of the smallest text of a picture."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from critlearn.studies.sweep.run import sweep
 from critlearn.studies.sweep.study.cells import Cell, expand
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.ray
 
 CELLS = tuple(Cell("toy", ToyConfig(seed=seed)) for seed in range(4))
 STUDY = """
