@@ -74,6 +74,11 @@ sys.exit("torch" in sys.modules)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_every_folder_with_code_is_a_package() -> None:
+    # One without __init__.py is imported all the same here, and left out of what is installed and of the contracts.
+    assert [str(path) for path in SOURCE.rglob("*.py") if not (path.parent / "__init__.py").is_file()] == []
+
+
 SILENT = [path for path in sorted(SOURCE.rglob("*.py")) if "cli" not in path.relative_to(SOURCE).parts]
 
 
