@@ -10,8 +10,10 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+import critlearn.inference.criteria as inference_criteria
+import critlearn.prediction.criteria as prediction_criteria
 from critlearn.comparison import MARGIN, compare
-from critlearn.comparison.verdict import WIDEST_INTERVAL
+from critlearn.comparison.criteria import WIDEST_INTERVAL
 from critlearn.inference import FitVerdict, PowerLawFit
 from critlearn.inference.result import Basis
 from critlearn.numerics.log_sketch import BIN_WIDTH
@@ -140,3 +142,8 @@ def test_plain_values() -> None:
         "predicted_exponent": verdict.predicted_exponent,
         "statement": verdict.summary(),
     }
+
+
+def test_measured_and_predicted_exponents_have_one_tolerance() -> None:
+    """The two packages do not know each other, so that each has its own name for it."""
+    assert prediction_criteria.TOLERANCE == inference_criteria.TOLERANCE

@@ -7,7 +7,7 @@ import pytest
 from arviz_stats.base import array_stats
 
 from critlearn.equilibrium import Status, certify, loss_r_hat
-from critlearn.equilibrium.certificate import LOSS_WINDOW
+from critlearn.equilibrium.criteria import LOSS_WINDOW
 
 FLAT = [1.0 + 0.01 * (-1) ** i * (1 + i % 3) for i in range(40)]
 FALLING = [math.exp(-0.1 * i) for i in range(40)]

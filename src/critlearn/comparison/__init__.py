@@ -1,7 +1,8 @@
 """Where prediction and measurement meet: neither has seen the other before."""
 
 from critlearn._torch import torch  # noqa: F401
+from critlearn.comparison.criteria import MARGIN
 from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
-from critlearn.comparison.verdict import MARGIN, Verdict, compare
+from critlearn.comparison.verdict import Verdict, compare
 
 __all__ = ["MARGIN", "Factorisation", "SystemPrediction", "Verdict", "compare", "predict"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH: Final = 2048
+"""Samples in one pass."""
 
 
 @dataclass(frozen=True, repr=False)

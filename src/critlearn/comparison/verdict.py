@@ -1,24 +1,16 @@
 """Verdict: a measured power law held against a predicted distribution, on the window of the measurement."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE, MARGIN, WIDEST_INTERVAL
 from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
 from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.results import Result
-
-MARGIN: Final = 0.05
-"""Difference of exponents that counts as agreement, beyond the statistical error."""
-
-WIDEST_INTERVAL: Final = 0.2
-"""Half-width of the measured interval above which agreement says nothing."""
-
-_LEAST_MASS: Final = 1e-4
-"""Probability that the prediction must give the measured window for an exponent to be read off there."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,6 +103,6 @@ def _predicted_on(prediction: Prediction, window: Window | None) -> float | None
         return None
     distribution = prediction.distribution.even()
     inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
-    if distribution.mass[inside].sum() < _LEAST_MASS or np.count_nonzero(distribution.mass[inside]) < 3:
+    if distribution.mass[inside].sum() < LEAST_PREDICTED_SHARE or np.count_nonzero(distribution.mass[inside]) < 3:
         return None
     return exponent_on(distribution.edges, distribution.mass, window)

@@ -2,7 +2,8 @@
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.equilibrium.approach import Approach, equilibrate
-from critlearn.equilibrium.certificate import EXCEPTIONS, TOLERANCE, Certificate, Status, certify, loss_r_hat
+from critlearn.equilibrium.certificate import Certificate, Status, certify, loss_r_hat
+from critlearn.equilibrium.criteria import EXCEPTIONS, TOLERANCE
 from critlearn.equilibrium.moments import Moments, moments
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from critlearn.equilibrium.certificate import EXCEPTIONS, LOSS_WINDOW, TOLERANCE, Certificate, certify
+from critlearn.equilibrium.certificate import Certificate, certify
+from critlearn.equilibrium.criteria import EXCEPTIONS, LOSS_WINDOW, SEPARATED_EPOCHS, TOLERANCE
 from critlearn.equilibrium.moments import Moments, moments
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
@@ -28,9 +29,6 @@ _LARGE_BATCH: Final = 4096
 
 _WORTH_THREADS: Final = 4_000_000
 """Products of samples and variables in a step from which on several threads are faster than one."""
-
-_SEPARATED_EPOCHS: Final = 200
-"""Epochs after which data that stay separated, with nothing to hold the weights back, are given up."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,7 +135,7 @@ def equilibrate(
             state = moments(trained, batch_size=_LARGE_BATCH)
             fraction = state.fraction_at_equilibrium(tolerance)
             separated_for = separated_for + check_every if _separated(trained) else 0
-            growing = weight_decay == 0 and separated_for >= _SEPARATED_EPOCHS
+            growing = weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
             certificate = certify(
                 fraction=fraction,
                 frozen=state.frozen_count,

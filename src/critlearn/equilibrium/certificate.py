@@ -4,23 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
+from critlearn.equilibrium.criteria import EXCEPTIONS, LARGEST_R_HAT, LOSS_WINDOW, TOLERANCE
 from critlearn.results import Result
-
-TOLERANCE: Final = 0.1
-"""Largest drift of a variable at equilibrium, in units of its fluctuation."""
-
-EXCEPTIONS: Final = 0.05
-"""Share of the variables that may drift more."""
-
-LARGEST_R_HAT: Final = 1.05
-
-LOSS_WINDOW: Final = 20
-"""Epochs of the loss series that are tested: halves of ten are the shortest on which R-hat means something."""
 
 
 class Status(StrEnum):

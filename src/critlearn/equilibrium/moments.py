@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from critlearn.equilibrium.criteria import TOLERANCE
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.network import NeuralSystem
@@ -75,8 +76,9 @@ class Moments(Result):
     def summary(self) -> str:
         """One line: how many variables drift by less than a tenth of their fluctuation."""
         variables = sum(value.numel() for value in self.drift.values())
-        share = self.fraction_at_equilibrium(0.1)
-        return f"{variables} variables, {self.frozen_count} frozen; {share:.1%} of the others have |drift| <= 0.1 S"
+        share = self.fraction_at_equilibrium(TOLERANCE)
+        others = f"{share:.1%} of the others have |drift| <= {TOLERANCE:g} S"
+        return f"{variables} variables, {self.frozen_count} frozen; {others}"
 
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:

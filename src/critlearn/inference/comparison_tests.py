@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import scipy.special
 
 from critlearn.errors import InvalidInputError
+from critlearn.inference.criteria import MARGIN, TEST_LEVEL
 from critlearn.inference.result import PowerLawFit
 from critlearn.numerics.validation import as_number
 from critlearn.results import Result
-
-MARGIN: Final = 0.05
-"""Difference of exponents that counts as none in practice."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +50,7 @@ class ExponentDifference(Result):
     @property
     def equivalent(self) -> bool:
         """Whether the exponents are equal within the margin, at the 5% level."""
-        return self.p_equivalent < 0.05
+        return self.p_equivalent < TEST_LEVEL
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -78,7 +76,7 @@ class ExponentDifference(Result):
         low, high = self.ci95
         if self.equivalent:
             word = f"equal within {self.margin:g} (p = {self.p_equivalent:.2g})"
-        elif self.p_different < 0.05:
+        elif self.p_different < TEST_LEVEL:
             word = f"different (p = {self.p_different:.2g})"
         else:
             word = "undecided"

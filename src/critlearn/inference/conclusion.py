@@ -9,7 +9,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.far_values import without_far_values
 from critlearn.inference.counts.grouped_counts import GroupedCounts, check_inside, check_sides
-from critlearn.inference.criteria import Criteria
+from critlearn.inference.criteria import DECADE, FEWEST, FEWEST_SIZES, LEAST_RETAINED, WHOLE, Criteria
 from critlearn.inference.laws.alternatives import fit_alternatives
 from critlearn.inference.laws.global_alternatives import best_rival
 from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
@@ -20,25 +20,16 @@ from critlearn.inference.verdict_rules import Evidence, central, judge, judge_no
 from critlearn.inference.window.cluster_bootstrap import exponent_interval, likelihood_interval
 from critlearn.inference.window.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
 from critlearn.inference.window.local_exponent import SlidingFits, sliding_fits
-from critlearn.inference.window.search import (
-    DECADE,
-    FEWEST,
-    LEAST_RETAINED,
-    WHOLE,
-    Selected,
-    WindowScan,
-    drawn_in,
-    equivalence_window,
-)
+from critlearn.inference.window.search import Selected, WindowScan, drawn_in, equivalence_window
 from critlearn.inference.window.selection_test import selection_p_value
 from critlearn.numerics.validation import check_integer
 from critlearn.numerics.window import Window
 
-FEWEST_SIZES: Final = 64
-"""Different sizes, of values that are mostly ties, below which they are no sample of a continuous law."""
-
 _INTERVAL_REPLICATES: Final = 1000
+"""Replicates of the bootstrap over groups: they know a standard error to 2%."""
+
 _OTHER_REPLICATES: Final = 100
+"""Replicates of the p-value on a window that the verdict does not rest on: known to 0.05 at most."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""How a window is tested: the tolerance of practical equivalence, and the replicates of the tests of significance."""
+"""Every number that decides what a fit says: its verdict, its window, its warnings.
+
+Each stands here once, with its unit and the page of the documentation that shows its effect.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,19 +11,163 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import as_number, check_integer
 
 TOLERANCE: Final = 0.05
-"""How far the local exponent may be from a constant to count as one in practice."""
+"""How far the local exponent may be from a constant to count as one in practice, in units of the exponent.
+
+Effect: docs/inference_tests.md (verdicts where the window is searched for) and docs/inference_recovery.md.
+"""
+
+MARGIN: Final = 0.05
+"""Difference between two exponents that counts as none in practice; also between a measured and a predicted one.
+
+Effect: docs/toy_exponents.md and docs/catalogue_exponents.md, where agreement is counted with it.
+"""
+
+TEST_LEVEL: Final = 0.05
+"""p-value below which two exponents are called different, or equal within the margin. Effect: docs/inference.md
+(comparing exponents).
+"""
+
+WIDEST_INTERVAL: Final = 0.25
+"""Half-width of the 95% interval, in units of the exponent, above which an exponent is not resolved.
+
+At it an interval just tells the exponents 1 and 3/2 of the catalogue apart. A comparison with a prediction decides
+nothing above it either. Effect: docs/inference_tests.md (not resolved), docs/reproduction.md (comparisons that are
+decided).
+"""
+
+DECADE: Final = math.log(10.0)
+"""Width in ``ln delta`` of the narrowest window that may be called a power law: one decade. Effect:
+docs/inference_tests.md.
+"""
+
+FEWEST: Final = 50
+"""Number of fluctuations without which nothing is said. Effect: docs/inference_tests.md."""
+
+FEWEST_SIZES: Final = 64
+"""Number of different sizes, of values that are mostly ties, below which they are no sample of a continuous law.
+
+A law on a few sizes is one on integers or on the edges of bins; ``discrete=True`` or a histogram fits it as such.
+Effect: docs/inference.md (integers).
+"""
+
+LEAST_RETAINED: Final = 0.05
+"""Share of the fluctuations that a window must hold: far enough out, anything passes for a power law. Effect:
+docs/inference_tests.md (lognormal).
+"""
+
+WHOLE: Final = 0.9
+"""Share of the values from which on a window is not a part of the data, but the data. Effect: docs/inference_tests.md.
+"""
+
+ACCEPTED: Final = 0.1
+"""p-value from which a window is accepted (Deluca and Corral, Acta Geophysica 61, 1351, 2013). Effect:
+docs/inference_tests.md (p-values on true power laws).
+"""
+
+REJECTED_AFTER_SEARCH: Final = 0.01
+"""p-value below which a window that the search has already accepted is rejected on finer cells and other replicates.
+
+A tenth of `ACCEPTED`: at the same level one true power law in ten would be rejected by the second test alone. Effect:
+docs/inference_recovery.md (window found).
+"""
+
+SIGNIFICANCE: Final = 0.01
+"""p-value below which an alternative is preferred to the power law. Effect: docs/inference_tests.md (lognormal)."""
+
+LARGEST_DRIFT: Final = 1.0
+"""Change of the exponent over a window found by significance that must be excluded: not to reject is no evidence.
+
+Effect: docs/inference_tests.md (lognormals and products, n = 2,000).
+"""
+
+FLAT: Final = 0.1
+"""Exponent, up or down, below which a window may be the flat start of a density that is finite at zero. Effect:
+docs/inference_tests.md (exponential, Gaussian).
+"""
+
+MOST_BELOW_FLAT: Final = 0.15
+"""Number of values below a flat window, over those in it, above which it is no start of a density. Effect:
+docs/inference_tests.md (exponential, Gaussian).
+"""
+
+MOST_EMPTY: Final = 0.1
+"""Share of its values that a fitted law may expect where a given window holds none. Effect: docs/inference.md
+(verdicts).
+"""
+
+MISSING_VALUES: Final = 20
+"""Number of values expected where a given window holds none, below which their absence says nothing. Effect:
+docs/inference.md (verdicts).
+"""
+
+DRAWN_IN: Final = 0.1
+"""Share of its decades by which a window that was found is drawn in at each end among the data.
+
+The widest window that is not rejected reaches beyond the law by as much as the test does not notice. Effect:
+docs/inference_recovery.md (window found: bias and coverage).
+"""
+
+MOST_DRAWN_IN: Final = 0.2
+"""Share of its values that a window loses at each end, at most, when it is drawn in. Effect:
+docs/inference_recovery.md.
+"""
+
+SPARSE_END: Final = 0.02
+"""Share of the values beside an end of the data below which nothing is known of that end, and a window leaves it out.
+Effect: docs/inference_recovery.md.
+"""
+
+WINDOW_PARAMETERS: Final = 3
+"""Parameters that a power law on a window takes from the data there: its exponent and both ends. They are what it pays
+for, in the information criterion, against a law fitted to all values. Effect: docs/inference_tests.md.
+"""
+
+RESOLVED_QUANTA: Final = 64
+"""Multiple of the smallest step of rounded data from which on a value is itself: it is rounded by less than 1%, the
+width of a cell. Effect: docs/inference.md (resolution).
+"""
+
+FAR_SPAN: Final = 24 * DECADE
+"""Range of the data in ``ln delta`` up to which single far values do no harm: short windows keep their resolution.
+Effect: docs/inference_tests.md (one value of 1e-200).
+"""
+
+MOST_FAR_VALUES: Final = 30
+"""Number of values on a side that may be left out as far from all others. Effect: as `FAR_SPAN`."""
+
+LARGEST_FAR_SHARE: Final = 0.1
+"""Share of all values that may be left out as far from the others, where they are few. Effect: as `FAR_SPAN`."""
+
+LEAST_FAR_DISTANCE: Final = 5 * DECADE
+"""Distance in ``ln delta`` from the other values that makes values far ones. Effect: as `FAR_SPAN`."""
+
+FARTHEST_NOISE: Final = 8.0
+"""Standard deviations of the noise beyond which no value lies by chance: a fit with noise refuses a window that leaves
+such values out. Effect: docs/inference.md (noise).
+"""
+
+LARGEST_NOISY_ERROR: Final = 1.0
+"""Standard error of the exponent above which a fit with noise resolves nothing, and is refused. Effect:
+docs/inference.md (noise).
+"""
+
+LEAST_NOISE_INFORMATION: Final = 0.1
+"""Information on the logarithm of the noise scale (one over its squared error) below which noise is too small to be
+seen, so that its scale has no error. Effect: docs/inference.md (noise).
+"""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """Settings of the two criteria.
+    """How a window is tested: the tolerance of practical equivalence, and how often tests are repeated.
 
     Parameters
     ----------
     tolerance
-        Of practical equivalence.
+        How far the local exponent may be from a constant on a power law.
     replicates
-        Of the p-value on the window as it is, and of the bootstrap over groups (1,000 or more for intervals).
+        Number of replicates for the p-value on the window as it is, and for the bootstrap over groups (1,000 or more
+        for intervals).
     selection_replicates
         If positive, the p-value of a window found by significance repeats the search in that many replicates.
 
@@ -36,9 +183,9 @@ class Criteria:
     selection_replicates: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse settings that mean nothing."""
-        for name, given in (("replicates", self.replicates), ("selection_replicates", self.selection_replicates)):
-            check_integer(name, given)
+        """Raise if the tolerance is not positive, or replicates are too few."""
+        for name, value in (("replicates", self.replicates), ("selection_replicates", self.selection_replicates)):
+            check_integer(name, value)
         if not 0 < as_number(self.tolerance) < math.inf:
             raise InvalidInputError(f"the tolerance must be positive; got {self.tolerance}")
         if self.replicates < 10:
@@ -50,3 +197,4 @@ class Criteria:
 
 
 DEFAULT_CRITERIA: Final = Criteria()
+"""Criteria that are used if none are given."""

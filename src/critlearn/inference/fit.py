@@ -22,6 +22,7 @@ from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
 _MAP_REPLICATES: Final = 200
+"""Replicates behind each critical distance of a stability map, which is then known to 5%."""
 
 
 def fit_power_law(

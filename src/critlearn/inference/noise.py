@@ -13,21 +13,23 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.raw_values import CHUNK, as_values, as_window
-from critlearn.inference.window.search import FEWEST
+from critlearn.inference.criteria import FARTHEST_NOISE, FEWEST, LARGEST_NOISY_ERROR, LEAST_NOISE_INFORMATION
 from critlearn.numerics.notation import law_text
 from critlearn.numerics.validation import as_number
 from critlearn.numerics.window import Window
 from critlearn.results import Result
 
 _CELLS_PER_DECADE: Final = 64
-_MOST_CELLS: Final = 320
-_MOST_OUTSIDE: Final = 100
-_STEP: Final = 1e-3
-_FARTHEST: Final = 8.0
-"""Standard deviations of the noise beyond which no value lies by chance."""
+"""Cells of the law: each as wide as three bins of a sketch, over which the mean of the noise is exact."""
 
-_LARGEST_ERROR: Final = 1.0
-_NO_INFORMATION: Final = 0.1
+_MOST_CELLS: Final = 320
+"""Cells inside the window at most: the noise is a matrix over them."""
+
+_MOST_OUTSIDE: Final = 100
+"""Cells on either side of the window at most, for values that noise moves out of it."""
+
+_STEP: Final = 1e-3
+"""Step of the second derivatives, in the exponent and in the logarithm of the noise scale."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,9 +133,9 @@ def fit_power_law_with_noise(
     _refuse_beyond(values, law, scale)
     information = _hessian(loss, search.x)
     # Noise far below the smallest values is as good as none, of whatever scale.
-    unseen = free == 2 and abs(information[1, 1]) < _NO_INFORMATION
+    unseen = free == 2 and abs(information[1, 1]) < LEAST_NOISE_INFORMATION
     covariance = _covariance(information[:1, :1] if unseen else information)
-    if covariance is None or not search.success or covariance[0, 0] > _LARGEST_ERROR**2:
+    if covariance is None or not search.success or covariance[0, 0] > LARGEST_NOISY_ERROR**2:
         raise InvalidInputError(
             f"the values do not resolve an exponent on {law.summary()} under noise of {scale:.3g}: "
             "what is seen may be noise alone, or the law holds on another window"
@@ -200,7 +202,7 @@ def _mean_normal(
 
 def _refuse_beyond(values: np.ndarray, law: Window, scale: float) -> None:
     """Refuse values above the window that noise does not explain; below it there may be anything."""
-    beyond = int((values > law.hi + _FARTHEST * scale).sum())
+    beyond = int((values > law.hi + FARTHEST_NOISE * scale).sum())
     if beyond:
         raise InvalidInputError(
             f"{beyond} of {values.size} values lie above {law.summary()} by more than noise of {scale:.3g} explains: "

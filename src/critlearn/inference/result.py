@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.criteria import WHOLE
 from critlearn.inference.laws.alternatives import Alternative
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
@@ -161,9 +162,9 @@ class PowerLawFit(Result):
 
     @property
     def window_is_partial(self) -> bool:
-        """Whether a lognormal fits the whole range better, and the window leaves out over a tenth of it."""
+        """Whether a lognormal fits the whole range better, and the window is only a part of it."""
         whole = self.lognormal_whole
-        return whole is not None and whole.preferred and (self.retained or 0.0) < 0.9
+        return whole is not None and whole.preferred and (self.retained or 0.0) < WHOLE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, by the names that other programs read."""

@@ -2,26 +2,26 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import (
+    ACCEPTED,
+    DECADE,
+    FEWEST,
+    LARGEST_DRIFT,
+    MISSING_VALUES,
+    MOST_BELOW_FLAT,
+    MOST_EMPTY,
+    REJECTED_AFTER_SEARCH,
+    WHOLE,
+    WIDEST_INTERVAL,
+)
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
 from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities
 from critlearn.inference.result import Basis, FitVerdict
-from critlearn.inference.window.search import ACCEPTED, DECADE, FEWEST, MOST_BELOW_FLAT, WHOLE
-
-WIDEST_INTERVAL: Final = 0.25
-"""Half-width of the 95% interval above which an exponent is not resolved."""
-
-LARGEST_DRIFT: Final = 1.0
-"""Drift of the exponent over a window found by significance that must be excluded: not to reject is no evidence."""
-
-_REJECTED_AFTER_SEARCH: Final = 0.01
-_MOST_EMPTY: Final = 0.1
-_MISSING_VALUES: Final = 20
 
 Judgement = tuple[FitVerdict, str]
 
@@ -70,7 +70,7 @@ def judge(evidence: Evidence) -> Judgement:
         drift = lognormal.largest_drift
         return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
     # A window that was found has passed the test already, wider, and on other cells and replicates.
-    least = _REJECTED_AFTER_SEARCH if searched and not evidence.search_repeated else ACCEPTED
+    least = REJECTED_AFTER_SEARCH if searched and not evidence.search_repeated else ACCEPTED
     # The p-value of a window that was found, as if it had been given, is too good.
     kind = "" if not searched else (", search repeated" if evidence.search_repeated else " of the window as it is")
     if evidence.p_value >= least:
@@ -86,7 +86,7 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
     filled = np.flatnonzero(counts.pooled[fit.start : fit.stop])
     masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     empty = float(masses[: filled[0]].sum() + masses[filled[-1] + 1 :].sum())
-    if empty < _MOST_EMPTY or empty * fit.n < _MISSING_VALUES:
+    if empty < MOST_EMPTY or empty * fit.n < MISSING_VALUES:
         return None
     values = counts.window(fit.start + int(filled[0]), fit.start + int(filled[-1]) + 1)
     return (

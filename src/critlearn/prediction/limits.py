@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from critlearn.compositions import Asymptote, Composition
+from critlearn.prediction.criteria import SAME_LIMIT
 from critlearn.prediction.densities.margin_density import MarginDensity
 from critlearn.prediction.push_forward.channel import BiasChannel, WeightChannel, inverse_slope
 from critlearn.prediction.scaling_window import Limit
@@ -53,10 +54,10 @@ def _far_limits(side: Asymptote, inputs: MarginDensity, channel: BiasChannel | W
             # Underflow, not a limit.
             return []
         terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
-    if not abs(terms[1] - terms[0]) <= 1e-4 * max(1.0, abs(terms[1])):
+    if not abs(terms[1] - terms[0]) <= SAME_LIMIT * max(1.0, abs(terms[1])):
         return []
     # The rest of the way to the limit is beyond rounding where the term has settled.
-    return [Limit.rational(kappa)] if abs(terms[1]) < 1e-4 else [Limit(float(kappa) - terms[1], None)]
+    return [Limit.rational(kappa)] if abs(terms[1]) < SAME_LIMIT else [Limit(float(kappa) - terms[1], None)]
 
 
 def distinct(limits: Sequence[Limit]) -> list[Limit]:

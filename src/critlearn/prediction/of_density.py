@@ -2,10 +2,11 @@
 
 import contextlib
 import math
-from typing import Any, Final
+from typing import Any
 
 from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
+from critlearn.prediction.criteria import CAUSTIC_REACHES, TOLERANCE
 from critlearn.prediction.densities.any_density import density_from
 from critlearn.prediction.limits import limits_of
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
@@ -14,10 +15,6 @@ from critlearn.prediction.push_forward.caustics import Caustic, caustics_between
 from critlearn.prediction.push_forward.channel import BiasChannel, ErrorSignal
 from critlearn.prediction.push_forward.grid import graded_grid
 from critlearn.prediction.push_forward.push_forward import complete, push_forward
-from critlearn.prediction.scaling_window import TOLERANCE
-
-_REACHES: Final = (50.0, 5.0, 0.5)
-"""Sizes of pre-activations within which caustics are looked for when no density says where they are."""
 
 
 def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.0) -> tuple[Caustic, ...]:
@@ -43,10 +40,10 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
     """
     check_settings(lr, TOLERANCE)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
-    for reach in _REACHES[:-1]:
+    for reach in CAUSTIC_REACHES[:-1]:
         with contextlib.suppress(InvalidInputError):
             return distinct(caustics_between(channel, branches_within(-reach, reach, channel)))
-    return distinct(caustics_between(channel, branches_within(-_REACHES[-1], _REACHES[-1], channel)))
+    return distinct(caustics_between(channel, branches_within(-CAUSTIC_REACHES[-1], CAUSTIC_REACHES[-1], channel)))
 
 
 def predict_from_density(

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.prediction.push_forward.branches import REACH
+from critlearn.prediction.criteria import REACH
 from critlearn.prediction.push_forward.push_forward import PushForward
 
 _SMOOTHING: Final = 0.15

@@ -12,23 +12,20 @@ from jaxtyping import Bool, Float64, Int64
 
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
+from critlearn.prediction.criteria import (
+    CONVERGED,
+    DECADE,
+    DENSITY_JUMP,
+    LEAST_PROBABILITY,
+    NARROWEST,
+    NARROWEST_EXACT,
+    NEARLY_WIDEST,
+    TOLERANCE,
+)
 from critlearn.prediction.push_forward.push_forward import PushForward
 
-TOLERANCE: Final = 0.05
-"""How far the local exponent may be from a constant inside a scaling window."""
-
-
-LEAST_PROBABILITY: Final = 0.01
-"""Probability that a window must hold for its exponent to be one that is ever seen."""
-
-_SETTLED: Final = 1e-4
-"""Change of the local exponent over a decade below which it has reached its limit."""
-
-_DECADE: Final = math.log(10)
 _HALF_A_BIN: Final = 0.5 * BIN_WIDTH
-
-_JUMP: Final = 0.01
-"""Change of the logarithm of the density, from bin to bin, that its slope does not account for."""
+"""Rounding of a decade to whole bins."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float 
     for limit in limits:
         start, stop = _longest_run(np.abs(local_exponent - limit.exponent) <= tolerance, result)
         window, mass = _window(result, start, stop), float(result.mass[start:stop].sum())
-        if window and window.decades >= 1 and mass > most:
+        if window and window.decades >= NARROWEST_EXACT and mass > most:
             best, most = Scaling(limit.exponent, limit.exact, window), mass
     return best
 
@@ -79,7 +76,7 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
     """
     start, stop = _widest_flat(_unbroken(result), 2 * tolerance, result)
     window = _window(result, start, stop)
-    if window is None or window.decades < 0.5:
+    if window is None or window.decades < NARROWEST:
         return None
     inside = result.local_exponent[start:stop]
     settled = _settled(result, start, stop)
@@ -87,7 +84,11 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
         # The widest window would slide to the edge of the tolerance; the limit does not.
         near = _longest_run(np.abs(_unbroken(result) - settled) <= tolerance, result)
         nearer = _window(result, *near)
-        if nearer is not None and nearer.decades >= 0.5 and result.mass[near[0] : near[1]].sum() > LEAST_PROBABILITY:
+        if (
+            nearer is not None
+            and nearer.decades >= NARROWEST
+            and result.mass[near[0] : near[1]].sum() > LEAST_PROBABILITY
+        ):
             return Scaling(settled, None, nearer)
     return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
 
@@ -95,14 +96,14 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
 def _settled(result: PushForward, start: int, stop: int) -> float | None:
     """Value on which the local exponent has settled at one end of a window, over a decade of sizes."""
     edges, inside = result.edges[start : stop + 1], result.local_exponent[start:stop]
-    if result.intrinsic_exponent is None or edges[-1] - edges[0] < 2 * _DECADE:
+    if result.intrinsic_exponent is None or edges[-1] - edges[0] < 2 * DECADE:
         return None
-    first = int(np.searchsorted(edges, edges[0] + _DECADE - _HALF_A_BIN))
-    last = int(np.searchsorted(edges, edges[-1] - _DECADE + _HALF_A_BIN, side="right")) - 1
+    first = int(np.searchsorted(edges, edges[0] + DECADE - _HALF_A_BIN))
+    last = int(np.searchsorted(edges, edges[-1] - DECADE + _HALF_A_BIN, side="right")) - 1
     ends = [inside[:first], inside[last:]]
     spreads = [float(end.max() - end.min()) for end in ends]
     best = int(np.argmin(spreads))
-    return float(ends[best][0 if best == 0 else -1]) if spreads[best] <= _SETTLED else None
+    return float(ends[best][0 if best == 0 else -1]) if spreads[best] <= CONVERGED else None
 
 
 def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
@@ -118,7 +119,7 @@ def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.diff(np.log(result.mass / np.diff(result.edges)))
         between = 0.5 * (local_exponent[1:] + local_exponent[:-1])
-        jumps = ~(np.abs(change - (1 - between) * np.diff(result.centres)) <= _JUMP)
+        jumps = ~(np.abs(change - (1 - between) * np.diff(result.centres)) <= DENSITY_JUMP)
     local_exponent[1:][jumps] = np.nan
     local_exponent[:-1][jumps] = np.nan
     return local_exponent
@@ -142,10 +143,6 @@ def _longest_run(accepted: Bool[np.ndarray, " bin"], result: PushForward) -> tup
     return int(starts[longest]), int(stops[longest])
 
 
-_NEARLY: Final = 0.9
-"""Share of the widest window's width from which on it is the probability that counts."""
-
-
 def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float, result: PushForward) -> tuple[int, int]:
     """Widest stretch without NaN whose maximum exceeds its minimum by at most `spread`.
 
@@ -160,7 +157,7 @@ def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float, result: Pus
     lengths = np.where(probability > LEAST_PROBABILITY, widths, 0.0)
     if not lengths.any():
         return 0, 0
-    best = int(np.argmax(np.where(lengths >= _NEARLY * lengths.max(), probability, 0.0)))
+    best = int(np.argmax(np.where(lengths >= NEARLY_WIDEST * lengths.max(), probability, 0.0)))
     return int(starts[best]), int(stops[best])
 
 

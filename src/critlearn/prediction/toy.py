@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.compositions import Composition
+from critlearn.prediction.criteria import TOLERANCE
 from critlearn.prediction.densities.margin_density import EmpiricalDensity, MarginDensity
 from critlearn.prediction.limits import distinct, limits_of
 from critlearn.prediction.prediction import Prediction, with_limits
 from critlearn.prediction.push_forward.channel import BiasChannel, WeightChannel
 from critlearn.prediction.push_forward.push_forward import Part, push_forward_parts
-from critlearn.prediction.scaling_window import TOLERANCE
 
 
 def predict_toy(

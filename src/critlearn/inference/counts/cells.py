@@ -24,9 +24,16 @@ FAR: Final = 2000.0
 """How far beyond the data, in ln delta, a law without a cut-off on that side is taken to reach."""
 
 _EXACT_INTEGERS: Final = 200
+"""Integers that are cells of their own; larger ones are closer together than the 1% of a sketch's bins."""
+
 _INTEGER_RATIO: Final = 1.01
+"""Ratio of the ends of a cell of several integers, about that of a sketch's bins."""
+
 _NEXT: Final = 1 + 1e-12
+"""Ratio to the next integer from which on the two have different logarithms."""
+
 _GROWTH: Final = 1.05
+"""Ratio of neighbouring cells beyond the data, where a law is smooth: 400 of them reach anywhere."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from critlearn.numerics.window import format_exp
 from critlearn.results import Result
 
 _CELLS = 160
+"""Cells of a curve at most: as many as a figure resolves."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

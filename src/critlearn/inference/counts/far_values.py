@@ -1,19 +1,11 @@
 """Values far from all others: they would stretch the range over which a window is looked for, and blur it."""
 
-import math
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-
-_WIDE: Final = 24 * math.log(10.0)
-"""Range over which short windows keep their resolution: values within it are no matter."""
-
-_FEW: Final = 30
-_SHARE: Final = 0.1
-_LEAST_REACH: Final = 5 * math.log(10.0)
+from critlearn.inference.criteria import FAR_SPAN, LARGEST_FAR_SHARE, LEAST_FAR_DISTANCE, MOST_FAR_VALUES
 
 
 def without_far_values(counts: GroupedCounts) -> GroupedCounts:
@@ -24,12 +16,12 @@ def without_far_values(counts: GroupedCounts) -> GroupedCounts:
     outermost values spread most, keep theirs.
     """
     edges, pooled = counts.edges, counts.pooled
-    if edges[-1] - edges[0] <= _WIDE:
+    if edges[-1] - edges[0] <= FAR_SPAN:
         return counts
-    few = min(_FEW, _SHARE * pooled.sum())
+    few = min(MOST_FAR_VALUES, LARGEST_FAR_SHARE * pooled.sum())
     below, above = np.cumsum(pooled), np.cumsum(pooled[::-1])[::-1]
     low, high = edges[np.argmax(below > few)], edges[len(pooled) - np.argmax(above[::-1] > few)]
-    reach = max(2 * (high - low), _LEAST_REACH)
+    reach = max(2 * (high - low), LEAST_FAR_DISTANCE)
     start = 0 if counts.open_below else max(0, int(np.searchsorted(edges, low - reach, side="right")) - 1)
     stop = len(pooled) if counts.open_above else min(len(pooled), int(np.searchsorted(edges, high + reach)))
     if start == 0 and stop == len(pooled):

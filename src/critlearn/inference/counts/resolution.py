@@ -6,12 +6,13 @@ from typing import Final
 import numpy as np
 
 from critlearn.inference.counts.raw_values import CHUNK
-
-_MULTIPLES: Final = 64
-"""A value of this many quanta is rounded by less than 1%, a bin's width."""
+from critlearn.inference.criteria import RESOLVED_QUANTA
 
 _SMALLEST: Final = 64
+"""Different small values that are looked at: enough to show a common divisor."""
+
 _ODD: Final = 1e-2
+"""How far from an integer, in quanta, a multiple may be: rounding of 64 quanta in single precision is far less."""
 
 
 def resolution_floor(values: np.ndarray, smallest_normal: float) -> float | None:
@@ -37,7 +38,7 @@ def resolution_floor(values: np.ndarray, smallest_normal: float) -> float | None
     floor = smallest_normal if bool((values < smallest_normal).any()) else 0.0
     quantum = _quantum(values)
     if quantum is not None:
-        floor = max(floor, _MULTIPLES * quantum)
+        floor = max(floor, RESOLVED_QUANTA * quantum)
     return floor if floor > 0 else None
 
 
@@ -51,7 +52,7 @@ def _quantum(values: np.ndarray) -> float | None:
     if not math.isfinite(1 / quantum) or quantum <= 0:
         return None
     multiples = distinct / quantum
-    if float(multiples[0]) > _MULTIPLES or float(np.abs(multiples - np.rint(multiples)).max()) > _ODD:
+    if float(multiples[0]) > RESOLVED_QUANTA or float(np.abs(multiples - np.rint(multiples)).max()) > _ODD:
         return None
     sample = values[:: max(1, values.size // 10_000)]
     if bool((sample == np.rint(sample)).all()):

@@ -11,13 +11,17 @@ from jaxtyping import Float64
 
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import SIGNIFICANCE
 from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
-from critlearn.inference.laws.lognormal import SIGNIFICANCE, ratio_p_value, window_family
+from critlearn.inference.laws.lognormal import ratio_p_value, window_family
 from critlearn.inference.laws.window_fits import WindowFit, window_log_likelihood
 from critlearn.results import Result
 
 _SHAPES: Final = 16
+"""Shapes that are tried before the best is refined: a likelihood in one shape has one maximum, and seldom two."""
+
 _LARGEST: Final = 1e280
+"""Power above which it is cut: its product with a count must be a float."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from jaxtyping import Float64
 from critlearn.inference.counts.cells import Cells
 
 _STEPS: Final = 100
+"""Steps of scoring at most: a bound against cycles, as the gain ends the search before."""
+
 _ENOUGH: Final = 1e-13
+"""Gain of log-likelihood, over its size, that ends the search: rounding would hide a smaller one."""
 
 
 @dataclass(frozen=True, eq=False)

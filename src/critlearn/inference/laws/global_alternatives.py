@@ -13,6 +13,7 @@ import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import WINDOW_PARAMETERS
 from critlearn.inference.laws.alternatives import LAWS, Law
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
@@ -21,9 +22,10 @@ from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
 
 _NAMES: Final = ("lognormal", "exponential", "stretched exponential")
+"""Laws that a density may be as a whole: the others are power laws themselves."""
+
 _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
-_WINDOW_PARAMETERS: Final = 3
-"""What a power law on a window that was searched for takes from the data there: its exponent and both ends."""
+"""Shapes of a stretched exponential that are tried: from nearly a power law to steeper than a Gaussian."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +81,7 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
         0 * window.cells.nodes[0], (window.cells.nodes[0] - mean)[None], np.array([fit.theta])
     ).log_likelihood
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    penalty = _WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
+    penalty = WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
     rivals = []
     for law in (law for law in LAWS if law.name in _NAMES):
         best, shape = _fitted(law, everywhere, everywhere.cells.nodes[0] - mean, variance)

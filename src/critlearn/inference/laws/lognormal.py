@@ -8,12 +8,10 @@ import scipy.stats
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import SIGNIFICANCE
 from critlearn.inference.laws.exponential_family import Family, design_effect
 from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
-
-SIGNIFICANCE: Final = 0.01
-"""p-value below which an alternative is preferred."""
 
 MOST_CELLS: Final = 200
 """Cells on which alternatives are compared; coarser than those of the fit, as they need no finer ones."""

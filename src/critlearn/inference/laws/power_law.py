@@ -14,7 +14,10 @@ from critlearn.inference.counts.cells import Cells
 from critlearn.numerics.window import Window
 
 _SERIES: Final = 1e-3
+"""Scale of ``B phi / sqrt(B)`` below which series are used: differences of nearly equal numbers lose more there."""
+
 _NEWTON_STEPS: Final = 60
+"""Steps at most: as many as halving alone needs for all digits."""
 
 Values = Float64[np.ndarray, "..."]
 

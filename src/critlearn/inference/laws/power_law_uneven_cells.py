@@ -11,7 +11,10 @@ from jaxtyping import Float64
 from critlearn.inference.counts.cells import FAR, Cells
 
 _STEPS: Final = 60
+"""Steps of scoring at most: a bound against cycles, as the length of a step ends the search before."""
+
 _LONGEST_STEP: Final = 2.0
+"""Change of the exponent in one step at most: longer ones leave the region where the information is known."""
 
 
 def fit(

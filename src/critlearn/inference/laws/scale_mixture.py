@@ -12,15 +12,22 @@ from jaxtyping import Float64
 from critlearn.inference.counts.cells import FAR, Cells
 
 _REACH: Final = 8.0
+"""Standard deviations up to which scales are summed over: beyond, their weight is below rounding."""
+
 _STEP: Final = 0.4
 """Of the trapezoidal rule, in ln|delta|: its error falls as ``exp(-pi^2 / (2 step))``, here to 5e-6."""
 
 _MOST_NODES: Final = 1001
+"""Nodes of the sum over scales at most: a width of 25, which spans hundreds of decades, is still exact."""
+
 _VARIANCE: Final = math.pi**2 / 8
-"""Of ``ln|z|`` for a standard normal ``z``; its mean is -0.635."""
+"""Variance of ``ln|z|`` for a standard normal ``z``."""
 
 _MEAN: Final = -0.5 * (math.log(2.0) + float(np.euler_gamma))
+"""Mean of ``ln|z|`` for a standard normal ``z``, -0.635."""
+
 _LEAST_WIDTH: Final = 0.05
+"""Width of the narrowest mixture: it cannot be told from a single Gaussian."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ from critlearn.inference.laws import power_law_uneven_cells as general_law
 from critlearn.inference.laws.window_fits import WindowFit, resampled_theta
 
 _LEVEL: Final = float(scipy.stats.chi2(1).ppf(0.95))
+"""Twice the loss of log-likelihood at the ends of a 95% interval."""
+
 _NEWTON_STEPS: Final = 12
+"""Steps of Newton's method, which doubles the digits in each: the curve is almost a straight line."""
 
 
 def group_weights(groups: int, replicates: int, seed: int) -> Float64[np.ndarray, "replicates group"]:

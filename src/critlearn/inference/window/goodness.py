@@ -19,7 +19,10 @@ MOST_CELLS: Final = 400
 """Cells on which the distance is taken; narrower ones would add nothing but time."""
 
 _LARGEST_MULTINOMIAL: Final = 2**53
+"""Values that a replicate draws at most: above, counts are no longer exact as floats."""
+
 _AT_ONCE: Final = 500
+"""Replicates that are held in memory together."""
 
 Progress = Callable[[int, int], None]
 """Called with the replicates that are done and all of them."""
@@ -36,11 +39,8 @@ class Goodness:
 
 def distance(counts: GroupedCounts, fit: WindowFit) -> float:
     """Kolmogorov-Smirnov distance between counts and fit on the window of the fit."""
-    return float(
-        np.abs(
-            _empirical(counts, fit) - cumulative_at_edges(counts, np.array([fit.theta]), fit.start, fit.stop)[0]
-        ).max()
-    )
+    model = cumulative_at_edges(counts, np.array([fit.theta]), fit.start, fit.stop)[0]
+    return float(np.abs(_empirical(counts, fit) - model).max())
 
 
 def goodness_of_fit(

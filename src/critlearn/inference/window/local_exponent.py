@@ -19,7 +19,10 @@ LENGTHS: Final = (4, 6, 9, 13, 19, 28)
 """Lengths of short windows in spans: where fluctuations are few, only longer ones resolve the exponent."""
 
 _MOST_SPANS: Final = 240
+"""Spans at most, for speed: up to 24 decades each is a tenth of a decade."""
+
 _FEWEST: Final = 30
+"""Fluctuations of a short window from which on its exponent is nearly normal, as the band takes it to be."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

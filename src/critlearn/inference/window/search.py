@@ -9,42 +9,43 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import (
+    ACCEPTED,
+    DECADE,
+    DRAWN_IN,
+    FEWEST,
+    FLAT,
+    LEAST_RETAINED,
+    MOST_BELOW_FLAT,
+    MOST_DRAWN_IN,
+    SPARSE_END,
+    WHOLE,
+)
 from critlearn.inference.laws.window_fits import WindowFit, WindowFits, cumulative_at_edges, fit_window, fit_windows
 from critlearn.inference.window.goodness import GroupNull, independent_null
 from critlearn.inference.window.local_exponent import LENGTHS, SlidingFits
 from critlearn.results import Result
 
-ACCEPTED: Final = 0.1
-"""p-value from which a window is accepted (Deluca and Corral, Acta Geophysica 61, 1351, 2013)."""
-
-FEWEST: Final = 50
-"""Fluctuations without which nothing is said."""
-
-LEAST_RETAINED: Final = 0.05
-"""Share of the fluctuations that a window must hold: far enough out, anything passes for a power law."""
-
-DECADE: Final = math.log(10.0)
-
-WHOLE: Final = 0.9
-"""Share of the values from which on a window is no part of the data, but the data."""
-
-FLAT: Final = 0.1
-MOST_BELOW_FLAT: Final = 0.15
-"""Values below a flat window, over those in it, above which it is no start of a density."""
-
 _FEWEST_SPANS: Final = LENGTHS[0] + 3
 """Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
 
 _FEWEST_FILLED: Final = 5
-_MARGIN: Final = 0.1
-_SPARSE: Final = 0.02
-_MOST_LEFT_OUT: Final = 0.2
+"""Filled cells of a candidate: a law with an exponent and two ends fits fewer of them exactly."""
 
 _SEARCH_CELLS: Final = 256
+"""Cells of the search: fine enough for 36 places of either end, coarse enough for hundreds of candidates."""
+
 _CANDIDATES: Final = 36
+"""Places for either end of a window: with 36 the ends are known to 3% of the range, and some 600 windows are fitted."""
+
 _NARROWEST: Final = 0.5 * DECADE
+"""Width of the narrowest candidate: narrower ones than a decade show, in the stability map, where a plateau begins."""
+
 _SURELY_ACCEPTED: Final = 0.5
 _SURELY_REJECTED: Final = 1.7
+"""Values of ``sqrt(n)`` times the distance far below and far above the critical one, which is about 1 for a law with
+one fitted parameter: outside them no replicates are needed.
+"""
 
 
 def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | None:
@@ -100,22 +101,22 @@ def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> 
     a window reaches there with all cells but the `half_filled` outermost ones, of a grid that the data fill in part.
     """
     below, above = counts.is_open(fit.start, fit.stop)
-    margin = round(_MARGIN * fit.bins)
+    margin = round(DRAWN_IN * fit.bins)
     share = np.cumsum(counts.pooled[fit.start : fit.stop]) / fit.n
 
     def step(held: float, at_data_end: bool, most: int) -> int:
         if at_data_end:
-            return margin if held < _SPARSE else 0
+            return margin if held < SPARSE_END else 0
         return min(margin, most)
 
     filled = np.flatnonzero(counts.pooled)
     lower = step(
-        float(share[margin]), bool(fit.start <= filled[0] + half_filled), int(np.searchsorted(share, _MOST_LEFT_OUT))
+        float(share[margin]), bool(fit.start <= filled[0] + half_filled), int(np.searchsorted(share, MOST_DRAWN_IN))
     )
     upper = step(
         float(1 - share[-margin - 1]),
         bool(fit.stop > filled[-1] - half_filled),
-        fit.bins - 1 - int(np.searchsorted(share, 1 - _MOST_LEFT_OUT)),
+        fit.bins - 1 - int(np.searchsorted(share, 1 - MOST_DRAWN_IN)),
     )
     start, stop = fit.start + (0 if below else lower), fit.stop - (0 if above else upper)
     inner = fit_window(counts, start, stop)

@@ -13,6 +13,7 @@ import scipy.stats
 from jaxtyping import Float64
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
+from critlearn.prediction.criteria import PROBABILITY_ERROR
 from critlearn.prediction.densities.margin_density import (
     EmpiricalDensity,
     InputDensity,
@@ -22,9 +23,6 @@ from critlearn.prediction.densities.margin_density import (
 )
 
 _FILE: Final = re.compile(r"(.*?\.csv)(?::(.*))?", re.IGNORECASE)
-
-_OFF: Final = 1e-6
-"""How far from 1 a probability may be."""
 
 _NAMED: Final = ("normal", "uniform", "laplace")
 _TERM: Final = re.compile(r"\s*(?:([0-9.eE+-]+)\s*\*)?\s*([A-Za-z_]\w*\([^()]*\))\s*")
@@ -59,7 +57,7 @@ class ScipyDensity:
             )
             by_cdf = float(self.law.cdf(high) - self.law.cdf(low))
         # An integrable singularity makes the quadrature inexact, the distribution function never.
-        if abs(total - 1) > _OFF and (abs(total - 1) > 0.01 or abs(by_cdf - 1) > _OFF):
+        if abs(total - 1) > PROBABILITY_ERROR and (abs(total - 1) > 0.01 or abs(by_cdf - 1) > PROBABILITY_ERROR):
             raise InvalidInputError(f"the density {self} integrates to {total:.6g}, not to 1")
 
     def __str__(self) -> str:
@@ -132,7 +130,7 @@ class MixtureDensity:
         if len(self.weights) != len(self.parts) or not self.parts:
             raise InvalidInputError(f"a mixture needs a weight for each of its {len(self.parts)} parts")
         total = math.fsum(self.weights)
-        if min(self.weights) < 0 or not abs(total - 1) <= _OFF:
+        if min(self.weights) < 0 or not abs(total - 1) <= PROBABILITY_ERROR:
             raise InvalidInputError(
                 f"a mixture needs weights that are not negative and add up to 1; {self} integrates to {total:.6g}"
             )

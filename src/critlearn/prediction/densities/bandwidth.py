@@ -9,12 +9,19 @@ import scipy.optimize
 from jaxtyping import Float64
 
 _BINS: Final = 4096
+"""Bins of the cosine transform: ten to the finest bandwidth."""
+
 _LEFT_OUT: Final = 0.0025
 """Share of the data at either end that is left out of the grid, which far values would make coarse."""
 
 _FINEST: Final = 400
+"""Bandwidths that the range of the data holds at most: finer structure, such as ties, is not resolved."""
+
 _STAGES: Final = 7
+"""Derivatives whose roughness is estimated one from the other (Botev's choice): more change nothing."""
+
 _TRIED: Final = np.geomspace(1e-11, 0.1, 300)
+"""Squared bandwidths, in units of the range, between which the fixed point is looked for."""
 
 
 def bandwidth_of(values: Float64[np.ndarray, " n"]) -> float:

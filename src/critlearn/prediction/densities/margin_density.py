@@ -149,6 +149,8 @@ def parse_density(text: str) -> InputDensity:
 
 
 _CENTRES: Final = 512
+"""Observations from which on they are counted on a grid, which is then shorter than they are many."""
+
 _REFLECTED: Final = 9.0
 """Bandwidths from an end within which kernels are reflected: beyond, nothing of them reaches it."""
 

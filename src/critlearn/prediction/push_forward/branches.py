@@ -9,19 +9,16 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
+from critlearn.prediction.criteria import LARGEST_INPUT, MOST_BRANCHES, REACH
 from critlearn.prediction.densities.margin_density import MarginDensity, Points
 from critlearn.prediction.push_forward.channel import Channel
 
-REACH: Final = 1e-9
-"""Probability beyond which the ends of a distribution are left out."""
-
 _BISECTIONS: Final = 60
-
-MOST_BRANCHES: Final = 1000
-"""Branches that are followed; with 4,000 places at which slopes are looked at, more would not be seen reliably."""
+"""Halvings of a bracket: all 53 digits of a float, and a few for a bracket next to zero."""
 
 _WIDE: Final = 1e3
-_LARGEST: Final = 1e150
+"""Size of the support above which an even grid of 4,000 places sees nothing of its middle."""
+
 _JUMP: Final = 1e-6
 """Change of ``ln|delta|`` in the smallest step from an end of a branch above which it is a jump there."""
 
@@ -50,10 +47,10 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
     """
     with np.errstate(over="ignore"):
         low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
-    if not (-_LARGEST < low <= high < _LARGEST):
+    if not (-LARGEST_INPUT < low <= high < LARGEST_INPUT):
         raise InvalidInputError(
             f"the density cannot be followed: all but {REACH:g} of its probability lies between {low:.3g} and "
-            f"{high:.3g}; at most {_LARGEST:g} is allowed"
+            f"{high:.3g}; at most {LARGEST_INPUT:g} is allowed"
         )
     return branches_within(low, high, channel)
 

@@ -10,16 +10,17 @@ import numpy as np
 from jaxtyping import Int64
 
 from critlearn.numerics.window import exp_or_infinity, format_exp
+from critlearn.prediction.criteria import HIGHEST_ORDER, ORDER_ERROR, SAME_CAUSTIC
 from critlearn.prediction.densities.margin_density import Points
 from critlearn.prediction.push_forward.branches import Branch
 from critlearn.prediction.push_forward.channel import Channel
 from critlearn.results import Result
 
 _BISECTIONS: Final = 60
+"""Halvings of a bracket: all 53 digits of a float, and a few for a bracket next to zero."""
+
 _PLACES: Final = 401
-_TOLERANCE_OF_ORDER: Final = 0.1
-_HIGHEST_ORDER: Final = 12
-_SAME: Final = 1e-9
+"""Places on a branch at which the slope is looked at: a tenth of those at which branches are found."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +78,7 @@ def distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
     """Caustics by size, each once: a periodic error signal has the same one on many branches."""
     found: list[Caustic] = []
     for caustic in sorted(caustics, key=lambda one: (one.log_delta, one.order)):
-        if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > _SAME:
+        if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > SAME_CAUSTIC:
             found.append(caustic)
     return tuple(found)
 
@@ -116,5 +117,5 @@ def _orders(channel: Channel, places: Points) -> Int64[np.ndarray, " place"]:
         orders = 1 + np.log10(slopes[0::2] / slopes[1::2])
         order = np.round(orders.mean(axis=0))
         usable = np.isfinite(slopes).all(axis=0) & (slopes > 0).all(axis=0)
-        fits = usable & (np.abs(orders - order) < _TOLERANCE_OF_ORDER).all(axis=0)
-        return np.where(fits & (order >= 2) & (order <= _HIGHEST_ORDER), order, 0).astype(np.int64)
+        fits = usable & (np.abs(orders - order) < ORDER_ERROR).all(axis=0)
+        return np.where(fits & (order >= 2) & (order <= HIGHEST_ORDER), order, 0).astype(np.int64)

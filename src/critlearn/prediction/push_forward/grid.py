@@ -14,6 +14,8 @@ Grid: TypeAlias = Callable[[float, float, Float64[np.ndarray, " value"]], Edges]
 """Edges from the lowest and the highest value of ``ln|delta|``, and typical values."""
 
 _MOST_BINS: Final = 30_000
+"""Bins of an even grid at most: 140 decades at the width of a sketch's bins."""
+
 _RATIO: Final = 0.005
 """Width of a bin of a graded grid beside its distance from the middle."""
 

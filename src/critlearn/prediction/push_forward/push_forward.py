@@ -10,17 +10,16 @@ from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH
+from critlearn.prediction.criteria import PROBABILITY_ERROR, REACH
 from critlearn.prediction.densities.margin_density import MarginDensity, Points
-from critlearn.prediction.push_forward.branches import REACH, Branch, branches_of
+from critlearn.prediction.push_forward.branches import Branch, branches_of
 from critlearn.prediction.push_forward.caustics import Caustic, caustics_between, distinct
 from critlearn.prediction.push_forward.channel import Channel
 from critlearn.prediction.push_forward.grid import Grid, even_grid
 from critlearn.prediction.push_forward.inversion import inverse, inverses
 
-MASS_ERROR: Final = 1e-6
-"""How far from 1 the probability of all bins and of zero fluctuations may be."""
-
 _QUANTILES: Final = (np.arange(1000) + 0.5) / 1000
+"""Probabilities at which typical fluctuations are looked at, for a grid that is fine where they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,13 +217,13 @@ def complete(result: PushForward) -> PushForward:
     Raises
     ------
     InvalidInputError
-        If bins and zeros do not hold a probability of 1 within `MASS_ERROR`.
+        If bins and zeros do not hold a probability of 1 within `PROBABILITY_ERROR`.
     """
     total = float(result.mass.sum()) + result.zeros
-    if not abs(total - 1) <= MASS_ERROR:
+    if not abs(total - 1) <= PROBABILITY_ERROR:
         raise InvalidInputError(
             f"the density cannot be followed: its fluctuations hold a probability of {total:.7g}, not 1 within "
-            f"{MASS_ERROR:g}; its tail or a singularity lies beyond the range of floating-point numbers"
+            f"{PROBABILITY_ERROR:g}; its tail or a singularity lies beyond the range of floating-point numbers"
         )
     return result
 
