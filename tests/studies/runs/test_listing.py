@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.results import plain
 from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, read_run, run_toy, run_two_class, write_run
-from critlearn.whole_files import check_writable
 from critlearn.studies.runs.system import stored_system
+from critlearn.whole_files import check_writable
 
 TWO_CLASS = {"data": "moons", "epochs": 25, "hidden": (6,), "batch_size": 256, "lr": 0.02, "weight_decay": 0.0}
 TOY = {"samples": 20_000, "epochs": 40, "lr": 0.05, "batch_size": 2000}

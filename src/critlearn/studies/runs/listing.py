@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
-from critlearn.studies.runs.table import runs_folder
 from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS
+from critlearn.studies.runs.table import runs_folder
 from critlearn.studies.stored_record import stored_record
 
 _KEPT: Final = (RECORD, FLUCTUATIONS, WEIGHTS)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from critlearn.errors import DataError
-from critlearn.studies.sweep.results.store import MARK, ResultsStore
-from critlearn.studies.runs.table import runs_folder
 from critlearn.studies.run_folder import RECORD
+from critlearn.studies.runs.table import runs_folder
 from critlearn.studies.stored_record import stored_record
+from critlearn.studies.sweep.results.store import MARK, ResultsStore
 from critlearn.studies.sweep.study.file import study_text
 
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import DataError
-from critlearn.studies.sweep.study.conditions import in_one_field
-from critlearn.studies.sweep.results.store import MARK
-from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.run_folder import RECORD
 from critlearn.studies.stored_record import stored_record
+from critlearn.studies.sweep.results.store import MARK
+from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
+from critlearn.studies.sweep.study.conditions import in_one_field
 
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
