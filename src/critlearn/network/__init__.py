@@ -12,7 +12,7 @@ from critlearn.network.modules import (
     feed_forward,
     hidden_activation,
 )
-from critlearn.network.numerical_floor import floor_between, is_exact, resolution_floor
+from critlearn.network.numerical_floor import floor_between, is_exact
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 
@@ -31,7 +31,6 @@ __all__ = [
     "hidden_activation",
     "is_exact",
     "learning_pass",
-    "resolution_floor",
     "sequence_of",
     "tail_exact",
 ]

@@ -195,7 +195,8 @@ class NeuralSystem:
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
-        if self.loss.class_targets:
+        classes = self.loss.class_targets
+        if classes:
             if target.shape[1] != 1:
                 raise InvalidInputError(f'"{self.loss.name}" takes one class index per sample; got {_shape(t)}')
         elif y.shape != target.shape:
@@ -203,7 +204,7 @@ class NeuralSystem:
                 f"the model gives {y.shape[1]} pre-activations per sample and the data set {target.shape[1]} targets"
             )
         check_finite(y, "the model's output")
-        if self.loss.class_targets:
+        if classes:
             return y, target[:, 0]
         check_finite(target, "the target")
         return y, target.to(y.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from critlearn.fluctuations.criteria import AGREEMENT, COMPARED, NOISE
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
-from critlearn.network.backward.autograd_errors import no_raw_refusal
+from critlearn.network.backward.autograd_errors import translate_autograd_errors
 from critlearn.network.backward.scaled_errors import ScaledErrors
 
 _UNDERFLOW: Final = math.exp(-700)
@@ -37,7 +37,7 @@ def plain_gradients(
     for value in variables.values():
         value.requires_grad_()
     try:
-        with torch.enable_grad(), no_raw_refusal(model):
+        with torch.enable_grad(), translate_autograd_errors(model):
             output = model(x)
             if not output.requires_grad:
                 return dict.fromkeys(variables)

@@ -18,7 +18,7 @@ from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule, U
 from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
 from critlearn.fluctuations.grad_sample.tied import summed_over_uses
 from critlearn.network import NeuralSystem
-from critlearn.network.backward.degraded_arithmetic import WorseNumbers
+from critlearn.network.backward.degraded_arithmetic import DegradedArithmetic
 from critlearn.network.backward.layer_pass import LayerPass
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.learning_pass import differentiated
@@ -89,15 +89,18 @@ class LayerGradients:
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
         """The same gradients, from a learning pass in another floating-point type."""
-        other = copy.copy(self)
-        other.learning_pass, other._double_pass = LayerPass(self.system, self._rules, precision), None
-        other._quiet = True
-        return other
+        return self._through(LayerPass(self.system, self._rules, precision))
 
     def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "LayerGradients":
         """The same gradients, from a learning pass in which every result is degraded."""
-        other = self.in_precision(self.learning_pass.precision)
-        other.learning_pass.numbers = lambda: WorseNumbers(degrade)
+        precision = self.learning_pass.precision
+        return self._through(LayerPass(self.system, self._rules, precision, lambda: DegradedArithmetic(degrade)))
+
+    def _through(self, learning_pass: LayerPass) -> "LayerGradients":
+        """The same gradients, from another learning pass, without warnings."""
+        other = copy.copy(self)
+        other.learning_pass, other._double_pass = learning_pass, None
+        other._quiet = True
         return other
 
     def uses(self, x: Tensor, t: Tensor) -> list[LayerUse]:
@@ -155,7 +158,7 @@ class LayerGradients:
         precision = self.learning_pass.precision
         x = in_type(x, precision)
         model = self.learning_pass.whole(precision)
-        with torch.no_grad(), self.learning_pass.numbers():
+        with torch.no_grad(), self.learning_pass.arithmetic():
             output = model(x)
         errors = output_errors(self.system, output, x, t)
         variables = {name: value for name, value in model.named_parameters() if name in names}
@@ -163,7 +166,7 @@ class LayerGradients:
         step = max(1, _WRITTEN_OUT // size)
         for start in range(0, len(x), step):
             piece = slice(start, start + step)
-            with self.learning_pass.numbers():
+            with self.learning_pass.arithmetic():
                 gradients = differentiated(model, variables, x[piece], errors.values[piece])
             for name, gradient in gradients.items():
                 check_finite(gradient, f'the gradient of "{name}"', first=start)

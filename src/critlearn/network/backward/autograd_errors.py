@@ -1,4 +1,4 @@
-"""What torch refuses, told in one line."""
+"""Errors that torch raises in a backward pass, as errors of critlearn in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from critlearn.numerics.array_file import first_line
 
 
 @contextmanager
-def no_raw_refusal(module: nn.Module) -> Iterator[None]:
-    """What torch refuses to differentiate (something worked in place, say) is bad input, in one line.
+def translate_autograd_errors(module: nn.Module) -> Iterator[None]:
+    """Turn what torch cannot differentiate (an operation in place, say) into bad input, in one line.
 
     Raises
     ------
     InvalidInputError
-        If it does.
+        If torch raises a ``RuntimeError``; running out of memory stays what it is.
     """
     try:
         yield

@@ -38,11 +38,11 @@ class FunctionLink(nn.Module):
         return self._function(x, *self._arguments, **self._keywords)
 
 
-def links(model: nn.Module) -> Iterator[nn.Module]:
+def sequence_members(model: nn.Module) -> Iterator[nn.Module]:
     """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
     if type(model) is nn.Sequential and len(model) and not hooked(model):
         for child in model:
-            yield from links(child)
+            yield from sequence_members(child)
     else:
         yield model
 
@@ -80,7 +80,7 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
             link = _link(model, node, previous)
             if link is None:
                 return None
-            for part in links(link):
+            for part in sequence_members(link):
                 found.extend(chain(part, leaves) or [part])
         previous = node
     return None

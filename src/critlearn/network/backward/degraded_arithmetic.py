@@ -20,7 +20,7 @@ _FLUSHED: Final = {torch.float64: -500, torch.float32: -60}
 """Binary exponents below which numbers are taken for zero: about half of the range."""
 
 
-class WorseNumbers(TorchDispatchMode):
+class DegradedArithmetic(TorchDispatchMode):
     """While it lasts, the results of all operations are made worse.
 
     Parameters

@@ -42,14 +42,3 @@ class LayerUse:
         kind = self.errors[0].dtype
         arguments = (in_type(part, kind) if isinstance(part, Tensor) else part for part in self.arguments)
         return replace(self, arguments=tuple(arguments))
-
-
-@dataclass
-class LayerCall:
-    """A use of a layer inside a link, before its errors are known."""
-
-    layer: str
-    module: nn.Module
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    errors: list[Tensor]

@@ -51,8 +51,7 @@ def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
     NonFiniteError
         If one is not.
     """
-    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
-    if not math.isfinite(float(value.detach().sum())) and (sample := _first(value)) is not None:
+    if (sample := _first(value)) is not None:
         raise NonFiniteError(where, first + sample)
 
 
@@ -61,21 +60,21 @@ def in_words(name: str, module: nn.Module, what: str = "layer") -> str:
     return f'{what} "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
 
 
-def check_layer(name: str, module: nn.Module, given: Any, produced: Tensor) -> None:
-    """Refuse what a layer gave if it is not finite; it is its input that is named if that is not finite either.
+def check_layer(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+    """Raise if the output of a layer is not finite; its input is named if that is not finite either.
 
     Raises
     ------
     NonFiniteError
         If it is not.
     """
-    try:
-        check_finite(produced, f"the output of {in_words(name, module)}")
-    except NonFiniteError:
-        for part in tree_leaves(given):
-            if isinstance(part, Tensor) and part.is_floating_point() and part.dim():
-                check_finite(part, f"the input of {in_words(name, module)}")
-        raise
+    if (sample := _first(output)) is None:
+        return
+    layer = in_words(name, module)
+    for part in tree_leaves(inputs):
+        if isinstance(part, Tensor) and part.is_floating_point() and part.dim():
+            check_finite(part, f"the input of {layer}")
+    raise NonFiniteError(f"the output of {layer}", sample)
 
 
 @torch.no_grad()
@@ -105,7 +104,10 @@ def check_modules_finite(model: nn.Module, x: Tensor) -> None:
 
 
 def _first(value: Tensor) -> int | None:
-    """Number of the first sample that is not finite."""
+    """Number of the first sample that is not finite; None if all are."""
+    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
+    if math.isfinite(float(value.detach().sum())):
+        return None
     bad = ~torch.isfinite(value)
     bad = bad.flatten(1).any(dim=1) if bad.dim() > 1 else bad
     return int(bad.nonzero()[0, 0]) if bool(bad.any()) else None

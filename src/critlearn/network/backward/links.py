@@ -1,0 +1,274 @@
+"""Links of a network's chain, one class for each way to pass errors back; which one serves is decided once.
+
+`DenseLink` and `ActivationLink` know their derivatives, `LayerLink` differentiates one layer, `GraphLink` whatever
+else a network holds, with the layers inside of it recorded by hooks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.network.backward.autograd_errors import translate_autograd_errors
+from critlearn.network.backward.layer_calls import CallRecorder, LayerCall, without_fused_attention
+from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.backward.scaled_errors import ScaledErrors
+from critlearn.network.backward.single_precision import (
+    BeyondSingleError,
+    check_errors,
+    check_logs,
+    check_products,
+    fits,
+)
+from critlearn.network.backward.sparse_inputs import SparseInputs
+from critlearn.network.checks.finiteness import check_finite, in_words
+from critlearn.network.checks.hooks import hooked
+from critlearn.network.modules import ActivationModule
+
+_TINY: Final = 1e-100
+"""Size of errors below which, or above its inverse, they are scaled anew: far from the ends of double precision, so
+that a link may multiply them by 1e-200 before the next look."""
+
+_TINY_SINGLE: Final = 1e-3
+"""The same in single precision, whose range ends at 1e-38 and whose errors must stay above 1e-30."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinkPlan:
+    """What a link is, as far as all of them differ in it.
+
+    Parameters
+    ----------
+    module
+        The module that is passed.
+    name
+        Name of the module among the layers whose uses are wanted; None if it is none of them.
+    first
+        Whether it is the network's first: nothing before it needs errors.
+    precision
+        Floating-point type of its inputs; None if it takes any.
+    single
+        Whether it is taken in single precision in a pass that otherwise is in double precision.
+    mixed
+        Whether any link of the pass is.
+    arithmetic
+        Context in which its operations run: `DegradedArithmetic`, or none.
+    errors_at
+        What the errors that it passes back are, in words.
+    """
+
+    module: nn.Module
+    name: str | None
+    first: bool
+    precision: torch.dtype | None
+    single: bool
+    mixed: bool
+    arithmetic: Callable[[], AbstractContextManager[Any]]
+    errors_at: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinkState:
+    """Input and output of a link for one batch, and the calls of layers inside of it."""
+
+    inputs: Tensor
+    output: Any
+    calls: list[LayerCall]
+
+
+class Link(ABC):
+    """A part of a network that is passed by itself."""
+
+    def __init__(self, plan: LinkPlan) -> None:
+        self.plan, self.module = plan, plan.module
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> LinkState:
+        """Pass a batch forwards."""
+
+    @abstractmethod
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors at the input from those at the output; uses of layers are appended."""
+
+    @final
+    def converted(self, x: Tensor) -> Tensor:
+        """Inputs in the link's floating-point type."""
+        kind = self.plan.precision
+        if kind is None or not x.is_floating_point() or x.dtype == kind:
+            return x
+        if self.plan.single:
+            check_errors(x.float())
+        return x.to(kind)
+
+    @final
+    def received(self, errors: ScaledErrors, kind: torch.dtype) -> ScaledErrors:
+        """Errors in the floating-point type of the link's output."""
+        if self.plan.mixed and kind == torch.float32:
+            check_logs(errors.logs)
+            if errors.logs is None and errors.values.dtype != torch.float32:
+                check_logs(errors.values.abs().log())
+            check_errors(errors.values)
+        if errors.values.dtype == kind:
+            return errors
+        return ScaledErrors(errors.values.to(kind), errors.logs, errors.log_scale)
+
+    @final
+    def add_use(self, use: LayerUse, uses: list[LayerUse]) -> None:
+        """Append the use of a layer, if products of its inputs and errors stay within the range of their type."""
+        if self.plan.mixed and all(error.dtype == torch.float32 for error in use.errors):
+            check_products(use.errors, use.arguments)
+        uses.append(use)
+
+    @final
+    def add_own_use(self, inputs: Tensor, errors: ScaledErrors, uses: list[LayerUse]) -> None:
+        """Append the use of the link itself, if it is a wanted layer."""
+        if self.plan.name is not None:
+            own = (errors.values,)
+            inputs = inputs.detach()
+            self.add_use(LayerUse(self.plan.name, self.module, (inputs,), {}, own, errors.logs, errors.log_scale), uses)
+
+    @final
+    def pulled(self, errors: ScaledErrors, values: Tensor, kind: torch.dtype) -> ScaledErrors:
+        """Errors that automatic differentiation gave, in units of their own where they have left the common size."""
+        check_finite(values, self.plan.errors_at)
+        single = self.plan.mixed and kind == torch.float32
+        return errors.with_values(values).renormalised(_TINY_SINGLE if single else _TINY)
+
+
+@final
+class ActivationLink(Link):
+    """An activation of the catalogue: its slope is known in logarithms."""
+
+    module: ActivationModule
+
+    def forward(self, x: Tensor) -> LinkState:
+        """Activation without automatic differentiation round it, which costs more than the activation."""
+        x = self.converted(x)
+        with self.plan.arithmetic(), torch.no_grad():
+            return LinkState(x, self.module.activation(x), [])
+
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors times the slope."""
+        errors = self.received(errors, state.output.dtype)
+        self.add_own_use(state.inputs, errors, uses)
+        if self.plan.first:
+            return errors
+        at = state.inputs.double()
+        sign, log_slope = self.module.activation.slope_sign(at), self.module.activation.log_slope(at)
+        return errors.through_activation(log_slope, sign, state.inputs.dtype)
+
+
+@final
+class DenseLink(Link):
+    """A dense layer: errors go back through its weights."""
+
+    module: nn.Linear
+
+    def __init__(self, plan: LinkPlan) -> None:
+        super().__init__(plan)
+        # Sums over sparse inputs are taken in double precision, and outside of torch: they cannot be degraded.
+        suits = plan.precision == torch.float64 and plan.arithmetic is nullcontext
+        self._sparse = SparseInputs(self.module) if suits else None
+
+    def forward(self, x: Tensor) -> LinkState:
+        """Outputs; inputs stay in their own type, which is all that they hold."""
+        if self._sparse is not None:
+            output = self._sparse(x)
+            if output is not None:
+                return LinkState(x, output, [])
+        converted = self.converted(x)
+        with self.plan.arithmetic(), torch.no_grad():
+            output = self.module(converted)
+        return LinkState(x if x.is_floating_point() and not self.plan.single else converted, output, [])
+
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors times the weights."""
+        errors = self.received(errors, state.output.dtype)
+        self.add_own_use(state.inputs, errors, uses)
+        return errors if self.plan.first else errors.through_linear(self.module.weight)
+
+
+@final
+class LayerLink(Link):
+    """Any other single layer: errors go back by automatic differentiation of it alone."""
+
+    def forward(self, x: Tensor) -> LinkState:
+        """Outputs, with the graph of operations unless nothing comes before."""
+        x = self.converted(x)
+        with self.plan.arithmetic():
+            if self.plan.first:
+                with torch.no_grad():
+                    return LinkState(x, self.module(x), [])
+            x = x.detach().requires_grad_() if x.is_floating_point() else x
+            with torch.enable_grad(), without_fused_attention():
+                return LinkState(x, self.module(x), [])
+
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors times the derivative of the layer."""
+        inputs, output = state.inputs, state.output
+        errors = self.received(errors, output.dtype)
+        self.add_own_use(inputs, errors, uses)
+        if self.plan.first:
+            return errors
+        values = errors.values.new_zeros(inputs.shape)
+        if inputs.is_floating_point():
+            with self.plan.arithmetic(), translate_autograd_errors(self.module):
+                (values,) = torch.autograd.grad(output, inputs, errors.values.reshape(output.shape))
+        return self.pulled(errors, values, output.dtype)
+
+
+@final
+class GraphLink(Link):
+    """A module of any kind: errors go back by automatic differentiation of all of it, calls of layers are recorded."""
+
+    def __init__(self, plan: LinkPlan, recorder: CallRecorder) -> None:
+        super().__init__(plan)
+        self._recorder = recorder
+
+    def forward(self, x: Tensor) -> LinkState:
+        """Outputs with the graph of operations, and the layers' calls."""
+        x = self.converted(x)
+        x = x.detach().requires_grad_() if x.is_floating_point() and not self.plan.first else x
+        with (
+            self.plan.arithmetic(),
+            torch.enable_grad(),
+            without_fused_attention(),
+            self._recorder.recording() as calls,
+        ):
+            return LinkState(x, self.module(x), calls)
+
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors times the derivative of the module."""
+        inputs, output = state.inputs, state.output
+        errors = self.received(errors, output.dtype)
+        if self.plan.mixed and output.dtype == torch.float32 and not fits(output):
+            raise BeyondSingleError
+        if output.requires_grad:
+            with self.plan.arithmetic(), self._recorder.recomputing(), translate_autograd_errors(self.module):
+                output.backward(errors.values.reshape(output.shape))
+        for call in reversed(state.calls):
+            for error in call.errors:
+                check_finite(error, f"the gradient at the output of {in_words(call.layer, call.module)}")
+            own = tuple(call.errors)
+            self.add_use(
+                LayerUse(call.layer, call.module, call.arguments, call.keywords, own, None, errors.log_scale), uses
+            )
+        if self.plan.first:
+            return errors
+        values = inputs.grad if inputs.grad is not None else torch.zeros_like(inputs)
+        return self.pulled(errors, values, output.dtype)
+
+
+def link_kind(module: nn.Module, *, wanted: bool) -> type[Link]:
+    """Class of link that serves a module; ``wanted`` tells whether its uses are asked for."""
+    if hooked(module):
+        return GraphLink
+    if isinstance(module, ActivationModule):
+        return ActivationLink
+    if type(module) is nn.Linear:
+        return DenseLink
+    return LayerLink if wanted and not any(module.children()) else GraphLink
