@@ -29,13 +29,13 @@ def _json(*arguments: str) -> dict[str, object]:
 def test_predict_gives_every_key() -> None:
     answer = _json("predict", "--activation", "softsign", "--loss", "mse", "--density", "uniform(-1,50)", "--json")
     assert answer["exact"] == "4/3"
-    assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
+    assert {"exponent", "exact", "fluctuations", "tail", "window", "decades", "caustics", "method"} <= set(answer)
 
 
 def test_design_gives_every_key() -> None:
     answer = _json("design", "--exponent", "1.5", "--json")
     assert answer["exact"] == "3/2"
-    assert {"exponent", "exact", "side", "tail", "window", "decades", "caustics", "method"} <= set(answer)
+    assert {"exponent", "exact", "fluctuations", "tail", "window", "decades", "caustics", "method"} <= set(answer)
 
 
 def test_design_makes_no_folder_for_its_plot(tmp_path: Path) -> None:

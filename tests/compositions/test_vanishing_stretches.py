@@ -39,7 +39,7 @@ def test_a_clipped_output_has_no_error_beyond_its_ends() -> None:
         warnings.simplefilter("error")
         errors = composition.output_error(y, 1.0)
     np.testing.assert_allclose(errors, [0, 0, 0, -3.0, -1.5, -0.002, 0, 0], rtol=1e-12)
-    first, *others = composition.sides()
+    first, *others = composition.all_asymptotes()
     assert (first.place, first.exact, first.location) == (1.0, "0", "y = 1 from below")
     assert {side.tail for side in others} == {"zero"}
 
@@ -50,7 +50,7 @@ def test_logarithms_of_nothing_are_minus_infinity() -> None:
     # The output never exceeds the target 1: the loss is zero there.
     hinge = Composition("tanh", "max(e,0)")
     assert np.isneginf(hinge.log_error_signal(y, 1.0)).all()
-    assert {(side.exponent, side.tail) for side in hinge.sides(1)} == {(None, "zero")}
+    assert {(side.exponent, side.tail) for side in hinge.all_asymptotes(1)} == {(None, "zero")}
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_limits_that_are_no_fractions(output: str, function: object) -> None:
     ],
 )
 def test_exponents_by_hand(output: str, target: float, place: float, exact: str) -> None:
-    side = next(side for side in Composition(output, "mse").sides(target) if side.place == place)
+    side = next(side for side in Composition(output, "mse").all_asymptotes(target) if side.place == place)
     assert (side.exact, side.method) == (exact, "symbolic")
 
 
 def test_a_power_of_a_logarithm_is_no_power_law() -> None:
     # g ~ |ln y| at 0.
-    assert 0.0 not in {side.place for side in Composition("y*log(abs(y))", "mse").sides(1)}
+    assert 0.0 not in {side.place for side in Composition("y*log(abs(y))", "mse").all_asymptotes(1)}
 
 
 def test_ends_of_an_even_error_signal_are_alike() -> None:
-    sides = Composition("(1+1/(1+y**2))**(1+y**2)", "mse").sides(1)
+    sides = Composition("(1+1/(1+y**2))**(1+y**2)", "mse").all_asymptotes(1)
     upper, lower = (next(side for side in sides if side.place == place) for place in (math.inf, -math.inf))
     # f = e - e/(2 y^2) + ...: slope y^-3
     assert upper.exponent == pytest.approx(4 / 3, abs=1e-9)

@@ -35,13 +35,13 @@ def predict(
 
     check_settings(lr, tolerance)
     composition = Composition(activation, loss)
-    sides = composition.sides(target)
+    asymptotes = composition.all_asymptotes(target)
     governing = composition.asymptotic(target)
     answer: dict[str, Any] = {
         "composition": composition.name,
         "exponent": governing.exponent,
         "exact": governing.exact,
-        "side": governing.side,
+        "fluctuations": governing.fluctuations,
         "tail": governing.tail,
         "window": None,
         "log_window": None,
@@ -49,9 +49,9 @@ def predict(
         "caustics": [],
         "method": governing.method,
         "uncertainty": governing.uncertainty,
-        "sides": [side.to_dict() for side in sides],
+        "asymptotes": [one.to_dict() for one in asymptotes],
     }
-    lines = [f"{composition.name}, target {target:g}", *(f"  {side.summary()}" for side in sides)]
+    lines = [f"{composition.name}, target {target:g}", *(f"  {one.summary()}" for one in asymptotes)]
     if density is None:
         caustics = caustics_of(composition, target=target, lr=lr)
         answer["caustics"] = [caustic.to_dict() for caustic in caustics]

@@ -20,7 +20,7 @@ def table(
     activation: Annotated[str | None, typer.Option(help="Only rows of this activation.")] = None,
     loss: Annotated[str | None, typer.Option(help="Only rows of this loss.")] = None,
 ) -> None:
-    """List every activation with every loss: exponent, tail, sides."""
+    """List every activation with every loss: exponent, tail, other limits."""
     from critlearn.compositions.table import COLUMNS, catalogue_table
 
     rows = catalogue_table(activation=activation, loss=loss)

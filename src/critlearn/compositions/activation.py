@@ -1,4 +1,4 @@
-"""What an activation is: its value and the logarithms of its derivative and of its gaps to saturation."""
+"""What an activation is: its value, and the logarithms of its derivative and of its gaps to saturation."""
 
 import math
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from typing import Final
 import sympy as sp
 
 from critlearn.compositions.symbolic.complement import difference
-from critlearn.compositions.symbolic.evaluation import choose, derivative, evaluate, exp, side_of, sign_of
+from critlearn.compositions.symbolic.evaluation import choose, derivative, evaluate, exp, half_line_of, sign_of
 from critlearn.compositions.symbolic.functions import Array, y
 from critlearn.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
-class Half:
-    """Forms of an activation on one half-line, as expressions in the *size* ``expressions.y`` of the pre-activation.
+class HalfLineForms:
+    """Forms of an activation on one half-line, as expressions in the *size* of the pre-activation, `functions.y`.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Half:
     log_upper_gap, log_lower_gap
         ``ln(sup f - f)`` and ``ln(f - inf f)``; None for an activation that does not saturate at both ends.
     slope
-        ``df/dy`` itself, of which only the sign is used; None where it is positive.
+        Expression with the sign of ``df/dy``; None where that is positive.
     """
 
     value: sp.Expr
@@ -39,18 +39,18 @@ class Half:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation ``f``, given by logarithms: forms for ``y >= 0``, and for ``y < 0`` unless it is symmetric.
+    """An activation ``f`` by its logarithms: forms for ``y >= 0``, and for ``y < 0`` unless it is symmetric.
 
-    All forms are SymPy expressions in `expressions.y`, valid for ``y >= 0``. Without `negative` the activation is
+    All forms are SymPy expressions in `functions.y`, valid for ``y >= 0``. Without `negative` the activation is
     increasing and odd about the middle of its range: ``f(-y) = inf f + sup f - f(y)``. The gaps are never formed by
     subtraction, so they are exact in the tail.
 
     Parameters
     ----------
     name
-        Name in the catalogue, or the expression.
+        Name in the catalogue, or the expression as text.
     range
-        ``(inf f, sup f)``; an infinite end where it does not saturate.
+        ``(inf f, sup f)``; infinite where ``f`` does not saturate.
     value
         ``f(y)``.
     log_derivative
@@ -60,7 +60,7 @@ class Activation:
     negative
         Forms for ``y < 0``, in ``|y|``; None for a symmetric activation.
     slope
-        ``f'(y)`` where its sign changes or is negative; None where it is positive.
+        Expression with the sign of ``f'(y)``; None where that is positive.
     ends
         Limits of ``f`` at ``y -> -inf`` and ``+inf``, where they are not the ends of the range.
 
@@ -76,30 +76,31 @@ class Activation:
     log_derivative: sp.Expr
     log_upper_gap: sp.Expr | None = None
     log_lower_gap: sp.Expr | None = None
-    negative: Half | None = None
+    negative: HalfLineForms | None = None
     slope: sp.Expr | None = None
     ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an activation that could not be evaluated."""
+        """Raise if the forms do not suffice to evaluate the activation."""
         lower, upper = self.range
         if not lower < upper:
             raise InvalidInputError(f'activation "{self.name}" needs a range (inf, sup) with inf < sup')
-        gaps = [half.log_upper_gap for half in self._given] + [half.log_lower_gap for half in self._given]
+        gaps = [forms.log_upper_gap for forms in self._defined] + [forms.log_lower_gap for forms in self._defined]
         if any((gap is not None) != self.bounded for gap in gaps):
             raise InvalidInputError(
                 f'activation "{self.name}" with range ({lower}, {upper}) needs '
                 + ("both log gaps" if self.bounded else "no log gaps")
             )
-        for half in self._given:
-            forms = (half.value, half.log_derivative, half.log_upper_gap, half.log_lower_gap, half.slope)
-            for form in forms:
+        for forms in self._defined:
+            expressions = (forms.value, forms.log_derivative, forms.log_upper_gap, forms.log_lower_gap, forms.slope)
+            for form in expressions:
                 if form is not None and not sp.sympify(form).free_symbols <= {y}:
                     raise InvalidInputError(f'activation "{self.name}" may depend on y alone; got {form}')
 
     @property
-    def _given(self) -> tuple[Half, ...]:
-        positive = Half(self.value, self.log_derivative, self.log_upper_gap, self.log_lower_gap, self.slope)
+    def _defined(self) -> tuple[HalfLineForms, ...]:
+        """Forms as they were passed: for ``y >= 0``, and for ``y < 0`` if there are any."""
+        positive = HalfLineForms(self.value, self.log_derivative, self.log_upper_gap, self.log_lower_gap, self.slope)
         return (positive,) if self.negative is None else (positive, self.negative)
 
     @property
@@ -113,9 +114,9 @@ class Activation:
         return self.range if self.ends is None else self.ends
 
     @cached_property
-    def halves(self) -> tuple[Half, Half]:
+    def half_lines(self) -> tuple[HalfLineForms, HalfLineForms]:
         """Forms for ``y < 0`` and for ``y >= 0``, both in ``|y|``."""
-        positive = self._given[0]
+        positive = self._defined[0]
         if self.negative is not None:
             return self.negative, positive
         lower, upper = self.range
@@ -124,36 +125,36 @@ class Activation:
         else:
             # Not lower + upper - value, which would lose a sigmoid's small values.
             value = sp.nsimplify(lower) + sp.exp(self.log_upper_gap)
-        return Half(value, self.log_derivative, self.log_lower_gap, self.log_upper_gap), positive
+        return HalfLineForms(value, self.log_derivative, self.log_lower_gap, self.log_upper_gap), positive
 
-    def _evaluated(self, pre_activation: Array, form_of: Callable[[Half], sp.Expr], mirror: int = 1) -> Array:
-        """Values of a form, from the half that each pre-activation lies in; `mirror` is its parity in ``y``."""
-        size, side = _folded(pre_activation)
-        below, above = (form_of(half) for half in self.halves)
+    def _evaluated(self, pre_activation: Array, form_of: Callable[[HalfLineForms], sp.Expr], mirror: int = 1) -> Array:
+        """Values of a form on the half-line of each pre-activation; `mirror` is its parity, 1 (even) or -1 (odd)."""
+        size, half_line = _folded(pre_activation)
+        below, above = (form_of(forms) for forms in self.half_lines)
         values = evaluate(above, {y: size})
         if below == above:
-            return values if mirror == 1 else values * side
+            return values if mirror == 1 else values * half_line
         if _opposite(below, above):
-            return values if mirror == -1 else values * side
-        return choose(side > 0, values, mirror * evaluate(below, {y: size}))
+            return values if mirror == -1 else values * half_line
+        return choose(half_line > 0, values, mirror * evaluate(below, {y: size}))
 
     def __call__(self, pre_activation: Array) -> Array:
         """``f(y)``, same shape."""
-        return self._evaluated(pre_activation, lambda half: half.value)
+        return self._evaluated(pre_activation, lambda forms: forms.value)
 
     def residual(self, pre_activation: Array, target: float) -> Array:
         """``f(y) - t`` for one target, same shape: where the target cancels symbolically, exact however small it is."""
-        return self._evaluated(pre_activation, lambda half: difference(half.value, target))
+        return self._evaluated(pre_activation, lambda forms: difference(forms.value, target))
 
     def log_slope(self, pre_activation: Array) -> Array:
         """``ln|f'(y)|``, same shape: exact where ``f'`` itself underflows."""
-        return self._evaluated(pre_activation, lambda half: half.log_derivative)
+        return self._evaluated(pre_activation, lambda forms: forms.log_derivative)
 
     def slope_sign(self, pre_activation: Array) -> Array | float:
-        """Sign of ``f'(y)``: 1.0 for an increasing activation, else an array of the same shape."""
-        if all(half.slope is None for half in self.halves):
+        """Sign of ``f'(y)``: the number 1.0 for an increasing activation, else an array of the same shape."""
+        if all(forms.slope is None for forms in self.half_lines):
             return 1.0
-        return sign_of(self._evaluated(pre_activation, lambda half: _ONE if half.slope is None else half.slope))
+        return sign_of(self._evaluated(pre_activation, lambda forms: _ONE if forms.slope is None else forms.slope))
 
     def derivative(self, pre_activation: Array) -> Array:
         """``f'(y)``, same shape."""
@@ -161,8 +162,8 @@ class Activation:
 
     def log_slope_derivatives(self, pre_activation: Array) -> tuple[Array, Array]:
         """First and second derivative of ``ln|f'|`` with respect to the pre-activation."""
-        first = self._evaluated(pre_activation, lambda half: derivative(half.log_derivative, y), mirror=-1)
-        second = self._evaluated(pre_activation, lambda half: derivative(half.log_derivative, y, y))
+        first = self._evaluated(pre_activation, lambda forms: derivative(forms.log_derivative, y), mirror=-1)
+        second = self._evaluated(pre_activation, lambda forms: derivative(forms.log_derivative, y, y))
         return first, second
 
     def log_gaps(self, pre_activation: Array) -> tuple[Array, Array]:
@@ -175,9 +176,9 @@ class Activation:
         """
         if self.log_upper_gap is None or self.log_lower_gap is None:
             raise InvalidInputError(f'activation "{self.name}" does not saturate: it has no gaps')
-        size, side = _folded(pre_activation)
-        upper = side > 0
-        below, above = self.halves
+        size, half_line = _folded(pre_activation)
+        upper = half_line > 0
+        below, above = self.half_lines
         if self.negative is None:
             near = evaluate(self.log_upper_gap, {y: size})
             far = evaluate(self.log_lower_gap, {y: size})
@@ -196,12 +197,12 @@ _ONE: Final = sp.Integer(1)
 
 
 def _folded(pre_activation: Array) -> tuple[Array, Array]:
-    """Size of the pre-activation, and 1 or -1 for the side it is on.
+    """Size of the pre-activation, and 1 or -1 for the half-line that it is on.
 
     Not ``abs``: its derivative at 0 is 0 in torch, which would lose the slope of the gaps there.
     """
-    side = side_of(pre_activation)
-    return pre_activation * side, side
+    half_line = half_line_of(pre_activation)
+    return pre_activation * half_line, half_line
 
 
 @cache

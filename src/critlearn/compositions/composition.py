@@ -7,18 +7,16 @@ from fractions import Fraction
 import numpy as np
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.asymptotics.singularities import singular_places
 from critlearn.compositions.catalogue.activations import ACTIVATIONS
 from critlearn.compositions.catalogue.losses import find_loss, loss_names
 from critlearn.compositions.error_signal import State, checked_target, state_of
-from critlearn.compositions.loss import (
-    Loss,
-)
+from critlearn.compositions.loss import Loss
 from critlearn.compositions.symbolic.evaluation import exp
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
+from critlearn.compositions.tails.all_asymptotes import all_asymptotes
 from critlearn.compositions.tails.asymptote import Asymptote
-from critlearn.compositions.tails.sides import all_sides
+from critlearn.compositions.tails.singularities import singular_places
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
 from critlearn.errors import InvalidInputError
 
@@ -117,8 +115,8 @@ class Composition:
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 + second / first**2
 
-    def sides(self, t: float = 1) -> tuple[Asymptote, ...]:
-        """Everything that happens to kappa at the ends of the line and at the zeros and poles of the error signal.
+    def all_asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
+        """Limits of kappa at both ends of the line and at the zeros and poles of the error signal.
 
         The governing one comes first: where fluctuations become small.
 
@@ -127,19 +125,14 @@ class Composition:
         InvalidInputError
             If the target is not finite, or no class of an activation that saturates.
         """
-        t = self._single_target(t)
+        t = _finite_target(t)
         if self.activation.bounded:
             t = float(np.asarray(checked_target(self.activation, self.loss, t)))
-        return all_sides(self.activation, self.loss, t)
-
-    def _single_target(self, t: float) -> float:
-        if not math.isfinite(t):
-            raise InvalidInputError(f"the target must be finite; got {t}")
-        return float(t)
+        return all_asymptotes(self.activation, self.loss, t)
 
     def singular_points(self, t: float = 1) -> tuple[float, ...]:
-        """Pre-activations at which the error signal vanishes or diverges, and the junction of the forms at 0."""
-        return tuple(sorted({0.0, *singular_places(self.activation, self.loss, self._single_target(t))}))
+        """Pre-activations at which the error signal vanishes or diverges, and 0, at which its forms are joined."""
+        return tuple(sorted({0.0, *singular_places(self.activation, self.loss, _finite_target(t))}))
 
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:
         """Limits of kappa where fluctuations become small; the governing one first.
@@ -148,18 +141,24 @@ class Composition:
         activation.
         """
         if self.activation.bounded:
-            return self.sides(t)[:1]
-        small = tuple(side for side in self.sides(t) if side.side == "small")
-        return small or (Asymptote(None, None, "constant", "everywhere", side="constant"),)
+            return self.all_asymptotes(t)[:1]
+        small = tuple(one for one in self.all_asymptotes(t) if one.fluctuations == "small")
+        return small or (Asymptote(None, None, "constant", "everywhere", fluctuations="constant"),)
 
     def asymptotic(self, t: float = 1) -> Asymptote:
         """Limit of kappa at margin -> infinity; for a linear output whose error does not decay, at its zero."""
         return self.asymptotes(t)[0]
 
     def exact_exponent(self) -> Fraction | None:
-        """Rational value of the asymptotic exponent, if it has one."""
+        """Asymptotic exponent as a fraction; None where it is no rational number or not known exactly."""
         exact = self.asymptotic().exact
         return None if exact is None else Fraction(exact)
+
+
+def _finite_target(t: float) -> float:
+    if not math.isfinite(t):
+        raise InvalidInputError(f"the target must be finite; got {t}")
+    return float(t)
 
 
 def _fits(activation: Activation, loss_name: str) -> bool:

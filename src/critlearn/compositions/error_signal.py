@@ -1,4 +1,4 @@
-"""The error signal of an activation and a loss on arrays: its logarithm, slopes and sign, formed without cancelling."""
+"""Error signal of an activation and a loss on arrays: its logarithm, slopes and sign, formed without cancellation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,19 +16,31 @@ from critlearn.errors import InvalidInputError
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Outputs as a loss sees them: logarithmic distances, the side of the target, and the forms for each side."""
+    """Outputs as a loss sees them.
+
+    Parameters
+    ----------
+    activation, y
+        The activation, and its pre-activations.
+    residual_sign
+        Sign of ``f - t`` of each output.
+    distances
+        Logarithms of the distances of each output, by the symbols that stand for them in the forms of the loss.
+    forms
+        Forms of the loss below and above the target.
+    """
 
     activation: Activation
     y: Array
-    side: Array
+    residual_sign: Array
     distances: dict[sp.Symbol, Array]
     forms: tuple[LossForms, LossForms]
 
     def evaluated(self, form_of: Callable[[LossForms], sp.Expr]) -> Array:
-        """Value of a form, from the side that each output is on."""
+        """Value of a form of the loss, below or above the target as each output is."""
         below, above = (form_of(forms) for forms in self.forms)
         value = evaluate(below, self.distances)
-        return value if below == above else choose(self.side < 0, value, evaluate(above, self.distances))
+        return value if below == above else choose(self.residual_sign < 0, value, evaluate(above, self.distances))
 
     def partial(self, *symbols: sp.Symbol) -> Array | None:
         """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
@@ -39,12 +51,14 @@ class State:
     def slope_sign(self) -> Array:
         """Sign of ``dH/df``."""
         if all(forms.slope is None for forms in self.forms):
-            return self.side
+            return self.residual_sign
         below, above = (
-            sign_of(evaluate(forms.slope, self.distances)) if forms.slope is not None else side * (self.side * 0 + 1)
-            for side, forms in zip((-1, 1), self.forms, strict=True)
+            sign_of(evaluate(forms.slope, self.distances))
+            if forms.slope is not None
+            else sign * (self.residual_sign * 0 + 1)
+            for sign, forms in zip((-1, 1), self.forms, strict=True)
         )
-        return choose(self.side < 0, below, above)
+        return choose(self.residual_sign < 0, below, above)
 
     def sign(self) -> Array:
         """Sign of ``dh/dy``."""
@@ -61,15 +75,15 @@ class State:
         """
         log_slope = self.activation.log_slope(self.y)
         first, second = self.activation.log_slope_derivatives(self.y)
-        # The residual shrinks while the distance to the other class grows: opposite signs. A rate r of a logarithm
-        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes it is NaN.
+        # The residual shrinks while the distance to the other class grows: opposite signs. The rate r of a logarithm
+        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes r is NaN.
         with np.errstate(all="ignore"):
-            return self._chained(log_slope, first, second)
+            return self._with_slopes_of_loss(log_slope, first, second)
 
-    def _chained(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
-        """Slopes of ``ln f'`` with those of the loss added."""
+    def _with_slopes_of_loss(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
+        """Derivatives of ``lambda``: those of ``ln f'`` with those of the loss added."""
         slope_first = first
-        sign = self.side * self.activation.slope_sign(self.y)
+        sign = self.residual_sign * self.activation.slope_sign(self.y)
         rates = {log_residual: sign * exp(log_slope - self.distances[log_residual])}
         if self.activation.bounded:
             rates[log_opposite] = -sign * exp(log_slope - self.distances[log_opposite])
@@ -89,7 +103,7 @@ class State:
 
 
 def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
-    """Distances at which the loss is evaluated, and the forms that hold on either side of the target."""
+    """Outputs as the loss sees them, for pre-activations and targets whose shapes broadcast."""
     single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
     y, t = _together(y, checked_target(activation, loss, t))
     if not activation.bounded:
@@ -109,7 +123,15 @@ def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
 
 
 def checked_target(activation: Activation, loss: Loss, t: Array) -> Array:
-    """Targets as classes -1, +1 for a bounded activation (0 is the class -1 where it is the lower saturation)."""
+    """Targets of an activation: the classes -1 and +1 for one that saturates, any numbers for others.
+
+    Where the lower saturation value is 0, targets of 0 stand for the class -1.
+
+    Raises
+    ------
+    InvalidInputError
+        If a target of an activation that saturates is no class.
+    """
     if not activation.bounded:
         return t
     array = t if library_of(t) == "torch" else np.asarray(t, dtype=np.float64)

@@ -21,15 +21,15 @@ log_width: Final = sp.Symbol("width", real=True)
 """``ln(sup f - inf f)``."""
 
 output: Final = sp.Symbol("f", real=True)
-"""Output ``f``, in losses that depend on it otherwise than through its distances."""
+"""Output ``f``, in losses that do not depend on its distances alone."""
 
 target: Final = sp.Symbol("t", real=True)
-"""Target ``t``, likewise."""
+"""Target ``t``, in losses that do not depend on distances alone."""
 
 
 @dataclass(frozen=True)
 class LossForms:
-    """A loss on one side of its target.
+    """Forms of a loss below or above its target.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class Loss:
     value
         ``H``.
     log_derivative
-        ``ln|dH/df|``. ``H`` is taken to fall as ``f`` approaches its target, unless `slope` tells otherwise.
+        ``ln|dH/df|``. ``H`` falls as ``f`` approaches its target, unless `slope` is set.
     above
-        Forms where ``f > t``, for a loss that is not symmetric; None for the same on both sides.
+        Forms where ``f > t``, for a loss that is not symmetric; None for one that is.
     slope
         Expression with the sign of ``dH/df`` where ``f < t``; None where ``H`` falls towards the target.
     formula
@@ -80,7 +80,7 @@ class Loss:
     formula: sp.Expr | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a loss that could not be evaluated."""
+        """Raise if an expression has symbols for which there are no values."""
         allowed = {log_residual, log_opposite, log_width}
         if self.formula is not None:
             allowed |= {output, target}
@@ -96,29 +96,29 @@ class Loss:
         symbols = self.value.free_symbols | self.log_derivative.free_symbols
         return bool(symbols & {log_opposite, log_width})
 
-    def forms(self, side: int, ends: tuple[float, float] | None = None) -> LossForms:
-        """Forms on one side of the target.
+    def forms(self, residual_sign: int, ends: tuple[float, float] | None = None) -> LossForms:
+        """Forms for one sign of the residual ``f - t``.
 
         Parameters
         ----------
-        side
+        residual_sign
             +1 where ``f > t``, -1 where ``f < t``.
         ends
             For classes, the value of the target's class and that of the other one; None for a target of any value.
         """
         if self.formula is not None and ends is not None:
-            return _class_forms(self, side, ends)
-        if side > 0 and self.above is not None:
+            return _class_forms(self, residual_sign, ends)
+        if residual_sign > 0 and self.above is not None:
             return self.above
         return LossForms(self.value, self.log_derivative, self.slope)
 
 
 @lru_cache(maxsize=256)
-def _class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
+def _class_forms(loss: Loss, residual_sign: int, ends: tuple[float, float]) -> LossForms:
     """Forms of a loss in ``f`` and ``t`` for one class of an activation that saturates.
 
-    Close to the target the output is written as target minus gap, close to the other class as that value plus its
-    gap, so that neither is found by subtraction.
+    Close to the target the output is written as the target minus its gap, close to the other class as that class's
+    value plus its gap, so that neither gap is found by subtraction.
 
     Raises
     ------
@@ -136,19 +136,18 @@ def _class_forms(loss: Loss, side: int, ends: tuple[float, float]) -> LossForms:
         )
     sign = float(np.sign(values[1]).sum()) / points.size
     near_size, far_size = sp.exp(log_residual), sp.exp(log_opposite)
-    near, far = own + side * s, other - side * s
+    near, far = own + residual_sign * s, other - residual_sign * s
+    # ln|dH/df| by each of the two distances, exact where that distance is small.
     log_near = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, near))), sp.Integer(0), near_size)
     log_far = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, far))), sp.Integer(0), far_size)
     closer = log_residual <= log_opposite
+
+    def by_closer_distance(form: sp.Expr) -> sp.Expr:
+        by_near, by_far = form.subs(output, near.subs(s, near_size)), form.subs(output, far.subs(s, far_size))
+        return sp.Piecewise((by_near, closer), (by_far, True))
+
     return LossForms(
-        sp.Piecewise(
-            (formula.subs(output, own + side * near_size), closer),
-            (formula.subs(output, other - side * far_size), True),
-        ),
+        by_closer_distance(formula),
         sp.Piecewise((log_near, closer), (log_far, True)),
-        None
-        if sign == side
-        else sp.Piecewise(
-            (slope.subs(output, own + side * near_size), closer), (slope.subs(output, other - side * far_size), True)
-        ),
+        None if sign == residual_sign else by_closer_distance(slope),
     )

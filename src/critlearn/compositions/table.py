@@ -7,7 +7,7 @@ from critlearn.compositions.catalogue.losses import LOSSES, find_loss
 from critlearn.compositions.composition import Composition
 from critlearn.compositions.tails.asymptote import Asymptote
 
-COLUMNS: Final = ["activation", "loss", "exponent", "tail", "location", "other sides"]
+COLUMNS: Final = ["activation", "loss", "exponent", "tail", "location", "other limits"]
 
 _POWERS: Final = ("power:3", "power:4")
 
@@ -36,22 +36,22 @@ def catalogue_table(*, activation: str | None = None, loss: str | None = None) -
 
 
 def _row(composition: Composition) -> dict[str, Any]:
-    return _written(composition.activation.name, composition.loss.name, list(composition.sides()))
+    return _written(composition.activation.name, composition.loss.name, list(composition.all_asymptotes()))
 
 
-def _written(activation: str, loss: str, sides: list[Asymptote]) -> dict[str, Any]:
-    first, others = sides[0], sides[1:]
+def _written(activation: str, loss: str, asymptotes: list[Asymptote]) -> dict[str, Any]:
+    first, others = asymptotes[0], asymptotes[1:]
     return {
         "activation": activation,
         "loss": loss,
         "exponent": _exponent(first),
         "tail": first.tail,
         "location": first.location,
-        "other sides": "; ".join(f"{_exponent(side)}: {side.tail} ({side.location})" for side in others),
+        "other limits": "; ".join(f"{_exponent(other)}: {other.tail} ({other.location})" for other in others),
     }
 
 
-def _exponent(side: Asymptote) -> str:
-    if side.exponent is None:
+def _exponent(asymptote: Asymptote) -> str:
+    if asymptote.exponent is None:
         return "none"
-    return side.exact or f"{side.exponent:.4g}"
+    return asymptote.exact or f"{asymptote.exponent:.4g}"

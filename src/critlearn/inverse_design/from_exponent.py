@@ -80,7 +80,7 @@ class Design(Result):
         return {
             "exponent": self.exponent,
             "exact": asymptote.exact,
-            "side": asymptote.side,
+            "fluctuations": asymptote.fluctuations,
             "tail": asymptote.tail,
             "location": asymptote.location,
             "loss": self.output_loss.name,

@@ -21,25 +21,25 @@ def limits_of(composition: Composition, inputs: MarginDensity, channel: BiasChan
     """Exponents that the fluctuations tend to on a channel, where they become small."""
     error = channel.error if isinstance(channel, WeightChannel) else channel
     limits = []
-    for side in composition.asymptotes(error.target):
-        if side.exponent is None:
+    for asymptote in composition.asymptotes(error.target):
+        if asymptote.exponent is None:
             continue
-        if math.isinf(side.place) and side.exact is not None:
-            limits += _far_limits(side, inputs, channel)
+        if math.isinf(asymptote.place) and asymptote.exact is not None:
+            limits += _far_limits(asymptote, inputs, channel)
         else:
-            limits.append(Limit(side.exponent, side.exact))
+            limits.append(Limit(asymptote.exponent, asymptote.exact))
     if isinstance(channel, WeightChannel):
         # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
         limits.append(Limit.rational(Fraction(0)))
     return limits
 
 
-def _far_limits(side: Asymptote, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
+def _far_limits(asymptote: Asymptote, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
     """Limit at infinite pre-activation: exact where the density adds nothing, else with the limit of its data term.
 
     A weight's fluctuation has one power of the margin more than the error: ``m^-n`` becomes ``m^-(n-1)``.
     """
-    kappa = Fraction(str(side.exact))
+    kappa = Fraction(str(asymptote.exact))
     weight = channel.error.weight if isinstance(channel, WeightChannel) else channel.weight
     if isinstance(channel, WeightChannel) and kappa != 1:
         power = 1 / (kappa - 1)
@@ -49,7 +49,7 @@ def _far_limits(side: Asymptote, inputs: MarginDensity, channel: BiasChannel | W
     if all(math.isfinite(end) for end in inputs.support):
         return [Limit.rational(kappa)]
     terms = []
-    for far in np.copysign(_FAR, math.copysign(1.0, side.place) * weight):
+    for far in np.copysign(_FAR, math.copysign(1.0, asymptote.place) * weight):
         if math.isinf(float(inputs.log_density(np.array([far]))[0])):
             # Underflow, not a limit.
             return []

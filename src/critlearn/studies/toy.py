@@ -85,7 +85,7 @@ def _predictions(
     composition: Composition, approach: Approach, inputs: InputDensity | None, dataset: TwoClassData
 ) -> dict[str, Prediction]:
     """Predictions for weight and bias; none where the composition has the same error everywhere."""
-    if all(side.exponent is None for t in (1, -1) for side in composition.asymptotes(t)):
+    if all(one.exponent is None for t in (1, -1) for one in composition.asymptotes(t)):
         return {}
     weight, bias = _value(approach, "weight"), _value(approach, "bias")
     if inputs is not None:

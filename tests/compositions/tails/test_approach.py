@@ -27,7 +27,7 @@ def test_approach_at_large_margin(activation: str, loss: str, approach: str) -> 
 
 @pytest.mark.parametrize(("activation", "loss", "approach"), WRONG)
 def test_approach_at_large_negative_margin(activation: str, loss: str, approach: str) -> None:
-    side = next(side for side in Composition(activation, loss).sides() if side.location == "margin -> -inf")
+    side = next(side for side in Composition(activation, loss).all_asymptotes() if side.location == "margin -> -inf")
     assert side.approach == approach
 
 
@@ -39,11 +39,11 @@ def test_approach_at_large_negative_margin(activation: str, loss: str, approach:
     ],
 )
 def test_approach_where_the_output_grows(output: str, approach: str) -> None:
-    ends = [side for side in Composition(output, "mse").sides() if side.location in ("y -> inf", "y -> -inf")]
+    ends = [side for side in Composition(output, "mse").all_asymptotes() if side.location in ("y -> inf", "y -> -inf")]
     assert [side.approach for side in ends] == [approach] * 2
 
 
 def test_approach_to_a_zero() -> None:
     """Near y0 the error of a curved output is c (y - y0) (1 + d (y - y0)): kappa is linear in the distance."""
-    sides = Composition("y*log(2 + abs(y))", "mse").sides()
+    sides = Composition("y*log(2 + abs(y))", "mse").all_asymptotes()
     assert [side.approach for side in sides if "residual" in side.location] == ["O(|y - y0|)"]

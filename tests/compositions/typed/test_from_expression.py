@@ -62,21 +62,21 @@ def test_sympy_and_callables_are_read_alike() -> None:
 
 
 def test_all_sides_are_told() -> None:
-    sides = {side.location: side for side in Composition("y**2", "e**2").sides(0)}
-    assert sides["y = 0 (residual -> 0)"].exact == "2/3"
-    assert sides["y -> inf"].side == "large"
-    pole = [side for side in Composition("y", "sqrt(abs(e))").sides(0) if side.side == "large"]
+    limits = {one.location: one for one in Composition("y**2", "e**2").all_asymptotes(0)}
+    assert limits["y = 0 (residual -> 0)"].exact == "2/3"
+    assert limits["y -> inf"].fluctuations == "large"
+    pole = [side for side in Composition("y", "sqrt(abs(e))").all_asymptotes(0) if side.fluctuations == "large"]
     # g ~ |e|^(-1/2): n = -1/2, k = 1 - 1/n.
     assert [side.exact for side in pole] == ["3"]
-    flat = Composition("sigmoid", "bce").sides()[1]
-    assert flat.side == "constant"
+    flat = Composition("sigmoid", "bce").all_asymptotes()[1]
+    assert flat.fluctuations == "constant"
     assert flat.exponent is None
-    assert [side.exact for side in Composition("exponential-softsign", "mse").sides()] == ["4/3", "1"]
+    assert [side.exact for side in Composition("exponential-softsign", "mse").all_asymptotes()] == ["4/3", "1"]
 
 
 @pytest.mark.slow
 def test_no_power_law_is_an_answer() -> None:
-    side = Composition("y + sin(y)/2", "e^2").sides(0)[-1]
+    side = Composition("y + sin(y)/2", "e^2").all_asymptotes(0)[-1]
     assert side.exponent is None
     assert side.exact is None
 
@@ -127,12 +127,12 @@ def test_what_oscillates_and_dies_out_leaves_the_tail_as_it_is() -> None:
 
 
 def test_an_oscillation_that_wins_has_no_exponent() -> None:
-    sides = {side.location: side.exponent for side in Composition("y+3*sin(y)", "mse").sides()}
-    assert sides["y -> inf"] is None
+    limits = {one.location: one.exponent for one in Composition("y+3*sin(y)", "mse").all_asymptotes()}
+    assert limits["y -> inf"] is None
 
 
 def test_roots_are_continuous_and_jumps_are_refused_wherever_they_are() -> None:
-    cube_root = {side.location: side.exact for side in Composition("sign(y)*abs(y)**(1/3)", "mse").sides()}
+    cube_root = {side.location: side.exact for side in Composition("sign(y)*abs(y)**(1/3)", "mse").all_asymptotes()}
     # g = (y^(1/3) - 1) y^(-2/3) / 3: y^(-1/3) far out, y^(-2/3) at the origin.
     assert (cube_root["y -> inf"], cube_root["y = 0"]) == ("4", "5/2")
     for jumping in ("sign(y)", "sign(y-1)", "y+sign(y-0.3)/100"):
@@ -148,5 +148,5 @@ def test_roots_are_continuous_and_jumps_are_refused_wherever_they_are() -> None:
     ],
 )
 def test_zeros_faster_than_any_power_have_exponent_one(activation: str, place: str, tail: str) -> None:
-    sides = {side.location: side for side in Composition(activation, "mse").sides()}
-    assert (sides[place].exact, sides[place].tail, sides[place].side) == ("1", tail, "small")
+    limits = {one.location: one for one in Composition(activation, "mse").all_asymptotes()}
+    assert (limits[place].exact, limits[place].tail, limits[place].fluctuations) == ("1", tail, "small")

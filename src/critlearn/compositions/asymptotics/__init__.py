@@ -1,1 +1,1 @@
-"""Asymptotics of typed expressions: growth, decay, series and singularities, where no catalogue entry gives them."""
+"""Growth, decay and series of arbitrary expressions, for `tails` and `typed` alone: the catalogue needs none."""

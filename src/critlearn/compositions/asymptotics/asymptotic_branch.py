@@ -8,38 +8,56 @@ import sympy as sp
 from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import s
 
-_SWITCHES: Final = (sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.DiracDelta, sp.Piecewise)
+_PIECEWISE: Final = (sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.DiracDelta, sp.Piecewise)
 _FAR: Final = 300
+"""Value of ``s`` that stands for all large ones; its exponentials still fit into `_SIGN_DIGITS` digits."""
+
 _CASES_FAR: Final = mpmath.mpf(2) ** 200
+"""Value of ``s`` at which conditions are read; they compare numbers of any size, so it may be larger than `_FAR`."""
+
+_CONDITION_DIGITS: Final = 60
+_SIGN_DIGITS: Final = 400
+"""Digits for a sign: differences such as ``tanh(300) - 1`` are of the size 1e-261."""
 
 
-def branches_far_out(expression: sp.Expr) -> sp.Expr:
-    """Same expression with every absolute value, maximum and case replaced by the branch that holds for large `s`."""
-    return _branched(expression, _CASES_FAR, _FAR)
+def asymptotic_branch(expression: sp.Expr) -> sp.Expr:
+    """Same expression with each absolute value, maximum and case replaced by the branch that holds for large `s`.
+
+    >>> asymptotic_branch(sp.Abs(2 - s) + sp.Max(s, 5))
+    2*s - 2
+    """
+    return _on_one_branch(expression, _CASES_FAR, _FAR)
 
 
-def vanishes_around(expression: sp.Expr, at: float) -> bool:
-    """Whether the branch of an expression that holds at a value of `s` is zero identically, as of ``max(1 - s, 0)``.
+def asymptotic_sign(expression: sp.Expr) -> int:
+    """Sign of an expression for large `s`."""
+    return _sign_at(expression, _FAR)
 
-    >>> vanishes_around(sp.Max(1 - s, 0) ** 2, 3.0), vanishes_around(sp.Max(1 - s, 0) ** 2, 0.5)
+
+def vanishes_near(expression: sp.Expr, at: float) -> bool:
+    """Whether an expression is zero on a whole neighbourhood of a value of `s`, as ``max(1 - s, 0)`` is around 3.
+
+    >>> vanishes_near(sp.Max(1 - s, 0) ** 2, 3.0), vanishes_near(sp.Max(1 - s, 0) ** 2, 0.5)
     (True, False)
     """
-    return bool(_branched(expression, at, at) == 0)
+    return bool(_on_one_branch(expression, at, at) == 0)
 
 
-def _branched(expression: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr:
+def _on_one_branch(expression: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr:
+    """Expression on the branch that holds at a value of `s`, from the innermost piecewise function outwards."""
     while True:
-        found = [part for part in sp.preorder_traversal(expression) if isinstance(part, _SWITCHES)]
+        found = [part for part in sp.preorder_traversal(expression) if isinstance(part, _PIECEWISE)]
         inner = next((part for part in found if not any(other in part.args for other in found)), None)
         if inner is None:
             return expression
-        replaced = _branch(inner, cases_at, at)
+        replaced = _branch_of(inner, cases_at, at)
         if replaced is None or replaced == inner:
             return expression
         expression = expression.xreplace({inner: replaced})
 
 
-def _branch(part: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr | None:
+def _branch_of(part: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr | None:
+    """Branch of one piecewise function; None if no case holds."""
     if isinstance(part, sp.DiracDelta):
         return sp.S.Zero
     if isinstance(part, sp.Piecewise):
@@ -60,17 +78,12 @@ def _branch(part: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float)
 
 
 def _holds(condition: sp.Basic, at: mpmath.mpf | float) -> bool:
-    with mpmath.workdps(60):
+    with mpmath.workdps(_CONDITION_DIGITS):
         return bool(evaluate(condition, {s: mpmath.mpf(at)}))
-
-
-def sign_far_out(expression: sp.Expr) -> int:
-    """Sign for large `s`, of an expression whose sign settles."""
-    return _sign_at(expression, _FAR)
 
 
 def _sign_at(expression: sp.Expr, at: mpmath.mpf | float) -> int:
     if expression.is_number:
         return int(sp.sign(expression))
-    with mpmath.workdps(400):
+    with mpmath.workdps(_SIGN_DIGITS):
         return int(mpmath.sign(mpmath.re(evaluate(expression, {s: mpmath.mpf(at)}))))

@@ -6,12 +6,17 @@ from functools import lru_cache
 import sympy as sp
 from sympy.codegen.cfunctions import log1p
 
-from critlearn.compositions.asymptotics.asymptotic_branch import branches_far_out
+from critlearn.compositions.asymptotics.asymptotic_branch import asymptotic_branch
 from critlearn.compositions.asymptotics.growth import log_growth
-from critlearn.compositions.asymptotics.growth_order import BETWEEN, BEYOND, Growth, UnclearError
+from critlearn.compositions.asymptotics.growth_order import (
+    DOUBLE_EXPONENTIAL,
+    LOG,
+    LOG_LOG,
+    QUASI_POLYNOMIAL,
+    Growth,
+    UndecidedError,
+)
 from critlearn.compositions.symbolic.functions import expit, plain, softplus
-
-_LN_LN = -1
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Decay:
 
     @property
     def order(self) -> sp.Expr:
-        """``k`` of ``exp(-rate s^k)``; 0 for a power of ``s``, -1 for one of ``ln s`` or a constant."""
-        return self.growth.terms[0][0] if self.growth.terms else sp.Integer(_LN_LN)
+        """``k`` of ``exp(-rate s^k)``; `LOG` for a power of ``s``, `LOG_LOG` for one of ``ln s`` or a constant."""
+        return self.growth.terms[0][0] if self.growth.terms else LOG_LOG
 
     @property
     def rate(self) -> sp.Expr:
@@ -33,13 +38,13 @@ class Decay:
     @property
     def power(self) -> sp.Expr | None:
         """``n`` of ``s^-n``, 0 for what changes more slowly; None for an exponential."""
-        if self.order > 0:
+        if self.order > LOG:
             return None
-        return self.rate if self.order == 0 else sp.S.Zero
+        return self.rate if self.order == LOG else sp.S.Zero
 
     @property
     def constant(self) -> bool:
-        """Whether a limit other than 0 is reached."""
+        """Whether the limit is finite and not 0."""
         return not self.growth.terms
 
     def times(self, exponent: sp.Expr, other: "Decay") -> "Decay":
@@ -47,60 +52,64 @@ class Decay:
 
         Raises
         ------
-        UnclearError
-            If terms compete that are not told apart.
+        UndecidedError
+            If terms compete whose difference the rules do not decide.
         """
         return Decay(other.growth.plus(self.growth, exponent))
 
     def tail(self, variable: str) -> str:
-        """Name such as ``m^-3``, ``m^-2 ln(m)``, ``exp(-2 m)`` or ``m`` for a growing one."""
-        if self.order == BEYOND:
+        """Formula such as ``m^-3``, ``m^-2 ln(m)``, ``exp(-2 m)``, or ``m`` for a growing one."""
+        if self.order == DOUBLE_EXPONENTIAL:
             return f"{'falls' if self.rate > 0 else 'grows'} like the exponential of an exponential of {variable}"
-        if self.order == BETWEEN:
+        if self.order == QUASI_POLYNOMIAL:
             return f"{'falls' if self.rate > 0 else 'grows'} faster than any power of {variable}"
-        if self.order > 0:
-            form = variable if self.order == 1 else f"{variable}^{in_words(self.order)}"
+        if self.order > LOG:
+            form = variable if self.order == 1 else f"{variable}^{power_in_words(self.order)}"
             sign, size = ("-", self.rate) if self.rate > 0 else ("", -self.rate)
-            return f"exp({sign}{form})" if size == 1 else f"exp({sign}{in_words(size)} {form})"
-        power = dict(self.growth.terms).get(0, sp.S.Zero)
+            return f"exp({sign}{form})" if size == 1 else f"exp({sign}{power_in_words(size)} {form})"
+        power = dict(self.growth.terms).get(LOG, sp.S.Zero)
         main = _power_of(variable, power) if power != 0 else ""
         return (main + self.logarithms(variable)).strip() or "constant"
 
     def tail_at(self, distance: str) -> str:
-        """Name of an exponential such as ``exp(-2/|y|^2)``, where ``s`` is the inverse of a distance."""
-        if self.order in (BEYOND, BETWEEN):
+        """Formula of an exponential such as ``exp(-2/|y|^2)``, where ``s`` is the inverse of a distance."""
+        if self.order in (DOUBLE_EXPONENTIAL, QUASI_POLYNOMIAL):
             return self.tail(f"1/{distance}")
-        form = distance if self.order == 1 else f"{distance}^{in_words(self.order)}"
+        form = distance if self.order == 1 else f"{distance}^{power_in_words(self.order)}"
         sign, size = ("-", self.rate) if self.rate > 0 else ("", -self.rate)
-        return f"exp({sign}{in_words(size)}/{form})"
+        return f"exp({sign}{power_in_words(size)}/{form})"
 
     def logarithms(self, variable: str) -> str:
         """Factor such as `` ln(m)^2`` beside a power; empty without one."""
-        power = dict(self.growth.terms).get(_LN_LN, sp.S.Zero)
+        power = dict(self.growth.terms).get(LOG_LOG, sp.S.Zero)
         return "" if power == 0 else f" {_power_of(f'ln({variable})', power)}"
 
 
 def _power_of(base: str, power: sp.Expr) -> str:
-    return base if power == 1 else f"{base}^{in_words(power)}"
+    return base if power == 1 else f"{base}^{power_in_words(power)}"
 
 
-def in_words(number: sp.Expr) -> str:
-    """Number with parentheses where a fraction needs them."""
+def power_in_words(number: sp.Expr) -> str:
+    """Number as text, in parentheses if it is a fraction.
+
+    >>> power_in_words(sp.Integer(-3)), power_in_words(sp.Rational(1, 3))
+    ('-3', '(1/3)')
+    """
     return str(number) if number.is_Integer else f"({number})"
 
 
 @lru_cache(maxsize=4096)
 def decay_of(log_form: sp.Expr) -> Decay | None:
-    """Leading form of ``exp(log_form)`` in `s`; None where the rules of `growth` do not tell."""
+    """Leading form of ``exp(log_form)`` in `s`; None where the rules of `growth` do not decide."""
     try:
-        return Decay(log_growth(sp.expand_log(branches_far_out(_opened(log_form)), force=True)))
-    # What has no room at high precision is not decided by the rules.
-    except (UnclearError, ArithmeticError, MemoryError):
+        return Decay(log_growth(sp.expand_log(asymptotic_branch(_without_exp_of_log(log_form)), force=True)))
+    # An expression whose values need more digits or memory than there are is left undecided, too.
+    except (UndecidedError, ArithmeticError, MemoryError):
         return None
 
 
-def _opened(log_form: sp.Expr) -> sp.Expr:
-    """Without functions that only serve evaluation, and with exponentials of logarithms undone."""
+def _without_exp_of_log(log_form: sp.Expr) -> sp.Expr:
+    """Same form in ordinary functions, in which exponentials of logarithms cancel."""
     return plain(log_form).replace(
         lambda part: isinstance(part, softplus | expit) and part.args[0].has(sp.log),
         lambda part: log1p(sp.exp(part.args[0])) if isinstance(part, softplus) else 1 / (1 + sp.exp(-part.args[0])),

@@ -1,8 +1,8 @@
-"""How fast an expression grows or decays, by rules that are exact and quick: SymPy's limits are neither always.
+"""How fast an expression grows or decays, by rules that are exact and quick: SymPy's limits are not always either.
 
 The logarithm of an expression is written, up to a constant, as ``sum_k c_k s^k + a ln s + b ln ln s`` (`Growth`).
-Terms of a sum that cancel are written as limit and rest (`settled`), or expanded in powers; where that does not
-tell either, `UnclearError` is raised.
+Terms of a sum that cancel are expanded in powers, or written as limit and vanishing remainder (`split_limit`);
+where that does not decide either, `UndecidedError` is raised.
 """
 
 from typing import Final
@@ -11,16 +11,42 @@ import mpmath
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from critlearn.compositions.asymptotics.growth_order import BETWEEN, BEYOND, Growth, UnclearError, fastest, vanishes
-from critlearn.compositions.asymptotics.puiseux import NotAlgebraicError, leading_power, power_series
+from critlearn.compositions.asymptotics.growth_order import (
+    DOUBLE_EXPONENTIAL,
+    LOG,
+    LOG_LOG,
+    QUASI_POLYNOMIAL,
+    Growth,
+    UndecidedError,
+    fastest,
+    is_zero,
+)
+from critlearn.compositions.asymptotics.increments import (
+    Split,
+    increment,
+    increment_of_smooth,
+    split_far_out,
+)
+from critlearn.compositions.asymptotics.puiseux import NoSeriesError, leading_power, power_series
 from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import erf_step, expit, log_erfc, s, softplus
 
 _DEEPEST: Final = 12
+"""How often limits may cancel in a sum and leave remainders that cancel again: cancellation may have no end."""
+
+_FAR: Final = 2000
+_DIGITS: Final = 60
+"""Value of ``s``, and digits, at which signs are read and cancellation is noticed."""
+
+_CANCELLED: Final = mpmath.mpf("0.01")
+"""Sum of terms of one growth, relative to the largest of them, below which they cancel."""
+
+_LEAST_CONSTANT: Final = mpmath.mpf("0.001")
+"""Size of a logarithm's value far out from which it counts as tending to a constant other than 0."""
 
 _CONSTANT: Final = Growth()
-_LOGARITHM: Final = Growth(((sp.Integer(-1), sp.Integer(1)),))
-_ODD: Final = (sp.tanh, sp.atan, sp.erf, sp.asinh, sp.sin, sp.sinh, expm1, log1p)
+_LOGARITHM: Final = Growth(((LOG_LOG, sp.Integer(1)),))
+_LINEAR_AT_ZERO: Final = (sp.tanh, sp.atan, sp.erf, sp.asinh, sp.sin, sp.sinh, expm1, log1p)
 _SATURATING: Final = (sp.tanh, sp.atan, sp.erf)
 _PERIODIC: Final = (sp.sin, sp.cos)
 
@@ -30,18 +56,18 @@ def growth(expression: sp.Expr) -> Growth:
 
     Raises
     ------
-    UnclearError
-        If the rules do not tell.
+    UndecidedError
+        If the rules do not decide it.
 
     >>> growth(s**2 * sp.exp(-3 * s) / (1 + s)).terms
     ((1, -3), (0, 1))
     """
     if not expression.has(s):
         if expression.is_zero:
-            raise UnclearError
+            raise UndecidedError
         return _CONSTANT
     if expression == s:
-        return Growth(((sp.Integer(0), sp.Integer(1)),))
+        return Growth(((LOG, sp.Integer(1)),))
     if isinstance(expression, sp.Mul):
         total = _CONSTANT
         for factor in expression.args:
@@ -63,14 +89,14 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
     if isinstance(expression, erf_step):
         return growth(expression.args[1])
     if not expression.args or len(expression.args) > 1:
-        raise UnclearError
+        raise UndecidedError
     argument = expression.args[0]
     inner = growth(argument)
     if isinstance(expression, _PERIODIC) and inner.direction > 0:
-        raise UnclearError
-    if inner.direction == 0 and not inner.terms and isinstance(expression, (*_ODD, sp.cos, expit, softplus)):
-        _refuse_zero(expression)
-    if isinstance(expression, _ODD) and inner.direction < 0:
+        raise UndecidedError
+    if inner.direction == 0 and not inner.terms and isinstance(expression, (*_LINEAR_AT_ZERO, sp.cos, expit, softplus)):
+        _raise_if_it_may_vanish(expression)
+    if isinstance(expression, _LINEAR_AT_ZERO) and inner.direction < 0:
         return inner
     if isinstance(expression, _SATURATING) or (inner.direction == 0 and not isinstance(expression, sp.log | log1p)):
         return _CONSTANT
@@ -79,7 +105,7 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
         return _CONSTANT if positive else log_growth(argument)
     if isinstance(expression, softplus):
         return inner if positive else log_growth(argument)
-    if isinstance(expression, sp.asinh) and inner.terms[0][0] == 0:
+    if isinstance(expression, sp.asinh) and inner.terms[0][0] == LOG:
         return _LOGARITHM
     if isinstance(expression, sp.acot) and inner.direction > 0:
         return _CONSTANT.plus(inner, sp.Integer(-1))
@@ -91,27 +117,29 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
         return log_growth(argument if positive else -argument)
     if isinstance(expression, log_erfc | sp.log | log1p):
         if isinstance(expression, sp.log) and inner.direction == 0:
-            lead, rest = settled(argument)
-            if lead == 1 and rest != 0:
-                return growth(rest)
-        # A logarithm's own size: it grows as its argument's largest term does.
-        own = log_growth(expression)
-        if own.terms and own.terms[0][0] >= 0:
-            order = own.terms[0][0]
-            return Growth(((sp.Integer(0), order),)) if order > 0 else _LOGARITHM
-        if not own.terms and abs(_value(expression)) > mpmath.mpf("0.001"):
+            # ln(1 + u) ~ u
+            limit, remainder = split_limit(argument)
+            if limit == 1 and remainder != 0:
+                return growth(remainder)
+        # The logarithm of an argument that grows as exp(s^k) is of the size s^k, and of one that grows as s^a, ln s.
+        of_argument = log_growth(expression)
+        if of_argument.terms and of_argument.terms[0][0] >= LOG:
+            order = of_argument.terms[0][0]
+            return Growth(((LOG, order),)) if order > LOG else _LOGARITHM
+        # A constant that is not 0, as far as its value tells.
+        if not of_argument.terms and abs(_value(expression)) > _LEAST_CONSTANT:
             return _CONSTANT
-    raise UnclearError
+    raise UndecidedError
 
 
-def _refuse_zero(expression: sp.Expr) -> None:
-    """Refuse a function that tends to a constant which may be zero, such as ``sin`` at ``pi``."""
-    if abs(_value(expression)) < mpmath.mpf("0.01"):
-        raise UnclearError
+def _raise_if_it_may_vanish(expression: sp.Expr) -> None:
+    """Raise if a function tends to a constant that may be zero, such as that of ``sin`` at ``pi``."""
+    if abs(_value(expression)) < _CANCELLED:
+        raise UndecidedError
 
 
-def _bound(expression: sp.Expr) -> Growth:
-    """Growth of something that is nowhere smaller than ``|E|``: sines and cosines count as 1."""
+def _growth_of_bound(expression: sp.Expr) -> Growth:
+    """Growth of an upper bound of ``|E|``, in which sines and cosines are 1."""
     if not expression.has(*_PERIODIC):
         return growth(expression)
     if isinstance(expression, _PERIODIC):
@@ -119,206 +147,173 @@ def _bound(expression: sp.Expr) -> Growth:
     if isinstance(expression, sp.Mul):
         total = _CONSTANT
         for factor in expression.args:
-            total = total.plus(_bound(factor))
+            total = total.plus(_growth_of_bound(factor))
         return total
     if isinstance(expression, sp.Pow) and expression.exp.is_Integer and expression.exp > 0:
-        return _CONSTANT.plus(_bound(expression.base), expression.exp)
+        return _CONSTANT.plus(_growth_of_bound(expression.base), expression.exp)
     if isinstance(expression, sp.Add):
-        return fastest([_bound(term) for term in expression.args])
-    raise UnclearError
+        return fastest([_growth_of_bound(term) for term in expression.args])
+    raise UndecidedError
 
 
 def _sum(terms: tuple[sp.Expr, ...], depth: int = 0) -> Growth:
+    """Growth of a sum: that of its fastest terms, unless these cancel."""
     growths: dict[sp.Expr, Growth] = {}
     bounds = []
     for term in terms:
         try:
             growths[term] = growth(term)
-        except UnclearError:
-            bounds.append(_bound(term))
+        except UndecidedError:
+            bounds.append(_growth_of_bound(term))
     if not growths:
-        raise UnclearError
+        raise UndecidedError
     best = fastest(list(growths.values()))
-    # What oscillates is of no matter beside a term that outgrows the most that it can be.
+    # An oscillating term does not matter beside one that outgrows its amplitude.
     if any(best.plus(bound, sp.Integer(-1)).direction <= 0 for bound in bounds):
-        raise UnclearError
+        raise UndecidedError
     leading = [term for term, one in growths.items() if one == best]
     if len(leading) == 1 or not _cancels(leading):
         return best
     try:
         return Growth(((sp.S.Zero, leading_power(sp.Add(*terms), s)),))
-    except NotAlgebraicError:
-        return _rest_of(terms, depth)
+    except NoSeriesError:
+        return _growth_of_remainders(terms, depth)
 
 
-def _rest_of(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
-    """Growth of a sum whose limits cancel: that of what its terms differ from them by."""
-    parts = [settled(term) for term in terms]
-    rests = sp.Add(*(rest for _, rest in parts))
-    if depth > _DEEPEST or rests == 0:
-        raise UnclearError
-    left = sp.expand(sp.Add(*(lead for lead, _ in parts)))
-    if not left.has(s) and vanishes(left):
+def _growth_of_remainders(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
+    """Growth of a sum whose limits cancel: that of what its terms differ from their limits by."""
+    parts = [split_limit(term) for term in terms]
+    remainders = sp.Add(*(remainder for _, remainder in parts))
+    if depth > _DEEPEST or remainders == 0:
+        raise UndecidedError
+    left = sp.expand(sp.Add(*(limit for limit, _ in parts)))
+    if not left.has(s) and is_zero(left):
         left = sp.S.Zero
     remaining = sp.Add.make_args(left) if left != 0 else ()
-    remaining += sp.Add.make_args(sp.expand_mul(rests))
+    remaining += sp.Add.make_args(sp.expand_mul(remainders))
     return growth(remaining[0]) if len(remaining) == 1 else _sum(remaining, depth + 1)
 
 
-def settled(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """Two parts that add up to an expression: one with limits put for what tends to them, and the small rest.
+def split_limit(expression: sp.Expr) -> Split:
+    """Limit and remainder of an expression: limits put for all parts that have one, and the difference, which vanishes.
 
-    ``tanh(s)^3`` is ``1 + expm1(3 log1p(-2 expit(-2 s)))``.
+    The two add up to the expression exactly: ``tanh(s)^3`` is ``1 + expm1(3 log1p(-2 expit(-2 s)))``. Parts that grow
+    stay in the first; the second is 0 where nothing could be split off.
     """
     if not expression.has(s):
         return expression, sp.S.Zero
-    if _tends(expression) < 0:
+    if _direction_or_zero(expression) < 0:
         return sp.S.Zero, expression
     if isinstance(expression, sp.Add):
-        parts = [settled(term) for term in expression.args]
-        return sp.Add(*(lead for lead, _ in parts)), sp.Add(*(rest for _, rest in parts))
+        parts = [split_limit(term) for term in expression.args]
+        return sp.Add(*(limit for limit, _ in parts)), sp.Add(*(remainder for _, remainder in parts))
     if isinstance(expression, sp.Mul):
-        lead, rest = sp.S.One, sp.S.Zero
+        limit, remainder = sp.S.One, sp.S.Zero
         for factor in expression.args:
             # A vanishing factor stays as it is: others may grow.
-            own, small = settled(factor) if _tends(factor) >= 0 else (factor, sp.S.Zero)
-            lead, rest = lead * own, lead * small + rest * own + rest * small
-        return lead, rest
+            own, small = split_limit(factor) if _direction_or_zero(factor) >= 0 else (factor, sp.S.Zero)
+            limit, remainder = limit * own, limit * small + remainder * own + remainder * small
+        return limit, remainder
     if isinstance(expression, sp.Pow) and not expression.exp.has(s):
-        return _settled_power(*expression.args)
+        return _split_power(*expression.args)
     if len(expression.args) == 1:
-        return _settled_function(expression)
+        return _split_function(expression)
     return expression, sp.S.Zero
 
 
-def _tends(expression: sp.Expr) -> int:
-    """Direction of an expression, 0 also where the rules do not tell."""
+def _direction_or_zero(expression: sp.Expr) -> int:
+    """Direction of an expression's growth, 0 also where the rules do not decide it."""
     try:
         return growth(expression).direction
-    except UnclearError:
+    except UndecidedError:
         pass
     try:
-        return min(0, _bound(expression).direction)
-    except UnclearError:
+        return min(0, _growth_of_bound(expression).direction)
+    except UndecidedError:
         return 0
 
 
 def limit_of(expression: sp.Expr) -> sp.Expr:
-    """Finite limit of an expression.
+    """Limit of an expression, where it is finite.
 
     Raises
     ------
-    UnclearError
-        If there is none, or the rules do not tell.
+    UndecidedError
+        If there is none, or the rules do not decide it.
     """
-    lead, rest = settled(expression)
-    if rest != 0 and growth(rest).direction >= 0:
-        raise UnclearError
-    if not lead.has(s):
-        return lead
+    limit, remainder = split_limit(expression)
+    if remainder != 0 and growth(remainder).direction >= 0:
+        raise UndecidedError
+    if not limit.has(s):
+        return limit
     try:
-        series = power_series(lead, s)
-    except NotAlgebraicError:
-        raise UnclearError from None
+        series = power_series(limit, s)
+    except NoSeriesError:
+        raise UndecidedError from None
     if max(series) > 0:
-        raise UnclearError
+        raise UndecidedError
     return series.get(sp.S.Zero, sp.S.Zero)
 
 
-def _settled_power(base: sp.Expr, exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    lead, rest = settled(base)
-    if rest == 0 or lead == 0:
+def _split_power(base: sp.Expr, exponent: sp.Expr) -> Split:
+    limit, remainder = split_limit(base)
+    if remainder == 0 or limit == 0:
         return base**exponent, sp.S.Zero
-    return lead**exponent, lead**exponent * expm1(exponent * log1p(rest / lead))
+    return limit**exponent, limit**exponent * expm1(exponent * log1p(remainder / limit))
 
 
-def _settled_function(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:  # noqa: C901 - a table of rules
+def _split_function(expression: sp.Expr) -> Split:
     x = expression.args[0]
     try:
-        grows = growth(x).direction > 0
-    except UnclearError:
+        diverges = growth(x).direction > 0
+    except UndecidedError:
         return expression, sp.S.Zero
-    sign = 0 if not grows else (1 if _value(x) > 0 else -1)
-    if sign and isinstance(expression, sp.tanh):
-        return sp.Integer(sign), -2 * sign * expit(-2 * sign * x)
-    if sign and isinstance(expression, sp.erf):
-        return sp.Integer(sign), -sign * sp.erfc(sign * x)
-    if sign and isinstance(expression, sp.atan):
-        return sign * sp.pi / 2, -sign * sp.acot(sign * x)
-    if sign > 0 and isinstance(expression, expit):
-        return sp.S.One, -expit(-x)
-    if sign > 0 and isinstance(expression, softplus):
-        return x, softplus(-x)
-    if sign < 0 and isinstance(expression, sp.erfc):
-        return sp.Integer(2), -sp.erfc(-x)
-    lead, rest = settled(x)
+    if diverges and (found := split_far_out(expression, 1 if _value(x) > 0 else -1)) is not None:
+        return found
     if isinstance(expression, expm1):
-        lead, rest = settled(sp.exp(x))
-        return lead - 1, rest
-    if rest == 0:
-        lead, rest = _settled_algebraic(x)
-    if rest == 0:
+        limit, remainder = split_limit(sp.exp(x))
+        return limit - 1, remainder
+    limit, remainder = split_limit(x)
+    if remainder == 0:
+        limit, remainder = _split_algebraic(x)
+    if remainder == 0:
         return expression, sp.S.Zero
-    if isinstance(expression, sp.exp):
-        return sp.exp(lead), sp.exp(lead) * expm1(rest)
-    if isinstance(expression, sp.log) and lead != 0:
-        return sp.log(lead), log1p(rest / lead)
-    if isinstance(expression, log1p) and lead != -1:
-        return sp.log(1 + lead), log1p(rest / (1 + lead))
-    if isinstance(expression, sp.cos) and not lead.has(s):
-        return sp.cos(lead), -2 * sp.cos(lead) * sp.sin(rest / 2) ** 2 - sp.sin(lead) * sp.sin(rest)
-    if isinstance(expression, sp.sin) and not lead.has(s):
-        return sp.sin(lead), -2 * sp.sin(lead) * sp.sin(rest / 2) ** 2 + sp.cos(lead) * sp.sin(rest)
-    if not lead.has(s):
-        step = _step(expression, lead, rest)
-        if step is not None:
-            return expression.func(lead), step
-    return expression, sp.S.Zero
+    smooth = increment_of_smooth(expression, limit, remainder)
+    if smooth is not None:
+        return smooth
+    step = None if limit.has(s) else increment(expression, limit, remainder)
+    return (expression, sp.S.Zero) if step is None else (expression.func(limit), step)
 
 
-def _settled_algebraic(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """Limit and rest of an algebraic expression that tends to a constant, such as ``s/(1 + s)``."""
+def _split_algebraic(expression: sp.Expr) -> Split:
+    """Limit and remainder of an algebraic expression that tends to a constant, such as ``s/(1 + s)``."""
     try:
         limit = limit_of(expression)
-    except UnclearError:
+    except UndecidedError:
         return expression, sp.S.Zero
     return limit, sp.together(expression - limit)
 
 
-def _step(function: sp.Expr, lead: sp.Expr, rest: sp.Expr) -> sp.Expr | None:
-    """``F(a + h) - F(a)`` for a constant ``a`` and a small ``h``, written so that it does not cancel."""
-    if isinstance(function, sp.tanh):
-        return sp.sinh(rest) / (sp.cosh(lead) * sp.cosh(lead + rest))
-    if isinstance(function, sp.atan):
-        return sp.atan(rest / (1 + lead * (lead + rest)))
-    if isinstance(function, expit):
-        return -expit(lead + rest) * expit(-lead) * expm1(-rest)
-    if isinstance(function, softplus):
-        return log1p(expit(lead) * expm1(rest))
-    if isinstance(function, sp.erf):
-        return erf_step(lead, rest)
-    return None
-
-
 def _cancels(terms: list[sp.Expr]) -> bool:
-    """Whether terms that are of one size leave much less than their size."""
-    with mpmath.workdps(60):
+    """Whether the sum of terms of one growth is far smaller than they are."""
+    with mpmath.workdps(_DIGITS):
         values = [_value(term) for term in terms]
-        return bool(abs(sum(values)) < mpmath.mpf("0.01") * max(abs(value) for value in values))
+        return bool(abs(sum(values)) < _CANCELLED * max(abs(value) for value in values))
 
 
 def _value(expression: sp.Expr) -> mpmath.mpf:
-    with mpmath.workdps(60):
+    """Value far out, of which the sign counts."""
+    with mpmath.workdps(_DIGITS):
         try:
-            value = evaluate(expression, {s: mpmath.mpf(2000)})
+            value = evaluate(expression, {s: mpmath.mpf(_FAR)})
         except (ArithmeticError, ValueError, TypeError) as problem:
-            raise UnclearError from problem
+            raise UndecidedError from problem
     try:
         value = mpmath.mpf(value)
     except TypeError:
-        raise UnclearError from None
+        raise UndecidedError from None
     if not mpmath.isfinite(value):
-        raise UnclearError
+        raise UndecidedError
     return value
 
 
@@ -327,8 +322,8 @@ def log_growth(form: sp.Expr) -> Growth:
 
     Raises
     ------
-    UnclearError
-        If the rules do not tell.
+    UndecidedError
+        If the rules do not decide it.
     """
     total = _CONSTANT
     for term in sp.Add.make_args(sp.expand(form)):
@@ -357,27 +352,26 @@ def _log_term(term: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
     if isinstance(rest, softplus) and growth(rest.args[0]).direction > 0 and _value(rest.args[0]) > 0:
         return _CONSTANT.plus(log_growth(rest.args[0]), factor)
     if rest == sp.asinh(s):
-        return Growth(((sp.Integer(0), factor),))
+        return Growth(((LOG, factor),))
     own = growth(rest)
     if own.direction <= 0:
         return _CONSTANT
     order, power = own.terms[0]
-    positive = sp.sign(_value(rest)) * factor
-    if order == -1 and power > 1:
-        # exp(ln^b s) with b > 1 outgrows every power and no exponential of one.
-        return Growth(((BETWEEN, positive),))
-    if order > 0:
-        return Growth(((BEYOND, positive),))
-    return _CONSTANT.plus(_of_powers(rest), factor)
+    signed = sp.sign(_value(rest)) * factor
+    if order == LOG_LOG and power > 1:
+        return Growth(((QUASI_POLYNOMIAL, signed),))
+    if order > LOG:
+        return Growth(((DOUBLE_EXPONENTIAL, signed),))
+    return _CONSTANT.plus(_log_growth_of_series(rest), factor)
 
 
-def _of_powers(rest: sp.Expr) -> Growth:
-    """Growth of ``exp(rest)`` for a rest that has a series in powers, or tends to one."""
-    lead, small = settled(rest)
-    if small != 0 and lead != rest:
-        return log_growth(lead)
+def _log_growth_of_series(form: sp.Expr) -> Growth:
+    """Growth of ``exp(form)`` for a form that has a series in powers, or tends to one that has."""
+    limit, remainder = split_limit(form)
+    if remainder != 0 and limit != form:
+        return log_growth(limit)
     try:
-        series = power_series(rest, s)
-    except NotAlgebraicError:
-        raise UnclearError from None
+        series = power_series(form, s)
+    except NoSeriesError:
+        raise UndecidedError from None
     return Growth.of({order: c for order, c in series.items() if order > 0})

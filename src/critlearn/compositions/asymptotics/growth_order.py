@@ -1,48 +1,58 @@
-"""Orders of growth: the logarithm of a size as a sum of powers, of ``ln s`` and of ``ln ln s``."""
+"""Orders of growth: the logarithm of an expression's size as a sum of powers of ``s``, ``ln s`` and ``ln ln s``."""
 
 from dataclasses import dataclass
 from typing import Final
 
 import sympy as sp
 
-BETWEEN: Final = sp.Rational(1, 10**9)
-"""Order of ``exp(ln^b s)``, ``b > 1``: between powers and exponentials."""
+LOG: Final = sp.Integer(0)
+"""Order that stands for ``ln s`` in the logarithm: a power of ``s``."""
 
-BEYOND: Final = sp.oo
-"""Order of ``exp(exp(s))`` and of what grows faster still."""
+LOG_LOG: Final = sp.Integer(-1)
+"""Order that stands for ``ln ln s`` in the logarithm: a power of ``ln s``."""
+
+QUASI_POLYNOMIAL: Final = sp.Rational(1, 10**9)
+"""Order that stands for ``ln^b s`` with ``b > 1``: above every power, below every exponential of a power."""
+
+DOUBLE_EXPONENTIAL: Final = sp.oo
+"""Order that stands for ``exp(s)`` and all that grows faster still."""
+
+_DIGITS: Final = 40
+_ZERO: Final = 1e-30
+"""A constant below this, at `_DIGITS` digits, is zero: by chance a number is not that small."""
 
 
-class UnclearError(Exception):
-    """The rules do not tell."""
+class UndecidedError(Exception):
+    """Raised where the rules do not decide how an expression grows."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """``ln|E| = sum c_k s^k + a ln s + b ln ln s + constant``: pairs (k, c_k) by falling order.
+    """Growth ``ln|E| = sum c_k s^k + a ln s + b ln ln s + constant``, as pairs (k, c_k) by falling order.
 
-    ``k = 0`` stands for ``ln s`` and ``k = -1`` for ``ln ln s``; `BETWEEN` and `BEYOND` for what is no power.
+    The orders `LOG`, `LOG_LOG`, `QUASI_POLYNOMIAL` and `DOUBLE_EXPONENTIAL` stand for what is no power of ``s``.
     """
 
     terms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
 
     @classmethod
     def of(cls, coefficients: dict[sp.Expr, sp.Expr]) -> "Growth":
-        """Growth without vanishing coefficients."""
-        kept = {order: c for order, c in coefficients.items() if not vanishes(c)}
+        """Growth from coefficients by order, leaving out those that are zero."""
+        kept = {order: c for order, c in coefficients.items() if not is_zero(c)}
         return cls(tuple(sorted(kept.items(), key=lambda item: -float(item[0]))))
 
     def plus(self, other: "Growth", factor: sp.Expr = sp.S.One) -> "Growth":
-        """``self + factor * other``: growth of ``E1 * E2^factor``.
+        """``self + factor * other``: the growth of ``E1 * E2^factor``.
 
         Raises
         ------
-        UnclearError
+        UndecidedError
             If terms that are no powers compete: ``exp(exp(2 s))`` and ``exp(exp(s))`` are of one order here.
         """
         coefficients = dict(self.terms)
         for order, c in other.terms:
-            if order in (BEYOND, BETWEEN) and coefficients.get(order, 0) * factor * c < 0:
-                raise UnclearError
+            if order in (DOUBLE_EXPONENTIAL, QUASI_POLYNOMIAL) and coefficients.get(order, 0) * factor * c < 0:
+                raise UndecidedError
             coefficients[order] = coefficients.get(order, sp.Integer(0)) + factor * c
         return Growth.of(coefficients)
 
@@ -52,15 +62,15 @@ class Growth:
         return int(sp.sign(self.terms[0][1])) if self.terms else 0
 
 
-def vanishes(coefficient: sp.Expr) -> bool:
-    """Whether a coefficient is zero, to 25 digits where it is no rational number."""
+def is_zero(coefficient: sp.Expr) -> bool:
+    """Whether a constant is zero: exactly for rational numbers, else to 30 digits."""
     if coefficient.is_Rational:
         return bool(coefficient == 0)
-    return bool(abs(sp.N(coefficient, 30, maxn=200)) < 1e-25)
+    return bool(abs(sp.N(coefficient, _DIGITS, maxn=200)) < _ZERO)
 
 
 def fastest(growths: list[Growth]) -> Growth:
-    """Return the growth that outgrows all others, the first of equals."""
+    """Return the fastest of several growths, the first of equals."""
     best = growths[0]
     for other in growths[1:]:
         if other.plus(best, sp.Integer(-1)).direction > 0:

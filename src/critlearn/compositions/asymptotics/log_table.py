@@ -14,31 +14,38 @@ from critlearn.errors import InvalidInputError
 Row: TypeAlias = tuple[float, float, float, float]
 """Value and first three derivatives with respect to ``u = ln x``."""
 
+ACCURACY: Final = 1e-9
+"""Error of ``ln|E|``, relative to its size or 1, that closed forms and polynomials are held to."""
+
 _STEP: Final = 1 / 16
-"""Widest distance between nodes."""
+"""Widest distance between nodes, in ``ln x``."""
 
 _LEAST_STEP: Final = _STEP / 1024
-_MOST_NODES: Final = 3000
-_RIGHT: Final = 1e-9
-"""Error of a value, beside its size or 1, that the polynomials are held to."""
+"""Narrowest distance between nodes: below it values are not smooth, and no table helps."""
 
-_OF_USE: Final = 500.0
+_MOST_NODES: Final = 3000
+"""Nodes after which an expression is refused as changing too fast: each is an evaluation at high precision."""
+
+_LARGEST: Final = 500.0
 """Size of ``ln|E|`` from which the table ends rather than gets finer; some expressions lose their derivatives there."""
 
-_PARENT: Final = 64.0
+_TWICE_AS_WIDE: Final = 64.0
 """How much larger the error over two intervals may be: it falls with the eighth power of their width, by 256."""
+
+_POWER_CURVATURE: Final = 0.05
+"""Change of the slope in ``ln x``, relative to the slope, below which a tail goes on as a power law."""
 
 
 @dataclass(frozen=True, eq=False)
 class LogTable:
-    """Polynomials of degree 7 in ``u = ln x`` between nodes, and how the one furthest out is continued.
+    """Polynomials of degree 7 in ``u = ln x`` between nodes, and a continuation beyond the last node.
 
     Parameters
     ----------
     nodes
         Values of ``u``, ascending.
     coefficients
-        Of each polynomial, in the distance from its lower node; the highest power first.
+        Coefficients of each polynomial in the distance from its lower node, the highest power first.
     last_u, last
         Node from which the table is continued, and value, first and second derivative with respect to ``x`` there.
     power
@@ -62,7 +69,7 @@ class LogTable:
         return float(self.nodes[-1])
 
     def taylor(self, order: int, u: Array, x: Array, library: Any) -> Array:
-        """Derivative with respect to ``x``, of order 0 to 2."""
+        """Value or derivative with respect to ``x``, of order 0 to 2."""
         nodes, table = self.nodes, self.coefficients
         if library is not np:
             nodes, table = (library.as_tensor(one, dtype=u.dtype, device=u.device) for one in (nodes, table))
@@ -78,7 +85,7 @@ class LogTable:
         return library.where((u >= self.start) & (u <= self.stop), inside, self._continued(order, u, x))
 
     def _continued(self, order: int, u: Array, x: Array) -> Array:
-        """Beyond the table: a power law goes on as such, an exponential by its Taylor polynomial."""
+        """Continuation beyond the table: a power law as such, an exponential by its Taylor polynomial."""
         value, first, second = self.last
         at = float(np.exp(self.last_u))
         if self.power:
@@ -89,7 +96,7 @@ class LogTable:
 
 
 def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) -> LogTable | None:
-    """Table from `start`, the end at which a closed form takes over, to `stop` or as far as values can be had.
+    """Table from `start`, the end at which a closed form takes over, to `stop` or as far as there are values.
 
     Nodes are added until polynomials meet the values between them. None if there is no value beside the start.
 
@@ -98,7 +105,7 @@ def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) 
     InvalidInputError
         If the values change too fast for a table, as those of ``erf(y^9999)``.
     """
-    rows = _walked(row_at, start, stop)
+    rows = _sampled_evenly(row_at, start, stop)
     if len(rows) < 2:
         return None
     _refine(rows, row_at)
@@ -115,12 +122,12 @@ def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) 
         edge,
         (value, first_u / x_edge, (second_u - first_u) / x_edge**2),
         # A power law's slope in ln x is constant; an exponential's grows with x.
-        bool(abs(second_u) < 0.05 * max(abs(first_u), 1e-6)),
+        bool(abs(second_u) < _POWER_CURVATURE * max(abs(first_u), 1e-6)),
     )
 
 
-def _walked(row_at: Callable[[float], Row | None], start: float, stop: float) -> dict[float, Row]:
-    """Rows on even nodes; where values end, the last ones in ever smaller steps."""
+def _sampled_evenly(row_at: Callable[[float], Row | None], start: float, stop: float) -> dict[float, Row]:
+    """Rows on evenly spaced nodes; where values end, the last ones in ever smaller steps."""
     first = row_at(start)
     rows = {} if first is None else {start: first}
     at, step = start, _STEP if stop > start else -_STEP
@@ -135,21 +142,21 @@ def _walked(row_at: Callable[[float], Row | None], start: float, stop: float) ->
 
 
 def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> None:
-    """Add nodes in the middle of intervals over which a polynomial misses the values.
+    """Add nodes in the middle of intervals over which a polynomial misses the values, in place.
 
-    Where values are beyond all use as well, the table ends instead.
+    Where the values are also larger than `_LARGEST`, the table ends instead.
     """
     outward = list(rows)
     bad = [
         interval
         for near, middle, far in zip(outward, outward[1:], outward[2:], strict=False)
-        if not _met(rows, near, middle, far, _PARENT * _RIGHT)
+        if not _is_met(rows, near, middle, far, _TWICE_AS_WIDE * ACCURACY)
         for interval in ((near, middle), (middle, far))
     ]
     # Each once, from the start outward; a single interval has no neighbour to be judged by.
     pending = list(dict.fromkeys(bad)) if len(outward) > 2 else [(outward[0], outward[1])]
     for near, _ in pending:
-        if abs(rows[near][0]) > _OF_USE:
+        if abs(rows[near][0]) > _LARGEST:
             for u in outward[outward.index(near) + 1 :]:
                 del rows[u]
             break
@@ -166,12 +173,12 @@ def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> No
                 f"an expression changes too fast near exp({middle:.4g}) to be followed there; smaller powers and "
                 "frequencies can be"
             )
-        if not _met(rows, near, middle, far, _RIGHT):
+        if not _is_met(rows, near, middle, far, ACCURACY):
             pending += [(near, middle), (middle, far)]
 
 
-def _met(rows: dict[float, Row], near: float, middle: float, far: float, bound: float) -> bool:
-    """Whether the polynomial between two nodes goes through the value at one between them."""
+def _is_met(rows: dict[float, Row], near: float, middle: float, far: float, bound: float) -> bool:
+    """Whether the polynomial between two nodes meets the value at a node between them."""
     nodes = np.array(sorted((near, far)))
     polynomial = _polynomial(nodes, np.array([rows[u] for u in nodes.tolist()]))
     value = rows[middle][0]

@@ -13,20 +13,31 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from critlearn.compositions.asymptotics.asymptotic_branch import vanishes_around
-from critlearn.compositions.asymptotics.log_table import LogTable, Row, tabulated
+from critlearn.compositions.asymptotics.asymptotic_branch import vanishes_near
+from critlearn.compositions.asymptotics.log_table import ACCURACY, LogTable, Row, tabulated
 from critlearn.compositions.symbolic.evaluation import compiled_together, evaluate, log
 from critlearn.compositions.symbolic.functions import Array, log_magnitude, s
 from critlearn.compositions.symbolic.libraries import library_of, register_log_magnitude
+from critlearn.numerics.precision_ladder import resolved
 
 _LEAST, _GREATEST = -18.0, 14.0
 """Range of ``ln x`` in which forms are checked and tabulated; beyond, tails are continued."""
 
 _OFFSET: Final = 0.0371
+"""Shift of the points of ``ln x`` at which forms are checked: typed expressions have their zeros at round numbers."""
 
 _DIGITS: Final = (30, 60, 120, 240, 480, 900)
-_RIGHT: Final = 1e-9
+_AGREEMENT: Final = 1e-14
+"""Difference of two precisions, relative to the value, from which on it counts as resolved."""
+
+_SLOPE_ACCURACY, _CURVATURE_ACCURACY = 1e-7, 1e-6
+"""Errors of the derivatives of a closed form, relative to their size, from which on a table takes its place."""
+
 _ROUNDING: Final = 16 * 2.3e-16
+"""Relative change of ``x`` that a few roundings make."""
+
+Precise = tuple[mpmath.mpf, ...]
+"""``ln|E|`` and its first three derivatives."""
 
 
 @lru_cache(maxsize=512)
@@ -77,63 +88,66 @@ class Magnitude:
             first = values[1] / values[0]
             return first if order == 1 else values[2] / values[0] - first**2
 
-    def precise(self, x: mpmath.mpf) -> tuple[mpmath.mpf, ...]:
-        """Value and first three derivatives, right to some 15 digits; ArithmeticError where 900 do not suffice."""
-        before: tuple[mpmath.mpf, ...] | None = None
+    def precise(self, x: mpmath.mpf) -> Precise:
+        """Value and first three derivatives, right to some 14 digits; ArithmeticError where 900 do not suffice."""
         # Neighbours need like precision: start a rung below what sufficed last.
         start = max(0, self._rung - 1)
-        for rung, digits in enumerate(_DIGITS[start:], start):
-            with mpmath.workdps(digits):
-                e = self._precisely(mpmath.mpf(x))
-                if e[0] != 0:
-                    first = e[1] / e[0]
-                    second = e[2] / e[0] - first**2
-                    third = e[3] / e[0] - 3 * first * second - first**3
-                    now = (mpmath.log(abs(e[0])), first, second, third)
-                    if before is not None and all(
-                        abs(a - b) <= 1e-14 * (abs(b) + scale)
-                        for a, b, scale in zip(before, now, (1, 0, first**2, abs(first) ** 3), strict=True)
-                    ):
-                        self._rung = rung
-                        return now
-                    before = now
-        self._rung = 0
-        raise ArithmeticError(f"ln|{self.expression}| cannot be resolved at {x}")
+        value, digits = resolved(lambda: self._at_precision(x), _DIGITS[start:], _agree)
+        self._rung = 0 if digits is None else _DIGITS.index(digits)
+        if value is None or digits is None:
+            raise ArithmeticError(f"ln|{self.expression}| cannot be resolved at {x}")
+        return value
+
+    def _at_precision(self, x: mpmath.mpf) -> Precise | None:
+        """Value and derivatives at the precision that mpmath works with; None where ``E`` is zero to that precision."""
+        e = self._precisely(mpmath.mpf(x))
+        if e[0] == 0:
+            return None
+        first = e[1] / e[0]
+        second = e[2] / e[0] - first**2
+        third = e[3] / e[0] - 3 * first * second - first**3
+        return mpmath.log(abs(e[0])), first, second, third
 
     @cached_property
     def tails(self) -> tuple[LogTable | None, LogTable | None]:
-        """Tables below and above the range in which the closed form is right."""
-        # Not at round numbers, where expressions that are typed have their zeros.
+        """Tables below and above the range in which the closed form is accurate."""
         grid = np.arange(_LEAST, _GREATEST, 1.0) + _OFFSET
-        right = np.array([self._right(u) for u in grid])
-        if right.all():
+        accurate = np.array([self._is_accurate(u) for u in grid])
+        if accurate.all():
             return None, None
-        middle = int(np.argmin(np.abs(grid) + 1e3 * ~right))
+        # The accurate stretch around the accurate point that is closest to x = 1.
+        middle = int(np.argmin(np.abs(grid) + 1e3 * ~accurate))
         low = high = middle
-        while low > 0 and right[low - 1]:
+        while low > 0 and accurate[low - 1]:
             low -= 1
-        while high < grid.size - 1 and right[high + 1]:
+        while high < grid.size - 1 and accurate[high + 1]:
             high += 1
         below = tabulated(self._row, grid[low], _LEAST + _OFFSET) if low > 0 else None
         above = tabulated(self._row, grid[high], _GREATEST) if high < grid.size - 1 else None
         return below, above
 
-    def _right(self, u: float) -> bool:
+    def _is_accurate(self, u: float) -> bool:
+        """Whether the closed form and its derivatives are right in floating point at ``ln x = u``."""
         x = float(np.exp(u))
-        if vanishes_around(self.expression.xreplace({self.variable: s}), x):
+        if vanishes_near(self.expression.xreplace({self.variable: s}), x):
             return bool(np.isneginf(self.closed(0, np.array([x]))[0]))
         try:
             exact = [float(value) for value in self.precise(mpmath.mpf(x))]
         except (ArithmeticError, ValueError, TypeError):
             return False
-        ours = [float(self.closed(order, np.array([x]))[0]) for order in range(3)]
+        closed = [float(self.closed(order, np.array([x]))[0]) for order in range(3)]
         scales = (1.0, abs(exact[1]) + 1e-3 / x, abs(exact[2]) + exact[1] ** 2 + 1e-3 / x**2)
-        # What a rounding of x does is no fault of the form: many periods out, an oscillation has no better one.
+        # Not counted: what rounding of x alone does. Many periods out, an oscillation has no more accurate form.
         rounded = [_ROUNDING * x * abs(following) for following in exact[1:]]
         return all(
             abs(a - b) <= bound * scale + unavoidable
             for a, b, bound, scale, unavoidable in zip(
-                ours, exact[:3], (_RIGHT, 1e-7, 1e-6), scales, rounded, strict=True
+                closed,
+                exact[:3],
+                (ACCURACY, _SLOPE_ACCURACY, _CURVATURE_ACCURACY),
+                scales,
+                rounded,
+                strict=True,
             )
         )
 
@@ -148,7 +162,7 @@ class Magnitude:
         return float(row[0]), float(row[1]), float(row[2]), float(row[3])
 
     def floating(self, order: int, x: Array) -> Array:
-        """Derivative of order 0 to 2 on an array of NumPy or torch."""
+        """Derivative of order 0 to 2 on an array of NumPy or torch: closed form in the middle, tables at the ends."""
         below, above = self.tails
         if below is None and above is None:
             return self.closed(order, x)
@@ -171,3 +185,12 @@ class Magnitude:
             if above is not None:
                 result = select(u > above.start, above.taylor(order, u, x, library), result)
         return result
+
+
+def _agree(rough: Precise, precise: Precise) -> bool:
+    """Whether value and derivatives of two precisions are the same, to `_AGREEMENT` of the terms they are made of."""
+    slope = abs(precise[1])
+    return all(
+        abs(a - b) <= _AGREEMENT * (abs(b) + scale)
+        for a, b, scale in zip(rough, precise, (1, 0, slope**2, slope**3), strict=True)
+    )

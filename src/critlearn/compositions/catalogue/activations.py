@@ -9,7 +9,7 @@ from typing import Final
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from critlearn.compositions.activation import Activation, Half
+from critlearn.compositions.activation import Activation, HalfLineForms
 from critlearn.compositions.symbolic.functions import expit, log_erfc, softplus, y
 from critlearn.errors import unknown_name
 
@@ -112,7 +112,9 @@ _ENTRIES: Final = (
         log_derivative=-2 * log1p(y),
         log_upper_gap=-log1p(y),
         log_lower_gap=log1p(2 * y) - log1p(y),
-        negative=Half(value=expm1(-y), log_derivative=-y, log_upper_gap=sp.log(2 - sp.exp(-y)), log_lower_gap=-y),
+        negative=HalfLineForms(
+            value=expm1(-y), log_derivative=-y, log_upper_gap=sp.log(2 - sp.exp(-y)), log_lower_gap=-y
+        ),
     ),
     Activation("identity", range=(-math.inf, math.inf), value=y, log_derivative=sp.Integer(0)),
     Activation("asinh", range=(-math.inf, math.inf), value=sp.asinh(y), log_derivative=-log1p(y**2) / 2),
@@ -122,21 +124,21 @@ _ENTRIES: Final = (
         range=(0.0, math.inf),
         value=softplus(y),
         log_derivative=-log1p(sp.exp(-y)),
-        negative=Half(value=softplus(-y), log_derivative=-y - log1p(sp.exp(-y))),
+        negative=HalfLineForms(value=softplus(-y), log_derivative=-y - log1p(sp.exp(-y))),
     ),
     Activation(
         "elu",
         range=(-1.0, math.inf),
         value=y,
         log_derivative=sp.Integer(0),
-        negative=Half(value=expm1(-y), log_derivative=-y),
+        negative=HalfLineForms(value=expm1(-y), log_derivative=-y),
     ),
     Activation(
         "square",
         range=(0.0, math.inf),
         value=y**2,
         log_derivative=sp.log(2) + sp.log(y),
-        negative=Half(value=y**2, log_derivative=sp.log(2) + sp.log(y), slope=-y),
+        negative=HalfLineForms(value=y**2, log_derivative=sp.log(2) + sp.log(y), slope=-y),
         ends=(math.inf, math.inf),
     ),
 )

@@ -52,16 +52,16 @@ def choose(condition: Array, first: Array, second: Array) -> Array:
     return np.where(condition, first, second)
 
 
-def side_of(value: Array) -> Array:
-    """1 for numbers ``>= 0`` and -1 for others, without a derivative.
+def half_line_of(value: Array) -> Array:
+    """Half-line that each number is on: 1 for numbers ``>= 0``, -1 for others, without a derivative.
 
     Products with it take half the time of `choose` in torch, which takes a branch for every number.
     """
     library = library_of(value)
     if library == "torch":
         # Not of -0.0, which counts as 0.
-        side: Array = value.new_ones(()).copysign(value.detach() + 0.0)
-        return side
+        half_line: Array = value.new_ones(()).copysign(value.detach() + 0.0)
+        return half_line
     if library == "mpmath":
         return 1 if value >= 0 else -1
     return np.copysign(1.0, np.add(value, 0.0))

@@ -63,7 +63,7 @@ def _numpy_functions() -> dict[str, Any]:
         "ratio": lambda p, q: p / q,
         "nan": math.nan,
         "pi": math.pi,
-        "E": math.e,
+        "e": math.e,
     }
 
 
@@ -96,7 +96,7 @@ def _torch_functions() -> dict[str, Any]:
         "log_magnitude": _log_magnitude,
         "ratio": lambda p, q: p / q,
         "nan": math.nan,
-        "E": math.e,
+        "e": math.e,
         "expit": torch.sigmoid,
         # Not torch's own softplus, which is the identity above 20.
         "softplus": lambda x: torch.logaddexp(torch.zeros_like(x), x),
@@ -146,7 +146,7 @@ def _mpmath_functions() -> dict[str, Any]:
         "ratio": lambda p, q: mpmath.mpf(p) / q,
         "nan": mpmath.nan,
         "pi": mpmath.pi,
-        "E": mpmath.e,
+        "e": mpmath.e,
     }
 
 

@@ -1,4 +1,4 @@
-"""The exponent that a composition tends to on one of its sides: what it is, how it is approached, how it was found."""
+"""Limit of the intrinsic exponent of a composition: its value, how it is approached, and how it was found."""
 
 import math
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from critlearn.results import Result
 
 @dataclass(frozen=True, repr=False)
 class Asymptote(Result):
-    """Limit of the intrinsic exponent on one side of a composition.
+    """Limit of the intrinsic exponent at an end of the line, or at a zero or pole of the error signal.
 
     Parameters
     ----------
     exponent
         Intrinsic exponent kappa in the limit; None where fluctuations follow no power law there.
     exact
-        The same as a rational number in words, e.g. ``"4/3"``; None where it is only known numerically.
+        The exponent as a rational number in text, e.g. ``"4/3"``; None where it is only known numerically.
     tail
         Form of the error signal: ``m^-3``, ``exp(-2 m)``, ``exp(-m^2)``, ``|e|^2``, or ``constant``.
     location
-        Where the limit is taken.
-    side
-        ``small``, ``large`` or ``constant``: the size of the fluctuations there.
+        Where the limit is taken, in words.
+    fluctuations
+        Size of the fluctuations there: ``small``, ``large`` or ``constant``.
     approach
         How kappa comes to its limit: ``exact`` where it is constant, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``exponential``,
         ``slower than any power``, or ``unknown``.
     method
         ``symbolic`` or ``numeric``.
     uncertainty
-        How far a numeric exponent may be off; 0 for a symbolic one, None where nothing is claimed.
+        Error bound of a numeric exponent; 0 for a symbolic one, None where no exponent is claimed.
     place
         Pre-activation at which the limit is taken, possibly infinite.
     """
@@ -37,25 +37,11 @@ class Asymptote(Result):
     exact: str | None
     tail: str
     location: str
-    side: str = "small"
+    fluctuations: str = "small"
     approach: str = "unknown"
     method: str = "symbolic"
     uncertainty: float | None = 0.0
     place: float = math.inf
-
-    def to_dict(self) -> dict[str, float | str | None]:
-        """Fields as plain values."""
-        return {
-            "exponent": self.exponent,
-            "exact": self.exact,
-            "tail": self.tail,
-            "location": self.location,
-            "side": self.side,
-            "approach": self.approach,
-            "method": self.method,
-            "uncertainty": self.uncertainty,
-            "place": self.place if math.isfinite(self.place) else None,
-        }
 
     def summary(self) -> str:
         """One phrase, e.g. ``kappa = 4/3, error signal ~ m^-3 (margin -> inf), approach O(m^-2)``."""

@@ -11,25 +11,50 @@ import sympy as sp
 
 from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import plain, y
+from critlearn.compositions.tails.criteria import LEAST_ORDER, RATIONAL_ACCURACY
 from critlearn.compositions.tails.log_error_expressions import Slopes
 
 _DIGITS: Final = 200
+"""Digits near a place: slopes are differences over 1e-50, of logarithms at distances of 1e-28."""
+
 _CONVERGED: Final = mpmath.mpf(10) ** -28
-_NEAR: Final = mpmath.mpf(10) ** -8
+"""Step, relative to the size of the place, at which the search for it ends."""
+
 _STEPS: Final = 30
-_LEAST: Final = mpmath.mpf("0.001")
+_FARTHEST: Final = 20
+"""Steps of the search, and how far it may lead, in units of the distance at which it began."""
+
 _ALIKE: Final = mpmath.mpf("0.05")
-_CERTAIN: Final = 1e-13
-"""Distance from a rational number below which a measured order is that number."""
+"""Relative change of ``r lambda'`` from one distance to ten times that, below which a place counts as singular."""
+
+_NEAR: Final = mpmath.mpf(10) ** -8
+"""Largest distance at which orders are measured."""
+
+_ROUNDING: Final = mpmath.mpf(10) ** -20
+"""Change of ``r lambda'`` below which there is nothing left to extrapolate."""
 
 _SLOWEST: Final = 0.9
+"""Ratio of successive steps above which they fall as 1/ln r, as beside a logarithm, and are not extrapolated."""
+
+_LOGARITHM_MARGIN: Final = 30
+"""Error beside a logarithm, in units of the last step: 1/ln r itself is ``|ln r| / ln 2`` such steps."""
+
 _MARGIN: Final = 10
 """For a second correction that falls more slowly, beside the first, than the first does."""
+
+_LARGEST_DENOMINATOR: Final = 60
+"""Denominator up to which a rational order is looked for."""
+
+_PLACE_ACCURACY: Final = mpmath.mpf(10) ** -20
+"""Relative distance below which a place is a number in closed form: far closer than one comes by chance."""
+
+_REGULAR: Final = mpmath.mpf(10) ** -15
+"""Size above which an expression does not vanish at a place."""
 
 
 @dataclass(frozen=True)
 class LocalOrder:
-    """Measured order: its value, how far it may be off, and the rational number that it is."""
+    """Measured order of a zero or pole: its value, its error, and the rational number that it is, if any."""
 
     value: float
     error: float
@@ -39,7 +64,8 @@ class LocalOrder:
 def refined_place(slopes: Slopes, guess: float, reach: float) -> mpmath.mpf | None:
     """Singular place near a guess, to some 28 digits; None where there is none.
 
-    Near it ``lambda' = n/(y - y0) + ...`` for every real n: ``1/lambda'`` has a simple zero, found by secants.
+    Near a place ``lambda' = n/(y - y0) + ...`` for every real n, so that ``1/lambda'`` has a simple zero there: it is
+    found by secants, which begin at the distance `reach` from the guess.
     """
     with mpmath.workdps(_DIGITS):
         scale = mpmath.mpf(max(1.0, abs(guess)))
@@ -51,7 +77,7 @@ def refined_place(slopes: Slopes, guess: float, reach: float) -> mpmath.mpf | No
                     break
                 step = values[1] * (points[1] - points[0]) / (values[1] - values[0])
                 points = [points[1], points[1] - step]
-                if abs(points[1] - guess) > 20 * abs(reach):
+                if abs(points[1] - guess) > _FARTHEST * abs(reach):
                     return None
                 if abs(step) < _CONVERGED * scale:
                     break
@@ -65,20 +91,20 @@ def refined_place(slopes: Slopes, guess: float, reach: float) -> mpmath.mpf | No
 
 
 def _is_singular(slopes: Slopes, place: mpmath.mpf, scale: mpmath.mpf, reach: float) -> bool:
-    """Whether ``lambda'`` is ``n/r`` at the smallest distances from a place."""
+    """Whether ``lambda' = n/r`` at the smallest distances from a place."""
     r = _CONVERGED * scale * mpmath.sign(reach)
     try:
         first, second = (factor * r * slopes(place + factor * r)[0] for factor in (1, 10))
-        return bool(abs(second) > _LEAST and abs(first - second) < _ALIKE * abs(second))
+        return bool(abs(second) > LEAST_ORDER and abs(first - second) < _ALIKE * abs(second))
     except (ArithmeticError, ValueError, TypeError):
         return False
 
 
 def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOrder | None:
-    """``lim r lambda'(y0 + r)`` as r vanishes, extrapolated; None where it does not settle.
+    """Order n of ``g ~ r^n``: the limit of ``r lambda'(y0 + r)`` as r vanishes, extrapolated; None if there is none.
 
-    What is left falls as r for an analytic error signal, as another power of r for others, and as 1/ln r where there
-    are logarithms: the last is told by its slowness, and gives an error as large as itself.
+    The difference from the limit falls as r for an analytic error signal, as another power of r for others, and as
+    1/ln r where there are logarithms: these show by their slowness, and give an error as large as the difference.
     """
     with mpmath.workdps(_DIGITS):
         try:
@@ -90,36 +116,36 @@ def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOr
         if not all(mpmath.isfinite(value) for value in values):
             return None
         steps = [b - a for a, b in itertools.pairwise(values)]
-        if all(abs(step) < mpmath.mpf(10) ** -20 for step in steps):
+        if all(abs(step) < _ROUNDING for step in steps):
             best, error = values[-1], abs(steps[-1])
         elif abs(steps[2]) >= abs(steps[1]):
-            # It grows without end, as at the zero of exp(-1/|y|).
+            # It diverges, as at the zero of exp(-1/|y|).
             return None
         elif abs(steps[2]) > _SLOWEST * abs(steps[1]):
-            best, error = values[-1], 30 * abs(steps[2])
+            best, error = values[-1], _LOGARITHM_MARGIN * abs(steps[2])
         else:
             ratio = steps[2] / steps[1]
             best = values[-1] + steps[2] * ratio / (1 - ratio)
-            # The ratio itself is off by what its own change leads to, if that falls as the steps do.
+            # The error of the ratio itself is what its own changes add up to, if they fall as the steps do.
             off = abs(ratio - steps[1] / steps[0]) * abs(ratio) / (1 - abs(ratio))
-            error = _MARGIN * abs(steps[2]) * off / (1 - abs(ratio)) ** 2 + mpmath.mpf(10) ** -20
-        return LocalOrder(float(best), float(error), _rational(best) if error < _CERTAIN else None)
+            error = _MARGIN * abs(steps[2]) * off / (1 - abs(ratio)) ** 2 + _ROUNDING
+        return LocalOrder(float(best), float(error), _rational(best) if error < RATIONAL_ACCURACY else None)
 
 
 def _rational(value: mpmath.mpf) -> sp.Rational | None:
-    near = Fraction(str(mpmath.nstr(value, 25))).limit_denominator(60)
+    near = Fraction(str(mpmath.nstr(value, 25))).limit_denominator(_LARGEST_DENOMINATOR)
     distance = abs(value - mpmath.mpf(near.numerator) / near.denominator)
-    return sp.Rational(near.numerator, near.denominator) if distance < _CERTAIN else None
+    return sp.Rational(near.numerator, near.denominator) if distance < RATIONAL_ACCURACY else None
 
 
 def exact_place(place: mpmath.mpf) -> sp.Expr | None:
-    """Number in closed form, a fraction, a fraction of pi or a square root, that a place is to 20 digits."""
+    """Closed form of a place, to 20 digits: a fraction, a fraction of pi or a square root of one; None for others."""
     with mpmath.workdps(30):
         for unit, power, most in ((mpmath.mpf(1), 1, 1000), (mpmath.pi, 1, 24), (mpmath.mpf(1), 2, 60)):
             near = Fraction(str(mpmath.nstr((place / unit) ** power, 28))).limit_denominator(most)
             number = mpmath.mpf(near.numerator) / near.denominator
             candidate = unit * (number if power == 1 else mpmath.sqrt(abs(number)) * mpmath.sign(place))
-            if abs(candidate - place) < mpmath.mpf(10) ** -20 * max(1, abs(place)):
+            if abs(candidate - place) < _PLACE_ACCURACY * max(1, abs(place)):
                 ratio = sp.Rational(near.numerator, near.denominator)
                 if power == 2:
                     return int(mpmath.sign(place)) * sp.sqrt(ratio)
@@ -130,22 +156,22 @@ def exact_place(place: mpmath.mpf) -> sp.Expr | None:
 def has_integer_orders(form: sp.Expr, place: mpmath.mpf) -> bool:
     """Whether ``lambda`` is, near a place, a sum of rational multiples of logarithms of meromorphic functions.
 
-    The order of a meromorphic function's zero or pole is an integer, so that the whole order is rational: a measurement
-    to many digits then decides it.
+    The order of a zero or pole of a meromorphic function is an integer, so that the whole order is rational: a
+    measurement to many digits then decides it.
     """
     # Once more, as ln|sin(y)/y| is ln|sin(y)| - ln y only then.
     written = plain(sp.expand_log(plain(form), force=True))
     for term in sp.Add.make_args(sp.expand(written)):
         factor, rest = term.as_independent(y, as_Add=False)
         meromorphic = isinstance(rest, sp.log) and factor.is_Rational
-        doubtful = _doubtful(rest.args[0] if meromorphic else rest, poles=meromorphic)
-        if not all(_regular(part, place) for part in doubtful):
+        required = _must_not_vanish(rest.args[0] if meromorphic else rest, poles=meromorphic)
+        if not all(_does_not_vanish(part, place) for part in required):
             return False
     return True
 
 
-def _doubtful(expression: sp.Expr, *, poles: bool) -> Iterator[sp.Expr]:
-    """Arguments that must not vanish for an expression to be analytic, or with poles allowed meromorphic."""
+def _must_not_vanish(expression: sp.Expr, *, poles: bool) -> Iterator[sp.Expr]:
+    """Subexpressions that must not vanish at a place for an expression to be analytic or, with `poles`, meromorphic."""
     if isinstance(expression, sp.Abs | sp.sign | sp.log | sp.Heaviside):
         yield expression.args[0]
     elif isinstance(expression, sp.Max | sp.Min):
@@ -159,12 +185,12 @@ def _doubtful(expression: sp.Expr, *, poles: bool) -> Iterator[sp.Expr]:
         isinstance(expression, sp.Pow) and expression.exp.is_Integer
     )
     for part in expression.args:
-        yield from _doubtful(part, poles=poles and arithmetic)
+        yield from _must_not_vanish(part, poles=poles and arithmetic)
 
 
-def _regular(argument: sp.Expr, place: mpmath.mpf) -> bool:
+def _does_not_vanish(argument: sp.Expr, place: mpmath.mpf) -> bool:
     with mpmath.workdps(40):
         try:
-            return bool(abs(evaluate(argument, {y: mpmath.mpf(place)})) > mpmath.mpf(10) ** -15)
+            return bool(abs(evaluate(argument, {y: mpmath.mpf(place)})) > _REGULAR)
         except (ArithmeticError, ValueError, TypeError):
             return False

@@ -1,4 +1,4 @@
-"""``lambda = ln|dh/dy|`` as one SymPy expression on each half-line, and compiled for any precision."""
+"""``lambda = ln|dh/dy|`` as one SymPy expression on each half-line, and its derivatives at any precision."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,63 +7,71 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from critlearn.compositions.activation import Activation, Half
+from critlearn.compositions.activation import Activation, HalfLineForms
 from critlearn.compositions.loss import Loss, LossForms, log_opposite, log_residual, log_width, output, target
 from critlearn.compositions.symbolic.evaluation import compiled_together
 from critlearn.compositions.symbolic.functions import plain, y
 
 Slopes = Callable[[Any], tuple[Any, ...]]
-"""``lambda'`` and ``lambda''`` of a number of mpmath."""
+"""``lambda'`` and ``lambda''`` at a number of mpmath."""
 
 
 @lru_cache(maxsize=256)
 def exact_target(t: float) -> sp.Expr:
-    """Target as the fraction that was meant."""
+    """Target as a rational number, the simplest that rounds to it."""
     return sp.nsimplify(t, rational=True)
 
 
-def half_at(activation: Activation, direction: int) -> Half:
-    """Forms for ``y >= 0`` (direction 1) or for ``y < 0`` (direction -1)."""
-    return activation.halves[1 if direction > 0 else 0]
+def forms_on_half_line(activation: Activation, half_line: int) -> HalfLineForms:
+    """Forms of an activation for ``y >= 0`` (half-line 1) or for ``y < 0`` (half-line -1)."""
+    return activation.half_lines[1 if half_line > 0 else 0]
 
 
-def loss_forms(activation: Activation, loss: Loss, t: float, side: int) -> LossForms:
-    """Forms of a loss for an output above (side 1) or below (-1) its target; for a class those of the class."""
+def loss_forms(activation: Activation, loss: Loss, t: float, residual_sign: int) -> LossForms:
+    """Forms of a loss for an output above (1) or below (-1) its target; for a class those of the class."""
     if not activation.bounded:
-        return loss.forms(side)
+        return loss.forms(residual_sign)
     lower, upper = activation.range
     return loss.forms(-1, (upper, lower)) if t > 0 else loss.forms(1, (lower, upper))
 
 
-def log_residual_form(activation: Activation, half: Half, t: float) -> sp.Expr:
+def log_residual_expression(activation: Activation, half_line: int, t: float) -> sp.Expr:
     """``ln|f - t|`` in the size of the pre-activation."""
+    forms = forms_on_half_line(activation, half_line)
     if activation.bounded:
-        return half.log_upper_gap if t > 0 else half.log_lower_gap
-    return sp.log(sp.Abs(half.value - exact_target(t)))
+        return forms.log_upper_gap if t > 0 else forms.log_lower_gap
+    return sp.log(sp.Abs(forms.value - exact_target(t)))
 
 
-def log_loss_slope(activation: Activation, loss: Loss, t: float, direction: int, side: int) -> sp.Expr:
+def log_loss_slope_expression(
+    activation: Activation, loss: Loss, t: float, half_line: int, residual_sign: int
+) -> sp.Expr:
     """``ln|dH/df|`` in the size of the pre-activation."""
-    half = half_at(activation, direction)
-    form = loss_forms(activation, loss, t, side).log_derivative
-    near = log_residual_form(activation, half, t)
+    forms = forms_on_half_line(activation, half_line)
+    log_slope = loss_forms(activation, loss, t, residual_sign).log_derivative
+    near = log_residual_expression(activation, half_line, t)
     if not activation.bounded:
-        return form.subs({log_residual: near, output: half.value, target: exact_target(t)})
-    far = half.log_lower_gap if t > 0 else half.log_upper_gap
+        return log_slope.subs({log_residual: near, output: forms.value, target: exact_target(t)})
+    far = forms.log_lower_gap if t > 0 else forms.log_upper_gap
     width = sp.log(exact_target(activation.range[1]) - exact_target(activation.range[0]))
-    return form.subs({log_residual: near, log_opposite: far, log_width: width})
+    return log_slope.subs({log_residual: near, log_opposite: far, log_width: width})
 
 
 @lru_cache(maxsize=512)
-def log_error_form(activation: Activation, loss: Loss, t: float, direction: int, side: int) -> sp.Expr:
-    """``lambda`` in the size ``|y|`` of the pre-activation, on one half-line and one side of the target."""
-    slope = half_at(activation, direction).log_derivative
-    return log_loss_slope(activation, loss, t, direction, side) + slope
+def log_error_expression(activation: Activation, loss: Loss, t: float, half_line: int, residual_sign: int) -> sp.Expr:
+    """``lambda`` in the size ``|y|`` of the pre-activation, on one half-line, for one sign of the residual."""
+    log_slope = forms_on_half_line(activation, half_line).log_derivative
+    return log_loss_slope_expression(activation, loss, t, half_line, residual_sign) + log_slope
+
+
+def is_log_of_zero(form: sp.Expr) -> bool:
+    """Whether a form is the logarithm of an expression that vanishes identically."""
+    return bool(form.has(sp.zoo, -sp.oo, sp.nan))
 
 
 @lru_cache(maxsize=512)
 def precise_slopes(form: sp.Expr) -> Slopes:
-    """``lambda'`` and ``lambda''`` at whatever precision mpmath works with.
+    """``lambda'`` and ``lambda''`` as functions, at whatever precision mpmath works with.
 
     By differences, of which a quarter of the digits is spent on the step: at high precision they are exact enough, and
     nothing has to be differentiated and compiled.

@@ -6,59 +6,65 @@ from typing import Any, Final
 import mpmath
 
 from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.compositions.tails.criteria import LEAST_TAIL_POWER, TAIL_ACCURACY
 from critlearn.compositions.tails.log_error_expressions import Slopes
-from critlearn.numerics.limits import NumericLimit, numeric_limit
+from critlearn.compositions.tails.numeric_limit import NumericLimit, numeric_limit
+from critlearn.numerics.precision_ladder import resolved
 
 _DIGITS: Final = (60, 180, 540)
 _AGREEMENT: Final = mpmath.mpf(10) ** -25
-_LEAST_POWER: Final = 0.02
+"""Relative difference of two precisions from which on slopes count as resolved: extrapolation needs many digits."""
+
+_ERROR_BARS: Final = 10
+"""By how many of their error bars two extrapolated exponents may differ."""
 
 
 def numeric_tail(slopes: Slopes, variable: str) -> Asymptote | None:
-    """Exponent of an error signal given by the slopes of its logarithm; None where there is no power law.
+    """Exponent of an error signal from the slopes of its logarithm; None where there is no power law.
 
-    ``-s lambda'`` tends to the power, and ``kappa = 1 + lambda''/lambda'^2`` to the exponent: they have to agree. Of an
-    exponential it is the order ``1 + s lambda''/lambda'`` that has a limit, and kappa tends to 1.
+    ``-s lambda'`` tends to the power, and ``kappa = 1 + lambda''/lambda'^2`` to the exponent: they have to agree. For
+    an exponential kappa tends to 1, and ``1 + s lambda''/lambda'`` to the order.
     """
-    stable = _stable(slopes)
-    exponent = numeric_limit(lambda x: 1 + stable(x)[1] / stable(x)[0] ** 2)
+    precise = _resolved_slopes(slopes)
+    exponent = numeric_limit(lambda x: 1 + precise(x)[1] / precise(x)[0] ** 2)
     if exponent is None:
         return None
-    power = numeric_limit(lambda x: -x * stable(x)[0])
-    if power is not None and abs(power.value) > _LEAST_POWER:
+    power = numeric_limit(lambda x: -x * precise(x)[0])
+    if power is not None and abs(power.value) > LEAST_TAIL_POWER:
         expected = 1 + 1 / power.value
-        if abs(expected - exponent.value) > 1e-6 + 10 * (exponent.error + power.error / power.value**2):
+        if abs(expected - exponent.value) > TAIL_ACCURACY + _ERROR_BARS * (
+            exponent.error + power.error / power.value**2
+        ):
             return None
         tail = f"{variable}^{-power.value:.4g}"
-        return _found(exponent, tail, small=power.value > 0)
-    if abs(exponent.value - 1) > 1e-6 + 10 * exponent.error:
+        return _asymptote(exponent, tail, small=power.value > 0)
+    if abs(exponent.value - 1) > TAIL_ACCURACY + _ERROR_BARS * exponent.error:
         return None
-    order = numeric_limit(lambda x: 1 + x * stable(x)[1] / stable(x)[0])
+    order = numeric_limit(lambda x: 1 + x * precise(x)[1] / precise(x)[0])
     form = f"exponential in {variable}" + ("" if order is None else f"^{order.value:.4g}")
-    return _found(exponent, form, small=stable(mpmath.mpf(8))[0] < 0)
+    return _asymptote(exponent, form, small=precise(mpmath.mpf(8))[0] < 0)
 
 
-def _found(exponent: NumericLimit, tail: str, *, small: bool) -> Asymptote:
+def _asymptote(exponent: NumericLimit, tail: str, *, small: bool) -> Asymptote:
     return Asymptote(
         exponent.value, None, tail, "", "small" if small else "large", method="numeric", uncertainty=exponent.error
     )
 
 
-def _stable(slopes: Slopes) -> Callable[[mpmath.mpf], tuple[Any, ...]]:
-    """Slopes at a precision that does not matter any more; ArithmeticError where none of those tried is enough."""
+def _resolved_slopes(slopes: Slopes) -> Callable[[mpmath.mpf], tuple[Any, ...]]:
+    """Slopes at a precision that suffices for each argument; ArithmeticError where none of those tried does."""
     known: dict[Any, tuple[Any, ...]] = {}
 
     def evaluated(x: mpmath.mpf) -> tuple[Any, ...]:
-        if x in known:
-            return known[x]
-        before: tuple[Any, ...] | None = None
-        for digits in _DIGITS:
-            with mpmath.workdps(digits):
-                now = tuple(mpmath.mpf(value) for value in slopes(x))
-            if before is not None and all(abs(a - b) <= _AGREEMENT * abs(b) for a, b in zip(before, now, strict=True)):
-                known[x] = now
-                return now
-            before = now
-        raise ArithmeticError(f"not resolved at {x}")
+        if x not in known:
+            value, digits = resolved(lambda: tuple(mpmath.mpf(part) for part in slopes(x)), _DIGITS, _agree)
+            if value is None or digits is None:
+                raise ArithmeticError(f"slopes are not resolved at {x}")
+            known[x] = value
+        return known[x]
 
     return evaluated
+
+
+def _agree(rough: tuple[Any, ...], precise: tuple[Any, ...]) -> bool:
+    return all(abs(a - b) <= _AGREEMENT * abs(b) for a, b in zip(rough, precise, strict=True))

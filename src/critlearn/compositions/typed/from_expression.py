@@ -8,18 +8,18 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from critlearn.compositions.activation import Activation, Half
-from critlearn.compositions.asymptotics.asymptotic_branch import branches_far_out, sign_far_out
+from critlearn.compositions.activation import Activation, HalfLineForms
+from critlearn.compositions.asymptotics.asymptotic_branch import asymptotic_branch, asymptotic_sign
 from critlearn.compositions.asymptotics.growth import growth, limit_of
-from critlearn.compositions.asymptotics.growth_order import UnclearError
+from critlearn.compositions.asymptotics.growth_order import UndecidedError
 from critlearn.compositions.asymptotics.magnitude import exact_log_magnitude
 from critlearn.compositions.loss import Loss, LossForms, log_residual, output, target
 from critlearn.compositions.symbolic.complement import complemented
 from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import expit, s, softplus, y
+from critlearn.compositions.tails.numeric_limit import numeric_limit
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import Function, parse_expression
-from critlearn.numerics.limits import numeric_limit
 from critlearn.numerics.time_budget import Allowance
 
 real_y: Final = sp.Symbol("y", real=True)
@@ -98,13 +98,16 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
     rising = _rises(slope, real_y)
     lower, upper = ends if rising else (-math.inf, math.inf)
     finite = rising and math.isfinite(lower) and math.isfinite(upper)
-    halves = {side: _half(value, slope, side, exact_ends if finite else None, rising) for side in (1, -1)}
+    forms = {
+        half_line: _forms_on_half_line(value, slope, half_line, exact_ends if finite else None, rising)
+        for half_line in (1, -1)
+    }
     # NaN at an end (sin) means that there is no limit: such an activation has a range, but does not saturate.
     if rising and not math.isnan(lower) and not math.isnan(upper):
         activation_range, limits = (lower, upper), None
     else:
         activation_range, limits = (-math.inf, math.inf), (ends[0], ends[1])
-    positive = halves[1]
+    positive = forms[1]
     return Activation(
         name,
         activation_range,
@@ -112,7 +115,7 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
         positive.log_derivative,
         positive.log_upper_gap,
         positive.log_lower_gap,
-        None if _symmetric(value, activation_range, rising) else halves[-1],
+        None if _symmetric(value, activation_range, rising) else forms[-1],
         positive.slope,
         limits,
     )
@@ -146,14 +149,16 @@ def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
     return expression.replace(lambda part: part.is_Mul, joined)
 
 
-def _half(value: sp.Expr, slope: sp.Expr, side: int, ends: tuple[sp.Expr, ...] | None, rising: bool) -> Half:
+def _forms_on_half_line(
+    value: sp.Expr, slope: sp.Expr, half_line: int, ends: tuple[sp.Expr, ...] | None, rising: bool
+) -> HalfLineForms:
     """Forms on one half-line, in ``|y|``; gaps to the exact ends, or they would not vanish."""
-    own, own_slope = (form.subs(real_y, side * y) for form in (value, slope))
+    own, own_slope = (form.subs(real_y, half_line * y) for form in (value, slope))
     gaps: tuple[sp.Expr | None, ...] = (None, None)
     if ends is not None:
         lower, upper = ends
         gaps = (_log_of(complemented(upper - own)), _log_of(complemented(own - lower)))
-    return Half(own, _log_of(own_slope), gaps[0], gaps[1], None if rising else own_slope)
+    return HalfLineForms(own, _log_of(own_slope), gaps[0], gaps[1], None if rising else own_slope)
 
 
 def _log_of(form: sp.Expr) -> sp.Expr:
@@ -208,19 +213,19 @@ def loss_from(expression: sp.Expr, *, name: str | None = None) -> Loss:
         return _general_loss(name, expression)
     slope = _differentiated(by_residual, residual, kind)
     _check_real(by_residual, slope, residual, kind)
-    below, above = (_loss_side(by_residual, side) for side in (-1, 1))
+    below, above = (_loss_forms(by_residual, residual_sign) for residual_sign in (-1, 1))
     return Loss(name, below.value, below.log_derivative, None if below == above else above, below.slope)
 
 
-def _loss_side(by_residual: sp.Expr, side: int) -> LossForms:
-    """Forms on one side of the target, in ``ln|e|``."""
-    value = by_residual.subs(residual, side * s)
+def _loss_forms(by_residual: sp.Expr, residual_sign: int) -> LossForms:
+    """Forms for one sign of the residual, in ``ln|e|``."""
+    value = by_residual.subs(residual, residual_sign * s)
     growth = sp.diff(value, s)
     size = sp.exp(log_residual)
     samples = evaluate(growth, {s: np.logspace(-4, 4, 81)})
     # A loss that grows away from its target needs no sign of its own; one that does not is told by dH/df.
     falls = bool((samples[np.isfinite(samples)] >= 0).all())
-    slope = None if falls else side * growth.subs(s, size)
+    slope = None if falls else residual_sign * growth.subs(s, size)
     power = sp.simplify(s * sp.diff(growth, s) / growth) if growth != 0 else sp.oo
     if growth == 0:
         log_derivative = -sp.oo
@@ -321,7 +326,7 @@ def _is_real(form: sp.Expr, symbol: sp.Symbol, point: float) -> bool:
 
 def _limit_at(value: sp.Expr, end: int) -> sp.Expr:
     """Limit at an end of the line: exact by the rules of growth, else the number that a numeric one is, else NaN."""
-    form = branches_far_out(value.subs(real_y, end * s))
+    form = asymptotic_branch(value.subs(real_y, end * s))
     limit = Allowance(_BUDGET).spend(lambda: _limit_by_rules(form))
     if limit is not None:
         return limit
@@ -333,9 +338,9 @@ def _limit_by_rules(form: sp.Expr) -> sp.Expr | None:
     try:
         direction = growth(form).direction
         if direction > 0:
-            return sign_far_out(form) * sp.oo
+            return asymptotic_sign(form) * sp.oo
         limit = sp.S.Zero if direction < 0 else limit_of(form)
-    except (UnclearError, ArithmeticError, MemoryError):
+    except (UndecidedError, ArithmeticError, MemoryError):
         return None
     return limit if limit.is_real else None
 

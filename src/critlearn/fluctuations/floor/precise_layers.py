@@ -1,5 +1,6 @@
 """Dense layers and activations for mpmath numbers, from plain definitions."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.network import ActivationModule
 from critlearn.network.exact_gelu import ExactGelu
+from critlearn.numerics.precision_ladder import resolved
 
 _MOST_DIGITS: Final = 960
 _AGREEMENT: Final = 1e-20
@@ -164,26 +166,25 @@ def _of_formula(formula: sp.Expr) -> Elementwise:
     slope = sp.diff(formula, _y)
     slow = formula.has(sp.erf, sp.erfc, log_erfc)
     cost = _COST_OF_ERROR_FUNCTIONS if slow else _COST_OF_FORMULAS
-    return Elementwise(lambda number: _settled(formula, number), lambda number: _settled(slope, number), cost)
+    return Elementwise(lambda number: _resolved(formula, number), lambda number: _resolved(slope, number), cost)
 
 
-def _settled(formula: sp.Expr, number: Any) -> Any:
-    """Value of a formula: digits are doubled until two numbers of them agree.
+def _resolved(formula: sp.Expr, number: Any) -> Any:
+    """Value of a formula: digits are doubled until two values agree.
 
     A zero is believed at the end only: ``1 - tanh(y)**2`` is zero with any digits that do not reach its value.
     """
-    before = evaluate(formula, {_y: number})
-    if isinstance(before, int):
+    at_first = evaluate(formula, {_y: number})
+    if isinstance(at_first, int):
         # A branch that is a constant.
-        return mp.mpf(before)
-    digits = mp.mp.dps
-    while digits < _MOST_DIGITS:
-        digits *= 2
-        with mp.workdps(digits):
-            value = mp.mpf(evaluate(formula, {_y: number}))
-        if value and abs(value - before) <= _AGREEMENT * abs(value):
-            return +value
-        before = value
-    if before:
+        return mp.mpf(at_first)
+    first_digits = mp.mp.dps
+    doublings = math.ceil(math.log2(max(1.0, _MOST_DIGITS / first_digits)))
+    value, digits = resolved(
+        lambda: mp.mpf(at_first if mp.mp.dps == first_digits else evaluate(formula, {_y: number})),
+        [first_digits * 2**doubling for doubling in range(doublings + 1)],
+        lambda rough, precise: bool(precise) and abs(precise - rough) <= _AGREEMENT * abs(precise),
+    )
+    if value and digits is None:
         raise NoPreciseFormError(str(formula))
-    return before
+    return mp.mpf(value)

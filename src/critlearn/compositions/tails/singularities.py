@@ -1,4 +1,4 @@
-"""Pre-activations at which the error signal vanishes or diverges, isolated on the whole line in floating point."""
+"""Pre-activations at which the error signal vanishes or diverges, found on the whole line in floating point."""
 
 from functools import lru_cache
 from typing import Final
@@ -9,17 +9,19 @@ from jaxtyping import Float64
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.error_signal import state_of
 from critlearn.compositions.loss import Loss
+from critlearn.compositions.tails.criteria import LEAST_DIP, LEAST_SINGULAR_POWER, MOST_CANDIDATES
 
 _GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
-_MOST: Final = 200
-"""Places that are looked for, those nearest to 0 first: a periodic activation has no end of them."""
+"""Points of the search, out to 8e4, finest around 0."""
 
 _NARROWINGS: Final = 30
-_DIP: Final = 0.02
-"""Drop of ``lambda`` below its surroundings from which on a smooth minimum is told from a zero."""
+"""Times that an interval around a minimum is narrowed to a quarter; twice as many halvings around a change of sign."""
 
-_LEAST_POWER: Final = 0.04
-"""Power of ``|y - y0|`` above which a dip of the error signal counts as a zero, and a peak as a pole."""
+_REACHES: Final = (3e-2, 1e-3, 1e-5)
+"""Distances from a candidate, relative to its size or 1, at which the error signal is tested for a power."""
+
+_SMOOTH: Final = 30
+"""Largest slope of ``lambda``, in these distances, that a smooth function is expected to have there."""
 
 Grid = Float64[np.ndarray, " point"]
 Points = Float64[np.ndarray, " place"]
@@ -30,19 +32,19 @@ def singular_places(activation: Activation, loss: Loss, t: float) -> tuple[float
     """Pre-activations at which the error signal vanishes or diverges like a power, in ascending order.
 
     Candidates are changes of the sign of ``h'``, minima and maxima of ``lambda``, and the middle and the ends of
-    stretches on which the error vanishes; kept are those near which ``lambda`` changes with ``ln|y - y0|``.
+    stretches on which the error vanishes. Those near which ``lambda`` changes with ``ln|y - y0|`` are kept.
     """
     search = _Search(activation, loss, t)
     grid = np.unique(np.append(_GRID, [] if activation.bounded else [t]))
     found = search.candidates(grid)
-    nearest = found[np.argsort(np.abs(found))][:_MOST]
+    nearest = found[np.argsort(np.abs(found))][:MOST_CANDIDATES]
     if nearest.size == 0:
         return ()
     return _merged(nearest[search.singular(nearest)])
 
 
 class _Search:
-    """``lambda`` and the sign of ``h'`` for one target."""
+    """Search for places at which ``lambda`` is singular, for one target."""
 
     def __init__(self, activation: Activation, loss: Loss, t: float) -> None:
         self.activation, self.loss, self.t = activation, loss, t
@@ -57,14 +59,14 @@ class _Search:
 
     def candidates(self, grid: Grid) -> Points:
         values, sign = self.log_error(grid), self.sign(grid)
-        lost = np.isnan(values) | np.isnan(sign)
-        grid, values, sign = grid[~lost], values[~lost], sign[~lost]
-        nothing = np.isneginf(values)
-        turns = np.flatnonzero((sign[1:] * sign[:-1] < 0) & ~nothing[1:] & ~nothing[:-1])
+        known = ~(np.isnan(values) | np.isnan(sign))
+        grid, values, sign = grid[known], values[known], sign[known]
+        zero = np.isneginf(values)
+        turns = np.flatnonzero((sign[1:] * sign[:-1] < 0) & ~zero[1:] & ~zero[:-1])
         crossed = self._crossings(grid[turns], grid[turns + 1])
         dips, peaks = (self._extrema(grid, sense * values, sense) for sense in (1.0, -1.0))
         infinite = grid[np.isposinf(values)]
-        return np.concatenate([crossed, dips, peaks, infinite, self._vanishing(grid, nothing)])
+        return np.concatenate([crossed, dips, peaks, infinite, self._stretches_of_zeros(grid, zero)])
 
     def _crossings(self, low: Points, high: Points) -> Points:
         """Where ``h'`` changes its sign, by bisection of all intervals at once."""
@@ -78,12 +80,12 @@ class _Search:
         return 0.5 * (low + high)
 
     def _extrema(self, grid: Grid, values: Grid, sense: float) -> Points:
-        """Minima of ``values`` that are sharper than a smooth function's, narrowed down."""
+        """Minima of ``values`` (``lambda`` times `sense`) that are deeper than a smooth function's, narrowed down."""
         inner = values[1:-1]
         lowest = (inner <= values[:-2]) & (inner <= values[2:]) & np.isfinite(inner)
         with np.errstate(invalid="ignore"):
             depth = np.maximum(values[:-2], values[2:]) - inner
-        at = np.flatnonzero(lowest & (depth > _DIP)) + 1
+        at = np.flatnonzero(lowest & (depth > LEAST_DIP)) + 1
         low, high = grid[at - 1], grid[at + 1]
         if low.size == 0:
             return low
@@ -95,11 +97,11 @@ class _Search:
             low, high = points[np.maximum(best - 1, 0), columns], points[np.minimum(best + 1, 8), columns]
         return 0.5 * (low + high)
 
-    def _vanishing(self, grid: Grid, nothing: np.ndarray) -> Points:
-        """Middle and ends of stretches on which the error is zero, in truth or by rounding."""
-        if not nothing.any():
+    def _stretches_of_zeros(self, grid: Grid, zero: np.ndarray) -> Points:
+        """Middle and ends of stretches on which the error is zero, exactly or by rounding."""
+        if not zero.any():
             return grid[:0]
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], nothing, [False]]).astype(int)))
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], zero, [False]]).astype(int)))
         starts, stops = edges[::2], edges[1::2] - 1
         has_start, has_stop = starts > 0, stops < grid.size - 1
         first = self._edge(grid[starts[has_start] - 1], grid[starts[has_start]])
@@ -108,31 +110,31 @@ class _Search:
         return np.concatenate([0.5 * (first[inside[has_start]] + last[inside[has_stop]]), first, last])
 
     def _edge(self, live: Points, dead: Points) -> Points:
-        """The last points where the error does not vanish yet, by bisection of all intervals at once."""
+        """Last points at which the error is not zero yet, by bisection of all intervals at once."""
         for _ in range(2 * _NARROWINGS):
             if live.size == 0:
                 break
             middle = 0.5 * (live + dead)
-            zero = np.isneginf(self.log_error(middle))
-            live, dead = np.where(zero, live, middle), np.where(zero, middle, dead)
+            vanishes = np.isneginf(self.log_error(middle))
+            live, dead = np.where(vanishes, live, middle), np.where(vanishes, middle, dead)
         return live
 
     def singular(self, places: Points) -> np.ndarray:
-        """Whether ``lambda`` changes with the logarithm of the distance, near each place on some side."""
+        """Whether ``lambda`` changes with the logarithm of the distance, above or below each place."""
         scale = np.maximum(1.0, np.abs(places))
         found = np.zeros(places.shape, dtype=bool)
         for direction in (-1, 1):
-            for reach in (3e-2, 1e-3, 1e-5):
+            for reach in _REACHES:
                 near, nearer = (self.log_error(places + direction * factor * reach * scale) for factor in (1.0, 0.1))
                 with np.errstate(invalid="ignore"):
                     power = (near - nearer) / np.log(10.0)
-                # A smooth slope dies out with the distance, a power does not.
-                found |= np.abs(np.where(np.isfinite(power), power, 0.0)) > np.maximum(_LEAST_POWER, 30 * reach)
+                # The change of a smooth function vanishes with the distance, that of a power does not.
+                found |= np.abs(np.where(np.isfinite(power), power, 0.0)) > max(LEAST_SINGULAR_POWER, _SMOOTH * reach)
         return found
 
 
 def _merged(places: Points) -> tuple[float, ...]:
-    """Ascending, without those that are one and the same but for rounding; round numbers stand for their neighbours."""
+    """Places in ascending order, those that differ by rounding merged, and those close to a round number rounded."""
     kept: list[float] = []
     for place in sorted(float(place) for place in places):
         near = round(place, 6)

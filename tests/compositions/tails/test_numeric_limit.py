@@ -5,7 +5,7 @@ import time
 import mpmath as mp
 import pytest
 
-from critlearn.numerics.limits import numeric_limit
+from critlearn.compositions.tails.numeric_limit import numeric_limit
 from critlearn.numerics.time_budget import BudgetExceededError, time_budget
 
 

@@ -1,4 +1,8 @@
-"""Numeric limits at infinity with an error bar: Richardson extrapolation at high precision."""
+"""Numeric limits at infinity with an error bar, by extrapolation at high precision.
+
+mpmath's own `limit`, `richardson`, `levin` and `shanks` give a number for every function, an oscillating one as well,
+without an error bar; and powers of real order, which tails have, are beyond `richardson`.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -7,16 +11,19 @@ from typing import Final
 
 import mpmath
 
+from critlearn.compositions.tails.criteria import SLOWEST_STEPS, WORST_ERROR
+
 _POINTS: Final = 12
-_LEAST: Final = 5
+"""Arguments of a sequence, each twice the one before."""
+
+_FEWEST_POINTS: Final = 5
+"""Values of a sequence without which no limit is claimed."""
+
 _FIRST: Final = (mpmath.mpf(4), mpmath.mpf("5.4365636569180905"))
-"""First arguments of the two sequences."""
+"""First arguments of the two sequences: 4 and 2 e, whose ratio is no power of 2."""
 
-_SLOWEST: Final = 0.8
-"""Ratio of successive steps above which no limit is claimed."""
-
-_WORST: Final = 1e-2
-"""Error above which no limit is claimed."""
+_ROUNDING: Final = 1e-15
+"""Relative error of a limit that extrapolation changed at all: it is returned as a float."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +37,24 @@ class NumericLimit:
 def numeric_limit(function: Callable[[mpmath.mpf], mpmath.mpf], *, digits: int = 60) -> NumericLimit | None:
     """Limit of a function as its argument grows, None where there is none to be seen.
 
-    The values at ``c 2^k`` are extrapolated by Wynn's epsilon algorithm and by repeated Richardson steps whose order is
-    measured from the values themselves, so that powers of any (real) order go. Two sequences of arguments, with no
-    common ratio, have to give the same limit: an oscillating function gives each another one. The error is the largest
-    of the last steps of both extrapolations and of the difference between the two.
+    Values at ``c 2^k`` are extrapolated by Wynn's epsilon algorithm and by repeated Aitken steps, so that remainders
+    may be powers of any real order. Two sequences of arguments, with no common ratio, have to give the same limit: an
+    oscillating function gives each another one. The error is the largest of the last steps of both extrapolations and
+    of the difference between the two.
 
     >>> numeric_limit(lambda s: (2 * s + 1) / (s + 3)).value
     2.0
     >>> numeric_limit(mpmath.sin) is None
     True
     """
-    one, other = (_along(function, first, digits) for first in _FIRST)
+    one, other = (_limit_along(function, first, digits) for first in _FIRST)
     if one is None or other is None:
         return None
     error = max(one.error, other.error, abs(one.value - other.value))
-    return NumericLimit(one.value, error) if error < _WORST * max(1.0, abs(one.value)) else None
+    return NumericLimit(one.value, error) if error < WORST_ERROR * max(1.0, abs(one.value)) else None
 
 
-def _along(function: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf, digits: int) -> NumericLimit | None:
+def _limit_along(function: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf, digits: int) -> NumericLimit | None:
     """Limit along one sequence of doubling arguments."""
     with mpmath.workdps(digits):
         values: list[mpmath.mpf] = []
@@ -59,23 +66,23 @@ def _along(function: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf, digi
             if not mpmath.isfinite(value):
                 break
             values.append(value)
-        if len(values) < _LEAST or _too_slow(values):
+        if len(values) < _FEWEST_POINTS or _converges_too_slowly(values):
             return None
         best, moved = min([_aitken(values), _wynn(values)], key=lambda pair: pair[1])
-        # What has not moved at all is exact to the digits carried.
-        error = max(float(moved), float(abs(best)) * 1e-15 if moved else 0.0)
+        # An estimate that did not move at all is exact to the digits of the computation.
+        error = max(float(moved), float(abs(best)) * _ROUNDING if moved else 0.0)
     return NumericLimit(float(best), error)
 
 
-def _too_slow(values: list[mpmath.mpf]) -> bool:
+def _converges_too_slowly(values: list[mpmath.mpf]) -> bool:
     """Whether the last steps hardly shrink, as for convergence in 1/ln: extrapolation then errs more than it tells."""
-    steps = [abs(b - a) for a, b in itertools.pairwise(values[-_LEAST:])]
+    steps = [abs(b - a) for a, b in itertools.pairwise(values[-_FEWEST_POINTS:])]
     nothing = mpmath.mpf(10) ** (-mpmath.mp.dps / 2) * (1 + abs(values[-1]))
-    return any(after > _SLOWEST * before and after > nothing for before, after in itertools.pairwise(steps))
+    return any(after > SLOWEST_STEPS * before and after > nothing for before, after in itertools.pairwise(steps))
 
 
 def _aitken(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
-    """Repeated Aitken steps: for halving distances this is Richardson with the order read off the values."""
+    """Repeated Aitken steps: for doubling arguments, Richardson extrapolation with the order read off the values."""
     best, moved = values[-1], abs(values[-1] - values[-2])
     while len(values) >= 4:
         improved = []
