@@ -1,8 +1,10 @@
-"""Design: the exponent as something one chooses."""
+"""Inverse design: losses and activations with a chosen exponent."""
 
-from critlearn.inverse_design.from_exponent import Design, MatchedLoss, design
+from critlearn.inverse_design.bi_tempered import BiTemperedLogistic
+from critlearn.inverse_design.from_exponent import Design, design
 from critlearn.inverse_design.margin_loss import QMarginLoss
-from critlearn.inverse_design.tempered import BiTemperedLogistic, TemperedSoftmax, log_tempered_softmax
+from critlearn.inverse_design.matched_loss import MatchedLoss
+from critlearn.inverse_design.tempered_softmax import TemperedSoftmax, log_tempered_softmax
 
 __all__ = [
     "BiTemperedLogistic",

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,14 +10,13 @@ from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
+from critlearn.inverse_design.criteria import LARGEST_EXPONENT, SMALLEST_EXPONENT
 from critlearn.inverse_design.q_exponential import log_q_exponential, q_exponential_integral
-
-SMALLEST, LARGEST = -2.0, 3.0
-"""Exponents that are offered."""
+from critlearn.results import Result
 
 
-@dataclass(frozen=True)
-class QMarginLoss:
+@dataclass(frozen=True, repr=False)
+class QMarginLoss(Result):
     """Loss of the margin ``m = t y``, ``t = -1, +1``, with error signal ``|dh/dy| = e_q(-m)``.
 
     ``kappa = q`` at every margin (theory, inverse design): q = 0 is the squared hinge (up to the place of its corner),
@@ -45,11 +43,13 @@ class QMarginLoss:
     '3/2'
     """
 
+    derived_values = ("name", "formula")
+
     exponent: float
     softening: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse exponents that cannot be had."""
+        """Raise if there is no such loss."""
         check_exponent(self.exponent)
         pole = -1.0 / (self.exponent - 1.0) if self.exponent > 1 else -math.inf
         if not (math.isfinite(self.softening) and pole < self.softening <= 0):
@@ -70,7 +70,7 @@ class QMarginLoss:
 
     @property
     def formula(self) -> str:
-        """The loss in words of mathematics."""
+        """The loss as a formula."""
         q = self.exponent
         if q == 1:
             error = "exp(-m)"
@@ -82,7 +82,7 @@ class QMarginLoss:
         return f"dH/dm = -{error} for m = t y > {self.softening:g}, constant below"
 
     def value(self, y: Array, t: Array) -> Array:
-        """Loss of each output, zero at margin 0; it decreases for ever where q >= 2, towards a limit where q < 2."""
+        """Loss of each output, zero at margin 0; it falls for ever where q >= 2, and towards a limit where q < 2."""
         margin = _checked(y, t) * y
         low = self.softening
         held = margin.clip(min=low) if library_of(margin) == "torch" else np.maximum(margin, low)
@@ -144,32 +144,28 @@ class QMarginLoss:
         """The governing one of `asymptotes`."""
         return self.asymptotes(t)[0]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as plain values."""
-        return {"name": self.name, "exponent": self.exponent, "softening": self.softening, "formula": self.formula}
-
     def summary(self) -> str:
-        """One line."""
+        """Exponent and formula, in a line."""
         return f"loss of the margin with exponent {self.exponent:g}: {self.formula}"
 
 
 def check_exponent(exponent: float) -> None:
-    """Refuse an exponent out of reach.
+    """Raise if an exponent is not offered.
 
     Raises
     ------
     InvalidInputError
-        If it is not from -2 to 3.
+        If the exponent is not from -2 to 3.
     """
-    if not SMALLEST <= exponent <= LARGEST:
+    if not SMALLEST_EXPONENT <= exponent <= LARGEST_EXPONENT:
         raise InvalidInputError(
-            f"an exponent from {SMALLEST:g} to {LARGEST:g} can be designed; got {exponent}: beyond, the error signal "
-            "is nearly constant up to a jump (q < -2), or its tail so heavy that no margin is ever settled (q > 3)"
+            f"an exponent from {SMALLEST_EXPONENT:g} to {LARGEST_EXPONENT:g} can be designed; got {exponent}: beyond, the error signal "
+            "is nearly constant up to a jump (q < -2), or its tail so heavy that it hardly falls with the margin (q > 3)"
         )
 
 
 def exact_fraction(exponent: float) -> str | None:
-    """Exponent as a fraction with a small denominator, where it is one."""
+    """Exponent as a fraction in text, where it is one with a denominator up to 100; else None."""
     from fractions import Fraction
 
     fraction = Fraction(exponent).limit_denominator(100)

@@ -1,6 +1,7 @@
 """Tsallis' q-exponential and q-logarithm in forms that neither overflow nor cancel, for any real q."""
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -8,11 +9,12 @@ from critlearn.compositions.symbolic.evaluation import choose
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 
-_SERIES = 1e-6
+_SERIES: Final = 1e-6
+"""Distance of q from 2 below which the integral is a series: its closed form cancels."""
 
 
 def log_q_exponential(x: Array, q: float) -> Array:
-    """``ln e_q(x)``, ``e_q(x) = [1 + (1 - q) x]_+^(1/(1 - q))`` and ``e_1 = exp`` (theory, inverse design).
+    """Logarithm of the q-exponential ``e_q(x) = [1 + (1 - q) x]_+^(1/(1 - q))``, ``e_1 = exp`` (theory, inverse design).
 
     ``-inf`` where ``e_q`` vanishes (q < 1), ``+inf`` beyond its pole (q > 1).
 
@@ -35,25 +37,25 @@ def log_q_exponential(x: Array, q: float) -> Array:
 
 
 def q_logarithm(x: Array, q: float) -> Array:
-    """``ln_q(x) = (x^(1 - q) - 1) / (1 - q)``, ``ln_1 = ln``: the inverse of `e_q`."""
+    """q-logarithm ``ln_q(x) = (x^(1 - q) - 1) / (1 - q)``, ``ln_1 = ln``: the inverse of the q-exponential."""
     rate = 1.0 - q
-    torch_given = library_of(x) == "torch"
-    log = x.log() if torch_given else np.log(x)
+    is_tensor = library_of(x) == "torch"
+    log = x.log() if is_tensor else np.log(x)
     if rate == 0.0:
         return log
-    return (rate * log).expm1() / rate if torch_given else np.expm1(rate * log) / rate
+    return (rate * log).expm1() / rate if is_tensor else np.expm1(rate * log) / rate
 
 
 def q_exponential_integral(margin: Array, q: float) -> Array:
-    """``int_0^margin e_q(-s) ds``: minus the loss of a margin, up to a constant.
+    """Integral ``int_0^margin e_q(-s) ds``: minus the loss of a margin, up to a constant.
 
     ``(1 - e_q(-m)^(2 - q)) / (2 - q)``, and for q = 2 ``ln(1 + m)``.
     """
     log_error = log_q_exponential(-margin, q)
-    torch_given = library_of(margin) == "torch"
+    is_tensor = library_of(margin) == "torch"
     power = 2.0 - q
     if abs(power) < _SERIES:
         # (1 - exp(p l)) / p to second order, exact to rounding here.
         return -log_error * (1.0 + 0.5 * power * log_error)
     scaled = power * log_error
-    return -(scaled.expm1() if torch_given else np.expm1(scaled)) / power
+    return -(scaled.expm1() if is_tensor else np.expm1(scaled)) / power

@@ -1,4 +1,4 @@
-"""Softmax followed by cross-entropy: many classes, with output errors that are exact however sure the network is."""
+"""Softmax followed by cross-entropy: many classes, with output errors that are exact at any margin."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +36,11 @@ class SoftmaxCrossEntropy:
         InvalidInputError
             If shapes do not fit or a target is not the index of a class.
         """
-        y, true = _checked(y, t)
-        library = _library(y)
-        return library.logaddexp(library.zeros_like(y[:, 0]), _log_sum(_without(y, true)) - (y * true).sum(1))
+        y, true = outputs_and_true_class(y, t)
+        library = array_module(y)
+        return library.logaddexp(
+            library.zeros_like(y[:, 0]), log_sum_exp(_without_true_class(y, true)) - (y * true).sum(1)
+        )
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and ``ln|p_i - [i = t]|``, shape (batch, classes), in double precision.
@@ -49,10 +51,10 @@ class SoftmaxCrossEntropy:
             If shapes do not fit or a target is not the index of a class.
         """
         double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
-        double, true = _checked(double, t)
-        library = _library(double)
-        others = _log_sum(_without(double, true))
-        log_size = library.where(true, others[:, None], double) - _log_sum(double)[:, None]
+        double, true = outputs_and_true_class(double, t)
+        library = array_module(double)
+        others = log_sum_exp(_without_true_class(double, true))
+        log_size = library.where(true, others[:, None], double) - log_sum_exp(double)[:, None]
         return 1.0 - 2.0 * true, log_size
 
     def output_error(self, y: Array, t: Array) -> Array:
@@ -63,8 +65,8 @@ class SoftmaxCrossEntropy:
         return sign * np.exp(log_size)
 
 
-def _library(y: Array) -> Any:
-    """Module of array functions; torch is not imported unless a tensor is given."""
+def array_module(y: Array) -> Any:
+    """Module whose functions take an array: torch for a tensor, else NumPy; torch is imported only for a tensor."""
     if library_of(y) == "torch":
         import torch
 
@@ -72,8 +74,14 @@ def _library(y: Array) -> Any:
     return np
 
 
-def _checked(y: Array, t: Array) -> tuple[Array, Array]:
-    """Outputs, and the mask of the true class, shape (batch, classes)."""
+def outputs_and_true_class(y: Array, t: Array) -> tuple[Array, Array]:
+    """Outputs, and the mask of the true class, shape (batch, classes) each.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes do not fit or a target is not the index of a class.
+    """
     if library_of(y) != "torch":
         y, t = np.asarray(y, dtype=np.float64), np.asarray(t)
     if len(y.shape) != 2 or y.shape[1] < 2 or tuple(t.shape) != (y.shape[0],):
@@ -91,11 +99,11 @@ def _checked(y: Array, t: Array) -> tuple[Array, Array]:
     return y, np.arange(classes) == t[:, None]
 
 
-def _without(y: Array, true: Array) -> Array:
+def _without_true_class(y: Array, true: Array) -> Array:
     """Outputs with that of the true class replaced by minus infinity."""
     return y.masked_fill(true, -np.inf) if library_of(y) == "torch" else np.where(true, -np.inf, y)
 
 
-def _log_sum(y: Array) -> Array:
+def log_sum_exp(y: Array) -> Array:
     """``ln sum_i exp(y_i)`` over the classes, shape (batch,)."""
     return y.logsumexp(dim=1) if library_of(y) == "torch" else scipy.special.logsumexp(y, axis=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from critlearn.compositions.softmax.cross_entropy import _library, _log_sum
+from critlearn.compositions.softmax.cross_entropy import array_module, log_sum_exp
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
@@ -30,13 +30,13 @@ class SoftTargetCrossEntropy:
     def value(self, y: Array, t: Array) -> Array:
         """``-t_i ln p_i``, shape (batch, classes): they add up to the loss of the sample."""
         y, t = _checked(y, t)
-        return t * (_log_sum(y)[:, None] - y)
+        return t * (log_sum_exp(y)[:, None] - y)
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and ``ln|p_i s - t_i|``, shape (batch, classes), in double precision."""
         y, t = _checked(y, t)
-        library = _library(y)
-        log_all = _log_sum(y)[:, None]
+        library = array_module(y)
+        log_all = log_sum_exp(y)[:, None]
         weight = t.sum(1)[:, None]
         whole, none = t == weight, t == 0
         difference = library.exp(y - log_all) * weight - t

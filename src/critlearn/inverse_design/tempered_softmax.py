@@ -1,0 +1,153 @@
+"""Tempered softmax with its matching loss: many classes, tails as heavy or as bounded as one temperature makes them.
+
+Source: Amid, Warmuth, Anil and Koren, Robust bi-tempered logistic loss based on Bregman divergences (2019).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from critlearn.compositions.softmax.cross_entropy import array_module, log_sum_exp, outputs_and_true_class
+from critlearn.compositions.symbolic.evaluation import exp
+from critlearn.compositions.symbolic.functions import Array
+from critlearn.compositions.symbolic.libraries import library_of
+from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.errors import InvalidInputError
+from critlearn.inverse_design.criteria import LARGEST_TEMPERATURE
+from critlearn.inverse_design.log_differences import where
+from critlearn.inverse_design.margin_loss import exact_fraction
+from critlearn.inverse_design.q_exponential import log_q_exponential
+from critlearn.results import Result
+
+_STEPS: Final = 200
+"""Halvings after which the bisection ends at the latest; it ends before where no number lies between its ends."""
+
+
+def log_tempered_softmax(y: Array, temperature: float) -> Array:
+    """``ln p``, ``p_i = e_q(y_i - nu)`` with ``nu`` such that they sum to 1; shape (batch, classes).
+
+    For q = 1 the ordinary softmax. ``nu`` is found by bisection in ``[max y, max y + width]``: there the sum falls
+    from 1 or more to 1 or less. For q < 1 classes far behind get exactly zero.
+    """
+    library = array_module(y)
+    q = temperature
+    top = y.max(1)[0][:, None] if library is not np else y.max(axis=1, keepdims=True)
+    if q == 1.0:
+        shifted = y - top
+        total = library.log(library.exp(shifted).sum(1))[:, None]
+        return shifted - total
+    shifted = y - top
+    classes = y.shape[1]
+    # At nu = 0 the largest class alone has probability 1; at nu = -ln_q(1/classes) none has more than 1/classes.
+    width = -math.expm1(-(1.0 - q) * math.log(classes)) / (1.0 - q)
+    low, high = 0.0 * top, 0.0 * top + width
+    for _ in range(_STEPS):
+        middle = 0.5 * (low + high)
+        if bool(((middle <= low) | (middle >= high)).all()):
+            break
+        total = library.exp(log_q_exponential(shifted - middle, q)).sum(1)[:, None]
+        above = total > 1.0
+        low, high = library.where(above, middle, low), library.where(above, high, middle)
+    return log_q_exponential(shifted - 0.5 * (low + high), q)
+
+
+@dataclass(frozen=True, repr=False)
+class TemperedSoftmax(Result):
+    """Tempered softmax of temperature q with its matching loss: output error ``p - [i = c]``, exponent q.
+
+    The Jacobian of the tempered softmax, ``dp_i/dy_j = p_i^q ([i = j] - p_j^q / sum_k p_k^q)``, is symmetric, so that
+    ``p`` is the gradient of a convex function ``F``, the conjugate of
+    ``G(p) = sum_i p_i (p_i^(1-q) - 1)/((2-q)(1-q))``, whose slopes are ``ln_q p_i``. The matching loss is
+    ``F(y) - y_c``. It is bounded below for q < 2 only; for larger q it falls for ever, ever more slowly.
+
+    Parameters
+    ----------
+    temperature
+        q, in (0, 3].
+
+    Raises
+    ------
+    InvalidInputError
+        If the temperature is not positive.
+    """
+
+    derived_values = ("name", "exponent", "formula")
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        """Raise if the temperature makes no softmax."""
+        if not 0 < self.temperature <= LARGEST_TEMPERATURE:
+            raise InvalidInputError(f"a tempered softmax needs a temperature in (0, 3]; got {self.temperature}")
+
+    @property
+    def name(self) -> str:
+        """Name such as ``tempered-softmax:1.5``."""
+        return f"tempered-softmax:{self.temperature:g}"
+
+    @property
+    def class_targets(self) -> bool:
+        """True: targets are class indices."""
+        return True
+
+    @property
+    def exponent(self) -> float:
+        """Exponent of the fluctuations of wrong classes' outputs: the temperature."""
+        return self.temperature
+
+    def value(self, y: Array, t: Array) -> Array:
+        """``F(y) - y_c``, shape (batch,), zero in the limit of a large margin.
+
+        ``F(y) = sum_i p_i y_i - G(p)``.
+        """
+        y, true = outputs_and_true_class(y, t)
+        library = array_module(y)
+        log_p = log_tempered_softmax(y, self.temperature)
+        p = library.exp(log_p)
+        right = library.where(true, y, 0.0 * y).sum(1)[:, None]
+        # sum p_i y_i - y_c = sum over wrong p_i (y_i - y_c)
+        spread = (p * (y - right)).sum(1)
+        return spread - self._entropy(library, p, log_p)
+
+    def _entropy(self, library: Any, p: Array, log_p: Array) -> Array:
+        """``G(p)``, up to a factor minus Tsallis' entropy of index ``2 - q``; for q = 2 up to a constant."""
+        q = self.temperature
+        present = p > 0
+        log_p = where(library, present, log_p, 0.0)
+        if q == 1.0:
+            return (p * log_p).sum(1)
+        if q == 2.0:
+            return -(library.where(present, log_p, 0.0 * p)).sum(1)
+        return library.where(present, p * library.expm1((1.0 - q) * log_p), 0.0 * p).sum(1) / ((2.0 - q) * (1.0 - q))
+
+    def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
+        """Sign of ``p_i - [i = c]`` and its logarithm, shape (batch, classes), in double precision."""
+        double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
+        double, true = outputs_and_true_class(double, t)
+        library = array_module(double)
+        log_p = log_tempered_softmax(double, self.temperature)
+        rest = log_sum_exp(where(library, true, -np.inf, log_p))[:, None]
+        return 1.0 - 2.0 * true, library.where(true, rest + 0.0 * log_p, log_p)
+
+    def output_error(self, y: Array, t: Array) -> Array:
+        """``p_i - [i = c]``, shape and dtype of ``y``."""
+        sign, log_size = self.log_output_error(y, t)
+        error = sign * exp(log_size)
+        return error.to(y.dtype) if library_of(y) == "torch" else error
+
+    def asymptotic(self) -> Asymptote:
+        """Limit of the intrinsic exponent, for a wrong class at large margin, whose probability is ``e_q(-m)``."""
+        q = self.temperature
+        tail = "exp(-m)" if q == 1 else (f"m^-{1 / (q - 1):.6g}" if q > 1 else "zero beyond a finite margin")
+        return Asymptote(q, exact_fraction(q), tail, "margin -> inf", approach="unknown")
+
+    @property
+    def formula(self) -> str:
+        """The loss as a formula."""
+        return f"dH/dy_i = p_i - [i = c], p_i = e_{self.temperature:g}(y_i - nu(y)), sum_i p_i = 1"
+
+    def summary(self) -> str:
+        """Name, exponent and formula, in a line."""
+        return f"{self.name}: exponent {self.exponent:g}, {self.formula}"
