@@ -159,8 +159,9 @@ def check_exponent(exponent: float) -> None:
     """
     if not SMALLEST_EXPONENT <= exponent <= LARGEST_EXPONENT:
         raise InvalidInputError(
-            f"an exponent from {SMALLEST_EXPONENT:g} to {LARGEST_EXPONENT:g} can be designed; got {exponent}: beyond, the error signal "
-            "is nearly constant up to a jump (q < -2), or its tail so heavy that it hardly falls with the margin (q > 3)"
+            f"an exponent from {SMALLEST_EXPONENT:g} to {LARGEST_EXPONENT:g} can be designed; got {exponent}: beyond, "
+            "the error signal is nearly constant up to a jump (q < -2), or so heavy in its tail that it hardly falls "
+            "with the margin (q > 3)"
         )
 
 

@@ -8,7 +8,7 @@ from critlearn.compositions.symbolic.functions import y
 
 
 def activation_for_power(exponent: float, power: sp.Expr) -> Activation:
-    """Activation ``f = 1 - e_q(-m)^a``, ``a = (2 - q)/p``: ``(1 - f)^p`` falls as ``e_q^(2 - q)``, with slope ``e_q``."""
+    """Activation ``f = 1 - e_q(-m)^a``, ``a = (2 - q)/p``: ``(1 - f)^p`` falls as ``e_q^(2-q)``, with slope ``e_q``."""
     q, log_e = _q_exponential(exponent)
     a = (2 - q) / power
     return Activation(

@@ -1,4 +1,4 @@
-"""Tsallis' q-exponential and q-logarithm in forms that neither overflow nor cancel, for any real q."""
+"""Tsallis' q-exponential and its integral in forms that neither overflow nor cancel, for any real q."""
 
 import math
 from typing import Final
@@ -14,8 +14,9 @@ _SERIES: Final = 1e-6
 
 
 def log_q_exponential(x: Array, q: float) -> Array:
-    """Logarithm of the q-exponential ``e_q(x) = [1 + (1 - q) x]_+^(1/(1 - q))``, ``e_1 = exp`` (theory, inverse design).
+    """Logarithm of the q-exponential ``e_q(x) = [1 + (1 - q) x]_+^(1/(1 - q))``, with ``e_1 = exp``.
 
+    Source: theory, inverse design.
     ``-inf`` where ``e_q`` vanishes (q < 1), ``+inf`` beyond its pole (q > 1).
 
     >>> log_q_exponential(np.array([-3.0, 0.0]), 2.0).round(4).tolist()
@@ -34,16 +35,6 @@ def log_q_exponential(x: Array, q: float) -> Array:
     else:
         log = np.log1p(safe) / rate
     return choose(ends, 0.0 * x + (-math.inf if rate > 0 else math.inf), log)
-
-
-def q_logarithm(x: Array, q: float) -> Array:
-    """q-logarithm ``ln_q(x) = (x^(1 - q) - 1) / (1 - q)``, ``ln_1 = ln``: the inverse of the q-exponential."""
-    rate = 1.0 - q
-    is_tensor = library_of(x) == "torch"
-    log = x.log() if is_tensor else np.log(x)
-    if rate == 0.0:
-        return log
-    return (rate * log).expm1() / rate if is_tensor else np.expm1(rate * log) / rate
 
 
 def q_exponential_integral(margin: Array, q: float) -> Array:

@@ -38,9 +38,8 @@ class SoftmaxCrossEntropy:
         """
         y, true = outputs_and_true_class(y, t)
         library = array_module(y)
-        return library.logaddexp(
-            library.zeros_like(y[:, 0]), log_sum_exp(_without_true_class(y, true)) - (y * true).sum(1)
-        )
+        others = log_sum_exp(_without_true_class(y, true))
+        return library.logaddexp(library.zeros_like(y[:, 0]), others - (y * true).sum(1))
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and ``ln|p_i - [i = t]|``, shape (batch, classes), in double precision.
