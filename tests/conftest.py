@@ -1,6 +1,7 @@
 """Fixtures that tests of several packages share."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,41 @@ from hypothesis import settings
 # The same examples in every run: a test that fails must fail for everybody.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
+
+SLOW_TESTS = Path(__file__).with_name("slow_tests.txt")
+"""Tests that `make test-fast` leaves out for their time, one in a line; a whole run with ``--write-slow`` writes it."""
+
+FAST_SECONDS = 150.0
+"""Seconds that all other tests take together: with the start, less than two minutes on two cores."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the option that writes the list of slow tests anew."""
+    parser.addoption("--write-slow", action="store_true", help=f"write {SLOW_TESTS.name} from this run's times")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the listed tests as slow, with all their parameters."""
+    listed = set(SLOW_TESTS.read_text(encoding="utf-8").split())
+    for item in items:
+        if item.nodeid.partition("[")[0] in listed:
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the list: the quickest tests that together take no longer than `FAST_SECONDS` stay out of it."""
+    if not config.getoption("--write-slow"):
+        return
+    seconds: dict[str, float] = defaultdict(float)
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("[")[0]] += report.duration
+    taken, slow = 0.0, []
+    for name in sorted(seconds, key=lambda name: seconds[name]):
+        taken += seconds[name]
+        if taken > FAST_SECONDS:
+            slow.append(name)
+    SLOW_TESTS.write_text("".join(f"{name}\n" for name in sorted(slow)), encoding="utf-8")
 
 
 @pytest.fixture
