@@ -2,18 +2,20 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.optimize import elementwise
 
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.criteria import LARGEST_INPUT, MOST_BRANCHES, REACH
 from critlearn.prediction.densities.margin_density import MarginDensity, Points
 from critlearn.prediction.push_forward.channel import Channel
 
-_BISECTIONS: Final = 60
+_HALVINGS: Final = 60
 """Halvings of a bracket: all 53 digits of a float, and a few for a bracket next to zero."""
 
 _WIDE: Final = 1e3
@@ -139,10 +141,15 @@ def _around(point: float, low: float, high: float) -> Float64[np.ndarray, " n"]:
 
 def _bisect_signs(channel: Channel, low: Points, high: Points, sign_low: Points) -> Points:
     """Points at which the slope of a channel changes sign, in all intervals at once."""
+    return end_of_stretch(lambda x, sign: _signs(channel, x) == sign, low, high, sign_low)
+
+
+def end_of_stretch(holds: Callable[..., np.ndarray], low: Points, high: Points, *arguments: Points) -> Points:
+    """Places between `low`, where a condition on ``x`` and the arguments holds, and `high`, where it does not."""
     if low.size == 0:
         return low
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        same = _signs(channel, middle) == sign_low
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return 0.5 * (low + high)
+    # A step has no slope, so that brackets are halved, to the last digit.
+    found = elementwise.find_root(
+        lambda x, *own: np.where(holds(x, *own), -1.0, 1.0), (low, high), args=arguments, maxiter=_HALVINGS
+    )
+    return np.asarray(0.5 * (found.bracket[0] + found.bracket[1]))

@@ -12,12 +12,9 @@ from jaxtyping import Int64
 from critlearn.numerics.window import exp_or_infinity, format_exp
 from critlearn.prediction.criteria import HIGHEST_ORDER, ORDER_ERROR, SAME_CAUSTIC
 from critlearn.prediction.densities.margin_density import Points
-from critlearn.prediction.push_forward.branches import Branch
+from critlearn.prediction.push_forward.branches import Branch, end_of_stretch
 from critlearn.prediction.push_forward.channel import Channel
 from critlearn.results import Result
-
-_BISECTIONS: Final = 60
-"""Halvings of a bracket: all 53 digits of a float, and a few for a bracket next to zero."""
 
 _PLACES: Final = 401
 """Places on a branch at which the slope is looked at: a tenth of those at which branches are found."""
@@ -93,12 +90,7 @@ def _stationary_inside(channel: Channel, branches: Sequence[Branch]) -> Points:
     rising = _growth_of_slope(channel, x)
     # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
     turning = (rising[:-1] < 0) & (rising[1:] > 0)
-    low, high = x[:-1][turning], x[1:][turning]
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        falling = _growth_of_slope(channel, middle) < 0
-        low, high = np.where(falling, middle, low), np.where(falling, high, middle)
-    return np.asarray(0.5 * (low + high))
+    return end_of_stretch(lambda x: _growth_of_slope(channel, x) < 0, x[:-1][turning], x[1:][turning])
 
 
 def _growth_of_slope(channel: Channel, x: Points) -> Points:
