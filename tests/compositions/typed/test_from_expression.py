@@ -61,7 +61,7 @@ def test_sympy_and_callables_are_read_alike() -> None:
     assert Composition(torch.nn.Tanh(), lambda f, t: (f - t) ** 2).asymptotic().tail == "exp(-4 m)"
 
 
-def test_all_sides_are_told() -> None:
+def test_all_limits_are_listed() -> None:
     limits = {one.location: one for one in Composition("y**2", "e**2").all_asymptotes(0)}
     assert limits["y = 0 (residual -> 0)"].exact == "2/3"
     assert limits["y -> inf"].fluctuations == "large"

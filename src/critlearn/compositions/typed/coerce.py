@@ -11,13 +11,9 @@ from critlearn.compositions.activation import Activation
 from critlearn.compositions.catalogue.activations import ACTIVATIONS, find_activation
 from critlearn.compositions.catalogue.losses import LOSSES, find_loss
 from critlearn.compositions.loss import Loss
-from critlearn.compositions.typed.from_expression import (
-    FUNCTIONS,
-    activation_from,
-    loss_from,
-    parse_activation,
-    parse_loss,
-)
+from critlearn.compositions.typed.activation_from_expression import activation_from
+from critlearn.compositions.typed.from_expression import FUNCTIONS, parse_activation, parse_loss
+from critlearn.compositions.typed.loss_from_expression import loss_from
 from critlearn.errors import InvalidInputError
 
 ActivationLike: TypeAlias = str | Activation | sp.Expr | Callable[..., Any]
