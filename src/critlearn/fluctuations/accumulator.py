@@ -11,9 +11,8 @@ from torch import Tensor
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.counting.protocol import Counter, counter_for
 from critlearn.fluctuations.floor.resolution import Resolution
-from critlearn.fluctuations.grad_sample.materialised import by_unit
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, GradSample, VariableGradients
+from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.fluctuations.moments.log_domain_means import LogMean, Piece, mini_batch_means
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
@@ -138,11 +137,9 @@ class Accumulator:
             self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
 
     def _count_units(self, grad_sample: GradSample, scale: Tensor, number: Tensor, name: str) -> None:
-        """Count the entries of each output unit apart, written out some samples at a time."""
-        units = self._shapes[name][0]
-        for rows in grad_sample.runs(WRITTEN_OUT, scale.device):
-            for unit, part in enumerate(by_unit(grad_sample.select(rows).entries(), units)):
-                part.count(self._counter(f"{name}[{unit}]"), scale[rows], number[rows])
+        """Count the entries of each output unit apart."""
+        for unit, part in enumerate(grad_sample.units(self._shapes[name][0])):
+            part.count(self._counter(f"{name}[{unit}]"), scale, number)
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:

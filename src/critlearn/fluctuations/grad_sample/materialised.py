@@ -24,8 +24,11 @@ class Materialised(GradSample):
 
     Parameters
     ----------
-    values, log_size
-        Gradients, and their logarithms where these are known better; see `Entries`.
+    values
+        Gradients. One that is too small for its type is the smallest normal number with its sign where its logarithm
+        is known: only an exact zero is zero.
+    log_size
+        ``ln|gradient|`` where it is known better than the values.
     """
 
     values: Float[Tensor, "sample variable"]
@@ -60,9 +63,11 @@ class Materialised(GradSample):
 
     def entries(self, index: Tensor | None = None) -> Entries:
         """Gradients of some or all entries."""
-        if index is None:
-            return Entries(self.values, self.log_size)
-        return Entries(self.values[:, index], None if self.log_size is None else self.log_size[:, index])
+        values = self.values if index is None else self.values[:, index]
+        if self.log_size is None:
+            return Entries(lambda: values)
+        logs = self.log_size if index is None else self.log_size[:, index]
+        return Entries(lambda: values, lambda: (logs.double(), values > 0))
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples, by their logarithms where these are known."""
@@ -76,13 +81,11 @@ class Materialised(GradSample):
         """Mean and spread over the samples."""
         return EntryMoments.of(self.values, weight)
 
-
-def by_unit(written: Entries, units: int) -> Iterator[Materialised]:
-    """Gradients of the entries of each output unit, of which there are so many: the first index of the variable."""
-    values = written.values.unflatten(1, (units, -1)).unbind(dim=1)
-    logs = None if written.log_size is None else written.log_size.unflatten(1, (units, -1)).unbind(dim=1)
-    for unit in range(units):
-        yield Materialised(values[unit], None if logs is None else logs[unit])
+    def units(self, number: int) -> Iterator["Materialised"]:
+        """Gradients of the entries of each output unit."""
+        logs = None if self.log_size is None else self.log_size.unflatten(1, (number, -1))
+        for unit, values in enumerate(self.values.unflatten(1, (number, -1)).unbind(dim=1)):
+            yield Materialised(values, None if logs is None else logs[:, unit])
 
 
 def whole_bins(scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -77,26 +77,33 @@ class OuterProducts(GradSample):
 
     def entries(self, index: Tensor | None = None) -> Entries:
         """Gradients of some or all entries; in logarithms those of error and input are added."""
-        return self._all_entries() if index is None else self._some_entries(index)
-
-    def _all_entries(self) -> Entries:
-        values = torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)
-        if self.log_errors is None:
-            return Entries(values)
-        return _in_logarithms(values, self.errors.transpose(2, 3), self.inputs, self.log_errors.transpose(2, 3))
-
-    def _some_entries(self, index: Tensor) -> Entries:
+        if index is None:
+            return Entries(self._written_out, None if self.log_errors is None else self._in_logarithms)
         shape = (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
         block, output, entry = torch.unravel_index(index, shape)
         errors, inputs = self.errors[:, block, :, output], self.inputs[:, block, :, entry]
-        terms = errors * inputs
-        total = terms.sum(dim=2)
-        if self.over_samples:
-            total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
+
+        def written_out() -> Tensor:
+            terms = errors * inputs
+            total = terms.sum(dim=2)
+            if self.over_samples:
+                total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
+            return total.transpose(0, 1)
+
         if self.log_errors is None:
-            return Entries(total.transpose(0, 1))
+            return Entries(written_out)
         factors = (errors, inputs, self.log_errors[:, block, :, output])
-        return _in_logarithms(total.transpose(0, 1), *(part[:, :, 0].transpose(0, 1) for part in factors))
+        return Entries(written_out, lambda: _product_logs(*(part[:, :, 0].transpose(0, 1) for part in factors)))
+
+    def _written_out(self) -> Tensor:
+        return torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)
+
+    def _in_logarithms(self) -> tuple[Tensor, Tensor]:
+        assert self.log_errors is not None
+        # An axis put in, not two exchanged: the sums come out in the order of the entries.
+        errors, log_errors = self.errors[:, :, 0, :, None], self.log_errors[:, :, 0, :, None]
+        logs, positive = _product_logs(errors, self.inputs, log_errors)
+        return logs.flatten(1), positive.flatten(1)
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples: from the factors' logarithms alone where there is one place."""
@@ -135,6 +142,14 @@ class OuterProducts(GradSample):
                 piece.copy_(zero_if_cancelled(piece, sizes, self.precision))
             yield piece
 
+    def units(self, number: int) -> Iterator["OuterProducts"]:
+        """Gradients of the weights of each output unit."""
+        for block in range(self.errors.shape[1]):
+            for output in range(self.errors.shape[3]):
+                unit = (slice(None), slice(block, block + 1), slice(None), slice(output, output + 1))
+                logs = None if self.log_errors is None else self.log_errors[unit]
+                yield OuterProducts(self.errors[unit], self.inputs[:, block : block + 1], logs, self.over_samples)
+
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
 
@@ -158,7 +173,6 @@ class OuterProducts(GradSample):
         return EntryMoments(mean, squares.clamp_(min=0), peak, moved, samples)
 
 
-def _in_logarithms(values: Tensor, errors: Tensor, inputs: Tensor, log_errors: Tensor) -> Entries:
-    """Products of errors and inputs of one place, of which the logarithms of the errors are known."""
-    logs = (log_errors.double() + inputs.double().abs().log()).reshape(values.shape)
-    return Entries(never_zero(values, logs, (errors.sign() * inputs.sign()).reshape(values.shape)), logs)
+def _product_logs(errors: Tensor, inputs: Tensor, log_errors: Tensor) -> tuple[Tensor, Tensor]:
+    """``ln|error x input|``, and whether the product is positive: of no meaning where it is zero."""
+    return log_errors.double() + inputs.double().abs().log(), (errors > 0) ^ (inputs < 0)

@@ -1,6 +1,7 @@
 """Per-sample gradients of a table of which each sample touches a few rows, which alone are written out."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -65,16 +66,20 @@ class SparseRows(GradSample):
 
     def entries(self, index: Tensor | None = None) -> Entries:
         """Gradients of some or all entries, zero in rows that are not touched."""
+        return Entries(self._written_out if index is None else lambda: self._some_written_out(index))
+
+    def _written_out(self) -> Tensor:
+        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
+        full[self.sample, self.row] = self.values
+        return full.flatten(1)
+
+    def _some_written_out(self, index: Tensor) -> Tensor:
         width = self.values.shape[1]
-        if index is None:
-            full = self.values.new_zeros(self.samples, self.table, width)
-            full[self.sample, self.row] = self.values
-            return Entries(full.flatten(1))
         row, column = index // width, index % width
         chosen = self.values.new_zeros(self.samples, len(index))
         touched, entry = (self.row[:, None] == row[None, :]).nonzero(as_tuple=True)
         chosen[self.sample[touched], entry] = self.values[touched, column[entry]]
-        return Entries(chosen)
+        return chosen
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the touched rows' changes one by one, and the others' zeros all at once."""
@@ -97,6 +102,10 @@ class SparseRows(GradSample):
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
         moved = by_row((self.values != 0).double()) > 0
         return EntryMoments(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten(), self.samples)
+
+    def units(self, number: int) -> Iterator[Materialised]:
+        """Gradients of the entries of each row of the table."""
+        return Materialised(self.dense()).units(number)
 
 
 def exact_zeros(variables: int, like: Tensor) -> tuple[SparseRows, Tensor]:

@@ -1,5 +1,6 @@
 """Per-sample gradients of tied weights: summed over the uses of the variable, before any absolute value."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -63,8 +64,8 @@ class TiedGradSample(GradSample):
 
     def entries(self, index: Tensor | None = None) -> Entries:
         """Gradients of some or all entries."""
-        first, *others = (part.entries(index).values for part in self.parts)
-        return Entries(sum(others, first))
+        parts = [part.entries(index) for part in self.parts]
+        return Entries(lambda: sum((part.values for part in parts[1:]), parts[0].values))
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples, some written out at a time."""
@@ -74,3 +75,7 @@ class TiedGradSample(GradSample):
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples."""
         return self.moments_of_entries(weight)
+
+    def units(self, number: int) -> Iterator[Materialised]:
+        """Gradients of the entries of each output unit."""
+        return Materialised(self.dense()).units(number)

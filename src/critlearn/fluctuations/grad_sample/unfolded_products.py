@@ -53,13 +53,13 @@ class UnfoldedProducts(GradSample):
     def combined(self, samples: Tensor, weight: Tensor) -> GradSample:
         """Linear combinations of samples, with the inputs of all terms unfolded if there are several."""
         if samples.shape[1] > 1:
-            return OuterProducts(self.errors, self.unfold(self.inputs)).combined(samples, weight)
+            return self._unfolded().combined(samples, weight)
         rows = samples[:, 0]
         return UnfoldedProducts(self.errors[rows] * weight[:, :, None, None], self.inputs[rows], self.unfold)
 
     def entries(self, index: Tensor | None = None) -> Entries:
         """Gradients of some or all entries."""
-        return Entries(torch.cat([part.entries(index).values for _, part in self._parts()]))
+        return Entries(lambda: torch.cat([part.entries(index).values for _, part in self._parts()]))
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples."""
@@ -69,6 +69,14 @@ class UnfoldedProducts(GradSample):
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples."""
         return self.moments_of_entries(weight)
+
+    def units(self, number: int) -> Iterator[OuterProducts]:
+        """Gradients of the weights of each output channel."""
+        return self._unfolded().units(number)
+
+    def _unfolded(self) -> OuterProducts:
+        """The same with the inputs of all samples unfolded."""
+        return OuterProducts(self.errors, self.unfold(self.inputs))
 
     def _parts(self) -> Iterator[tuple[slice, OuterProducts]]:
         """Runs of samples whose unfolded inputs stay in the processor's cache."""
