@@ -152,7 +152,7 @@ def equilibrate(
 
 
 def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_every: int) -> None:
-    """Refuse arguments out of range."""
+    """Raise if an argument is out of range."""
     check_learning_rate(lr)
     for name, value in (("epochs", epochs), ("batch size", batch_size), ("check_every", check_every)):
         if value < 1:

@@ -1,4 +1,4 @@
-"""From counts to a fit with a verdict: the choice of the window, and the tests on it."""
+"""Choose the window of a fit, test the power law there, and give the verdict."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,14 +34,14 @@ _OTHER_REPLICATES: Final = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """How to test, the seed of all replicates, and who is told of their progress."""
+    """Criteria, the seed of all replicates, and the function that is called with their progress."""
 
     criteria: Criteria
     seed: int
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        """Refuse a seed or criteria that are none."""
+        """Raise if the seed is not a natural number, or the criteria are of another type."""
         if not isinstance(self.criteria, Criteria):
             raise InvalidInputError(f"criteria must be Criteria(tolerance=...); got {self.criteria!r}")
         check_integer("seed", self.seed)

@@ -201,7 +201,7 @@ def _mean_normal(
 
 
 def _refuse_beyond(values: np.ndarray, law: Window, scale: float) -> None:
-    """Refuse values above the window that noise does not explain; below it there may be anything."""
+    """Raise if values lie above the window by more than noise explains; below it there may be any."""
     beyond = int((values > law.hi + FARTHEST_NOISE * scale).sum())
     if beyond:
         raise InvalidInputError(

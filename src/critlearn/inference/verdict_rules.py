@@ -42,7 +42,7 @@ class Evidence:
 
     @property
     def half_width(self) -> float:
-        """Of the 95% interval."""
+        """Half the width of the 95% interval."""
         return 0.5 * (self.ci95[1] - self.ci95[0])
 
 

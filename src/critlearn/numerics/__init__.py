@@ -1,1 +1,1 @@
-"""Numbers below everything else: windows and sketches; imports nothing of critlearn but errors."""
+"""Windows, sketches and files of numbers, on which everything else stands; imports nothing of critlearn but errors."""

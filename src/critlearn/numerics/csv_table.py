@@ -1,4 +1,4 @@
-"""Tables in text, read by names of columns that mean one column each."""
+"""Read tables in text whose columns have different names."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parsed_csv(text: str, source: str, **settings: Any) -> "pd.DataFrame":
-    """Table in text; settings as of `pandas.read_csv`.
+    """Read a table from text; settings as of `pandas.read_csv`.
 
     Raises
     ------

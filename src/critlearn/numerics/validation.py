@@ -1,4 +1,4 @@
-"""Numbers that a user gives: of the right kind, or refused in one line."""
+"""Checks of the numbers that a user gives, each of which raises one line that says what is allowed."""
 
 import math
 from numbers import Integral, Real
@@ -6,33 +6,33 @@ from numbers import Integral, Real
 from critlearn.errors import InvalidInputError
 
 
-def check_integer(name: str, given: object) -> None:
-    """Refuse what is no integer.
+def check_integer(name: str, value: object) -> None:
+    """Raise if a value is not an integer.
 
     Raises
     ------
     InvalidInputError
-        If it is none.
+        If it is not.
     """
-    if isinstance(given, bool) or not isinstance(given, Integral):
-        raise InvalidInputError(f"{name} must be an integer; got {given!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidInputError(f"{name} must be an integer; got {value!r}")
 
 
-def check_count(name: str, given: object) -> None:
-    """Refuse what is no positive integer.
+def check_count(name: str, value: object) -> None:
+    """Raise if a value is not a positive integer.
 
     Raises
     ------
     InvalidInputError
-        If it is none.
+        If it is not.
     """
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise InvalidInputError(f"{name} must be at least 1, an integer; got {given}")
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInputError(f"{name} must be at least 1, an integer; got {value}")
 
 
-def as_number(given: object) -> float:
-    """A real number; NaN for anything else."""
-    return float(given) if isinstance(given, Real) else math.nan
+def as_number(value: object) -> float:
+    """Return a real number as it is, and NaN for anything else."""
+    return float(value) if isinstance(value, Real) else math.nan
 
 
 def check_learning_rate(lr: float) -> None:

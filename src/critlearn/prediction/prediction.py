@@ -97,7 +97,7 @@ def _plain(values: Float64[np.ndarray, " n"]) -> list[float | None]:
 
 
 def check_settings(lr: float, tolerance: float) -> None:
-    """Refuse a learning rate or a tolerance that is none.
+    """Raise if the learning rate or the tolerance is not a positive number.
 
     Raises
     ------

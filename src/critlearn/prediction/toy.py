@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from critlearn.compositions import Composition
 from critlearn.prediction.criteria import TOLERANCE
 from critlearn.prediction.densities.margin_density import EmpiricalDensity, MarginDensity
-from critlearn.prediction.limits import distinct, limits_of
+from critlearn.prediction.limiting_exponents import distinct, limiting_exponents
 from critlearn.prediction.prediction import Prediction, with_limits
 from critlearn.prediction.push_forward.channel import BiasChannel, WeightChannel
 from critlearn.prediction.push_forward.push_forward import Part, push_forward_parts
@@ -76,7 +76,9 @@ def _predicted(
     results = {}
     for name, both in channels.items():
         routes = list(zip(densities, both, shares, strict=True))
-        limits = [limit for density, channel, _ in routes for limit in limits_of(composition, density, channel)]
+        limits = [
+            limit for density, channel, _ in routes for limit in limiting_exponents(composition, density, channel)
+        ]
         distribution = push_forward_parts([Part(*route) for route in routes])
         results[name] = with_limits(distribution, distinct(limits), tolerance, source)
     return results

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.single_precision import size_range
-from critlearn.numerics.float_range import single_range
+from critlearn.numerics.kernels.float_range import single_range
 
 BOUND = 2e-5
 """Stated bound: difference from double precision in units of the variable's largest gradient of the sample."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 
 FULLEST: Final = 31
 """Numbers in a bin up to which eight copies of it fit in a byte."""

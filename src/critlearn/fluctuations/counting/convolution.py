@@ -18,7 +18,7 @@ from critlearn.fluctuations.counting.byte_convolution import (
     move,
     write_both_signs,
 )
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 
 _REACH: Final = 32
 """Bins that four copies added together may lie apart."""

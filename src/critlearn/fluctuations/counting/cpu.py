@@ -14,8 +14,8 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.counting import float_kernels as kernels_values
 from critlearn.fluctuations.counting import product_kernels as kernels
 from critlearn.fluctuations.counting.float_bits import double_table, edge_table, single_table
+from critlearn.numerics.kernels.threads import on_threads, threads
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
-from critlearn.numerics.threads import on_threads, threads
 
 _MARGIN: Final = 128
 """Bins of spare room on both sides when the range grows, so that it seldom does."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 LEADING: Final = 10

@@ -3,7 +3,7 @@
 import numpy as np
 
 from critlearn.fluctuations.counting.float_bits import LEADING
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 

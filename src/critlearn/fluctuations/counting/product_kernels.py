@@ -13,7 +13,7 @@ import numpy as np
 
 from critlearn.fluctuations.counting.convolution import convolve, workspace
 from critlearn.fluctuations.counting.float_bits import grid_index
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 from critlearn.numerics.log_sketch import BINS_PER_OCTAVE
 
 CONVOLVED_FROM: Final = 8192

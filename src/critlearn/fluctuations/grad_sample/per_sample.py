@@ -15,7 +15,7 @@ from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
-from critlearn.numerics.memory import keep_freed_memory
+from critlearn.numerics.kernels.memory import keep_freed_memory
 
 
 class PerSampleGradients:

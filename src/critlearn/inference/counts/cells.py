@@ -60,7 +60,7 @@ class Cells:
     first_integer: Float64[np.ndarray, " edge"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse edges that are no edges."""
+        """Raise if the edges are not finite and ascending."""
         if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all()):
             raise InvalidInputError("the edges of a histogram must be finite and ascending in ln delta")
 

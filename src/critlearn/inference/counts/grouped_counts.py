@@ -166,7 +166,7 @@ class GroupedCounts:
 
 
 def check_inside(counts: GroupedCounts, window: Window) -> None:
-    """Refuse a window that does not meet the data.
+    """Raise if a window does not meet the data.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def check_inside(counts: GroupedCounts, window: Window) -> None:
 
 
 def check_sides(counts: GroupedCounts, window: Window) -> None:
-    """Refuse a window that ends among the values on a side where the law is to have no cut-off.
+    """Raise if a window ends among the values at an end where the law has no cut-off.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from critlearn.numerics.float_range import single_range
+from critlearn.numerics.kernels.float_range import single_range
 
 SMALLEST: Final = 1e-30
 """Size of errors, and of factors on their way, below which a batch is taken in double precision."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from critlearn.numerics.compiled import compiled
-from critlearn.numerics.threads import on_threads, threads
+from critlearn.numerics.kernels.compiled import compiled
+from critlearn.numerics.kernels.threads import on_threads, threads
 
 _SPARSE: Final = 0.35
 """Share of inputs that are not zero up to which leaving out the zeros is faster: at a half it is as fast."""

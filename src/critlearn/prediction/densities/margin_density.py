@@ -66,7 +66,7 @@ class InputDensity:
     second: float
 
     def __post_init__(self) -> None:
-        """Refuse parameters that describe no density."""
+        """Raise if the parameters describe no density."""
         if self.family not in _FAMILIES:
             raise unknown_name("input density", self.family, _FAMILIES)
         names = _FAMILIES[self.family][1]

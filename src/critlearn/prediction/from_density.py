@@ -1,4 +1,4 @@
-"""Fluctuations of an output whose pre-activation has a given density: the one-dimensional prediction."""
+"""Predict the fluctuations of an output from the density of its pre-activation."""
 
 import contextlib
 import math
@@ -8,7 +8,7 @@ from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.criteria import CAUSTIC_REACHES, TOLERANCE
 from critlearn.prediction.densities.any_density import density_from
-from critlearn.prediction.limits import limits_of
+from critlearn.prediction.limiting_exponents import limiting_exponents
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward.branches import branches_within
 from critlearn.prediction.push_forward.caustics import Caustic, caustics_between, distinct
@@ -76,5 +76,5 @@ def predict_from_density(
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
     distribution = complete(push_forward(law, [channel], graded_grid))
-    limits = limits_of(composition, law, channel)
+    limits = limiting_exponents(composition, law, channel)
     return with_limits(distribution, limits, tolerance, f"{composition.name} with pre-activations {law}")

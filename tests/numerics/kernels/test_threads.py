@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from critlearn.numerics.threads import on_threads, threads
+from critlearn.numerics.kernels.threads import on_threads, threads
 
 
 def _fill(target: np.ndarray, start: int, stop: int) -> None:

@@ -1,4 +1,4 @@
-"""Exponents that fluctuations tend to, from the limits of a composition and the density that goes through it."""
+"""Exponents in the limit of small fluctuations, from a composition and the density that goes through it."""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +17,10 @@ _FAR: Final = (1e5, 1e7)
 """Inputs at which limits that depend on the density are read off; logarithms keep them exact."""
 
 
-def limits_of(composition: Composition, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
-    """Exponents that the fluctuations tend to on a channel, where they become small."""
+def limiting_exponents(
+    composition: Composition, inputs: MarginDensity, channel: BiasChannel | WeightChannel
+) -> list[Limit]:
+    """Exponents of a channel in each limit in which its fluctuations become small."""
     error = channel.error if isinstance(channel, WeightChannel) else channel
     limits = []
     for asymptote in composition.asymptotes(error.target):

@@ -1,4 +1,4 @@
-"""Predictions for a trained network's output bias, from the density of what the network puts out."""
+"""Predict the fluctuations of a trained network's output bias from the density of its outputs."""
 
 import math
 from typing import Final
@@ -9,14 +9,14 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.criteria import TOLERANCE
 from critlearn.prediction.densities.margin_density import EmpiricalDensity
-from critlearn.prediction.limits import distinct
+from critlearn.prediction.limiting_exponents import distinct
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward.channel import BiasChannel, ErrorSignal, LogChannel
 from critlearn.prediction.push_forward.push_forward import Part, push_forward, push_forward_parts
 from critlearn.prediction.scaling_window import Limit
 
 _PROBES: Final = np.array([-31.0, -7.3, -2.1, -0.37, 0.21, 1.4, 3.3, 11.7])
-"""Pre-activations on which it is seen whether both classes have one error signal."""
+"""Pre-activations at which the error signals of both classes are compared: of either sign, small and saturated."""
 
 
 def has_margin(composition: ErrorSignal) -> bool:

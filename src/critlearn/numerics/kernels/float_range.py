@@ -1,10 +1,10 @@
-"""Between which sizes the numbers of an array lie: exact zeros, which have no size, left out."""
+"""Smallest and largest size of the numbers in an array, exact zeros left out."""
 
 import math
 
 import numpy as np
 
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 
 
 @compiled
@@ -20,7 +20,7 @@ def _patterns(bits):  # type: ignore[no-untyped-def]
 
 
 def single_range(values: np.ndarray) -> tuple[float, float]:
-    """Least size that is not 0, and greatest, of single-precision numbers; infinity and 0 if all are 0.
+    """Smallest and largest size, other than 0, of single-precision numbers; infinity and 0 if all are 0.
 
     >>> single_range(np.array([0.5, -4.0, 0.0], dtype=np.float32))
     (0.5, 4.0)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 INNER = """
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 
 @compiled
 def inner(x):
@@ -14,7 +14,7 @@ def inner(x):
 """
 
 OUTER = """
-from critlearn.numerics.compiled import compiled
+from critlearn.numerics.kernels.compiled import compiled
 from {inner} import inner
 
 @compiled
