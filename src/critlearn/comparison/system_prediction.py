@@ -45,10 +45,6 @@ class Factorisation(Result):
     kolmogorov_smirnov: float
     decades: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Fields as plain values."""
-        return {"kolmogorov_smirnov": self.kolmogorov_smirnov, "decades": self.decades}
-
     def summary(self) -> str:
         """One phrase."""
         return f"KS distance {self.kolmogorov_smirnov:.3f}, {self.decades:.2f} decades on average"

@@ -1,7 +1,6 @@
 """Verdict: a measured power law held against a predicted distribution, on the window of the measurement."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,14 +29,6 @@ class Verdict(Result):
     agreement: bool | None
     predicted_exponent: float | None
     statement: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as plain values."""
-        return {
-            "agreement": self.agreement,
-            "predicted_exponent": self.predicted_exponent,
-            "statement": self.statement,
-        }
 
     def summary(self) -> str:
         """Return the statement."""

@@ -1,7 +1,6 @@
 """Empirical density of the sizes, on a few points per decade, for figures and to see what was fitted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -42,14 +41,6 @@ class DensityCurve(Result):
         log_widths = middle + np.log(2 * np.sinh(0.5 * widths))
         log_density = np.log(coarse.pooled[filled]) - np.log(counts.total) - log_widths
         return cls(middle, log_density, coarse.pooled[filled])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Columns as lists."""
-        return {
-            "log_delta": self.log_delta.tolist(),
-            "log_density": self.log_density.tolist(),
-            "count": self.count.tolist(),
-        }
 
     def summary(self) -> str:
         """One line: how many cells, and over what range."""

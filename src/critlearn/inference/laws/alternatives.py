@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import scipy.optimize
@@ -114,6 +114,8 @@ class Alternative(Result):
         ``power law``, the alternative's name, or ``undecided``, at the 1% level (for a break: by BIC).
     """
 
+    bulky_fields = ("reference", "_law", "_cells")
+
     name: str
     parameters: Mapping[str, float]
     reference: float
@@ -137,21 +139,6 @@ class Alternative(Result):
         shape = values.pop() if self._law.shapes is not None else 0.0
         offset, basis = self._law.terms(log_delta - self.reference, shape)
         return offset + sum(value * term for value, term in zip(values, basis, strict=True))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as plain values."""
-        return {
-            "name": self.name,
-            "parameters": dict(self.parameters),
-            "log_likelihood": self.log_likelihood,
-            "power_log_likelihood": self.power_log_likelihood,
-            "aic_gain": self.aic_gain,
-            "bic_gain": self.bic_gain,
-            "test": self.test,
-            "statistic": self.statistic,
-            "p_value": self.p_value,
-            "preferred": self.preferred,
-        }
 
     def summary(self) -> str:
         """One line, e.g. ``lognormal: likelihood ratio +0.31, p = 0.58, AIC gain -1.7: power law``."""

@@ -6,7 +6,7 @@ all of the data, can.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import scipy.optimize
@@ -43,10 +43,6 @@ class Rival(Result):
 
     name: str
     bic_gain: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"name": self.name, "bic_gain": self.bic_gain}
 
     def summary(self) -> str:
         """One line."""

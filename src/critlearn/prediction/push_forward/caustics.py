@@ -27,21 +27,17 @@ class Caustic(Result):
     Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
     """
 
+    derived_values = ("delta",)
+
     log_delta: float
     kind: str
     exponent: float
     order: int = 2
 
-    def to_dict(self) -> dict[str, float | str | None]:
-        """Fields as plain values; `delta` is None where a float cannot hold it."""
-        delta = exp_or_infinity(self.log_delta)
-        return {
-            "delta": delta if math.isfinite(delta) else None,
-            "log_delta": self.log_delta,
-            "kind": self.kind,
-            "exponent": self.exponent,
-            "order": self.order,
-        }
+    @property
+    def delta(self) -> float:
+        """Size of the fluctuation; infinite where it is above the largest float."""
+        return exp_or_infinity(self.log_delta)
 
     def summary(self) -> str:
         """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
