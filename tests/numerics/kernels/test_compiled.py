@@ -24,7 +24,8 @@ def outer(x):
 
 
 def _called(folder: Path) -> int:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder / "cache")}
     command = [sys.executable, "-c", "from outer_kernel import outer; print(outer(1))"]
     return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
