@@ -1,4 +1,4 @@
-"""What a fit takes in: raw values of any kind, sketches and histograms, made into counts by group on cells."""
+"""Read raw values, sketches and histograms as counts on cells, by group of dependent samples."""
 
 import math
 from dataclasses import dataclass, replace

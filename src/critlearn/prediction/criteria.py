@@ -11,7 +11,7 @@ Effect: docs/toy_exponents.md (columns predicted, decades).
 """
 
 NARROWEST_EXACT: Final = 1.0
-"""Width in decades of the narrowest window on which an exponent is told as the limit of a composition. Effect:
+"""Width in decades of the narrowest window on which an exponent is reported as the limit of a composition. Effect:
 docs/toy_exponents.md.
 """
 

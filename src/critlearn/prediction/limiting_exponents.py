@@ -58,7 +58,7 @@ def _far_limits(asymptote: Asymptote, inputs: MarginDensity, channel: BiasChanne
         terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
     if not abs(terms[1] - terms[0]) <= SAME_LIMIT * max(1.0, abs(terms[1])):
         return []
-    # The rest of the way to the limit is beyond rounding where the term has settled.
+    # The rest of the way to the limit is beyond rounding where the term has converged.
     return [Limit.rational(kappa)] if abs(terms[1]) < SAME_LIMIT else [Limit(float(kappa) - terms[1], None)]
 
 

@@ -79,22 +79,22 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
     if window is None or window.decades < NARROWEST:
         return None
     inside = result.local_exponent[start:stop]
-    settled = _settled(result, start, stop)
-    if settled is not None:
+    converged = _converged_exponent(result, start, stop)
+    if converged is not None:
         # The widest window would slide to the edge of the tolerance; the limit does not.
-        near = _longest_run(np.abs(_unbroken(result) - settled) <= tolerance, result)
+        near = _longest_run(np.abs(_unbroken(result) - converged) <= tolerance, result)
         nearer = _window(result, *near)
         if (
             nearer is not None
             and nearer.decades >= NARROWEST
             and result.mass[near[0] : near[1]].sum() > LEAST_PROBABILITY
         ):
-            return Scaling(settled, None, nearer)
+            return Scaling(converged, None, nearer)
     return Scaling(float(0.5 * (inside.max() + inside.min())), None, window)
 
 
-def _settled(result: PushForward, start: int, stop: int) -> float | None:
-    """Value on which the local exponent has settled at one end of a window, over a decade of sizes."""
+def _converged_exponent(result: PushForward, start: int, stop: int) -> float | None:
+    """Limit that the local exponent has reached at one end of a window: it is constant there over a decade."""
     edges, inside = result.edges[start : stop + 1], result.local_exponent[start:stop]
     if result.intrinsic_exponent is None or edges[-1] - edges[0] < 2 * DECADE:
         return None

@@ -1,4 +1,4 @@
-"""What users have, made into arrays and windows: NumPy, pandas, torch tensors of every kind, lists and pairs."""
+"""Convert the data of users to arrays and windows: NumPy, pandas, torch tensors of every kind, lists and pairs."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -65,7 +65,7 @@ def moments(cells: Cells, theta: float, *, below: bool, above: bool) -> tuple[np
 
 
 def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:
-    """Cells with what lies beyond open sides, and the index of the first of the given ones."""
+    """Cells extended beyond ends without a cut-off, and the index of the first original cell among them."""
     if not (below or above):
         return cells, 0
     far = cells.extended(FAR if below else 0.0, FAR if above else 0.0)

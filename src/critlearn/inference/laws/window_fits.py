@@ -52,7 +52,7 @@ class WindowFits:
     n: Float64[np.ndarray, " window"]
 
     def __getitem__(self, index: int) -> WindowFit | None:
-        """One of them; None where there is no fit."""
+        """Fit on one of the windows; None where there is none."""
         if not np.isfinite(self.exponent[index]):
             return None
         columns = (self.exponent, self.standard_error, self.naive_standard_error, self.n)
@@ -178,7 +178,7 @@ def window_log_likelihood(counts: GroupedCounts, fit: WindowFit) -> float:
 
 
 def _solve(mean: np.ndarray, bins: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Parameter per cell, NaN where a window is empty or all in one end cell."""
+    """Solve for the parameter ``phi`` of each window; NaN where it is empty or all in one end cell."""
     usable = (n >= 2) & (bins >= 2)
     phi = power_law.solve_phi(np.where(usable, mean, 0.0), np.where(usable, bins, 2.0))
     return np.where(usable & np.isfinite(phi), phi, np.nan)

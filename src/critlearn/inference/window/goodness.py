@@ -151,7 +151,7 @@ def _parametric(
 
 
 def _fit_rows(part: GroupedCounts, rows: Float64[np.ndarray, "row cell"], theta: float) -> np.ndarray:
-    """Parameter fitted to each row of counts drawn from a law with a given one; NaN where there is none."""
+    """Parameter fitted to each row of counts that were drawn at the parameter `theta`; NaN where there is none."""
     if part.cells.width is not None:
         return theta_of_each_group(part.with_counts(rows))
     # One step of scoring from the true parameter is as good as the maximum, up to one part in n.

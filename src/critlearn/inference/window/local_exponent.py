@@ -165,6 +165,6 @@ def sliding_fits(counts: GroupedCounts) -> SlidingFits:
 
 
 def _nearest(edges: Float64[np.ndarray, " edge"], targets: Float64[np.ndarray, " target"]) -> np.ndarray:
-    """Indices of the edges nearest to given places, each once."""
+    """Indices of the edges nearest to the targets, each index once."""
     above = np.clip(np.searchsorted(edges, targets), 1, len(edges) - 1)
     return np.unique(np.where(targets - edges[above - 1] <= edges[above] - targets, above - 1, above))

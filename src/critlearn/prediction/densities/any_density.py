@@ -188,7 +188,7 @@ class MixtureDensity:
 
 
 def density_from(given: Any) -> MarginDensity:
-    """Density from whatever may be given: a density, a frozen SciPy distribution, values, or text.
+    """Make a density of what a user has: a density, a frozen SciPy distribution, values, or text.
 
     Text is a sum of terms ``weight*family(numbers)``, the families being ``uniform(low,high)``, ``normal(mean,sd)``,
     ``laplace(mean,scale)`` and the continuous distributions of `scipy.stats` with their parameters in order, such as
