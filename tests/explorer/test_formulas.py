@@ -6,7 +6,7 @@ import sympy as sp
 
 from critlearn.compositions import ACTIVATIONS, LOSSES, Composition
 from critlearn.compositions.symbolic.functions import y
-from critlearn.explorer.formulas import far, formulas, growths, halves, near, width
+from critlearn.explorer.formulas import far, formulas, growths, half_line_forms, near, width
 
 POINTS = np.array([0.2, 0.9, 2.5])
 OWN = ["y/(1+abs(y)**3)**(1/3)", "relu(y)", "sin(y)"]
@@ -15,7 +15,7 @@ OWN = ["y/(1+abs(y)**3)**(1/3)", "relu(y)", "sin(y)"]
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *OWN])
 def test_activations_are_those_that_are_computed(name: str) -> None:
     activation = Composition(name, "mse").activation
-    forms = halves(activation)
+    forms = half_line_forms(activation)
     upper = [float(forms[0].subs(y, point)) for point in POINTS]
     np.testing.assert_allclose(upper, activation(POINTS), rtol=1e-10)
     if activation.negative is not None:

@@ -12,7 +12,7 @@ from critlearn.compositions.symbolic.libraries import library_of
 
 @dataclass(frozen=True)
 class Averaged:
-    """``(1 / outputs) sum over outputs of`` a loss of single outputs.
+    """Mean of a loss of single outputs over the outputs of a sample.
 
     Values are those of single outputs divided by their number, so that they add up to the loss of a sample.
 

@@ -22,7 +22,9 @@ width: Final = sp.Symbol("width", positive=True)
 """Distance of the two classes."""
 
 _NAMES: Final = {near: r"\left|f-t\right|", far: r"\left|f-t'\right|", width: r"\left|t-t'\right|"}
-_SIMPLIFYING: Final = 0.3
+_SECONDS: Final = 0.3
+"""Processor time for simplifying one form; it is shown as it is after that."""
+
 _UPPER, _LOWER = r"y \geq 0", r"y < 0"
 
 
@@ -37,15 +39,15 @@ def formulas(composition: Composition) -> tuple[str, ...]:
     classes = r",\quad t' \text{ the other class}" if loss.needs_saturation else ""
     return (
         "f(y) = " + _value(activation),
-        "H = " + _on_sides([_latex(form) for form in values(loss)]) + classes,
+        "H = " + _by_residual_sign([_latex(form) for form in values(loss)]) + classes,
         r"\left|\frac{dh}{dy}\right| = \left|\frac{\partial H}{\partial f}\right| \left|f'(y)\right|",
-        r"\left|\frac{\partial H}{\partial f}\right| = " + _on_sides([_size(form) for form in growths(loss)]),
+        r"\left|\frac{\partial H}{\partial f}\right| = " + _by_residual_sign([_size(form) for form in growths(loss)]),
         "f'(y) = " + _slope(activation),
     )
 
 
-def halves(activation: Activation) -> list[sp.Expr]:
-    """Forms in ordinary functions: one where it holds everywhere or by symmetry, else that for ``y >= 0`` first."""
+def half_line_forms(activation: Activation) -> list[sp.Expr]:
+    """Values in ordinary functions: one that holds everywhere or by symmetry, else for ``y >= 0`` and ``y < 0``."""
     upper = written_out(activation.value)
     if activation.negative is None:
         return [upper]
@@ -54,7 +56,7 @@ def halves(activation: Activation) -> list[sp.Expr]:
 
 
 def _value(activation: Activation) -> str:
-    forms = halves(activation)
+    forms = half_line_forms(activation)
     if len(forms) > 1:
         return _cases([sp.latex(form) for form in forms], (_UPPER, _LOWER))
     if _everywhere(activation):
@@ -65,7 +67,7 @@ def _value(activation: Activation) -> str:
 
 
 def _slope(activation: Activation) -> str:
-    forms = [sp.latex(_simple(sp.diff(form, y))) for form in halves(activation)]
+    forms = [sp.latex(_simple(sp.diff(form, y))) for form in half_line_forms(activation)]
     if len(forms) > 1:
         return _cases(forms, (_UPPER, _LOWER))
     return forms[0] + ("" if _everywhere(activation) else rf",\quad {_UPPER}")
@@ -73,7 +75,7 @@ def _slope(activation: Activation) -> str:
 
 def _everywhere(activation: Activation) -> bool:
     """Whether the form for ``y >= 0`` holds for all ``y``, as that of tanh, and unlike that of softsign."""
-    form = halves(activation)[0]
+    form = half_line_forms(activation)[0]
     return activation.negative is not None or _simple(form + form.subs(y, -y) - _total(activation)) == 0
 
 
@@ -90,7 +92,7 @@ def values(loss: Loss) -> list[sp.Expr]:
 
 
 def growths(loss: Loss) -> list[sp.Expr]:
-    """Change of the loss as the output moves away from its target, and so towards the other class."""
+    """Slope of the loss as the output moves away from its target, and so towards the other class."""
     if loss.formula is not None:
         return [_simple(sp.diff(loss.formula, output))]
     return [_simple(sp.diff(form, near) - sp.diff(form, far)) for form in values(loss)]
@@ -110,11 +112,11 @@ def _latex(form: sp.Expr) -> str:
 
 
 def _size(form: sp.Expr) -> str:
-    """Size of a form, whose bars are needed only where its sign is not known."""
+    """Absolute value of a form, with bars only where its sign is not known."""
     return _latex(form) if form.is_nonnegative else rf"\left|{_latex(form)}\right|"
 
 
-def _on_sides(forms: list[str]) -> str:
+def _by_residual_sign(forms: list[str]) -> str:
     return forms[0] if len(set(forms)) == 1 else _cases(forms, ("f < t", "f > t"))
 
 
@@ -124,6 +126,6 @@ def _cases(forms: list[str], where: tuple[str, ...]) -> str:
 
 
 def _simple(form: sp.Expr) -> sp.Expr:
-    """Simplified, where that is done quickly."""
-    found = Allowance(_SIMPLIFYING).spend(lambda: sp.simplify(form))
+    """Form simplified, if that takes little time."""
+    found = Allowance(_SECONDS).spend(lambda: sp.simplify(form))
     return form if found is None else found

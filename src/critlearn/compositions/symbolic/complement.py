@@ -10,7 +10,7 @@ import sympy as sp
 from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import expit, y
 
-_FORMS: Final[dict[Any, Callable[[sp.Expr], sp.Expr]]] = {
+_COMPLEMENTS: Final[dict[Any, Callable[[sp.Expr], sp.Expr]]] = {
     sp.tanh: lambda x: 1 - 2 * expit(-2 * x),
     sp.erf: lambda x: 1 - sp.erfc(x),
     sp.atan: lambda x: sp.pi / 2 - sp.acot(x),
@@ -21,12 +21,12 @@ _FORMS: Final[dict[Any, Callable[[sp.Expr], sp.Expr]]] = {
 
 @lru_cache(maxsize=512)
 def complemented(gap: sp.Expr) -> sp.Expr:
-    """Gap in which complements of functions stand for ``1 - f``, if the constants then cancel."""
+    """Same gap with ``1 - f`` written as the complement of ``f``, as ``erfc`` for ``erf``, if the constants cancel."""
     best = gap
-    for function, form in _FORMS.items():
+    for function, form in _COMPLEMENTS.items():
         replaced = sp.expand(
             best.replace(
-                lambda part, function=function: _fits(part, function),
+                lambda part, function=function: _has_small_complement(part, function),
                 lambda part, form=form: form(part.args[0]),
             )
         )
@@ -35,18 +35,18 @@ def complemented(gap: sp.Expr) -> sp.Expr:
     return best
 
 
-def _fits(part: sp.Basic, function: Any) -> bool:
-    """Whether a part is a call of the function for which its complement is the smaller one: for large arguments."""
-    return isinstance(part, function) and (function is sp.cos or _positive(part.args[0]))
+def _has_small_complement(part: sp.Basic, function: Any) -> bool:
+    """Whether a part is a call of the function whose complement is small: one with a large positive argument."""
+    return isinstance(part, function) and (function is sp.cos or _is_positive(part.args[0]))
 
 
-def _positive(argument: sp.Expr) -> bool:
+def _is_positive(argument: sp.Expr) -> bool:
     return bool((evaluate(argument, {y: np.array([1.0, 30.0])}) > 0).all())
 
 
 @lru_cache(maxsize=256)
 def difference(value: sp.Expr, target: float) -> sp.Expr:
-    """``f - t`` for one target, with what cancels taken out: ``cos(y) - 1`` is ``-2 sin(y/2)^2``."""
+    """``f - t`` for one target, if possible without cancellation: ``cos(y) - 1`` is ``-2 sin(y/2)^2``."""
     plain = value - sp.nsimplify(target, rational=True)
     if not plain.as_coeff_Add()[0]:
         return plain

@@ -43,7 +43,7 @@ def _elementary(name: str, value: Array) -> Array:
 
 
 def choose(condition: Array, first: Array, second: Array) -> Array:
-    """``where`` of the library that the values belong to."""
+    """Elements of the first array where a condition holds, else of the second, in the library that they belong to."""
     library = library_of(first)
     if library == "torch":
         return first.where(condition, second)
@@ -76,12 +76,12 @@ def sign_of(value: Array) -> Array:
 
 @cache
 def derivative(expression: sp.Expr, *symbols: sp.Symbol) -> sp.Expr:
-    """Derivative, found once: bisections evaluate it thousands of times."""
+    """Derivative, computed once: bisections evaluate it thousands of times."""
     return sp.diff(expression, *symbols)
 
 
 def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
-    """Value of an expression with arrays of one library put for its symbols, in their shape and precision.
+    """Value of an expression for arrays of one library in place of its symbols, in their shape and precision.
 
     >>> evaluate(-3 * sp.log(1 + y), {y: np.array([1.0, 3.0])}).round(4).tolist()
     [-2.0794, -4.1589]
@@ -91,7 +91,7 @@ def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     library = library_of(arguments[0])
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         result = _compiled(sp.sympify(expression), symbols, library)(*arguments)
-    # A constant expression comes out as a plain number: give it the shape of what was put in.
+    # A constant expression comes out as a plain number: give it the shape of the arguments.
     if library == "numpy" and np.isscalar(result):
         return np.full(np.shape(arguments[0]), result, dtype=np.float64)
     if library == "torch" and not hasattr(result, "dtype"):

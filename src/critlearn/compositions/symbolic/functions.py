@@ -6,17 +6,17 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 Array: TypeAlias = Any
-"""A NumPy array, a torch tensor or an mpmath number: whatever comes in goes out."""
+"""A NumPy array, a torch tensor or an mpmath number: functions return the kind that they are called with."""
 
 y: Final = sp.Symbol("y", nonnegative=True)
 """Size of the pre-activation; catalogue forms hold for ``y >= 0``, the rest follows by symmetry."""
 
 s: Final = sp.Symbol("s", positive=True)
-"""The variable that grows, in forms whose tail is looked at."""
+"""The variable that tends to infinity, in expressions whose growth is determined."""
 
 
 class _RealFunction(sp.Function):
-    """Real for real arguments, which SymPy has to know to differentiate absolute values."""
+    """Function that is real for real arguments, which SymPy has to know to differentiate absolute values."""
 
     def _eval_is_real(self) -> bool | None:
         return self.args[0].is_real
@@ -73,7 +73,7 @@ class log_magnitude(sp.Function):  # noqa: N801
         return log_magnitude(self.args[0], self.args[1] + 1, self.args[2])
 
     def written(self) -> sp.Expr:
-        """The same in ordinary functions: ``ln|E|`` as ``ln(E^2)/2``, as SymPy looks long for the sign of ``E``."""
+        """Same in ordinary functions, with ``ln|E|`` as ``ln(E^2)/2``: SymPy takes long to find the sign of ``E``."""
         (variable,), body = self.args[0].variables, self.args[0].expr
         order = int(self.args[1])
         form = sp.log(body**2) / 2 if order == 0 else sp.diff(sp.diff(body, variable) / body, variable, order - 1)

@@ -14,20 +14,20 @@ import sympy as sp
 from critlearn.compositions.symbolic.functions import Array
 
 LogMagnitude = Callable[[sp.Lambda, int, Array], Array]
-"""``d^k ln|E(x)| / dx^k`` of an expression, an order k, and arguments."""
+"""Function that takes an expression E, an order k and arguments x, and returns ``d^k ln|E(x)| / dx^k``."""
 
 _FORMS: Final[dict[sp.Lambda, int]] = {}
 _LOG_MAGNITUDE: Final[list[LogMagnitude]] = []
 
 
 def register_log_magnitude(function: LogMagnitude) -> LogMagnitude:
-    """Say what evaluates `functions.log_magnitude`; its tables are made from expressions, so they stand above this."""
+    """Set the function that evaluates `functions.log_magnitude`: its tables need this module, so it comes later."""
     _LOG_MAGNITUDE[:] = [function]
     return function
 
 
 def number_of(form: sp.Lambda) -> int:
-    """Number by which generated code refers to an expression."""
+    """Number by which generated code refers to an expression; each expression keeps its own."""
     return _FORMS.setdefault(form, len(_FORMS))
 
 
@@ -106,10 +106,11 @@ def _torch_functions() -> dict[str, Any]:
 
 
 _LARGEST_ARGUMENT: Final = 1e30
+"""Argument up to which mpmath evaluates an exponential in a reasonable time."""
 
 
 def _bounded(function: Callable[[Any], Any], below: float | None, above: float | None) -> Callable[[Any], Any]:
-    """Function with its limits put far out, where mpmath would look for 10^30 digits; an error where it has none."""
+    """Function that returns its limits beyond 1e30, where mpmath would need 1e30 digits; an error where it has none."""
 
     def called(x: Any) -> Any:
         if abs(x) <= _LARGEST_ARGUMENT:

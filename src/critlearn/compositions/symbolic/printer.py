@@ -57,7 +57,7 @@ class _Printer(PythonCodePrinter):
 
 
 def printer_for(functions: Mapping[str, Any]) -> PythonCodePrinter:
-    """Printer of code that calls only the functions given."""
+    """Printer of code that calls only these functions."""
     return _Printer(
         {
             "fully_qualified_modules": False,

@@ -25,7 +25,7 @@ def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
     try:
         root = function if isinstance(function, torch.nn.Module) else _module_of(function, len(names))
         graph = _Tracer().trace(root)
-    # Whatever the user's code does with a traced value that values alone can do.
+    # Any exception: the user's code may do anything with a traced value that only a number can do.
     except Exception as problem:
         raise InvalidInputError(f'"{name}" cannot be traced ({_line(problem)}): give a SymPy expression') from None
     inputs = iter(sp.Symbol(symbol, real=True) for symbol in names)
@@ -74,7 +74,7 @@ def _Tracer() -> Any:  # noqa: N802 - makes an object of a class that needs torc
 
 
 _WITHOUT_EFFECT = ("inplace",)
-"""Options that change where a result is kept, not what it is."""
+"""Options that change where a result is stored, not its value."""
 
 
 def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -88,15 +88,15 @@ def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[s
             return form(*exact, **chosen)
         except TypeError:
             pass
-    told = ", ".join(options)
+    named = ", ".join(options)
     raise InvalidInputError(
-        f'"{name}" uses {key}{f" with {told}" if form else ""}, which has no symbolic counterpart: '
+        f'"{name}" uses {key}{f" with {named}" if form else ""}, which has no symbolic counterpart: '
         "give a SymPy expression"
     )
 
 
 def _exact(argument: Any) -> Any:
-    """Floats become the fractions they were meant as: 0.1 is 1/10, 1/3 is 1/3."""
+    """Argument with floats as the simplest fractions that round to them: 0.1 is 1/10."""
     if argument is None or isinstance(argument, str | sp.Basic):
         return argument
     if isinstance(argument, float):
