@@ -6,8 +6,8 @@ python docs/make_images.py
 import json
 from pathlib import Path
 
-from critlearn.reports.figures import density_figure
-from critlearn.reports.illustration import drawn_data, image
+from critlearn.figures.illustration import drawn_data, image
+from critlearn.figures.run import density_figure
 from critlearn.studies import ToyConfig, run_toy
 from critlearn.whole_files import write_whole
 

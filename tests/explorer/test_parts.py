@@ -13,7 +13,7 @@ from critlearn.explorer import compose
 from critlearn.explorer.patience import within
 from critlearn.explorer.phase_chart import cells_of, in_words
 from critlearn.explorer.stored_runs import label, quantity_of, runs_of
-from critlearn.reports.study_figures import PhasePanel
+from critlearn.figures.study import PhasePanel
 
 
 def _endless() -> None:

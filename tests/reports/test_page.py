@@ -14,10 +14,10 @@ from rich.console import Console
 from critlearn.cli import display
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
+from critlearn.figures.run import density_figure
+from critlearn.figures.illustration import drawn_data
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reports import page
-from critlearn.reports.figures import density_figure
-from critlearn.reports.illustration import drawn_data
 from critlearn.reports.page import command_of
 from critlearn.results import plain
 from critlearn.studies import ToyConfig, TwoClassConfig

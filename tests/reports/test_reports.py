@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from critlearn.cli.main import app, exit_code
 from critlearn.errors import DataError
-from critlearn.reports.illustration import drawn_data, image
-from critlearn.reports.study_figures import phase_diagram, phase_panel
 from critlearn.reports.study_page import statement
 from critlearn.studies.runs.table import runs_table, swept_settings
 
@@ -116,46 +113,3 @@ def test_a_record_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
     assert runs_table(tmp_path)["status"].tolist() == ["corrupt"]
-
-
-def test_a_phase_diagram_holds_means_of_the_seeds_that_have_a_power_law() -> None:
-    drawn = [
-        ("tanh", "mse", 1.0, "power law", True),
-        ("tanh", "mse", 1.2, "power law", True),
-        ("tanh", "mse", 7.0, "lognormal preferred", True),
-        ("tanh", "bce", None, "not resolved", True),
-        ("erf", "mse", 2.0, "power law", True),
-        ("erf", "mse", 2.0, "power law", False),
-        ("erf", "bce", 3.0, "drifting", None),
-    ]
-    names = ["activation", "loss", "measured_exponent", "verdict", "certified"]
-    table = pd.DataFrame(drawn, columns=names).assign(quantity="bias")
-    panel = phase_panel(table, "bias", "loss", "activation")
-    assert panel.values.loc["tanh", "mse"] == pytest.approx(1.1)
-    assert panel.values.loc["erf", "mse"] == 2.0
-    assert panel.values["bce"].isna().all()
-    assert panel.certified.to_dict("index") == {
-        "tanh": {"mse": True, "bce": True},
-        "erf": {"mse": False, "bce": False},
-    }
-    figure = phase_diagram(table, "bias", "loss", "activation")
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert (texts.count("×"), texts.count("○")) == (2, 2)
-    assert {"1.10", "2.00"} <= set(texts)
-    told = drawn_data(figure)["series"].tolist()
-    assert any(name.endswith("erf, loss = mse, 2, not all at equilibrium") for name in told)
-
-
-def test_drawn_numbers_are_those_of_the_figure() -> None:
-    figure = Figure()
-    axes = figure.subplots()
-    axes.plot([1, 2], [3, np.nan], label="line")
-    axes.axvspan(0.5, 1.5, label="span")
-    axes.hlines(2.0, 0.0, 1.0, label="level")
-    axes.set(xlabel="size", ylabel="k")
-    data = drawn_data(figure)
-    assert list(data) == ["series", "size", "k"]
-    assert data[data["series"] == "line"][["size", "k"]].to_numpy().tolist() == [[1, 3]]
-    assert data[data["series"] == "span"]["size"].tolist() == [0.5, 1.5]
-    assert data[data["series"] == "level"][["size", "k"]].to_numpy().tolist() == [[0, 2], [1, 2]]
-    assert image(figure, "svg") == image(figure, "svg")

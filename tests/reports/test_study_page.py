@@ -13,7 +13,7 @@ import pytest
 
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
-from critlearn.reports.study_figures import PhasePanel, phase_diagram
+from critlearn.figures.study import PhasePanel
 from critlearn.reports.study_page import statement, study_illustrations
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
@@ -147,21 +147,6 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
     assert 'got "svgg"' in capsys.readouterr().err
     assert not new.exists()
     assert not (place / "report.html").exists()
-
-
-@pytest.mark.parametrize(("values", "columns"), [(2, 3), (5, 2), (40, 1)])
-def test_panels_side_by_side_are_not_wider_than_a_page(values: int, columns: int) -> None:
-    rows = [
-        {"quantity": "bias", "lr": lr, "epochs": epochs, "hidden": hidden, "verdict": "power law", "certified": True}
-        for lr in range(values)
-        for epochs in (1, 2)
-        for hidden in ("4", "8", "16")
-    ]
-    table = pd.DataFrame(rows).assign(measured_exponent=1.0)
-    figure = phase_diagram(table, "bias", "lr", "epochs", apart=["hidden"])
-    places = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes[:3]}  # type: ignore[union-attr]
-    assert len(places) == columns
-    assert columns == 1 or figure.get_figwidth() <= 13
 
 
 def test_runs_of_several_kinds_make_no_empty_panels() -> None:

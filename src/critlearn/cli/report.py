@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from critlearn.reports.illustration import Illustration
+    from critlearn.figures.illustration import Illustration
 
 
 def report(
@@ -19,7 +19,7 @@ def report(
     formats: Annotated[str, typer.Option("--format", help="Formats of the figures.")] = "svg,pdf,png",
 ) -> None:
     """Make report.html again from stored numbers, and export its figures; of a URL in the folder where one is."""
-    from critlearn.reports.illustration import checked_formats
+    from critlearn.figures.illustration import checked_formats
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
     from critlearn.studies.run_folder import RECORD, read_run

@@ -15,9 +15,9 @@ from critlearn.explorer.patience import PATIENCE, within
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.text import problems_told, told
+from critlearn.figures.illustration import Illustration
+from critlearn.figures.prediction import parts_figure, predicted_density_figure
 from critlearn.prediction import MarginDensity, Prediction, density_from, predict_toy
-from critlearn.reports.composition_figures import parts_figure, predicted_density_figure
-from critlearn.reports.illustration import Illustration
 
 _OWN: Final = "expression …"
 _DENSITIES: Final = ("uniform(-0.3,2.3)", "normal(1,1)", "laplace(1,0.7)", "0.5*normal(0,1)+0.5*normal(2,0.5)")
@@ -127,13 +127,13 @@ def _pictures(composition: Composition, prediction: Prediction, sampled: np.ndar
     shown = (
         Illustration(
             "density",
-            predicted_density_figure(prediction, sampled),
+            predicted_density_figure(prediction.to_dict(), prediction.curve(), sampled),
             f"Predicted density of fluctuations on log-log axes. {said}",
             "Predicted density: straight where a power law holds. Dotted lines are caustics.",
         ),
         Illustration(
             "parts",
-            parts_figure(prediction),
+            parts_figure(prediction.curve()),
             f"Local exponent with its two parts. {said}",
             "Local exponent, and its two parts: what the composition gives, and what the data take away.",
         ),

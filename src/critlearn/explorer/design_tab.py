@@ -10,9 +10,9 @@ from critlearn.explorer.patience import PATIENCE, within
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.text import problems_told, told
+from critlearn.figures.illustration import Illustration
 from critlearn.inverse_design import design
 from critlearn.reports.design_figure import design_figure
-from critlearn.reports.illustration import Illustration
 
 _NEITHER: Final = "margin (no activation)"
 _LOSSES: Final = ("bce", "mse", "mae")

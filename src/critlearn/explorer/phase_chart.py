@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from critlearn.reports.study_figures import PhasePanel
+from critlearn.figures.study import PhasePanel
 
 SELECTION: Final = "cell"
 _ROW_HEIGHT: Final = 46

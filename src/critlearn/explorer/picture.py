@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from critlearn.reports.illustration import Illustration
+from critlearn.figures.illustration import Illustration
 
 _LOOK: Final = "width:100%;max-width:44rem;background:#fff;border-radius:4px"
 

@@ -11,7 +11,7 @@ from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.picture import show_numbers
 from critlearn.explorer.stored_runs import quantity_of, runs_of
 from critlearn.explorer.text import problems_told, told
-from critlearn.reports.study_figures import phase_panel
+from critlearn.figures.study import phase_panel
 from critlearn.reports.study_page import statement
 from critlearn.studies.runs.table import swept_settings
 

@@ -12,6 +12,7 @@ from critlearn.results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 UPDATES = "updates"
 """Name of the distribution of the optimiser's updates, beside those of fluctuations."""
@@ -157,6 +158,12 @@ class MonitorRecord(Result):
                 chosen = {key: values.get(key) for key in kept if key != "ci95"}
                 rows.append({**told, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
         return pd.DataFrame(rows)
+
+    def plot(self) -> "Figure":
+        """Exponents and equilibrium fraction over the steps of training."""
+        from critlearn.figures.monitor import monitor_figure
+
+        return monitor_figure(self.to_dataframe(), self.fraction_without_drift)
 
     def summary(self) -> str:
         """How much was measured, when, at what cost, and the last state."""

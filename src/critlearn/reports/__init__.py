@@ -1,1 +1,1 @@
-"""Reports: figures of a run, and the page that holds them; made from stored numbers alone."""
+"""Reports: the pages of one run, of many, and of the repeated experiments; made from stored numbers alone."""

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from critlearn.errors import InvalidInputError
+from critlearn.figures.illustration import FORMATS, image
 from critlearn.inverse_design import Design
-from critlearn.reports.illustration import FORMATS, image
 from critlearn.whole_files import write_whole
 
 

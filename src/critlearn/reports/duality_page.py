@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from critlearn.reports.duality_figures import directions_figure, spectrum_figure, volume_figure
-from critlearn.reports.illustration import Illustration
+from critlearn.figures.duality import directions_figure, spectrum_figure, volume_figure
+from critlearn.figures.illustration import Illustration
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from critlearn.figures.style import FITTED, LN10, MEASURED, WINDOW, label_as_powers
 from critlearn.inference import PowerLawFit, StabilityMap
 from critlearn.numerics.notation import power_text
-from critlearn.reports.figures import FITTED, MEASURED, WINDOW
 
-_LN10: Final = math.log(10.0)
 _SHOWN_ALTERNATIVES: Final = 2
+"""More lines than these beside the law are not told apart."""
 
 
 def fit_figure(fit: PowerLawFit, name: str = "δ") -> Figure:
@@ -44,8 +44,8 @@ def stability_figure(stability: StabilityMap, name: str = "δ") -> Figure:
     known = np.isfinite(stability.exponent)
     accepted = np.nan_to_num(stability.ks_ratio[known], nan=np.inf) <= 1
     points = axes.scatter(
-        stability.log_lo[known] / _LN10,
-        stability.log_hi[known] / _LN10,
+        stability.log_lo[known] / LN10,
+        stability.log_hi[known] / LN10,
         c=stability.exponent[known],
         s=np.where(accepted, 36, 6),
         marker="s",
@@ -54,7 +54,7 @@ def stability_figure(stability: StabilityMap, name: str = "δ") -> Figure:
     )
     figure.colorbar(points, ax=axes, label="exponent k")
     for axis, text in ((axes.xaxis, "lower end"), (axes.yaxis, "upper end")):
-        axis.set_major_formatter(FuncFormatter(_power_of_ten))
+        label_as_powers(axis)
         axis.set_major_locator(MaxNLocator(integer=True))
         axis.set_label_text(f"{text} of the window, {name}")
     axes.set_title("large: accepted at the 10% level, small: rejected", fontsize=9)
@@ -63,10 +63,10 @@ def stability_figure(stability: StabilityMap, name: str = "δ") -> Figure:
 
 def _draw_density(axes: Axes, fit: PowerLawFit, name: str) -> None:
     axes.set_ylabel(f"density p({name})")
-    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    label_as_powers(axes.yaxis)
     if fit.density is None:
         return
-    x, y = fit.density.log_delta / _LN10, fit.density.log_density / _LN10
+    x, y = fit.density.log_delta / LN10, fit.density.log_density / LN10
     inside = np.zeros(x.shape, dtype=bool)
     if fit.window is not None:
         inside = (fit.density.log_delta > fit.window.log_lo) & (fit.density.log_delta < fit.window.log_hi)
@@ -74,7 +74,7 @@ def _draw_density(axes: Axes, fit: PowerLawFit, name: str) -> None:
         axes.plot(x[~inside], y[~inside], ".", color=MEASURED, alpha=0.3, markersize=4, label="outside the window")
     if inside.any() and fit.window is not None:
         axes.plot(x[inside], y[inside], ".", color=MEASURED, markersize=4, label="on the window")
-        axes.axvspan(fit.window.log_lo / _LN10, fit.window.log_hi / _LN10, color=WINDOW, alpha=0.2, lw=0)
+        axes.axvspan(fit.window.log_lo / LN10, fit.window.log_hi / LN10, color=WINDOW, alpha=0.2, lw=0)
         _draw_laws(axes, fit, name)
     axes.set_xlim(float(x.min()) - 0.2, float(x.max()) + 0.2)
     axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
@@ -91,30 +91,26 @@ def _draw_laws(axes: Axes, fit: PowerLawFit, name: str) -> None:
     log_law = (1 - k) * (u - u[-1])
     level = math.log(fit.retained) - math.log(float(np.trapezoid(np.exp(log_law), u)))
     style = "-" if str(fit.verdict) == "power law" else "--"
-    axes.plot(u / _LN10, (log_law + level - u) / _LN10, style, color=FITTED, lw=2, label=power_text(name, k))
+    axes.plot(u / LN10, (log_law + level - u) / LN10, style, color=FITTED, lw=2, label=power_text(name, k))
     preferred = [item for item in fit.alternatives if item.preferred == item.name]
     for item in sorted(preferred, key=lambda item: -item.bic_gain)[:_SHOWN_ALTERNATIVES]:
         log_density = item.log_density(u) + math.log(fit.retained) - u
-        axes.plot(u / _LN10, log_density / _LN10, ":", lw=1.5, label=item.name)
+        axes.plot(u / LN10, log_density / LN10, ":", lw=1.5, label=item.name)
 
 
 def _draw_local_exponent(axes: Axes, fit: PowerLawFit, name: str) -> None:
     axes.set_xlabel(name)
     axes.set_ylabel("local exponent k")
-    axes.xaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    label_as_powers(axes.xaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve = fit.curve
     if curve is not None and np.isfinite(curve.exponent).any():
         kept = np.isfinite(curve.exponent)
-        x, k = curve.log_delta[kept] / _LN10, curve.exponent[kept]
+        x, k = curve.log_delta[kept] / LN10, curve.exponent[kept]
         axes.fill_between(x, curve.band_lo[kept], curve.band_hi[kept], color=MEASURED, alpha=0.25, lw=0)
         axes.plot(x, k, color=MEASURED, lw=1.5)
         middle = np.quantile(k, [0.05, 0.95])
         axes.set_ylim(max(float(middle[0]), -6) - 0.7, min(float(middle[1]), 8) + 0.7)
     if fit.window is not None and fit.exponent is not None:
-        axes.hlines(fit.exponent, fit.window.log_lo / _LN10, fit.window.log_hi / _LN10, color=FITTED, lw=2)
-        axes.axvspan(fit.window.log_lo / _LN10, fit.window.log_hi / _LN10, color=WINDOW, alpha=0.2, lw=0)
-
-
-def _power_of_ten(value: float, _: object) -> str:
-    return f"$10^{{{value:g}}}$"
+        axes.hlines(fit.exponent, fit.window.log_lo / LN10, fit.window.log_hi / LN10, color=FITTED, lw=2)
+        axes.axvspan(fit.window.log_lo / LN10, fit.window.log_hi / LN10, color=WINDOW, alpha=0.2, lw=0)

@@ -12,12 +12,12 @@ from typing import Any, Final
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.figures.illustration import Illustration
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
-from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
-from critlearn.reports.illustration import Illustration
 from critlearn.studies.headlines import headlines
 from critlearn.studies.run_folder import REPORT, read_run
 from critlearn.studies.runs.duality import read_duality

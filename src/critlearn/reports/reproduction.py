@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from critlearn.errors import DataError
-from critlearn.reports.figures import FITTED, MEASURED
-from critlearn.reports.illustration import Illustration
+from critlearn.figures.illustration import Illustration
+from critlearn.figures.style import FITTED, MEASURED
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
 from critlearn.studies.sweep.study.file import Study

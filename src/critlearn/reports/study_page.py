@@ -6,9 +6,9 @@ from typing import Final
 
 import pandas as pd
 
-from critlearn.reports.illustration import Illustration
+from critlearn.figures.illustration import Illustration
+from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
 from critlearn.reports.page import render
-from critlearn.reports.study_figures import agreement_figure, phase_diagram, phase_panels
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
 from critlearn.studies.run_folder import REPORT

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from critlearn.reports.study_figures import PhasePanel
+from critlearn.figures.study import PhasePanel
 
 _MOST_CELLS: Final = 24
 """Cells that are told one by one; of more only the ends of their range, and the rest by the table behind the figure."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.reports.figures import density_figure, drift_figure, local_exponent_figure, loss_figure
 
 
 def _quantity(sketch: LogSketch) -> dict[str, object]:

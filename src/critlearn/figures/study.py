@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from critlearn.reports.figures import FITTED, MEASURED, PANEL_SIZE
+from critlearn.figures.style import FITTED, MEASURED, plain_axes
 
 _WIDEST: Final = 13.0
 """Inches of panels side by side: of wider pictures the text is too small on a page."""
@@ -35,8 +35,7 @@ class PhasePanel:
 
 def agreement_figure(table: pd.DataFrame) -> Figure:
     """Measured against predicted exponent, a point for each run and quantity that has both."""
-    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = plain_axes()
     both = table[["predicted_exponent", "measured_exponent"]].astype(float).dropna()
     x, y = both.to_numpy().T
     axes.plot(x, y, "o", color=MEASURED, markersize=6, alpha=0.7, label="run")
@@ -45,7 +44,6 @@ def agreement_figure(table: pd.DataFrame) -> Figure:
         axes.plot(ends, ends, "--", color=FITTED, lw=1.5, label="measured = predicted")
         axes.legend(frameon=False, fontsize=9)
     axes.set(xlabel="predicted exponent", ylabel="measured exponent")
-    axes.grid(alpha=0.3)
     return figure
 
 

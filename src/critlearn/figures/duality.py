@@ -1,15 +1,13 @@
 """Figures of the duality map: spectrum, log-volumes, leading boundary directions."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from critlearn.reports.figures import FITTED, MEASURED, PANEL_SIZE
+from critlearn.figures.style import FITTED, LN10, MEASURED, numbers, plain_axes
 
-_LN10: Final = math.log(10.0)
 _COLOURS: Final = {"initial": FITTED, "trained": MEASURED}
 
 
@@ -21,19 +19,14 @@ def spectrum_figure(states: Mapping[str, Any]) -> Figure:
     states
         Entry ``states`` of a study of the duality map.
     """
-    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = plain_axes()
     for name, state in states.items():
-        low, median, high = (
-            np.array([math.nan if value is None else value / _LN10 for value in state["log_singular_values"][key]])
-            for key in ("low", "median", "high")
-        )
-        place = np.arange(1, len(median) + 1)
-        axes.fill_between(place, low, high, color=_COLOURS[name], alpha=0.25, lw=0)
-        axes.plot(place, median, ".-", color=_COLOURS[name], lw=1.2, markersize=4, label=name)
+        low, median, high = (numbers(state["log_singular_values"][key]) / LN10 for key in ("low", "median", "high"))
+        rank = np.arange(1, len(median) + 1)
+        axes.fill_between(rank, low, high, color=_COLOURS[name], alpha=0.25, lw=0)
+        axes.plot(rank, median, ".-", color=_COLOURS[name], lw=1.2, markersize=4, label=name)
     axes.set_xlabel("number of the singular value")
     axes.set_ylabel("log10 of the singular value")
-    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
 
@@ -46,8 +39,7 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
     states
         Entry ``states`` of a study of the duality map.
     """
-    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = plain_axes()
     for name, state in states.items():
         values = np.array(
             [
@@ -62,7 +54,6 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
         axes.plot(middle, counts, drawstyle="steps-mid", color=_COLOURS[name], lw=1.2, label=name)
     axes.set_xlabel("log-volume, 0.5 ln det J^T J")
     axes.set_ylabel("samples")
-    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
 

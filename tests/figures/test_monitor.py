@@ -5,7 +5,6 @@ import numpy as np
 from critlearn.monitoring import Distribution, MonitoredState, MonitorRecord
 from critlearn.monitoring.updates import UpdateSeries
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.reports.monitor_figure import monitor_figure
 from reference.power_law_samples import power_law
 
 
@@ -26,7 +25,7 @@ def test_power_laws_are_full_other_exponents_hollow_and_the_rest_is_left_out() -
         state(100, power_law(1.2, 1e-4, 1.0, 4_000, 1)),
     )
     record = MonitorRecord(states, UpdateSeries(), 4000, 8000, "now and then", 100, 10.0, 0.5)
-    upper, lower = monitor_figure(record).axes
+    upper, lower = record.plot().axes
     (bars,) = upper.containers
     drawn = bars.lines[0].get_xydata()  # type: ignore[attr-defined]
     fits = [states[index].distributions["2.bias"].fit for index in (0, 3)]
@@ -41,5 +40,5 @@ def test_power_laws_are_full_other_exponents_hollow_and_the_rest_is_left_out() -
 
 def test_an_empty_record_has_an_empty_figure() -> None:
     record = MonitorRecord((), UpdateSeries(), 10, 10, "never", 0, 0.0, 0.0)
-    upper, _ = monitor_figure(record).axes
+    upper, _ = record.plot().axes
     assert not upper.containers

@@ -1,7 +1,4 @@
-"""Figures of a run, returned as matplotlib figures: nothing is shown or saved here, no global state is touched.
-
-Fluctuations reach far below the smallest float, so axes are drawn in decimal logarithms and labelled as powers of 10.
-"""
+"""Figures of a run: density and local exponent of a quantity, drift against fluctuation, loss."""
 
 import math
 from collections.abc import Mapping
@@ -9,24 +6,25 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from critlearn.figures.style import (
+    FITTED,
+    LN10,
+    MEASURED,
+    PREDICTED,
+    WINDOW,
+    add_legend,
+    label_as_numbers,
+    log_log_axes,
+    numbers,
+    plain_axes,
+)
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.notation import power_text
 
-MEASURED: Final = "#0072B2"
-FITTED: Final = "#D55E00"
-PREDICTED: Final = "#009E73"
-WINDOW: Final = "#F0E442"
-"""Colours of Okabe and Ito, which colour-blind readers tell apart."""
-
-PANEL_SIZE: Final = (4.8, 3.3)
-"""Inches of a picture: small, so that its text is still read on a phone, where it is 360 pixels wide."""
-
-_LN10: Final = math.log(10.0)
 _POINTS_PER_DECADE: Final = 20
+"""Points of a density: as many as are told apart in a picture of ten decades."""
 
 
 def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
@@ -39,17 +37,17 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     quantity
         Their entry in the record of a run.
     """
-    figure, axes = panel("|δq|", "density p(|δq|)")
+    figure, axes = log_log_axes("|δq|", "density p(|δq|)")
     x, y = _density(sketch)
     axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
     predicted = quantity["curves"]["predicted"]
     if predicted is not None:
-        log_delta, log_density = (_numbers(predicted[name]) for name in ("log_delta", "log_density"))
+        log_delta, log_density = (numbers(predicted[name]) for name in ("log_delta", "log_density"))
         # From the density of the logarithm to that of the size.
-        axes.plot(log_delta / _LN10, (log_density - log_delta) / _LN10, color=PREDICTED, lw=1.5, label="predicted")
+        axes.plot(log_delta / LN10, (log_density - log_delta) / LN10, color=PREDICTED, lw=1.5, label="predicted")
     measured = quantity["measured"]
     if measured["exponent"] is not None and x.size:
-        low, high = (end / _LN10 for end in measured["log_window"])
+        low, high = (end / LN10 for end in measured["log_window"])
         axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
         line = np.array([low, high])
         inside = (x >= low) & (x <= high)
@@ -61,7 +59,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
         axes.set_xlim(float(x.min()) - 0.2, float(x.max()) + 0.2)
-    _finish(axes)
+    add_legend(axes)
     return figure
 
 
@@ -73,31 +71,31 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
     quantity
         Entry of the record of a run.
     """
-    figure, axes = panel("|δq|", "local exponent k")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    figure, axes = log_log_axes("|δq|", "local exponent k")
+    label_as_numbers(axes.yaxis)
     curves, measured = quantity["curves"], quantity["measured"]
     shown: list[float] = []
     if curves["measured"] is not None and curves["measured"]["log_delta"]:
         x, k, low, high = (
-            _numbers(curves["measured"][name]) for name in ("log_delta", "exponent", "band_lo", "band_hi")
+            numbers(curves["measured"][name]) for name in ("log_delta", "exponent", "band_lo", "band_hi")
         )
-        axes.fill_between(x / _LN10, low, high, color=MEASURED, alpha=0.25, lw=0, label="95% band")
+        axes.fill_between(x / LN10, low, high, color=MEASURED, alpha=0.25, lw=0, label="95% band")
         for end, name in ((low, "lower"), (high, "upper")):
-            axes.plot(x / _LN10, end, color=MEASURED, alpha=0.4, lw=0.5, label=f"_95% band, {name} end")
-        axes.plot(x / _LN10, k, color=MEASURED, lw=1.5, label="measured")
+            axes.plot(x / LN10, end, color=MEASURED, alpha=0.4, lw=0.5, label=f"_95% band, {name} end")
+        axes.plot(x / LN10, k, color=MEASURED, lw=1.5, label="measured")
         shown += [float(np.quantile(k, 0.02)), float(np.quantile(k, 0.98))]
-        axes.set_xlim(float(x.min()) / _LN10 - 0.3, float(x.max()) / _LN10 + 0.3)
+        axes.set_xlim(float(x.min()) / LN10 - 0.3, float(x.max()) / LN10 + 0.3)
     if curves["predicted"] is not None:
-        x, k = (_numbers(curves["predicted"][name]) for name in ("log_delta", "exponent"))
-        axes.plot(x / _LN10, k, color=PREDICTED, lw=1.5, label="predicted")
+        x, k = (numbers(curves["predicted"][name]) for name in ("log_delta", "exponent"))
+        axes.plot(x / LN10, k, color=PREDICTED, lw=1.5, label="predicted")
     if measured["exponent"] is not None:
-        low_end, high_end = (end / _LN10 for end in measured["log_window"])
+        low_end, high_end = (end / LN10 for end in measured["log_window"])
         axes.axvspan(low_end, high_end, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
         axes.hlines(measured["exponent"], low_end, high_end, color=FITTED, ls="--", lw=2, label="fit")
         shown.append(measured["exponent"])
     if shown:
         axes.set_ylim(max(min(shown), -4) - 0.5, min(max(shown), 6) + 0.5)
-    _finish(axes)
+    add_legend(axes)
     return figure
 
 
@@ -109,8 +107,8 @@ def drift_figure(equilibrium: Mapping[str, Any]) -> Figure:
     equilibrium
         Entry ``equilibrium`` of the record of a run.
     """
-    figure, axes = panel("fluctuation S", "drift |D|")
-    pairs = np.array([_numbers(equilibrium["scatter"][name]) for name in ("fluctuation", "drift")])
+    figure, axes = log_log_axes("fluctuation S", "drift |D|")
+    pairs = np.array([numbers(equilibrium["scatter"][name]) for name in ("fluctuation", "drift")])
     with np.errstate(divide="ignore"):
         logs = np.log10(pairs[:, (pairs > 0).all(axis=0)])
     axes.plot(logs[0], logs[1], ".", color=MEASURED, markersize=3, label="trainable variable")
@@ -118,7 +116,7 @@ def drift_figure(equilibrium: Mapping[str, Any]) -> Figure:
         line = np.array([logs[0].min(), logs[0].max()])
         tolerance = equilibrium["tolerance"]
         axes.plot(line, line + math.log10(tolerance), "--", color=FITTED, lw=1.5, label=f"|D| = {tolerance:g} S")
-    _finish(axes)
+    add_legend(axes)
     return figure
 
 
@@ -130,15 +128,12 @@ def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
     equilibrium
         Entry ``equilibrium`` of the record of a run.
     """
-    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-    axes = figure.subplots()
-    losses = _numbers(equilibrium["losses"])
+    figure, axes = plain_axes()
+    losses = numbers(equilibrium["losses"])
     axes.plot(np.arange(1, losses.size + 1), losses, color=MEASURED, lw=1.2, label="loss")
     if losses.size and losses.min() > 0:
         axes.set_yscale("log")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("mean loss")
-    axes.grid(alpha=0.3)
+    axes.set(xlabel="epoch", ylabel="mean loss")
     return figure
 
 
@@ -146,34 +141,10 @@ def _density(sketch: LogSketch) -> tuple[Float64[np.ndarray, " point"], Float64[
     """Decimal logarithms of size and of density, in bins of a twentieth of a decade."""
     if sketch.log_range is None:
         return np.zeros(0), np.zeros(0)
-    factor = max(1, round(_LN10 / _POINTS_PER_DECADE / BIN_WIDTH))
+    factor = max(1, round(LN10 / _POINTS_PER_DECADE / BIN_WIDTH))
     bins = -(-sketch.bins // factor)
     counts = np.pad(sketch.counts, (0, bins * factor - sketch.bins)).reshape(bins, factor).sum(axis=1)
     centres = sketch.edges[0] + (np.arange(bins) + 0.5) * factor * BIN_WIDTH
     kept = counts > 0
     log_density = np.log(counts[kept] / (sketch.count * factor * BIN_WIDTH))
-    return centres[kept] / _LN10, (log_density - centres[kept]) / _LN10
-
-
-def _numbers(values: Any) -> Float64[np.ndarray, " n"]:
-    """Numbers of a record, whose missing ones are null."""
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def panel(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    """Empty figure whose axes carry decimal logarithms."""
-    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-    axes = figure.subplots()
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:g}}}$"))
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _finish(axes: Axes) -> None:
-    """Legend where there is something to name."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+    return centres[kept] / LN10, (log_density - centres[kept]) / LN10

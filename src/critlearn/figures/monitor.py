@@ -1,0 +1,65 @@
+"""Figure of a training that was followed: exponents and equilibrium, step by step."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
+
+_COLOURS: Final = (MEASURED, FITTED, PREDICTED, "#CC79A7", "#56B4E9", "#E69F00")
+"""Of Okabe and Ito; a seventh distribution has the first again."""
+
+
+def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figure:
+    """Exponents with 95% intervals and equilibrium fraction over the steps of training.
+
+    An exponent is drawn full where the verdict is a power law and hollow where a window was found but the verdict is
+    another; where there is no exponent there is no mark. The dotted line is the equilibrium fraction that the subsample
+    would show without any drift.
+
+    Parameters
+    ----------
+    states
+        Row for each state and distribution, as of `MonitorRecord.to_dataframe`.
+    fraction_without_drift
+        That of the record.
+    """
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    if not states.empty:
+        for number, (name, rows) in enumerate(states.groupby("distribution", sort=False)):
+            label = f"{name} (over {rows['axis'].iloc[0]})"
+            _draw_exponents(upper, label, rows[rows["exponent"].notna()], _COLOURS[number % len(_COLOURS)])
+        measured = states.drop_duplicates("step")
+        lower.plot(measured["step"], measured["equilibrium_fraction"], ".-", color=MEASURED, label="measured")
+    upper.set_ylabel("exponent k")
+    add_legend(upper)
+    lower.axhline(fraction_without_drift, color="0.4", ls=":", label="without any drift")
+    lower.set_ylim(-0.03, 1.03)
+    lower.set_ylabel("share of variables\nat equilibrium")
+    lower.set_xlabel("step of the optimiser")
+    # Linear up to the first steps, so that the state before them has its place.
+    lower.set_xscale("symlog", linthresh=1, linscale=0.3)
+    lower.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    lower.legend(frameon=False, fontsize=9, loc="lower right")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw_exponents(axes: Axes, label: str, rows: pd.DataFrame, colour: str) -> None:
+    """Draw the exponents of one distribution: full marks for power laws, hollow ones for other verdicts."""
+    law = rows["verdict"] == "power law"
+    for shown, name, face in ((rows[law], label, colour), (rows[~law], f"{label}, no power law", "white")):
+        if shown.empty:
+            continue
+        columns = (shown[column].to_numpy(dtype=np.float64) for column in ("step", "exponent", "ci_low", "ci_high"))
+        step, exponent, low, high = columns
+        axes.errorbar(
+            step, exponent, yerr=np.abs([exponent - low, high - exponent]), fmt="o", markersize=5, color=colour,
+            markerfacecolor=face, capsize=2, label=name,
+        )  # fmt: skip

@@ -1,0 +1,64 @@
+"""What all figures share: colours, size, and axes in decimal logarithms.
+
+Fluctuations reach far below the smallest float, so axes are drawn in decimal logarithms and labelled as powers of 10.
+"""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+MEASURED: Final = "#0072B2"
+FITTED: Final = "#D55E00"
+PREDICTED: Final = "#009E73"
+WINDOW: Final = "#F0E442"
+"""Colours of Okabe and Ito, which colour-blind readers tell apart."""
+
+PANEL_SIZE: Final = (4.8, 3.3)
+"""Inches of a picture: small, so that its text is still read on a phone, where it is 360 pixels wide."""
+
+LN10: Final = math.log(10.0)
+
+
+def plain_axes() -> tuple[Figure, Axes]:
+    """Empty figure of one panel with linear axes."""
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def log_log_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """Empty figure of one panel whose axes carry decimal logarithms."""
+    figure, axes = plain_axes()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        label_as_powers(axis)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    return figure, axes
+
+
+def label_as_powers(axis: Axis) -> None:
+    """Label an axis of decimal logarithms as powers of 10."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:g}}}$"))
+
+
+def label_as_numbers(axis: Axis) -> None:
+    """Label an axis with its numbers as they are."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def add_legend(axes: Axes) -> None:
+    """Add a legend if something is named."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def numbers(values: Any) -> Float64[np.ndarray, " n"]:
+    """Numbers of a plain record as an array; NaN for those that are null."""
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
