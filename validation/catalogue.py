@@ -15,7 +15,7 @@ import pandas as pd
 from critlearn.studies import load_results, load_study
 from critlearn.studies.sweep.engines.local import run_locally
 from critlearn.studies.sweep.run import sweep
-from critlearn.studies.sweep.study.file import shipped_file
+from critlearn.studies.sweep.study.schema import shipped_file
 from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue_exponents.md"

@@ -9,7 +9,7 @@ import torch
 from critlearn.cli.main import app, exit_code
 from critlearn.duality import DualityMap
 from critlearn.studies import read_run
-from critlearn.studies.runs.system import stored_system
+from critlearn.studies.runs.system import load_system
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) 
         assert (state["samples"], state["variables"], state["boundary"]) == (6, 4 * 65 + 5, 64)
         assert sum(state["rank_counts"].values()) == 6
     record, _ = read_run(run)
-    system = stored_system(run, record).trained
+    system = load_system(run, record).trained
     x, t = system.dataset[0]
     values = torch.linalg.svdvals(DualityMap(system).jacobian(x, t).dense())
     expected = [float(value) for value in values[:3].log()]

@@ -16,7 +16,7 @@ from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.run import sweep
 from critlearn.studies.sweep.study.cells import Cell, expand
-from critlearn.studies.sweep.study.file import shipped_file
+from critlearn.studies.sweep.study.schema import shipped_file
 
 STUDY = Study.model_validate(
     {

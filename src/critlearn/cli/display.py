@@ -15,7 +15,7 @@ from rich.table import Table
 from critlearn.numerics.notation import interval_text
 
 if TYPE_CHECKING:
-    from critlearn.studies.sweep.run import SweepState
+    from critlearn.studies.sweep.state import SweepState
 
 _WIDTH: Final = 110
 
@@ -54,7 +54,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
-    from critlearn.studies.headlines import headlines
+    from critlearn.studies.record_schema import headlines
 
     # Where there is no terminal, the width that is assumed for it must not cut numbers off.
     console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)

@@ -23,7 +23,7 @@ def report(
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
     from critlearn.studies.run_folder import RECORD, read_run
-    from critlearn.studies.runs.methods import stored_methods
+    from critlearn.studies.runs.methods import read_methods
     from critlearn.studies.runs.table import runs_table
     from critlearn.studies.sweep.results.table import load_results
 
@@ -39,7 +39,7 @@ def report(
     if figures is not None:
         _save(study_illustrations(table), figures, forms)
     name = place.rstrip("/").rpartition("/")[2] if remote else folder.resolve().name
-    typer.echo(str(write_study_report(table, name, folder, stored_methods(place))))
+    typer.echo(str(write_study_report(table, name, folder, read_methods(place))))
 
 
 def _save(shown: "list[Illustration]", figures: Path, forms: list[str]) -> None:

@@ -20,9 +20,10 @@ def reproduce(
     from critlearn.cli.display import print_state
     from critlearn.reports.reproduction import write_reproduction
     from critlearn.studies.sweep.engines.local import run_locally
-    from critlearn.studies.sweep.run import sweep, sweep_state
-    from critlearn.studies.sweep.study.file import shipped_file
+    from critlearn.studies.sweep.run import sweep
+    from critlearn.studies.sweep.state import sweep_state
     from critlearn.studies.sweep.study.reading import load_studies
+    from critlearn.studies.sweep.study.schema import shipped_file
     from critlearn.whole_files import check_writable
 
     check_writable(out)

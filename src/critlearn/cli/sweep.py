@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from critlearn.studies.sweep.run import Engine
-    from critlearn.studies.sweep.study.file import Study
+    from critlearn.studies.sweep.study.schema import Study
 
 
 class EngineName(StrEnum):
@@ -24,7 +24,7 @@ def _show_schema(wanted: bool) -> bool:
     if wanted:
         from json import dumps
 
-        from critlearn.studies.sweep.study.file import study_schema
+        from critlearn.studies.sweep.study.schema import study_schema
 
         typer.echo(dumps(study_schema(), indent=1))
         raise typer.Exit
@@ -56,8 +56,8 @@ def sweep(
 
     from critlearn.cli import display
     from critlearn.studies.sweep.run import sweep as run_sweep
-    from critlearn.studies.sweep.run import sweep_state
-    from critlearn.studies.sweep.study.checks import check_devices
+    from critlearn.studies.sweep.state import sweep_state
+    from critlearn.studies.sweep.study.preflight import check_devices
     from critlearn.studies.sweep.study.reading import load_studies
 
     declared = load_studies(study)
@@ -86,7 +86,7 @@ def sweep(
 def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
     """Say which cells there are and how long those that are due will take."""
     from critlearn.cli import display
-    from critlearn.studies.sweep.estimate import estimate
+    from critlearn.studies.sweep.state import estimate
     from critlearn.studies.sweep.study.cells import expand
 
     plan = estimate(declared, store, processes)

@@ -1,4 +1,4 @@
-"""When to measure during training: at every n-th step, or as often as a share of the training time pays for."""
+"""Cadence of measuring during training: every n steps, or as often as a share of the training time allows."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,18 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import as_number, check_integer
 
 SHARE: Final = 0.03
-"""Time of measuring in units of that of training; what it costs beside, in caches and memory, comes on top."""
+"""Time of measuring over the time of training; the cost of disturbed caches and memory comes on top.
+
+Small beside the noise of training times; `docs/monitor_speed.md` shows what is measured within it.
+"""
 
 _GROWTH: Final = math.sqrt(2.0)
-"""From one step that is measured to the next: two for each doubling."""
+"""Ratio of a measured step to the one before: two measurements for each doubling of the number of steps."""
 
 
 @dataclass
 class Clock:
-    """Seconds of training, of the start, and of measuring since then; and what the last measurement took."""
+    """Seconds of training, of the start of the monitor, of all measuring since then, and of the last measurement."""
 
     training: float = 0.0
     start: float = 0.0
@@ -36,18 +39,18 @@ class Cadence(Protocol):
         ...
 
     @property
-    def told(self) -> str:
-        """What it did, in a sentence."""
+    def description(self) -> str:
+        """When it has measured, in a sentence."""
         ...
 
 
 class EveryStep:
-    """Each multiple of a number of steps, whatever it costs.
+    """Measure at each multiple of a number of steps, whatever it costs.
 
     Raises
     ------
     InvalidInputError
-        If the number is no positive integer.
+        If the number is not a positive integer.
     """
 
     def __init__(self, every: int) -> None:
@@ -65,21 +68,21 @@ class EveryStep:
         return True
 
     @property
-    def told(self) -> str:
-        """What it did."""
+    def description(self) -> str:
+        """When it has measured."""
         return f"at every multiple of {self._every} steps, at the first step and the last, whatever it took"
 
 
 class WithinShare:
-    """Steps in geometric progression, each as soon as all measuring since the start, with a last one, is paid for.
+    """Measure at steps in geometric progression, each as soon as the share of the time allows it.
 
-    The start is the price of having a monitor: compiled kernels are loaded then. If it had to be paid for first, there
-    would be nothing of the first minute of training.
+    The share must cover all measuring since the start, this measurement and a last one. The start itself, in which
+    compiled kernels are loaded, is not covered: otherwise nothing of the first minute of training would be measured.
 
     Parameters
     ----------
     share
-        Greatest time of measuring since the start in units of the time of training.
+        Greatest time of measuring since the start, over the time of training.
 
     Raises
     ------
@@ -93,7 +96,7 @@ class WithinShare:
         self._share, self._next, self._late, self._made = share, 1, 0, 0
 
     def due(self, step: int, clock: Clock) -> bool:
-        """Whether the step's turn has come and it is paid for."""
+        """Whether the step is due and the share allows to measure it."""
         if step < self._next or clock.spent + 2 * clock.last_cost > self._share * clock.training:
             return False
         self._made += 1
@@ -102,12 +105,12 @@ class WithinShare:
         return True
 
     def pays_for_series(self, seconds: float, clock: Clock) -> bool:
-        """Up to a quarter of the share."""
+        """Whether they have taken at most a quarter of the share."""
         return seconds <= 0.25 * self._share * clock.training
 
     @property
-    def told(self) -> str:
-        """What it did."""
+    def description(self) -> str:
+        """When it has measured."""
         return (
             f"at the first step, the last, and {self._made} between: the next is due when the number of steps has "
             f"grown by a factor of 1.41, and made once all measuring since the start takes no more than "

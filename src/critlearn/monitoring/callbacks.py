@@ -1,4 +1,4 @@
-"""The monitor as a callback of Lightning's and of Hugging Face's trainers; neither is loaded before it is needed."""
+"""Monitor as a callback of the trainers of Lightning and Hugging Face, which are imported only when they are used."""
 
 import sys
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from critlearn.monitoring.record import MonitorRecord
 from critlearn.network import NeuralSystem
 
 _LIGHTNING: Final = ("lightning.pytorch", "pytorch_lightning")
-"""Two packages of the same code; a trainer takes callbacks of its own."""
+"""Two packages of the same code; a trainer takes callbacks of its own package only."""
 
 
 def lightning_callback(system: NeuralSystem, **settings: Any) -> Any:
@@ -65,7 +65,7 @@ def trainer_callback(system: NeuralSystem, **settings: Any) -> Any:
 
 
 def _lightning() -> Any:
-    """The Lightning that is loaded already, or else one that is installed."""
+    """Lightning package that is already imported, or else one that is installed."""
     loaded = [name for name in _LIGHTNING if name in sys.modules]
     installed = [name for name in _LIGHTNING if find_spec(name.partition(".")[0]) is not None]
     if not installed:
@@ -74,7 +74,7 @@ def _lightning() -> Any:
 
 
 class _Hooks:
-    """A monitor that a trainer starts, moves on and ends."""
+    """Monitor that a trainer starts, steps and ends."""
 
     def __init__(self, system: NeuralSystem, settings: Mapping[str, Any]) -> None:
         self._system, self._settings = system, dict(settings)
@@ -84,12 +84,12 @@ class _Hooks:
 
     @property
     def records(self) -> tuple[MonitorRecord, ...]:
-        """What was seen in each training, the last one so far."""
+        """Records of all trainings; that of the last one so far."""
         return self._earlier if self._monitor is None else (*self._earlier, self._monitor.record)
 
     @property
     def record(self) -> MonitorRecord:
-        """What was seen so far, in the last training.
+        """Record of the last training, so far.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class _Hooks:
         return self._monitor.record
 
     def _begin(self, optimizers: Any, done: int, **defaults: Any) -> None:
-        """Start with the optimiser that moves the system's variables, after so many steps."""
+        """Start the monitor with the optimiser of the system's variables, after so many steps."""
         moved = {id(value) for value in self._system.parameters.values()}
         fitting = [
             optimizer
@@ -114,19 +114,19 @@ class _Hooks:
         self._done = done
 
     def _step(self, done: int) -> None:
-        """Tell the monitor of a step, if there has been one."""
+        """Count a step, if there has been one since the last call."""
         if self._monitor is not None and done != self._done:
             self._done = done
             self._monitor.step()
 
     def _end(self, problem: BaseException | None = None) -> None:
-        """End, with a last state if nothing went wrong."""
+        """End the monitor, with a last state if training did not fail."""
         if self._monitor is not None:
             self._monitor.__exit__(None if problem is None else type(problem), problem, None)
 
 
 class _LightningHooks(_Hooks):
-    """Names by which Lightning calls."""
+    """Hooks that Lightning calls."""
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Measure the first state."""
@@ -138,7 +138,7 @@ class _LightningHooks(_Hooks):
         self._begin(trainer.optimizers, trainer.global_step, log=log if trainer.loggers else None)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note a step of the optimiser."""
+        """Count a step of the optimiser."""
         self._step(trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -146,12 +146,12 @@ class _LightningHooks(_Hooks):
         self._end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Close."""
+        """End without a last state."""
         self._end(exception)
 
 
 class _TrainerHooks(_Hooks):
-    """Names by which Hugging Face's trainer calls."""
+    """Hooks that the trainer of Hugging Face calls."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure the first state."""
@@ -162,7 +162,7 @@ class _TrainerHooks(_Hooks):
         self._begin([given["optimizer"]], state.global_step, log=log)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Note a step of the optimiser."""
+        """Count a step of the optimiser."""
         self._step(state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:

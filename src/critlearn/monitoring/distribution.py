@@ -1,4 +1,4 @@
-"""One measured distribution with its axis, and the power law that it does or does not follow."""
+"""Distribution that a monitor has measured: its sketch, its axis, and the power-law fit."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +11,14 @@ from critlearn.results import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Distribution(Result):
-    """Sketch of ``|dq|`` with what one must know to read it.
+    """Measured distribution of ``|dq|``.
 
     Parameters
     ----------
     sketch
         The counts.
     axis
-        Over what it is distributed: ``samples``, ``variables`` or ``samples x variables``.
+        What it is a distribution over: ``samples``, ``variables`` or ``samples x variables``.
     log_floor
         ``ln|dq|`` below which values are rounding error; None if there are none.
     """
@@ -29,13 +29,13 @@ class Distribution(Result):
 
     @cached_property
     def fit(self) -> PowerLawFit | None:
-        """Power law and its verdict, made when it is first asked for; None where every value is an exact zero."""
+        """Power-law fit, made when it is first used; None if every value is an exact zero."""
         return None if self.sketch.log_range is None else fit_power_law(self.sketch, log_floor=self.log_floor)
 
     def to_dict(self) -> dict[str, Any]:
-        """Axis, and the fit as plain values."""
-        told = {"count": self.sketch.count, "zeros": self.sketch.zeros} if self.fit is None else self.fit.to_dict()
-        return {"axis": self.axis, **told}
+        """Axis and fit as plain values; only the counts if every value is an exact zero."""
+        values = {"count": self.sketch.count, "zeros": self.sketch.zeros} if self.fit is None else self.fit.to_dict()
+        return {"axis": self.axis, **values}
 
     def summary(self) -> str:
         """The fit in one line, with the axis."""

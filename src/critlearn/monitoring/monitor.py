@@ -1,4 +1,4 @@
-"""Follow fluctuations during ordinary training, with one line in a user's own loop."""
+"""Monitor: follow fluctuations during ordinary training, with one line in a user's own loop."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,19 @@ from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.fluctuations import POOLED, Quantities, measure
 from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
 from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.loggers import PREFIX, as_logger, log_distribution
 from critlearn.monitoring.preserve_state import preserve_state
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
-from critlearn.monitoring.scalars import PREFIX, log_distribution, logger_of
 from critlearn.monitoring.subsample import subsystem
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
 from critlearn.numerics.validation import check_integer
 
 SAMPLES: Final = 1024
-"""Samples measured: their mean is off by 0.03 of a fluctuation, well below the tolerance of equilibrium."""
+"""Default number of samples: the error of their mean is 0.03 of a fluctuation, well below the tolerance 0.1."""
 
 SERIES: Final = 8
-"""Variables whose values are kept over time."""
+"""Default number of variables whose values are kept over time."""
 
 
 class Monitor:
@@ -98,7 +98,7 @@ class Monitor:
         self._cadence: Cadence = WithinShare(SHARE if share is None else share) if every is None else EveryStep(every)
         self._samples, self._seed = samples, seed
         self._quantities = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-        self._log = logger_of(log)
+        self._log = as_logger(log)
         self._variables: Mapping[str, Tensor] = system.parameters
         sizes = {name: value.numel() for name, value in self._variables.items()}
         self._series = SeriesRecorder(self._variables, Quantities(series=series, seed=seed).chosen(sizes))
@@ -109,12 +109,12 @@ class Monitor:
 
     def __enter__(self) -> "Monitor":
         """Measure the state before the first step; bad input is refused here, not in the middle of training."""
-        with self._paid():
+        with self._timed():
             with preserve_state(self._system.model):
                 self._measured = subsystem(self._system, self._samples, self._seed)
             self._add_state(self._measure())
             self._series.take(0)
-        # Not typical: compiled kernels have been loaded on the way.
+        # The first measurement is not typical: compiled kernels were loaded in it.
         self._clock = Clock(start=self._clock.spent)
         return self
 
@@ -128,7 +128,7 @@ class Monitor:
         """
         if self._measured is None or self._closed:
             raise InvalidInputError("a monitor counts steps inside its `with` block only")
-        with self._paid():
+        with self._timed():
             self._steps += 1
             if self._before is not None:
                 self._take_update()
@@ -139,29 +139,29 @@ class Monitor:
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
         """Measure the last state, unless training was broken off."""
-        with self._paid():
+        with self._timed():
             if kind is None and self._states[-1].step != self._steps:
                 self._add_state(self._attempt())
         self._closed, self._before = True, None
 
     @property
     def record(self) -> MonitorRecord:
-        """What was seen so far."""
+        """Record of the training so far."""
         measured = self._system if self._measured is None else self._measured
         return MonitorRecord(
             tuple(self._states),
             self._series.series(),
             len(measured),
             len(self._system),
-            self._cadence.told,
+            self._cadence.description,
             self._steps,
             self._clock.training,
             self._clock.start + self._clock.spent,
         )
 
     @contextmanager
-    def _paid(self) -> Iterator[None]:
-        """Time what is done inside as measuring, and what was done since the last time as training."""
+    def _timed(self) -> Iterator[None]:
+        """Count the time inside as measuring, and the time since the last call as training."""
         start = time.perf_counter()
         if self._since:
             self._clock.training += start - self._since
@@ -172,7 +172,7 @@ class Monitor:
             self._clock.spent += self._since - start
 
     def _attempt(self) -> MonitoredState:
-        """Measure; a state that cannot be measured, such as one that has diverged, is no reason to stop training."""
+        """Measure; a state that cannot be measured, such as a diverged one, is recorded with the reason, not raised."""
         try:
             return self._measure()
         except CritlearnError as problem:
@@ -214,14 +214,14 @@ class Monitor:
         return MonitoredState(self._steps, training, cost, rates, distributions, fraction, frozen, problem)
 
     def _add_state(self, state: MonitoredState) -> None:
-        """Keep a state, and the weights until the update that follows is known."""
+        """Keep a state, and a copy of the weights until the next update is known."""
         self._clock.last_cost = state.cost_seconds
         self._states.append(state)
         if state.problem is None:
             self._before = {name: value.detach().clone() for name, value in self._variables.items()}
 
     def _take_update(self) -> None:
-        """Add to the last state what the optimiser has done in the step after it."""
+        """Add the optimiser's update in the step after the last state to that state."""
         assert self._before is not None
         before, self._before = self._before, None
         start = time.perf_counter()
@@ -248,7 +248,7 @@ class Monitor:
 
 
 def _check_optimiser(system: object, optimizer: object) -> None:
-    """Refuse what is no system or no optimiser, or an optimiser that trains something else."""
+    """Raise if the system or the optimiser has the wrong type, or the optimiser trains another network."""
     if not isinstance(system, NeuralSystem):
         raise InvalidInputError(f"the system must be a NeuralSystem; got {type(system).__name__}")
     groups = getattr(optimizer, "param_groups", None)
@@ -263,7 +263,7 @@ def _check_optimiser(system: object, optimizer: object) -> None:
 
 
 def _finish_kernels(variables: Mapping[str, Tensor]) -> None:
-    """Wait for what the accelerator still has to do for the training, so that it is not counted as measuring."""
+    """Wait for pending kernels of the training on the accelerator, so that they are not counted as measuring."""
     device = next(iter(variables.values())).device
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,9 +1,9 @@
-"""What a monitor has seen: states of the training, one after the other, and series of a few variables."""
+"""Record of a monitor: the states of a training, one after the other, and the series of a few variables."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from critlearn.equilibrium import TOLERANCE
 from critlearn.monitoring.distribution import Distribution
@@ -20,7 +20,7 @@ UPDATES = "updates"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MonitoredState(Result):
-    """Distributions and equilibrium at one step.
+    """State at one step: distributions of fluctuations, and the fraction of variables at equilibrium.
 
     Parameters
     ----------
@@ -53,19 +53,6 @@ class MonitoredState(Result):
     frozen: int | None
     problem: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fits included."""
-        return {
-            "step": self.step,
-            "training_seconds": self.training_seconds,
-            "cost_seconds": self.cost_seconds,
-            "rates": list(self.rates),
-            "equilibrium_fraction": self.equilibrium_fraction,
-            "frozen": self.frozen,
-            "problem": self.problem,
-            "distributions": {name: part.to_dict() for name, part in self.distributions.items()},
-        }
-
     def summary(self) -> str:
         """One line for the state, and one for each distribution."""
         if self.problem is not None:
@@ -76,7 +63,7 @@ class MonitoredState(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MonitorRecord(Result):
-    """Fluctuations during training.
+    """Fluctuations and equilibrium during a training.
 
     Fits are made when they are first asked for, by `to_dict`, `to_dataframe`, a figure or a state's
     ``distributions[name].fit``, unless they were made during training already.
@@ -88,7 +75,7 @@ class MonitorRecord(Result):
     series
         Values of a few variables over time.
     samples, data_samples
-        Samples on which fluctuations were measured, always the same ones, and those in the whole data set.
+        Number of samples on which fluctuations were measured, always the same ones, and of those in the data set.
     cadence
         When it was measured, in a sentence.
     steps
@@ -97,8 +84,10 @@ class MonitorRecord(Result):
         Time of training, and time of everything that the monitor did during it, start and end included.
     """
 
+    derived_values = ("overhead", "fraction_without_drift")
+
     states: tuple[MonitoredState, ...]
-    series: UpdateSeries = field(repr=False)
+    series: UpdateSeries
     samples: int
     data_samples: int
     cadence: str
@@ -108,37 +97,18 @@ class MonitorRecord(Result):
 
     @property
     def overhead(self) -> float:
-        """Time of the monitor in units of that of training."""
+        """Time of the monitor over the time of training."""
         return self.monitor_seconds / self.training_seconds if self.training_seconds > 0 else math.inf
 
     @property
     def fraction_without_drift(self) -> float:
-        """Equilibrium fraction that is to be expected if no variable drifted at all.
+        """Equilibrium fraction that would be found if no variable drifted at all.
 
         The mean over ``n`` random samples is off by ``S / sqrt(n)``, so that it is ``erf(0.1 sqrt(n / 2))`` for normal
         means (with the finite data set's smaller error), and 1 if all data are measured.
         """
         left = 1 - self.samples / self.data_samples
         return 1.0 if left <= 0 else math.erf(TOLERANCE * math.sqrt(self.samples / left / 2))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fits included."""
-        return {
-            "cadence": self.cadence,
-            "steps": self.steps,
-            "samples": self.samples,
-            "data_samples": self.data_samples,
-            "training_seconds": self.training_seconds,
-            "monitor_seconds": self.monitor_seconds,
-            "overhead": None if math.isinf(self.overhead) else self.overhead,
-            "fraction_without_drift": self.fraction_without_drift,
-            "states": [state.to_dict() for state in self.states],
-            "series": {
-                "axis": self.series.axis,
-                "steps": len(self.series.steps),
-                "entries": {name: index.tolist() for name, index in self.series.entries.items()},
-            },
-        }
 
     def to_dataframe(self) -> "pd.DataFrame":
         """Row for each state and distribution."""
@@ -147,7 +117,7 @@ class MonitorRecord(Result):
         kept = ("axis", "count", "zeros", "exponent", "ci95", "decades", "verdict")
         rows = []
         for state in self.states:
-            told = {
+            state_values = {
                 "step": state.step,
                 "training_seconds": state.training_seconds,
                 "equilibrium_fraction": state.equilibrium_fraction,
@@ -156,7 +126,7 @@ class MonitorRecord(Result):
                 values = part.to_dict()
                 low, high = values.get("ci95") or (None, None)
                 chosen = {key: values.get(key) for key in kept if key != "ci95"}
-                rows.append({**told, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
+                rows.append({**state_values, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
         return pd.DataFrame(rows)
 
     def plot(self) -> "Figure":
@@ -166,7 +136,7 @@ class MonitorRecord(Result):
         return monitor_figure(self.to_dataframe(), self.fraction_without_drift)
 
     def summary(self) -> str:
-        """How much was measured, when, at what cost, and the last state."""
+        """Number of states, when they were measured, the overhead, and the last state."""
         lines = [
             f"{len(self.states)} states in {self.steps} steps, on {self.samples} of {self.data_samples} samples",
             f"measured {self.cadence}",

@@ -1,4 +1,4 @@
-"""Records of monitors on disk: one safetensors file of counts and series, with all else as JSON in its header."""
+"""Storage of monitor records: a safetensors file of counts and series, with everything else as JSON in its header."""
 
 import json
 from collections.abc import Mapping
@@ -18,15 +18,17 @@ from critlearn.whole_files import replacing
 
 _KEY: Final = "critlearn.monitor"
 _FORMAT: Final = 1
-_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
-_OF_RECORD: Final = ("samples", "data_samples", "cadence", "steps", "training_seconds", "monitor_seconds")
-_OF_STATE: Final = (
+"""Version of the layout; a file of another version is refused."""
+
+_SKETCH_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
+_RECORD_FIELDS: Final = ("samples", "data_samples", "cadence", "steps", "training_seconds", "monitor_seconds")
+_STATE_FIELDS: Final = (
     "step", "training_seconds", "cost_seconds", "rates", "equilibrium_fraction", "frozen", "problem",
 )  # fmt: skip
 
 
 def save_record(path: Path, record: MonitorRecord) -> None:
-    """Write a record, to a temporary name first; fits are not stored: they follow from the counts.
+    """Write a record, whole or not at all; fits are not stored, as they follow from the counts.
 
     Raises
     ------
@@ -41,11 +43,11 @@ def save_record(path: Path, record: MonitorRecord) -> None:
             parts[name] = {"axis": part.axis, "log_floor": part.log_floor}
             for field, array in part.sketch.to_arrays().items():
                 arrays[f"state/{number}/{name}/{field}"] = _narrow(array)
-        states.append({**{key: getattr(state, key) for key in _OF_STATE}, "distributions": parts})
+        states.append({**{key: getattr(state, key) for key in _STATE_FIELDS}, "distributions": parts})
     for name, entries in record.series.entries.items():
         arrays[f"series/{name}/entries"] = entries
         arrays[f"series/{name}/values"] = record.series.values[name]
-    plain = {"format": _FORMAT, **{key: getattr(record, key) for key in _OF_RECORD}, "states": states}
+    plain = {"format": _FORMAT, **{key: getattr(record, key) for key in _RECORD_FIELDS}, "states": states}
     with replacing(path) as temporary:
         try:
             save_file(arrays, temporary, metadata={_KEY: json.dumps(plain, allow_nan=False)})
@@ -73,7 +75,7 @@ def load_record(path: Path) -> MonitorRecord:
 
 
 def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MonitorRecord:
-    """Record of what was read."""
+    """Record from the JSON and the arrays of a file."""
     if plain["format"] != _FORMAT:
         raise ValueError(f"format {plain['format']} is not known")
     states = []
@@ -81,14 +83,14 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
         parts = {
             name: Distribution(
                 LogSketch.from_arrays(
-                    {field: arrays[f"state/{number}/{name}/{field}"].astype(np.int64) for field in _FIELDS}
+                    {field: arrays[f"state/{number}/{name}/{field}"].astype(np.int64) for field in _SKETCH_FIELDS}
                 ),
                 str(part["axis"]),
                 part["log_floor"],
             )
             for name, part in state["distributions"].items()
         }
-        values = {key: state[key] for key in _OF_STATE}
+        values = {key: state[key] for key in _STATE_FIELDS}
         states.append(MonitoredState(**{**values, "rates": tuple(values["rates"])}, distributions=parts))
     kept = [key.removeprefix("series/").removesuffix("/entries") for key in arrays if key.endswith("/entries")]
     series = UpdateSeries(
@@ -96,11 +98,11 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
         {name: arrays[f"series/{name}/values"] for name in kept},
         arrays["series/steps"],
     )
-    return MonitorRecord(tuple(states), series, **{key: plain[key] for key in _OF_RECORD})
+    return MonitorRecord(tuple(states), series, **{key: plain[key] for key in _RECORD_FIELDS})
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:
-    """The same integers in the narrowest type that holds them: most counts are small."""
+    """Integers in the narrowest type that holds them: most counts are small."""
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     for kind in (np.int8, np.int16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:

@@ -1,4 +1,4 @@
-"""The fixed samples on which fluctuations are measured throughout a training."""
+"""Subsample: the fixed samples on which fluctuations are measured throughout a training."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from critlearn.network.checks.inputs import read_pairs
 from critlearn.numerics.validation import check_integer
 
 _READ_AT_ONCE = 256
+"""Samples read in one batch; it bounds the memory of data sets with large samples."""
 
 
 class Subsample(TensorDataset):
@@ -25,7 +26,7 @@ class Subsample(TensorDataset):
     samples
         Number of samples, drawn without replacement; all of a smaller data set.
     seed
-        Decides which.
+        Of the drawing.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the optimiser does in one step to all variables, and in many steps to a few of them."""
+"""Updates of the optimiser: of all variables in one step, and of a few variables in many steps."""
 
 import math
 import time
@@ -11,17 +11,19 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from critlearn.fluctuations import GROUPS
 from critlearn.fluctuations.counting.protocol import counter_for
 from critlearn.fluctuations.quantities import check_name
+from critlearn.monitoring.criteria import RESOLVED_SPACINGS
 from critlearn.monitoring.distribution import Distribution
 from critlearn.numerics.log_sketch import LogSketch
-
-_GROUPS: Final = 64
-_RESOLVED: Final = 8
-"""Spacings of numbers from which on a difference of two stored values counts as resolved, to 6%."""
+from critlearn.results import Result
 
 _BLOCK: Final = 256
-"""Successive steps of a series after which it is asked whether it may go on."""
+"""Successive steps of a series between two checks that it keeps within its share of the time.
+
+Updates need successive steps, so that a series stops and goes on by blocks: of this length only 1 in 256 is lost.
+"""
 
 
 def update_distribution(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Distribution:
@@ -46,15 +48,17 @@ def update_distribution(before: Mapping[str, Tensor], after: Mapping[str, Tensor
         new = after[name].detach()
         change = (new.double() - old.double()).reshape(len(old) if old.dim() else 1, -1)
         rows = torch.arange(len(change), device=change.device)
-        counter = counter_for(change.device, _GROUPS, exact=True)
-        counter.add_values(change, torch.zeros(len(change), dtype=torch.float64, device=change.device), rows % _GROUPS)
+        counter = counter_for(change.device, GROUPS, exact=True)
+        counter.add_values(change, torch.zeros(len(change), dtype=torch.float64, device=change.device), rows % GROUPS)
         sketches.append(counter.sketch())
         floor = max(floor, float(new.abs().max()) * torch.finfo(new.dtype).eps)
-    return Distribution(LogSketch.pooled(sketches), "variables", math.log(_RESOLVED * floor) if floor > 0 else None)
+    return Distribution(
+        LogSketch.pooled(sketches), "variables", math.log(RESOLVED_SPACINGS * floor) if floor > 0 else None
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class UpdateSeries:
+@dataclass(frozen=True, eq=False, repr=False)
+class UpdateSeries(Result):
     """Values of a few variables, step by step: their updates are distributed over time.
 
     Parameters
@@ -67,11 +71,23 @@ class UpdateSeries:
         Steps after which they were taken, ascending; not all, where that would have taken too long.
     """
 
+    derived_values = ("axis", "step_count")
+    bulky_fields = ("values", "steps")
+
     entries: Mapping[str, Int64[np.ndarray, " entry"]] = field(default_factory=dict)
     values: Mapping[str, Float64[np.ndarray, "step entry"]] = field(default_factory=dict)
     steps: Int64[np.ndarray, " step"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     axis = "time"
+
+    @property
+    def step_count(self) -> int:
+        """Number of steps at which values were taken."""
+        return len(self.steps)
+
+    def summary(self) -> str:
+        """Number of variables and of steps."""
+        return f"{sum(map(len, self.entries.values()))} variables after each of {self.step_count} steps"
 
     def updates(self, name: str) -> Float64[np.ndarray, "update entry"]:
         """``q(t+1) - q(t)`` of a variable's chosen entries wherever both steps were taken.
@@ -86,7 +102,7 @@ class UpdateSeries:
 
 
 class SeriesRecorder:
-    """Takes the values of a few entries after steps, on the device where they are.
+    """Records the values of a few entries after each step, on the device of the variables.
 
     Parameters
     ----------
@@ -109,11 +125,11 @@ class SeriesRecorder:
 
     @property
     def block_full(self) -> bool:
-        """Whether a block of successive steps has just been filled, or none has been started."""
+        """Whether a block of successive steps has just been filled, or none has begun."""
         return not self._steps or len(self._steps) == _BLOCK
 
     def take(self, step: int) -> None:
-        """Keep the values after a step."""
+        """Record the values after a step."""
         if not self._taken:
             return
         start = time.perf_counter()
@@ -126,7 +142,7 @@ class SeriesRecorder:
         self.seconds += time.perf_counter() - start
 
     def series(self) -> UpdateSeries:
-        """What was taken so far."""
+        """Series recorded so far."""
         blocks = [*self._blocks, (self._steps, self._buffers)] if self._steps else self._blocks
         return UpdateSeries(
             self._entries,
@@ -141,7 +157,7 @@ class SeriesRecorder:
         )
 
     def _start_block(self) -> None:
-        """Put the full block away, from the device to the CPU, and begin another."""
+        """Move the full block to the CPU, and begin another."""
         if self._steps:
             self._blocks.append((self._steps, {name: buffer.cpu() for name, buffer in self._buffers.items()}))
         self._steps = []

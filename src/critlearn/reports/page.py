@@ -18,7 +18,7 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
-from critlearn.studies.headlines import headlines
+from critlearn.studies.record_schema import headlines
 from critlearn.studies.run_folder import REPORT, read_run
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole

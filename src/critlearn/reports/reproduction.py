@@ -11,7 +11,7 @@ from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
-from critlearn.studies.sweep.study.file import Study
+from critlearn.studies.sweep.study.schema import Study
 from critlearn.whole_files import write_whole
 
 PAGE: Final = "reproduction.md"

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from critlearn.comparison import MARGIN
 from critlearn.reports.page import command_of
-from critlearn.studies.runs.methods import StoredMethods
+from critlearn.studies.runs.methods import Methods
 from critlearn.studies.sweep.study.conditions import in_one_field
 
 _MOST_VALUES: Final = 12
 
 
-def methods_section(methods: StoredMethods) -> dict[str, Any]:
+def methods_section(methods: Methods) -> dict[str, Any]:
     """What the template of the page needs.
 
     Returns

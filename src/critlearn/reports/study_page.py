@@ -12,7 +12,7 @@ from critlearn.reports.page import render
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
 from critlearn.studies.run_folder import REPORT
-from critlearn.studies.runs.methods import StoredMethods
+from critlearn.studies.runs.methods import Methods
 from critlearn.studies.runs.table import swept_settings
 from critlearn.whole_files import write_whole
 
@@ -23,7 +23,7 @@ _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
 
 
-def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: StoredMethods) -> Path:
+def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: Methods) -> Path:
     """Write the page of many runs into a folder; see `study_page`.
 
     Raises
@@ -34,7 +34,7 @@ def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: St
     return write_whole(folder / REPORT, study_page(table, name, methods).encode())
 
 
-def study_page(table: pd.DataFrame, name: str, methods: StoredMethods) -> str:
+def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
     """Self-contained HTML of many runs.
 
     Parameters
@@ -44,7 +44,7 @@ def study_page(table: pd.DataFrame, name: str, methods: StoredMethods) -> str:
     name
         What the study is called.
     methods
-        How they were made, as of `studies.stored_methods`.
+        How they were made, as of `studies.read_methods`.
     """
     columns = [*_SHOWN, *swept_settings(table)]
     cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]

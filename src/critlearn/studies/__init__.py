@@ -8,8 +8,8 @@ from critlearn.studies.run_folder import read_run, write_run
 from critlearn.studies.sweep.engines.ray_cluster import Resources
 from critlearn.studies.sweep.engines.ray_measurement import measure_on_ray
 from critlearn.studies.sweep.results.table import load_results
-from critlearn.studies.sweep.study.file import Study, study_schema
 from critlearn.studies.sweep.study.reading import load_studies, load_study
+from critlearn.studies.sweep.study.schema import Study, study_schema
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
 

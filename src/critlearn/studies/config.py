@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from critlearn.compositions import Activation, Composition, Loss, find_activation, find_loss
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
-from critlearn.studies.faults import first_fault
-from critlearn.studies.imports import import_object, is_import_path
+from critlearn.studies.import_paths import import_object, is_import_path
+from critlearn.studies.validation_errors import first_error
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
@@ -107,7 +107,7 @@ def checked(kind: type[Config], settings: dict[str, Any]) -> Config:
     try:
         return kind(**settings)
     except ValidationError as problem:
-        location, message = first_fault(problem, settings)
+        location, message = first_error(problem, settings)
         name = str(location[0])
         option = _OPTION.get(name, f"--{name.replace('_', '-')}")
         raise InvalidInputError(f"{option} {message}") from None

@@ -14,12 +14,13 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.inference import PowerLawFit
 from critlearn.prediction import Prediction
 from critlearn.results import Result, dataframe_of
-from critlearn.studies.headlines import headlines
+from critlearn.studies.record_schema import headlines
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SCATTER: Final = 2000
+"""Variables in the figure of drift against fluctuation: more points hide each other and make the record large."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,11 +32,11 @@ class RunResult(Result):
     weights: dict[str, Tensor]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record."""
+        """Record of the run."""
         return self.record
 
     def summary(self) -> str:
-        """The sentences that the run comes down to."""
+        """Sentences that sum the run up."""
         return "\n".join(headlines(self.record["quantities"]))
 
     def to_dataframe(self) -> "pd.DataFrame":

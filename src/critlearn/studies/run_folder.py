@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
 from critlearn.studies.record import RunResult
-from critlearn.studies.stored_record import stored_record
+from critlearn.studies.record_schema import parse_record
 
 RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
@@ -88,7 +88,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
         If the folder holds no run.
     """
     try:
-        record = stored_record((folder / RECORD).read_bytes(), str(folder / RECORD))
+        record = parse_record((folder / RECORD).read_bytes(), str(folder / RECORD))
     except OSError as problem:
         raise DataError(f'"{folder}" holds no run: {problem.strerror}') from problem
     return record, load_fluctuations(folder / FLUCTUATIONS)

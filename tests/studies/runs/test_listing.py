@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.results import plain
 from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, read_run, run_toy, run_two_class, write_run
-from critlearn.studies.runs.system import stored_system
+from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import check_writable
 
 TWO_CLASS = {"data": "moons", "epochs": 25, "hidden": (6,), "batch_size": 256, "lr": 0.02, "weight_decay": 0.0}
@@ -138,7 +138,7 @@ def test_a_seed_repeats_bit_for_bit(two_class: RunResult) -> None:
 def test_a_stored_run_starts_from_the_weights_that_it_was_given(tmp_path: Path) -> None:
     settings = {**TWO_CLASS, "hidden": (60, 60), "epochs": 1, "lr": 1e-9, "weight_variance": 9.0}
     record = write_run(tmp_path, run_two_class(TwoClassConfig(**settings)), page)  # type: ignore[arg-type]
-    system = stored_system(Path(record["run_dir"]), record)
+    system = load_system(Path(record["run_dir"]), record)
     # After steps of 1e-9 the trained weights are the initial ones.
     for name, value in system.trained.parameters.items():
         torch.testing.assert_close(system.initial.parameters[name], value, rtol=0.0, atol=1e-6)

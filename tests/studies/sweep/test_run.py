@@ -15,10 +15,10 @@ import pytest
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies import Study, load_results
 from critlearn.studies.sweep.engines.local import Task
-from critlearn.studies.sweep.estimate import estimate
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.results.table import save_table
-from critlearn.studies.sweep.run import sweep, sweep_state
+from critlearn.studies.sweep.run import sweep
+from critlearn.studies.sweep.state import estimate, sweep_state
 from critlearn.studies.sweep.study.cells import Cell
 
 STUDY = Study.model_validate(

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.numerics.array_file import first_line
 from critlearn.studies.datasets.tables import READERS, Table, from_frame, read_table
-from critlearn.studies.imports import import_object, is_import_path
+from critlearn.studies.import_paths import import_object, is_import_path
 
 _FEWEST: Final = 2
 _SYNTHETIC: Final = 2000

@@ -1,1 +1,1 @@
-"""Stored runs: listed, compared, tabulated, and loaded again."""
+"""Stored runs: listed, compared and removed, as one table, with their methods, their network and its duality map."""

@@ -9,7 +9,7 @@ from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
 from critlearn.studies.run_folder import REPORT, read_run
-from critlearn.studies.runs.system import stored_system
+from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
@@ -36,7 +36,7 @@ def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
     if samples < 1:
         raise InvalidInputError(f"--samples must be at least 1; got {samples}")
     record, _ = read_run(folder)
-    stored = stored_system(folder, record)
+    stored = load_system(folder, record)
     states = {"initial": stored.initial, "trained": stored.trained}
     return plain(
         {

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
+from critlearn.studies.record_schema import parse_record
 from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS
 from critlearn.studies.runs.table import runs_folder
-from critlearn.studies.stored_record import stored_record
 
 _KEPT: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
 """Files by which a folder is known to be a run."""
@@ -64,7 +64,7 @@ def run_record(folder: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     try:
-        record = stored_record((folder / RECORD).read_bytes(), str(folder / RECORD))
+        record = parse_record((folder / RECORD).read_bytes(), str(folder / RECORD))
     except OSError as problem:
         raise DataError(f'"{folder / RECORD}" cannot be read: {problem.strerror}') from problem
     return {**record, "run_dir": str(folder)}

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from critlearn.errors import DataError
+from critlearn.studies.record_schema import parse_record
 from critlearn.studies.run_folder import RECORD
 from critlearn.studies.runs.table import runs_folder
-from critlearn.studies.stored_record import stored_record
 from critlearn.studies.sweep.results.store import MARK, ResultsStore
-from critlearn.studies.sweep.study.file import study_text
+from critlearn.studies.sweep.study.schema import study_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class RunMethod:
 
 
 @dataclass(frozen=True, eq=False)
-class StoredMethods:
+class Methods:
     """How the runs of one place were made.
 
     Parameters
@@ -54,7 +54,7 @@ class StoredMethods:
     study_files: Mapping[str, str]
 
 
-def stored_methods(place: str) -> StoredMethods:
+def read_methods(place: str) -> Methods:
     """Methods of the runs in a folder, or in the store of a sweep.
 
     Raises
@@ -69,15 +69,15 @@ def stored_methods(place: str) -> StoredMethods:
         if path.parent.name.startswith("."):
             continue
         try:
-            record = stored_record(path.read_bytes(), str(path))
+            record = parse_record(path.read_bytes(), str(path))
         except (OSError, DataError):
             # The table of runs names it, with what is wrong.
             continue
         runs.append(_of_record(record))
-    return StoredMethods(place, tuple(runs), {})
+    return Methods(place, tuple(runs), {})
 
 
-def _of_store(place: str) -> StoredMethods:
+def _of_store(place: str) -> Methods:
     store = ResultsStore(place)
     runs, texts = [], {}
     for name, plan in store.studies().items():
@@ -85,7 +85,7 @@ def _of_store(place: str) -> StoredMethods:
         for cell_name, cell in plan.all_cells().items():
             record = store.cell(cell_name).record
             runs.append(RunMethod(cell.kind, cell.config, {}, None) if record is None else _of_record(record))
-    return StoredMethods(place, tuple(runs), texts)
+    return Methods(place, tuple(runs), texts)
 
 
 def _of_record(record: Mapping[str, Any]) -> RunMethod:

@@ -18,7 +18,7 @@ _IMAGES: Final = {64: (8, 8), 784: (28, 28)}
 
 
 @dataclass(frozen=True, eq=False)
-class StoredSystem:
+class RunSystem:
     """A run's system.
 
     Parameters
@@ -34,7 +34,7 @@ class StoredSystem:
     image: tuple[int, int] | None
 
 
-def stored_system(folder: Path, record: dict[str, Any]) -> StoredSystem:
+def load_system(folder: Path, record: dict[str, Any]) -> RunSystem:
     """Rebuild the system of a two-class run from its record and weights.
 
     Raises
@@ -55,4 +55,4 @@ def stored_system(folder: Path, record: dict[str, Any]) -> StoredSystem:
     is_image = config.data.startswith("digits:") or "mnist" in config.data.lower()
     image = _IMAGES.get(dataset.x.shape[1]) if is_image else None
     composition = config.composition()
-    return StoredSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)
+    return RunSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.errors import DataError
+from critlearn.studies.record_schema import parse_record
 from critlearn.studies.run_folder import RECORD
-from critlearn.studies.stored_record import stored_record
 from critlearn.studies.sweep.results.store import MARK
 from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.sweep.study.conditions import in_one_field
@@ -41,7 +41,7 @@ def runs_table(folder: Path) -> pd.DataFrame:
             # Being written, or left by a sweep that was killed.
             continue
         try:
-            record = stored_record(path.read_bytes(), str(path))
+            record = parse_record(path.read_bytes(), str(path))
             run = {"study": record["study"], "cell": path.parent.name, "status": "finished", "seed": record["seed"]}
             run["code"] = record["versions"].get("critlearn")
             of_run = [{**run, **quantity_columns(record, name)} for name in record["quantities"]]

@@ -10,7 +10,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.studies import Study, load_studies, load_study
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.cells import expand
-from critlearn.studies.sweep.study.file import study_text
+from critlearn.studies.sweep.study.schema import study_text
 
 
 def cells_of(sweep: dict[str, Any], seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Results of studies: one folder for each cell, which is there whole or not at all."""
+"""Store of the results of studies: one folder for each cell, which is there whole or not at all."""
 
 import hashlib
 import json
@@ -17,18 +17,19 @@ from pydantic import ValidationError
 
 from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
-from critlearn.studies.faults import told
 from critlearn.studies.record import RunResult
+from critlearn.studies.record_schema import parse_record
 from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
-from critlearn.studies.stored_record import stored_record
 from critlearn.studies.sweep.results.files import StoreFiles
 from critlearn.studies.sweep.study.cells import Cell
-from critlearn.studies.sweep.study.file import Study, study_text
-from critlearn.studies.sweep.study.plan import Plan, plan_of
+from critlearn.studies.sweep.study.manifest import Manifest, make_manifest
+from critlearn.studies.sweep.study.schema import Study, study_text
+from critlearn.studies.validation_errors import describe_first_error
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
 FORMAT: Final = 1
+"""Version of the layout of stores; a store of another version is refused."""
 
 
 @cache
@@ -42,8 +43,8 @@ def code_version() -> str:
 
 
 @dataclass(frozen=True)
-class StoredCell:
-    """What a store holds of a cell.
+class CellState:
+    """State of a cell in a store.
 
     Parameters
     ----------
@@ -61,12 +62,12 @@ class StoredCell:
 
     @property
     def due(self) -> bool:
-        """Whether a sweep runs it; what is corrupt is left for its owner to look at and remove."""
+        """Whether the next sweep runs it; a corrupt one is left for its owner to look at and remove."""
         return self.status in ("missing", "failed")
 
 
 class ResultsStore:
-    """A folder, or a URL that fsspec knows, which holds cells.
+    """Folder, or URL that fsspec knows, which holds the results of cells.
 
     On a local disk, a cell is written under a temporary name and renamed. Elsewhere it is uploaded with its record
     last, and is finished once the record is there.
@@ -76,14 +77,14 @@ class ResultsStore:
     location
         Folder or URL.
     create
-        Make it if there is nothing there.
+        Create the store if the location is empty.
 
     Raises
     ------
     InvalidInputError
-        If what is there is not a store.
+        If something else is at the location.
     OutputError
-        If it cannot be made.
+        If it cannot be created.
     """
 
     def __init__(self, location: str, *, create: bool = False) -> None:
@@ -102,8 +103,8 @@ class ResultsStore:
         self._write(MARK, {"format": FORMAT})
 
     @classmethod
-    def if_made(cls, location: str) -> "ResultsStore | None":
-        """Store at a location, or None where one could be made; nothing is written.
+    def existing(cls, location: str) -> "ResultsStore | None":
+        """Store at a location, or None if one could be created there; nothing is written.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class ResultsStore:
         return cls(location)
 
     def _check_format(self) -> None:
-        """Refuse a store that another version has laid out in another way."""
+        """Raise if another version of critlearn has laid the store out differently."""
         try:
             found = self._read(MARK).get("format")
         except DataError as problem:
@@ -129,14 +130,14 @@ class ResultsStore:
 
     @property
     def address(self) -> str:
-        """Where it is, from whatever folder it is looked for."""
+        """Absolute path, or URL: valid in processes that run in another folder."""
         return self._files.address
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the store for one sweep; the lock of a process that was killed is free.
+        """Lock the store for one sweep; the lock of a process that was killed is released by the system.
 
-        Object stores have no such lock; there the same cell is written twice with the same content at worst.
+        Object stores have no such lock: at worst the same cell is written there twice, with the same content.
 
         Raises
         ------
@@ -155,41 +156,41 @@ class ResultsStore:
             reason = problem.strerror or problem
             raise OutputError(f'the store "{self.location}" cannot be written to: {reason}') from None
         try:
-            self._remove_torn()
+            self._remove_partial()
             yield
         finally:
-            self._remove_torn()
+            self._remove_partial()
             lock.release()
 
-    def _remove_torn(self) -> None:
-        """Remove what processes that were ended have left half-written."""
-        for torn in Path(self._files.path("cells")).glob(".*.partial"):
-            shutil.rmtree(torn, ignore_errors=True)
+    def _remove_partial(self) -> None:
+        """Remove half-written cells of processes that were ended."""
+        for partial in Path(self._files.path("cells")).glob(".*.partial"):
+            shutil.rmtree(partial, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
-        """Note which cells a study has, and what it sweeps; cells that it had before and that were run stay known.
+        """Write down which cells a study has, and what it sweeps; cells of before that were run stay listed.
 
         Raises
         ------
         DataError
-            If the plan of that name cannot be read.
+            If the manifest of that name cannot be read.
         """
-        before = self._plan(study.name) if self._files.exists(f"studies/{study.name}.json") else None
-        plan = plan_of(study, cells, before)
-        run = {name: cell for name, cell in plan.earlier.items() if not self.cell(name).due}
-        if len(run) < len(plan.earlier) and before is not None:
-            plan = plan_of(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
-        self._write(f"studies/{study.name}.json", plan.model_dump(mode="json"))
-        # Without what made it, a store could not be made again.
+        before = self._manifest(study.name) if self._files.exists(f"studies/{study.name}.json") else None
+        manifest = make_manifest(study, cells, before)
+        run = {name: cell for name, cell in manifest.earlier.items() if not self.cell(name).due}
+        if len(run) < len(manifest.earlier) and before is not None:
+            manifest = make_manifest(study, cells, before.model_copy(update={"cells": run, "earlier": {}}))
+        self._write(f"studies/{study.name}.json", manifest.model_dump(mode="json"))
+        # The study file itself is kept, so that the store can be made again from it.
         self._files.write(f"studies/{study.name}.yaml", study_text(study).encode())
 
     def study_file(self, name: str) -> str | None:
-        """Where the file of a study is; None in a store that an earlier version has made."""
+        """Path of the stored study file; None in a store of an earlier version, which kept none."""
         place = f"studies/{name}.yaml"
         return f"{self.location.rstrip('/')}/{place}" if self._files.exists(place) else None
 
-    def studies(self) -> dict[str, Plan]:
-        """Plans of all studies, by name.
+    def studies(self) -> dict[str, Manifest]:
+        """Manifests of all studies, by name.
 
         Raises
         ------
@@ -197,28 +198,28 @@ class ResultsStore:
             If one cannot be read.
         """
         names = [Path(name).stem for name in self._files.names("studies") if name.endswith(".json")]
-        return {name: self._plan(name) for name in names if not name.startswith(".")}
+        return {name: self._manifest(name) for name in names if not name.startswith(".")}
 
-    def _plan(self, name: str) -> Plan:
+    def _manifest(self, name: str) -> Manifest:
         place = f"studies/{name}.json"
         content = self._read(place)
         try:
-            return Plan.model_validate(content)
+            return Manifest.model_validate(content)
         except ValidationError as problem:
-            reason = told(problem, content)
-            raise DataError(f'"{self._files.path(place)}" is not the plan of a study: {reason}') from None
+            reason = describe_first_error(problem, content)
+            raise DataError(f'"{self._files.path(place)}" is not the manifest of a study: {reason}') from None
 
-    def cell(self, name: str) -> StoredCell:
-        """What the store holds of a cell; nothing that is found there is fatal."""
+    def cell(self, name: str) -> CellState:
+        """State of a cell; damaged files are a status, never an error."""
         folder = f"cells/{name}"
         if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
             try:
-                return StoredCell("finished", self.record(name))
+                return CellState("finished", self.record(name))
             except DataError as problem:
-                return StoredCell("corrupt", reason=str(problem))
+                return CellState("corrupt", reason=str(problem))
         if self._files.exists(f"failures/{name}.json"):
-            return StoredCell("failed", reason=self._failure(name))
-        return StoredCell("missing")
+            return CellState("failed", reason=self._failure(name))
+        return CellState("missing")
 
     def status(self, name: str) -> str:
         """``finished``, ``failed``, ``corrupt`` or ``missing``."""
@@ -230,7 +231,7 @@ class ResultsStore:
         Raises
         ------
         DataError
-            If it is not whole.
+            If a file is missing or damaged.
         OutputError
             If it is not there.
         """
@@ -240,7 +241,7 @@ class ResultsStore:
         if missing:
             raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
         place = f"{folder}/{RECORD}"
-        record, note = stored_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
+        record, note = parse_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
         if note.get("cell") != name or not isinstance(note.get("code"), str):
             raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
         return {**record, "code": note["code"]}
@@ -253,7 +254,7 @@ class ResultsStore:
             return str(problem)
 
     def write(self, cell: Cell, result: RunResult) -> None:
-        """Keep a finished cell; its page can be made at any time from what is kept.
+        """Write a finished cell; its page can be made from it at any time.
 
         Raises
         ------
@@ -273,7 +274,7 @@ class ResultsStore:
         self._files.remove(f"failures/{cell.name}.json")
 
     def write_failure(self, cell: Cell, reason: str) -> None:
-        """Note why a cell failed; it is run again by the next sweep."""
+        """Write down why a cell failed; the next sweep runs it again."""
         self._files.make("failures")
         self._write(f"failures/{cell.name}.json", {"cell": cell.name, "reason": reason, "code": code_version()})
 

@@ -8,7 +8,7 @@ import pandas as pd
 from critlearn.errors import InvalidInputError
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.conditions import in_one_field, parse_condition
-from critlearn.studies.sweep.study.plan import Plan
+from critlearn.studies.sweep.study.manifest import Manifest
 from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
@@ -33,9 +33,9 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
         If it is not a store, or a condition has an unknown name.
     """
     store = ResultsStore(location)
-    plans = store.studies()
-    swept = list(dict.fromkeys(name for plan in plans.values() for name in plan.swept))
-    rows = [row for study, plan in plans.items() for row in _rows(store, study, plan, swept)]
+    manifests = store.studies()
+    swept = list(dict.fromkeys(name for manifest in manifests.values() for name in manifest.swept))
+    rows = [row for study, manifest in manifests.items() for row in _rows(store, study, manifest, swept)]
     if where is not None:
         condition = parse_condition(where)
         rows = [row for row in rows if condition.holds(row)]
@@ -61,16 +61,16 @@ def save_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list[dict[str, Any]]:
-    wanted = plan.study.measure.quantities
+def _rows(store: ResultsStore, study: str, manifest: Manifest, swept: list[str]) -> list[dict[str, Any]]:
+    wanted = manifest.study.measure.quantities
     rows = []
-    for cell_name, cell in plan.all_cells().items():
+    for cell_name, cell in manifest.all_cells().items():
         base = dict.fromkeys(COLUMNS)
         stored = store.cell(cell_name)
-        if cell_name in plan.earlier and stored.due:
+        if cell_name in manifest.earlier and stored.due:
             continue
         base |= {"study": study, "cell": cell_name, "status": stored.status, "seed": cell.config["seed"]}
-        base |= {"planned": cell_name in plan.cells, "reason": stored.reason}
+        base |= {"planned": cell_name in manifest.cells, "reason": stored.reason}
         base |= {setting: in_one_field(cell.config.get(setting)) for setting in swept}
         record = stored.record
         if record is None:
@@ -82,7 +82,7 @@ def _rows(store: ResultsStore, study: str, plan: Plan, swept: list[str]) -> list
 
 
 def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a table says of one quantity of a run: the entries of `COLUMNS` that come from its record."""
+    """Columns of a table that describe one quantity of a run: the entries of `COLUMNS` that come from its record."""
     quantity = record["quantities"][name]
     measured, predicted = quantity["measured"], quantity["predicted"] or {}
     low, high = measured["ci95"] or (None, None)

@@ -13,20 +13,20 @@ from pydantic import ValidationError
 
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
-from critlearn.studies.faults import first_fault
 from critlearn.studies.record import RunResult
 from critlearn.studies.sweep.study.conditions import Condition, parse_condition
-from critlearn.studies.sweep.study.file import RandomPart, Range, Settings, Study
-from critlearn.studies.sweep.study.places import StudyError, check_given_once, given_settings, place_of
+from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
+from critlearn.studies.sweep.study.schema import RandomPart, Range, Settings, Study
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_two_class
+from critlearn.studies.validation_errors import first_error
 
 _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
 }
 _UNNAMED: Final = (("stop_at_equilibrium", True),)
-"""Settings that came later, with what was done before: cells of then keep their names."""
+"""Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def run(self) -> RunResult:
-        """Do what ``critlearn run`` does."""
+        """Run it, as ``critlearn run`` does."""
         return _KINDS[self.kind][1](self.config)
 
 
 def swept_settings(study: Study) -> list[str]:
-    """Names of the settings that vary, besides the seed, in the order of the file."""
+    """Names of the settings that vary, apart from the seed, in the order of the file."""
     sweep = study.sweep
     listed = [name for row in sweep.list or () for name in row]
     drawn = list(sweep.random.settings) if sweep.random else []
@@ -70,7 +70,7 @@ def swept_settings(study: Study) -> list[str]:
 
 
 def expand(study: Study) -> tuple[Cell, ...]:
-    """Cells of a study, each once, in the order of the file.
+    """Cells of a study without repetitions, in the order of the file.
 
     Raises
     ------
@@ -85,12 +85,12 @@ def expand(study: Study) -> tuple[Cell, ...]:
         if value is not None
     }
     check_given_once(study)
-    for place, name, _ in given_settings(study):
+    for location, name, _ in all_settings(study):
         if name == "seed":
-            raise StudyError(place, 'seeds are given under "seeds", not in "sweep"')
+            raise StudyError(location, 'seeds are given under "seeds", not in "sweep"')
         if name not in kind.model_fields:
             known = set(kind.model_fields) - {"seed"}
-            raise StudyError(place, str(unknown_name(f"setting of {study.system.kind}", name, known)))
+            raise StudyError(location, str(unknown_name(f"setting of {study.system.kind}", name, known)))
     conditions = _conditions(study, {*kind.model_fields})
     cells: dict[str, Cell] = {}
     for varied in _combinations(study):
@@ -104,7 +104,7 @@ def expand(study: Study) -> tuple[Cell, ...]:
 
 
 def _conditions(study: Study, known: set[str]) -> list[Condition]:
-    """Conditions of a study, which are on settings that there are."""
+    """Conditions of a study, after a check that the settings in them exist."""
     conditions = []
     for number, text in enumerate(study.sweep.where):
         try:
@@ -121,9 +121,9 @@ def _checked(study: Study, kind: type[RunConfig], settings: Settings) -> RunConf
     try:
         return kind(**settings)
     except ValidationError as problem:
-        location, message = first_fault(problem, settings)
+        location, message = first_error(problem, settings)
         name = str(location[0])
-        raise StudyError(place_of(study, name, settings[name]), message) from None
+        raise StudyError(location_of(study, name, settings[name]), message) from None
 
 
 def _combinations(study: Study) -> Iterator[Settings]:

@@ -1,4 +1,4 @@
-"""Study files read: every mistake is told with its place in the file and its line, before anything is computed."""
+"""Read study files: every error names its location in the file and the line, before anything is computed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from critlearn.errors import DataError, InvalidInputError, unknown_name
-from critlearn.studies.faults import Location, first_fault, is_unknown_key, placed
-from critlearn.studies.sweep.study.checks import check_study
-from critlearn.studies.sweep.study.file import (
+from critlearn.studies.sweep.study.locations import StudyError
+from critlearn.studies.sweep.study.preflight import check_study
+from critlearn.studies.sweep.study.schema import (
     DataPart,
     MeasurePart,
     RandomPart,
@@ -20,11 +20,11 @@ from critlearn.studies.sweep.study.file import (
     SystemPart,
     TrainingPart,
 )
-from critlearn.studies.sweep.study.places import StudyError
+from critlearn.studies.validation_errors import Location, at_location, first_error, is_unknown_key
 
 
 def load_study(path: Path) -> Study:
-    """Study of a file that holds one.
+    """Read a file that holds one study.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def load_study(path: Path) -> Study:
 
 
 def load_studies(path: Path) -> tuple[Study, ...]:
-    """Studies of a file: one, or several with ``---`` between them, each with a name of its own.
+    """Read the studies of a file: one, or several with ``---`` between them, each with a name of its own.
 
     Raises
     ------
@@ -74,17 +74,17 @@ def _checked(content: Any, node: Any, path: Path) -> Study:
         study = Study.model_validate(content)
         check_study(study)
     except ValidationError as problem:
-        location, message = first_fault(problem, content)
+        location, message = first_error(problem, content)
         if is_unknown_key(problem):
             message = str(unknown_name("key", str(location[-1]), _keys(location)))
-        raise InvalidInputError(f"{path}:{_line(node, location)}: {placed(location, message)}") from None
+        raise InvalidInputError(f"{path}:{_line(node, location)}: {at_location(location, message)}") from None
     except StudyError as problem:
         raise InvalidInputError(f"{path}:{_line(node, problem.location)}: {problem}") from None
     return study
 
 
 def _repeated_keys(node: Any) -> Iterator[tuple[str, int]]:
-    """Keys that a mapping has twice, of which YAML would take the last, with their lines."""
+    """Keys that stand twice in a mapping, with their lines; YAML would silently take the last."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
@@ -116,7 +116,7 @@ def _line(node: Any, location: Location) -> int:
 
 
 def _keys(location: Location) -> list[str]:
-    """Keys that are allowed where an unknown one was found."""
+    """Keys that are allowed at the location of an unknown one."""
     parts: dict[str, type[BaseModel]] = {
         "system": SystemPart,
         "data": DataPart,

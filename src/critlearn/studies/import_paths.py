@@ -1,4 +1,4 @@
-"""Objects that a user names as ``package.module:name``."""
+"""Import paths: objects of a user's own, named as ``package.module:name``."""
 
 import importlib
 import re
@@ -10,16 +10,16 @@ from typing import Any, Final
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
 
-_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_IMPORT_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def is_import_path(text: str) -> bool:
     """Whether a text has the form ``package.module:name``."""
-    return _PATH.fullmatch(text) is not None and not text.startswith(("digits:", "openml:", "power:"))
+    return _IMPORT_PATH.fullmatch(text) is not None and not text.startswith(("digits:", "openml:", "power:"))
 
 
 def import_object(path: str, kind: str) -> Any:
-    """Object that a path names; modules in the current folder are found too.
+    """Import the object that a path names; modules in the current folder are found too.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def import_object(path: str, kind: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as problem:
-        # Whatever a user's own module raises, it is the module that must be mended.
+        # Whatever a user's own module raises is an error of that module, not of critlearn.
         what = first_line(problem)
         raise InvalidInputError(f'{kind} "{path}": cannot import "{module_name}": {what}') from problem
     if not hasattr(module, name):

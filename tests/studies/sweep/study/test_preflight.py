@@ -10,7 +10,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.studies import Study
 from critlearn.studies.config import ToyConfig, TwoClassConfig
 from critlearn.studies.sweep.run import sweep
-from critlearn.studies.sweep.study.checks import check_study
+from critlearn.studies.sweep.study.preflight import check_study
 
 
 def test_nothing_is_written_if_a_cell_cannot_be_begun(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Numbers to a user's logger: anything with ``add_scalar``, or a function of name, value and step."""
+"""Loggers of users: anything with ``add_scalar``, or a function of name, value and step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +10,26 @@ Log = Callable[[str, float, int], Any]
 """Function of the name of a number, the number, and the step."""
 
 PREFIX = "critlearn/"
+"""Before every name that is logged, so that loggers show these numbers in a group of their own."""
 
 
-def logger_of(given: Any) -> Log | None:
-    """Function that logs, from a writer of TensorBoard's kind or from such a function; None from None.
+def as_logger(log: Any) -> Log | None:
+    """Logging function of a writer of TensorBoard's kind, or the function itself; None for None.
 
     Raises
     ------
     InvalidInputError
         If it is neither.
     """
-    if given is None:
+    if log is None:
         return None
-    writer = getattr(given, "add_scalar", None)
+    writer = getattr(log, "add_scalar", None)
     if callable(writer):
         return writer
-    if callable(given):
-        return given
+    if callable(log):
+        return log
     raise InvalidInputError(
-        f"log must have a method add_scalar(name, value, step) or be such a function; got {type(given).__name__}"
+        f"log must have a method add_scalar(name, value, step) or be such a function; got {type(log).__name__}"
     )
 
 

@@ -1,12 +1,13 @@
-"""Records as they are read again: what tables, lists and pages need of them is checked before it is used."""
+"""Schema of stored records: what tables, lists and pages need of a record is checked when it is read."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from critlearn.errors import DataError
-from critlearn.studies.faults import told
+from critlearn.studies.validation_errors import describe_first_error
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
@@ -55,15 +56,15 @@ class _Record(BaseModel):
     quantities: Annotated[dict[str, _Quantity], Field(min_length=1)]
 
 
-def stored_record(content: str | bytes, source: str) -> dict[str, Any]:
-    """Record of a run from its text; further entries are kept as they are.
+def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
+    """Parse the record of a run; entries that the schema does not name are kept as they are.
 
     Parameters
     ----------
     content
-        The text.
+        Text of the record.
     source
-        Where it was read, for the message.
+        Where it was read, for error messages.
 
     Raises
     ------
@@ -74,8 +75,20 @@ def stored_record(content: str | bytes, source: str) -> dict[str, Any]:
         record = json.loads(content)
         _Record.model_validate(record)
     except ValidationError as problem:
-        raise DataError(f'"{source}" is not a record: {told(problem, record)}') from None
+        raise DataError(f'"{source}" is not a record: {describe_first_error(problem, record)}') from None
     except ValueError as problem:
         raise DataError(f'"{source}" is not a record: {problem}') from problem
     assert isinstance(record, dict)
     return record
+
+
+def headlines(quantities: Mapping[str, Any]) -> list[str]:
+    """Sentences that sum a run up: the statements of all quantities with a prediction, or else of the first quantity.
+
+    Parameters
+    ----------
+    quantities
+        Entry ``quantities`` of the record of a run.
+    """
+    statements = [quantity["statement"] for quantity in quantities.values() if quantity["predicted"] is not None]
+    return statements or [next(iter(quantities.values()))["statement"]]

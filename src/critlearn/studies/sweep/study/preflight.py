@@ -1,4 +1,4 @@
-"""What cells name, looked for before the first of them is run: compositions, densities, data, devices, quantities."""
+"""Checks before the first cell is run: every composition, density, data set, device and quantity must exist."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,47 +14,47 @@ from critlearn.prediction import parse_density
 from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig, activation_of, checked_device, loss_of
 from critlearn.studies.datasets.two_class_data import load_two_class
 from critlearn.studies.sweep.study.cells import Cell, expand
-from critlearn.studies.sweep.study.file import Study
-from critlearn.studies.sweep.study.places import StudyError, place_of
+from critlearn.studies.sweep.study.locations import StudyError, location_of
+from critlearn.studies.sweep.study.schema import Study
 
 
 def check_study(study: Study) -> tuple[Cell, ...]:
-    """Cells of a study, of which every one can be begun.
+    """Cells of a study, after a check that everything they name exists.
 
-    Data sets are read once, but for those of OpenML, which are left for the runs to fetch; whether a device is there is
-    for the machine to say that runs the cell.
+    Data sets are read once, except those of OpenML, which the runs fetch. Whether a device exists is checked on the
+    machine that runs the cell.
 
     Raises
     ------
     StudyError
-        If a cell names something that there is not.
+        If a cell names something that does not exist.
     InvalidInputError
         As `expand`.
     """
     cells = expand(study)
     for cell in cells:
         for setting, check in _checks(cell.config):
-            with _placed(study, setting, getattr(cell.config, setting)):
+            with _located(study, setting, getattr(cell.config, setting)):
                 check()
     _check_quantities(study, cells)
     return cells
 
 
 def check_devices(study: Study) -> None:
-    """Refuse devices that are not here, where cells are to be run here.
+    """Raise if this machine, on which the cells are to be run, lacks a device of the study.
 
     Raises
     ------
     StudyError
-        If there is one.
+        If it does.
     """
     for device in dict.fromkeys(cell.config.device for cell in expand(study)):
-        with _placed(study, "device", device):
+        with _located(study, "device", device):
             checked_device(device)
 
 
 def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Settings with what fails where they name nothing."""
+    """Settings of a cell, each with a function that raises if what it names does not exist."""
     yield "activation", lambda: _once(activation_of, config.activation)
     yield "loss", lambda: _once(loss_of, config.loss)
     yield "loss", lambda: _once(_composition, config.activation, config.loss)
@@ -69,7 +69,7 @@ def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
 
 @cache
 def _once(check: Callable[..., object], *arguments: Any) -> None:
-    """Check what many cells have in common the first time; what is refused is refused each time."""
+    """Call a check once for all cells with the same arguments; a check that raises is called, and raises, each time."""
     check(*arguments)
 
 
@@ -89,16 +89,16 @@ def _device(name: str) -> None:
 
 
 @contextmanager
-def _placed(study: Study, setting: str, value: Any) -> Iterator[None]:
-    """Tell where the study gives what is refused."""
+def _located(study: Study, setting: str, value: Any) -> Iterator[None]:
+    """Add to an error the location of the setting in the study file."""
     try:
         yield
     except CritlearnError as problem:
-        raise StudyError(place_of(study, setting, value), str(problem)) from problem
+        raise StudyError(location_of(study, setting, value), str(problem)) from problem
 
 
 def _check_quantities(study: Study, cells: tuple[Cell, ...]) -> None:
-    """Refuse quantities that no cell has."""
+    """Raise if no cell has one of the quantities that are to be measured."""
     known = dict.fromkeys(name for cell in cells for name in cell.config.quantities())
     for number, name in enumerate(study.measure.quantities or ()):
         if name not in known:

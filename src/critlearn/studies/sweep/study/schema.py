@@ -1,4 +1,4 @@
-"""Studies: what declares a system and what is swept, and the files that hold them in YAML."""
+"""Schema of study files: the system, the training, what is measured and what is swept; and the text of such a file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -78,7 +78,7 @@ class RandomPart(BaseModel):
 
 
 class SweepPart(BaseModel):
-    """What varies: the product of the four parts that are given, of which the conditions keep some."""
+    """What varies: the product of ``grid``, ``zip``, ``list`` and ``random``, of which conditions keep some cells."""
 
     model_config = _STRICT
     grid: dict[str, list[Any]] = Field(default_factory=dict)
@@ -89,7 +89,7 @@ class SweepPart(BaseModel):
 
 
 class Study(BaseModel):
-    """A study: settings that all cells share, what is swept, and the seeds with which each is repeated."""
+    """A study: settings that all cells share, what is swept, and the seeds with which each cell is repeated."""
 
     model_config = _STRICT
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -108,7 +108,7 @@ def study_schema() -> dict[str, Any]:
 
 
 def study_text(study: Study) -> str:
-    """Study as a file: reading it gives the same study."""
+    """Text of the study file; reading it gives the same study."""
     given = study.model_dump(mode="json", exclude_defaults=True)
     system = {"kind": study.system.kind, **given.pop("system", {})}
     settings = {"name": given.pop("name"), "description": given.pop("description", ""), "system": system, **given}
@@ -116,7 +116,7 @@ def study_text(study: Study) -> str:
 
 
 def shipped_file(name: str) -> Path:
-    """Study file that belongs to the package, by its name without the ending.
+    """Path of a study file that comes with the package, by its name without the ending.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of someone who wrote a file: where it stands, and what should stand there."""
+"""Validation errors of pydantic in the words of someone who wrote a file: where the error is, and what is allowed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,8 @@ from pydantic import ValidationError
 Location = tuple[int | str, ...]
 
 _LONGEST: Final = 60
+"""Characters of a refused value that a message repeats: messages stay on one line."""
+
 _WORDS: Final = (
     (r"^Input should be a valid (dictionary|mapping)( or instance of \w+)?", "should be a mapping"),
     (r"^Input should be a valid (tuple|list)", "should be a list"),
@@ -23,39 +25,39 @@ _WORDS: Final = (
 )
 
 
-def first_fault(problem: ValidationError, content: object) -> tuple[Location, str]:
-    """Where the first fault is, and what it is; an unknown key comes first, as what is missing may be that key.
+def first_error(problem: ValidationError, content: object) -> tuple[Location, str]:
+    """Location and message of the first error; an unknown key comes first, as what is missing may be that key.
 
     Parameters
     ----------
     problem
         What pydantic raised.
     content
-        What was checked: steps of pydantic's own that are not found in it are left out of the place.
+        What was validated: steps that pydantic adds, such as the members of a union, are left out of the location.
     """
     errors = problem.errors()
-    fault = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
-    message = fault["msg"]
+    error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
+    message = error["msg"]
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)
-    if fault["type"] not in ("missing", "extra_forbidden"):
-        shown = repr(fault["input"])
+    if error["type"] not in ("missing", "extra_forbidden"):
+        shown = repr(error["input"])
         message += f"; got {shown if len(shown) <= _LONGEST else shown[:_LONGEST] + '...'}"
-    return _place(fault["loc"], content, missing=fault["type"] == "missing"), message
+    return _location(error["loc"], content, missing=error["type"] == "missing"), message
 
 
 def is_unknown_key(problem: ValidationError) -> bool:
-    """Whether the first fault is a key that there is not."""
+    """Whether the first error is an unknown key."""
     return any(error["type"] == "extra_forbidden" for error in problem.errors())
 
 
 def dotted(location: Location) -> str:
-    """Location as one word."""
+    """Location as one word, e.g. ``sweep.grid.lr.0``."""
     return ".".join(map(str, location))
 
 
-def _place(location: Location, content: object, *, missing: bool) -> Location:
-    """Steps that lead somewhere, and the name of what is missing at their end."""
+def _location(location: Location, content: object, *, missing: bool) -> Location:
+    """Steps of a location that exist in the content, and the name of a missing key at the end."""
     kept: list[int | str] = []
     for number, step in enumerate(location, 1):
         inside = step in content if isinstance(content, Mapping) else False
@@ -69,11 +71,11 @@ def _place(location: Location, content: object, *, missing: bool) -> Location:
     return tuple(kept)
 
 
-def told(problem: ValidationError, content: object) -> str:
-    """Place and message in one line."""
-    return placed(*first_fault(problem, content))
+def describe_first_error(problem: ValidationError, content: object) -> str:
+    """Location and message of the first error, in one line."""
+    return at_location(*first_error(problem, content))
 
 
-def placed(location: Location, message: str) -> str:
-    """Message with the place before it, if there is one."""
+def at_location(location: Location, message: str) -> str:
+    """Message with its location before it, if there is one."""
     return f"{dotted(location)}: {message}" if location else message

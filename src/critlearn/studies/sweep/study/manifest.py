@@ -1,14 +1,14 @@
-"""Plan of a study in a store: which cells it has now, and which it had when it was swept before."""
+"""Manifest of a study in a store: which cells it has now, and which it had when it was swept before."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from critlearn.studies.sweep.study.cells import Cell, swept_settings
-from critlearn.studies.sweep.study.file import Settings, Study
+from critlearn.studies.sweep.study.schema import Settings, Study
 
 
-class PlannedCell(BaseModel):
+class ManifestCell(BaseModel):
     """Kind and settings of a cell."""
 
     model_config = ConfigDict(frozen=True)
@@ -16,8 +16,8 @@ class PlannedCell(BaseModel):
     config: Settings
 
 
-class Plan(BaseModel):
-    """What a store knows of a study.
+class Manifest(BaseModel):
+    """List of the cells of a study, as a store keeps it.
 
     Parameters
     ----------
@@ -34,29 +34,29 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True)
     study: Study
     swept: tuple[str, ...]
-    cells: dict[str, PlannedCell]
-    earlier: dict[str, PlannedCell] = {}
+    cells: dict[str, ManifestCell]
+    earlier: dict[str, ManifestCell] = {}
 
-    def all_cells(self) -> dict[str, PlannedCell]:
+    def all_cells(self) -> dict[str, ManifestCell]:
         """Present and earlier cells."""
         return {**self.cells, **self.earlier}
 
 
-def plan_of(study: Study, cells: tuple[Cell, ...], before: Plan | None) -> Plan:
-    """Plan of a study, which goes on with the cells of an earlier plan of the same name.
+def make_manifest(study: Study, cells: tuple[Cell, ...], previous: Manifest | None) -> Manifest:
+    """Manifest of a study, which keeps the cells of the previous manifest of the same name.
 
     Settings in which the earlier cells differ from the present ones count as swept, so that the table tells them apart.
     """
-    present = {cell.name: PlannedCell(kind=cell.kind, config=cell.settings) for cell in cells}
-    known = before.all_cells() if before else {}
+    present = {cell.name: ManifestCell(kind=cell.kind, config=cell.settings) for cell in cells}
+    known = previous.all_cells() if previous else {}
     earlier = {name: cell for name, cell in known.items() if name not in present}
-    swept = [*swept_settings(study), *(before.swept if before and earlier else ())]
+    swept = [*swept_settings(study), *(previous.swept if previous and earlier else ())]
     if earlier:
         swept += _differing([*present.values(), *earlier.values()])
-    return Plan(study=study, swept=tuple(dict.fromkeys(swept)), cells=present, earlier=earlier)
+    return Manifest(study=study, swept=tuple(dict.fromkeys(swept)), cells=present, earlier=earlier)
 
 
-def _differing(cells: list[PlannedCell]) -> list[str]:
+def _differing(cells: list[ManifestCell]) -> list[str]:
     """Settings, but for the seed, of which not all cells have the same value."""
     configs = [cell.config for cell in cells]
     names: dict[str, Any] = dict.fromkeys(name for config in configs for name in config if name != "seed")
