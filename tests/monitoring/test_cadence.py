@@ -37,8 +37,8 @@ def test_cheap_measurements_are_in_geometric_progression() -> None:
         if cadence.due(step, clock):
             measured.append(step)
     assert measured == [1, 2, 3, 5, 8, 12, 17, 25, 36, 51, 73, 104, 148]
-    assert "13 between" in cadence.told
-    assert "0 of them were later" in cadence.told
+    assert "13 between" in cadence.description
+    assert "0 of them were later" in cadence.description
 
 
 @pytest.mark.parametrize("every", [1, 3])

@@ -11,9 +11,9 @@ import streamlit as st
 from critlearn.errors import DataError
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.reports.page import illustrations
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, read_run
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, read_run, runs_folder
 from critlearn.studies.runs.listing import run_record
-from critlearn.studies.runs.table import runs_folder, runs_table, swept_settings
+from critlearn.studies.runs.table import runs_table, swept_settings
 
 _WATCHED: Final = (RECORD, f"*/{RECORD}", "cells/*", f"cells/*/{RECORD}", "studies/*.json", "failures/*.json")
 _SAID: Final = ("activation", "loss", "inputs", "data", "seed")

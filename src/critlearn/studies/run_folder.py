@@ -1,4 +1,4 @@
-"""Run folders: written whole under a temporary name, then renamed, so that a run is there or is not."""
+"""Run folders: written whole under a temporary name, then renamed, so that a run is there or is not; and read."""
 
 import json
 import shutil
@@ -19,17 +19,19 @@ RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
 WEIGHTS: Final = "model.safetensors"
 REPORT: Final = "report.html"
+CELLS: Final = "cells"
+"""Folder of a store of a sweep that holds its runs."""
 
 
 def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
-    """Write a run's folder and return its record, which then names the folder.
+    """Write a run to a new folder, named by its settings and the time, and return its record with that folder.
 
     Parameters
     ----------
     out
         Folder for runs.
     result
-        What the run leaves.
+        Result of the run.
     report
         Function from the record and the sketches to the text of the page.
 
@@ -52,7 +54,7 @@ def write_folder(
     folder
         The run's own folder.
     result
-        What the run leaves.
+        Result of the run.
     texts
         From the record to further files of text by name.
 
@@ -65,7 +67,7 @@ def write_folder(
     record = {**result.record, "run_dir": str(folder)}
     try:
         temporary.mkdir(parents=True)
-        (temporary / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (temporary / RECORD).write_text(json_text(record), encoding="utf-8")
         save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
         save_file(result.weights, temporary / WEIGHTS)
         for name, text in texts(record).items():
@@ -79,6 +81,11 @@ def write_folder(
     return record
 
 
+def json_text(values: Mapping[str, Any]) -> str:
+    """Text of a JSON file of plain values, one to a line, so that files are compared line by line."""
+    return json.dumps(values, indent=1, allow_nan=False) + "\n"
+
+
 def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
     """Record and sketches of a stored run.
 
@@ -87,15 +94,41 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
     DataError
         If the folder holds no run.
     """
+    return read_record(folder), load_fluctuations(folder / FLUCTUATIONS)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Record of a stored run.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run, or its record is damaged.
+    """
     try:
-        record = parse_record((folder / RECORD).read_bytes(), str(folder / RECORD))
+        return parse_record((folder / RECORD).read_bytes(), str(folder / RECORD))
     except OSError as problem:
         raise DataError(f'"{folder}" holds no run: {problem.strerror}') from problem
-    return record, load_fluctuations(folder / FLUCTUATIONS)
+
+
+def runs_folder(place: Path) -> Path:
+    """Folder that contains the run folders: in a store of a sweep, its folder of cells."""
+    return place / CELLS if (place / CELLS).is_dir() else place
+
+
+def run_folders(place: Path) -> list[Path]:
+    """Run folders in a folder, or in a store of a sweep, by name; without those that are being written."""
+    found = (path.parent for path in runs_folder(place).glob(f"*/{RECORD}"))
+    return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def no_runs(place: Path) -> DataError:
+    """Error for a folder without runs, which says how to make one."""
+    return DataError(f'"{place}" holds no run: `critlearn run ... --out {place}` makes one')
 
 
 def _fresh_folder(out: Path, record: dict[str, Any]) -> Path:
-    """Folder that does not exist yet, named by study, composition, seed and time."""
+    """New folder, named by study, composition, seed and time."""
     composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in record["composition"]["name"])
     stem = f"{record['study']}-{composition}-s{record['seed']}-{time.strftime('%Y%m%dT%H%M%S')}"
     for number in range(1, 1000):

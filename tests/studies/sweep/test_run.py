@@ -103,7 +103,7 @@ def test_a_changed_study_keeps_the_cells_of_the_earlier_one_in_the_table(store: 
 def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ResultsStore(str(tmp_path), create=True)
     (tmp_path / "studies" / "small.json").write_text('{"study": {"name": "small"}, "swept": []}')
-    with pytest.raises(DataError, match="is not the plan of a study: cells: is missing"):
+    with pytest.raises(DataError, match="is not the manifest of a study: cells: is missing"):
         load_results(str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Study of the duality map of a stored run: its sheet at initialisation and at the end, kept beside the record."""
+"""Study of the duality map of a stored run, at initialisation and after training, stored beside the record."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,21 @@ from critlearn.duality import DualityMap, learning_dimension
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
-from critlearn.studies.run_folder import REPORT, read_run
+from critlearn.studies.run_folder import REPORT, json_text, read_run
 from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
 
-_OF_STATE: Final = {
+_STATE_ENTRIES: Final = {
     *("variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume"),
     *("log_singular_values", "overlap"),
 }
-"""What the page of a study shows of each state of the network."""
+"""Entries of each state of the network that the page shows."""
+
 _PICTURED: Final = 4
 _DIRECTIONS: Final = 3
+"""Samples with pictures, and leading directions of each: as many as fit side by side on the page."""
 
 
 def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
 
 
 def read_duality(folder: Path) -> dict[str, Any] | None:
-    """Study that was written beside a run's record; None if there is none.
+    """Study of the duality map stored beside a run's record; None if there is none.
 
     Raises
     ------
@@ -87,27 +89,27 @@ def read_duality(folder: Path) -> dict[str, Any] | None:
         study: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         study = None
-    if not _whole(study):
+    if not _is_complete(study):
         raise DataError(f'"{path}" is damaged: make it again with critlearn duality')
     return dict(study)
 
 
-def _whole(study: object) -> bool:
-    """Whether a study has all the parts that its page shows."""
+def _is_complete(study: object) -> bool:
+    """Whether a study has all entries that the page shows."""
     if not isinstance(study, dict) or not {"states", "image", "leading"} <= set(study):
         return False
     states, leading = study["states"], study["leading"]
     return (
         isinstance(states, dict)
         and bool(states)
-        and all(isinstance(state, dict) and set(state) >= _OF_STATE for state in states.values())
+        and all(isinstance(state, dict) and set(state) >= _STATE_ENTRIES for state in states.values())
         and isinstance(leading, list)
         and all(isinstance(entry, dict) and {"x", "directions"} <= set(entry) for entry in leading)
     )
 
 
 def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
-    """Write the study beside the run's record and make its page anew with it.
+    """Write the study beside the run's record, and make the page of the run again with it.
 
     Parameters
     ----------
@@ -120,5 +122,5 @@ def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:
         If something cannot be written.
     """
     record, fluctuations = read_run(folder)
-    write_whole(folder / DUALITY, (json.dumps(study, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(folder / DUALITY, json_text(study).encode())
     write_whole(folder / REPORT, report(record, fluctuations, study).encode())

@@ -1,4 +1,4 @@
-"""Stored runs by name: which there are, what two of them differ in, and how one is removed."""
+"""Runs by name: listed, read, compared and removed."""
 
 import math
 import shutil
@@ -9,31 +9,28 @@ from typing import Any, Final
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
-from critlearn.studies.record_schema import parse_record
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS
-from critlearn.studies.runs.table import runs_folder
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_folder
 
-_KEPT: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
-"""Files by which a folder is known to be a run."""
+_FILES: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
+"""Files that every run folder has; a folder without one of them is not removed as a run."""
 
 
 def run_names(out: Path) -> list[str]:
-    """Names of the runs in a folder, or in a store of a sweep, in the order of the alphabet.
+    """Names of the runs in a folder, or in a store of a sweep, in alphabetical order.
 
     Raises
     ------
     DataError
         If it holds none.
     """
-    found = sorted(path.parent.name for path in runs_folder(out).glob(f"*/{RECORD}"))
-    names = [name for name in found if not name.startswith(".")]
+    names = [folder.name for folder in run_folders(out)]
     if not names:
-        raise DataError(f'"{out}" holds no run: `critlearn run ... --out {out}` makes one')
+        raise no_runs(out)
     return names
 
 
 def find_run(out: Path, given: str) -> Path:
-    """Folder of a run, by its name, by a beginning that no other run has, or by the path of the folder itself.
+    """Folder of a run, by its name, by a prefix that no other run has, or by the path of the folder itself.
 
     Raises
     ------
@@ -56,22 +53,18 @@ def find_run(out: Path, given: str) -> Path:
 
 
 def run_record(folder: Path) -> dict[str, Any]:
-    """Record of a run, which names the folder where it is now.
+    """Record of a run, with the folder where it is now.
 
     Raises
     ------
     DataError
         If it cannot be read.
     """
-    try:
-        record = parse_record((folder / RECORD).read_bytes(), str(folder / RECORD))
-    except OSError as problem:
-        raise DataError(f'"{folder / RECORD}" cannot be read: {problem.strerror}') from problem
-    return {**record, "run_dir": str(folder)}
+    return {**read_record(folder), "run_dir": str(folder)}
 
 
 def run_rows(out: Path) -> list[dict[str, Any]]:
-    """One row of plain values for each run, with its first quantity; of a corrupt one the name and the reason.
+    """Row of plain values for each run, with its first quantity; for a corrupt run its name and the reason.
 
     Raises
     ------
@@ -88,7 +81,7 @@ def run_rows(out: Path) -> list[dict[str, Any]]:
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a list says of a run."""
+    """Row of a run in the list."""
     name, quantity = next(iter(record["quantities"].items()))
     return {
         "study": record["study"],
@@ -107,8 +100,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 def compare_runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Settings and versions in which two records differ, and the exponents of the quantities that both have.
 
-    The difference of two exponents has a test if both were measured; it takes the runs to be independent, which two
-    runs on the same data are not. Its window is that of each run: local exponents differ from window to window.
+    The difference of two exponents is tested if both were measured. The test assumes independent runs, which two runs
+    on the same data are not. Each exponent is that on the window of its run, and local exponents depend on the window.
     """
     quantities = {}
     for name in first["quantities"]:
@@ -132,7 +125,7 @@ def compare_runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[st
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Second exponent less first, with its tests."""
+    """Test of the second exponent against the first."""
     if any(measured["exponent"] is None or not measured["stderr"] for measured in (first, second)):
         return None
     error = math.hypot(first["stderr"], second["stderr"])
@@ -140,13 +133,13 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Both values of every name on which they differ; None where one has none."""
+    """Both values of every name in which they differ; None for a missing one."""
     names = dict.fromkeys([*first, *second])
     return {name: [first.get(name), second.get(name)] for name in names if first.get(name) != second.get(name)}
 
 
 def removable_run(out: Path, given: str) -> Path:
-    """Folder of a run that may be removed: given by its whole name or path, and a run by its files.
+    """Folder of a run that may be removed: given by its whole name or path, and complete.
 
     Raises
     ------
@@ -156,7 +149,7 @@ def removable_run(out: Path, given: str) -> Path:
     folder = find_run(out, given)
     if given not in (folder.name, str(folder)) and Path(given) != folder:
         raise InvalidInputError(f'"{given}" is not the whole name of a run; did you mean "{folder.name}"?')
-    missing = [name for name in _KEPT if not (folder / name).is_file()]
+    missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing or folder.is_symlink() or folder.resolve() == Path.cwd():
         reason = f"it has no {missing[0]}" if missing else "it is a link, or the current folder"
         raise InvalidInputError(f'"{folder}" is not removed: {reason}')
@@ -164,7 +157,7 @@ def removable_run(out: Path, given: str) -> Path:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a run; it is renamed first, so that no part of it is ever taken for a run.
+    """Remove a run; it is renamed first, so that a half-removed folder is never taken for a run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The system of a stored run: its network with the trained weights, and the one that it started from."""
+"""System of a stored run: its network with the trained weights, and with the initial ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,20 @@ from critlearn.studies.datasets.two_class_data import load_two_class
 from critlearn.studies.run_folder import WEIGHTS
 from critlearn.studies.two_class import initial_network
 
-_IMAGES: Final = {64: (8, 8), 784: (28, 28)}
+_IMAGE_SHAPES: Final = {64: (8, 8), 784: (28, 28)}
+"""Shapes of the images of scikit-learn's digits and of MNIST, by their number of pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunSystem:
-    """A run's system.
+    """System of a run, before and after training.
 
     Parameters
     ----------
     trained, initial
-        With the weights that the run left, and with those that it started from.
+        With the weights after training, and with those at initialisation.
     image
-        Shape of the inputs as pictures; None if they are none.
+        Shape of the inputs as images; None if they are not images.
     """
 
     trained: NeuralSystem
@@ -53,6 +54,6 @@ def load_system(folder: Path, record: dict[str, Any]) -> RunSystem:
     except (OSError, SafetensorError, RuntimeError) as problem:
         raise DataError(f'"{folder / WEIGHTS}" does not hold the weights of the run: {problem}') from problem
     is_image = config.data.startswith("digits:") or "mnist" in config.data.lower()
-    image = _IMAGES.get(dataset.x.shape[1]) if is_image else None
+    image = _IMAGE_SHAPES.get(dataset.x.shape[1]) if is_image else None
     composition = config.composition()
     return RunSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)

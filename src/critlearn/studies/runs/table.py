@@ -1,24 +1,15 @@
 """Many stored runs as one table: a row for each run and quantity."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
 from critlearn.errors import DataError
-from critlearn.studies.record_schema import parse_record
-from critlearn.studies.run_folder import RECORD
+from critlearn.studies.run_folder import RECORD, no_runs, read_record, run_folders
 from critlearn.studies.sweep.results.store import MARK
 from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.sweep.study.conditions import in_one_field
-
-CELLS: Final = "cells"
-"""Folder of a store of a sweep that holds its runs."""
-
-
-def runs_folder(folder: Path) -> Path:
-    """Where the runs themselves are: in a store of a sweep, its folder of cells."""
-    return folder / CELLS if (folder / CELLS).is_dir() else folder
 
 
 def runs_table(folder: Path) -> pd.DataFrame:
@@ -35,28 +26,27 @@ def runs_table(folder: Path) -> pd.DataFrame:
         return load_results(str(folder))
     rows: list[dict[str, Any]] = []
     settings: list[dict[str, Any]] = []
-    alone = folder.resolve() / RECORD
-    for path in [alone] if alone.is_file() else sorted(runs_folder(folder).glob(f"*/{RECORD}")):
-        if path.parent.name.startswith("."):
-            # Being written, or left by a sweep that was killed.
-            continue
+    alone = folder.resolve()
+    for run_folder in [alone] if (alone / RECORD).is_file() else run_folders(folder):
+        name = run_folder.name
         try:
-            record = parse_record(path.read_bytes(), str(path))
-            run = {"study": record["study"], "cell": path.parent.name, "status": "finished", "seed": record["seed"]}
-            run["code"] = record["versions"].get("critlearn")
-            of_run = [{**run, **quantity_columns(record, name)} for name in record["quantities"]]
-            given = {k: in_one_field(v) for k, v in record["config"].items() if k != "seed"}
-        except (OSError, DataError) as problem:
-            of_run, given = [{"cell": path.parent.name, "status": "corrupt", "reason": str(problem)}], {}
-        rows += of_run
-        settings += [given] * len(of_run)
+            record = read_record(run_folder)
+        except DataError as problem:
+            rows.append({"cell": name, "status": "corrupt", "reason": str(problem)})
+            settings.append({})
+            continue
+        run = {"study": record["study"], "cell": name, "status": "finished", "seed": record["seed"]}
+        run["code"] = record["versions"].get("critlearn")
+        rows += [{**run, **quantity_columns(record, quantity)} for quantity in record["quantities"]]
+        swept = {setting: in_one_field(value) for setting, value in record["config"].items() if setting != "seed"}
+        settings += [swept] * len(record["quantities"])
     if not rows:
-        raise DataError(f'"{folder}" holds no run: `critlearn run ... --out {folder}` makes one')
-    swept = pd.DataFrame(settings)
-    differing = [name for name in swept if swept[name].dropna().nunique() > 1]
-    return pd.concat([pd.DataFrame(rows, columns=list(COLUMNS)), swept[differing]], axis=1)
+        raise no_runs(folder)
+    values = pd.DataFrame(settings)
+    differing = [name for name in values if values[name].dropna().nunique() > 1]
+    return pd.concat([pd.DataFrame(rows, columns=list(COLUMNS)), values[differing]], axis=1)
 
 
 def swept_settings(table: pd.DataFrame) -> list[str]:
-    """Columns that are settings."""
+    """Names of the columns that are settings."""
     return [str(name) for name in table.columns if name not in COLUMNS]

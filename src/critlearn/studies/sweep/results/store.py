@@ -19,7 +19,7 @@ from critlearn._version import __version__
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.studies.record import RunResult
 from critlearn.studies.record_schema import parse_record
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, write_folder
+from critlearn.studies.run_folder import CELLS, FLUCTUATIONS, RECORD, WEIGHTS, json_text, write_folder
 from critlearn.studies.sweep.results.files import StoreFiles
 from critlearn.studies.sweep.study.cells import Cell
 from critlearn.studies.sweep.study.manifest import Manifest, make_manifest
@@ -98,7 +98,7 @@ class ResultsStore:
         if not create or (found and (self._files.is_file or self._visible())):
             reason = f"it has no {MARK}" if found else "there is nothing"
             raise InvalidInputError(f'"{location}" is not a store of results: {reason}')
-        self._files.make("cells")
+        self._files.make(CELLS)
         self._files.make("studies")
         self._write(MARK, {"format": FORMAT})
 
@@ -164,7 +164,7 @@ class ResultsStore:
 
     def _remove_partial(self) -> None:
         """Remove half-written cells of processes that were ended."""
-        for partial in Path(self._files.path("cells")).glob(".*.partial"):
+        for partial in Path(self._files.path(CELLS)).glob(".*.partial"):
             shutil.rmtree(partial, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
@@ -211,7 +211,7 @@ class ResultsStore:
 
     def cell(self, name: str) -> CellState:
         """State of a cell; damaged files are a status, never an error."""
-        folder = f"cells/{name}"
+        folder = f"{CELLS}/{name}"
         if self._files.exists(f"{folder}/{RECORD}" if not self.local else folder):
             try:
                 return CellState("finished", self.record(name))
@@ -235,7 +235,7 @@ class ResultsStore:
         OutputError
             If it is not there.
         """
-        folder = f"cells/{name}"
+        folder = f"{CELLS}/{name}"
         present = self._files.names(folder)
         missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]
         if missing:
@@ -262,8 +262,8 @@ class ResultsStore:
             If it cannot be written; the cell is then not there.
         """
         note = {"cell": cell.name, "kind": cell.kind, "config": cell.settings, "code": code_version()}
-        texts = {CELL: json.dumps(note, indent=1, allow_nan=False) + "\n"}
-        target = f"cells/{cell.name}"
+        texts = {CELL: json_text(note)}
+        target = f"{CELLS}/{cell.name}"
         if self.local:
             write_folder(Path(self._files.path(target)), result, lambda _: texts)
         else:
@@ -282,7 +282,7 @@ class ResultsStore:
         return any(not name.startswith(".") for name in self._files.names())
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        self._files.write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        self._files.write(name, json_text(content).encode())
 
     def _read(self, name: str) -> dict[str, Any]:
         content = self._files.read(name)
