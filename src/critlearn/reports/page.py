@@ -12,8 +12,8 @@ from typing import Any, Final
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.figures.illustration import Illustration
+from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import interval_text
 from critlearn.numerics.window import Window
