@@ -44,7 +44,7 @@ def test_panels_side_by_side_are_not_wider_than_a_page(values: int, columns: int
         for hidden in ("4", "8", "16")
     ]
     table = pd.DataFrame(rows).assign(measured_exponent=1.0)
-    figure = phase_diagram(table, "bias", "lr", "epochs", apart=["hidden"])
+    figure = phase_diagram(table, "bias", "lr", "epochs", panels_by=["hidden"])
     places = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes[:3]}  # type: ignore[union-attr]
     assert len(places) == columns
     assert columns == 1 or figure.get_figwidth() <= 13

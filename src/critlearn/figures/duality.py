@@ -1,4 +1,4 @@
-"""Figures of the duality map: spectrum, log-volumes, leading boundary directions."""
+"""Figures of the duality map: spectrum, log-volumes and leading boundary directions."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""A figure with what belongs to it: its caption, its description in words, and the numbers that it shows."""
+"""Illustration: a figure with its caption, its description in words, and the numbers that it shows."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -21,22 +21,23 @@ from critlearn.whole_files import write_whole
 
 FORMATS: Final = ("svg", "pdf", "png")
 _DOTS_PER_INCH: Final = 150
+"""Of PNG files: sharp in print at the size of a page, and still small."""
 
 
 @dataclass(frozen=True, eq=False)
 class Illustration:
-    """A figure with its words.
+    """Figure with its caption and its description.
 
     Parameters
     ----------
     name
-        Short name; files are called by it.
+        Short name, which names its files.
     figure
-        The picture.
+        The figure.
     alternative
-        What is seen, for those who do not see it.
+        Description in words, for readers who do not see the figure.
     caption
-        What to look for.
+        What to look for in it.
     """
 
     name: str
@@ -45,15 +46,15 @@ class Illustration:
     caption: str
 
     def data(self) -> pd.DataFrame:
-        """Numbers that are drawn: a row for each point, with the names of the axes as columns."""
+        """Numbers of the figure: a row for each point, with the labels of the axes as columns."""
         return drawn_data(self.figure)
 
     def image(self, form: str) -> bytes:
-        """Picture in one of `FORMATS`, the same bytes for the same picture."""
+        """File of the figure in one of `FORMATS`, the same bytes for the same figure."""
         return image(self.figure, form)
 
     def save(self, folder: Path, forms: Sequence[str] = FORMATS) -> list[Path]:
-        """Write the picture in the given formats and its numbers as CSV, each file whole or not at all.
+        """Write the figure in these formats and its numbers as CSV, each file whole or not at all.
 
         Raises
         ------
@@ -68,22 +69,22 @@ class Illustration:
 
 
 def checked_formats(forms: Sequence[str]) -> list[str]:
-    """Formats of figures, without spaces around them.
+    """Check formats of figures, and return them without spaces around them.
 
     Raises
     ------
     InvalidInputError
         If one is unknown.
     """
-    given = [form.strip() for form in forms]
-    unknown = [form for form in given if form not in FORMATS]
+    stripped = [form.strip() for form in forms]
+    unknown = [form for form in stripped if form not in FORMATS]
     if unknown:
         raise InvalidInputError(f'figures are written as {", ".join(FORMATS)}; got "{unknown[0]}"')
-    return given
+    return stripped
 
 
 def image(figure: Figure, form: str) -> bytes:
-    """Bytes of a picture, without a date, so that the same numbers make the same file."""
+    """File of a figure, without a date, so that the same numbers make the same file."""
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}[form]
     data = io.BytesIO()
     with _repeatable():
@@ -92,23 +93,20 @@ def image(figure: Figure, form: str) -> bytes:
 
 
 def svg_text(figure: Figure, alternative: str) -> str:
-    """Picture as an SVG element to be put into a page, with its description for those who do not see it."""
+    """Figure as an SVG element for a page, with its description for readers who do not see it."""
     text = image(figure, "svg").decode()
     return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
 
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """Names of the parts of an SVG are otherwise drawn at random."""
+    """Fix the identifiers inside SVG files, which matplotlib otherwise draws at random."""
     with mpl.rc_context({"svg.hashsalt": "critlearn"}):
         yield
 
 
 def drawn_data(figure: Figure) -> pd.DataFrame:
-    """Numbers behind everything that has a name in a figure, in the units of its axes.
-
-    Axes of power laws are drawn in decimal logarithms, which their columns say.
-    """
+    """Numbers of every labelled line, cloud of points and span of a figure, in the units of its axes."""
     tables = []
     for axes in figure.axes:
         x_name, y_name = (
@@ -123,19 +121,19 @@ def drawn_data(figure: Figure) -> pd.DataFrame:
 def _series(axes: Axes) -> Iterator[tuple[str, np.ndarray]]:
     """Named lines, clouds of points, and spans."""
     for line in axes.lines:
-        yield _named(line), np.column_stack([np.asarray(d, dtype=float) for d in line.get_data()])
+        yield _label(line), np.column_stack([np.asarray(d, dtype=float) for d in line.get_data()])
     for collection in axes.collections:
         if isinstance(collection, LineCollection) and collection.get_segments():
-            yield _named(collection), np.concatenate(collection.get_segments())
+            yield _label(collection), np.concatenate(collection.get_segments())
         elif isinstance(collection, PathCollection):
-            yield _named(collection), np.asarray(collection.get_offsets(), dtype=float)
+            yield _label(collection), np.asarray(collection.get_offsets(), dtype=float)
     for patch in axes.patches:
         if isinstance(patch, Rectangle):
-            # A span reaches over the whole height, of which its own coordinates know nothing.
+            # The height of a span is relative to the axes, not in their units.
             ends = np.array([patch.get_x(), patch.get_x() + patch.get_width()])
-            yield _named(patch), np.column_stack([ends, np.array(axes.get_ylim())])
+            yield _label(patch), np.column_stack([ends, np.array(axes.get_ylim())])
 
 
-def _named(artist: object) -> str:
-    """Label; an underscore keeps it out of the legend only."""
+def _label(artist: object) -> str:
+    """Label of an artist, without the underscore that keeps it out of the legend."""
     return str(artist.get_label()).lstrip("_")  # type: ignore[attr-defined]

@@ -33,9 +33,9 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     Parameters
     ----------
     sketch
-        The measured fluctuations.
+        Sketch of the measured fluctuations.
     quantity
-        Their entry in the record of a run.
+        Entry of the quantity in the record of the run.
     """
     figure, axes = log_log_axes("|δq|", "density p(|δq|)")
     x, y = _density(sketch)

@@ -14,12 +14,12 @@ from matplotlib.image import AxesImage
 from critlearn.figures.style import FITTED, MEASURED, plain_axes
 
 _WIDEST: Final = 13.0
-"""Inches of panels side by side: of wider pictures the text is too small on a page."""
+"""Inches of panels side by side: the text of wider pictures is too small on a page."""
 
 
 @dataclass(frozen=True, eq=False)
 class PhasePanel:
-    """Cells over two settings.
+    """Cells of a phase diagram over two settings.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def phase_diagram(
     down: str,
     *,
     value: str = "measured_exponent",
-    apart: Sequence[str] = (),
+    panels_by: Sequence[str] = (),
 ) -> Figure:
     """Mean measured exponent, or decades, of a quantity over two settings.
 
@@ -71,14 +71,14 @@ def phase_diagram(
         The settings of the columns and of the rows.
     value
         The column of the table that is drawn.
-    apart
-        Settings whose every combination has a panel of its own; the mean is taken over all others.
+    panels_by
+        Settings of which each combination has a panel of its own; the mean is taken over all others.
     """
-    panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
+    panels = phase_panels(table, quantity, across, down, value=value, panels_by=panels_by)
     height, width = next(iter(panels.values())).values.shape
     panel_width = max(3.2, 0.75 * width + 1.2)
     fitting = max(1, int((_WIDEST - 1.2) / panel_width))
-    columns = min(len(panels), fitting, max(1, table[apart[-1]].nunique() if apart else 1))
+    columns = min(len(panels), fitting, max(1, table[panels_by[-1]].nunique() if panels_by else 1))
     rows = math.ceil(len(panels) / columns)
     size = (columns * panel_width + 1.2, rows * max(2.2, 0.5 * height + 1.3))
     figure = Figure(figsize=size, layout="constrained")
@@ -92,7 +92,7 @@ def phase_diagram(
         axes.set(xlabel=across.replace("_", " "), ylabel=down.replace("_", " "))
         axes.set_title(name, fontsize=9)
         for (row, column), number in np.ndenumerate(cells.to_numpy(dtype=float)):
-            # The numbers of an image have no line of their own: they are told as points that are not seen.
+            # Invisible points carry the numbers of the image into the table behind the figure.
             state = "" if panel.certified.iat[row, column] else ", not all at equilibrium"
             label = f"_{name} {down} = {cells.index[row]}, {across} = {cells.columns[column]}, {number:.4g}{state}"
             axes.plot([column], [row], alpha=0, label=label)
@@ -118,25 +118,25 @@ def _heat_map(axes: Axes, panel: PhasePanel, lowest: float, highest: float) -> A
 
 
 def _short(name: object) -> str:
-    """Many equal widths of layers as ``layers × width``."""
+    """Name of a cell's setting; many equal widths of layers as ``layers × width``."""
     widths = str(name).split("-")
     alike = len(widths) > 2 and len(set(widths)) == 1
     return f"{len(widths)} × {widths[0]}" if alike else str(name)
 
 
 def phase_panels(
-    table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str, apart: Sequence[str]
+    table: pd.DataFrame, quantity: str, across: str, down: str, *, value: str, panels_by: Sequence[str]
 ) -> dict[str, PhasePanel]:
-    """Cells of each panel by its name, which says the settings that it has apart, none of runs without them."""
-    if not apart:
+    """Cells of each panel, by a name that states its settings; runs without these settings are left out."""
+    if not panels_by:
         return {"": phase_panel(table, quantity, across, down, value=value)}
     panels = {
         ", ".join(
-            f"{setting.replace('_', ' ')} {found}" for setting, found in zip(apart, key, strict=True)
+            f"{setting.replace('_', ' ')} {found}" for setting, found in zip(panels_by, key, strict=True)
         ): phase_panel(group, quantity, across, down, value=value)
-        for key, group in table.groupby(list(apart), sort=False)
+        for key, group in table.groupby(list(panels_by), sort=False)
     }
-    # Of runs of several kinds, some lack a setting of the others.
+    # Runs of different kinds may lack a setting of the others.
     return {name: panel for name, panel in panels.items() if not panel.values.empty}
 
 
@@ -145,7 +145,7 @@ def phase_panel(
 ) -> PhasePanel:
     """Cells of a quantity, rows by one setting and columns by the other, in the order of the table."""
     chosen = table[table["quantity"] == quantity].copy()
-    # What is fitted to a window where no power law is established is no exponent, and its width no decades.
+    # A fit without an established power law gives neither an exponent nor decades.
     chosen[value] = chosen[value].astype(float).where(chosen["verdict"] == "power law")
     chosen["certified"] = chosen["certified"] == True  # noqa: E712
     rows, columns = table[down].dropna().unique(), table[across].dropna().unique()

@@ -1,4 +1,4 @@
-"""The section of a run's page on its duality map."""
+"""Section of a run's page on its duality map."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from critlearn.figures.illustration import Illustration
 
 @dataclass(frozen=True)
 class DualitySection:
-    """What the page shows of a study of the duality map: a row for each state of the network, and pictures."""
+    """Section on the duality map: a table row for each state of the network, and the figures."""
 
     rows: list[dict[str, str]]
     pictures: list[Illustration]
 
 
 def duality_section(study: Mapping[str, Any]) -> DualitySection:
-    """Table of ranks and dimensions, spectrum, log-volumes and leading directions."""
+    """Make the section: table of ranks and dimensions, spectrum, log-volumes and leading directions."""
     states = study["states"]
     image = tuple(study["image"]) if study["image"] else None
     kind = "as pictures" if image else "input by input"
@@ -51,7 +51,7 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
 
 
 def duality_row(name: str, state: Mapping[str, Any]) -> dict[str, str]:
-    """Row of the table of ranks."""
+    """Row of the table of ranks for one state of the network."""
     ranks = ", ".join(f"{rank} ({count})" for rank, count in state["rank_counts"].items())
     volumes = [value for value in state["log_pseudo_volume"] if value is not None]
     return {

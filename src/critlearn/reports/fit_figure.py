@@ -27,7 +27,7 @@ def fit_figure(fit: PowerLawFit, name: str = "δ") -> Figure:
     fit
         The fit.
     name
-        Of the quantity, for the axes.
+        Name of the quantity, for the axes.
     """
     figure = Figure(figsize=(6.4, 7.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -82,12 +82,12 @@ def _draw_density(axes: Axes, fit: PowerLawFit, name: str) -> None:
 
 
 def _draw_laws(axes: Axes, fit: PowerLawFit, name: str) -> None:
-    """The power law and the alternatives that are preferred to it, as densities of all data."""
+    """Draw the power law and the alternatives that are preferred to it, as densities of all data."""
     if fit.window is None or fit.retained is None or fit.ci95 is None:
         return
     u = np.linspace(fit.window.log_lo, fit.window.log_hi, 200)
     k = 0.5 * (fit.ci95[0] + fit.ci95[1]) if fit.exponent is None else fit.exponent
-    # The integral over the window in u, by the trapezoidal rule on 200 points, sets the level.
+    # The level is set by the share of the data on the window: an integral over u, by the trapezoidal rule.
     log_law = (1 - k) * (u - u[-1])
     level = math.log(fit.retained) - math.log(float(np.trapezoid(np.exp(log_law), u)))
     style = "-" if str(fit.verdict) == "power law" else "--"

@@ -1,4 +1,4 @@
-"""The page of a run: what was found, the figures, how it was done; one file that opens offline."""
+"""Page of a run: results, figures and methods, in one HTML file that opens offline."""
 
 import base64
 import json
@@ -38,20 +38,21 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
     record
         Record of the run.
     fluctuations
-        Its sketches.
+        Sketches of the run.
     duality
-        Study of its duality map, for a section on it.
+        Study of its duality map; the section on it is left out if None.
     """
     quantities = record["quantities"]
-    told = [name for name, quantity in quantities.items() if quantity["predicted"] is not None] or list(quantities)[:1]
+    predicted = [name for name, quantity in quantities.items() if quantity["predicted"] is not None]
+    first = predicted or list(quantities)[:1]
     shown = illustrations(record, fluctuations)
     return render(
         "page.html",
         record=record,
         headlines=headlines(quantities),
         rows=[_row(name, quantity) for name, quantity in quantities.items()],
-        first={name: shown[name] for name in told},
-        others={name: pair for name, pair in shown.items() if name in quantities and name not in told},
+        first={name: shown[name] for name in first},
+        others={name: pair for name, pair in shown.items() if name in quantities and name not in first},
         training=shown["training"],
         duality=None if duality is None else duality_section(duality),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
@@ -60,7 +61,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
 
 
 def render(template: str, **values: Any) -> str:
-    """Text of a template with the parts that all pages share."""
+    """HTML of a template, with the style and the filters that all pages share."""
     environment = Environment(
         loader=PackageLoader("critlearn", "reports"),
         autoescape=True,
@@ -105,22 +106,22 @@ def command_of(record: Mapping[str, Any]) -> str:
 def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of results."""
     measured, predicted = quantity["measured"], quantity["predicted"]
-    there = measured["exponent"] is not None
-    # A fit without an exponent may have a window that was tried; the table names none, and nothing is compared there.
-    here = predicted["exponent_on_measured_window"] if there and predicted is not None else None
+    fitted = measured["exponent"] is not None
+    # A fit without an exponent may have a window that was tried; the table shows none, and nothing is compared on it.
+    here = predicted["exponent_on_measured_window"] if fitted and predicted is not None else None
     return {
         "name": name,
         "axis": quantity["axis"],
         "count": f"{quantity['count']:,}",
         "zeros": f"{quantity['zeros']:,}",
-        "exponent": f"{measured['exponent']:.3f}" if there else "none",
-        "interval": interval_text(*measured["ci95"], fewest=3) if there else "",
-        "window": Window.from_logs(*measured["log_window"]).summary() if there else "",
-        "p_value": f"{measured['p_value']:.3f}" if there and measured["p_value"] is not None else "",
+        "exponent": f"{measured['exponent']:.3f}" if fitted else "none",
+        "interval": interval_text(*measured["ci95"], fewest=3) if fitted else "",
+        "window": Window.from_logs(*measured["log_window"]).summary() if fitted else "",
+        "p_value": f"{measured['p_value']:.3f}" if fitted and measured["p_value"] is not None else "",
         "predicted": "" if here is None else f"{here:.3f}",
         "exact": (predicted or {}).get("exact") or "",
         "agreement": {True: "yes", False: "no", None: ""}[quantity["agreement"]],
-        "retained": f"{measured['retained']:.0%}" if there else "",
+        "retained": f"{measured['retained']:.0%}" if fitted else "",
         "verdict": measured["verdict"],
     }
 
@@ -140,7 +141,7 @@ def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuati
             density_figure(fluctuations[name], quantity),
             f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
             f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. "
-            f"{_on_the_window(quantity['measured'])}",
+            f"{_shading(quantity['measured'])}",
         ),
         Illustration(
             f"{name}-local-exponent",
@@ -151,8 +152,8 @@ def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuati
     ]
 
 
-def _on_the_window(measured: Mapping[str, Any]) -> str:
-    """What the shading of a figure means, if there is any."""
+def _shading(measured: Mapping[str, Any]) -> str:
+    """Sentence that says what the shading of a figure means, if there is any."""
     if measured["exponent"] is None:
         return f"Nothing is shaded, as no power law was found: {measured['verdict']}."
     if measured["verdict"] != "power law":
@@ -179,12 +180,12 @@ def _of_training(equilibrium: Mapping[str, Any]) -> list[Illustration]:
 
 
 def _source(illustration: Illustration) -> str:
-    """Picture as the source of an image: drawn in lines, sharp on any screen and on paper."""
+    """Figure as the source of an HTML image: SVG, which is sharp on any screen and on paper."""
     return "data:image/svg+xml;base64," + base64.b64encode(illustration.image("svg")).decode("ascii")
 
 
 def _table_rows(illustration: Illustration) -> tuple[list[str], list[list[str]]]:
-    """Names of the columns, and some rows of each series that is drawn."""
+    """Names of the columns, and some rows of each series, for the table behind a figure."""
     data = illustration.data()
     parts = [part.iloc[:: max(1, -(-len(part) // _MOST_ROWS))] for _, part in data.groupby("series", sort=False)]
     few = pd.concat(parts) if parts else data

@@ -1,4 +1,4 @@
-"""The page of the paper's experiments: each study with its figure and its table, measured beside predicted."""
+"""Page of the paper's experiments: each study with its figure and its table, measured beside predicted."""
 
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,10 @@ from critlearn.whole_files import write_whole
 PAGE: Final = "reproduction.md"
 _FIGURES: Final = "images"
 _MOST_ROWS: Final = 40
+"""Rows that the figure shows: more do not fit on a page; the table has all."""
+
+_SUMMARY: Final = ("predicted", "measured", "low", "high", "decades", "laws", "seeds", "agree", "decided")
+"""Columns of `summary` that are not settings."""
 
 _INTRODUCTION: Final = """# The paper's experiments, repeated
 
@@ -40,13 +44,13 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
     Parameters
     ----------
     studies
-        The studies, all of whose finished cells are told.
+        Studies, of which all finished cells are shown.
     location
-        The store that holds them.
+        Store with their results.
     out
-        Folder of the page; the figures lie in a folder of it.
+        Folder of the page; the figures go to a folder inside it.
     command
-        How the page is made again.
+        Command that makes the page again.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
     table = load_results(location)
     parts = [_INTRODUCTION, f"Made by `{command}`, code {_versions(table)}.\n"]
     for study in studies:
-        # Cells that a study of this name had before it was changed are not part of it.
+        # Cells of an earlier version of the study are left out.
         now = (table["study"] == study.name) & (table["planned"] == True)  # noqa: E712
         mine = table[now & (table["status"] == "finished")]
         if mine.empty:
@@ -82,12 +86,12 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Finished rows, as of `studies.load_results`.
+        Finished rows, as of `load_results`.
     settings
-        Columns that tell the rows apart, besides the quantity.
+        Columns that distinguish the rows, besides the quantity.
     """
     rows = []
-    # Sorting would tear the order of the study file apart.
+    # Not sorted, to keep the order of the study file.
     for key, group in table.groupby([*settings, "quantity"], sort=False, dropna=False):
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
         found = numbers["measured_exponent"].notna()
@@ -136,7 +140,7 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
     header = [*settings, "predicted", "measured", "interval", "decades", "power law", "agree"]
     lines = ["| " + " | ".join(name.replace("_", " ") for name in header) + " |", "|" + " --- |" * len(header)]
     for _, row in rows.iterrows():
-        told = [str(row[name]) for name in settings] + [
+        cells_of_row = [str(row[name]) for name in settings] + [
             _number(row["predicted"]),
             _number(row["measured"]),
             f"{row['low']:.2f} to {row['high']:.2f}" if row["measured"] == row["measured"] else "–",
@@ -144,7 +148,7 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
             f"{row['laws']} of {row['seeds']}",
             f"{row['agree']} of {row['decided']}",
         ]
-        lines.append("| " + " | ".join(told) + " |")
+        lines.append("| " + " | ".join(cells_of_row) + " |")
     return (
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
@@ -155,11 +159,8 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
     )
 
 
-_SUMMARY: Final = ("predicted", "measured", "low", "high", "decades", "laws", "seeds", "agree", "decided")
-
-
 def _settings(study: Study, table: pd.DataFrame) -> list[str]:
-    """Swept settings of the study."""
+    """Swept settings of the study that are columns of the table."""
     return [name for name in swept_settings(study) if name in table]
 
 

@@ -1,4 +1,4 @@
-"""Methods of many runs for their page: every setting, those that all runs share and those that differ, and commands."""
+"""Methods section of the page of many runs: every setting, shared or swept, versions, and commands."""
 
 import shlex
 from collections.abc import Iterable
@@ -10,30 +10,33 @@ from critlearn.studies.runs.methods import Methods
 from critlearn.studies.sweep.study.conditions import in_one_field
 
 _MOST_VALUES: Final = 12
+"""Values of a setting that are listed; of more their number and range are given."""
 
 
 def methods_section(methods: Methods) -> dict[str, Any]:
-    """What the template of the page needs.
+    """Values for the template of the page.
 
     Returns
     -------
     dict
-        ``settings``, ``versions``: name and values; ``tolerances``; ``margin`` of agreement; ``files``: command, path
-        and text of each study file; ``commands`` that make runs again one by one, where there is no study file;
+        ``settings``, ``versions``: names and values; ``tolerances``; ``margin`` of agreement; ``files``: command, path
+        and text of each study file; ``commands`` that repeat runs one by one, where there is no study file;
         ``report``: command that makes the page again.
     """
     runs = methods.runs
     names = dict.fromkeys(name for run in runs for name in run.config)
     packages = dict.fromkeys(name for run in runs for name in run.versions)
-    systems = [("system", _told(run.study for run in runs))]
+    systems = [("system", _values_text(run.study for run in runs))]
     quoted = [
         (path, text, shlex.join(["critlearn", "sweep", path, "--store", "again"]))
         for path, text in methods.study_files.items()
     ]
     return {
-        "settings": systems + [(name, _told(run.config.get(name) for run in runs)) for name in names],
-        "versions": [(name, _told(run.versions[name] for run in runs if name in run.versions)) for name in packages],
-        "tolerances": _told(run.tolerance for run in runs if run.tolerance is not None),
+        "settings": systems + [(name, _values_text(run.config.get(name) for run in runs)) for name in names],
+        "versions": [
+            (name, _values_text(run.versions[name] for run in runs if name in run.versions)) for name in packages
+        ],
+        "tolerances": _values_text(run.tolerance for run in runs if run.tolerance is not None),
         "margin": MARGIN,
         "files": quoted,
         "commands": [] if quoted else [command_of({"study": run.study, "config": run.config}) for run in runs],
@@ -41,8 +44,8 @@ def methods_section(methods: Methods) -> dict[str, Any]:
     }
 
 
-def _told(values: Iterable[Any]) -> str:
-    """Different values in words: all if they are few, else how many there are and between which."""
+def _values_text(values: Iterable[Any]) -> str:
+    """Different values as text: all of a few, else their number and range."""
     found = list(dict.fromkeys(in_one_field(value) for value in values))
     if found and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found):
         found.sort()

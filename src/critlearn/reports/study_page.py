@@ -1,4 +1,4 @@
-"""The page of many runs: how often prediction and measurement agree, the phase diagram, the table."""
+"""Page of many runs: how often prediction and measurement agree, the phase diagrams, the table."""
 
 import math
 from pathlib import Path
@@ -19,6 +19,8 @@ from critlearn.whole_files import write_whole
 _MOST_VALUES: Final = 40
 _MOST_PANELS: Final = 24
 _MOST_QUANTITIES: Final = 3
+"""Values of a setting, panels, and quantities that phase diagrams show: more make a page that nobody reads."""
+
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
 
@@ -40,11 +42,11 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
     Parameters
     ----------
     table
-        Runs, as of `studies.runs_table`.
+        Runs, as of `runs_table`.
     name
-        What the study is called.
+        Name of the study.
     methods
-        How they were made, as of `studies.read_methods`.
+        How the runs were made, as of `read_methods`.
     """
     columns = [*_SHOWN, *swept_settings(table)]
     cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]
@@ -63,7 +65,7 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
 
 
 def statement(table: pd.DataFrame) -> str:
-    """One sentence on what many runs, or one, come down to."""
+    """Sentence that sums up many runs, or one."""
     runs, certified = table["cell"].nunique(), _certified(table)
     law, quantities = int((table["verdict"] == "power law").sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
@@ -72,7 +74,7 @@ def statement(table: pd.DataFrame) -> str:
 
 
 def _agreement(table: pd.DataFrame) -> str:
-    """How often prediction and measurement agree, where that is decided."""
+    """Clause that says how often prediction and measurement agree, where that is decided."""
     decided = table["agreement"].dropna()
     agree = int((decided == True).sum())  # noqa: E712
     if len(decided) == 0:
@@ -83,22 +85,22 @@ def _agreement(table: pd.DataFrame) -> str:
 
 
 def _certified(table: pd.DataFrame) -> int:
-    """Runs at certified equilibrium."""
+    """Number of runs at certified equilibrium."""
     return int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
 
 
 def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
-    """Figures of many runs, as of `studies.runs_table`."""
+    """Figures of many runs, from a table as of `runs_table`."""
     shown = _diagrams(table)
     both = table[["measured_exponent", "predicted_exponent"]].dropna().astype(float)
     if len(both):
-        apart = (both["measured_exponent"] - both["predicted_exponent"]).abs()
+        difference = (both["measured_exponent"] - both["predicted_exponent"]).abs()
         shown.append(
             Illustration(
                 "agreement",
                 agreement_figure(table),
                 f"Measured against predicted exponent of {len(both)} quantities: half of them differ by at most "
-                f"{apart.median():.3f}, all by at most {apart.max():.3f}; {_agreement(table)}.",
+                f"{difference.median():.3f}, all by at most {difference.max():.3f}; {_agreement(table)}.",
                 "Measured against predicted exponents: on the dashed line they are equal.",
             )
         )
@@ -111,20 +113,21 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     if len(settings) < 2:
         return []
     down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]
-    apart = [name for name in settings if name not in (down, across)]
-    while math.prod(table[name].nunique() for name in apart) > _MOST_PANELS:
-        apart.pop()
-    over = f"over {down} and {across}{f', for each {_joined(apart)}' if apart else ''}".replace("_", " ")
+    panels_by = [name for name in settings if name not in (down, across)]
+    while math.prod(table[name].nunique() for name in panels_by) > _MOST_PANELS:
+        panels_by.pop()
+    each = f", for each {' and '.join(panels_by)}" if panels_by else ""
+    over = f"over {down} and {across}{each}".replace("_", " ")
     shown = []
     for quantity in table["quantity"].dropna().unique()[:_MOST_QUANTITIES]:
         for value, what in (("measured_exponent", "measured exponent"), ("decades", "decades of the power law")):
-            panels = phase_panels(table, quantity, across, down, value=value, apart=apart)
+            panels = phase_panels(table, quantity, across, down, value=value, panels_by=panels_by)
             if not panels:
                 continue
             shown.append(
                 Illustration(
                     f"phase-diagram-{quantity}-{value}",
-                    phase_diagram(table, quantity, across, down, value=value, apart=apart),
+                    phase_diagram(table, quantity, across, down, value=value, panels_by=panels_by),
                     f"Phase diagram of the {what} of {quantity} {over}. {phase_words(panels, across, down)}",
                     f"Phase diagram: the mean {what} of {quantity} {over}. "
                     "Means are over the runs in which a power law is established; × means that there is none. A ring "
@@ -132,10 +135,6 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
                 )
             )
     return shown
-
-
-def _joined(names: list[str]) -> str:
-    return " and ".join(names)
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Phase diagrams in words, for those who do not see them."""
+"""Descriptions of phase diagrams in words, for readers who do not see them."""
 
 import math
 from collections.abc import Mapping
@@ -7,32 +7,32 @@ from typing import Final
 from critlearn.figures.study import PhasePanel
 
 _MOST_CELLS: Final = 24
-"""Cells that are told one by one; of more only the ends of their range, and the rest by the table behind the figure."""
+"""Cells that are described one by one; of more only the range, as the table behind the figure lists all."""
 
 
 def phase_words(panels: Mapping[str, PhasePanel], across: str, down: str) -> str:
-    """Sentences on the cells of a phase diagram.
+    """Description of the cells of a phase diagram.
 
     Parameters
     ----------
     panels
-        Its panels, by the settings that they have apart.
+        Panels, by the names that state their settings.
     across, down
-        The settings of the columns and of the rows.
+        Settings of the columns and of the rows.
     """
     columns, rows = across.replace("_", " "), down.replace("_", " ")
-    told = [
-        (panel, f"{rows} {row}", f"{columns} {column}", float(cells.values.loc[row, column]))
-        for panel, cells in panels.items()
-        for row in cells.values.index
-        for column in cells.values.columns
+    cells = [
+        (panel, f"{rows} {row}", f"{columns} {column}", float(drawn.values.loc[row, column]))
+        for panel, drawn in panels.items()
+        for row in drawn.values.index
+        for column in drawn.values.columns
     ]
-    known = [cell for cell in told if math.isfinite(cell[3])]
-    summary = f"{len(known)} of {len(told)} cells have an established power law."
+    known = [cell for cell in cells if math.isfinite(cell[3])]
+    summary = f"{len(known)} of {len(cells)} cells have an established power law."
     if not known:
         return summary
-    if len(told) <= _MOST_CELLS:
-        return f"{summary} {' '.join(_rows_in_words(told))}"
+    if len(cells) <= _MOST_CELLS:
+        return f"{summary} {' '.join(_rows_in_words(cells))}"
     least, most = min(known, key=lambda cell: cell[3]), max(known, key=lambda cell: cell[3])
     return f"{summary} The values reach from {_one(least)} to {_one(most)}."
 
@@ -46,11 +46,11 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else "none"
 
 
-def _rows_in_words(told: list[tuple[str, str, str, float]]) -> list[str]:
+def _rows_in_words(cells: list[tuple[str, str, str, float]]) -> list[str]:
     """Sentence for each row of each panel."""
     sentences = []
-    for panel, row in dict.fromkeys((panel, row) for panel, row, _, _ in told):
-        cells = [(column, value) for p, r, column, value in told if (p, r) == (panel, row)]
-        words = ", ".join(f"{_number(value)} at {column}" for column, value in cells)
+    for panel, row in dict.fromkeys((panel, row) for panel, row, _, _ in cells):
+        inside = [(column, value) for p, r, column, value in cells if (p, r) == (panel, row)]
+        words = ", ".join(f"{_number(value)} at {column}" for column, value in inside)
         sentences.append(f"For {', '.join(part for part in (panel, row) if part)}: {words}.")
     return sentences
