@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from critlearn.errors import OutputError
-from critlearn.whole_files import replacing, write_whole
+from critlearn.whole_files import check_writable, replacing, write_whole
 
 
 def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -36,3 +36,13 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         write_whole(tmp_path / "folder", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write to the folder"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot write to the folder"):
+        check_writable(tmp_path / "file" / "runs")
+    check_writable(tmp_path / "new" / "runs")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -11,8 +11,7 @@ import pytest
 
 from critlearn.cli.main import app, exit_code
 from critlearn.errors import DataError
-from critlearn.reports.study_page import statement
-from critlearn.studies.runs.table import runs_table, swept_settings
+from critlearn.studies.runs.table import runs_table
 
 
 class _Page(HTMLParser):
@@ -91,25 +90,3 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert "holds no run" in capsys.readouterr().err
     with pytest.raises(DataError):
         runs_table(tmp_path)
-
-
-def test_runs_become_a_table_with_the_settings_that_differ(study: Path) -> None:
-    table = runs_table(study)
-    assert len(table) == 8
-    assert swept_settings(table) == ["activation", "loss"]
-    assert set(table["quantity"]) == {"bias", "weight"}
-    assert statement(table).startswith("4 runs, ")
-
-
-def test_a_store_of_a_sweep_is_read_without_what_is_half_written(study: Path, tmp_path: Path) -> None:
-    runs = sorted(path for path in study.iterdir() if path.is_dir())[:2]
-    for run, name in zip(runs, ("aa", ".bb.partial"), strict=True):
-        (tmp_path / "cells" / name).mkdir(parents=True)
-        (tmp_path / "cells" / name / "run.json").write_text((run / "run.json").read_text())
-    assert set(runs_table(tmp_path)["cell"]) == {"aa"}
-
-
-def test_a_record_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "run.json").write_text("{")
-    assert runs_table(tmp_path)["status"].tolist() == ["corrupt"]
