@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +22,8 @@ _FORMAT: Final = 1
 """Version of the layout; a file of another version is refused."""
 
 _SKETCH_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
-_RECORD_FIELDS: Final = ("samples", "data_samples", "cadence", "steps", "training_seconds", "monitor_seconds")
-_STATE_FIELDS: Final = (
-    "step", "training_seconds", "cost_seconds", "rates", "equilibrium_fraction", "frozen", "problem",
-)  # fmt: skip
+_RECORD_FIELDS: Final = tuple(part.name for part in fields(MonitorRecord) if part.name not in ("states", "series"))
+_STATE_FIELDS: Final = tuple(part.name for part in fields(MonitoredState) if part.name != "distributions")
 
 
 def save_record(path: Path, record: MonitorRecord) -> None:

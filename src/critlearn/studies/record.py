@@ -1,4 +1,4 @@
-"""Record of a run: every number of it as plain values, by the names that other programs read."""
+"""Record of a run: all its numbers as plain values, under the names that other programs read."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SCATTER: Final = 2000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunResult(Result):
-    """What a run leaves: its record, its sketches, and the weights of the network."""
+    """Result of a run: its record, its sketches, and the weights of the network."""
 
     record: dict[str, Any]
     fluctuations: Fluctuations
@@ -46,7 +46,7 @@ class RunResult(Result):
 
 
 def quantity_record(axis: str, fit: PowerLawFit, prediction: Prediction | None, verdict: Verdict) -> dict[str, Any]:
-    """Measurement, prediction and verdict of one quantity."""
+    """Record of one quantity: measurement, prediction and their agreement."""
     predicted = None
     if prediction is not None:
         predicted = {**prediction.to_dict(), "exponent_on_measured_window": verdict.predicted_exponent}
@@ -66,7 +66,7 @@ def quantity_record(axis: str, fit: PowerLawFit, prediction: Prediction | None, 
 
 
 def equilibrium_record(approach: Approach) -> dict[str, Any]:
-    """Certificate, losses, and drift against fluctuation of at most 2,000 variables."""
+    """Record of the equilibrium: certificate, losses, and drift against fluctuation of at most 2,000 variables."""
     drift, fluctuation, frozen = approach.moments.flat()
     drift, fluctuation = drift[~frozen].abs(), fluctuation[~frozen]
     every = max(1, -(-len(drift) // _SCATTER))
@@ -82,7 +82,7 @@ def equilibrium_record(approach: Approach) -> dict[str, Any]:
 
 
 def composition_record(composition: Composition) -> dict[str, Any]:
-    """Name and exact exponent of the composition."""
+    """Record of the composition: its name and its exact exponent."""
     return {"name": composition.name, "kappa": composition.asymptotic().to_dict()}
 
 

@@ -1,4 +1,4 @@
-"""Tables from files: features as numbers, classes as labels, with every fault named by row and column."""
+"""Tables from files: features as numbers, classes as labels; errors name the row and the column."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ READERS = (".csv", ".npz", ".parquet")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features, shape (sample, feature), with their names, and the label of each sample."""
+    """Table of a data set: features of shape (sample, feature), their names, and the label of each sample."""
 
     features: Float64[np.ndarray, "sample feature"]
     names: tuple[str, ...]
@@ -27,7 +27,7 @@ class Table:
 
 
 def read_table(path: Path, target: str | None) -> Table:
-    """Table from a ``.csv``, ``.npz`` or ``.parquet`` file; the class is the last column, or the one named.
+    """Read a table from a ``.csv``, ``.npz`` or ``.parquet`` file; the class is the last column, or the one named.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _is_number(name: str) -> bool:
-    """Whether a column's name is a number; repeated ones are told apart by a further ".1"."""
+    """Whether a column's name is a number; pandas appends ".1" to a repeated name."""
     try:
         float(re.sub(r"^(-?\d+(\.\d+)?)\.\d+$", r"\1", name))
     except ValueError:
@@ -94,7 +94,7 @@ def from_frame(frame: pd.DataFrame, source: str, target: str | None) -> Table:
 
 
 def _numbers(column: Any, name: str, source: str) -> Float64[np.ndarray, " sample"]:
-    """A feature as numbers."""
+    """Feature as finite numbers."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
@@ -107,7 +107,7 @@ def _numbers(column: Any, name: str, source: str) -> Float64[np.ndarray, " sampl
 
 
 def _shown(value: Any) -> str:
-    """A value as it stood in the table."""
+    """Value as it stood in the table."""
     return "nothing" if pd.isna(value) else f"{value}" if isinstance(value, float) else repr(value)
 
 

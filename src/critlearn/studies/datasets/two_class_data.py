@@ -17,7 +17,10 @@ from critlearn.studies.datasets.tables import READERS, Table, from_frame, read_t
 from critlearn.studies.import_paths import import_object, is_import_path
 
 _FEWEST: Final = 2
+"""Samples of a class: of a single one no spread is known."""
+
 _SYNTHETIC: Final = 2000
+"""Samples of a synthetic data set: enough for a fit, few enough for a run of seconds."""
 
 
 class TwoClassData(TensorDataset):
@@ -30,11 +33,11 @@ class TwoClassData(TensorDataset):
     t
         Classes -1 and +1, shape (sample,).
     name
-        What it is called.
+        Name of the data set.
     class_names
         Names of the classes -1 and +1.
     source
-        Where it comes from and what was done to it, in words.
+        Origin and preprocessing, in words.
 
     Raises
     ------
@@ -60,7 +63,7 @@ class TwoClassData(TensorDataset):
 
 
 def load_two_class(name: str, *, target: str | None = None, seed: int = 0) -> TwoClassData:
-    """Data set by name, file or import path.
+    """Load a data set by name, file or import path.
 
     Tables are standardised feature by feature; digits are scaled to [0, 1] and not centred, so that empty pixels stay
     exact zeros.
@@ -73,14 +76,14 @@ def load_two_class(name: str, *, target: str | None = None, seed: int = 0) -> Tw
     target
         Column, or array, that holds the class; the last column if None.
     seed
-        Of the synthetic data sets.
+        Seed of the synthetic data sets.
 
     Raises
     ------
     DataError
         If it cannot be read or does not hold two classes.
     InvalidInputError
-        If there is no such data set.
+        If no data set has that name.
     """
     if name in _NAMED:
         return _NAMED[name](seed)
@@ -98,12 +101,12 @@ def load_two_class(name: str, *, target: str | None = None, seed: int = 0) -> Tw
 
 
 def two_classes(labels: np.ndarray, name: str) -> tuple[Tensor, tuple[str, str]]:
-    """Classes -1 and +1 from labels of any kind, and the names of the two; the later in order is +1.
+    """Classes -1 and +1 from labels of any type, and the names of the two classes; the later in order is +1.
 
     Raises
     ------
     DataError
-        If a label is missing, or there are not two of them.
+        If a label is missing, or there are not exactly two classes.
     """
     flat = np.asarray(labels)
     missing = pd.isna(flat)
@@ -119,9 +122,9 @@ def two_classes(labels: np.ndarray, name: str) -> tuple[Tensor, tuple[str, str]]
 
 
 def _from_table(table: Table, name: str) -> TwoClassData:
-    """Standardised table."""
+    """Data set of a table, with standardised features."""
     t, class_names = two_classes(table.labels, name)
-    # In units of the largest entry, whose square neither overflows nor underflows.
+    # Scaled by the largest entry, so that squares neither overflow nor underflow.
     largest = np.abs(table.features).max(axis=0, initial=0.0)
     features = table.features / np.where(largest > 0, largest, 1.0)
     spread = features.std(axis=0)
@@ -182,7 +185,7 @@ def _digits(pair: str) -> TwoClassData:
 
 
 def _openml(dataset: str, target: str | None) -> TwoClassData:
-    """A data set of OpenML, through scikit-learn's loader."""
+    """Data set of OpenML, through scikit-learn's loader."""
     from sklearn.datasets import fetch_openml
 
     if not dataset:
@@ -190,7 +193,7 @@ def _openml(dataset: str, target: str | None) -> TwoClassData:
     name = f"openml:{dataset}"
     try:
         with warnings.catch_warnings():
-            # Each failed attempt warns; what counts is told once, below.
+            # Each failed attempt warns; the error below says it once.
             warnings.simplefilter("ignore", UserWarning)
             bunch = fetch_openml(dataset, as_frame=True, parser="auto")
     except ValueError as problem:
@@ -207,7 +210,7 @@ def _openml(dataset: str, target: str | None) -> TwoClassData:
 
 
 def _imported(path: str) -> TwoClassData:
-    """A user's own data set: an instance, or something without arguments that makes one."""
+    """Data set of a user's own: an instance, or a class or function without arguments that makes one."""
     found = import_object(path, "data set")
     if (callable(found) and not hasattr(found, "__getitem__")) or isinstance(found, type):
         try:
@@ -222,13 +225,13 @@ def _imported(path: str) -> TwoClassData:
 
 
 def _collected(dataset: Any, name: str) -> TwoClassData:
-    """All samples of a map-style data set at once, features flattened."""
+    """Data set of all samples of a map-style data set, features flattened."""
     try:
         pairs = [dataset[index] for index in range(len(dataset))]
         x = torch.stack([torch.as_tensor(x, dtype=torch.float64).flatten() for x, _ in pairs])
         labels = np.array([np.asarray(t).item() for _, t in pairs])
     except Exception as problem:
-        # The data set is a user's own code: whatever it raises is told as its fault.
+        # The data set is a user's own code: whatever it raises is reported as its error.
         raise DataError(f'"{name}" does not give pairs of numbers (x, t): {first_line(problem)}') from problem
     t, class_names = two_classes(labels, name)
     return TwoClassData(x, t, name=name, class_names=class_names, source=f"{name}: {len(x)} samples, as given")

@@ -1,4 +1,4 @@
-"""Many stored runs as one table: a row for each run and quantity."""
+"""Table of many stored runs: a row for each run and quantity."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Local engine: cells on processes of one thread each, which end with the process that started them."""
+"""Local engine: run cells in processes of one thread each, which end with the process that started them."""
 
 import multiprocessing
 import os
@@ -18,13 +18,13 @@ from critlearn.errors import InvalidInputError
 from critlearn.studies.sweep.study.cells import Cell
 
 ATTEMPTS: Final = 2
-"""Times that a cell is tried whose process is killed."""
+"""Number of attempts at a cell whose process is killed: once may be chance, twice is the cell."""
 
 LEAST_MEMORY: Final = 2**29
-"""Bytes of data below which a process cannot begin: a small cell takes more than 0.4 GiB, most of it for libraries."""
+"""Fewest bytes of data of a process: even a small cell takes more than 0.4 GiB, most of it for libraries."""
 
 _CELLS_PER_PROCESS: Final = 256
-"""So many that starting a process costs little beside them; what libraries have left in memory goes with it."""
+"""Cells after which a process is replaced: starting one costs little beside them, and leaked memory is freed."""
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Task = Callable[[Cell], str | None]
@@ -32,21 +32,21 @@ Task = Callable[[Cell], str | None]
 
 @dataclass
 class _Worker:
-    """A process, what it is asked and answers through, the cell that it runs, and how many it was given."""
+    """Worker process with its connection, the cell that it runs, and the number of cells so far."""
 
     process: BaseProcess
     connection: Connection
     cell: Cell | None = None
-    given: int = 0
+    cell_count: int = 0
 
-    def give(self, cell: Cell) -> None:
-        """Let it run a cell; that it has died is seen where its answer is awaited."""
-        self.cell, self.given = cell, self.given + 1
+    def start(self, cell: Cell) -> None:
+        """Send it a cell to run; whether it has died is found when its answer is awaited."""
+        self.cell, self.cell_count = cell, self.cell_count + 1
         with suppress(OSError):
             self.connection.send(cell)
 
     def end(self) -> None:
-        """Stop it, whatever it does."""
+        """End the process, whatever it is doing."""
         self.connection.close()
         self.process.terminate()
         self.process.join()
@@ -55,33 +55,34 @@ class _Worker:
 def run_locally(
     cells: tuple[Cell, ...], task: Task, *, processes: int, memory: int | None = None
 ) -> Generator[tuple[Cell, str | None]]:
-    """Cells as they finish, each with None or the reason why it failed.
+    """Run cells; yield each as it finishes, with None or the reason why it failed.
 
-    A process that is killed takes only its own cell with it, which is tried once more. A cell is handed to a process
-    when that is free, and not before.
+    When a process is killed, only its own cell is lost; it is tried once more. A cell is sent to a process only when
+    that is free.
 
     Parameters
     ----------
     cells
-        What is to be run.
+        Cells to be run.
     task
-        Runs and keeps one cell; must be importable by name. What it raises is raised here.
+        Runs one cell and stores its result; must be importable by name. What it raises is raised here.
     processes
         Cells at once.
     memory
-        Bytes of data that one process may hold; an equal share of the physical memory if None. Only Linux bounds it.
+        Bytes of data that one process may hold; an equal share of the physical memory if None. Only Linux enforces it.
     """
     share = memory_share(processes, memory)
     waiting, attempts = deque(cells), Counter[str]()
     workers: list[_Worker] = []
     try:
         while waiting or any(worker.cell for worker in workers):
-            for worker in [worker for worker in workers if worker.cell is None and worker.given >= _CELLS_PER_PROCESS]:
+            worn = [worker for worker in workers if worker.cell is None and worker.cell_count >= _CELLS_PER_PROCESS]
+            for worker in worn:
                 workers.remove(worker)
                 worker.end()
             while waiting and (free := _free(workers, processes, task, share)):
                 attempts[waiting[0].name] += 1
-                free.give(waiting.popleft())
+                free.start(waiting.popleft())
             for worker, cell, answer in _answers(workers):
                 worker.cell = None
                 if isinstance(answer, BaseException) and not isinstance(answer, EOFError):
@@ -100,12 +101,12 @@ def run_locally(
 
 
 def memory_share(processes: int, memory: int | None) -> int:
-    """Bytes of data that one process may hold: what is given, or an equal share of the physical memory.
+    """Bytes of data that one process may hold; an equal share of the physical memory if None.
 
     Raises
     ------
     InvalidInputError
-        If no process can begin with that.
+        If that is too little for any process.
     """
     share = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes if memory is None else memory
     if share < LEAST_MEMORY:
@@ -117,7 +118,7 @@ def memory_share(processes: int, memory: int | None) -> int:
 
 
 def _free(workers: list[_Worker], processes: int, task: Task, memory: int) -> _Worker | None:
-    """A worker without a cell, started if there may be one more; None if all are at work."""
+    """Idle worker, started if another one is allowed; None if all are busy."""
     for worker in workers:
         if worker.cell is None:
             return worker
@@ -128,14 +129,14 @@ def _free(workers: list[_Worker], processes: int, task: Task, memory: int) -> _W
     process = context.Process(target=_serve, args=(its, task, memory), daemon=True)
     with _one_thread():
         process.start()
-    # With no copy of its end here, the end of the process is the end of the pipe.
+    # Without a copy of its end here, the pipe closes when the process ends.
     its.close()
     workers.append(_Worker(process, ours))
     return workers[-1]
 
 
 def _answers(workers: list[_Worker]) -> Iterator[tuple[_Worker, Cell, Any]]:
-    """What the workers that are done answered: None, a reason or what was raised; an EOFError of one that died."""
+    """Answers of the workers that are done: None, a reason or an exception; EOFError for one that died."""
     busy = {worker.connection: (worker, worker.cell) for worker in workers if worker.cell is not None}
     for connection in wait_for_any(list(busy)):
         assert isinstance(connection, Connection)
@@ -147,7 +148,7 @@ def _answers(workers: list[_Worker]) -> Iterator[tuple[_Worker, Cell, Any]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Environment in which numerical libraries start with one thread."""
+    """Context in which processes start with one thread in every numerical library."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -158,10 +159,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _serve(connection: Connection, task: Task, memory: int) -> None:
-    """Run cells until there are no more; the process that asks ends this one."""
+    """Run cells in a worker process until the connection closes."""
     import torch
 
-    # Ctrl-C reaches all processes of a terminal; the asking one decides.
+    # Ctrl-C reaches all processes of a terminal; the parent process decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     if sys.platform == "linux":

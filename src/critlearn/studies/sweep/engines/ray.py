@@ -1,4 +1,4 @@
-"""Ray engine: cells on the machines of a Ray cluster."""
+"""Ray engine: run cells on the machines of a Ray cluster."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
@@ -6,11 +6,11 @@ from types import ModuleType
 from typing import Any, Final
 
 from critlearn.studies.sweep.engines.local import ATTEMPTS, Task
-from critlearn.studies.sweep.engines.ray_cluster import Resources, connected, raised, room_for
+from critlearn.studies.sweep.engines.ray_cluster import Resources, capacity, connected_cluster, original_exception
 from critlearn.studies.sweep.study.cells import Cell
 
 _AHEAD: Final = 2
-"""Cells handed to the cluster for each that it can run: enough that it never waits, few enough to hold."""
+"""Cells submitted for each that the cluster can run: enough that it never waits, few enough for its memory."""
 
 
 def run_on_ray(
@@ -21,23 +21,23 @@ def run_on_ray(
     resources: Resources | None = None,
     processes: int | None = None,
 ) -> Generator[tuple[Cell, str | None]]:
-    """Cells as they finish, each with None or the reason why it failed.
+    """Run cells; yield each as it finishes, with None or the reason why it failed.
 
-    A process or a machine that dies takes only its cells with it, which are tried once more. No more cells are handed
-    to the cluster than keep it busy.
+    When a process or a machine dies, only its own cells are lost; they are tried once more. Only as many cells as keep
+    the cluster busy are submitted at a time.
 
     Parameters
     ----------
     cells
-        What is to be run.
+        Cells to be run.
     task
-        Runs and keeps one cell, on a machine of the cluster; must be importable by name there. What it raises is raised
-        here.
+        Runs one cell and stores its result, on a machine of the cluster, where it must be importable by name. What it
+        raises is raised here.
     address
         Address of a running cluster (``HOST:PORT``, ``ray://HOST:PORT``, ``auto``); if None that of the environment
         variable ``RAY_ADDRESS``, or else a cluster is started here.
     resources
-        What one cell takes; one processor if None.
+        Resources of one cell; one processor if None.
     processes
         Cells at once; as many as the cluster has room for if None.
 
@@ -47,8 +47,8 @@ def run_on_ray(
         If Ray is not installed, nothing answers at the address, or no machine there has what a cell takes.
     """
     resources = resources or Resources()
-    with connected(address, processes, resources) as ray:
-        room = room_for(ray, resources)
+    with connected_cluster(address, processes, resources) as ray:
+        room = capacity(ray, resources)
         remote = ray.remote(
             num_cpus=resources.num_cpus, num_gpus=resources.num_gpus, memory=resources.memory, max_retries=0
         )(_run)
@@ -59,7 +59,7 @@ def run_on_ray(
 def _in_flight(
     ray: ModuleType, cells: tuple[Cell, ...], start: Callable[[Cell], Any], limit: int
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Cells as they finish, of which at most ``limit`` are with the cluster."""
+    """Yield cells as they finish, with at most ``limit`` of them submitted at a time."""
     waiting, attempts = deque(cells), Counter[str]()
     running: dict[Any, Cell] = {}
     try:
@@ -73,7 +73,7 @@ def _in_flight(
                 try:
                     yield cell, ray.get(done)
                 except ray.exceptions.RayTaskError as problem:
-                    raise raised(problem) from None
+                    raise original_exception(problem) from None
                 except ray.exceptions.RayError as problem:
                     if attempts[cell.name] < ATTEMPTS:
                         waiting.appendleft(cell)
@@ -85,7 +85,7 @@ def _in_flight(
 
 
 def _run(task: Task, cell: Cell, threads: int) -> str | None:
-    """Run a cell on so many threads, where sums of floating-point numbers do not depend on the machine's processors."""
+    """Run a cell on a set number of threads, so that sums do not depend on the machine's number of processors."""
     import torch
 
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""A Ray cluster: connected to, or started here; what a task takes of it; what was raised on it."""
+"""Connection to a Ray cluster, or one started here; the resources of a task; and exceptions raised on the cluster."""
 
 import math
 import os
@@ -15,21 +15,21 @@ from urllib.parse import urlsplit
 from critlearn.errors import InvalidInputError, MissingPackageError
 
 _PATIENCE: Final = 5.0
-"""Seconds in which an address must answer: Ray itself would try for two minutes, and then end the program."""
+"""Seconds in which an address must answer: Ray itself would try for two minutes, and then end the process."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one task takes of a machine.
+    """Resources that one task takes of a machine.
 
     Parameters
     ----------
     num_cpus
-        Processors; as many threads as whole ones.
+        Number of processors; the task has one thread for each whole one.
     num_gpus
-        GPUs; parts of one are shared.
+        Number of GPUs; a fraction shares one.
     memory
-        Bytes that are set aside; none if None.
+        Bytes that are reserved; none if None.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class Resources:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse amounts out of range."""
+        """Raise if an amount is out of range."""
         if not (math.isfinite(self.num_cpus) and self.num_cpus > 0):
             raise InvalidInputError(f"a task needs more than 0 processors; got {self.num_cpus:g}")
         if not (math.isfinite(self.num_gpus) and self.num_gpus >= 0):
@@ -52,23 +52,23 @@ class Resources:
 
     @property
     def threads(self) -> int:
-        """Threads of a task."""
+        """Number of threads of a task."""
         return max(1, int(self.num_cpus))
 
     @property
-    def named(self) -> dict[str, float]:
-        """Amounts above 0, by the name that Ray has for them."""
+    def amounts(self) -> dict[str, float]:
+        """Amounts above 0, by Ray's name of the resource."""
         amounts = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": float(self.memory or 0)}
         return {name: amount for name, amount in amounts.items() if amount}
 
-    def fitting(self, machine: dict[str, float]) -> int:
-        """Tasks that a machine can run at once."""
-        return int(min(machine.get(name, 0.0) // amount for name, amount in self.named.items()))
+    def capacity_of(self, machine: dict[str, float]) -> int:
+        """Number of tasks that a machine can run at once."""
+        return int(min(machine.get(name, 0.0) // amount for name, amount in self.amounts.items()))
 
 
 @contextmanager
-def connected(address: str | None, processes: int | None, resources: Resources) -> Iterator[ModuleType]:
-    """Ray, connected to a cluster; a connection that was there before stays.
+def connected_cluster(address: str | None, processes: int | None, resources: Resources) -> Iterator[ModuleType]:
+    """Context in which Ray is connected to a cluster; a connection from before is used, and stays open.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
     if address not in (None, "local") and _has_token() and "ray" not in sys.modules:
-        # Ray sends a token only if it is told to before it is loaded; told later, it cannot start a cluster of its own.
-        # A cluster that wants no token takes no notice.
+        # Ray sends a token only if this variable is set before Ray is imported; set later, it cannot start a cluster of
+        # its own. A cluster without tokens ignores it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
@@ -107,7 +107,7 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
             settings["num_cpus"] = math.ceil(processes * resources.num_cpus)
     else:
         assert address is not None
-        _answering(address)
+        _check_answers(address)
         settings["address"] = address
     try:
         ray.init(**settings)
@@ -115,8 +115,9 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
         reason = " ".join(str(problem).split())[:300]
         if address is None:
             raise InvalidInputError(f"no Ray cluster can be started: {reason}") from None
-        told = os.environ.get("RAY_AUTH_MODE") == "token" and _has_token()
-        hint = "" if told else "; for one with a token set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token before Ray is loaded"
+        hint = "; for one with a token set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token before Ray is loaded"
+        if os.environ.get("RAY_AUTH_MODE") == "token" and _has_token():
+            hint = ""
         raise InvalidInputError(f'no Ray cluster at "{address}": {reason}{hint}') from None
     try:
         yield ray
@@ -125,13 +126,13 @@ def connected(address: str | None, processes: int | None, resources: Resources) 
 
 
 def _has_token() -> bool:
-    """Whether there is a token for a cluster, where Ray looks for it."""
+    """Whether Ray will find a token for a cluster."""
     known = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return known or Path("~/.ray/auth_token").expanduser().exists()
 
 
-def _answering(address: str) -> None:
-    """Refuse an address where nothing listens."""
+def _check_answers(address: str) -> None:
+    """Raise if nothing listens at an address."""
     if address == "auto":
         return
     allowed = "allowed are HOST:PORT, ray://HOST:PORT and auto"
@@ -148,22 +149,22 @@ def _answering(address: str) -> None:
         raise InvalidInputError(f'no Ray cluster answers at "{address}": {problem.strerror or problem}') from None
 
 
-def room_for(ray: ModuleType, resources: Resources) -> int:
-    """Tasks that the cluster can run at once.
+def capacity(ray: ModuleType, resources: Resources) -> int:
+    """Number of tasks that the cluster can run at once.
 
     Raises
     ------
     InvalidInputError
         If no machine there has what a task takes.
     """
-    room = sum(resources.fitting(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    if not room:
-        raise InvalidInputError(f"no machine of the cluster has {_listed(resources.named)}: {_machines(ray)}")
-    return room
+    tasks = sum(resources.capacity_of(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    if not tasks:
+        raise InvalidInputError(f"no machine of the cluster has {_listed(resources.amounts)}: {_machines(ray)}")
+    return tasks
 
 
-def raised(problem: Any) -> BaseException:
-    """What was raised on a machine of the cluster, as it would have been here."""
+def original_exception(problem: Any) -> BaseException:
+    """Exception as it was raised on a machine of the cluster."""
     cause: BaseException = problem.cause
     if isinstance(cause, ImportError):
         return InvalidInputError(f"a machine of the cluster lacks what is installed here ({cause}): install it there")
@@ -171,7 +172,7 @@ def raised(problem: Any) -> BaseException:
 
 
 def _machines(ray: ModuleType) -> str:
-    """What the machines of a cluster have."""
+    """Resources of the machines of a cluster, in words."""
     found = [_listed(node["Resources"]) for node in ray.nodes() if node["Alive"]]
     return "; ".join(sorted(set(found))) or "it has no machine"
 

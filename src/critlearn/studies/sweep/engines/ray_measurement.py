@@ -1,4 +1,4 @@
-"""One big measurement on a Ray cluster: its parts measured there, and merged here."""
+"""Measurement of one large data set on a Ray cluster: its parts are measured there, and merged here."""
 
 from functools import reduce
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from critlearn.fluctuations import GROUPS, Fluctuations, Quantities, measure_part
 from critlearn.network import NeuralSystem
 from critlearn.studies.sweep.engines.local import ATTEMPTS
-from critlearn.studies.sweep.engines.ray_cluster import Resources, connected, raised, room_for
+from critlearn.studies.sweep.engines.ray_cluster import Resources, capacity, connected_cluster, original_exception
 
 
 def measure_on_ray(
@@ -26,8 +26,8 @@ def measure_on_ray(
 ) -> Fluctuations:
     """Measure as `measure` does, with the data set divided over the machines of a Ray cluster.
 
-    The sketches are those of one machine, bin for bin, if that uses as many threads as a part does here: sums of
-    floating-point numbers may end otherwise on another number of threads.
+    The sketches equal those of one machine, bin for bin, if it uses as many threads as a part does here: sums of
+    floating-point numbers depend on the number of threads.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def measure_on_ray(
         Address of a running cluster (``HOST:PORT``, ``ray://HOST:PORT``, ``auto``); if None that of the environment
         variable ``RAY_ADDRESS``, or else a cluster is started here.
     resources
-        What one part takes of a machine; one processor if None.
+        Resources of one part; one processor if None.
     batch_size, lr, groups, quantities, exact, precision
         As for `measure`.
 
@@ -58,26 +58,26 @@ def measure_on_ray(
         "exact": exact,
         "precision": precision,
     }
-    with connected(address, None, resources) as ray:
-        room_for(ray, resources)
+    with connected_cluster(address, None, resources) as ray:
+        capacity(ray, resources)
         remote = ray.remote(
             num_cpus=resources.num_cpus,
             num_gpus=resources.num_gpus,
             memory=resources.memory,
             max_retries=ATTEMPTS - 1,
-        )(_measured)
+        )(_measure)
         sent = ray.put(system)
         running = [remote.remote(sent, part, parts, resources.threads, settings) for part in range(parts)]
         try:
             return reduce(Fluctuations.merge, (ray.get(part) for part in running))
         except ray.exceptions.RayTaskError as problem:
-            raise raised(problem) from None
+            raise original_exception(problem) from None
         finally:
             for part in running:
                 ray.cancel(part, force=True)
 
 
-def _measured(system: NeuralSystem, part: int, parts: int, threads: int, settings: dict[str, Any]) -> Fluctuations:
-    """One part, on so many threads."""
+def _measure(system: NeuralSystem, part: int, parts: int, threads: int, settings: dict[str, Any]) -> Fluctuations:
+    """Measure one part, on a set number of threads."""
     torch.set_num_threads(threads)
     return measure_part(system, part, parts, **settings)

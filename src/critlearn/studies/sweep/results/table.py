@@ -1,4 +1,4 @@
-"""One table over all cells of a store: a row for each cell and quantity."""
+"""Table of all cells of a store: a row for each cell and quantity."""
 
 from pathlib import Path
 from typing import Any, Final
