@@ -8,16 +8,16 @@ from critlearn.duality import DualityMap, learning_dimension
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
-from critlearn.studies.run_folder import REPORT, json_text, read_run
+from critlearn.studies.run_folder import REPORT, json_text, read_record, read_run
 from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
 
 _STATE_ENTRIES: Final = {
-    *("variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume"),
-    *("log_singular_values", "overlap"),
-}
+    "variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume",
+    "log_singular_values", "overlap",
+}  # fmt: skip
 """Entries of each state of the network that the page shows."""
 
 _PICTURED: Final = 4
@@ -37,7 +37,7 @@ def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
     """
     if samples < 1:
         raise InvalidInputError(f"--samples must be at least 1; got {samples}")
-    record, _ = read_run(folder)
+    record = read_record(folder)
     stored = load_system(folder, record)
     states = {"initial": stored.initial, "trained": stored.trained}
     return plain(

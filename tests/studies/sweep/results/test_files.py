@@ -74,9 +74,9 @@ def test_a_cell_without_its_record_is_run_again(location: str) -> None:
     list(sweep(STUDY, location, here))
     name = expand(STUDY)[0].name
     StoreFiles(location).remove(f"cells/{name}/run.json")
-    assert ResultsStore(location).status(name) == "missing"
+    assert ResultsStore(location).cell(name).status == "missing"
     assert [cell.name for cell, _ in sweep(STUDY, location, here)] == [name]
-    assert ResultsStore(location).status(name) == "finished"
+    assert ResultsStore(location).cell(name).status == "finished"
 
 
 @pytest.mark.usefixtures("without_shape_checker")

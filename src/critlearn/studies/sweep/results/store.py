@@ -221,10 +221,6 @@ class ResultsStore:
             return CellState("failed", reason=self._failure(name))
         return CellState("missing")
 
-    def status(self, name: str) -> str:
-        """``finished``, ``failed``, ``corrupt`` or ``missing``."""
-        return self.cell(name).status
-
     def record(self, name: str) -> dict[str, Any]:
         """Record of a finished cell, with the code version under ``code``.
 
