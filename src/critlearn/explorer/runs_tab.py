@@ -13,7 +13,7 @@ from critlearn.explorer.stored_runs import quantity_of, runs_of
 from critlearn.explorer.text import problems_told, told
 from critlearn.figures.study import phase_panel
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs.table import swept_settings
+from critlearn.studies.runs.table import setting_columns
 
 _NONE: Final = "none"
 _CELL: Final = "Cell"
@@ -39,7 +39,7 @@ def show(folder: Path | None) -> None:
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     """Rows that the filters leave."""
-    names = ["quantity", "verdict", "certified", *swept_settings(table)]
+    names = ["quantity", "verdict", "certified", *setting_columns(table)]
     with st.expander("Filters", expanded=True):
         places = st.columns(min(4, len(names)))
         for number, name in enumerate(names):
@@ -53,7 +53,7 @@ def _filtered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
     """Diagram over two settings; a click on a cell, or its choice from a list, shows its runs."""
-    settings = [name for name in swept_settings(table) if table[name].nunique() > 1]
+    settings = [name for name in setting_columns(table) if table[name].nunique() > 1]
     if len(settings) < 2 or table.empty:
         return
     st.subheader("Phase diagram")

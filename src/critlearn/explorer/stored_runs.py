@@ -11,9 +11,9 @@ import streamlit as st
 from critlearn.errors import DataError
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.reports.page import illustrations
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, read_run, runs_folder
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, read_run, runs_root
 from critlearn.studies.runs.listing import run_record
-from critlearn.studies.runs.table import runs_table, swept_settings
+from critlearn.studies.runs.table import runs_table, setting_columns
 
 _WATCHED: Final = (RECORD, f"*/{RECORD}", "cells/*", f"cells/*/{RECORD}", "studies/*.json", "failures/*.json")
 _SAID: Final = ("activation", "loss", "inputs", "data", "seed")
@@ -63,7 +63,7 @@ def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
 
 def _place(folder: Path, cell: str) -> Path:
     """Folder of a run."""
-    return folder if (folder / RECORD).is_file() else runs_folder(folder) / cell
+    return folder if (folder / RECORD).is_file() else runs_root(folder) / cell
 
 
 def _state(folder: Path, watched: tuple[str, ...]) -> State:
@@ -80,7 +80,7 @@ def _runs(folder: str, state: State) -> Runs:
     """The state is part of what the cache knows a folder by."""
     table = runs_table(Path(folder))
     labels = {}
-    varied = [name for name in swept_settings(table) if name not in _SAID]
+    varied = [name for name in setting_columns(table) if name not in _SAID]
     for cell, rows in table[table["quantity"].notna()].groupby("cell", sort=False):
         try:
             record = run_record(_place(Path(folder), str(cell)))

@@ -24,7 +24,7 @@ from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.notation import power_text
 
 _POINTS_PER_DECADE: Final = 20
-"""Points of a density: as many as are told apart in a picture of ten decades."""
+"""Points of a density: more cannot be distinguished in a figure of ten decades."""
 
 
 def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:

@@ -153,18 +153,18 @@ class _LightningHooks(_Hooks):
 class _TrainerHooks(_Hooks):
     """Hooks that the trainer of Hugging Face calls."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **trained: Any) -> None:
         """Measure the first state."""
 
         def log(name: str, value: float, step: int) -> None:
             state.log_history.append({name: value, "step": step})
 
-        self._begin([given["optimizer"]], state.global_step, log=log)
+        self._begin([trained["optimizer"]], state.global_step, log=log)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **trained: Any) -> None:
         """Count a step of the optimiser."""
         self._step(state.global_step)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **trained: Any) -> None:
         """Measure the last state."""
         self._end()

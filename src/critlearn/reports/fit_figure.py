@@ -13,7 +13,7 @@ from critlearn.inference import PowerLawFit, StabilityMap
 from critlearn.numerics.notation import power_text
 
 _SHOWN_ALTERNATIVES: Final = 2
-"""More lines than these beside the law are not told apart."""
+"""More lines beside the law cannot be distinguished."""
 
 
 def fit_figure(fit: PowerLawFit, name: str = "δ") -> Figure:

@@ -40,7 +40,7 @@ def methods_section(methods: Methods) -> dict[str, Any]:
         "margin": MARGIN,
         "files": quoted,
         "commands": [] if quoted else [command_of({"study": run.study, "config": run.config}) for run in runs],
-        "report": shlex.join(["critlearn", "report", methods.place]),
+        "report": shlex.join(["critlearn", "report", methods.location]),
     }
 
 

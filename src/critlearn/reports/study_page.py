@@ -13,7 +13,7 @@ from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
 from critlearn.studies.run_folder import REPORT
 from critlearn.studies.runs.methods import Methods
-from critlearn.studies.runs.table import swept_settings
+from critlearn.studies.runs.table import setting_columns
 from critlearn.whole_files import write_whole
 
 _MOST_VALUES: Final = 40
@@ -48,7 +48,7 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
     methods
         How the runs were made, as of `read_methods`.
     """
-    columns = [*_SHOWN, *swept_settings(table)]
+    columns = [*_SHOWN, *setting_columns(table)]
     cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]
     return render(
         "study.html",
@@ -109,7 +109,7 @@ def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
 
 def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     """Phase diagrams of exponents and decades, for the first quantities; none where fewer than two settings vary."""
-    settings = [name for name in swept_settings(table) if 1 < table[name].nunique() <= _MOST_VALUES]
+    settings = [name for name in setting_columns(table) if 1 < table[name].nunique() <= _MOST_VALUES]
     if len(settings) < 2:
         return []
     down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]

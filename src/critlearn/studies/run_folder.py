@@ -111,14 +111,14 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise DataError(f'"{folder}" holds no run: {problem.strerror}') from problem
 
 
-def runs_folder(place: Path) -> Path:
+def runs_root(place: Path) -> Path:
     """Folder that contains the run folders: in a store of a sweep, its folder of cells."""
     return place / CELLS if (place / CELLS).is_dir() else place
 
 
 def run_folders(place: Path) -> list[Path]:
     """Run folders in a folder, or in a store of a sweep, by name; without those that are being written."""
-    found = (path.parent for path in runs_folder(place).glob(f"*/{RECORD}"))
+    found = (path.parent for path in runs_root(place).glob(f"*/{RECORD}"))
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from critlearn.reports.study_page import statement
-from critlearn.studies.runs.table import runs_table, swept_settings
+from critlearn.studies.runs.table import runs_table, setting_columns
 
 
 def test_runs_become_a_table_with_the_settings_that_differ(study: Path) -> None:
     table = runs_table(study)
     assert len(table) == 8
-    assert swept_settings(table) == ["activation", "loss"]
+    assert setting_columns(table) == ["activation", "loss"]
     assert set(table["quantity"]) == {"bias", "weight"}
     assert statement(table).startswith("4 runs, ")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_folder
+from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_root
 
 _FILES: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
 """Files that every run folder has; a folder without one of them is not removed as a run."""
@@ -29,7 +29,7 @@ def run_names(out: Path) -> list[str]:
     return names
 
 
-def find_run(out: Path, given: str) -> Path:
+def find_run(out: Path, wanted: str) -> Path:
     """Folder of a run, by its name, by a prefix that no other run has, or by the path of the folder itself.
 
     Raises
@@ -37,19 +37,19 @@ def find_run(out: Path, given: str) -> Path:
     InvalidInputError
         If there is no such run, or there are several.
     """
-    if (Path(given) / RECORD).is_file():
-        return Path(given)
+    if (Path(wanted) / RECORD).is_file():
+        return Path(wanted)
     names = run_names(out)
-    fitting = [given] if given in names else [name for name in names if name.startswith(given)]
+    fitting = [wanted] if wanted in names else [name for name in names if name.startswith(wanted)]
     if len(fitting) > 1:
-        raise InvalidInputError(f'"{given}" is the beginning of {len(fitting)} runs: {", ".join(fitting[:3])}')
+        raise InvalidInputError(f'"{wanted}" is the beginning of {len(fitting)} runs: {", ".join(fitting[:3])}')
     if not fitting:
-        near = get_close_matches(given, names, n=1, cutoff=0.3)
+        near = get_close_matches(wanted, names, n=1, cutoff=0.3)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise InvalidInputError(
-            f'no run "{given}" in "{out}"{hint} (`critlearn runs list --out {out}` lists all {len(names)})'
+            f'no run "{wanted}" in "{out}"{hint} (`critlearn runs list --out {out}` lists all {len(names)})'
         )
-    return runs_folder(out) / fitting[0]
+    return runs_root(out) / fitting[0]
 
 
 def run_record(folder: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def run_rows(out: Path) -> list[dict[str, Any]]:
     rows = []
     for name in run_names(out):
         try:
-            rows.append({"run": name, "status": "finished", **_row(run_record(runs_folder(out) / name))})
+            rows.append({"run": name, "status": "finished", **_row(run_record(runs_root(out) / name))})
         except DataError as problem:
             rows.append({"run": name, "status": "corrupt", "reason": str(problem)})
     return rows
@@ -138,17 +138,17 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
     return {name: [first.get(name), second.get(name)] for name in names if first.get(name) != second.get(name)}
 
 
-def removable_run(out: Path, given: str) -> Path:
-    """Folder of a run that may be removed: given by its whole name or path, and complete.
+def removable_run(out: Path, wanted: str) -> Path:
+    """Folder of a run that may be removed: named by its whole name or path, and complete.
 
     Raises
     ------
     InvalidInputError
         If it is not.
     """
-    folder = find_run(out, given)
-    if given not in (folder.name, str(folder)) and Path(given) != folder:
-        raise InvalidInputError(f'"{given}" is not the whole name of a run; did you mean "{folder.name}"?')
+    folder = find_run(out, wanted)
+    if wanted not in (folder.name, str(folder)) and Path(wanted) != folder:
+        raise InvalidInputError(f'"{wanted}" is not the whole name of a run; did you mean "{folder.name}"?')
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing or folder.is_symlink() or folder.resolve() == Path.cwd():
         reason = f"it has no {missing[0]}" if missing else "it is a link, or the current folder"

@@ -40,20 +40,20 @@ class Methods:
 
     Parameters
     ----------
-    place
-        Folder or URL, as it was given.
+    location
+        Folder or URL, as the user wrote it.
     runs
         Methods of every run that can be read, or that a study has yet to run.
     study_files
         Text of each study file by its path; none where runs were made one by one.
     """
 
-    place: str
+    location: str
     runs: tuple[RunMethod, ...]
     study_files: Mapping[str, str]
 
 
-def read_methods(place: str) -> Methods:
+def read_methods(location: str) -> Methods:
     """Methods of the runs in a folder, or in the store of a sweep.
 
     Raises
@@ -61,25 +61,25 @@ def read_methods(place: str) -> Methods:
     DataError
         If a manifest of the store cannot be read.
     """
-    if "://" in place or (Path(place) / MARK).is_file():
-        return _of_store(place)
+    if "://" in location or (Path(location) / MARK).is_file():
+        return _of_store(location)
     runs = []
-    for folder in run_folders(Path(place)):
+    for folder in run_folders(Path(location)):
         # The table of runs lists what cannot be read, with the reason.
         with suppress(DataError):
             runs.append(_of_record(read_record(folder)))
-    return Methods(place, tuple(runs), {})
+    return Methods(location, tuple(runs), {})
 
 
-def _of_store(place: str) -> Methods:
-    store = ResultsStore(place)
+def _of_store(location: str) -> Methods:
+    store = ResultsStore(location)
     runs, texts = [], {}
     for name, manifest in store.studies().items():
         texts[store.study_file(name) or f"{name}.yaml"] = study_text(manifest.study)
         for cell_name, cell in manifest.all_cells().items():
             record = store.cell(cell_name).record
             runs.append(RunMethod(cell.kind, cell.config, {}, None) if record is None else _of_record(record))
-    return Methods(place, tuple(runs), texts)
+    return Methods(location, tuple(runs), texts)
 
 
 def _of_record(record: Mapping[str, Any]) -> RunMethod:

@@ -47,6 +47,6 @@ def runs_table(folder: Path) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(rows, columns=list(COLUMNS)), values[differing]], axis=1)
 
 
-def swept_settings(table: pd.DataFrame) -> list[str]:
+def setting_columns(table: pd.DataFrame) -> list[str]:
     """Names of the columns that are settings."""
     return [str(name) for name in table.columns if name not in COLUMNS]

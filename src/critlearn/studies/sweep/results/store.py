@@ -186,8 +186,8 @@ class ResultsStore:
 
     def study_file(self, name: str) -> str | None:
         """Path of the stored study file; None in a store of an earlier version, which kept none."""
-        place = f"studies/{name}.yaml"
-        return f"{self.location.rstrip('/')}/{place}" if self._files.exists(place) else None
+        file = f"studies/{name}.yaml"
+        return f"{self.location.rstrip('/')}/{file}" if self._files.exists(file) else None
 
     def studies(self) -> dict[str, Manifest]:
         """Manifests of all studies, by name.
@@ -201,13 +201,13 @@ class ResultsStore:
         return {name: self._manifest(name) for name in names if not name.startswith(".")}
 
     def _manifest(self, name: str) -> Manifest:
-        place = f"studies/{name}.json"
-        content = self._read(place)
+        file = f"studies/{name}.json"
+        content = self._read(file)
         try:
             return Manifest.model_validate(content)
         except ValidationError as problem:
             reason = describe_first_error(problem, content)
-            raise DataError(f'"{self._files.path(place)}" is not the manifest of a study: {reason}') from None
+            raise DataError(f'"{self._files.path(file)}" is not the manifest of a study: {reason}') from None
 
     def cell(self, name: str) -> CellState:
         """State of a cell; damaged files are a status, never an error."""
@@ -236,8 +236,8 @@ class ResultsStore:
         missing = [file for file in (RECORD, CELL, FLUCTUATIONS, WEIGHTS) if file not in present]
         if missing:
             raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
-        place = f"{folder}/{RECORD}"
-        record, note = parse_record(self._files.read(place), self._files.path(place)), self._read(f"{folder}/{CELL}")
+        file = f"{folder}/{RECORD}"
+        record, note = parse_record(self._files.read(file), self._files.path(file)), self._read(f"{folder}/{CELL}")
         if note.get("cell") != name or not isinstance(note.get("code"), str):
             raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
         return {**record, "code": note["code"]}

@@ -40,10 +40,10 @@ def _each(location: Location, name: str, values: list[Any]) -> Iterator[tuple[Lo
 
 def location_of(study: Study, setting: str, value: Any = None) -> Location:
     """Location of a setting, with that value if it is found; ``sweep`` if the study does not contain the setting."""
-    found = [(location, given) for location, name, given in all_settings(study) if name == setting]
+    found = [(location, held) for location, name, held in all_settings(study) if name == setting]
     plain = list(value) if isinstance(value, tuple) else value
-    for location, given in found:
-        if (list(given) if isinstance(given, tuple) else given) == plain:
+    for location, held in found:
+        if (list(held) if isinstance(held, tuple) else held) == plain:
             return location
     return found[0][0] if found else ("sweep",)
 

@@ -45,7 +45,7 @@ def load_studies(path: Path) -> tuple[Study, ...]:
     DataError
         If it cannot be read or is not YAML.
     InvalidInputError
-        If a key is unknown or a value is not allowed, with the place in the file and its line; or two have one name.
+        If a key is unknown or a value is not allowed, with its location in the file and the line; or two have one name.
     """
     try:
         text = path.read_text(encoding="utf-8")

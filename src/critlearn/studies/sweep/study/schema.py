@@ -109,9 +109,9 @@ def study_schema() -> dict[str, Any]:
 
 def study_text(study: Study) -> str:
     """Text of the study file; reading it gives the same study."""
-    given = study.model_dump(mode="json", exclude_defaults=True)
-    system = {"kind": study.system.kind, **given.pop("system", {})}
-    settings = {"name": given.pop("name"), "description": given.pop("description", ""), "system": system, **given}
+    parts = study.model_dump(mode="json", exclude_defaults=True)
+    system = {"kind": study.system.kind, **parts.pop("system", {})}
+    settings = {"name": parts.pop("name"), "description": parts.pop("description", ""), "system": system, **parts}
     return str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
 
 
