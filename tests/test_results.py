@@ -72,7 +72,7 @@ def results() -> dict[str, Result]:
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
         learning_dimension(phi, samples=5),
-        monitor.record, monitor.record.states[0], monitor.record.states[0].distributions["all"],
+        monitor.record, monitor.record.series, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 
