@@ -93,7 +93,7 @@ def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.Captu
 def test_a_caption_tells_of_the_window_that_is_drawn(exponent: float | None, verdict: str, told: str) -> None:
     sketch = LogSketch.from_values(np.geomspace(1e-4, 0.1, 500))
     quantity = quantity_of(exponent, verdict)
-    assert told in page._on_the_window(quantity["measured"])
+    assert told in page._shading(quantity["measured"])
     drawn = drawn_data(density_figure(sketch, quantity))["series"]
     assert drawn.eq("window of the fit").any() == (exponent is not None)
     assert drawn.str.endswith("not established").any() == (verdict == "drifting exponent")

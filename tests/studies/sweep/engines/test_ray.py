@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
-from critlearn.errors import InvalidInputError, OutputError
+from critlearn.errors import InvalidInputError, MissingPackageError, OutputError
 from critlearn.fluctuations import measure
 from critlearn.network import NeuralSystem, feed_forward
 from critlearn.studies import load_study, measure_on_ray
@@ -194,7 +194,7 @@ def test_a_token_found_after_ray_was_loaded_does_not_part_it_from_its_own_cluste
 
 def test_without_ray_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InvalidInputError, match=r'pip install "critlearn\[ray\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "critlearn\[ray\]"'):
         next(run_on_ray(CELLS, refuse))
 
 
