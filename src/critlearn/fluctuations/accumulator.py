@@ -1,4 +1,4 @@
-"""A measurement in progress: counts of all quantities so far, to which batches are added."""
+"""Accumulator of a measurement: counts of all quantities so far, to which batches are added."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
 
 
 class Accumulator:
-    """Counts of the changes of all quantities of a system.
+    """Accumulator of the changes of all quantities of a system, counted by logarithm.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Accumulator:
         self.done += len(x)
 
     def _bound(self) -> None:
-        """Keep fewer groups of samples apart if the counts of all quantities would fill too much memory."""
+        """Halve the number of groups of samples as long as the counts of all quantities fill too much memory."""
         counters, groups = self._counters.values(), self.groups
         while sum(counter.size for counter in counters) > MOST_COUNTS and self.groups % 2 == 0:
             # Sample i is in group i mod n: so it is afterwards.
@@ -151,16 +151,16 @@ class Accumulator:
         return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
 
     def finish(self, resolution: Resolution, *, since: int = 0) -> Fluctuations:
-        """The same as `result`, with the resolution of the gradients, after which nothing can be added.
+        """The same as `result`, with the resolution floor, after which nothing can be added.
 
-        Each counter is given up as its sketch is made.
+        Each counter is freed as its sketch is made.
         """
         counted = {name: self._counters.pop(name).sketch() for name in list(self._counters)}
         floor = resolution.at_rate(self._log_rate)
         return replace(self._result(counted, since), log_floor=floor.log_floor, floor_reference=floor.reference)
 
     def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
-        """Fluctuations of which everything has been counted but the pools."""
+        """Fluctuations from the sketches of single quantities, to which the pools are added."""
         plain = {name: counted[name] for name in self.variables if name in counted}
         sketches, sizes = with_pools(plain, self.variables)
         for name, sketch in counted.items():
@@ -177,7 +177,7 @@ class Accumulator:
         return self.variables[whole] // self._shapes[whole][0]
 
     def _kept(self) -> Series:
-        """Series so far."""
+        """Series of the chosen entries so far."""
         joined = {name: torch.cat(parts, dim=1).numpy() for name, parts in self._series.items() if parts}
         return Series(
             {name: self._chosen[name].cpu().numpy() for name in joined},
@@ -187,7 +187,7 @@ class Accumulator:
 
 
 def _check_pooled(variables: Mapping[str, int]) -> None:
-    """Refuse names that are that of the pool of all."""
+    """Raise if a variable or a layer has the name of the pool of all variables."""
     for name in variables:
         if POOLED in (name, layer_of(name)):
             what = "variable" if name == POOLED else "layer"
@@ -197,7 +197,7 @@ def _check_pooled(variables: Mapping[str, int]) -> None:
 
 
 def _check_finite(grad_sample: GradSample, name: str, first: int) -> None:
-    """Refuse gradients that are not finite, by name and number of the sample."""
+    """Raise if a gradient is not finite, with the name of the variable and the number of the sample."""
     for sample in range(grad_sample.samples):
         values = grad_sample.select(torch.tensor([sample])).dense()
         check_finite(values, f'the gradient of "{name}"', first=first + sample)
@@ -206,7 +206,7 @@ def _check_finite(grad_sample: GradSample, name: str, first: int) -> None:
 def with_pools(
     sketches: Mapping[str, LogSketch], variables: Mapping[str, int]
 ) -> tuple[dict[str, LogSketch], dict[str, int]]:
-    """Add the pool of each layer that has several variables, and that of all."""
+    """Sketches and numbers of variables, with the pool of each layer that has several variables and that of all."""
     layers: dict[str, list[str]] = {}
     for name in sketches:
         layers.setdefault(layer_of(name), []).append(name)

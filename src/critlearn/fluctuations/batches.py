@@ -35,8 +35,8 @@ class Batches:
     def __init__(self, system: NeuralSystem, loader: DataLoader[Any] | None, batch_size: int, mini_batch: int) -> None:
         self._system, self._loader, self._mini_batch = system, loader, mini_batch
         self.batch_size = -(-batch_size // mini_batch) * mini_batch
-        self.samples = self._counted()
-        self._given = False
+        self.samples = self._usable_samples()
+        self._gave_samples = False
         if self.samples == 0:
             what = "the data set" if loader is None else "the loader"
             raise InvalidInputError(f"{what} is empty, or does not fill one mini-batch of {mini_batch}")
@@ -46,15 +46,15 @@ class Batches:
         """Whether every pass gives the same samples in the same order."""
         if self._loader is None:
             return True
-        # A loader that is given a sampler of batches has a sequential sampler as well, which it does not use.
+        # A loader that was made with a sampler of batches has a sequential sampler as well, which it does not use.
         batches = self._loader.batch_sampler
         if batches is not None and type(batches) is not BatchSampler:
             return False
         sampler = self._loader.sampler if batches is None else batches.sampler
         return isinstance(sampler, SequentialSampler)
 
-    def _counted(self) -> int | None:
-        """Number of samples that are used; None if nothing tells."""
+    def _usable_samples(self) -> int | None:
+        """Number of samples in whole mini-batches; None for a loader of unknown length."""
         if self._loader is None:
             return len(self._system) // self._mini_batch * self._mini_batch
         try:
@@ -81,19 +81,19 @@ class Batches:
             If a loader gives anything but pairs of tensors of the same length, or nothing at all.
         """
         if self._loader is None:
-            given = self._system.boundary(self.batch_size, start=start)
+            pairs = self._system.boundary(self.batch_size, start=start)
         else:
-            given = _after(self._pairs(self._loader), start)
+            pairs = _after(self._pairs(self._loader), start)
         left: tuple[Tensor, Tensor] | None = None
         found = False
-        for pair in given:
+        for pair in pairs:
             x, t = pair if left is None else (torch.cat([left[0], pair[0]]), torch.cat([left[1], pair[1]]))
             kept = len(x) // self._mini_batch * self._mini_batch
             left = (x[kept:], t[kept:]) if kept < len(x) else None
             if kept:
-                found = self._given = True
+                found = self._gave_samples = True
                 yield x[:kept], t[:kept]
-        if not found and not start and self._given:
+        if not found and not start and self._gave_samples:
             raise InvalidInputError(
                 "the loader gave its samples in a first pass and none in a second, which removing the drift takes: "
                 "give one that starts anew each time"
@@ -117,7 +117,7 @@ class Batches:
 
 
 def _after(pairs: Iterator[tuple[Tensor, Tensor]], start: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """What follows the first ``start`` samples."""
+    """Pairs without the first ``start`` samples."""
     for x, t in pairs:
         if start < len(x):
             yield x[start:], t[start:]

@@ -13,7 +13,7 @@ from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.numerics.validation import check_integer
 
 CHOSEN: Final = 1000
-"""Entries whose exact series are kept if their number is not said."""
+"""Entries whose exact series are kept by default: 8 MB for each 1,000 samples."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Quantities:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Raise if something cannot be measured."""
         _check_units(self.units)
         _check_samples(self.samples)
         _check_series(self.series)
@@ -89,47 +89,47 @@ class Quantities:
         return {name: np.array(index, dtype=np.int64) for name, index in self.series.items()}
 
 
-def _check_units(given: object) -> None:
-    """Refuse what is no collection of names."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InvalidInputError(f'units are given by a tuple of names, as ("hidden1.weight",); got {given!r}')
+def _check_units(units: object) -> None:
+    """Raise if the units are not a collection of names."""
+    if isinstance(units, str) or not isinstance(units, Iterable):
+        raise InvalidInputError(f'units are given by a tuple of names, as ("hidden1.weight",); got {units!r}')
 
 
-def _check_samples(given: Iterable[int]) -> None:
-    """Refuse samples that are no numbers, or are named twice."""
-    if not _integers(given):
-        raise InvalidInputError(f"samples are given by a tuple of their numbers, as (7,); got {given!r}")
-    for sample, times in Counter(given).items():
+def _check_samples(samples: Iterable[int]) -> None:
+    """Raise if the samples are not numbers from 0 on, or one is named twice."""
+    if not _integers(samples):
+        raise InvalidInputError(f"samples are given by a tuple of their numbers, as (7,); got {samples!r}")
+    for sample, times in Counter(samples).items():
         if sample < 0:
             raise InvalidInputError(f"samples are counted from 0; got {sample}")
         if times > 1:
             raise InvalidInputError(f"each sample is counted apart once; {sample} is named twice")
 
 
-def _check_series(given: object) -> None:
-    """Refuse what does not say of which entries series are kept."""
-    if isinstance(given, Mapping):
-        for name, index in given.items():
+def _check_series(series: object) -> None:
+    """Raise if the series are neither their number nor flat indices by name of the variable."""
+    if isinstance(series, Mapping):
+        for name, index in series.items():
             if not _integers(index):
                 raise InvalidInputError(
                     f'series of "{name}" are given by a tuple of flat indices, as (0, 3); got {index!r}'
                 )
-    elif not isinstance(given, int | np.integer):
+    elif not isinstance(series, int | np.integer):
         raise InvalidInputError(
             "series are given by their number, or by a mapping of variables' names to tuples of flat indices, as "
-            f'{{"hidden1.weight": (0, 3)}}; got {given!r}'
+            f'{{"hidden1.weight": (0, 3)}}; got {series!r}'
         )
-    elif given < 0:
-        raise InvalidInputError(f"the number of series must not be negative; got {given}")
+    elif series < 0:
+        raise InvalidInputError(f"the number of series must not be negative; got {series}")
 
 
-def _integers(given: object) -> bool:
-    """Whether something is a collection of whole numbers."""
-    return isinstance(given, Iterable) and all(isinstance(part, Integral) for part in given)
+def _integers(value: object) -> bool:
+    """Whether a value is a collection of whole numbers."""
+    return isinstance(value, Iterable) and all(isinstance(part, Integral) for part in value)
 
 
 def check_name(name: str, sizes: Mapping[str, int]) -> None:
-    """Refuse a name that is not that of a trainable variable."""
+    """Raise if a name is not that of a trainable variable."""
     if name not in sizes:
         raise unknown_name("trainable variable", name, sizes)
 

@@ -18,7 +18,7 @@ DOUBLE: Final = "double precision"
 SINGLE: Final = "single precision"
 NOT_RECORDED: Final = "not recorded"
 REFERENCES: Final = (ALL_EXACT, HIGH_PRECISION, DOUBLE, SINGLE, NOT_RECORDED)
-"""What a floor can have been found with, the best first."""
+"""References that a resolution floor can come from, the best first."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +61,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     floor_reference: str = NOT_RECORDED
 
     def __post_init__(self) -> None:
-        """Refuse sketches that have lost or invented a fluctuation."""
+        """Raise if a sketch has lost or invented a fluctuation."""
         for name, sketch in self.sketches.items():
             samples = 1 if self._of_one_sample(name) else self.samples
             if sketch.count != samples * self.variables[name]:
@@ -77,7 +77,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         return "[sample " in name
 
     def axis(self, name: str) -> str:
-        """Over what the fluctuations of a quantity are distributed: samples, variables, or both together."""
+        """Axis over which the fluctuations of a quantity are distributed: samples, variables, or both together."""
         if self._of_one_sample(name):
             return "variables"
         return "samples" if self.variables[name] == 1 else "samples x variables"
@@ -135,7 +135,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         )
 
     def marked(self, mark: str) -> "Fluctuations":
-        """The same with another mark."""
+        """The same fluctuations as the state of an unfinished measurement with this fingerprint."""
         return replace(self, mark=mark)
 
     def to_dict(self) -> dict[str, Any]:

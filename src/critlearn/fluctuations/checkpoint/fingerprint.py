@@ -14,8 +14,9 @@ from critlearn.fluctuations.quantities import Quantities
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.inputs import held_tensors
 
-_LOOKED_AT: Final = 64
-"""Samples at the start, in the middle and at the end of a data set that does not hold tensors; outputs of the loss."""
+_SAMPLED: Final = 64
+"""Samples read at the start, in the middle and at the end of a data set that holds no tensors, and samples at whose
+outputs the loss is evaluated: enough to tell data sets apart, few enough to be read in no time."""
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 
@@ -55,7 +56,7 @@ def fingerprint(
     words = [
         json.dumps([counted, dict(settings)], sort_keys=True, default=str),
         *_architecture(system.model),
-        *_of_loss(system, *first),
+        *_loss_words(system, *first),
     ]
     for word in words:
         digest.update(_ADDRESS.sub("", word).encode() + b"\0")
@@ -82,10 +83,10 @@ def _architecture(model: nn.Module) -> Iterator[str]:
     yield str([name for name, value in model.named_parameters() if value.requires_grad])
 
 
-def _of_loss(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
+def _loss_words(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
     """Name of the loss, and what it makes of some outputs: to four places, so that rounding does not show."""
     with torch.no_grad():
-        y, target = system.forward(x[:_LOOKED_AT], t[:_LOOKED_AT])
+        y, target = system.forward(x[:_SAMPLED], t[:_SAMPLED])
         y = torch.linspace(-4.3, 4.9, y.numel(), dtype=torch.float64, device=y.device).reshape(y.shape)
         sign, log_size = system.loss.log_output_error(y, target if system.loss.class_targets else target.double())
     yield system.loss.name
@@ -108,6 +109,6 @@ def _tensors(
     number = len(dataset)
     yield "samples", torch.tensor(number)
     collate = default_collate if loader is None or loader.collate_fn is None else loader.collate_fn
-    for start in (0, max(0, number // 2 - _LOOKED_AT // 2), max(0, number - _LOOKED_AT)):
-        part = collate([dataset[at] for at in range(start, min(start + _LOOKED_AT, number))])
+    for start in (0, max(0, number // 2 - _SAMPLED // 2), max(0, number - _SAMPLED)):
+        part = collate([dataset[at] for at in range(start, min(start + _SAMPLED, number))])
         yield from ((f"data from {start}, {place}", value) for place, value in enumerate(part))

@@ -10,11 +10,11 @@ from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 _EVERY: Final = 30.0
-"""Seconds between two states."""
+"""Seconds between two states: so much is lost at most, and writing takes a small part of them."""
 
 
 def check_place(path: Path | str | None) -> None:
-    """Refuse a file that cannot be written, before hours have gone into what it is to hold.
+    """Raise if the file of a checkpoint cannot be written, before hours have gone into what it is to hold.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class Checkpoint:
         self._mark, self._size, self._written = mark, mini_batch, time.monotonic()
 
     def load(self) -> tuple[Fluctuations | None, int]:
-        """What was counted before, and the number of samples that it took.
+        """Fluctuations counted before the interruption, and the number of samples that they took.
 
         Raises
         ------
@@ -80,6 +80,6 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """The measurement is complete: its state is of no further use."""
+        """Delete the state of a measurement that is complete."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)

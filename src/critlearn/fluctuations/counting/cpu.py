@@ -11,8 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.counting import float_kernels as kernels_values
-from critlearn.fluctuations.counting import product_kernels as kernels
+from critlearn.fluctuations.counting import float_kernels, product_kernels
 from critlearn.fluctuations.counting.float_bits import double_table, edge_table, single_table
 from critlearn.numerics.kernels.threads import on_threads, threads
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
@@ -30,12 +29,13 @@ _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 """Fractional parts of its multiples are spread evenly, also those of every n-th."""
 
 _MOST_IN_32_BITS: Final = 2**31 - 1
+"""Fluctuations counted in all up to which no bin can overflow 32 bits."""
 
 _WORTH_SCRATCH: Final = 2048
-"""Numbers in a row from which on counting them in scratch first is faster."""
+"""Numbers in a row from which on counting them in scratch first is faster, as measured."""
 
 _WORTH_THREADS: Final = 20_000
-"""Fluctuations from which on counting on several threads is faster than on one."""
+"""Fluctuations from which on counting on several threads is faster than on one, as measured."""
 
 
 class CpuCounter:
@@ -80,23 +80,23 @@ class CpuCounter:
             rows = (np.ascontiguousarray(log_error[:, columns]), np.ascontiguousarray(negative.numpy()[:, columns]))
             for part in inputs.split(_WIDEST, dim=1):
                 values = np.ascontiguousarray(_numbers(part))
-                self._reserve(*kernels.outer_range(rows[0], *_patterns(values), shift))
+                self._reserve(*product_kernels.outer_range(rows[0], *_patterns(values), shift))
                 arrays = (*rows, values, double_table(), shift, dither)
-                self._run(kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
+                self._run(product_kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
 
     def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""
         shift, fraction = _on_grid(scale)
         array = (logs.double() / BIN_WIDTH + fraction[:, None]).numpy()
-        self._reserve(*kernels.finite_range(array, shift))
-        self._run(kernels.count_logs, (array, negative.numpy(), shift), sample, array.shape[1])
+        self._reserve(*product_kernels.finite_range(array, shift))
+        self._run(product_kernels.count_logs, (array, negative.numpy(), shift), sample, array.shape[1])
 
     def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, shape (row, entry); scales must be multiples of a bin's width."""
         array = _numbers(values)
         single = array.dtype == np.float32
         bits, mask, mantissa_bits = _patterns(array)
-        low, high = kernels_values.bits_range(bits, mask)
+        low, high = float_kernels.bits_range(bits, mask)
         shift = np.rint(scale.numpy() / BIN_WIDTH).astype(np.int64)
         if high > 0:
             ends = np.array([low, high], dtype=bits.dtype).view(array.dtype).astype(np.float64)
@@ -107,14 +107,14 @@ class CpuCounter:
         if single and array.shape[1] >= _WORTH_SCRATCH and low >= _SMALLEST_SINGLE and high > 0:
             exponents = (int(low) >> 23, int(high) >> 23)
             self._run(
-                kernels_values.count_singles,
+                float_kernels.count_singles,
                 (bits.view(np.uint32), single_table(), *exponents, shift),
                 sample,
                 array.shape[1],
             )
             return
         table = edge_table(mantissa_bits)
-        self._run(kernels_values.count_bits, (bits, mantissa_bits, *table, shift), sample, array.shape[1])
+        self._run(float_kernels.count_bits, (bits, mantissa_bits, *table, shift), sample, array.shape[1])
 
     def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros: how many in each row, shape (row,)."""
@@ -183,7 +183,7 @@ class CpuCounter:
 
 
 def _cut(sorted_slots: np.ndarray, near: int) -> int:
-    """Place at which the slots change, next to a given one."""
+    """First row of the slot that the row ``near`` belongs to: a cut between threads that splits no slot."""
     return int(np.searchsorted(sorted_slots, sorted_slots[near])) if near < len(sorted_slots) else len(sorted_slots)
 
 
@@ -200,7 +200,7 @@ def _patterns(array: np.ndarray) -> tuple[np.ndarray, np.integer[Any], int]:
 
 
 def _on_grid(scale: Tensor) -> tuple[np.ndarray, Tensor]:
-    """Scales in bins, as whole bins and the rest; a row without any error (-inf) is left where it is."""
+    """Whole bins and remainder of each scale; those of a row without any error (-inf) are 0."""
     bins = torch.nan_to_num(scale.double() / BIN_WIDTH, nan=0.0, neginf=0.0)
     whole = bins.floor()
     return whole.long().numpy(), bins - whole

@@ -10,13 +10,14 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch
 
 _HELD: Final = 1 << 24
-"""Products that are held at a time."""
+"""Products that are held at a time: 128 MiB of logarithms."""
 
 _MARGIN: Final = 512
+"""Bins of spare room when the range grows, eight octaves, so that it seldom does: each growth waits for the device."""
 
 
 class TensorCounter:
-    """Counts of ``ln|delta|`` by group and sign, each in its own bin.
+    """Counts of ``ln|delta|`` by group and sign, every fluctuation in its own bin.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ class TensorCounter:
 
 
 def _on_grid(scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales in bins, as whole bins and the rest; a row without any error (-inf) is left where it is."""
+    """Whole bins and remainder of each scale; those of a row without any error (-inf) are 0."""
     bins = torch.where(torch.isneginf(scale), 0.0, scale.double() / BIN_WIDTH)
     whole = bins.floor()
     return whole.long(), bins - whole

@@ -19,14 +19,15 @@ from critlearn.network import NeuralSystem
 from critlearn.network.checks.hooks import hooked
 
 DIGITS: Final = 60
+"""Digits of the reference: 44 more than a double has, for what sums over a network's layers lose."""
 
 _COST: Final = 300_000
 """Products of numbers that may be formed in all: about half a second."""
 
 _SECONDS: Final = 3.0
-"""Processor time after which a pass is given up."""
+"""Processor time in seconds after which a pass is abandoned: formulas may need many digits."""
 
-_NOTHING: Final = (nn.Identity, nn.Dropout)
+_IDENTITIES: Final = (nn.Identity, nn.Dropout)
 """Modules that leave a sample's numbers and their order as they are; dropout in train mode is refused beforehand."""
 
 
@@ -49,7 +50,7 @@ class PreciseNetwork:
     samples: int
 
     def log_gradients(self, x: Tensor, t: Tensor, entries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """``ln|gradient|`` of chosen entries of each variable, given by flat index.
+        """``ln|gradient|`` of chosen entries of each variable.
 
         Parameters
         ----------
@@ -72,17 +73,17 @@ class PreciseNetwork:
         inputs, targets = x.double().flatten(1).tolist(), t.double().reshape(len(t), -1).tolist()
         clock = _Clock()
         with mp.workdps(DIGITS):
-            for given, target in zip(inputs, targets, strict=True):
-                states = self._forward([mp.mpf(number) for number in given], clock)
+            for sample, target in zip(inputs, targets, strict=True):
+                states = self._forward([mp.mpf(number) for number in sample], clock)
                 errors = precise_output_errors(self.system.loss, states[-1], target)
                 for step, activities, received in self._backward(states, errors, clock):
                     for name, row in _of_layer(step, activities, received, entries):
                         found[name].append(row)
         return {name: np.stack(rows) for name, rows in found.items()}
 
-    def _forward(self, given: list[Any], clock: "_Clock") -> list[list[Any]]:
-        """What goes into each step, and the outputs."""
-        states = [given]
+    def _forward(self, inputs: list[Any], clock: "_Clock") -> list[list[Any]]:
+        """Inputs of each step, and the outputs."""
+        states = [inputs]
         for step in self.steps:
             last = states[-1]
             if isinstance(step, Dense):
@@ -97,13 +98,13 @@ class PreciseNetwork:
         """Every dense layer, with its inputs and the errors at its outputs; last ones first."""
         first = next((at for at, step in enumerate(self.steps) if isinstance(step, Dense)), 0)
         for at in range(len(self.steps) - 1, first - 1, -1):
-            step, given = self.steps[at], states[at]
+            step, inputs = self.steps[at], states[at]
             if isinstance(step, Dense):
-                yield step, given, errors
+                yield step, inputs, errors
                 if at > first:
                     errors = step.backward(errors)
             else:
-                pairs = zip(clock.checked(given), errors, strict=True)
+                pairs = zip(clock.checked(inputs), errors, strict=True)
                 errors = [error * step.slope(number) if error else error for number, error in pairs]
 
 
@@ -128,13 +129,13 @@ class _Clock:
 
 
 def _of_layer(
-    layer: Dense, given: list[Any], errors: list[Any], entries: Mapping[str, np.ndarray]
+    layer: Dense, inputs: list[Any], errors: list[Any], entries: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """``ln|gradient|`` of the chosen entries of a layer's variables."""
     prefix = f"{layer.name}." if layer.name else ""
     if f"{prefix}weight" in entries:
-        unit, place = np.divmod(entries[f"{prefix}weight"], len(given))
-        yield f"{prefix}weight", _logs(errors)[unit] + _logs(given)[place]
+        unit, place = np.divmod(entries[f"{prefix}weight"], len(inputs))
+        yield f"{prefix}weight", _logs(errors)[unit] + _logs(inputs)[place]
     if f"{prefix}bias" in entries:
         yield f"{prefix}bias", _logs(errors)[entries[f"{prefix}bias"]]
 
@@ -193,7 +194,7 @@ def _steps(layers: Sequence[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tup
             if (layer.start_dim, layer.end_dim) != (1, -1):
                 raise NoPreciseFormError("Flatten")
             flat = True
-        elif type(layer) not in _NOTHING:
+        elif type(layer) not in _IDENTITIES:
             activation = elementwise(layer)
             cost += activation.cost * width
             steps.append(activation)

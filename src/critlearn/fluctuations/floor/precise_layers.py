@@ -21,24 +21,28 @@ from critlearn.network.exact_gelu import ExactGelu
 from critlearn.numerics.precision_ladder import resolved
 
 _MOST_DIGITS: Final = 960
+"""Digits up to which a formula is evaluated: 60 doubled four times. Beyond it a pass would take seconds."""
+
 _AGREEMENT: Final = 1e-20
-"""Relative difference at which two numbers of digits are taken to have given the same value."""
+"""Relative difference below which two evaluations, one with twice the digits, count as the same value."""
 
 _COST_OF_VALUES: Final = 100
 _COST_OF_FORMULAS: Final = 200
 _COST_OF_ERROR_FUNCTIONS: Final = 700
-"""Cost of a value and a slope, in products of numbers."""
+"""Time that a value and a slope take, in products of two numbers of 60 digits, measured with mpmath."""
 
 _FEWEST_DIGITS: Final = 30
+"""Digits of the comparison of a formula with its module, twice those of a double."""
+
 _ORDINARY: Final = (-2.9, -1.3, -0.37, 0.37, 1.3, 2.9)
-"""Numbers at which nothing cancels badly."""
+"""Pre-activations at which a formula is compared with its module: of both signs, where nothing cancels badly."""
 
 _y: Final = sp.Symbol("y", real=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """A dense layer.
+    """Dense layer for mpmath numbers.
 
     Parameters
     ----------
@@ -52,9 +56,9 @@ class Dense:
     weight: list[list[float]]
     bias: list[float] | None
 
-    def forward(self, given: list[Any]) -> list[Any]:
+    def forward(self, inputs: list[Any]) -> list[Any]:
         """``W a + b``."""
-        sums = [mp.fdot(zip(row, given, strict=True)) for row in self.weight]
+        sums = [mp.fdot(zip(row, inputs, strict=True)) for row in self.weight]
         return sums if self.bias is None else [total + b for total, b in zip(sums, self.bias, strict=True)]
 
     def backward(self, errors: list[Any]) -> list[Any]:
@@ -64,7 +68,7 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """An activation: its value and its slope at a number, and what they cost in products of numbers."""
+    """Activation for mpmath numbers: value and slope at a number, and the time both take in products of numbers."""
 
     value: Callable[[Any], Any]
     slope: Callable[[Any], Any]
@@ -72,18 +76,18 @@ class Elementwise:
 
 
 def dense(name: str, layer: nn.Linear) -> Dense:
-    """A layer of torch's."""
+    """Dense layer with the numbers of torch's."""
     bias = None if layer.bias is None else layer.bias.detach().double().tolist()
     return Dense(name, layer.weight.detach().double().tolist(), bias)
 
 
 def _above_zero(above: sp.Expr, otherwise: sp.Expr) -> sp.Expr:
-    """Two branches, of which the lower one holds at 0 as torch has it."""
+    """Function of two branches, of which the lower one holds at 0 as in torch."""
     return sp.Piecewise((above, _y > 0), (otherwise, True))
 
 
 def _number(value: float) -> sp.Expr:
-    """The number that the float is, exactly."""
+    """Rational number that equals the float exactly."""
     return sp.Rational(*float(value).as_integer_ratio())
 
 

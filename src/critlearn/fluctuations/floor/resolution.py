@@ -1,4 +1,4 @@
-"""The size below which measured fluctuations are rounding error, and what that was found out with."""
+"""Resolution floor: the size below which measured fluctuations are rounding error, and the reference it comes from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _Logs = dict[str, Float64[np.ndarray, "_ _"]]
 
 @dataclass(frozen=True)
 class Resolution:
-    """Where a learning pass turns into rounding error.
+    """Resolution of a learning pass: where its gradients turn into rounding error.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _floor(coarse: _Logs, fine: _Logs) -> float | None:
 def _precise(gradients: PerSampleGradients) -> _Logs | None:
     """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
 
-    The gradients given are those of the pass in double precision, which has the network's numbers as they are.
+    ``gradients`` are those of the pass in double precision, which has the network's numbers as they are.
     """
     network = precise_network(gradients.system, gradients.layers, FLOOR_SAMPLES)
     if network is None:

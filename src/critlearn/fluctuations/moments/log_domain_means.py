@@ -24,6 +24,7 @@ _HELD: Final = 1 << 18
 """Gradients that are written out at a time: what is made of them should stay in the processor's cache."""
 
 _NOT_CLAMPED: Final = math.log(torch.finfo(torch.float64).tiny)
+"""Logarithm of the smallest normal number, which stands for all that are smaller."""
 
 
 def mini_batch_means(grad_sample: GradSample, scale: Tensor, size: int) -> Iterator[Piece]:
@@ -47,7 +48,7 @@ def mini_batch_means(grad_sample: GradSample, scale: Tensor, size: int) -> Itera
 
 
 def _from_logs(total: Tensor, unit: Tensor) -> Materialised:
-    """Gradients ``total * exp(unit)``, whose numbers stay at least the smallest."""
+    """Gradients ``total * exp(unit)``; those below the smallest normal number are that number, but in logarithms."""
     logs = total.abs().log() + unit
     return Materialised(total.sign() * logs.clamp(min=_NOT_CLAMPED).exp(), logs)
 
@@ -96,7 +97,7 @@ class LogMean:
         self.count += grad_sample.samples
 
     def removed(self, grad_sample: GradSample, scale: Tensor, log_rate: float) -> Iterator[Piece]:
-        """Gradients without the mean, which is at unit rate; ``scale`` is at the given one."""
+        """Gradients without the mean; ``scale`` includes the learning rate, the mean does not."""
         for rows in grad_sample.runs(_HELD, scale.device):
             logs, positive = grad_sample.select(rows).entries().logs()
             logs, mean = logs + scale[rows, None], self.peak + log_rate

@@ -25,20 +25,20 @@ class AttentionRule:
         """Gradients of the input projections (stacked or apart) and of ``out_proj``."""
         module = use.module
         assert isinstance(module, nn.MultiheadAttention)
-        given: dict[str, Any] = {**dict(zip(_ARGUMENTS, use.arguments, strict=False)), **use.keywords}
+        arguments: dict[str, Any] = {**dict(zip(_ARGUMENTS, use.arguments, strict=False)), **use.keywords}
         if module.bias_k is not None or module.add_zero_attn:
             raise UnsuitableUseError("attention with extra keys")
         if len(use.errors) > 1 and bool((use.errors[1] != 0).any()):
             raise UnsuitableUseError("a loss that depends on the attention weights")
         order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
-        inputs = [samples_first(use, order(given[name])) for name in ("query", "key", "value")]
+        inputs = [samples_first(use, order(arguments[name])) for name in ("query", "key", "value")]
         error = samples_first(use, order(use.errors[0]))
         projected = [
             nn.functional.linear(part, weight, bias).requires_grad_()
             for part, weight, bias in zip(inputs, _weights(module), _biases(module), strict=True)
         ]
         with torch.enable_grad():
-            context = _attend(module, projected, given.get("attn_mask"), given.get("key_padding_mask"))
+            context = _attend(module, projected, arguments.get("attn_mask"), arguments.get("key_padding_mask"))
         errors = torch.autograd.grad(context, projected, error @ module.out_proj.weight)
         found: dict[str, GradSample] = {
             "out_proj.weight": OuterProducts(error[:, None], context.detach()[:, None]),

@@ -23,17 +23,17 @@ class FallbackRule:
         """Gradients of the variables that the module itself holds."""
         variables = dict(use.module.named_parameters(recurse=False))
         samples = len(use.log_scale)
-        given, structure = tree_flatten((use.arguments, use.keywords))
-        mapped = [isinstance(value, Tensor) and value.dim() > 0 and len(value) == samples for value in given]
+        arguments, structure = tree_flatten((use.arguments, use.keywords))
+        mapped = [isinstance(value, Tensor) and value.dim() > 0 and len(value) == samples for value in arguments]
         if not any(mapped):
             raise UnsuitableUseError("no argument has a dimension of samples")
 
         def one(errors: tuple[Tensor, ...], *values: Any) -> dict[str, Tensor]:
             whole = [value.unsqueeze(0) if own else value for value, own in zip(values, mapped, strict=True)]
-            arguments, keywords = tree_unflatten(whole, structure)
+            positional, keywords = tree_unflatten(whole, structure)
 
             def outputs(variables: dict[str, Tensor]) -> tuple[Tensor, ...]:
-                result = functional_call(use.module, variables, arguments, keywords)
+                result = functional_call(use.module, variables, positional, keywords)
                 tensors, _ = tree_flatten(result)
                 return tuple(part for part in tensors if isinstance(part, Tensor) and part.is_floating_point())
 
@@ -42,7 +42,7 @@ class FallbackRule:
 
         dims = (0, *(0 if own else None for own in mapped))
         try:
-            gradients = vmap(one, in_dims=dims)(tuple(use.errors), *given)
+            gradients = vmap(one, in_dims=dims)(tuple(use.errors), *arguments)
         except (RuntimeError, ValueError, TypeError, IndexError) as problem:
             # vmap gives up on data-dependent control flow and on operations that it does not know.
             raise UnsuitableUseError(str(problem)) from problem

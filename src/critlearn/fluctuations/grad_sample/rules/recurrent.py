@@ -65,8 +65,8 @@ class RecurrentRule:
         found: dict[str, GradSample] = {}
         for at, (suffix, _, _, inputs, previous) in enumerate(passes):
             kinds = (("ih", errors[2 * at], inputs), ("hh", errors[2 * at + 1], previous))
-            for kind, error, given in kinds:
-                found[f"weight_{kind}{suffix}"] = OuterProducts(error[:, None], given.detach()[:, None])
+            for kind, error, entered in kinds:
+                found[f"weight_{kind}{suffix}"] = OuterProducts(error[:, None], entered.detach()[:, None])
                 found[f"bias_{kind}{suffix}"] = Materialised(error.sum(dim=1))
         return found
 
@@ -80,7 +80,7 @@ def _step(module: nn.RNNBase) -> Step:
 
 
 def _initial(module: nn.RNNBase, sequence: Tensor, start: Any) -> list[State]:
-    """State of each layer and direction at the start, zeros if none is given."""
+    """State of each layer and direction at the start, zeros if there is none."""
     number = module.num_layers * (2 if module.bidirectional else 1)
     kinds = 2 if isinstance(module, nn.LSTM) else 1
     if start is None:
