@@ -10,7 +10,7 @@ from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 _EVERY: Final = 30.0
-"""Seconds between two states: so much is lost at most, and writing takes a small part of them."""
+"""Seconds between two states: so much work is lost at most."""
 
 
 def check_place(path: Path | str | None) -> None:

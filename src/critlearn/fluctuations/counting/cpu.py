@@ -32,10 +32,10 @@ _MOST_IN_32_BITS: Final = 2**31 - 1
 """Fluctuations counted in all up to which no bin can overflow 32 bits."""
 
 _WORTH_SCRATCH: Final = 2048
-"""Numbers in a row from which on counting them in scratch first is faster, as measured."""
+"""Numbers in a row from which on counting them in scratch first is faster."""
 
 _WORTH_THREADS: Final = 20_000
-"""Fluctuations from which on counting on several threads is faster than on one, as measured."""
+"""Fluctuations from which on counting on several threads is faster than on one."""
 
 
 class CpuCounter:

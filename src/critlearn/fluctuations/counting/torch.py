@@ -13,7 +13,7 @@ _HELD: Final = 1 << 24
 """Products that are held at a time: 128 MiB of logarithms."""
 
 _MARGIN: Final = 512
-"""Bins of spare room when the range grows, eight octaves, so that it seldom does: each growth waits for the device."""
+"""Bins of spare room when the range grows, eight octaves, so that it seldom does."""
 
 
 class TensorCounter:

@@ -21,7 +21,7 @@ from critlearn.network.exact_gelu import ExactGelu
 from critlearn.numerics.precision_ladder import resolved
 
 _MOST_DIGITS: Final = 960
-"""Digits up to which a formula is evaluated: 60 doubled four times. Beyond it a pass would take seconds."""
+"""Digits up to which a formula is evaluated: 60 doubled four times."""
 
 _AGREEMENT: Final = 1e-20
 """Relative difference below which two evaluations, one with twice the digits, count as the same value."""
@@ -29,7 +29,7 @@ _AGREEMENT: Final = 1e-20
 _COST_OF_VALUES: Final = 100
 _COST_OF_FORMULAS: Final = 200
 _COST_OF_ERROR_FUNCTIONS: Final = 700
-"""Time that a value and a slope take, in products of two numbers of 60 digits, measured with mpmath."""
+"""Time that a value and a slope take, in products of two numbers of 60 digits."""
 
 _FEWEST_DIGITS: Final = 30
 """Digits of the comparison of a formula with its module, twice those of a double."""

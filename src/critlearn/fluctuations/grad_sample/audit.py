@@ -36,7 +36,7 @@ _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not t
 """Why a rule can be wrong, in the words of the warning."""
 
 _SUMMED: Final = 32
-"""Samples of which a sum is compared when a measurement starts: it takes about as long as the four single samples."""
+"""Samples of which a sum is compared when a measurement starts, in one backward pass."""
 
 
 def wrong_variables(source: LayerGradients) -> set[str]:
