@@ -8,12 +8,15 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from critlearn.duality.criteria import HIGHEST_ORDER, LOST_DIRECTION, POLYNOMIAL_MISFIT
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_count
 
-_FLAT: Final = 1e-4
-_DEGREE: Final = 6
+_DEGREE: Final = HIGHEST_ORDER - 1
+"""Degree of the polynomial for the slope along the lost direction."""
+
 _SHRINKINGS: Final = 20
+"""Times that the neighbourhood is made four times smaller: down to 1e-13, where slopes are rounding."""
 
 
 @runtime_checkable
@@ -107,7 +110,7 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
 
 
 def classified(restricted: SquareMap, point: Tensor) -> Caustic:
-    """Kind of a caustic, from how the map goes along the curve on which only the lost coordinate changes.
+    """Kind of a caustic, by the order of the map along the curve on which only the lost coordinate changes.
 
     With all other coordinates of the change held, the last is ``delta_c + c s^n`` along the lost direction (Lyapunov
     and Schmidt's reduction): n = 2 at a fold, 3 at a cusp. Source: theory, caustics; Arnold's classification of generic
@@ -121,7 +124,7 @@ def classified(restricted: SquareMap, point: Tensor) -> Caustic:
     lost = right[-1]
     normal = left[:, -1] / size[:, 0]
     kind, order = "higher", None
-    if len(values) == 1 or float(values[-2]) > _FLAT * float(values[0]):
+    if len(values) == 1 or float(values[-2]) > LOST_DIRECTION * float(values[0]):
         order = _order(_Curve(restricted, point, left / size, right))
         kind = {2: "fold", 3: "cusp"}.get(order or 0, "higher")
     exponent = None if order is None else 1 - 1 / order
@@ -173,7 +176,7 @@ def _order(curve: _Curve) -> int | None:
         return found, float(np.abs(np.polynomial.polynomial.polyval(nodes, found) - slopes / largest).max())
 
     for _ in range(_SHRINKINGS):
-        if polynomial(half_width)[1] < 1e-5:
+        if polynomial(half_width)[1] < POLYNOMIAL_MISFIT:
             # Higher powers weigh little here, and still less somewhat nearer.
             coefficients, _ = polynomial(half_width / 8)
             return int(np.abs(coefficients[1:]).argmax()) + 2

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from torch import Tensor
 
@@ -47,17 +46,6 @@ class Inverse(Result):
     unique: bool
     status: InverseStatus
     reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; input and target as lists."""
-        return {
-            "status": str(self.status),
-            "reason": self.reason,
-            "residual": self.residual if math.isfinite(self.residual) else None,
-            "unique": self.unique,
-            "x": None if self.x is None else self.x.tolist(),
-            "t": None if self.t is None else self.t.tolist(),
-        }
 
     def summary(self) -> str:
         """One line, e.g. ``on the sheet: residual 1.2e-13; unique``."""

@@ -1,9 +1,9 @@
-"""Search for the boundary state of given changes: closed forms first, then descents."""
+"""Search for the boundary state that induces known changes: closed forms first, then descents."""
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +14,9 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from critlearn.compositions import SoftTargetCrossEntropy
+from critlearn.duality.criteria import ON_SHEET, RANK_OF_CHANGES
+from critlearn.duality.inverse.candidate import Candidate, best_candidate
+from critlearn.duality.inverse.changes import checked_changes
 from critlearn.duality.inverse.first_layer import first_inputs, input_line
 from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.target_of_error import fitting_target
@@ -22,51 +25,45 @@ from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.errors import InvalidInputError
 from critlearn.network.backward.learning_pass import learning_pass
 
-_ON_SHEET: Final = {torch.float64: 1e-6, torch.float32: 1e-2}
-"""Largest residual of a vector on the sheet."""
-
 _SHARP: Final = 1e-10
-_RANK: Final = {torch.float64: 1e-8, torch.float32: 1e-3}
+"""Residual down to which a closed form is polished by a descent: what rounding leaves is below it."""
+
 _STARTS: Final = 8
+"""Samples of the data set that descents start from, and lengths of an input along a line."""
+
 _DESCENTS: Final = 24
+"""Descents in all: each takes up to 60 Jacobians."""
+
 _MOST_ENTRIES: Final = 2 * 10**7
+"""Entries of a Jacobian, variables times inputs, up to which descents take seconds, and memory of 160 MB."""
+
 _LENGTHS: Final = np.logspace(-3, 3, 49)
+"""Lengths of an input that are tried where a first layer without bias leaves it open, eight for each decade."""
 
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A boundary state that may have the given changes.
-
-    Parameters
-    ----------
-    x, t
-        The state.
-    residual
-        Part of the changes that it leaves.
-    unique
-        Whether there is no other, as far as is known.
-    determined
-        Whether equations that every state with these changes fulfils leave no other input.
-    only_target
-        Whether no other target fits the input.
-    """
-
-    x: Tensor
-    t: Tensor
-    residual: float
-    unique: bool
-    determined: bool = False
-    only_target: bool = True
+_TO_THE_END: Final[dict[str, Any]] = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
+"""Descents go on until nothing changes any more: their residual tells what is on the sheet."""
 
 
 class InverseSearch:
-    """Search for the boundary state of given changes; all is measured in units of the largest change."""
+    """Search for the boundary state whose changes are known; changes are in units of the largest of them.
+
+    Parameters
+    ----------
+    phi
+        The duality map.
+    dq
+        Changes of all trainable variables, by name.
+    """
 
     def __init__(self, phi: ForwardMap, dq: Mapping[str, Tensor]) -> None:
         network = phi.network
         self.phi, self.model, self.layers = phi, network.model, network.layers
-        self.changes, precision = _checked(phi.system.parameters, dq)
-        self.tolerance, self.cut, self.rounding = _ON_SHEET[precision], _RANK[precision], torch.finfo(precision).eps
+        self.changes, precision = checked_changes(phi.system.parameters, dq)
+        self.tolerance, self.cut, self.rounding = (
+            ON_SHEET[precision],
+            RANK_OF_CHANGES[precision],
+            torch.finfo(precision).eps,
+        )
         self.size = max(float(change.abs().max()) for change in self.changes.values())
         if self.size:
             self.changes = {name: change / self.size for name, change in self.changes.items()}
@@ -100,13 +97,13 @@ class InverseSearch:
         return any(rank > 1 for rank, _ in ranks.values())
 
     def closed_form(self) -> Candidate | None:
-        """From the first dense layer, if the network is a sequence that has one."""
+        """Candidate from the changes of the first dense layer; None if the network is no sequence that has one."""
         inputs = first_inputs(self.model, self.x_like, self.changes, self.phi.lr)
         if inputs:
             found = [candidate for given in inputs if (candidate := self.completed(given.x, given.determined))]
             if len(inputs) > 1 or any(candidate.residual > _SHARP and not self.layers for candidate in found):
                 found += [polished for start in found if (polished := self._polished(start))]
-            return self._best(found)
+            return best_candidate(found, self.tolerance)
         layers = self.layers
         if layers and layers[0].weight_trained and not layers[0].bias_trained:
             return self._along(input_line(self.changes[joined(layers[0].name, "weight")]))
@@ -137,14 +134,14 @@ class InverseSearch:
         for _, length, start in sorted(starts, key=lambda entry: entry[0])[:_STARTS]:
             t = None if self.continuous else start.t
             mismatch = partial(self._mismatch_along, line, t)
-            solved = least_squares(mismatch, [length], xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=25)
+            solved = least_squares(mismatch, [length], max_nfev=25, **_TO_THE_END)
             candidate = self.completed((float(solved.x[0]) * line).reshape(self.x_like.shape), False)
             if candidate is not None:
                 found.append(candidate)
-        best = self._best(found)
+        best = best_candidate(found, self.tolerance)
         if best is not None and best.residual <= math.sqrt(self.tolerance) and (polished := self._polished(best)):
             found.append(polished)
-        return self._best(found)
+        return best_candidate(found, self.tolerance)
 
     def _mismatch_along(self, line: Tensor, t: Tensor | None, length: np.ndarray) -> np.ndarray:
         """Mismatch for a given target, or for the one that fits best."""
@@ -210,7 +207,7 @@ class InverseSearch:
                 found.append(candidate)
             if sum(candidate.residual <= self.tolerance for candidate in found) > 1:
                 break
-        return self._best(found)
+        return best_candidate(found, self.tolerance)
 
     def _pairs(self, starts: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets to start from: every class of one input before the next, the likeliest first."""
@@ -221,18 +218,6 @@ class InverseSearch:
                 yield x, self.t_like.double() if fitting is None else fitting.t
             else:
                 yield from ((x, t) for t in self._targets())
-
-    def _best(self, found: list[Candidate]) -> Candidate | None:
-        """Best candidate; unique if it is so by itself and all others on the sheet are the same."""
-        if not found:
-            return None
-        best = min(found, key=lambda candidate: candidate.residual)
-        others = [candidate for candidate in found if candidate.residual <= self.tolerance]
-        size = 1e-5 * (1 + float(best.x.norm()))
-        same = all(float((other.x - best.x).norm()) <= size for other in others)
-        # Descents that end in one state tell at the best of them whether anything is lost at first order.
-        unique = any(other.unique for other in others) if same else False
-        return replace(best, unique=unique)
 
     def _targets(self) -> Iterator[Tensor]:
         """Classes to start from."""
@@ -259,7 +244,7 @@ class InverseSearch:
         return None if bias is None else -bias
 
     def _fitted(self, x: Tensor, t: Tensor) -> Candidate | None:
-        """One descent."""
+        """Candidate at the end of one Levenberg-Marquardt descent; None if it leaves where the network is finite."""
         inputs, soft = x.numel(), isinstance(self.loss, SoftTargetCrossEntropy)
 
         def split(point: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -279,9 +264,8 @@ class InverseSearch:
 
         start = torch.cat([x.reshape(-1), t.reshape(-1).to(x)]) if self.continuous else x.reshape(-1)
         method: Any = "lm" if self.flat.numel() >= start.numel() else "trf"
-        settings: Any = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 60}
         try:
-            solved = least_squares(mismatch, start.cpu().numpy(), slope, method=method, **settings)
+            solved = least_squares(mismatch, start.cpu().numpy(), slope, method=method, max_nfev=60, **_TO_THE_END)
         except (InvalidInputError, ValueError):
             # The descent has left the region where the network is finite.
             return None
@@ -297,29 +281,3 @@ class InverseSearch:
         # Along the sum of probabilities nothing changes, but their sum is known.
         rank = int(np.linalg.matrix_rank(slope(solved.x)))
         return replace(candidate, unique=rank == start.numel() - soft and candidate.only_target)
-
-
-def _checked(variables: Mapping[str, Tensor], dq: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], torch.dtype]:
-    """Changes of one sample in double precision, and the precision that they have."""
-    if not isinstance(dq, Mapping):
-        raise InvalidInputError(f"dq must give a change for each name of a variable; got {type(dq).__name__}")
-    if set(dq) != set(variables):
-        odd = sorted(set(dq) ^ set(variables))
-        raise InvalidInputError(f"dq needs exactly the trainable variables; differing: {', '.join(odd)}")
-    changes: dict[str, Tensor] = {}
-    precision = torch.float64
-    for name, value in variables.items():
-        change = dq[name]
-        if not isinstance(change, Tensor):
-            raise InvalidInputError(f'dq["{name}"] must be a tensor; got {type(change).__name__}')
-        if change.shape == (1, *value.shape):
-            change = change[0]
-        if change.shape != value.shape:
-            raise InvalidInputError(
-                f'dq["{name}"] must have the shape {tuple(value.shape)} of one sample; got {tuple(change.shape)}'
-            )
-        if not bool(torch.isfinite(change).all()):
-            raise InvalidInputError(f'dq["{name}"] is not finite')
-        precision = torch.float32 if change.dtype != torch.float64 else precision
-        changes[name] = change.detach().double()
-    return changes, precision

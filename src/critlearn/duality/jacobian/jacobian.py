@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-import numpy as np
 import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from critlearn.duality.jacobian.dense_stack import DenseStack, stacked
-from critlearn.duality.jacobian.layer_products import LayerProducts, layer_products
+from critlearn.duality.jacobian.dense_stack import DenseStack
+from critlearn.duality.jacobian.leading_directions import (
+    Directions,
+    directions_of,
+    leading_by_iteration,
+    leading_of_stack,
+    scipy_operator,
+)
 from critlearn.duality.jacobian.operator import JacobianOperator
 from critlearn.duality.jacobian.spectra import from_logs, layer_spectra, log_singular_values, one_thread, stack_spectra
 from critlearn.duality.jacobian.spectrum import Spectrum
@@ -25,27 +29,8 @@ _LARGEST: Final = 4 << 30
 _QUICK: Final = 10**6
 """Entries of a Jacobian whose spectrum is computed to show it."""
 
-_CONVERGED: Final = 1e-8
-"""Part of an eigenvalue that its residual may have: the error of the value is of the order of its square."""
-
-
-@dataclass(frozen=True, eq=False)
-class Directions:
-    """Leading directions of the boundary space: those that move the trainable variables most.
-
-    Parameters
-    ----------
-    values
-        Singular values, descending, shape (direction,).
-    x
-        Their parts in the input, shape (direction, *shape of the input): pictures, if the input is one.
-    t
-        Their parts in the target, shape (direction, target); no columns where targets are classes.
-    """
-
-    values: Tensor
-    x: Tensor
-    t: Tensor
+_SMALL: Final = 500
+"""Rows and columns up to which all singular values are as quick as a few of them by iteration."""
 
 
 class Jacobian(Result):
@@ -130,16 +115,7 @@ class Jacobian(Result):
 
     def linear_operator(self) -> scipy.sparse.linalg.LinearOperator:
         """The Jacobian for SciPy's iterative methods."""
-        return self._scipy(self._factor)
-
-    def _scipy(self, factor: float) -> scipy.sparse.linalg.LinearOperator:
-        def forward(vector: np.ndarray) -> np.ndarray:
-            return factor * self._operator.jvp(torch.from_numpy(vector.reshape(-1)).to(self._operator.x)).cpu().numpy()
-
-        def back(vector: np.ndarray) -> np.ndarray:
-            return factor * self._operator.vjp(torch.from_numpy(vector.reshape(-1)).to(self._operator.x)).cpu().numpy()
-
-        return scipy.sparse.linalg.LinearOperator(self.shape, matvec=forward, rmatvec=back, dtype=np.float64)
+        return scipy_operator(self._operator, self._factor)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -219,76 +195,15 @@ class Jacobian(Result):
         """
         if not 1 <= count <= min(self.shape):
             raise InvalidInputError(f"a Jacobian of shape {self.shape} has no {count} singular values")
-        leading = self._leading_by_iteration if self._stack is None else self._leading_of_stack
-        values, vectors = leading(count)
-        # Directions have no sign of their own: the largest entry is made positive.
-        largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
-        rows = (vectors * torch.where(largest < 0, -1.0, 1.0)).T
-        size = self._operator.x.numel()
-        return Directions(values, rows[:, :size].reshape(-1, *self._operator.x.shape), rows[:, size:])
-
-    def _leading_of_stack(self, count: int) -> tuple[Tensor, Tensor]:
-        assert self._stack is not None
-        stack = self._stack
-        rows, unit = stacked(stack.blocks)
-        triangle = torch.linalg.qr(rows[0], mode="r").R
-        _, values, right = torch.linalg.svd(triangle, full_matrices=True)
-        logs = torch.cat([values.log(), values.new_full((len(right) - len(values),), -math.inf)]) + float(unit[0])
-        vectors = stack.basis.of_sample(0) @ right.T
-        untouched = min(count, stack.basis.untouched)
-        if untouched:
-            # All directions outside are alike: any orthonormal ones of them will do.
-            inputs = stack.basis.of_sample(0)[: self._operator.x.numel(), : stack.basis.inputs]
-            outside = _orthogonal_to(inputs, untouched)
-            padded = torch.cat([outside, outside.new_zeros(len(vectors) - len(outside), untouched)])
-            logs = torch.cat([logs, stack.log_untouched.expand(untouched)])
-            vectors = torch.cat([vectors, padded], dim=1)
-        lost = count - vectors.shape[1]
-        if lost > 0:
-            # What is left changes nothing.
-            logs = torch.cat([logs, logs.new_full((lost,), -math.inf)])
-            vectors = torch.cat([vectors, _orthogonal_to(vectors, lost)], dim=1)
-        order = logs.argsort(descending=True, stable=True)[:count]
-        return (logs[order] + math.log(self._lr)).exp(), vectors[:, order]
-
-    def _leading_of_products(self, products: LayerProducts, count: int) -> tuple[Tensor, Tensor]:
-        """Leading eigenvectors of ``J^T J``: its largest values lose nothing by the square."""
-        columns = self.shape[1]
-        operator = scipy.sparse.linalg.LinearOperator(
-            (columns, columns), matvec=_of_torch(products, self._operator.x), dtype=np.float64
-        )
-        start = np.random.default_rng(0).normal(size=columns)
-        kept = min(columns, max(5 * count, 30))
-        squares, vectors = scipy.sparse.linalg.eigsh(operator, k=count, ncv=kept, v0=start, tol=_CONVERGED)
-        order = np.argsort(squares)[::-1].copy()
-        values = torch.from_numpy(squares[order]).clamp(min=0.0).sqrt()
-        return self._factor * values, torch.from_numpy(vectors[:, order].copy())
-
-    def _leading_by_iteration(self, count: int) -> tuple[Tensor, Tensor]:
-        if count >= min(self.shape) - 1 or max(self.shape) <= 500:
-            _, values, right = torch.linalg.svd(self._written_out(), full_matrices=False)
-            return self._factor * values[:count], right[:count].T
-        products = layer_products(self._operator)
-        if products is not None and self.shape[1] <= self.shape[0]:
-            return self._leading_of_products(products, count)
-        start = np.random.default_rng(0).normal(size=min(self.shape))
-        _, values, right = scipy.sparse.linalg.svds(self._scipy(1.0), k=count, v0=start)
-        order = np.argsort(values)[::-1].copy()
-        return self._factor * torch.from_numpy(values[order]), torch.from_numpy(right[order].T.copy())
-
-
-def _of_torch(products: LayerProducts, like: Tensor) -> Callable[[np.ndarray], np.ndarray]:
-    """Products for SciPy."""
-    return lambda vector: products(torch.from_numpy(vector.reshape(-1)).to(like)).cpu().numpy()
-
-
-def _orthogonal_to(vectors: Tensor, count: int) -> Tensor:
-    """Orthonormal columns (boundary, count) that are orthogonal to orthonormal ones."""
-    generator = torch.Generator().manual_seed(0)
-    found = torch.randn(len(vectors), count, generator=generator, dtype=vectors.dtype).to(vectors)
-    for _ in range(2):
-        found = torch.linalg.qr(found - vectors @ (vectors.T @ found)).Q
-    return found
+        if self._stack is not None:
+            log_values, vectors = leading_of_stack(self._stack, count, self._operator.x.numel())
+            return directions_of((log_values + math.log(self._lr)).exp(), vectors, self._operator.x.shape)
+        if count >= min(self.shape) - 1 or max(self.shape) <= _SMALL:
+            _, found, right = torch.linalg.svd(self._written_out(), full_matrices=False)
+            values, vectors = found[:count], right[:count].T
+        else:
+            values, vectors = leading_by_iteration(self._operator, count)
+        return directions_of(self._factor * values, vectors, self._operator.x.shape)
 
 
 def _rows_of(values: dict[str, Tensor]) -> dict[str, slice]:

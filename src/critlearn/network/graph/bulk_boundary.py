@@ -4,13 +4,14 @@ The activation pass iterates ``x <- P x_boundary + (1 - P) f(W x + b)``. Source:
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.network.graph.activation_pass import ActivationPass, PassStatus, iterate
+from critlearn.network.graph.activation_pass import ActivationPass, iterate
+from critlearn.network.graph.fixed_point import check_finite_inputs, find_fixed_point
 from critlearn.network.graph.parts import check_graph, grouped, slope_of
 
 _DENSE_SHARE: Final = 1 / 16
@@ -170,7 +171,7 @@ class BulkBoundaryNetwork(nn.Module):
             for _ in range(self.steps - 1):
                 state = self._activated(self._pre_activation(couplings, clamped, state))
         else:
-            state = _FixedPoint.apply(clamped, couplings.detach(), self.bias.detach(), self)
+            state = find_fixed_point(self._step, clamped, couplings.detach(), self.bias.detach())
             matrix = couplings if self._dense else self._free_weight()
             for _ in range(2):
                 state = self._newton(matrix, clamped, state)
@@ -193,7 +194,7 @@ class BulkBoundaryNetwork(nn.Module):
         """
         with torch.no_grad():
             clamped, couplings, held = self._clamped(x), self._couplings(), self._held(x, t)
-            _check_finite(clamped)
+            check_finite_inputs(clamped)
 
             def step(state: Tensor) -> Tensor:
                 return self._hold(self._activated(self._pre_activation(couplings, clamped, state)), held)
@@ -278,6 +279,10 @@ class BulkBoundaryNetwork(nn.Module):
         parts = [module(y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
         return torch.cat(parts, dim=1)[:, self._order]
 
+    def _step(self, clamped: Tensor, couplings: Tensor, bias: Tensor, state: Tensor) -> Tensor:
+        """One step of the activation pass, ``f(W x + b)``, for any couplings and biases."""
+        return self._activated(self._sums(couplings, clamped, state) + bias)
+
     def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
         """One step of Newton's method towards ``state = f(W x + b)``, differentiable in all its arguments."""
         y = self._pre_activation(matrix, clamped, state)
@@ -290,64 +295,3 @@ class BulkBoundaryNetwork(nn.Module):
         """``f'`` of every neuron that is no input."""
         parts = [slope_of(module, y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
         return torch.cat(parts, dim=1)[:, self._order]
-
-
-class _FixedPoint(torch.autograd.Function):
-    """Search for the fixed point: outside of differentiation, which Newton's steps take care of."""
-
-    @staticmethod
-    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, network: BulkBoundaryNetwork) -> Tensor:
-        _check_finite(clamped)
-
-        def step(state: Tensor) -> Tensor:
-            return network._activated(network._sums(couplings, clamped, state) + bias)
-
-        found = iterate(step, torch.zeros_like(clamped[:, network._free]), None)
-        changes = (step(found.state) - found.state).abs().amax(dim=1)
-        for sample, change in enumerate(changes.tolist()):
-            status, period = found.judged(sample, change)
-            if status is not PassStatus.SETTLED:
-                how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
-                raise InvalidInputError(
-                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
-                    f"(last change {change:.1e}); give a number of steps, or smaller weights"
-                )
-        return found.state
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None]:
-        return None, None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
-        return None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
-        """One search for all where only the inputs differ; otherwise every entry of the batch by itself."""
-        if in_dims[0] is not None and in_dims[1] is None and in_dims[2] is None:
-            clamped = arguments[0].movedim(in_dims[0], 0)
-            found = _FixedPoint.apply(clamped.reshape(-1, clamped.shape[-1]), *arguments[1:])
-            return found.reshape(*clamped.shape[:-1], -1), 0
-        rows = []
-        for at in range(info.batch_size):
-            own = [
-                value if dim is None or not isinstance(value, Tensor) else value.select(dim, at)
-                for value, dim in zip(arguments, in_dims, strict=True)
-            ]
-            rows.append(_FixedPoint.apply(*own))
-        return torch.stack(rows), 0
-
-
-_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.UNSETTLED: "has not settled"}
-
-
-def _check_finite(clamped: Tensor) -> None:
-    finite = torch.isfinite(clamped).all(dim=1)
-    if not bool(finite.all()):
-        sample = int((~finite).nonzero()[0, 0])
-        raise InvalidInputError(f"the inputs are not finite at sample {sample} of a batch of {len(clamped)}")

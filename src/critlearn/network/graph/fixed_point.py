@@ -1,0 +1,99 @@
+"""Fixed point of an activation pass for a batch of inputs, or an error that says how the pass ends instead."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from critlearn.errors import InvalidInputError
+from critlearn.network.graph.activation_pass import PassStatus, iterate
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""One step of the pass: inputs in place, couplings, biases and states -> new states (sample, free neuron)."""
+
+_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.UNSETTLED: "has not settled"}
+
+
+def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tensor) -> Tensor:
+    """States (sample, free neuron) that one more step leaves as they are, searched for from zero.
+
+    Parameters
+    ----------
+    step
+        The step.
+    clamped
+        States with the inputs in place and all others zero, shape (sample, neuron).
+    couplings, bias
+        Weights as the step takes them, and one bias for each free neuron.
+
+    Raises
+    ------
+    InvalidInputError
+        If the pass of a sample oscillates, diverges or has no end.
+    """
+    found: Tensor = _FixedPoint.apply(clamped, couplings, bias, step)
+    return found
+
+
+class _FixedPoint(torch.autograd.Function):
+    """Search for the fixed point, which automatic differentiation sees as a constant: Newton's steps differentiate."""
+
+    @staticmethod
+    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, step: Step) -> Tensor:
+        check_finite_inputs(clamped)
+        once = partial(step, clamped, couplings, bias)
+        found = iterate(once, clamped.new_zeros(len(clamped), len(bias)), None)
+        changes = (once(found.state) - found.state).abs().amax(dim=1)
+        for sample, change in enumerate(changes.tolist()):
+            status, period = found.judged(sample, change)
+            if status is not PassStatus.SETTLED:
+                how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
+                raise InvalidInputError(
+                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
+                    f"(last change {change:.1e}); give a number of steps, or smaller weights"
+                )
+        return found.state
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None]:
+        return None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
+        return None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """One search for all where only the inputs differ; otherwise every entry of the batch by itself."""
+        if in_dims[0] is not None and in_dims[1] is None and in_dims[2] is None:
+            clamped = arguments[0].movedim(in_dims[0], 0)
+            found = _FixedPoint.apply(clamped.reshape(-1, clamped.shape[-1]), *arguments[1:])
+            return found.reshape(*clamped.shape[:-1], -1), 0
+        rows = []
+        for at in range(info.batch_size):
+            own = [
+                value if dim is None or not isinstance(value, Tensor) else value.select(dim, at)
+                for value, dim in zip(arguments, in_dims, strict=True)
+            ]
+            rows.append(_FixedPoint.apply(*own))
+        return torch.stack(rows), 0
+
+
+def check_finite_inputs(clamped: Tensor) -> None:
+    """Raise if the states (sample, neuron) that the data set are not finite; the sample is named.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not.
+    """
+    finite = torch.isfinite(clamped).all(dim=1)
+    if not bool(finite.all()):
+        sample = int((~finite).nonzero()[0, 0])
+        raise InvalidInputError(f"the inputs are not finite at sample {sample} of a batch of {len(clamped)}")
