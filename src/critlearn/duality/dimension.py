@@ -16,6 +16,7 @@ _TANGENTS: Final = 512 << 20
 """Bytes of tangent vectors that are held for overlaps."""
 
 _OVERLAPPING: Final = 16
+"""Samples whose tangent spaces are compared by default: 120 pairs."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +64,7 @@ class LearningDimension(Result):
         quantiles = torch.quantile(
             logs, torch.tensor([0.05, 0.5, 0.95], dtype=logs.dtype), dim=0, interpolation="lower"
         )
-        told = {
+        values = {
             "samples": len(self.spectra),
             "variables": self.spectra[0].variables,
             "boundary": self.spectra[0].boundary,
@@ -76,7 +77,7 @@ class LearningDimension(Result):
             "overlap": self.mean_overlap(),
             "overlap_directions": self.directions,
         }
-        return dict(plain(told))
+        return dict(plain(values))
 
     def summary(self) -> str:
         """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1, overlap 0.35``."""

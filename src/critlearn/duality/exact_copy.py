@@ -1,4 +1,4 @@
-"""A network's tail-exact copy in double precision, which follows the network's values."""
+"""Tail-exact copy of a network in double precision, made again when the network has changed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from critlearn.network.checks.inputs import in_type
 
 @dataclass(frozen=True, eq=False)
 class ExactNetwork:
-    """A network at one time.
+    """Copy of a network as it was at one time.
 
     Parameters
     ----------

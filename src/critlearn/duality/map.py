@@ -26,7 +26,7 @@ from critlearn.network.losses import for_targets
 from critlearn.numerics.validation import check_learning_rate
 
 _STACKED: Final = 16 << 20
-"""Bytes of stacks that are held at once."""
+"""Bytes of stacked rows for which spectra are computed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class DualityMap:
     lr: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no system, and a rate that is no rate."""
+        """Raise if there is no neural system, or the learning rate is not positive and finite."""
         if not isinstance(self.system, NeuralSystem):
             raise InvalidInputError(f"a duality map is that of a NeuralSystem; got {type(self.system).__name__}")
         check_learning_rate(self.lr)
@@ -197,7 +197,7 @@ class DualityMap:
     def _parts(
         self, network: ExactNetwork, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
     ) -> tuple[Callable[[], DenseStack] | None, JacobianOperator]:
-        """How to make the stack, if the network is dense, and operator at one sample."""
+        """Function that makes the stack of one sample, if the network is dense, and the Jacobian operator."""
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
@@ -221,7 +221,7 @@ class DualityMap:
 
 
 def _check_batch(x: Tensor, t: Tensor) -> None:
-    """Refuse what is no batch of boundary states."""
+    """Raise if inputs and targets make no batch of boundary states."""
     for name, value in (("x", x), ("t", t)):
         if not isinstance(value, Tensor) or value.dim() == 0:
             raise InvalidInputError(f"{name} must be a tensor that holds a batch; got {_described(value)}")
@@ -230,5 +230,5 @@ def _check_batch(x: Tensor, t: Tensor) -> None:
 
 
 def _described(value: object) -> str:
-    """What was given in place of a tensor."""
+    """Shape of a tensor, or type of anything else, for an error message."""
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

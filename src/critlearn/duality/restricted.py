@@ -1,4 +1,4 @@
-"""The duality map restricted to as many trainable variables as the boundary has dimensions: a square Jacobian."""
+"""Duality map restricted to as many variables as the boundary has dimensions, so that its Jacobian is square."""
 
 import math
 from collections.abc import Sequence
@@ -16,15 +16,17 @@ from critlearn.duality.map import DualityMap
 from critlearn.errors import InvalidInputError
 
 _STEP: Final = 1e-2
-"""Of the length of a point, the step that looks for a fold near it, and how often it is shortened."""
+"""First step along the lost direction that looks for a fold near a point, in units of the point's length."""
 
 _STEPS: Final = 12
+"""Times that this step is made eight times shorter: down to 1e-13, below which it is rounding."""
+
 _ALWAYS: Final = 6
-"""Points of a grid that Newton's method starts from, however far their changes are."""
+"""Points of a grid that Newton's method starts from, however far their changes are from the wanted ones."""
 
 
 def choose_variables(jacobian: Jacobian) -> list[int]:
-    """Rows on which the square block of the Jacobian is best conditioned, as far as pivoted QR of its transpose tells.
+    """Rows on which the square block of the Jacobian is best conditioned, by pivoted QR of its transpose.
 
     Positions of K trainable variables in the order of ``named_parameters``.
 
@@ -67,7 +69,7 @@ class RestrictedMap:
     t: Tensor
 
     def __post_init__(self) -> None:
-        """Refuse what gives no square Jacobian."""
+        """Raise if the variables make no square Jacobian."""
         x = torch.as_tensor(self.phi.system.dataset[0][0])
         shape = self.phi.jacobian(x, self.t).shape
         allowed = set(range(shape[0]))

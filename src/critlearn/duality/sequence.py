@@ -1,4 +1,4 @@
-"""Networks that are sequences of modules: what stands in which place, and which parameters stand in one place only."""
+"""Networks that are sequences of modules: their modules in order, and whether parameters are used only once."""
 
 from collections import Counter
 from typing import Final

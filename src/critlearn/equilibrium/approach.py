@@ -214,7 +214,7 @@ def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator)
     tensors = system.tensors()
     if tensors is None:
         for x, t in read_pairs(system.dataset, batch_size, shuffled_by=generator):
-            yield system.placed(x), system.placed(t)
+            yield system.as_network_takes(x), system.as_network_takes(t)
         return
     x, t = tensors
     for chosen in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):

@@ -113,7 +113,7 @@ class Batches:
             x, t = batch
             if len(x) != len(t):
                 raise InvalidInputError(f"a batch of the loader has {len(x)} inputs and {len(t)} targets")
-            yield self._system.placed(x), self._system.placed(t)
+            yield self._system.as_network_takes(x), self._system.as_network_takes(t)
 
 
 def _after(pairs: Iterator[tuple[Tensor, Tensor]], start: int) -> Iterator[tuple[Tensor, Tensor]]:

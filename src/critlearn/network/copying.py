@@ -1,4 +1,4 @@
-"""Copies of networks whose modules keep tensors that were computed: those of a pass, or weights made from others."""
+"""Copies of networks whose modules keep computed tensors: states of a pass, or weights made from other weights."""
 
 import copy
 from typing import Any, TypeVar

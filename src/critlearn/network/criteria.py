@@ -1,17 +1,52 @@
-"""Numbers of this package that decide what a user is told: where the resolution floor of a measurement lies."""
+"""Every number that decides what a user is told of a network: its resolution floor, refusals, the end of a pass.
+
+Each stands here once, with its unit and the page of the documentation that shows its effect.
+"""
 
 from typing import Final
+
+import torch
 
 WRONG_BY: Final = 0.01
 """Difference of ``ln|gradient|`` between two precisions from which on a gradient counts as wrong.
 
-A hundredth is about one bin of a sketch, so that what passes is counted in its bin or the next. Docs: engine,
-resolution floor.
+A hundredth is about one bin of a sketch, so that what passes is counted in its bin or the next. Effect: docs/engine.md
+(resolution floor).
 """
 
 WRONG_SHARE: Final = 0.05
 """Share of wrong gradients among neighbours in size from which on these sizes lie below the resolution floor.
 
-A fit to a window in which one value in twenty is off by a bin moves by less than its standard error. Docs: engine,
-resolution floor.
+One in twenty, as at the usual level of tests: single values differ by chance, where they cancel. Effect:
+docs/engine.md (resolution floor).
+"""
+
+SAME_OUTPUT: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Difference of a sample's output in two batches, in units of the largest output, that is taken for rounding.
+
+By floating-point type; a network in which it is larger couples its samples, or is random, and is refused. Effect:
+docs/engine.md.
+"""
+
+SAME_OUTPUT_COARSE: Final = 3e-2
+"""The same for types of 16 bits, whose spacing is up to 0.8% of a number."""
+
+FIXED_POINT: Final = 1e-9
+"""Change by one more step, in units of one plus the largest state, up to which an activation pass is at a fixed point.
+
+Floating-point types in which this is less than 100 spacings of numbers have 100 of these. Effect: docs/duality.md
+(networks on graphs).
+"""
+
+RETURNED: Final = 1e-12
+"""Distance from an earlier state, in the same units, up to which an activation pass has come back to it.
+
+At least 8 spacings of numbers. Effect: docs/duality.md
+(networks on graphs).
+"""
+
+LARGEST_STATE: Final = 1e8
+"""One plus the size of a state from which on an activation pass diverges.
+
+Effect: docs/duality.md (networks on graphs).
 """

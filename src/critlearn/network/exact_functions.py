@@ -17,6 +17,8 @@ _BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, functional.sigmoid),
     "softsign": (functional.softsign,),
 }
+"""Functions of torch that are catalogue activations, by the names of these."""
+
 _REPLACED: Final[dict[Callable[..., Any], ActivationModule]] = {
     function: ActivationModule(name) for name, functions in _BY_NAME.items() for function in functions
 }
@@ -32,10 +34,10 @@ def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) 
 
 
 def _saved_elsewhere() -> bool:
-    """Whether something else has charge of what operations save, as activation checkpointing has.
+    """Whether hooks for saved tensors are active, as those of activation checkpointing.
 
-    That calls functions anew on the way back, when they are torch's own again, and would take what these save for what
-    exact ones do: another number of the same shape.
+    Checkpointing calls functions a second time on the way back, when they are torch's own again, and would take the
+    tensors that these save for those of the exact ones: another number of the same shape.
     """
     # Private to torch, and not in its oldest versions.
     topmost = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
@@ -43,7 +45,7 @@ def _saved_elsewhere() -> bool:
 
 
 class _ExactFunctions(TorchFunctionMode):
-    """While it lasts, torch's functions whose derivatives cancel are exact ones: same values to rounding."""
+    """Context in which torch's functions whose derivatives cancel are exact ones: same values to rounding."""
 
     def __torch_function__(
         self,
@@ -62,7 +64,7 @@ class _ExactFunctions(TorchFunctionMode):
 
 
 def with_exact_functions(module: nn.Module) -> None:
-    """Let a user's own modules, and all that they call, run with exact functions; torch's modules are left alone."""
+    """Make a user's own modules, and all that they call, run with exact functions; torch's modules stay as they are."""
     kind = type(module)
     if kind.__module__.split(".")[0] in ("torch", "critlearn"):
         for child in module.children():
@@ -71,8 +73,8 @@ def with_exact_functions(module: nn.Module) -> None:
         module.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
 
 
-class _Untold(nn.Module):
-    """Stands before a user's type, so that it is not told of a subtype: it might ask for arguments that are its own."""
+class _NoSubclassHook(nn.Module):
+    """Base class before a user's type whose ``__init_subclass__`` is not run: it may ask for arguments of its own."""
 
     def __init_subclass__(cls) -> None:
         """Do nothing."""
@@ -94,7 +96,7 @@ def _running_exactly(kind: type) -> type[nn.Module]:
 
     methods = {"__call__": call, "__reduce_ex__": reduce}
     names = {**methods, "__module__": kind.__module__, "__doc__": kind.__doc__}
-    return type(kind.__name__, (_Untold, kind), names)
+    return type(kind.__name__, (_NoSubclassHook, kind), names)
 
 
 def _rebuilt(build: Callable[..., nn.Module], *arguments: Any) -> nn.Module:

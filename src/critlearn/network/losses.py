@@ -12,7 +12,10 @@ from critlearn.network.checks.hooks import hooked
 from critlearn.network.modules import ActivationModule
 
 _SATURATING: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}
+"""Last activations that become part of the loss where the targets are the values at which they saturate."""
+
 _BEHIND_ACTIVATION: Final = {nn.MSELoss: "mse", nn.L1Loss: "mae", nn.BCELoss: "bce"}
+"""Losses of which they become a part, by name in the catalogue."""
 
 
 def _cross_entropy(loss: Any) -> OutputLoss:
@@ -134,7 +137,7 @@ def _check_signs(targets: Iterable[Tensor]) -> None:
 
 
 def _refuse(loss: nn.Module, **features: bool) -> None:
-    """Refuse what would change the output errors and is not covered."""
+    """Raise if the loss uses a feature that changes its output errors and has no equivalent here."""
     for name, used in features.items():
         if used:
             raise InvalidInputError(f"{type(loss).__name__} with {name} has no tail-exact equivalent: leave it out")

@@ -32,7 +32,7 @@ EXACT_MODULES: Final = (
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Whether every module of the model has an exact backward pass, as far as its type tells: hooks may do anything."""
+    """Whether every module of the model has an exact backward pass by its type, and no hooks, which may do anything."""
     return all(type(module) in EXACT_MODULES and not hooked(module) for module in model.modules())
 
 

@@ -18,8 +18,8 @@ from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.losses import exact_system
 from critlearn.numerics.array_file import first_line
 
-_LOOKED_AT = 1024
-"""Targets that are looked at together, to find out which loss is meant."""
+_TARGETS_READ = 1024
+"""Targets that are read at a time when all of them decide which form of a loss is meant."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -61,10 +61,10 @@ class NeuralSystem:
         model, exact = exact_system(model, loss, _Targets(self))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
-        self._look(x, t)
+        self._check_first_pass(x, t)
 
-    def _look(self, x: Tensor, t: Tensor) -> None:
-        """Make a first pass of a few samples, and refuse an output that has no gradient."""
+    def _check_first_pass(self, x: Tensor, t: Tensor) -> None:
+        """Make a first pass of a few samples, and raise if the output has no gradient."""
         before = computed_tensors(self.model)
         with torch.enable_grad():
             y, _ = self.forward(x, t)
@@ -79,14 +79,14 @@ class NeuralSystem:
                 self.model(x)
 
     def judging(self, model: nn.Module, loss: OutputLoss) -> "NeuralSystem":
-        """The same data set under a network and a loss of the same shapes, not checked again."""
+        """System with the same data set, and a network and a loss of the same shapes, which are not checked again."""
         other = copy.copy(self)
         object.__setattr__(other, "model", model)
         object.__setattr__(other, "loss", loss)
         return other
 
     def check(self) -> None:
-        """Refuse a network on which a learning pass cannot be made, as it may have been changed since.
+        """Raise if no learning pass can be made, as the network may have been changed since.
 
         Raises
         ------
@@ -123,11 +123,11 @@ class NeuralSystem:
             # Not split: that makes views of all batches at once, a million of them where two samples are wanted.
             for at in range(start, len(self), batch_size):
                 x, t = (part[at : at + batch_size] for part in held)
-                yield self.placed(x), self.placed(t)
+                yield self.as_network_takes(x), self.as_network_takes(t)
             return
         rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
         for x, t in read_pairs(rest, batch_size):
-            yield self.placed(x), self.placed(t)
+            yield self.as_network_takes(x), self.as_network_takes(t)
 
     def scattered(self, most: int) -> list[int]:
         """Numbers of a few samples from all over the data set, as the first ones may be much alike."""
@@ -139,15 +139,15 @@ class NeuralSystem:
         numbers = self.scattered(most)
         held = held_tensors(self.dataset)
         if held is not None:
-            return self.placed(held[0][numbers])
-        return self.placed(chosen_pairs(self.dataset, numbers)[0])
+            return self.as_network_takes(held[0][numbers])
+        return self.as_network_takes(chosen_pairs(self.dataset, numbers)[0])
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
         """All inputs and targets at once, where the data set holds them and gives them as they are."""
         held = held_tensors(self.dataset)
-        return None if held is None else (self.placed(held[0]), self.placed(held[1]))
+        return None if held is None else (self.as_network_takes(held[0]), self.as_network_takes(held[1]))
 
-    def placed(self, value: Tensor) -> Tensor:
+    def as_network_takes(self, value: Tensor) -> Tensor:
         """Inputs or targets on the device of the model; floating-point numbers in its precision.
 
         Raises
@@ -183,7 +183,7 @@ class NeuralSystem:
             raise
 
     def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network gave for a batch, and its targets, in the shapes that the loss takes.
+        """Output of the network for a batch, and its targets, in the shapes that the loss takes.
 
         Raises
         ------
@@ -217,11 +217,11 @@ class _Targets:
         self._system = system
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (t for _, t in self._system.boundary(_LOOKED_AT))
+        return (t for _, t in self._system.boundary(_TARGETS_READ))
 
 
 def _check_kinds(model: object, loss: object, dataset: object) -> None:
-    """Refuse what is no network, no loss or no data set."""
+    """Raise if network, loss or data set is of another kind."""
     check_kind(model)
     if not isinstance(loss, OutputLoss | nn.Module):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""

@@ -148,7 +148,7 @@ def two_neurons(weight: float, *, kind: str = "tanh") -> BulkBoundaryNetwork:
 @pytest.mark.parametrize(
     ("graph", "status", "period"),
     [
-        (two_neurons(0.5), PassStatus.SETTLED, 0),
+        (two_neurons(0.5), PassStatus.FIXED_POINT, 0),
         (two_neurons(-3.0), PassStatus.OSCILLATES, 2),
         (two_neurons(2.0, kind="identity"), PassStatus.DIVERGES, 0),
     ],
@@ -158,7 +158,7 @@ def test_the_pass_says_where_it_ends(graph: BulkBoundaryNetwork, status: PassSta
     x = torch.tensor([[0.1]], dtype=torch.float64)
     found = graph.activation_pass(x)
     assert (found.statuses, found.periods) == ((status,), (period,))
-    if status is PassStatus.SETTLED:
+    if status is PassStatus.FIXED_POINT:
         assert float(found.residual) < 1e-11
         state = float(found.states[0, 1])
         assert state == pytest.approx(math.tanh(0.1 + 0.5 * state), rel=1e-10)
@@ -258,7 +258,7 @@ def test_oscillations_of_any_period_are_found(length: int) -> None:
 def test_slow_passes_are_followed_to_their_fixed_point(gain: float) -> None:
     graph = two_neurons(gain, kind="identity")
     x = torch.tensor([[0.1]], dtype=torch.float64)
-    assert graph.activation_pass(x).statuses == (PassStatus.SETTLED,)
+    assert graph.activation_pass(x).statuses == (PassStatus.FIXED_POINT,)
     assert float(graph(x)) == pytest.approx(0.1 / (1 - gain), rel=1e-9)
     slow = two_neurons(1.002, kind="identity")
     assert slow.activation_pass(x).statuses == (PassStatus.DIVERGES,)

@@ -1,4 +1,4 @@
-"""The input of a network from the changes of its first layer: a ratio for dense layers, least squares for others."""
+"""Input of a network from the changes of its first layer: a ratio for dense layers, least squares for convolutions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from critlearn.network import ActivationModule
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _MOST_UNKNOWNS: Final = 4096
+"""Entries of a convolution's input up to which least squares are solved: their dense matrix takes 134 MB or more."""
+
 _RANGE: Final = 60.0
-"""Largest pre-activation that is looked for behind an activation."""
+"""Largest pre-activation that bisection looks for."""
 
 
 def layer_input(weight_change: Tensor, bias_change: Tensor) -> Tensor | None:
@@ -39,14 +41,14 @@ def input_line(weight_change: Tensor) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False)
 class FirstInput:
-    """An input of a network that its first layers' changes tell.
+    """An input of a network that fits the changes of its first layers.
 
     Parameters
     ----------
     x
         The input, without batch dimension.
     determined
-        Whether the equations leave no other.
+        Whether no other input fits them.
     """
 
     x: Tensor
@@ -117,8 +119,8 @@ def _backwards(
         if type(module) in (nn.Flatten, nn.Identity, nn.Dropout):
             state, error, known = state.reshape(shape), error.reshape(shape), known.reshape(shape)
         elif type(module) in SEPARATE:
-            state, slope, told, certain = _before_activation(module, state, falling=falling)
-            error, known, determined = slope * error, known & told, determined and certain
+            state, slope, invertible, certain = _before_activation(module, state, falling=falling)
+            error, known, determined = slope * error, known & invertible, determined and certain
         elif isinstance(module, _CONVOLUTIONS):
             found = _before_convolution(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
             if found is None:
@@ -154,9 +156,9 @@ def _turn(module: nn.Module) -> float:
 
 
 def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """Pre-activations of an activation, slopes there, where its values tell them, and whether each comes from one only.
+    """Pre-activations by bisection, slopes there, where values determine them, and whether each is the only one.
 
-    Of two, that on the rising or on the falling side is taken.
+    Of two pre-activations with the same value, the one where the activation rises or falls is taken.
     """
     with torch.no_grad():
         turn = _turn(module)
@@ -169,7 +171,7 @@ def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tu
             below = (module(middle) < state) ^ left
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         y = (low + high) / 2
-        # Where a small step changes nothing, as below the kink of ReLU or far out, the value says nothing.
+        # Where a small step changes nothing, as below the kink of ReLU or in saturation, the value determines nothing.
         flat = (module(y + 1e-3) - module(y - 1e-3)).abs() < 1e-12
     if isinstance(module, ActivationModule):
         slope = module.activation.derivative(y)
@@ -202,8 +204,8 @@ def _before_convolution(
     unit = torch.eye(unknowns, dtype=state.dtype, device=state.device).reshape(unknowns, *shape)
     forward = run(unit, weight).reshape(unknowns, -1).T
     offset = module(torch.zeros(1, *shape).to(state)).detach().reshape(-1)
-    told = known.reshape(-1)
-    rows, right = [forward[told]], [(state.reshape(-1) - offset)[told]]
+    kept = known.reshape(-1)
+    rows, right = [forward[kept]], [(state.reshape(-1) - offset)[kept]]
     if change is not None and float(error.detach().abs().max()) > 0:
         size = error.abs().max()
 

@@ -1,4 +1,4 @@
-"""The inverse of the duality map on its sheet: from the changes that one sample induces back to the sample."""
+"""Inverse of the duality map: from the changes that one sample induces back to the sample."""
 
 import math
 from collections.abc import Mapping
@@ -78,7 +78,8 @@ def invert(phi: ForwardMap, dq: Mapping[str, Tensor]) -> Inverse:
 
 
 def _mixed(ranks: dict[str, tuple[int, int]]) -> int | None:
-    """Number of samples that the ranks of the dense layers' changes tell of; None if it is one, or they are of none."""
+    """Number of samples that a mean was taken of, by the ranks of the layers' changes; None if they show no mean."""
+    # A mean over n samples has rank n in each layer that is wide enough, and full rank in the others.
     most = max((rank for rank, full in ranks.values() if rank < full), default=1)
     consistent = all(rank >= min(most, full) for rank, full in ranks.values())
     return most if most > 1 and consistent else None

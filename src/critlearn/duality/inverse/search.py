@@ -35,7 +35,7 @@ _DESCENTS: Final = 24
 """Descents in all: each takes up to 60 Jacobians."""
 
 _MOST_ENTRIES: Final = 2 * 10**7
-"""Entries of a Jacobian, variables times inputs, up to which descents take seconds, and memory of 160 MB."""
+"""Entries of a Jacobian, variables times inputs, up to which there are descents: each Jacobian takes 160 MB."""
 
 _LENGTHS: Final = np.logspace(-3, 3, 49)
 """Lengths of an input that are tried where a first layer without bias leaves it open, eight for each decade."""
@@ -100,7 +100,7 @@ class InverseSearch:
         """Candidate from the changes of the first dense layer; None if the network is no sequence that has one."""
         inputs = first_inputs(self.model, self.x_like, self.changes, self.phi.lr)
         if inputs:
-            found = [candidate for given in inputs if (candidate := self.completed(given.x, given.determined))]
+            found = [candidate for first in inputs if (candidate := self.completed(first.x, first.determined))]
             if len(inputs) > 1 or any(candidate.residual > _SHARP and not self.layers for candidate in found):
                 found += [polished for start in found if (polished := self._polished(start))]
             return best_candidate(found, self.tolerance)

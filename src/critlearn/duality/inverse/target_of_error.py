@@ -1,4 +1,4 @@
-"""Targets from what the output errors must explain: the last step of inverting the duality map."""
+"""Target of a sample from its output error: the last step of inverting the duality map."""
 
 import itertools
 from typing import Any, Final
@@ -12,9 +12,11 @@ from critlearn.compositions import Averaged, OutputLoss, SoftTargetCrossEntropy
 from critlearn.duality.jacobian.output_response import continuous_targets
 
 _RESIDUALS: Final = np.logspace(-12, 12, 481)
-"""Distances from the output at which a continuous target is looked for."""
+"""Distances from the output between which a continuous target is bracketed, twenty for each decade."""
 
 _MOST_SIGNS: Final = 10
+"""Outputs up to which all combinations of classes are tried, a thousand of them."""
+
 """Outputs with classes -1, +1 of which every combination is tried."""
 
 
@@ -93,7 +95,7 @@ def target_of_error(
         kept = torch.where(t <= 4 * rounding * weight, 0.0, t)
         return kept / kept.sum() * weight, True
     if not continuous_targets(loss):
-        below, above = (loss.output_error(y[None], torch.full_like(y[None], side))[0] for side in (-1.0, 1.0))
+        below, above = (loss.output_error(y[None], torch.full_like(y[None], label))[0] for label in (-1.0, 1.0))
         return torch.where((above - error).abs() <= (below - error).abs(), 1.0, -1.0).to(y), True
     targets, unique = [], True
     for at in range(len(y)):

@@ -1,4 +1,4 @@
-"""Networks that are chains of dense layers and activations: their layers, and how activations bend."""
+"""Networks that are chains of dense layers: their layers, and the derivatives of their activations."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ from critlearn.duality.sequence import SEPARATE, flattened, used_once
 from critlearn.network import ActivationModule
 
 _IDLE: Final = (nn.Identity, nn.Flatten, nn.Dropout)
+"""Modules that change nothing in evaluation mode."""
 
 
 @dataclass(frozen=True, eq=False)

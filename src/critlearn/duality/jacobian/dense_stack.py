@@ -119,10 +119,10 @@ def _backward(
             error, log_unit = known.slope * error, log_unit + known.log_unit
         error, change, log_unit = _scaled(error, change, log_unit)
         if at == 0:
-            given, given_change = basis.coordinates(states[0]), None
+            inputs, input_change = basis.coordinates(states[0]), None
         else:
-            given, given_change = states[at], tangents[at - 1]
-        rows = _rows(layer, error, change, given, given_change)
+            inputs, input_change = states[at], tangents[at - 1]
+        rows = _rows(layer, error, change, inputs, input_change)
         if rows is not None:
             blocks.append(Block(layer.name, rows, log_unit))
         if at:
@@ -141,22 +141,22 @@ def _scaled(error: Tensor, change: Tensor, log_unit: Tensor) -> tuple[Tensor, Te
 
 
 def _rows(
-    layer: DenseLayer, error: Tensor, change: Tensor, given: Tensor, given_change: Tensor | None
+    layer: DenseLayer, error: Tensor, change: Tensor, inputs: Tensor, input_change: Tensor | None
 ) -> Tensor | None:
-    """Rows of one layer; ``given_change`` is None for the first, whose inputs change along the basis itself."""
+    """Rows of one layer; ``input_change`` is None for the first, whose inputs change along the basis itself."""
     if not layer.weight_trained:
         return change if layer.bias_trained else None
     samples, _, directions = change.shape
-    width = given.shape[1]
-    if given_change is None:
-        given_change = torch.eye(width, directions, dtype=change.dtype, device=change.device)
-        given_change = given_change.expand(samples, width, directions)
+    width = inputs.shape[1]
+    if input_change is None:
+        input_change = torch.eye(width, directions, dtype=change.dtype, device=change.device)
+        input_change = input_change.expand(samples, width, directions)
     if layer.bias_trained:
-        given = torch.cat([given, torch.ones_like(given[:, :1])], dim=1)
-        given_change = torch.cat([given_change, torch.zeros_like(given_change[:, :1])], dim=1)
-    length = given.norm(dim=1)
-    along = given / torch.where(length == 0, 1.0, length)[:, None]
-    projected = along[:, None, :] @ given_change
+        inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
+        input_change = torch.cat([input_change, torch.zeros_like(input_change[:, :1])], dim=1)
+    length = inputs.norm(dim=1)
+    along = inputs / torch.where(length == 0, 1.0, length)[:, None]
+    projected = along[:, None, :] @ input_change
     first = length[:, None, None] * change + error[:, :, None] * projected
-    second = error.norm(dim=1)[:, None, None] * (given_change - along[:, :, None] * projected)
+    second = error.norm(dim=1)[:, None, None] * (input_change - along[:, :, None] * projected)
     return torch.cat([first, second], dim=1)

@@ -1,4 +1,4 @@
-"""The Jacobian of the duality map at one boundary state, as an object to study."""
+"""Jacobian of the duality map at one boundary state: products, spectrum, leading directions."""
 
 import math
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from critlearn.errors import InvalidInputError
 from critlearn.results import Result, plain
 
 _LARGEST: Final = 4 << 30
-"""Bytes of a Jacobian that is written out."""
+"""Bytes up to which a Jacobian is written out."""
 
 _QUICK: Final = 10**6
-"""Entries of a Jacobian whose spectrum is computed to show it."""
+"""Entries up to which the spectrum is computed just to show the Jacobian."""
 
 _SMALL: Final = 500
 """Rows and columns up to which all singular values are as quick as a few of them by iteration."""
@@ -44,7 +44,7 @@ class Jacobian(Result):
         self.shape: tuple[int, int] = operator.shape
 
     def to_dict(self) -> dict[str, Any]:
-        """Shape, and what the spectrum tells; None for what is infinite, and where it would take long."""
+        """Shape and spectrum; None for what is infinite, and for the spectrum where it would take long."""
         quick = self._stack is not None or self.shape[0] * self.shape[1] <= _QUICK
         spectrum = self.spectrum if quick else None
         return plain(

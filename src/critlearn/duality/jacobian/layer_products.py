@@ -81,9 +81,9 @@ class LayerProducts:
         columns: dict[int, Tensor] = {}
 
         def forward(place: int) -> Callable[[Tensor], Tensor]:
-            def product(given: Tensor) -> Tensor:
+            def product(inputs: Tensor) -> Tensor:
                 layer: Any = self._layers[place]
-                columns[place] = _columns(layer, given)
+                columns[place] = _columns(layer, inputs)
                 weight = layer.weight.flatten(1)
                 output = weight @ columns[place][: weight.shape[1]]
                 output = output if layer.bias is None else output + layer.bias[:, None]
@@ -105,12 +105,12 @@ def _outputs(layer: Any) -> int:
     return int(layer.weight.shape[0])
 
 
-def _columns(layer: Any, given: Tensor) -> Tensor:
+def _columns(layer: Any, inputs: Tensor) -> Tensor:
     """What a layer takes, a column for each place, with a row of ones for the bias."""
     if isinstance(layer, nn.Linear):
-        columns = given.reshape(-1, layer.in_features).T
+        columns = inputs.reshape(-1, layer.in_features).T
     else:
-        columns = functional.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)[0]
+        columns = functional.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)[0]
     return columns if layer.bias is None else torch.cat([columns, torch.ones_like(columns[:1])])
 
 

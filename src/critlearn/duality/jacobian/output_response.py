@@ -1,4 +1,4 @@
-"""How the output error answers to the output and to the target: first derivatives, exact in the tail."""
+"""First derivatives of the output error by output and target, exact in the tail."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from critlearn.compositions import (
 from critlearn.compositions.softmax.soft_targets import log_others
 
 _RANGE: Final = 600.0
-"""Logarithm of the largest derivative in the units of the errors."""
+"""Logarithm of the largest derivative in the units of the errors: products with it stay below the largest double."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Spectra of whole batches: singular values of stacks, with small ones computed again where they cannot be trusted."""
+"""Spectra of whole batches: singular values of stacks, the small ones by an algorithm of high relative accuracy."""
 
 import math
 from collections.abc import Iterator, Sequence

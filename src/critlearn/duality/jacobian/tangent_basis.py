@@ -1,4 +1,4 @@
-"""Directions of the boundary space in which the duality map of a dense network is not trivial."""
+"""Directions of the boundary space that a dense network distinguishes; all others change its variables alike."""
 
 from dataclasses import dataclass
 

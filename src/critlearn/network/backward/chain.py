@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.exact_functions import exact_activation
 
+# Functions of `operator` that change their first argument: a link must leave its input as it is.
 _IN_PLACE: Final = {
     *(operator.iadd, operator.iand, operator.iconcat, operator.ifloordiv, operator.ilshift, operator.imatmul),
     *(operator.imod, operator.imul, operator.ior, operator.ipow, operator.irshift, operator.isub),
@@ -63,7 +64,7 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
         return None
     try:
         graph = _Tracer(leaves).trace(model)
-    # Whatever the user's code does with a traced value that values alone can do.
+    # A traced value cannot do all that a tensor can: the user's code may raise anything.
     except Exception:
         return None
     found: list[nn.Module] = []
@@ -86,14 +87,14 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
     return None
 
 
-def joined(parts: list[nn.Module], given: Tensor) -> list[nn.Module]:
-    """The links of a chain, those that give anything but a tensor in one with what takes it from there.
+def merged_to_tensors(parts: list[nn.Module], x: Tensor) -> list[nn.Module]:
+    """Links of a chain, with each that returns no tensor merged with those that take what it returns.
 
-    A recurrent layer gives a tuple, of which the function after it takes the outputs.
+    A recurrent layer returns a tuple, of which the function after it takes the outputs.
     """
     found: list[nn.Module] = []
     open_links: list[nn.Module] = []
-    value: Any = given
+    value: Any = x
     with torch.no_grad():
         for part in parts:
             value = part(value)
@@ -105,39 +106,37 @@ def joined(parts: list[nn.Module], given: Tensor) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def treats_samples_apart(parts: list[nn.Module], given: Tensor) -> bool:
-    """Whether the samples stay in the first dimension after every link, and do not meet.
+def keeps_samples_apart(parts: list[nn.Module], x: Tensor) -> bool:
+    """Whether samples stay in the first dimension through every link, and none depends on another.
 
-    They are also given in reverse order: what sorts them may find them in order by chance.
+    They are passed in reverse order too: a link that sorts them may find them in order by chance.
     """
-    given = given if len(given) > 1 else torch.cat([given, given])
+    x = x if len(x) > 1 else torch.cat([x, x])
     for part in parts:
-        produced = part(given)
+        output = part(x)
         if not (
-            isinstance(produced, Tensor)
-            and _close(part(given[1:]), produced[1:])
-            and _close(part(given.flip(0)), produced.flip(0))
+            isinstance(output, Tensor) and _close(part(x[1:]), output[1:]) and _close(part(x.flip(0)), output.flip(0))
         ):
             return False
-        given = produced
+        x = output
     return True
 
 
-def taken_apart(link: nn.Module, parts: list[nn.Module], given: Tensor) -> list[nn.Module] | None:
-    """The links of a module's chain, if it does nothing else to some samples, or to their gradients."""
+def checked_chain(link: nn.Module, parts: list[nn.Module], x: Tensor) -> list[nn.Module] | None:
+    """Links in place of a module, if their outputs and gradients for some samples are the module's; otherwise None."""
     try:
-        parts = joined(parts, given)
-        return parts if treats_samples_apart(parts, given) and same_gradients(link, parts, given) else None
+        parts = merged_to_tensors(parts, x)
+        return parts if keeps_samples_apart(parts, x) and same_gradients(link, parts, x) else None
     # Links that cannot be passed by themselves: the module is passed whole.
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None
 
 
-def same_gradients(link: nn.Module, parts: list[nn.Module], given: Tensor) -> bool:
+def same_gradients(link: nn.Module, parts: list[nn.Module], x: Tensor) -> bool:
     """Whether a chain has the output and the gradients of the module that it was taken from.
 
-    A function of the user's own making has whatever gradient it says, and contexts such as ``torch.no_grad()`` leave no
-    trace.
+    An autograd function of the user's may define any gradient, and contexts such as ``torch.no_grad()`` do not show in
+    a traced graph.
     """
     variables = list(link.parameters())
     trainable = [value.requires_grad for value in variables]
@@ -147,7 +146,7 @@ def same_gradients(link: nn.Module, parts: list[nn.Module], given: Tensor) -> bo
             value.requires_grad_(value.is_floating_point())
         with torch.enable_grad():
             for forward in (link, nn.Sequential(*parts)):
-                produced = forward(given)
+                produced = forward(x)
                 weight = torch.arange(1, produced.numel() + 1, device=produced.device).reshape(produced.shape).sin()
                 loss = (produced * weight.to(produced.dtype)).sum()
                 found.append([produced, *torch.autograd.grad(loss, variables, allow_unused=True)])
@@ -166,13 +165,13 @@ def _close(one: Tensor | None, other: Tensor | None) -> bool:
 
 
 def _own(module: nn.Module) -> bool:
-    """Whether a module is of the user's making, and has parameters in it."""
+    """Whether a module has parameters and its type is neither torch's nor critlearn's."""
     kind = type(module).__module__.split(".")[0]
     return kind not in ("torch", "critlearn") and next(module.parameters(), None) is not None
 
 
 class _Tracer(fx.Tracer):
-    """Goes into a user's own modules, but not into those that a layer rule covers."""
+    """Tracer that looks into a user's own modules, but not into those that a layer rule covers."""
 
     def __init__(self, leaves: Collection[nn.Module]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Passes with worse numbers than they have: what is wrong in them shows where numbers as they are go wrong.
+"""Passes in degraded arithmetic, with fewer digits or a smaller range: where they fail shows where ordinary ones would.
 
-A pass in single precision would not tell rounding from underflow, and is beyond networks that hold numbers of their own
-in double precision. Here the two are made worse one at a time.
+A pass in single precision has both at once, so that it does not tell rounding from underflow; and networks that hold
+tensors of double precision cannot make it. Here digits and range are reduced one at a time.
 """
 
 import math
@@ -21,17 +21,17 @@ _FLUSHED: Final = {torch.float64: -500, torch.float32: -60}
 
 
 class DegradedArithmetic(TorchDispatchMode):
-    """While it lasts, the results of all operations are made worse.
+    """Context in which the result of every operation of torch is degraded.
 
     Parameters
     ----------
-    worsen
+    degrade
         `rounded` or `flushed`.
     """
 
-    def __init__(self, worsen: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, degrade: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self._worsen = worsen
+        self._degrade = degrade
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -39,11 +39,11 @@ class DegradedArithmetic(TorchDispatchMode):
         """Result of one operation."""
         result = func(*args, **(kwargs or {}))
         if func._schema.is_mutable:
-            return tree_map(lambda part: part.copy_(self._worsen(part)) if _is_number(part) else part, result)
+            return tree_map(lambda part: part.copy_(self._degrade(part)) if _is_number(part) else part, result)
         if any(returned.alias_info is not None for returned in func._schema.returns):
-            # A view of what has been dealt with.
+            # A view of numbers that have been degraded before.
             return result
-        return tree_map(lambda part: self._worsen(part) if _is_number(part) else part, result)
+        return tree_map(lambda part: self._degrade(part) if _is_number(part) else part, result)
 
 
 def _is_number(part: Any) -> bool:
@@ -58,12 +58,12 @@ def rounded(value: Tensor) -> Tensor:
 
 
 def flushed(value: Tensor) -> Tensor:
-    """Numbers of which small ones are zero."""
+    """Numbers with those below 2^-500 (2^-60 in single precision) replaced by zero."""
     return torch.where(value.abs() < 2.0 ** _FLUSHED[value.dtype], 0.0, value)
 
 
-def log_gain(worsen: Callable[[Tensor], Tensor], precision: torch.dtype) -> float:
-    """By how much the logarithm of the smallest resolved number is lower with numbers as they are."""
-    if worsen is rounded:
+def log_gain(degrade: Callable[[Tensor], Tensor], precision: torch.dtype) -> float:
+    """Logarithm of how much smaller numbers ordinary arithmetic resolves than the degraded one does."""
+    if degrade is rounded:
         return _DROPPED[precision] * math.log(2)
     return math.log(2) * _FLUSHED[precision] - math.log(torch.finfo(precision).tiny)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
-from critlearn.network.backward.chain import chain, sequence_members, taken_apart
+from critlearn.network.backward.chain import chain, checked_chain, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.links import GraphLink, Link, LinkPlan, LinkState, link_kind
@@ -120,7 +120,7 @@ class LayerPass:
         state = self.system.spread(PROBED)
         with without_fused_attention(), torch.no_grad():
             for module, parts in zip(whole, chains, strict=True):
-                found.extend((parts and taken_apart(module, parts, state)) or [module])
+                found.extend((parts and checked_chain(module, parts, state)) or [module])
                 state = module(state)
         return found
 

@@ -1,4 +1,4 @@
-"""Where single precision is enough for a part of a learning pass, and how that is found out for every batch.
+"""Parts of a learning pass for which single precision is enough, and the checks of every batch that it is.
 
 Layers that sum over places (convolutions, dense layers over sequences) take most of the time of a pass, and in double
 precision twice as much. Their sums have rounding errors of the spacing of numbers in the largest terms, in either
@@ -18,7 +18,10 @@ SMALLEST: Final = 1e-30
 """Size of errors, and of factors on their way, below which a batch is taken in double precision."""
 
 _SMALLEST_PRODUCT: Final = 1e-36
+"""Size below which a product of an input and an error may lose digits: a hundred times the smallest normal number."""
+
 _LARGEST: Final = 1e30
+"""Size above which a sum of up to 1e8 terms may overflow."""
 
 _REGULAR: Final = frozenset(
     name
@@ -34,6 +37,7 @@ _REGULAR: Final = frozenset(
 """Operations whose derivatives multiply by numbers of the pass itself or by constants: none is exponentially small."""
 
 _SATURATING: Final = ("_ExactActivation", "_ExactGelu", "Softmax", "ScaledDotProduct")
+"""Operations whose derivatives become exponentially small, from saved values that tell how small."""
 
 
 class BeyondSingleError(Exception):
@@ -77,12 +81,12 @@ def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> No
     BeyondSingleError
         If there are any.
     """
-    given = [size_range(part) for part in arguments if isinstance(part, Tensor) and part.dtype == torch.float32]
+    inputs = [size_range(part) for part in arguments if isinstance(part, Tensor) and part.dtype == torch.float32]
     for error in errors:
         least, greatest = size_range(error)
         if least < SMALLEST or greatest > _LARGEST:
             raise BeyondSingleError
-        for smallest, largest in given:
+        for smallest, largest in inputs:
             if least * smallest < _SMALLEST_PRODUCT or greatest * largest > _LARGEST:
                 raise BeyondSingleError
 
@@ -91,7 +95,7 @@ def size_range(tensor: Tensor) -> tuple[float, float]:
     """Least size that is not 0, and greatest; infinity and 0 if all are 0."""
     found = tensor.detach()
     if found.device.type == "cpu":
-        # In whatever order they lie in memory: a copy would cost more than the look.
+        # In the order in which they lie in memory: a contiguous copy would cost more than the search.
         dense = found.as_strided((found.numel(),), (1,)) if _filled(found) else found.contiguous()
         return single_range(dense.numpy())
     size = found.abs()
@@ -149,12 +153,12 @@ def _unsaturated(name: str, node: Any) -> bool:
     return longest < -math.log(SMALLEST)
 
 
-def sums_over_places(link: nn.Module, given: Tensor) -> tuple[bool, Tensor]:
-    """Whether a layer in a part of a network is given sequences or images; and the part's output.
+def sums_over_places(link: nn.Module, x: Tensor) -> tuple[bool, Tensor]:
+    """Whether a layer in a part of a network takes sequences or images; and the part's output.
 
     Parameters
     ----------
-    given
+    x
         Input of the part for some samples.
     """
     met: list[bool] = []
@@ -166,11 +170,11 @@ def sums_over_places(link: nn.Module, given: Tensor) -> tuple[bool, Tensor]:
 
     handles = [module.register_forward_hook(look, with_kwargs=True) for module in link.modules()]
     try:
-        produced = link(given)
+        result = link(x)
     finally:
         for handle in handles:
             handle.remove()
-    return any(met), produced
+    return any(met), result
 
 
 def suits(link: nn.Module, produced: Any) -> bool:

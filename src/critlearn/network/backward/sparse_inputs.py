@@ -55,9 +55,9 @@ class SparseInputs:
         output = x.new_zeros((len(x), outputs), dtype=torch.float64)
         if self._layer.bias is not None:
             output += self._layer.bias.detach()
-        given = (x if x.dtype == torch.float32 else x.double()).detach().contiguous().numpy()
-        cuts = np.linspace(0, len(given), threads() + 1).astype(np.int64)
-        on_threads(_add_terms, [(given[a:b], self._columns, output.numpy()[a:b]) for a, b in pairwise(cuts) if b > a])
+        rows = (x if x.dtype == torch.float32 else x.double()).detach().contiguous().numpy()
+        cuts = np.linspace(0, len(rows), threads() + 1).astype(np.int64)
+        on_threads(_add_terms, [(rows[a:b], self._columns, output.numpy()[a:b]) for a, b in pairwise(cuts) if b > a])
         return output
 
 
@@ -75,12 +75,12 @@ def _add_terms(inputs, columns, output):  # type: ignore[no-untyped-def]
     width, outputs = columns.shape
     place, value = np.empty(width + 4, np.uint32), np.empty(width + 4)
     for sample in range(inputs.shape[0]):
-        given, total = inputs[sample], output[sample]
+        row, total = inputs[sample], output[sample]
         found = 0
         for k in range(width):
             # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
-            place[found], value[found] = k, given[k]
-            found += 1 if given[k] != 0 else 0
+            place[found], value[found] = k, row[k]
+            found += 1 if row[k] != 0 else 0
         for k in range(found, found + 3):
             place[k], value[k] = 0, 0.0
         for k in range(0, found, 4):

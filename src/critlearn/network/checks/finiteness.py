@@ -1,4 +1,4 @@
-"""Numbers that are not finite in a pass: refused with their place in the network and the first sample that has them."""
+"""Numbers in a pass that are not finite: the error names their place in the network and the first sample."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ class NonFiniteError(InvalidInputError):
         self.where, self.sample = where, sample
 
     def __reduce__(self) -> tuple[type["NonFiniteError"], tuple[str, int]]:
-        """Pickled by what it is made of: the message alone would not do."""
+        """Rebuild from place and sample: an exception is otherwise pickled by its message."""
         return type(self), (self.where, self.sample)
 
     def numbered_from(self, first: int) -> "NonFiniteError":
@@ -35,7 +35,7 @@ class NonFiniteError(InvalidInputError):
 
 
 def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
-    """Refuse numbers, with the samples in the first dimension, that are not all finite.
+    """Raise if numbers, with the samples in the first dimension, are not all finite.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def check_layer(name: str, module: nn.Module, inputs: Any, output: Tensor) -> No
 
 @torch.no_grad()
 def check_modules_finite(model: nn.Module, x: Tensor) -> None:
-    """Refuse a batch for which some module's input or output is not finite; the first one is named.
+    """Raise if some module's input or output is not finite for a batch; the first one is named.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def check_modules_finite(model: nn.Module, x: Tensor) -> None:
     """
 
     def hook(name: str) -> Any:
-        def check(module: nn.Module, given: Any, keywords: Any, produced: Any) -> None:
-            for part in tree_leaves(produced):
+        def check(module: nn.Module, arguments: Any, keywords: Any, output: Any) -> None:
+            for part in tree_leaves(output):
                 if isinstance(part, Tensor) and part.is_floating_point() and part.shape[:1] == x.shape[:1]:
-                    check_layer(name, module, (given, keywords), part)
+                    check_layer(name, module, (arguments, keywords), part)
 
         return check
 

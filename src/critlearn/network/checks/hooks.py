@@ -1,4 +1,4 @@
-"""Hooks on modules: with them a module does what its type does not tell."""
+"""Hooks on modules, with which a module does more than its type says."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ def hooked_backwards(model: nn.Module) -> str | None:
 
 
 def called_hooks(model: nn.Module) -> list[int]:
-    """What identifies the hooks that take part in a pass of a network."""
+    """Identities of the hooks that take part in a pass of a network: other hooks, another list."""
     return [id(hook) for module in model.modules() for kind in _CALLED for hook in getattr(module, kind).values()]
 
 

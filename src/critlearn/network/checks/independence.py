@@ -1,7 +1,7 @@
 """Whether a network treats every sample by itself: only then has a sample a gradient of its own.
 
-Batch normalisation in train mode is known by its type. Modules that subtract a mean over the batch, or draw random
-numbers, are found out: the same samples are passed together, in other orders and apart.
+Batch normalisation in train mode is known by its type. Other modules that subtract a mean over the batch, or draw
+random numbers, are found by experiment: the same samples are passed together, in another order and apart.
 """
 
 from collections.abc import Iterator
@@ -14,23 +14,20 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 
 PROBED: Final = 4
-"""Samples that are passed."""
-
-_ROUNDING: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
-_ROUNDING_COARSE: Final = 3e-2
-"""Differences in units of the largest number of a tensor that may be rounding, by floating-point type."""
+"""Samples that are passed: one alone, all in reverse order, and halves of them are other batches than all."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """A module's inputs and outputs in one pass, as far as they are tensors with the samples in the first dimension."""
+    """Tensors among a module's inputs and outputs in one pass."""
 
     name: str
     kind: str
-    given: list[Tensor]
-    produced: list[Tensor]
+    inputs: list[Tensor]
+    outputs: list[Tensor]
 
 
 @torch.no_grad()
@@ -90,23 +87,23 @@ def _same(one: Any, other: Any) -> bool:
         return torch.equal(one, other)
     finite = one[torch.isfinite(one)].abs()
     largest = float(finite.max()) if len(finite) else 0.0
-    tolerance = _ROUNDING.get(one.dtype, _ROUNDING_COARSE) * largest
+    tolerance = SAME_OUTPUT.get(one.dtype, SAME_OUTPUT_COARSE) * largest
     return torch.allclose(one, other, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
 def _culprit(model: nn.Module, x: Tensor, chosen: list[int]) -> str:
     """The innermost module that makes different outputs from the same inputs, in words."""
-    with _noted(model) as first:
+    with _recorded(model) as first:
         model(x)
-    with _noted(model) as second:
+    with _recorded(model) as second:
         model(x[chosen])
-    # Calls are noted when they end: those inside a module before its own.
+    # Calls are recorded when they end: those inside a module before its own.
     for one, other in zip(first, second, strict=False):
         if one.name != other.name:
             break
-        given = _pairs(one.given, other.given, len(x), chosen)
-        produced = _pairs(one.produced, other.produced, len(x), chosen)
-        if all(_same(*pair) for pair in given) and not all(_same(*pair) for pair in produced) and one.name:
+        inputs = _pairs(one.inputs, other.inputs, len(x), chosen)
+        outputs = _pairs(one.outputs, other.outputs, len(x), chosen)
+        if all(_same(*pair) for pair in inputs) and not all(_same(*pair) for pair in outputs) and one.name:
             return f'module "{one.name}" ({one.kind})'
     return f"the model ({type(model).__name__})"
 
@@ -121,21 +118,21 @@ def _pairs(one: list[Tensor], other: list[Tensor], samples: int, chosen: list[in
 
 
 @contextmanager
-def _noted(model: nn.Module) -> Iterator[list[_Call]]:
-    """Calls of all modules while it lasts."""
+def _recorded(model: nn.Module) -> Iterator[list[_Call]]:
+    """Record the calls of all modules, in the order in which they end."""
     calls: list[_Call] = []
 
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, given: Any, keywords: Any, produced: Any) -> None:
+    def recorder(name: str) -> Any:
+        def hook(module: nn.Module, arguments: Any, keywords: Any, output: Any) -> None:
             tensors = [
                 [part.detach().clone() for part in tree_leaves(parts) if isinstance(part, Tensor)]
-                for parts in ((given, keywords), produced)
+                for parts in ((arguments, keywords), output)
             ]
             calls.append(_Call(name, type(module).__name__, *tensors))
 
         return hook
 
-    handles = [module.register_forward_hook(note(name), with_kwargs=True) for name, module in model.named_modules()]
+    handles = [module.register_forward_hook(recorder(name), with_kwargs=True) for name, module in model.named_modules()]
     try:
         yield calls
     finally:

@@ -1,4 +1,4 @@
-"""Boundary states of a data set: its pairs (x, t) in batches, and whole where it is known to hold nothing else."""
+"""Pairs (x, t) of a data set: in batches, chosen, or all at once where the data set holds two tensors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from critlearn.numerics.array_file import first_line
 def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
     """All inputs and targets at once, of a `TensorDataset` of two that gives them as they are; None for any other.
 
-    Attributes alone would not tell: a data set may change what it holds when it is asked for a sample.
+    A subclass with methods of its own may change what it holds before it returns a sample.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a network must be for a learning pass of single samples: what its modules and parameters alone tell."""
+"""Checks of modules and parameters before any pass: samples do not couple, nothing is random, values are real."""
 
 import torch
 from torch import nn
@@ -9,10 +9,11 @@ from critlearn.errors import InvalidInputError
 _COUPLING = (nn.modules.batchnorm._BatchNorm,)
 _RANDOM = (nn.modules.dropout._DropoutNd,)
 _SPARSE = (nn.Embedding, nn.EmbeddingBag)
+"""Modules that couple samples in train mode, draw random numbers there, or may have sparse gradients."""
 
 
 def check_kind(model: object) -> None:
-    """Refuse what is no network of modules that can be looked into.
+    """Raise if the model is no torch module, or is compiled so that its modules cannot be seen.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Iterations of an activation pass followed: whether states settle, come back, or leave all bounds."""
+"""Iterations of an activation pass: whether states reach a fixed point, oscillate or diverge."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-_TOLERANCE: Final = 1e-12
+from critlearn.network.criteria import FIXED_POINT, LARGEST_STATE, RETURNED
+
 _BLOCK: Final = 2000
 """Steps after which a pass that has not ended must have come nearer to its end."""
 
 _MOST_STEPS: Final = 100_000
-_LARGEST: Final = 1e8
+"""Steps after which a pass ends in any case: seconds for a network of a hundred neurons."""
+
 _NEARER: Final = 0.7
 """Factor by which the last change must have shrunk over a block, or its inverse that it must have grown by."""
 
@@ -21,10 +23,10 @@ _NEARER: Final = 0.7
 class PassStatus(StrEnum):
     """Where an activation pass ended."""
 
-    SETTLED = "fixed point"
+    FIXED_POINT = "fixed point"
     OSCILLATES = "oscillates"
     DIVERGES = "diverges"
-    UNSETTLED = "not settled"
+    NOT_CONVERGED = "not converged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class ActivationPass:
         Largest change that one more step would make, shape (sample,).
     statuses
         For each sample. A pass of fixed length makes all of its steps, and is then judged in the same way: a fixed
-        point if one more step would change nothing, an oscillation if a state has come back, not settled otherwise.
+        point if one more step would change nothing, an oscillation if a state has come back, not converged otherwise.
     periods
         Period of each sample that oscillates, 0 for the others.
     steps
@@ -76,21 +78,21 @@ class Iteration:
         """Status of one sample, and its period if it oscillates, from the change that one more step would make."""
         last = self.state[sample]
         size = 1 + float(last.abs().max())
-        if not size < _LARGEST:
+        if not size < LARGEST_STATE:
             return PassStatus.DIVERGES, 0
-        if residual <= max(1e-9, 100 * torch.finfo(last.dtype).eps) * size:
-            return PassStatus.SETTLED, 0
+        if residual <= max(FIXED_POINT, 100 * torch.finfo(last.dtype).eps) * size:
+            return PassStatus.FIXED_POINT, 0
         period = int(self.periods[sample])
-        return (PassStatus.OSCILLATES, period) if period > 1 else (PassStatus.UNSETTLED, 0)
+        return (PassStatus.OSCILLATES, period) if period > 1 else (PassStatus.NOT_CONVERGED, 0)
 
 
 def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) -> Iteration:
-    """Apply a step a number of times, or until every sample has settled, come back, or left all bounds.
+    """Apply a step a number of times, or until every sample is at a fixed point, oscillates or diverges.
 
     An earlier state is kept and compared with each later one, and replaced after 1, 2, 4, ... steps (Brent's algorithm,
     BIT 20, 1980): oscillations of any period are found. Slow changes are followed as long as they shrink or grow.
     """
-    tolerance = max(_TOLERANCE, 8 * torch.finfo(state.dtype).eps)
+    tolerance = max(RETURNED, 8 * torch.finfo(state.dtype).eps)
     periods = torch.zeros(len(state), dtype=torch.long, device=state.device)
     anchor, anchored, last_change = state, 0, torch.full_like(state[:, 0], torch.inf)
     made = 0
@@ -103,7 +105,7 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
         periods = torch.where(back, made - anchored, periods)
         state = new
         if steps is None:
-            going = (change > tolerance * size) & (periods == 0) & (size < _LARGEST)
+            going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
             if not bool(going.any()):
                 break
             if made % _BLOCK == 0:

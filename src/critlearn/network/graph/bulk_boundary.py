@@ -15,8 +15,10 @@ from critlearn.network.graph.fixed_point import check_finite_inputs, find_fixed_
 from critlearn.network.graph.parts import check_graph, grouped, slope_of
 
 _DENSE_SHARE: Final = 1 / 16
+"""Share of the entries of W that are edges, from which on a product with W is faster than a sum over edges."""
+
 _DENSE_NEURONS: Final = 128
-"""Passes form W where at least this share of its entries are edges, or it is small; otherwise they go by edges."""
+"""Neurons up to which W is so small that products with it are faster in any case."""
 
 
 class BulkBoundaryNetwork(nn.Module):
@@ -78,8 +80,8 @@ class BulkBoundaryNetwork(nn.Module):
         check_graph(neurons, edges, inputs, outputs, steps)
         self.neurons, self.steps = neurons, steps
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        given = set(inputs)
-        self.free = tuple(neuron for neuron in range(neurons) if neuron not in given)
+        held = set(inputs)
+        self.free = tuple(neuron for neuron in range(neurons) if neuron not in held)
         place = torch.full((neurons,), -1)
         place[list(self.free)] = torch.arange(len(self.free))
         self.register_buffer("edges", edges.long(), persistent=False)

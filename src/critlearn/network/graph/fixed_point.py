@@ -13,7 +13,8 @@ from critlearn.network.graph.activation_pass import PassStatus, iterate
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """One step of the pass: inputs in place, couplings, biases and states -> new states (sample, free neuron)."""
 
-_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.UNSETTLED: "has not settled"}
+_ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.NOT_CONVERGED: "has not converged"}
+"""Ends of a pass other than a fixed point or an oscillation, in words."""
 
 
 def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ class _FixedPoint(torch.autograd.Function):
         changes = (once(found.state) - found.state).abs().amax(dim=1)
         for sample, change in enumerate(changes.tolist()):
             status, period = found.judged(sample, change)
-            if status is not PassStatus.SETTLED:
+            if status is not PassStatus.FIXED_POINT:
                 how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
                 raise InvalidInputError(
                     f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "

@@ -1,4 +1,4 @@
-"""Parts of a network on a graph: its neurons' activations, and what is no graph with a boundary."""
+"""Parts of a network on a graph: activations of its neurons, and checks of edges and boundary."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def slope_of(module: nn.Module, y: Tensor) -> Tensor:
 def grouped(
     activations: str | nn.Module | Sequence[str | nn.Module], free: tuple[int, ...], neurons: int
 ) -> list[tuple[nn.Module, Tensor]]:
-    """Activations with the places of the neurons that have them."""
+    """Activations, each with the places of its neurons among those that are no inputs."""
     if isinstance(activations, str | nn.Module):
         return [(_module(activations), torch.arange(len(free)))]
     if len(activations) != neurons:
@@ -44,7 +44,7 @@ def _module(activation: str | nn.Module) -> nn.Module:
 
 
 def check_graph(neurons: int, edges: Tensor, inputs: Sequence[int], outputs: Sequence[int], steps: int | None) -> None:
-    """Refuse what is no graph with a boundary."""
+    """Raise if edges, inputs and outputs make no graph with a boundary."""
     if edges.dim() != 2 or edges.shape[0] != 2 or edges.shape[1] == 0:
         raise InvalidInputError(f"edges are pairs (source, target), shape (2, edge); got {tuple(edges.shape)}")
     if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
