@@ -58,6 +58,17 @@ def test_table_of_one_activation() -> None:
     assert "softsign,mse,4/3,m^-3,margin -> inf" in "\n".join(lines)
 
 
+def test_softmax_is_predicted_by_its_margin() -> None:
+    command = ["predict", "--activation", "softmax", "--loss", "cross-entropy", "--density", "uniform(0,20)", "--json"]
+    answer, logistic = _json(*command), _json(*command[:1], *command[5:])
+    assert answer["composition"] == "softmax+cross-entropy"
+    assert answer["exact"] == "1"
+    assert [answer[key] for key in ("window", "asymptotes")] == [logistic[key] for key in ("window", "asymptotes")]
+    for arguments in (["--activation", "softmax"], ["--loss", "cross-entropy"]):
+        (row,) = _json("table", *arguments, "--format", "json")["compositions"]  # type: ignore[misc]
+        assert (row["activation"], row["loss"], row["exponent"]) == ("softmax", "cross-entropy", "1")
+
+
 @pytest.mark.slow
 def test_table_has_sixty_compositions() -> None:
     rows = _json("table", "--format", "json")["compositions"]
@@ -76,6 +87,9 @@ def test_table_has_sixty_compositions() -> None:
         ["predict", "--tolerance", "0"],
         ["design", "--exponent", "7"],
         ["table", "--activation", "softsing"],
+        ["predict", "--activation", "softmax", "--loss", "mse"],
+        ["predict", "--activation", "tanh", "--loss", "cross-entropy"],
+        ["design", "--exponent", "1.5", "--activation", "softmax"],
     ],
 )
 def test_bad_input(arguments: list[str]) -> None:

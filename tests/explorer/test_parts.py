@@ -63,6 +63,16 @@ def test_a_prediction_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [given]
 
 
+@pytest.mark.parametrize(
+    ("activation", "loss", "exact"),
+    [("softmax", "cross-entropy", "kappa = 1,"), ("y/(1+abs(y))", "mse", "kappa = 4/3,")],
+)
+def test_what_is_composed_is_what_the_command_line_takes(activation: str, loss: str, exact: str) -> None:
+    found = compose._prediction(compose.Given(activation, loss, "normal(1,1)", 4.0, 0.0, "bias", sampled=False))
+    assert found.sentences[0].startswith(f"{activation}+{loss}: {exact}")
+    assert any("p_t" in formula for formula in found.formulas) is (activation == "softmax")
+
+
 def test_runs_are_read_again_when_one_is_added(study: Path, tmp_path: Path) -> None:
     first, second = sorted(study.iterdir())[:2]
     shutil.copytree(first, tmp_path / first.name)

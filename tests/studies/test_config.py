@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from critlearn.compositions import SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
 from critlearn.studies import ToyConfig, TwoClassConfig
 from critlearn.studies.config import checked, checked_device, parse_widths
@@ -50,6 +52,22 @@ def test_widths() -> None:
     for text in ("a", "3,", "3,-2", "3;4", "0", "1.5"):
         with pytest.raises(InvalidInputError, match=r"--hidden needs widths as in 32,32"):
             parse_widths(text)
+
+
+def test_expressions_are_taken_as_names_are() -> None:
+    typed = ToyConfig(activation="y/(1+abs(y))", loss="abs(e)**3").composition()
+    assert typed.name == "y/(1+abs(y))+abs(e)**3"
+    named = TwoClassConfig(activation="softsign", loss="power:3").composition()
+    y = np.linspace(-40.0, 40.0, 81)
+    np.testing.assert_allclose(typed.log_error_signal(y), named.log_error_signal(y), rtol=1e-12)  # type: ignore[union-attr]
+
+
+def test_softmax_needs_two_outputs() -> None:
+    assert TwoClassConfig(activation="softmax", loss="cross-entropy").composition() == SoftmaxCrossEntropy()
+    with pytest.raises(InvalidInputError, match="--activation of the two-neuron model cannot be softmax"):
+        checked(ToyConfig, {"activation": "softmax", "loss": "cross-entropy"})
+    with pytest.raises(InvalidInputError, match=r'"softmax" .* goes with cross-entropy only'):
+        TwoClassConfig(activation="softmax").composition()
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:

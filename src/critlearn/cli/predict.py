@@ -7,16 +7,24 @@ import typer
 
 def predict(
     activation: Annotated[
-        str, typer.Option(help="Name, or expression in y such as 'y/(1+abs(y)**3)**(1/3)'.")
+        str,
+        typer.Option(
+            help="Name as `critlearn table` lists them, or expression in y such as 'y/(1+abs(y)**3)**(1/3)'; softmax "
+            "goes with cross-entropy."
+        ),
     ] = "sigmoid",
     loss: Annotated[
-        str, typer.Option(help="Name, or expression in f and t, or in e = f - t, such as 'abs(e)**3'.")
+        str,
+        typer.Option(
+            help="Name as `critlearn table` lists them, power:p, or expression in f and t, or in e = f - t, such as "
+            "'abs(e)**3'."
+        ),
     ] = "bce",
     density: Annotated[
         str | None,
         typer.Option(
-            help="Density of the pre-activation y: 'normal(0,1)', '0.5*t(3)+0.5*laplace(1,2)', FILE.csv:COLUMN; "
-            "without it the exponents of the composition alone."
+            help="Density of the pre-activation y (for softmax of the margin): 'normal(0,1)', "
+            "'0.5*t(3)+0.5*laplace(1,2)', FILE.csv:COLUMN; without it the exponents of the composition alone."
         ),
     ] = None,
     target: Annotated[float, typer.Option(help="Target; for an output that saturates the class, -1 or 1.")] = 1.0,
@@ -27,14 +35,14 @@ def predict(
     """Predict the exponent of fluctuations from an activation, a loss and a density."""
     import json
 
-    from critlearn.compositions import Composition
+    from critlearn.compositions.named.resolve import composition_of, margin_composition
     from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
     from critlearn.prediction.prediction import check_settings
     from critlearn.results import plain
 
     check_settings(lr, tolerance)
-    composition = Composition(activation, loss)
+    composition = margin_composition(composition_of(activation, loss))
     asymptotes = composition.all_asymptotes(target)
     governing = composition.asymptotic(target)
     answer: dict[str, Any] = {

@@ -10,13 +10,18 @@ app = typer.Typer(help="Train to equilibrium, measure the fluctuations, and hold
 Activation = Annotated[
     str | None,
     typer.Option(
-        help="Output activation: sigmoid, tanh, softsign, arctan, isru, erf, identity, or package.module:name.",
+        help="Output activation: a name as `critlearn table` lists them, an expression in y such as 'y/(1+abs(y))', "
+        "or package.module:name.",
         show_default="sigmoid",
     ),
 ]
 Loss = Annotated[
     str | None,
-    typer.Option(help="Loss: bce, mse, mae, power:p, cauchy, or package.module:name.", show_default="bce"),
+    typer.Option(
+        help="Loss: a name as `critlearn table` lists them, power:p, an expression in e = f - t, or in f and t, such "
+        "as 'abs(e)**3', or package.module:name; cross-entropy goes with softmax.",
+        show_default="bce",
+    ),
 ]
 Target = Annotated[str | None, typer.Option(help="Column that holds the class.", show_default="last column")]
 Seed = Annotated[int | None, typer.Option(help="Seed; the same one repeats a run.", show_default="0")]

@@ -21,7 +21,7 @@ def table(
     loss: Annotated[str | None, typer.Option(help="Only rows of this loss.")] = None,
 ) -> None:
     """List every activation with every loss: exponent, tail, other limits."""
-    from critlearn.compositions.table import COLUMNS, catalogue_table
+    from critlearn.compositions.named.table import COLUMNS, catalogue_table
 
     rows = catalogue_table(activation=activation, loss=loss)
     cells = [[row[column] for column in COLUMNS] for row in rows]

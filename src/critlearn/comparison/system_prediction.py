@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.compositions import SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import LogSketch
@@ -145,8 +145,7 @@ class _State:
 def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
     """Prediction for the size of a sample's output error: the largest over the outputs."""
     if isinstance(system.loss, SoftmaxCrossEntropy):
-        # 1 - p of the true class is the logistic function of minus its margin.
-        return predict_from_margins(Composition("sigmoid", "bce"), state.outputs, lr=lr)  # type: ignore[arg-type]
+        return predict_from_margins(system.loss.of_margin, state.outputs, lr=lr)  # type: ignore[arg-type]
     if state.targets is not None and hasattr(system.loss, "log_error_derivatives"):
         return predict_from_outputs(system.loss, state.outputs, state.targets, lr=lr)  # type: ignore[arg-type]
     return predict_from_errors(state.scale + math.log(lr), system.loss.name)
@@ -197,9 +196,7 @@ def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
     For softmax the number is the margin of the true class over the sum of the others.
     """
     if isinstance(system.loss, SoftmaxCrossEntropy):
-        true = torch.nn.functional.one_hot(target.long(), y.shape[1]).bool()
-        rest = y.masked_fill(true, -math.inf).logsumexp(dim=1)
-        return (y[true] - rest).double().cpu().numpy(), None
+        return system.loss.margins(y, target).double().cpu().numpy(), None
     if system.loss.class_targets or y.shape[1] != 1:
         return None, None
     return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()

@@ -7,8 +7,9 @@ import numpy as np
 import streamlit as st
 
 from critlearn.compositions import Composition
-from critlearn.compositions.catalogue.activations import ACTIVATIONS
-from critlearn.compositions.catalogue.losses import loss_names
+from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY, LOSSES
+from critlearn.compositions.named.resolve import composition_of, margin_composition
 from critlearn.errors import InvalidInputError
 from critlearn.explorer.formulas import formulas
 from critlearn.explorer.patience import PATIENCE, within
@@ -22,6 +23,13 @@ from critlearn.prediction import MarginDensity, Prediction, density_from, predic
 _OWN: Final = "expression …"
 _DENSITIES: Final = ("uniform(-0.3,2.3)", "normal(1,1)", "laplace(1,0.7)", "0.5*normal(0,1)+0.5*normal(2,0.5)")
 _SAMPLES: Final = 20_000
+_SOFTMAX: Final = (
+    r"p_i = \frac{e^{y_i}}{\sum_j e^{y_j}}",
+    r"H = -\ln p_t",
+    r"\left|\frac{dh}{dy_t}\right| = 1 - p_t = \frac{1}{1 + e^m},\quad m = y_t - \ln\sum_{i \neq t} e^{y_i}",
+)
+"""Formulas of softmax with cross-entropy; in the others ``y`` is its margin ``m``."""
+
 _EXPONENT: Final = (
     r"k(\delta) = \kappa(y) - \frac{(\ln p)'}{\lambda'},\quad \kappa = 1 + \frac{\lambda''}{\lambda'^2},\quad "
     r"\lambda = \ln\left|\frac{dh}{dy}\right|"
@@ -71,8 +79,8 @@ def show() -> None:
 def _given() -> Given:
     """What the controls say; they keep it while another tab is in view."""
     return Given(
-        activation=_choice("Activation", list(ACTIVATIONS), "softsign", "y/(1+abs(y)**3)**(1/3)"),
-        loss=_choice("Loss", [name for name in loss_names() if name != "power:p"], "mse", "abs(e)**3"),
+        activation=_choice("Activation", [*ACTIVATIONS, SOFTMAX], "softsign", "y/(1+abs(y)**3)**(1/3)"),
+        loss=_choice("Loss", [*LOSSES, CROSS_ENTROPY], "mse", "abs(e)**3"),
         density=_choice("Density of the input x", list(_DENSITIES), _DENSITIES[0], "0.5*t(3)+0.5*laplace(1,2)"),
         weight=st.slider("Weight w", 0.5, 10.0, 4.0, 0.1, key="weight", persist_state="session"),
         bias=st.slider("Bias b", -2.0, 2.0, 0.0, 0.1, key="bias", persist_state="session"),
@@ -104,7 +112,8 @@ def _predicted(given: Given) -> Found:
 
 
 def _prediction(given: Given) -> Found:
-    composition = Composition(given.activation, given.loss)
+    found = composition_of(given.activation, given.loss)
+    composition = margin_composition(found)
     prediction = predict_toy(composition, _density(given.density), given.weight, given.bias)[given.variable]
     sampled = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if given.sampled else None
     sentences = (
@@ -112,7 +121,8 @@ def _prediction(given: Given) -> Found:
         f"With these inputs: {prediction.summary()}",
         *(f"Caustic: {caustic.summary()}" for caustic in prediction.caustics),
     )
-    return Found(sentences, formulas(composition), _pictures(composition, prediction, sampled))
+    shown = _SOFTMAX if found is not composition else formulas(composition)
+    return Found(sentences, shown, _pictures(composition, prediction, sampled))
 
 
 def _density(text: str) -> MarginDensity:

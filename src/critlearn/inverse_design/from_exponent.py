@@ -6,6 +6,7 @@ from typing import Any
 import sympy as sp
 
 from critlearn.compositions import Activation, Composition, Loss, OutputLoss
+from critlearn.compositions.catalogue.activations import SOFTMAX
 from critlearn.compositions.loss import log_residual
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
@@ -123,6 +124,8 @@ def design(
         raise InvalidInputError(f"a design takes one of activation, loss and classes; got {' and '.join(chosen)}")
     if classes is not None:
         return _for_classes(exponent, classes)
+    if isinstance(activation, str) and activation == SOFTMAX:
+        raise InvalidInputError("softmax and its loss are designed together, for a number of classes: classes=3")
     if activation is not None:
         return _loss_for(exponent, as_activation(activation))
     if loss is not None:

@@ -122,9 +122,15 @@ def hidden_activation(name: str) -> nn.Module:
 
 
 def feed_forward(
-    inputs: int, hidden: Sequence[int], activation: str, *, seed: int, dtype: torch.dtype = torch.float64
+    inputs: int,
+    hidden: Sequence[int],
+    activation: str,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float64,
+    outputs: int = 1,
 ) -> nn.Sequential:
-    """Dense network with one output unit, whose value is the pre-activation.
+    """Dense network whose outputs are pre-activations.
 
     Layers are named ``hidden1``, ``hidden2``, ..., ``output``, so are their parameters (``hidden1.weight``). The
     weights are drawn as torch does by default, from a generator of their own: the global one is left untouched.
@@ -136,7 +142,7 @@ def feed_forward(
     """
     if inputs < 1 or any(width < 1 for width in hidden):
         raise InvalidInputError(f"widths of layers must be positive; got {inputs} inputs and hidden {list(hidden)}")
-    weights = sum(before * after for before, after in itertools.pairwise([inputs, *hidden, 1]))
+    weights = sum(before * after for before, after in itertools.pairwise([inputs, *hidden, outputs]))
     if weights > MOST_WEIGHTS:
         raise InvalidInputError(f"hidden {list(hidden)} makes {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -147,7 +153,7 @@ def feed_forward(
             layers[f"hidden{depth}"] = nn.Linear(width, units, dtype=dtype)
             layers[f"hidden{depth}_activation"] = hidden_activation(activation)
             width = units
-        layers["output"] = nn.Linear(width, 1, dtype=dtype)
+        layers["output"] = nn.Linear(width, outputs, dtype=dtype)
     return nn.Sequential(layers)
 
 

@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, Final, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from critlearn.compositions import Activation, Composition, Loss, find_activation, find_loss
+from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
+from critlearn.compositions.catalogue.activations import SOFTMAX
+from critlearn.compositions.named.resolve import composition_of
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
 from critlearn.studies.import_paths import import_object, is_import_path
@@ -19,7 +22,7 @@ Width = Annotated[int, Field(ge=1, le=10**6)]
 class RunConfig(BaseModel, ABC):
     """Settings that every run has.
 
-    ``activation`` and ``loss`` are catalogue names or import paths; ``lr``, ``batch_size``, ``epochs`` and
+    ``activation`` and ``loss`` are names, expressions, or import paths; ``lr``, ``batch_size``, ``epochs`` and
     ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is certified,
     unless ``stop_at_equilibrium`` is false: then all epochs are trained.
     """
@@ -38,15 +41,15 @@ class RunConfig(BaseModel, ABC):
     stop_at_equilibrium: bool = True
     device: str = "cpu"
 
-    def composition(self) -> Composition:
+    def composition(self) -> Composition | SoftmaxCrossEntropy:
         """Output activation and loss.
 
         Raises
         ------
         InvalidInputError
-            If a name is unknown, an import fails, or the two do not fit.
+            If a name is unknown, an expression cannot be used, an import fails, or the two do not fit.
         """
-        return Composition(activation_of(self.activation), loss_of(self.loss))
+        return composition_of(activation_of(self.activation), loss_of(self.loss))
 
     @abstractmethod
     def quantities(self) -> tuple[str, ...]:
@@ -65,6 +68,13 @@ class ToyConfig(RunConfig):
     lr: Annotated[float, Field(gt=0)] = 0.02
     inputs: str = "uniform(-0.3,2.3)"
     samples: Annotated[int, Field(ge=1000, le=10**8)] = 2_000_000
+
+    @field_validator("activation")
+    @classmethod
+    def _of_one_output(cls, activation: str) -> str:
+        if activation == SOFTMAX:
+            raise ValueError("of the two-neuron model cannot be softmax, which needs an output for each class")
+        return activation
 
     def quantities(self) -> tuple[str, ...]:
         """Bias and weight."""
@@ -147,41 +157,37 @@ def checked_device(name: str) -> torch.device:
     return device
 
 
-def activation_of(name: str) -> Activation:
-    """Activation of the catalogue, or of the user's own.
+def activation_of(text: str) -> ActivationLike:
+    """Activation of the user's own that an import path names; what the catalogue or the grammar reads stays text.
 
     Raises
     ------
     InvalidInputError
-        If there is none of that name, or the import fails.
+        If the import fails.
     """
-    found: Activation = _catalogued(name, "activation", Activation, find_activation)
-    return found
+    return _imported(text, "activation", Activation) if is_import_path(text) else text
 
 
-def loss_of(name: str) -> Loss:
-    """Loss of the catalogue, or of the user's own.
+def loss_of(text: str) -> LossLike:
+    """Loss of the user's own that an import path names; what the catalogue or the grammar reads stays text.
 
     Raises
     ------
     InvalidInputError
-        If there is none of that name, or the import fails.
+        If the import fails.
     """
-    found: Loss = _catalogued(name, "loss", Loss, find_loss)
-    return found
+    return _imported(text, "loss", Loss) if is_import_path(text) else text
 
 
-def _catalogued(name: str, kind: str, wanted: type[Any], find: Any) -> Any:
-    """Catalogue entry, or the object of the right type that an import path names (or makes, without arguments)."""
-    if not is_import_path(name):
-        return find(name)
-    found = import_object(name, kind)
+def _imported(path: str, kind: str, wanted: type[Any]) -> Any:
+    """The object of the right type that an import path names, or makes when it is called without arguments."""
+    found = import_object(path, kind)
     # Activations are callable too, on pre-activations.
     if not isinstance(found, (Activation, Loss)) and callable(found):
         try:
             found = found()
         except Exception as problem:
-            raise InvalidInputError(f'{kind} "{name}" cannot be made: {first_line(problem)}') from problem
+            raise InvalidInputError(f'{kind} "{path}" cannot be made: {first_line(problem)}') from problem
     if not isinstance(found, wanted):
-        raise InvalidInputError(f'{kind} "{name}" is a {type(found).__name__}, not a critlearn {wanted.__name__}')
+        raise InvalidInputError(f'{kind} "{path}" is a {type(found).__name__}, not a critlearn {wanted.__name__}')
     return found

@@ -1,19 +1,26 @@
-"""The part that all studies share: from a system at equilibrium to tested and compared quantities."""
+"""The road of every study: data, system, equilibrium, measurement, and quantities held against their predictions."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
+from torch import nn
+from torch.utils.data import TensorDataset
 
 from critlearn.comparison import compare
+from critlearn.compositions.named.resolve import margin_composition
+from critlearn.compositions.output_loss import OutputLoss
 from critlearn.environment import versions
-from critlearn.equilibrium import Approach
-from critlearn.fluctuations import measure
+from critlearn.equilibrium import Approach, equilibrate
+from critlearn.equilibrium.approach import Progress
+from critlearn.fluctuations import Fluctuations, measure
 from critlearn.inference import fit_power_law
+from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
 from critlearn.results import plain
-from critlearn.studies.config import RunConfig
+from critlearn.studies.config import RunConfig, checked_device
+from critlearn.studies.datasets.two_class_data import TwoClassData
 from critlearn.studies.record import (
     RunResult,
     composition_record,
@@ -22,72 +29,129 @@ from critlearn.studies.record import (
     quantity_record,
 )
 
-_BATCH_VALUES = 4_000_000
-"""Fluctuations held at once."""
+_BATCH_VALUES: Final = 4_000_000
+"""Fluctuations held at once: 32 MB."""
+
+_BATCH: Final = 65536
+"""Samples passed at once: more makes small networks no faster."""
+
+Config = TypeVar("Config", bound=RunConfig)
 
 
-def conclude(
+class Expectation(NamedTuple):
+    """What a study knows of a trained system before its fluctuations are measured.
+
+    Parameters
+    ----------
+    predictions
+        By name of the quantity, where there is one.
+    subjects
+        What fluctuates, in words, by name of the quantities that are to be reported.
+    details
+        Further entries of the record.
+    """
+
+    predictions: Mapping[str, Prediction]
+    subjects: Mapping[str, str]
+    details: Mapping[str, Any]
+
+
+def run_study(
     study: str,
-    config: RunConfig,
-    approach: Approach,
-    predictions: Mapping[str, Prediction],
-    subjects: Mapping[str, str],
+    config: Config,
     *,
-    started: float,
-    details: Mapping[str, Any],
+    data: Callable[[Config], TwoClassData],
+    network: Callable[[Config, int], nn.Module],
+    expectation: Callable[[Config, TwoClassData, Approach], Expectation],
+    progress: Progress | None = None,
 ) -> RunResult:
-    """Measure every quantity, fit it, hold it against its prediction, and write the record.
+    """Train a network to equilibrium, measure its fluctuations and compare them with their prediction.
 
     Parameters
     ----------
     study, config
         Name and settings of the study.
-    approach
-        The trained system with its certificate.
-    predictions
-        By name of the quantity, where there is one.
-    subjects
-        What fluctuates, in words, by name of the quantities that are to be reported.
-    started
-        `time.perf_counter` at the start of the run.
-    details
-        Further entries of the record.
+    data
+        Loads the data set.
+    network
+        Makes the network for a number of inputs.
+    expectation
+        Predicts, from the trained system.
+    progress
+        Called after every epoch of training.
+
+    Raises
+    ------
+    CritlearnError
+        If a setting cannot be used or the data cannot be read.
     """
+    started = time.perf_counter()
+    composition = config.composition()
+    device = checked_device(config.device)
+    dataset = data(config)
+    approach = equilibrate(
+        NeuralSystem(network(config, dataset.x.shape[1]).to(device), composition, boundary(dataset, composition)),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        seed=config.seed,
+        stop_at_equilibrium=config.stop_at_equilibrium,
+        progress=progress,
+    )
+    expected = expectation(config, dataset, approach)
     system = approach.system
     variables = sum(value.numel() for value in system.parameters.values())
-    fluctuations = measure(system, batch_size=max(1, min(65536, _BATCH_VALUES // variables)))
-    quantities = {}
-    for name, subject in subjects.items():
-        fit = fit_power_law(fluctuations[name], seed=config.seed, log_floor=fluctuations.log_floor)
-        prediction = predictions.get(name)
-        verdict = compare(subject, fit, prediction)
-        entry = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
-        if not approach.certificate.certified:
-            entry["statement"] += f" Not at local learning equilibrium: {approach.certificate.status}."
-        quantities[name] = entry
+    fluctuations = measure(system, batch_size=max(1, min(_BATCH, _BATCH_VALUES // variables)))
     record = {
         "study": study,
         "run_dir": None,
         "config": config.model_dump(),
         "versions": versions(),
         "seed": config.seed,
-        "seconds": time.perf_counter() - started,
+        "seconds": None,
         "equilibrium": equilibrium_record(approach),
         "accuracy": _accuracy(approach),
-        "composition": composition_record(config.composition()),
+        "composition": composition_record(margin_composition(composition)),
         "resolution_floor": fluctuations.log_floor,
         "floor_reference": fluctuations.floor_reference,
-        **details,
-        "quantities": quantities,
+        "data": dataset.source,
+        **expected.details,
+        "quantities": _quantities(config, approach, fluctuations, expected),
     }
+    record["seconds"] = time.perf_counter() - started
     return RunResult(plain(record), fluctuations, detached_weights(system.model))
+
+
+def boundary(dataset: TwoClassData, composition: OutputLoss) -> TensorDataset:
+    """The data set with the targets that the composition takes: classes -1 and +1, or their indices 0 and 1."""
+    return TensorDataset(dataset.x, (dataset.t > 0).long()) if composition.class_targets else dataset
+
+
+def _quantities(
+    config: RunConfig, approach: Approach, fluctuations: Fluctuations, expected: Expectation
+) -> dict[str, Any]:
+    """Record of every quantity: its fit, held against its prediction."""
+    quantities = {}
+    for name, subject in expected.subjects.items():
+        fit = fit_power_law(fluctuations[name], seed=config.seed, log_floor=fluctuations.log_floor)
+        prediction = expected.predictions.get(name)
+        verdict = compare(subject, fit, prediction)
+        entry = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
+        if not approach.certificate.certified:
+            entry["statement"] += f" Not at local learning equilibrium: {approach.certificate.status}."
+        quantities[name] = entry
+    return quantities
 
 
 @torch.no_grad()
 def _accuracy(approach: Approach) -> float:
     """Share of the samples on the right side."""
-    right = 0
-    for x, t in approach.system.boundary(65536):
-        y, target = approach.system.forward(x, t)
-        right += int((y * torch.where(target > 0, 1.0, -1.0) > 0).sum())
-    return right / len(approach.system)
+    system, right = approach.system, 0
+    for x, t in system.boundary(_BATCH):
+        y, target = system.forward(x, t)
+        if system.loss.class_targets:
+            right += int((y.argmax(dim=1) == target).sum())
+        else:
+            right += int((y * torch.where(target > 0, 1.0, -1.0) > 0).sum())
+    return right / len(system)

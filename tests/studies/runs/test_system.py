@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,3 +22,34 @@ def test_a_stored_run_starts_from_the_weights_that_it_was_given(tmp_path: Path) 
     weights = system.initial.parameters["hidden2.weight"]
     # 3600 of them have variance 9 / 60, with a relative standard error of sqrt(2 / 3600).
     assert float(weights.detach().var()) == pytest.approx(9 / 60, rel=4 * math.sqrt(2 / 3600))
+
+
+def test_softmax_has_two_outputs_with_errors_of_the_margin(tmp_path: Path) -> None:
+    settings = {**TWO_CLASS, "activation": "softmax", "loss": "cross-entropy"}
+    result = run_two_class(TwoClassConfig(**settings))  # type: ignore[arg-type]
+    record = write_run(tmp_path, result, lambda *_: "")
+    assert record["composition"]["name"] == "softmax+cross-entropy"
+    assert record["composition"]["kappa"]["exact"] == "1"
+    assert record["quantities"]["output.bias"]["predicted"]["source"].startswith("softmax+cross-entropy with the dens")
+    system = load_system(Path(record["run_dir"]), record).trained
+    with torch.no_grad():
+        y = system.model(torch.stack([x for x, _ in system.dataset])).numpy()  # type: ignore[attr-defined]
+    t = np.array([int(target) for _, target in system.dataset])  # type: ignore[attr-defined]
+    margins = y[np.arange(len(t)), t] - y[np.arange(len(t)), 1 - t]
+    assert record["accuracy"] == pytest.approx((margins > 0).mean())
+    assert record["margins"]["least"] == pytest.approx(margins.min())
+    # Sigmoid of minus the margin, with both signs: the output biases of each sample.
+    sketch = result.fluctuations["output.bias"]
+    np.testing.assert_array_equal(sketch.counts_positive, sketch.counts_negative)
+    assert sketch.count == 2 * len(t)
+    for probability in (0.1, 0.5, 0.9):
+        expected = np.quantile(-np.logaddexp(0, margins), probability)
+        assert sketch.quantile(probability) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_typed_activation_is_read_back(tmp_path: Path) -> None:
+    settings = {**TWO_CLASS, "activation": "y/(1+abs(y))", "loss": "mse", "epochs": 2}
+    record = write_run(tmp_path, run_two_class(TwoClassConfig(**settings)), lambda *_: "")  # type: ignore[arg-type]
+    assert record["composition"]["kappa"]["exact"] == "4/3"
+    system = load_system(Path(record["run_dir"]), record).trained
+    assert system.loss.name == "y/(1+abs(y))+mse"

@@ -11,7 +11,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from critlearn.compositions.activation import Activation, HalfLineForms
 from critlearn.compositions.symbolic.functions import expit, log_erfc, softplus, y
-from critlearn.errors import unknown_name
+from critlearn.errors import InvalidInputError, unknown_name
 
 _root: Final = sp.sqrt(1 + y**2)
 _cube_root: Final = sp.cbrt(1 + y**3)
@@ -145,6 +145,9 @@ _ENTRIES: Final = (
 
 ACTIVATIONS: Final = {entry.name: entry for entry in _ENTRIES}
 
+SOFTMAX: Final = "softmax"
+"""Acts on all classes at once, and so is no entry: with cross-entropy it is `softmax.SoftmaxCrossEntropy`."""
+
 
 def find_activation(name: str) -> Activation:
     """Activation of that name.
@@ -154,6 +157,8 @@ def find_activation(name: str) -> Activation:
     InvalidInputError
         If there is none; the message gives the nearest names.
     """
+    if name == SOFTMAX:
+        raise InvalidInputError(f'activation "{name}" acts on all classes at once, and goes with cross-entropy only')
     if name not in ACTIVATIONS:
-        raise unknown_name("activation", name, ACTIVATIONS)
+        raise unknown_name("activation", name, [*ACTIVATIONS, SOFTMAX])
     return ACTIVATIONS[name]

@@ -91,6 +91,9 @@ _ENTRIES: Final = (
 
 LOSSES: Final = {entry.name: entry for entry in _ENTRIES}
 
+CROSS_ENTROPY: Final = "cross-entropy"
+"""Acts on all classes at once, and so is no entry: with softmax it is `softmax.SoftmaxCrossEntropy`."""
+
 
 def loss_names() -> list[str]:
     """Names of all losses; ``power:p`` stands for a family."""
@@ -113,6 +116,10 @@ def find_loss(name: str) -> Loss:
             if isinstance(problem, InvalidInputError):
                 raise
             raise InvalidInputError(f'loss "{name}" needs a number, as in power:3; got "{parameter}"') from None
+    if name == CROSS_ENTROPY:
+        raise InvalidInputError(
+            f'loss "{name}" acts on all classes at once, and goes with softmax only: for one output use bce'
+        )
     if name not in LOSSES:
-        raise unknown_name("loss", name, loss_names())
+        raise unknown_name("loss", name, [*loss_names(), CROSS_ENTROPY])
     return LOSSES[name]

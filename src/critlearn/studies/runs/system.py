@@ -10,9 +10,8 @@ from safetensors.torch import load_file
 from critlearn.errors import DataError
 from critlearn.network import NeuralSystem
 from critlearn.studies.config import TwoClassConfig, checked
-from critlearn.studies.datasets.two_class_data import load_two_class
 from critlearn.studies.run_folder import WEIGHTS
-from critlearn.studies.two_class import initial_network
+from critlearn.studies.two_class import initial_network, load_data, system_of
 
 _IMAGE_SHAPES: Final = {64: (8, 8), 784: (28, 28)}
 """Shapes of the images of scikit-learn's digits and of MNIST, by their number of pixels."""
@@ -46,8 +45,7 @@ def load_system(folder: Path, record: dict[str, Any]) -> RunSystem:
     if record.get("study") != "two-class":
         raise DataError(f'the run in "{folder}" is of the study "{record.get("study")}"; only two-class has a sheet')
     config = checked(TwoClassConfig, record["config"])
-    dataset = load_two_class(config.data, target=config.target, seed=config.seed)
-
+    dataset = load_data(config)
     trained, initial = (initial_network(config, dataset.x.shape[1]) for _ in range(2))
     try:
         trained.load_state_dict(load_file(folder / WEIGHTS))
@@ -55,5 +53,4 @@ def load_system(folder: Path, record: dict[str, Any]) -> RunSystem:
         raise DataError(f'"{folder / WEIGHTS}" does not hold the weights of the run: {problem}') from problem
     is_image = config.data.startswith("digits:") or "mnist" in config.data.lower()
     image = _IMAGE_SHAPES.get(dataset.x.shape[1]) if is_image else None
-    composition = config.composition()
-    return RunSystem(NeuralSystem(trained, composition, dataset), NeuralSystem(initial, composition, dataset), image)
+    return RunSystem(system_of(config, dataset, trained), system_of(config, dataset, initial), image)

@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 
-from critlearn.compositions import Composition
+from critlearn.compositions.catalogue.activations import SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
+from critlearn.compositions.named.resolve import composition_of
+from critlearn.compositions.typed.coerce import as_activation, as_loss
 from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.network.modules import hidden_activation
 from critlearn.prediction import parse_density
@@ -55,8 +58,8 @@ def check_devices(study: Study) -> None:
 
 def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
     """Settings of a cell, each with a function that raises if what it names does not exist."""
-    yield "activation", lambda: _once(activation_of, config.activation)
-    yield "loss", lambda: _once(loss_of, config.loss)
+    yield "activation", lambda: _once(_activation, config.activation)
+    yield "loss", lambda: _once(_loss, config.loss)
     yield "loss", lambda: _once(_composition, config.activation, config.loss)
     yield "device", lambda: _once(_device, config.device)
     if isinstance(config, TwoClassConfig):
@@ -73,8 +76,18 @@ def _once(check: Callable[..., object], *arguments: Any) -> None:
     check(*arguments)
 
 
+def _activation(text: str) -> None:
+    if text != SOFTMAX:
+        as_activation(activation_of(text))
+
+
+def _loss(text: str) -> None:
+    if text != CROSS_ENTROPY:
+        as_loss(loss_of(text))
+
+
 def _composition(activation: str, loss: str) -> None:
-    Composition(activation_of(activation), loss_of(loss))
+    composition_of(activation_of(activation), loss_of(loss))
 
 
 def _data(name: str, target: str | None) -> None:

@@ -1,0 +1,42 @@
+"""The one resolver of compositions: from what a user gives as activation and loss to what they are together."""
+
+from critlearn.compositions.catalogue.activations import SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
+from critlearn.compositions.composition import Composition
+from critlearn.compositions.output_loss import OutputLoss
+from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike
+from critlearn.errors import InvalidInputError
+
+
+def composition_of(activation: ActivationLike, loss: LossLike) -> Composition | SoftmaxCrossEntropy:
+    """Composition of an activation and a loss, each a name, an expression, an object or a callable.
+
+    The names ``softmax`` and ``cross-entropy`` make the loss of classes that they are together.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name is unknown, an expression cannot be used, or the two do not fit.
+
+    >>> composition_of("softmax", "cross-entropy").name, composition_of("y/(1+abs(y))", "mse").asymptotic().exact
+    ('softmax+cross-entropy', '4/3')
+    """
+    if isinstance(activation, str) and isinstance(loss, str) and (activation, loss) == (SOFTMAX, CROSS_ENTROPY):
+        return SoftmaxCrossEntropy()
+    return Composition(activation, loss)
+
+
+def margin_composition(composition: OutputLoss) -> Composition:
+    """Composition of a single number, by which errors are predicted: for softmax that of the margin of the true class.
+
+    Raises
+    ------
+    InvalidInputError
+        If the errors of a loss depend on more than one number.
+    """
+    if isinstance(composition, SoftmaxCrossEntropy):
+        return composition.of_margin
+    if isinstance(composition, Composition):
+        return composition
+    raise InvalidInputError(f"the errors of {composition.name} are not those of one number")

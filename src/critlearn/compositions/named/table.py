@@ -1,0 +1,60 @@
+"""The catalogue as a table: every activation with every loss that can follow it, and the classes' losses."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY, LOSSES, find_loss
+from critlearn.compositions.composition import Composition
+from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
+
+COLUMNS: Final = ["activation", "loss", "exponent", "tail", "location", "other limits"]
+
+_POWERS: Final = ("power:3", "power:4")
+
+
+def catalogue_table(*, activation: ActivationLike | None = None, loss: LossLike | None = None) -> list[dict[str, Any]]:
+    """Rows of the table, exact exponents as fractions; optionally only those of one activation or loss.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name is unknown, or an expression cannot be used.
+    """
+    if (activation, loss) in ((SOFTMAX, None), (None, CROSS_ENTROPY), (SOFTMAX, CROSS_ENTROPY)):
+        return [_SOFTMAX_ROW]
+    activations = ACTIVATIONS.values() if activation is None else [as_activation(activation)]
+    losses = [*LOSSES.values(), *map(find_loss, _POWERS)] if loss is None else [as_loss(loss)]
+    rows = [
+        _row(Composition(one, other))
+        for one in activations
+        for other in losses
+        if one.bounded or not other.needs_saturation
+    ]
+    return [*rows, _SOFTMAX_ROW] if activation is None and loss is None else rows
+
+
+def _row(composition: Composition) -> dict[str, Any]:
+    return _written(composition.activation.name, composition.loss.name, composition.all_asymptotes())
+
+
+def _written(activation: str, loss: str, asymptotes: Sequence[Asymptote]) -> dict[str, Any]:
+    first, others = asymptotes[0], asymptotes[1:]
+    return {
+        "activation": activation,
+        "loss": loss,
+        "exponent": _exponent(first),
+        "tail": first.tail,
+        "location": first.location,
+        "other limits": "; ".join(f"{_exponent(other)}: {other.tail} ({other.location})" for other in others),
+    }
+
+
+def _exponent(asymptote: Asymptote) -> str:
+    if asymptote.exponent is None:
+        return "none"
+    return asymptote.exact or f"{asymptote.exponent:.4g}"
+
+
+_SOFTMAX_ROW: Final = _written(SOFTMAX, CROSS_ENTROPY, [Asymptote(1.0, "1", "exp(-m)", "margin -> inf, wrong classes")])
