@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import margin_composition
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.numerics.log_sketch import LogSketch
@@ -145,7 +146,7 @@ class _State:
 def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
     """Prediction for the size of a sample's output error: the largest over the outputs."""
     if isinstance(system.loss, SoftmaxCrossEntropy):
-        return predict_from_margins(system.loss.of_margin, state.outputs, lr=lr)  # type: ignore[arg-type]
+        return predict_from_margins(margin_composition(system.loss), state.outputs, lr=lr)  # type: ignore[arg-type]
     if state.targets is not None and hasattr(system.loss, "log_error_derivatives"):
         return predict_from_outputs(system.loss, state.outputs, state.targets, lr=lr)  # type: ignore[arg-type]
     return predict_from_errors(state.scale + math.log(lr), system.loss.name)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import margin_composition
 from critlearn.compositions.output_loss import OutputLoss
 from critlearn.equilibrium import Approach
 from critlearn.equilibrium.approach import Progress
@@ -97,7 +98,7 @@ def _predictions(
     try:
         if isinstance(loss, SoftmaxCrossEntropy):
             # Of two classes both errors have the size of the true one's.
-            bias = predict_from_margins(loss.of_margin, margins.double().numpy())
+            bias = predict_from_margins(margin_composition(loss), margins.double().numpy())
         else:
             y, t = (values.flatten().double().numpy() for values in (outputs, targets))
             bias = predict_from_outputs(loss, y, t)  # type: ignore[arg-type]

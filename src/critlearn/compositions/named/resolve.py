@@ -1,12 +1,20 @@
 """The one resolver of compositions: from what a user gives as activation and loss to what they are together."""
 
-from critlearn.compositions.catalogue.activations import SOFTMAX
-from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
+from dataclasses import replace
+from typing import Final
+
+from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY, LOSSES
 from critlearn.compositions.composition import Composition
 from critlearn.compositions.output_loss import OutputLoss
 from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
+
+_OF_MARGIN: Final = Composition(
+    replace(ACTIVATIONS["sigmoid"], name=SOFTMAX), replace(LOSSES["bce"], name=CROSS_ENTROPY)
+)
+"""The error of the true class, ``1 - p_t``, is the logistic function of minus its margin."""
 
 
 def composition_of(activation: ActivationLike, loss: LossLike) -> Composition | SoftmaxCrossEntropy:
@@ -36,7 +44,7 @@ def margin_composition(composition: OutputLoss) -> Composition:
         If the errors of a loss depend on more than one number.
     """
     if isinstance(composition, SoftmaxCrossEntropy):
-        return composition.of_margin
+        return _OF_MARGIN
     if isinstance(composition, Composition):
         return composition
     raise InvalidInputError(f"the errors of {composition.name} are not those of one number")

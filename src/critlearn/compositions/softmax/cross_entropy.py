@@ -1,15 +1,11 @@
 """Softmax followed by cross-entropy: many classes, with output errors that are exact at any margin."""
 
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-from critlearn.compositions.catalogue.activations import ACTIVATIONS
-from critlearn.compositions.catalogue.losses import LOSSES
-from critlearn.compositions.composition import Composition
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
@@ -77,17 +73,6 @@ class SoftmaxCrossEntropy:
         """
         y, true = _checked(y, t)
         return y[true] - _log_sum(_without(y, true))
-
-    @property
-    def of_margin(self) -> Composition:
-        """Composition of the margin alone: the error of the true class, ``1 - p_t``, is the logistic of minus it."""
-        return _of_margin(self.name)
-
-
-@cache
-def _of_margin(name: str) -> Composition:
-    activation, _, loss = name.partition("+")
-    return Composition(replace(ACTIVATIONS["sigmoid"], name=activation), replace(LOSSES["bce"], name=loss))
 
 
 def array_module(y: Array) -> Any:
