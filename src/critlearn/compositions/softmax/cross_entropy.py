@@ -71,8 +71,8 @@ class SoftmaxCrossEntropy:
         InvalidInputError
             If shapes do not fit or a target is not the index of a class.
         """
-        y, true = _checked(y, t)
-        return y[true] - _log_sum(_without(y, true))
+        y, true = outputs_and_true_class(y, t)
+        return y[true] - log_sum_exp(_without_true_class(y, true))
 
 
 def array_module(y: Array) -> Any:
