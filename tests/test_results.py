@@ -18,7 +18,7 @@ from critlearn.duality import Jacobian, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
 from critlearn.inference import compare_fits, fit_power_law_with_noise, stability_map
-from critlearn.inverse_design import design
+from critlearn.inverse_design import BiTemperedLogistic, QMarginLoss, TemperedSoftmax, design
 from critlearn.prediction import parse_density, predict_toy
 from critlearn.results import Result, dataframe_of, html_of
 from reference.power_law_samples import power_law
@@ -69,6 +69,7 @@ def results() -> dict[str, Result]:
         next(iter(factorised.factorisation(fluctuations).values())),
         approach, approach.certificate, approach.moments, fluctuations, fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
+        QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
         learning_dimension(phi, samples=5),
