@@ -95,7 +95,7 @@ class Accumulator:
         """Halve the number of groups of samples as long as the counts of all quantities fill too much memory."""
         counters, groups = self._counters.values(), self.groups
         while sum(counter.size for counter in counters) > MOST_COUNTS and self.groups % 2 == 0:
-            # Sample i is in group i mod n: so it is afterwards.
+            # Sample i is in group i mod n. With groups g and g + n/2 joined, it is in group i mod n/2.
             for counter in counters:
                 counter.halve_groups()
             self.groups //= 2
@@ -107,7 +107,7 @@ class Accumulator:
             )
 
     def _changes(self, item: VariableGradients) -> Iterator[Piece]:
-        """Gradients after averaging over mini-batches and without their mean, if that is wanted."""
+        """Gradients averaged over mini-batches and without the drift, where `quantities` ask for it."""
         scale, size = item.log_scale + self._log_rate, self.quantities.mini_batch
         averaged = mini_batch_means(item.grad_sample, scale, size) if size > 1 else [(0, item.grad_sample, scale)]
         for start, grad_sample, unit in averaged:
@@ -170,7 +170,7 @@ class Accumulator:
         return Fluctuations(sketches, sizes, samples, series=self._kept())
 
     def _entries(self, name: str) -> int:
-        """Entries of the variable of which a quantity is a part."""
+        """Number of entries that a unit's or a single sample's quantity pools."""
         whole, _, part = name.rpartition("[")
         if part.startswith("sample "):
             return sum(self.variables.values()) if whole == POOLED else self.variables[whole]
@@ -198,6 +198,7 @@ def _check_pooled(variables: Mapping[str, int]) -> None:
 
 def _check_finite(grad_sample: GradSample, name: str, first: int) -> None:
     """Raise if a gradient is not finite, with the name of the variable and the number of the sample."""
+    # One sample at a time: the gradients of a whole batch, written out, may not fit into memory.
     for sample in range(grad_sample.samples):
         values = grad_sample.select(torch.tensor([sample])).dense()
         check_finite(values, f'the gradient of "{name}"', first=first + sample)

@@ -84,6 +84,7 @@ class Batches:
             pairs = self._system.boundary(self.batch_size, start=start)
         else:
             pairs = _after(self._pairs(self._loader), start)
+        # A loader's batches need not be whole mini-batches: what is left of one goes before the next.
         left: tuple[Tensor, Tensor] | None = None
         found = False
         for pair in pairs:
@@ -102,7 +103,7 @@ class Batches:
             raise InvalidInputError(f"the loader is empty, or does not fill one mini-batch of {self._mini_batch}")
 
     def _pairs(self, loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets of a loader, where the network is and in its precision."""
+        """Inputs and targets of a loader, on the network's device and in its precision."""
         for batch in loader:
             pair = isinstance(batch, tuple | list) and len(batch) == 2
             if not pair or not all(isinstance(part, Tensor) and part.dim() for part in batch):

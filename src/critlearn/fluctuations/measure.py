@@ -215,7 +215,7 @@ def _checked(
     groups: int,
     quantities: Quantities | None,
 ) -> Quantities:
-    """What is measured, nothing beside the usual by default.
+    """Check the arguments of a measurement and return its quantities, by default none beside the usual.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is to be measured: one declaration, beside every trainable variable, every layer and the pool of all."""
+"""Quantities to be measured beside every variable, every layer and the pool of all; series of single entries."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ CHOSEN: Final = 1000
 
 @dataclass(frozen=True)
 class Quantities:
-    """Further quantities, and what is done to a change before it is counted.
+    """Further quantities to count, and the averages that are formed or removed before counting.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class Quantities:
         of a single sample.
     series
         Entries whose changes are kept exactly, sample by sample: True for 1,000, or a number, to be drawn at random
-        from all entries (reproducible by `seed`), or flat indices by name of the variable. None are kept unless it is
-        said, as series grow with the number of samples.
+        from all entries (reproducible by `seed`), or flat indices by name of the variable. By default none are kept,
+        as series grow with the number of samples.
     mini_batch
         Number of successive samples whose mean change is taken as one change; samples left over are not used. A mean
         that cancels to within rounding counts as an exact zero.
@@ -44,7 +44,7 @@ class Quantities:
     Raises
     ------
     InvalidInputError
-        If something is of another kind than what it should be, a number is out of range, or a sample is named twice.
+        If an argument has the wrong type, a number is out of range, or a sample is named twice.
     """
 
     units: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ class Series:
     negative: Mapping[str, Bool[np.ndarray, "sample entry"]] = field(default_factory=dict)
 
     def followed_by(self, later: "Series") -> "Series":
-        """Both series of the same entries, one behind the other."""
+        """Series of the same entries over the samples of both, of which the other's come later."""
         if set(self.entries) != set(later.entries) or any(
             not np.array_equal(index, later.entries[name]) for name, index in self.entries.items()
         ):

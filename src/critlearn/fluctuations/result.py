@@ -41,10 +41,10 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     series
         Exact changes of chosen entries, if any were asked for.
     mark
-        What an unfinished measurement belongs to; empty for a finished one.
+        Fingerprint of an unfinished measurement; empty for a finished one.
     floor_reference
         What the learning pass was held against to find the floor, one of `REFERENCES`. A pass that has only
-        its own precision as its reference is judged by passes with worse numbers: an estimate.
+        its own precision as its reference is judged by passes in degraded arithmetic: an estimate.
 
     Raises
     ------
@@ -119,6 +119,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             raise InvalidInputError(
                 f'both measurements have counted "{twice[0]}", and two samples are not one: choose it in one of them'
             )
+        # The higher floor holds for both: counts of the two parts cannot be told apart any more.
         floors = [floor for floor in (self.log_floor, other.log_floor) if floor is not None]
         sketches = {**other.sketches, **self.sketches}
         for name in mine:

@@ -12,6 +12,7 @@ from critlearn.numerics.log_sketch import LogSketch
 from critlearn.whole_files import replacing
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")
+"""Arrays of a `LogSketch` in the file."""
 
 
 def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
@@ -40,7 +41,7 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
 
 
 def load_fluctuations(path: Path) -> Fluctuations:
-    """Read what `save_fluctuations` wrote.
+    """Read the fluctuations in a file of `save_fluctuations`.
 
     Raises
     ------

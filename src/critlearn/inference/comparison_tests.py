@@ -23,14 +23,15 @@ class ExponentDifference(Result):
     difference, standard_error
         Measured less expected (first less second).
     ci90, ci95
-        Intervals of the difference; equivalence at the 5% level means that the former lies within the margin.
+        90% and 95% intervals of the difference; equivalence at the 5% level means that the 90% one lies within the
+        margin.
     margin
-        What counts as no difference in practice.
+        Largest difference that counts as none in practice.
     p_different
-        Two-sided, that the difference is zero: small values say that the exponents differ.
+        Two-sided p-value of a difference of zero: small values say that the exponents differ.
     p_equivalent
-        Of two one-sided tests (Schuirmann, J. Pharmacokin. Biopharm. 15, 657, 1987), that the difference is beyond the
-        margin: small values say that the exponents are equal in practice.
+        p-value of a difference beyond the margin, from two one-sided tests (Schuirmann, J. Pharmacokin. Biopharm. 15,
+        657, 1987): small values say that the exponents are equal in practice.
     fits
         Number of measurements that were pooled.
     between_variance
@@ -86,7 +87,7 @@ class ExponentDifference(Result):
 def compare_with_prediction(
     fits: PowerLawFit | Sequence[PowerLawFit], predicted: float | Sequence[float], margin: float = MARGIN
 ) -> ExponentDifference:
-    """Hold one measurement, or those of several seeds, against a predicted exponent, or one for each.
+    """Compare one measurement, or those of several seeds, with a predicted exponent, or one for each.
 
     Several are pooled with random effects (DerSimonian and Laird, Controlled Clinical Trials 7, 177, 1986): what varies
     between seeds beyond the errors widens the error of the mean. Where few seeds have errors that differ tenfold, no
@@ -115,7 +116,7 @@ def compare_fits(first: PowerLawFit, second: PowerLawFit, margin: float = MARGIN
 def compare_exponents(
     measured: Sequence[tuple[float, float]], predicted: float | Sequence[float], margin: float = MARGIN
 ) -> ExponentDifference:
-    """As `compare_with_prediction`, from pairs of an exponent and its standard error.
+    """Compare measured exponents, as pairs of value and standard error, with predicted ones.
 
     Raises
     ------
@@ -140,6 +141,7 @@ def compare_exponents(
     between = _between_variance(difference, variance)
     weight = 1 / (variance + between)
     mean, error = float(weight @ difference / weight.sum()), float(weight.sum() ** -0.5)
+    # The variance between several fits is itself estimated from them: Student's t, not the normal law.
     freedom = len(values) - 1 if len(values) > 1 else np.inf
     half = {level: float(_quantile(freedom, level)) * error for level in (0.95, 0.975)}
     return ExponentDifference(
@@ -166,7 +168,7 @@ def _measured(fit: PowerLawFit) -> tuple[float, float]:
 
 
 def _between_variance(difference: np.ndarray, variance: np.ndarray) -> float:
-    """Moment estimate of DerSimonian and Laird."""
+    """Variance of the true exponent between measurements: moment estimate of DerSimonian and Laird."""
     if len(difference) < 2:
         return 0.0
     weight = 1 / variance

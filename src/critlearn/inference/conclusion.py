@@ -26,7 +26,7 @@ from critlearn.numerics.validation import check_integer
 from critlearn.numerics.window import Window
 
 _INTERVAL_REPLICATES: Final = 1000
-"""Replicates of the bootstrap over groups: they know a standard error to 2%."""
+"""Replicates of the bootstrap over groups: enough to know a standard error to 2%."""
 
 _OTHER_REPLICATES: Final = 100
 """Replicates of the p-value on a window that the verdict does not rest on: known to 0.05 at most."""
@@ -63,7 +63,7 @@ class Choice:
 
 
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:
-    """Choose a window, or take the given one, and judge."""
+    """Choose the window, unless the user has set it, and give the verdict."""
     counts = observed.counts if window is not None else without_far_values(observed.counts)
     common: dict[str, Any] = {
         "count": observed.count,
@@ -73,6 +73,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "log_floor": observed.log_floor,
         "density": DensityCurve.of(observed.counts) if counts.pooled.any() else None,
     }
+    # A law with an exponent and two ends fits fewer than five cells exactly.
     if counts.total < FEWEST or len(counts.cells) < 5:
         reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"
         if observed.zeros == observed.count:
@@ -96,7 +97,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
 
 
 def _few_sizes(observed: Observations) -> str | None:
-    """Why values that are mostly ties, of a few sizes, show no continuous law; None where they are not."""
+    """Reason to fit no continuous law to values that are mostly ties of a few sizes; None where they are not."""
     sizes, total = observed.sizes, observed.counts.total
     if sizes is None or sizes >= FEWEST_SIZES or total < 2 * sizes:
         return None
@@ -106,7 +107,7 @@ def _few_sizes(observed: Observations) -> str | None:
 def _judged(
     counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings, common: dict[str, Any]
 ) -> PowerLawFit:
-    """Tests, errors and verdict on the window that was chosen."""
+    """Fit with tests, errors and verdict on the chosen window."""
     part, coarse = _coarse(counts, fit)
     criteria, seed = settings.criteria, settings.seed
     repeated = choice.basis is Basis.SIGNIFICANCE and criteria.selection_replicates > 0
@@ -133,6 +134,7 @@ def _judged(
             tolerance=criteria.tolerance,
         )
     )
+    # Errors fall as n^-1/2: the squared ratio of the two errors is the share of the values that count as independent.
     return PowerLawFit(
         exponent=fit.exponent if verdict is not FitVerdict.NOT_RESOLVED else None,
         standard_error=interval.standard_error,
@@ -162,7 +164,7 @@ def _judged(
 def without_window(
     verdict: FitVerdict, reason: str, whole: Lognormal | None, sliding: SlidingFits | None, common: dict[str, Any]
 ) -> PowerLawFit:
-    """Outcome that has no window, and so no exponent."""
+    """Fit without a window, and so without an exponent."""
     return PowerLawFit(
         exponent=None,
         standard_error=None,
@@ -185,7 +187,7 @@ def without_window(
 
 
 def _on_given(counts: GroupedCounts, window: Window) -> Choice:
-    """Fit on a given window; on an open side it reaches to the end of the data."""
+    """Fit on the window that the user has set; where the law has no cut-off it reaches to the end of the data."""
     check_inside(counts, window)
     check_sides(counts, window)
     inside = counts.cells.inside(window)
@@ -206,6 +208,7 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, hal
         flat = fit_window(counts, flat.start, flat.stop)
     if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
         flat = None
+    # 200 replicates at least: a critical distance is then known to 5%.
     scan = WindowScan.of(
         counts.without_end_cells() if half_filled else counts,
         max(200, settings.criteria.replicates // 2),
@@ -216,6 +219,7 @@ def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, hal
     if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
         return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
     inner = drawn_in(counts, widest, half_filled=half_filled)
+    # What drawing in changes in the exponent is taken for the error that the choice of the window adds.
     change = abs(inner.exponent - widest.exponent)
     enough = inner.n >= LEAST_RETAINED * counts.total
     found = inner if enough and counts.width_of(inner.start, inner.stop) >= DECADE else widest
@@ -250,7 +254,7 @@ def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, Windo
 
 
 def _chosen(counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: Goodness, seed: int) -> WindowChoice:
-    """What one criterion chose, with the test there: the one at hand if it is the window of the verdict."""
+    """Window that one criterion chose, with fit and test; the test is not repeated on the window of the verdict."""
     if found != fit:
         goodness = goodness_of_fit(*_coarse(counts, found), _OTHER_REPLICATES, seed)
     window = counts.window(found.start, found.stop)

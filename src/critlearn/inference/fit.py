@@ -41,7 +41,7 @@ def fit_power_law(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PowerLawFit:
-    """Fit ``p(delta) ~ delta^-k`` on a window, given or found, and say whether it is one.
+    """Fit ``p(delta) ~ delta^-k`` on a window, searched for unless set, and test whether the data follow it there.
 
     Without a window, the widest one of a decade or more is taken on which either the local exponent with its
     simultaneous band stays within the tolerance of a constant (practical equivalence), or the Kolmogorov-Smirnov test
@@ -80,16 +80,16 @@ def fit_power_law(
     criteria
         Tolerance of equivalence, and how often tests and searches are repeated.
     seed
-        Of all replicates.
+        Seed of all replicates.
     progress
         Called with the replicates of the p-value that are done and all of them: of the search where that is repeated.
 
     Raises
     ------
     InvalidInputError
-        If the data are empty, not finite, or negative without a sign; the window is none, outside the data, or ends
-        among them on an open side; clusters, blocks or weights do not fit the data; or a discrete law is given values
-        that are no integers, negative or above 2^53.
+        If the data are empty, not finite, or negative without a sign; the window is not a pair of positive, ascending
+        numbers, lies outside the data, or ends among them where `side` says that the law has no end; clusters, blocks
+        or weights do not fit the data; or values for a discrete law are not integers, negative or above 2^53.
 
     >>> import numpy as np
     >>> u = np.linspace(np.log(1e-4), 0.0, 10_000)

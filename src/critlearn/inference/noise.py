@@ -115,7 +115,7 @@ def fit_power_law_with_noise(
         raise InvalidInputError("a fit with noise needs the window on which the law holds")
     model = _Model.of(values, law)
     free = 1 if noise_scale is not None else 2
-    # Noise that is seen, and noise that is hardly seen: from a scale that is far too large none leads down.
+    # Two starts, for noise that shows and for noise that hardly does: from a scale far too large no search comes down.
     scales = [noise_scale] if noise_scale is not None else [float(s) for s in np.quantile(values, (0.1, 0.001))]
 
     def loss(parameters: np.ndarray) -> float:
@@ -148,7 +148,7 @@ def fit_power_law_with_noise(
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """Cells of the law, which are a part of those of the data, and the counts."""
+    """Likelihood of a power law under noise: cells of the law, which are a part of those of the data, and counts."""
 
     law: Cells
     cells: Cells
@@ -156,7 +156,7 @@ class _Model:
 
     @classmethod
     def of(cls, values: np.ndarray, window: Window) -> "_Model":
-        """One grid for both, so that a fluctuation that noise does not move stays in its cell."""
+        """Model on one grid for law and data, so that a fluctuation that noise does not move stays in its cell."""
         inside = min(max(round(window.decades * _CELLS_PER_DECADE), 64), _MOST_CELLS)
         width = (window.log_hi - window.log_lo) / inside
         low, high = math.log(float(values.min())), math.log(float(values.max()))

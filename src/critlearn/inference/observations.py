@@ -68,7 +68,7 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Counts on cells, and what could not be put there.
+    """Counts on cells, with the numbers of zeros and of values that were left out.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ class Observations:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How data are to be read; the fields are the options of `fit_power_law`.
+    """Options by which data are read, those of `fit_power_law`.
 
     Raises
     ------
     InvalidInputError
-        If a side, sign or treatment of NaN has another name, a block or floor is no number, or integers are given
-        what only continuous data have.
+        If a side, sign or treatment of NaN is unknown, a block or floor is not a number, or an option for continuous
+        data is combined with integers.
     """
 
     side: Side = "both"
@@ -120,7 +120,7 @@ class Reading:
     discrete: bool = False
 
     def __post_init__(self) -> None:
-        """Raise if a name does not exist, a number is none, or options contradict each other."""
+        """Raise if a name is unknown, a block or floor is not a number, or options contradict each other."""
         for kind, given, allowed in (
             ("side", self.side, ("both", "small", "large")),
             ("sign", self.sign, (None, "absolute", "positive", "negative")),
@@ -144,8 +144,8 @@ class Reading:
         Raises
         ------
         InvalidInputError
-            If the data are no numbers, empty, not finite or negative without leave, or clusters, blocks or weights do
-            not fit them.
+            If the data are not numbers, are empty, not finite or negative without a `sign`, or clusters, blocks or
+            weights do not fit them.
         """
         if self.discrete:
             return _from_integers(data, self)
@@ -177,7 +177,7 @@ def _from_sketch(sketch: LogSketch, reading: Reading, window: Window | None) -> 
 
 
 def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> GroupedCounts:
-    """Counts with empty cells as far as a window reaches beyond the values: where there are none is known, too."""
+    """Counts with empty cells as far as a window reaches beyond the values: that there are none is known as well."""
     width = float(counts.cells.width or BIN_WIDTH)
     first, last = float(counts.edges[0]), float(counts.edges[-1])
     low = max(window.log_lo, log_floor)
@@ -264,7 +264,7 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
 
 
 def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:
-    """Which values enter: of the sign asked for, not zero."""
+    """Mask of the values that are fitted: of the requested sign, and not zero."""
     negative = int((values[finite] < 0).sum()) if values.dtype.kind in "if" else 0
     if sign is None and negative:
         raise InvalidInputError(

@@ -16,7 +16,7 @@ from critlearn.results import Result
 
 
 class FitVerdict(StrEnum):
-    """What the data say, by stated rules.
+    """Verdict on a fit, by stated rules.
 
     ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, a
     window found by significance on which a drift of the exponent by more than 1 cannot be excluded, a window that was
@@ -37,7 +37,7 @@ class FitVerdict(StrEnum):
 
 
 class Basis(StrEnum):
-    """What the window rests on."""
+    """How the window was chosen: by one of two criteria, by the user, or not at all."""
 
     EQUIVALENCE = "equivalence"
     SIGNIFICANCE = "significance"
@@ -49,7 +49,7 @@ class Basis(StrEnum):
 class WindowChoice(Result):
     """Window that one criterion chooses, and the fit on it.
 
-    ``p_value`` is that of the Kolmogorov-Smirnov test for the window as if given.
+    ``p_value`` is that of the Kolmogorov-Smirnov test as if the window had not been searched for.
     """
 
     window: Window
@@ -102,14 +102,14 @@ class PowerLawFit(Result):
     ks, p_value, p_value_error
         Kolmogorov-Smirnov distance, its p-value, and the Monte-Carlo error of that.
     selection_repeated
-        Whether the p-value repeats the choice of the window in every replicate; otherwise it is that of the window as
-        if given.
+        Whether the p-value repeats the choice of the window in every replicate; otherwise it is computed as if the
+        window had not been searched for.
     log_likelihood
         Sum over the window of ``ln p(u)``, the density in ``u = ln delta`` of the values (``ln P(x)`` of integers).
         Of counts, ``p`` in a cell is its probability over its width. For the density in delta itself the sum is smaller
         by that of ``ln delta``.
     verdict, basis, reason
-        Outcome, what the window rests on, and why.
+        Verdict, how the window was chosen, and the reason for the verdict.
     lognormal, lognormal_whole
         Test against a lognormal on the window, and on the central 99% of all fluctuations.
     rival

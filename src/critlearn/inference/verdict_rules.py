@@ -28,7 +28,7 @@ Judgement = tuple[FitVerdict, str]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a verdict on a window rests on."""
+    """Evidence for the verdict on a window: counts, fit, tests and tolerance."""
 
     counts: GroupedCounts
     fit: WindowFit
@@ -71,7 +71,7 @@ def judge(evidence: Evidence) -> Judgement:
         return FitVerdict.NOT_RESOLVED, f"an exponent drifting by {drift:.1f} over the window cannot be excluded"
     # A window that was found has passed the test already, wider, and on other cells and replicates.
     least = REJECTED_AFTER_SEARCH if searched and not evidence.search_repeated else ACCEPTED
-    # The p-value of a window that was found, as if it had been given, is too good.
+    # On a window that was searched for, a p-value that ignores the search is too large.
     kind = "" if not searched else (", search repeated" if evidence.search_repeated else " of the window as it is")
     if evidence.p_value >= least:
         return FitVerdict.POWER_LAW, f"not rejected on the window (KS p = {evidence.p_value:.2f}{kind})"
@@ -98,7 +98,7 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
 def _no_law_of_its_own(evidence: Evidence) -> Judgement | None:
     """Whether a window that was found is a piece of something that needs no power law."""
     rival, fit, counts = evidence.rival, evidence.fit, evidence.counts
-    # What is equal to a power law in practice is so whatever it is made of, and however many values tell.
+    # By equivalence a window is a power law in practice whatever law it is a part of, and however large n is.
     if evidence.basis is Basis.SIGNIFICANCE and rival is not None and rival.bic_gain > 0:
         verdict = FitVerdict.DRIFTING if rival.name == "lognormal" else FitVerdict.NOT_RESOLVED
         article = "an" if rival.name[0] in "aeiou" else "a"
@@ -121,7 +121,7 @@ def central(counts: GroupedCounts) -> tuple[int, int]:
 
 
 def judge_no_window(counts: GroupedCounts, whole: Lognormal | None, basis: Basis) -> Judgement:
-    """Outcome where no window of a decade is acceptable."""
+    """Verdict where no window of a decade is acceptable, and why."""
     if basis is Basis.GIVEN:
         return FitVerdict.NOT_RESOLVED, f"the window holds fewer than {FEWEST} fluctuations, or all in one end bin"
     start, stop = central(counts)

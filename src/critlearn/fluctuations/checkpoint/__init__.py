@@ -1,1 +1,1 @@
-"""Stop and go on: the state of an interrupted measurement on disk, and the fingerprint of what it belongs to."""
+"""State of an interrupted measurement on disk, and the fingerprint of the measurement that it belongs to."""

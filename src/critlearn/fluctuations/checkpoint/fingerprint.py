@@ -19,6 +19,7 @@ _SAMPLED: Final = 64
 outputs the loss is evaluated: enough to tell data sets apart, few enough to be read in no time."""
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+"""Address of an object in its ``repr``, left out because it differs from process to process."""
 
 
 def fingerprint(
@@ -67,7 +68,7 @@ def fingerprint(
 
 
 def _architecture(model: nn.Module) -> Iterator[str]:
-    """The modules in words."""
+    """Text that describes the modules: their types, plain attributes, own code, and which parameters are trainable."""
     yield repr(model)
     for name, module in model.named_modules():
         kind = type(module)
@@ -84,9 +85,10 @@ def _architecture(model: nn.Module) -> Iterator[str]:
 
 
 def _loss_words(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
-    """Name of the loss, and what it makes of some outputs: to four places, so that rounding does not show."""
+    """Text that describes the loss: its name and its output errors, to four places, so that rounding does not show."""
     with torch.no_grad():
         y, target = system.forward(x[:_SAMPLED], t[:_SAMPLED])
+        # Fixed outputs of both signs in place of the network's, whose parameters are in the digest already.
         y = torch.linspace(-4.3, 4.9, y.numel(), dtype=torch.float64, device=y.device).reshape(y.shape)
         sign, log_size = system.loss.log_output_error(y, target if system.loss.class_targets else target.double())
     yield system.loss.name
@@ -97,7 +99,7 @@ def _loss_words(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
 def _tensors(
     system: NeuralSystem, loader: DataLoader[Any] | None, first: tuple[Tensor, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """All numbers that count, with names."""
+    """Parameters, buffers and data, with names."""
     yield from system.model.named_parameters()
     yield from system.model.named_buffers()
     yield from zip(("first x", "first t"), first, strict=True)

@@ -1,4 +1,4 @@
-"""Stop and go on: the state of a measurement on disk, written now and then, and removed at the end."""
+"""State of a measurement on disk, written now and then and removed at the end, so that it can be resumed."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 
 _EVERY: Final = 30.0
-"""Seconds between two states: so much work is lost at most."""
+"""Seconds between two states: the most work that an interruption loses."""
 
 
 def check_place(path: Path | str | None) -> None:
@@ -71,7 +71,7 @@ class Checkpoint:
         self.write(accumulator, earlier)
 
     def write(self, accumulator: Accumulator, earlier: Fluctuations | None) -> None:
-        """Write the state: a file that is read while it is written is whole, the old one or the new one."""
+        """Write the state; whoever reads the file meanwhile finds the old state or the new one, never a part."""
         assert self.path is not None
         before = 0 if earlier is None else earlier.samples * self._size
         state = accumulator.result(since=before)

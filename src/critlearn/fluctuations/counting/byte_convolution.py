@@ -13,10 +13,10 @@ import numpy as np
 from critlearn.numerics.kernels.compiled import compiled
 
 FULLEST: Final = 31
-"""Numbers in a bin up to which eight copies of it fit in a byte."""
+"""Numbers in a bin up to which eight copies of it fit in a byte: 8 x 31 = 248, at most 255."""
 
 _REACH: Final = 64
-"""Bins that eight copies added together may lie apart."""
+"""Largest distance in bins between copies that are added together, which the zeros beside the histogram must cover."""
 
 TOGETHER: Final = 8
 """Copies that are added at a time."""
@@ -43,7 +43,7 @@ def buffer_size(bins):  # type: ignore[no-untyped-def]
 
 @compiled
 def add_in_bytes(histogram, fullest, copies, source, starts, buffer, scratch):  # type: ignore[no-untyped-def]
-    """Add a copy of a histogram for each of the given places to sums of 16 bits, which must not overflow.
+    """Add one copy of a histogram for each place in ``copies`` to sums of 16 bits, which must not overflow.
 
     ``copies`` are places ``2 bin + sign`` in ascending order, ``fullest`` is what the fullest bin of the histogram
     holds, at most `FULLEST`. ``source`` (`byte_source_size`) and ``buffer`` (`buffer_size`) hold zeros, before and
@@ -56,9 +56,11 @@ def add_in_bytes(histogram, fullest, copies, source, starts, buffer, scratch):  
     for start in range(0, copies.size, TOGETHER):
         group = copies[start : start + TOGETHER]
         first, last = group[0] >> 1, group[group.size - 1] >> 1
+        # Eight more copies could overflow a byte: the buffer is added to the wider sums before.
         if held + TOGETHER * fullest > 255:
             move(buffer[low:high], scratch[low:high])
             held = np.int64(0)
+        # Whole lines of the cache. Places ascend: `high` never falls, and the first group after a move decides `low`.
         begin, high = 2 * first // _LINE * _LINE, -(-2 * (last + bins) // _LINE) * _LINE
         low = low if held else begin
         held += TOGETHER * fullest

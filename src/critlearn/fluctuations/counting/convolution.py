@@ -21,7 +21,7 @@ from critlearn.fluctuations.counting.byte_convolution import (
 from critlearn.numerics.kernels.compiled import compiled
 
 _REACH: Final = 32
-"""Bins that four copies added together may lie apart."""
+"""Largest distance in bins between copies that are added together, which the zeros beside the histogram must cover."""
 
 _LINE: Final = 32
 """Numbers of 16 bits in a line of the cache."""
@@ -41,7 +41,7 @@ _REPEATED: Final = 2
 
 
 class Workspace(NamedTuple):
-    """Room for the convolution of one row: all but places and starts hold zeros between rows."""
+    """Arrays for the convolution of one row; source, scratch, byte source and buffer hold zeros between rows."""
 
     source: np.ndarray
     scratch: np.ndarray
@@ -121,7 +121,7 @@ def _add_in_words(left, fullest, sparse, sparse_bins, filled, space, counts):  #
 
 @compiled
 def _find_filled(histogram, filled):  # type: ignore[no-untyped-def]
-    """Places of what is not zero, to the front; how many."""
+    """Write the places of nonzero counts to the front of ``filled``; return how many there are."""
     number = 0
     for k in range(histogram.size):
         # Written always and kept only if it is not zero: a branch would cost more.
@@ -133,11 +133,13 @@ def _find_filled(histogram, filled):  # type: ignore[no-untyped-def]
 @compiled
 def _end_of_tail(histogram, bins):  # type: ignore[no-untyped-def]
     """Bins at the lower end that hold so few numbers that these are better counted one by one."""
+    # Leaving a bin out saves 1, counting a number by itself costs _TAIL_COST: the end is where the sum is largest.
     best, end, score = np.int64(0), np.int64(0), np.int64(0)
     for k in range(bins):
         score += 1 - _TAIL_COST * np.int64(histogram[2 * k] + histogram[2 * k + 1])
         if score > best:
             best, end = score, np.int64(k + 1)
+        # Not even empty bins up to the end could raise the sum above the best one.
         elif score + bins - k <= best:
             break
     return end
@@ -163,7 +165,7 @@ def _total(histogram, filled):  # type: ignore[no-untyped-def]
 
 @compiled
 def _write_copies(histogram, filled, copies):  # type: ignore[no-untyped-def]
-    """Every filled place as often as there are numbers in it."""
+    """Write every filled place to ``copies`` as often as there are numbers in it."""
     found = np.int64(0)
     for place in filled:
         # Written always, and kept as often as there are numbers: a loop would be mispredicted.

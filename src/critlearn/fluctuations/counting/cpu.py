@@ -23,7 +23,7 @@ _SMALLEST_SINGLE: Final = 1 << 23
 """Bits of the smallest normal number in single precision."""
 
 _WIDEST: Final = 60_000
-"""Errors and inputs of one row that a kernel takes at once: its 16-bit histograms hold no more."""
+"""Errors and inputs of one row that a kernel takes at once: all may be in one bin, and 16 bits hold 65,535."""
 
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 """Fractional parts of its multiples are spread evenly, also those of every n-th."""
@@ -74,6 +74,7 @@ class CpuCounter:
         """
         shift, fraction = _on_grid(scale)
         log_error = (errors.double() / BIN_WIDTH + fraction[:, None]).numpy()
+        # By the sample's number, not drawn: the same in every run and in every part of a measurement.
         dither = (sample.double() * _GOLDEN).frac().numpy()
         for outputs in range(0, log_error.shape[1], _WIDEST):
             columns = slice(outputs, outputs + _WIDEST)
@@ -118,11 +119,12 @@ class CpuCounter:
 
     def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros: how many in each row, shape (row,)."""
+        # Rows share groups: `+=` with repeated indices would add the last of them alone.
         np.add.at(self._zeros, sample.numpy() % self.groups * self._lanes, number.numpy())
 
     @property
     def size(self) -> int:
-        """Counts that are kept, of all groups and bins."""
+        """Number of counts in memory, of all groups, bins and signs."""
         return int(self._counts.size)
 
     def halve_groups(self) -> None:
@@ -133,7 +135,7 @@ class CpuCounter:
         self.groups //= 2
 
     def sketch(self) -> LogSketch:
-        """What has been counted so far."""
+        """Sketch of what has been counted so far."""
         # Trimmed before anything is copied, and each sign taken to 64 bits at once.
         filled = np.flatnonzero((self._counts != 0).any(axis=0).any(axis=-1))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)

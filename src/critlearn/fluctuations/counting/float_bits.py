@@ -15,6 +15,7 @@ LEADING: Final = 10
 """Leading bits of the mantissa that are looked up: 1,024 intervals, narrower than a bin."""
 
 _LOWER: Final = 52 - LEADING
+"""Bits of a double's mantissa below the leading ones. The other constants take a pattern apart: shifts and masks."""
 _SMALLEST_NORMAL: Final = np.uint64(1 << 52)
 _SIZE: Final = np.uint64(2**63 - 1)
 _EXPONENT: Final = np.uint64(52)
@@ -25,7 +26,10 @@ _LEFT: Final = np.uint64((1 << _LOWER) - 1)
 
 @cache
 def edge_table(mantissa_bits: int = 52) -> tuple[np.ndarray, np.ndarray]:
-    """For each interval of the leading bits: bin at its start, and mantissa of the edge inside it, if there is one."""
+    """Tables by leading bits of the mantissa: bin at the start of each interval, and mantissa of the edge inside it.
+
+    An interval without an edge has a mantissa that no number reaches.
+    """
     edges = np.exp2(np.arange(1, BINS_PER_OCTAVE) / BINS_PER_OCTAVE) - 1
     # Smallest mantissa whose number is not below the edge.
     edge_mantissa = np.ceil(edges * 2.0**mantissa_bits).astype(np.int64)
@@ -37,7 +41,7 @@ def edge_table(mantissa_bits: int = 52) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def single_table() -> np.ndarray:
-    """For each of the 128 intervals of seven leading bits of a single: bin at its start, and where the next one begins.
+    """Table by the seven leading bits of a single's mantissa: bin at the start, and where the next one begins.
 
     An interval is half a bin wide at most, so that there is one edge in it or none. Added to the sixteen bits that are
     left, an entry carries over into its upper half from the edge on: the sum's upper half is the bin.
@@ -51,7 +55,7 @@ def single_table() -> np.ndarray:
 
 @cache
 def double_table() -> np.ndarray:
-    """The same for each of the 1,024 intervals of ten leading bits of a double, with 42 bits that are left."""
+    """Table by the ten leading bits of a double's mantissa, like `single_table`, for the 42 bits that are left."""
     base, edge = edge_table()
     starts = np.arange(1 << LEADING, dtype=np.int64) << _LOWER
     return ((base << _LOWER) + (1 << _LOWER) - np.minimum(edge - starts, 1 << _LOWER)).astype(np.uint64)

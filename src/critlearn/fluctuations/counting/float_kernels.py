@@ -76,6 +76,7 @@ def count_singles(bits, table, low, high, shift, group, counts, zeros, first, or
             # The sign is the highest bit of the exponent here.
             scratch[(pattern >> np.uint32(23)) * np.uint32(BINS_PER_OCTAVE) + in_octave] += np.uint32(1)
         g, offset = group[row], shift[row] - first - 127 * BINS_PER_OCTAVE
+        # The first bin of biased exponent 0 holds exact zeros alone: normal numbers have exponents from 1 on.
         zeros[g] += np.int64(scratch[0]) + np.int64(scratch[sign])
         scratch[0] = scratch[sign] = 0
         for index in range(begin, end):

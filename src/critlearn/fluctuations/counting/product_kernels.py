@@ -26,6 +26,7 @@ _LONGEST: Final = 1 << 17
 """Bins that a row's histograms may span; rows that span more are counted one by one."""
 
 _SIGN: Final = np.uint64(63)
+"""Place of the sign's bit in a double."""
 _SUBNORMAL: Final = -1022 * BINS_PER_OCTAVE
 """Bin that subnormal numbers are taken for: rows with such inputs are counted one by one."""
 
@@ -48,7 +49,7 @@ def count_logs(  # type: ignore[no-untyped-def]
 
 @compiled
 def _pack_errors(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
-    """Copy logarithms of what is not exactly zero to the front; how many, least and greatest."""
+    """Copy logarithms of nonzero errors to the front; return how many there are, the least and the greatest."""
     found = 0
     low, high = np.inf, -np.inf
     for k in range(logs.size):
@@ -138,6 +139,7 @@ def count_outer(  # type: ignore[no-untyped-def]
         row = order[at]
         g, offset, u = group[row], shift[row] - first, dither[row]
         n, e_low, e_high = _pack_errors(log_error[row], negative[row], error, error_sign)
+        # A product with this factor adds 1/2 - u bins to every input's logarithm, without taking a logarithm.
         factor = 2.0 ** ((0.5 - u) / BINS_PER_OCTAVE)
         m, a_first, a_last = _pack_inputs(inputs[row], factor, table, scaled, input_bin, input_sign, place)
         zeros[g] += outputs * width - n * m
@@ -145,6 +147,7 @@ def count_outer(  # type: ignore[no-untyped-def]
             continue
         e_first = np.int64(math.floor(e_low + u))
         e_bins, a_bins = np.int64(math.floor(e_high + u)) - e_first + 1, a_last - a_first + 1
+        # Bins to be added if the inputs' histogram is shifted by each filled bin of the errors', and the other way.
         by_errors, by_inputs = min(n, e_bins) * a_bins, min(m, a_bins) * e_bins
         cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
         plain = exact or n * m < CONVOLVED_FROM or a_first <= _SUBNORMAL
@@ -167,7 +170,7 @@ def count_outer(  # type: ignore[no-untyped-def]
 
 @compiled
 def row_range(logs):  # type: ignore[no-untyped-def]
-    """Least and greatest of what is not exactly zero; +inf and -inf if there is nothing."""
+    """Least and greatest logarithm of nonzero entries; +inf and -inf if there are none."""
     low, high = np.inf, -np.inf
     for k in range(logs.size):
         value = logs[k]
@@ -178,7 +181,7 @@ def row_range(logs):  # type: ignore[no-untyped-def]
 
 @compiled
 def finite_range(logs, shift):  # type: ignore[no-untyped-def]
-    """Least and greatest bin of what is not exactly zero, shifted by row."""
+    """Least and greatest bin of nonzero entries, each row shifted."""
     low, high = np.inf, -np.inf
     for row in range(logs.shape[0]):
         least, greatest = row_range(logs[row])
@@ -188,7 +191,7 @@ def finite_range(logs, shift):  # type: ignore[no-untyped-def]
 
 @compiled
 def outer_range(log_error, bits, size_mask, mantissa_bits, shift):  # type: ignore[no-untyped-def]
-    """Bounds of the bins of the rows' products, at most two octaves wide of them.
+    """Bounds of the bins of the rows' products, too wide by two octaves at most.
 
     Inputs are given by their bit patterns, with the mask that leaves out the sign and the bits of a mantissa.
     """

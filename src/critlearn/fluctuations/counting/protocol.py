@@ -1,4 +1,4 @@
-"""The counter that fits a device: one interface, two implementations."""
+"""Counters of fluctuations: one interface, two implementations, and the choice of the one that fits a device."""
 
 from typing import Protocol, runtime_checkable
 
@@ -38,7 +38,7 @@ class Counter(Protocol):
 
     @property
     def size(self) -> int:
-        """Counts that are kept, of all groups and bins."""
+        """Number of counts in memory, of all groups, bins and signs."""
         ...
 
     def halve_groups(self) -> None:
@@ -46,7 +46,7 @@ class Counter(Protocol):
         ...
 
     def sketch(self) -> LogSketch:
-        """What has been counted so far."""
+        """Sketch of what has been counted so far."""
         ...
 
 

@@ -61,7 +61,7 @@ class TensorCounter:
 
     @property
     def size(self) -> int:
-        """Counts that are kept, of all groups and bins."""
+        """Number of counts in memory, of all groups, bins and signs."""
         return self._counts.numel()
 
     def halve_groups(self) -> None:
@@ -72,7 +72,7 @@ class TensorCounter:
         self.groups = half
 
     def sketch(self) -> LogSketch:
-        """What has been counted so far."""
+        """Sketch of what has been counted so far."""
         counts = self._counts.cpu().numpy()
         filled = np.flatnonzero(counts.any(axis=(0, 2)))
         kept = slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)

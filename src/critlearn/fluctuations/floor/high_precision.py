@@ -1,4 +1,4 @@
-"""Gradients of a few samples at 60 digits: what a measured tail is held against where the network's layers allow it.
+"""Gradients of a few samples at 60 digits: the reference of a measured tail, where the network's layers allow it.
 
 A sequence of dense layers and of activations that have a formula is passed with mpmath, from plain definitions: nothing
 is scaled, no logarithm is kept apart, and a formula that cancels is evaluated with more digits until it does not.
@@ -42,7 +42,7 @@ class PreciseNetwork:
     steps
         Its layers in order.
     samples
-        Samples of which the cost is borne.
+        Number of samples that are passed, as the cost allows.
     """
 
     system: NeuralSystem
@@ -96,6 +96,7 @@ class PreciseNetwork:
         self, states: list[list[Any]], errors: list[Any], clock: "_Clock"
     ) -> Iterator[tuple[Dense, list[Any], list[Any]]]:
         """Every dense layer, with its inputs and the errors at its outputs; last ones first."""
+        # Below the first dense layer nothing is trainable, and no error is needed.
         first = next((at for at, step in enumerate(self.steps) if isinstance(step, Dense)), 0)
         for at in range(len(self.steps) - 1, first - 1, -1):
             step, inputs = self.steps[at], states[at]
@@ -109,13 +110,13 @@ class PreciseNetwork:
 
 
 class _Clock:
-    """The processor time that a user's own formulas may take: some need many digits at every unit."""
+    """Limit of the processor time that a user's own formulas may take: some need many digits at every unit."""
 
     def __init__(self) -> None:
         self._deadline = time.thread_time() + _SECONDS
 
     def checked(self, numbers: list[Any]) -> Iterator[Any]:
-        """The numbers, as long as there is time.
+        """Yield the numbers one by one, as long as there is time.
 
         Raises
         ------

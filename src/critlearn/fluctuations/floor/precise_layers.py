@@ -145,7 +145,7 @@ def elementwise(module: nn.Module) -> Elementwise:
 
 
 def _is_that_of(module: nn.Module, found: Elementwise) -> bool:
-    """Whether value and slope of a formula are those of a user's module at ordinary numbers.
+    """Whether a formula has the value and the slope of a user's module at ordinary numbers.
 
     They need not be: a module may have a slope of its own making, such as that of a straight-through estimator.
     """

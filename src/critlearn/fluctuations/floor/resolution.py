@@ -76,6 +76,7 @@ def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
         floor = _floor(_log_gradients(gradients.with_degraded_numbers(degrade)), found)
         if floor is not None:
             floors.append(floor - log_gain(degrade, gradients.precision))
+    # Precision and range are degraded apart; whichever of the two ends first limits the pass.
     return max(floors, default=None)
 
 

@@ -157,7 +157,7 @@ def _compare_sum(source: LayerGradients, apart: set[str]) -> None:
 def audited(
     source: LayerGradients, uses: list[LayerUse], x: Tensor, t: Tensor, apart: set[str], first: int
 ) -> Iterator[VariableGradients]:
-    """Gradients of a batch by layer rules, of as many samples as there are, and now and then held against their sum.
+    """Gradients of a batch by layer rules; in some batches their sum is compared with automatic differentiation.
 
     Variables that fail are put ``apart``. Which batches are compared depends on the numbers of their samples alone: a
     measurement in parts is the whole.
@@ -187,7 +187,7 @@ def audited(
 
 
 def is_audited(first: int, samples: int) -> bool:
-    """Whether sample 1,024, 2,048, 4,096 or so on is in a batch: more are compared, and ever more rarely."""
+    """Whether a batch is compared: if it has sample 1,024, 2,048, 4,096 and so on, ever more rarely."""
     number = FIRST_AUDITED
     while number < first:
         number *= 2
@@ -195,7 +195,7 @@ def is_audited(first: int, samples: int) -> bool:
 
 
 def _coarsest(uses: list[LayerUse]) -> torch.dtype:
-    """Floating-point type of a pass, of the coarser one if it has two."""
+    """Floating-point type of a pass, the coarser one if it has two."""
     single = any(error.dtype == torch.float32 for use in uses for error in use.errors)
     return torch.float32 if single else torch.float64
 

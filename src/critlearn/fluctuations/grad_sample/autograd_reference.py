@@ -14,7 +14,7 @@ from critlearn.network.backward.autograd_errors import translate_autograd_errors
 from critlearn.network.backward.scaled_errors import ScaledErrors
 
 _UNDERFLOW: Final = math.exp(-700)
-"""Gradients below which plain numbers, as automatic differentiation has them, are not held against logarithms."""
+"""Size below which gradients by automatic differentiation are not compared: normal doubles end at e^-708."""
 
 
 def plain_gradients(
@@ -49,7 +49,7 @@ def plain_gradients(
 
 
 def unreached(model: nn.Module, names: list[str], batches: Iterable[Tensor]) -> list[str]:
-    """Those of some variables that the output does not depend on for any sample."""
+    """Names of the variables that the output does not depend on for any sample."""
     for x in batches:
         found = plain_gradients(model, names, x, torch.randn_like)
         names = [name for name in names if found[name] is None]
@@ -109,6 +109,7 @@ class BatchSums:
     def __init__(
         self, model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], ScaledErrors]
     ) -> None:
+        # Weights between 1 and 2: all different, and none so small that its sample would not count.
         drawn = torch.rand(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         self._weight = (1 + drawn).to(x.device)
         self.log_scale = torch.zeros_like(self._weight)

@@ -18,7 +18,7 @@ class EntryMoments:
     peak
         Bound of the entry's size: squares of entries far smaller than others would underflow in a common unit.
     moved
-        Which entries are not zero for every sample.
+        Whether an entry is nonzero for at least one sample.
     samples
         Number of samples.
     """

@@ -1,4 +1,4 @@
-"""What floating-point numbers cannot tell: sums that cancel, and gradients below the smallest number."""
+"""Limits of floating-point numbers: sums that cancel, and gradients below the smallest number."""
 
 import math
 

@@ -67,7 +67,7 @@ class LayerGradients:
         self._double_pass: LayerPass | None = None
 
     def _possible_pass(self, precision: torch.dtype | None) -> LayerPass:
-        """The pass that is wanted; in single precision where a network of single precision cannot be passed in double.
+        """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
 
         It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
         """
@@ -142,7 +142,7 @@ class LayerGradients:
                 yield VariableGradients(name, *summed_over_uses(parts))
 
     def _from_rule(self, use: LayerUse, apart: set[str]) -> dict[str, GradSample]:
-        """What the layer's rule gives; its variables are left to differentiation if the rule does not suit."""
+        """Gradients from the layer's rule; none if it does not suit, with the variables left to differentiation."""
         rule = self._rules[use.layer]
         # Other rules for dense layers than our own multiply inputs by errors.
         if type(use.module) is nn.Linear and not isinstance(rule, LinearRule):

@@ -75,6 +75,7 @@ class Materialised(GradSample):
             counter.add_logs(self.log_size, self.values > 0, scale, sample)
             return
         whole, factor = whole_bins(scale)
+        # A change is minus the gradient.
         counter.add_values(self.values * -factor.to(self.values.dtype)[:, None], whole, sample)
 
     def moments(self, weight: Tensor) -> EntryMoments:

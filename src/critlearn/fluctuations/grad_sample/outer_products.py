@@ -100,7 +100,7 @@ class OuterProducts(GradSample):
 
     def _in_logarithms(self) -> tuple[Tensor, Tensor]:
         assert self.log_errors is not None
-        # An axis put in, not two exchanged: the sums come out in the order of the entries.
+        # An axis is inserted, not two exchanged, so that the sums come out in the order of the entries.
         errors, log_errors = self.errors[:, :, 0, :, None], self.log_errors[:, :, 0, :, None]
         logs, positive = _product_logs(errors, self.inputs, log_errors)
         return logs.flatten(1), positive.flatten(1)
@@ -111,8 +111,9 @@ class OuterProducts(GradSample):
         row_scale, row_sample = scale.repeat_interleave(blocks), sample.repeat_interleave(blocks)
         if self._one_place:
             errors, inputs = self.errors.flatten(0, 2), self.inputs.flatten(0, 2)
-            # Biases share these logarithms, so that they mostly are at hand.
+            # Known already where the layer has a bias, which is counted from the same logarithms.
             log_errors = errors.double().abs().log_() if self.log_errors is None else self.log_errors.flatten(0, 2)
+            # A change is minus the gradient: negative where the error is positive.
             counter.add_outer(log_errors, errors > 0, inputs, row_scale, row_sample)
             return
         whole, factor = whole_bins(scale)
@@ -161,6 +162,7 @@ class OuterProducts(GradSample):
             return self.moments_of_entries(weight)
         errors, inputs = self.errors[:, :, 0].double() * weight[:, None, None], self.inputs[:, :, 0].double()
         error_peak, input_peak = errors.abs().amax(dim=0), inputs.abs().amax(dim=0)
+        # Each factor in units of its largest value: squares of small gradients would underflow otherwise.
         errors, inputs = errors / one_for_zero(error_peak), inputs / one_for_zero(input_peak)
 
         def summed(left: Tensor, right: Tensor) -> Tensor:

@@ -82,7 +82,8 @@ class PerSampleGradients:
         InvalidInputError
             If a layer's output is not finite, or outputs and targets do not fit.
         """
-        # What is given up on the way is so for this batch alone: it does not matter which batches came before.
+        # A variable that a rule gives up is left to differentiation for this batch alone: results do not depend on the
+        # batches that came before.
         apart = set(self.differentiated)
         try:
             if len(apart) < len(self._source.trainable):

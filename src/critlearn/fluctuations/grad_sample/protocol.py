@@ -141,7 +141,7 @@ class GradSample(ABC):
 
     @final
     def moments_of_entries(self, weight: Float64[Tensor, " sample"]) -> EntryMoments:
-        """What `moments` gives, from gradients written out: for forms that have no cheaper way."""
+        """Mean and spread over the samples from gradients written out: for forms that have no cheaper way."""
         parts = (
             EntryMoments.of(self.select(rows).dense(), weight[rows]) for rows in self.runs(WRITTEN_OUT, weight.device)
         )

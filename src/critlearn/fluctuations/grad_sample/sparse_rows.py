@@ -24,7 +24,7 @@ class SparseRows(GradSample):
     values
         Gradients of the touched rows.
     sample, row
-        Whose they are, and of which row; no pair twice.
+        Sample and row of the table that each belongs to; no pair twice.
     table
         Number of rows of the table.
     batch

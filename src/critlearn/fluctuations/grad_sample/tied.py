@@ -14,7 +14,7 @@ from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, Entries, Gr
 
 
 def summed_over_uses(uses: list[tuple[GradSample, Tensor]]) -> tuple[GradSample, Tensor]:
-    """Gradients summed over the uses, each given with its samples' log units, and their common log units."""
+    """Sum over the uses, each with its samples' log units, and the common log units of the sum."""
     if len(uses) == 1:
         return uses[0]
     unit = torch.stack([scale for _, scale in uses]).amax(dim=0)
@@ -25,6 +25,7 @@ def summed_over_uses(uses: list[tuple[GradSample, Tensor]]) -> tuple[GradSample,
     products = [part for part in parts if isinstance(part, OuterProducts)]
     if len(products) < len(parts):
         return TiedGradSample(tuple(parts)), unit
+    # A sum of outer products is one form with the places of all of them.
     errors, inputs = ([getattr(part, name) for part in products] for name in ("errors", "inputs"))
     return OuterProducts(torch.cat(errors, dim=2), torch.cat(inputs, dim=2)), unit
 

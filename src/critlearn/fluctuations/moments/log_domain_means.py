@@ -48,7 +48,7 @@ def mini_batch_means(grad_sample: GradSample, scale: Tensor, size: int) -> Itera
 
 
 def _from_logs(total: Tensor, unit: Tensor) -> Materialised:
-    """Gradients ``total * exp(unit)``; those below the smallest normal number are that number, but in logarithms."""
+    """Gradients ``total * exp(unit)``, with exact logarithms; values below the smallest normal number read as that."""
     logs = total.abs().log() + unit
     return Materialised(total.sign() * logs.clamp(min=_NOT_CLAMPED).exp(), logs)
 
@@ -77,7 +77,7 @@ class LogMean:
 
     @classmethod
     def of_none(cls, variables: int, device: torch.device) -> "LogMean":
-        """Before any sample is added."""
+        """Mean over no samples, to which samples are added."""
         zero = torch.zeros(variables, dtype=torch.float64, device=device)
         return cls(zero - math.inf, zero, zero)
 
@@ -90,6 +90,7 @@ class LogMean:
             logs = logs + scale[rows, None]
             peak = torch.maximum(self.peak, logs.amax(dim=0))
             unit = torch.where(torch.isneginf(peak), 0.0, peak)
+            # The sums so far are taken to the new unit, which is never smaller: neither factor overflows.
             terms, before = (logs - unit).exp(), (self.peak - unit).exp()
             self.total = self.total * before + torch.where(positive, terms, -terms).sum(dim=0)
             self.sizes = self.sizes * before + terms.sum(dim=0)
@@ -103,6 +104,7 @@ class LogMean:
             logs, mean = logs + scale[rows, None], self.peak + log_rate
             unit = torch.maximum(logs, mean)
             unit = torch.where(torch.isneginf(unit), 0.0, unit)
+            # In units of the larger of the two, so that the difference keeps what either has.
             own, common = (logs - unit).exp(), (mean - unit).exp() / self.count
             value = torch.where(positive, own, -own) - self.total * common
             value = zero_if_cancelled(value, own + self.sizes * common, self.precision)

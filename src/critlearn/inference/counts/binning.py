@@ -47,6 +47,7 @@ def _number_of_cells(reach: float, spacing: float) -> int:
     cells = _FEWEST_CELLS
     while cells < wanted and cells < MOST_CELLS:
         cells *= 2
+    # Coarse numbers come in steps, which would show in narrow cells.
     return max(cells // 4, 16) if spacing > 0 else cells
 
 

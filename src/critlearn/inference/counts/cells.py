@@ -21,7 +21,7 @@ LogDensity = Callable[[np.ndarray], np.ndarray]
 """Logarithm of an unnormalised density in ``u = ln delta``, at values of ``u``."""
 
 FAR: Final = 2000.0
-"""How far beyond the data, in ln delta, a law without a cut-off on that side is taken to reach."""
+"""Distance beyond the data, in ln delta, up to which a law without a cut-off is normalised."""
 
 _EXACT_INTEGERS: Final = 200
 """Integers that are cells of their own; larger ones are closer together than the 1% of a sketch's bins."""
@@ -77,7 +77,7 @@ class Cells:
         while following <= highest:
             first.append(following)
             following = max(following + 1, math.floor(following * _INTEGER_RATIO))
-        # Among large integers the next one is no other in a logarithm.
+        # Above 1e12 neighbouring integers have the same logarithm but for rounding: the last cell holds more than one.
         end = max(highest + 1, math.ceil(first[-1] * _NEXT))
         bounds = np.array([*first, end], dtype=np.float64)
         return cls(np.log(bounds - 0.5), None, bounds)
@@ -93,7 +93,7 @@ class Cells:
 
     @property
     def measure(self) -> Float64[np.ndarray, " cell"]:
-        """What a probability is divided by for a density: width of a cell in ``u``, or how many integers it holds."""
+        """Measure by which a cell's probability is divided for a density: width in ``u``, or number of integers."""
         return np.diff(self.edges if self.first_integer is None else self.first_integer)
 
     @cached_property
@@ -101,6 +101,7 @@ class Cells:
         """Nodes in ``u`` and logarithms of their weights: ``P(cell) = sum exp(log weight + log density(node))``."""
         widths = np.diff(self.edges)
         widest = float(widths.max())
+        # The wider a cell, the more a law bends across it, and the more Gauss points it takes.
         points = 3 if widest < 0.1 else (8 if widest < 1 else 24)
         at, weight = np.polynomial.legendre.leggauss(points)
         nodes = self.centres[:, None] + 0.5 * widths[:, None] * at
@@ -158,7 +159,7 @@ class Cells:
 
 
 def _growing(width: float, reach: float) -> np.ndarray:
-    """Distances of edges that grow until they reach a given one."""
+    """Distances of edges whose steps grow by 5% each, up to ``reach``."""
     if reach <= 0:
         return np.zeros(0)
     steps = width * np.cumsum(_GROWTH ** np.arange(1, 400))

@@ -84,6 +84,7 @@ class GroupedCounts:
     @cached_property
     def running_sum(self) -> Running:
         """Sums of the centres, measured from the middle of all cells, below each edge."""
+        # From the middle: running sums of large logarithms would lose digits when they are subtracted.
         centred = self.cells.centres - 0.5 * (self.edges[0] + self.edges[-1])
         return np.pad(np.cumsum(self.counts * centred, axis=1), ((0, 0), (1, 0)))
 
@@ -109,8 +110,8 @@ class GroupedCounts:
     def coarsened(self, most: int) -> "GroupedCounts":
         """Join neighbouring cells until at most this many are left; integers stay apart.
 
-        Where equal cells do not fill the last joint one, empty cells are added on an open side; without one, as empty
-        cells would pull a fit, the few cells too many are left out and counted as outside.
+        Where equal cells do not fill the last joint one, empty cells are added at an end without a cut-off; if there is
+        none, as empty cells would pull a fit, the few cells too many are left out and counted as outside.
         """
         factor = -(-len(self.cells) // most)
         if factor == 1 or self.cells.first_integer is not None:
@@ -131,7 +132,7 @@ class GroupedCounts:
         return GroupedCounts(cells, joined, outside, self.open_below, self.open_above)
 
     def joined(self, most: int) -> "GroupedCounts":
-        """As `coarsened`, over the same range to the last value: the last joint cell may be narrower than the others.
+        """Join neighbouring cells over the whole range; the last joint cell may be narrower than the others.
 
         For sums over nodes, which do not need equal cells as closed forms do.
         """

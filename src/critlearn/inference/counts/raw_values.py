@@ -15,7 +15,7 @@ CHUNK: Final = 1 << 18
 """Values that are handled at a time: their logarithms, 2 MiB, stay in the processor's cache."""
 
 _MANY_SIZES: Final = 4096
-"""Different sizes from which on nobody counts them."""
+"""Number of values that are looked at first: if most of them differ, the sizes of the others are not counted."""
 
 _BFLOAT_CELL: Final = 0.05
 """Width of cells, in ``ln delta``, of numbers with 8 bits or fewer: several times the spacing of bfloat16, 0.8%."""
@@ -61,7 +61,7 @@ def _from_tensor(tensor: Any, name: str) -> Any:
         if "strided" not in str(tensor.layout):
             # The zeros that a sparse tensor does not keep are values as well.
             tensor = tensor.to_dense()
-        # Views that are negative or conjugate only on paper.
+        # Torch only marks some negated and conjugated views; NumPy needs their numbers.
         tensor = tensor.resolve_conj().resolve_neg()
         if "float" in name and name not in ("torch.float16", "torch.float32", "torch.float64"):
             # NumPy has no bfloat16 or float8: the values pass through float32, which holds them exactly.
@@ -101,7 +101,7 @@ def cluster_index(cluster: Any, size: int) -> tuple[np.ndarray, int]:
 
 
 def _hashable(label: Any) -> Any:
-    """Label that can be looked up; a list, say, by what it prints."""
+    """Label as a key of a dictionary: an unhashable one, such as a list, by its ``repr``."""
     return label if getattr(label, "__hash__", None) is not None else repr(label)
 
 

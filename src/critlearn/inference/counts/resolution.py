@@ -27,7 +27,7 @@ def resolution_floor(values: np.ndarray, smallest_normal: float) -> float | None
     values
         Positive values.
     smallest_normal
-        Of the number format that the values came in.
+        Smallest normal number of the format that the values came in.
 
     Returns
     -------

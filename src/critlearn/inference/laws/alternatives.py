@@ -83,6 +83,7 @@ LAWS: Final = (
         ("theta", "bend", "break"),
         lambda s, at: (0 * s, np.stack([s, np.maximum(s - at, 0.0)])),
         nested=True,
+        # No break in the outermost twelfths, where a few cells alone would decide one of the exponents.
         shapes=lambda edges: edges[len(edges) // 12 : -(len(edges) // 12) or None][1:-1],
         only_these=True,
     ),
@@ -153,6 +154,7 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
         return ()
     family, inside = window_family(counts, fit)
     at = slice(family.first, family.first + len(family.pooled))
+    # In units of the mean fluctuation, rates are of order one.
     reference = _log_mean(family, at)
     nodes = family.cells.nodes[0] - reference
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
@@ -180,7 +182,7 @@ def _compare(
     effect: float,
     power_log_likelihood: float,
 ) -> Alternative:
-    """Fit one alternative and hold it against the power law."""
+    """Fit one alternative and compare it with the power law."""
     best, shape = _best(law, family, nodes, power, edges)
     gain = best.log_likelihood - power.log_likelihood
     extra = len(law.parameters) - 1
@@ -190,6 +192,8 @@ def _compare(
         null = family.evaluate(*law.terms(nodes, shape), np.array([power.coefficients[0], 0.0]))
         statistic = max(0.0, 2 * gain) / design_effect(inside, null)
         p_value = ratio_p_value(statistic, len(inside)) if law.shapes is None else None
+        # The coefficient cannot be negative: on power laws half of the statistics are zero (Chernoff, Ann. Math. Stat.
+        # 25, 573, 1954).
         if law.positive and p_value is not None:
             p_value *= 0.5 if statistic > 0 else 1.0
         better = bic_gain > 0 if p_value is None else p_value < SIGNIFICANCE
@@ -245,7 +249,7 @@ def _best(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np
 
 
 def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
-    """Member of a law without its last statistic: the power law where it is nested."""
+    """Law with its last coefficient at zero: the power law where that is nested."""
     coefficients = np.array([power.coefficients[0], 0.0]) if law.nested else np.zeros(1)
     return family.evaluate(*law.terms(nodes, shape), coefficients)
 
@@ -258,7 +262,7 @@ def _at_shape(
     shape: float,
     start: np.ndarray | None = None,
 ) -> Maximum:
-    """Maximum over the coefficients at one shape; from the power law where it is nested and no start is given."""
+    """Maximum over the coefficients at one shape; without a start, from the power law where that is nested."""
     if start is None:
         start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
         if law.nested and law.positive:

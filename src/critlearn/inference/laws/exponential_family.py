@@ -58,10 +58,11 @@ class Family:
     pooled: Float64[np.ndarray, " cell"]
 
     def evaluate(self, offset: np.ndarray, basis: np.ndarray, coefficients: np.ndarray) -> Maximum:
-        """Likelihood and moments at given coefficients; offset (cell, node), basis (term, cell, node)."""
+        """Likelihood and moments at these coefficients; offset (cell, node), basis (term, cell, node)."""
         log_weights = self.cells.nodes[1]
         with np.errstate(invalid="ignore", over="ignore"):
             parts = log_weights + offset + sum(c * term for c, term in zip(coefficients, basis, strict=True))
+            # Each cell in units of its largest node: exponents of many decades neither overflow nor vanish.
             top = parts.max(axis=1, keepdims=True)
             shares = np.exp(parts - top)
             sums = shares.sum(axis=1)
@@ -89,6 +90,7 @@ class Family:
             if not np.isfinite(best.covariance).all():
                 break
             gradient = best.means @ self.pooled / n - best.mean
+            # In units of their standard deviations: the statistics may differ by many powers of ten.
             scale = np.sqrt(np.maximum(np.diag(best.covariance), 1e-300))
             step = np.linalg.lstsq(best.covariance / np.outer(scale, scale), gradient / scale, rcond=1e-13)[0] / scale
             new = self.evaluate(offset, basis, best.coefficients + step)
@@ -106,7 +108,9 @@ class Family:
 
 
 def design_effect(inside: Float64[np.ndarray, "group cell"], null: Maximum) -> float:
-    """Variance of the last statistic's score, cleared of the others', between groups over that of independent values.
+    """Variance of a score between groups over its variance for independent values.
+
+    The score is that of the last statistic, less its regression on the others.
 
     Likelihood ratios of dependent observations are divided by it.
     """

@@ -22,7 +22,7 @@ from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
 
 _NAMES: Final = ("lognormal", "exponential", "stretched exponential")
-"""Laws that a density may be as a whole: the others are power laws themselves."""
+"""Alternatives that are fitted to all values; the others are power laws themselves."""
 
 _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
 """Shapes of a stretched exponential that are tried: from nearly a power law to steeper than a Gaussian."""
@@ -30,7 +30,7 @@ _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
 
 @dataclass(frozen=True, repr=False)
 class Rival(Result):
-    """A law fitted to all data, held against the power law on its window.
+    """A law fitted to all data, compared with the power law on its window.
 
     Parameters
     ----------
@@ -95,6 +95,7 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
 
 def _fitted(law: Law, family: Family, nodes: np.ndarray, variance: float) -> tuple[Maximum, float]:
     """Maximum over the coefficients and the shape, on all data."""
+    # The nested one is the lognormal: it starts with the variance of the data.
     start = np.array([0.0, -0.5 / variance]) if law.nested else np.ones(1)
     if law.shapes is None:
         return family.maximise(*law.terms(nodes, 0.0), start), 0.0

@@ -93,8 +93,10 @@ def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
     best = family.maximise(none, basis, start)
     effect = design_effect(inside, null)
     statistic = max(0.0, 2 * (best.log_likelihood - null.log_likelihood)) / effect
+    # k(u) = 1 - theta - 2 psi (u - middle): across the window it changes by -2 psi times the width.
     scale = 2 * counts.width_of(fit.start, fit.stop)
     covariance = best.covariance
+    # Information on psi with theta fitted as well: the variance of s^2 that s does not explain.
     information = max(float(covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0]), 1e-300)
     return Lognormal(
         statistic=statistic,

@@ -39,7 +39,7 @@ def fit(
 
 
 def distribution(cells: Cells, theta: np.ndarray, *, below: bool, above: bool) -> np.ndarray:
-    """Distribution functions at the edges of cells, shape (fit, edge); open sides hold mass beyond them."""
+    """Distribution functions at the edges of cells, shape (fit, edge), with mass beyond ends without a cut-off."""
     far, offset = _reaching(cells, below, above)
     result = np.empty((len(theta), len(cells) + 1))
     for row, value in enumerate(theta):
@@ -73,10 +73,10 @@ def _reaching(cells: Cells, below: bool, above: bool) -> tuple[Cells, int]:
 
 
 def _maximise(cells: Cells, offset: int, pooled: np.ndarray) -> tuple[float, np.ndarray, float, float]:
-    """Scoring; parameter, mean of ``u`` in each cell with counts, mean over all, information of one observation."""
+    """Fisher scoring: parameter, mean of ``u`` in each cell with counts and over all, information of one value."""
     share = pooled / pooled.sum()
     at = slice(offset, offset + len(pooled))
-    # On open sides any theta of the wrong sign diverges: start from a tail that decays.
+    # Without a cut-off a theta of the wrong sign diverges: start from a tail that decays.
     spread = float(np.sqrt(share @ (cells.centres[at] - share @ cells.centres[at]) ** 2)) + 1e-3
     theta = 0.0 if len(cells) == len(pooled) else (1.0 if offset else -1.0) / spread
     for _ in range(_STEPS):

@@ -15,7 +15,7 @@ _REACH: Final = 8.0
 """Standard deviations up to which scales are summed over: beyond, their weight is below rounding."""
 
 _STEP: Final = 0.4
-"""Of the trapezoidal rule, in ln|delta|: its error falls as ``exp(-pi^2 / (2 step))``, here to 5e-6."""
+"""Step of the trapezoidal rule, in ln|delta|: its error falls as ``exp(-pi^2 / (2 step))``, here to 5e-6."""
 
 _MOST_NODES: Final = 1001
 """Nodes of the sum over scales at most: a width of 25, which spans hundreds of decades, is still exact."""
@@ -51,6 +51,7 @@ class ScaleMixture:
         nodes = np.linspace(-_REACH, _REACH, count)
         weights = np.exp(-0.5 * nodes**2)
         reduced = edges[:, None] - self.log_scale - self.width * nodes
+        # At exp(6) the complement is zero long since: the bound prevents overflow and changes nothing.
         size = np.exp(np.minimum(reduced, 6.0)) / math.sqrt(2.0)
         below, above = scipy.special.erf(size), scipy.special.erfc(size)
         inside = np.where(size[:-1] < 0.5, below[1:] - below[:-1], above[:-1] - above[1:])
@@ -61,7 +62,7 @@ class ScaleMixture:
     def fitted(
         cls, cells: Cells, counts: Float64[np.ndarray, " cell"], *, bounded_below: bool = False
     ) -> "ScaleMixture":
-        """Maximum likelihood on counts that are all there are; if bounded, on all above the first cell's lower edge."""
+        """Mixture of maximum likelihood on all counts; if bounded, normalised above the first cell's lower edge."""
         share = counts / counts.sum()
         mean = float(share @ cells.centres)
         variance = float(share @ (cells.centres - mean) ** 2)

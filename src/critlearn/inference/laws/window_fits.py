@@ -71,6 +71,7 @@ def fit_windows(counts: GroupedCounts, start: np.ndarray, stop: np.ndarray) -> W
         naive = np.where(np.isfinite(theta), (n * information) ** -0.5, np.nan)
         robust = naive
         if counts.groups > 1:
+            # The scores add up to zero at the maximum, which costs one degree of freedom.
             correction = counts.groups / (counts.groups - 1)
             robust = np.sqrt(correction * (score**2).sum(axis=0)) / (n * information)
     return WindowFits(start, stop, np.where(np.isfinite(theta), 1 - theta, np.nan), robust, naive, n)
@@ -92,7 +93,7 @@ def _fit_equal(
 def _fit_uneven(
     counts: GroupedCounts, start: np.ndarray, stop: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `_fit_equal`, each window by itself."""
+    """Parameter, information and scores of the groups by sums over nodes, each window by itself."""
     theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
     score = np.zeros((counts.groups, len(start)))
     for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
@@ -159,7 +160,7 @@ def cumulative_at_edges(counts: GroupedCounts, theta: Float64[np.ndarray, " fit"
 
 
 def cell_probabilities(counts: GroupedCounts, theta: float, start: int, stop: int) -> Float64[np.ndarray, " cell"]:
-    """Probabilities of the cells of a window; what an open side holds beyond it belongs to the end cell."""
+    """Probabilities of the cells of a window; what lies beyond an end without a cut-off belongs to the end cell."""
     edges = cumulative_at_edges(counts, np.array([theta]), start, stop)[0]
     edges[0], edges[-1] = 0.0, 1.0
     return np.maximum(np.diff(edges), 0.0)

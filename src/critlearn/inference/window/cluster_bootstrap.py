@@ -23,7 +23,7 @@ _NEWTON_STEPS: Final = 12
 
 
 def group_weights(groups: int, replicates: int, seed: int) -> Float64[np.ndarray, "replicates group"]:
-    """How often each group is drawn in each replicate: multinomial with equal probabilities.
+    """Number of times that each group is drawn in each replicate: multinomial with equal probabilities.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class Interval:
     ci95: tuple[float, float]
 
     def widened(self, error: float, quantile: float) -> "Interval":
-        """With one more, independent error; `quantile` of them make the interval."""
+        """Interval with one more, independent error, of which `quantile` standard errors are added in quadrature."""
         low, high = self.ci95
         half = 0.5 * (high - low)
         more = float(np.hypot(half, quantile * error)) - half

@@ -1,6 +1,6 @@
 """Goodness of fit: the Kolmogorov-Smirnov distance, with a p-value that knows of the fit and of the groups.
 
-The p-values here are for a window as if it had been given; `selection_test` repeats the choice of the window.
+The p-values here ignore that the window may have been searched for; `selection_test` repeats the search.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def distance(counts: GroupedCounts, fit: WindowFit) -> float:
 def goodness_of_fit(
     counts: GroupedCounts, fit: WindowFit, replicates: int, seed: int, progress: Progress | None = None
 ) -> Goodness:
-    """Test a fit on its window, as if the window had been given.
+    """Test a fit on its window, as if the window had not been searched for.
 
     Independent observations (one group): parametric bootstrap, every replicate drawn from the fitted law and fitted
     again. Groups: bootstrap of the empirical process over groups (`GroupNull`).

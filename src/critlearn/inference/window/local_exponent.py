@@ -145,7 +145,7 @@ class SlidingFits:
 
 def sliding_fits(counts: GroupedCounts) -> SlidingFits:
     """Fit every short window; spans are wider where the data reach over hundreds of decades."""
-    # A cut-off on one side only is for the whole window to have: short windows are bounded on both.
+    # Only the whole window may lack a cut-off at one end: short windows are bounded at both.
     counts = replace(counts, open_below=False, open_above=False)
     edges = counts.edges
     step = max(STEP, (edges[-1] - edges[0]) / _MOST_SPANS)

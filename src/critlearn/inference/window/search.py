@@ -186,7 +186,7 @@ class WindowScan:
 
     @cached_property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """First cells and cells after the last of the candidates; on an open side all reach the end."""
+        """First cells and cells after the last of the candidates; at an end without a cut-off all reach the end."""
         cells = len(self.counts.cells)
         share = np.cumsum(self.counts.pooled) / self.counts.pooled.sum()
         # The outermost thousandth on each side holds no window's end, but for the ends of the data themselves.

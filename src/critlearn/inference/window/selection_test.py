@@ -18,6 +18,7 @@ def selection_p_value(
     window's critical distance. Dependent data are replicated by drawing groups whose counts on the window have been
     tilted, cell by cell, so that all groups together follow the law exactly.
     """
+    # Seeds apart from the scan's own, whose critical distances the replicates are compared with.
     counts = scan.counts
     expected = counts.pooled.copy()
     expected[fit.start : fit.stop] = fit.n * cell_probabilities(counts, fit.theta, fit.start, fit.stop)

@@ -16,7 +16,7 @@ _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn
 
 
 class AttentionRule:
-    """Attention is computed once more from its inputs, to have the errors at the projections that torch fuses."""
+    """Rule for attention, computed once more from its inputs to find the errors at the projections that torch fuses."""
 
     layers = (nn.MultiheadAttention,)
     covers_submodules = True
@@ -77,7 +77,7 @@ def _attend(module: nn.MultiheadAttention, projected: list[Tensor], mask: Any, p
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:
-    """Scores with a mask: true forbids, a number is added."""
+    """Scores with a mask: a pair with True is excluded, a number is added to the score."""
     return scores.masked_fill(mask, -math.inf) if mask.dtype == torch.bool else scores + mask
 
 

@@ -10,7 +10,7 @@ from critlearn.network.backward.layer_use import LayerUse
 
 
 class EmbeddingRule:
-    """The gradient of a row is the sum of the errors where it was looked up; all others are exact zeros."""
+    """Rule for embeddings: a row's gradient is the sum of the errors where it was looked up, else an exact zero."""
 
     layers = (nn.Embedding,)
     covers_submodules = False
@@ -26,7 +26,9 @@ class EmbeddingRule:
         )
         errors = use.errors[0].reshape(-1, module.embedding_dim)
         samples = torch.arange(len(tokens), device=tokens.device)[:, None].expand_as(tokens)
+        # One key for each pair of sample and row: errors of a row that a sample looks up twice are added.
         keys = (samples * module.num_embeddings + tokens).flatten()
+        # Torch gives the padding row no gradient.
         if module.padding_idx is not None:
             looked_up = (tokens != module.padding_idx).flatten()
             keys, errors = keys[looked_up], errors[looked_up]

@@ -1,4 +1,4 @@
-"""Which layer rule serves which trainable variables of a network."""
+"""Assignment of layer rules to the layers of a network, and the names of layers and of shared parameters."""
 
 from torch import nn
 
@@ -8,6 +8,7 @@ from critlearn.fluctuations.grad_sample.rules import FallbackRule, LayerRule, ru
 def planned_rules(model: nn.Module) -> dict[str, LayerRule]:
     """Rule for every layer that holds trainable variables, by name of the layer."""
     plan: dict[str, LayerRule] = {}
+    # A module comes before its submodules: those that its rule covers are known when they come.
     owned: tuple[str, ...] = ()
     for name, module in model.named_modules():
         if owned and name.startswith(owned):

@@ -41,7 +41,7 @@ def _plain(activation: Callable[[Tensor], Tensor]) -> Step:
 
 
 class RecurrentRule:
-    """The layer is unrolled once more, to have the errors at the pre-activations of every time step."""
+    """Rule for recurrent layers, unrolled once more to find the errors at the pre-activations of every time step."""
 
     layers = (nn.RNN, nn.LSTM, nn.GRU)
     covers_submodules = True
@@ -113,7 +113,10 @@ def _unrolled(
 def _run(
     module: nn.RNNBase, suffix: str, sequence: Tensor, state: State
 ) -> tuple[Tensor, State, tuple[Tensor, Tensor], Tensor]:
-    """One layer in one direction. A tap is a zero that is added, so that its gradient is the error at that place."""
+    """Outputs, final state, taps and previous states of one layer in one direction.
+
+    A tap is a zero that is added, so that its gradient is the error at that place.
+    """
     names = (f"weight_ih{suffix}", f"weight_hh{suffix}", f"bias_ih{suffix}", f"bias_hh{suffix}")
     input_weight, state_weight, input_bias, state_bias = (getattr(module, name, None) for name in names)
     step = _step(module)

@@ -1,4 +1,4 @@
-"""Which rule gives the per-sample gradients of which type of layer."""
+"""Registry of layer rules: which one gives the per-sample gradients of which type of module."""
 
 from typing import Final, Protocol, runtime_checkable
 
@@ -63,13 +63,14 @@ def rule_for(module: nn.Module) -> LayerRule | None:
     """Rule for a module; None if there is none."""
     for kind in type(module).__mro__:
         rule = _RULES.get(kind)
+        # A subtype with a forward of its own computes something else than the rule assumes.
         if rule is not None and type(module).forward is getattr(kind, "forward", None):
             return rule
     return None
 
 
 def samples_first(use: LayerUse, value: Tensor) -> Tensor:
-    """The tensor itself, if its first dimension is that of the samples.
+    """Return the tensor; raise if its first dimension is not that of the samples.
 
     Raises
     ------
