@@ -137,10 +137,8 @@ def test_seed_repeats_a_run_to_the_last_bit(tmp_path: Path, capsys: pytest.Captu
         (["run", "two-class", "--data", "moon"], ['did you mean "moons"']),
         (["run", "two-class", "--device", "abacus"], ["abacus", "available: cpu"]),
         (["run", "two-class", "--seed", "-1"], ["--seed"]),
-        (["run", "two-class", "--colour", "red"], ["--colour"]),
         (["run", "toy", "--inputs", "unifrm(0,1)"], ['did you mean "uniform"']),
         (["run", "toy", "--samples", "10"], ["--samples", "1000"]),
-        (["run", "toi"], ["toi"]),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

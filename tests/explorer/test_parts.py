@@ -56,11 +56,11 @@ def test_another_thread_is_given_up_alone() -> None:
 
 def test_a_prediction_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(compose, "_prediction", lambda given: asked.append(given) or compose.Found((), (), ()))
-    given = compose.Given("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False)
-    compose._predicted(given)
-    compose._predicted(compose.Given("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False))
-    assert asked == [given]
+    monkeypatch.setattr(compose, "_prediction", lambda request: asked.append(request) or compose.Answer((), (), ()))
+    request = compose.Request("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False)
+    compose._predicted(request)
+    compose._predicted(compose.Request("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False))
+    assert asked == [request]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_prediction_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [("softmax", "cross-entropy", "kappa = 1,"), ("y/(1+abs(y))", "mse", "kappa = 4/3,")],
 )
 def test_what_is_composed_is_what_the_command_line_takes(activation: str, loss: str, exact: str) -> None:
-    found = compose._prediction(compose.Given(activation, loss, "normal(1,1)", 4.0, 0.0, "bias", sampled=False))
+    found = compose._prediction(compose.Request(activation, loss, "normal(1,1)", 4.0, 0.0, "bias", sampled=False))
     assert found.sentences[0].startswith(f"{activation}+{loss}: {exact}")
     assert any("p_t" in formula for formula in found.formulas) is (activation == "softmax")
 

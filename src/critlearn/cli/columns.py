@@ -64,7 +64,7 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
 
 
 def _standard_input() -> str:
-    """Text of standard input."""
+    """All text on standard input."""
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError:
@@ -105,7 +105,7 @@ def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str
 
 
 def _first_text(values: np.ndarray) -> str:
-    """The first value that is no number, and where it stands."""
+    """First value that is no number, with its row, for messages."""
     for row, value in enumerate(values.ravel().tolist(), start=1):
         try:
             float(value)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from critlearn.studies.sweep.state import SweepState
 
 _WIDTH: Final = 110
+"""Characters of a line where there is no terminal: the table of a run fits."""
 
 TrainingProgress = Callable[[int, int, float, float | None], None]
 
@@ -91,7 +92,7 @@ def _table(quantities: Mapping[str, Any]) -> Table:
 
 
 def print_state(state: "SweepState", *, as_json: bool) -> None:
-    """Say where a sweep stands; what is wrong with its store on the standard error."""
+    """Print how many cells are finished, and on standard error what is wrong with the store."""
     if state.other_code:
         typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
     for name, reason in state.corrupt.items():

@@ -1,4 +1,4 @@
-"""Command ``critlearn duality``: the sheet of a stored run, its dimension and its leading directions."""
+"""Command ``critlearn duality``: the duality map of a stored run, its dimension and its leading directions."""
 
 from pathlib import Path
 from typing import Annotated

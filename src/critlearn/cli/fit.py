@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from critlearn.numerics.window import Window
 
 _REPLICATES: Final = 400
+"""Replicates of a p-value without --bootstrap: its standard error is at most 0.025."""
 
 
 def fit(
@@ -48,7 +49,7 @@ def fit(
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Column of weights.", show_default="none")] = None,
     omit_nan: Annotated[bool, typer.Option("--omit-nan", help="Leave out NaN and infinite values.")] = False,
-    tolerance: Annotated[float, typer.Option(help="Of practical equivalence, in the exponent.")] = 0.05,
+    tolerance: Annotated[float, typer.Option(help="Difference of exponents that counts as none.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed; the same one repeats a fit.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the fit: a .svg, .pdf or .png file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
@@ -133,9 +134,9 @@ def _labels(columns: Any, name: str | None) -> Any:
     return columns[name].astype(str) if columns[name].dtype == object else columns[name]
 
 
-def _refuse(given: dict[str, Any]) -> None:
-    """Options that mean nothing for integers."""
-    used = [name for name, value in given.items() if value is not None]
+def _refuse(options: dict[str, Any]) -> None:
+    """Raise if an option is used that means nothing for integers."""
+    used = [name for name, value in options.items() if value is not None]
     if used:
         raise InvalidInputError(f"{' and '.join(used)} cannot be combined with --discrete")
 

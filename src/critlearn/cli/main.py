@@ -1,4 +1,4 @@
-"""The program ``critlearn``: its commands, and the one place where bad input becomes one line and exit code 2."""
+"""The program ``critlearn``: its commands, and the only place where bad input becomes one line and exit code 2."""
 
 import os
 import sys
@@ -32,9 +32,10 @@ app.add_typer(runs.app, name="runs")
 for command in (fit, predict, design, table, duality, sweep, results, reproduce, report, explore, doctor):
     app.command()(command)
 
+BAD_INPUT = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
-BAD_INPUT = 2
+"""Exit codes; the last two are those of a shell: 128 and the number of the signal (SIGINT, SIGPIPE)."""
 
 
 def _show_version(wanted: bool) -> bool:
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -> int:
-    """Run the program; bad input is told in one line on standard error.
+    """Run the program; bad input gives one line on standard error.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
 
 
 def _refuse(message: str) -> int:
-    """Tell what was wrong."""
+    """Print what was wrong on standard error."""
     if message:
         typer.echo("critlearn: " + " ".join(message.split()), err=True)
     return BAD_INPUT

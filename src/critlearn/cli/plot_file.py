@@ -6,7 +6,7 @@ from critlearn.errors import InvalidInputError, OutputError
 
 
 def check_plot(plot: Path | None) -> None:
-    """Refuse a plot that could not be written.
+    """Raise if the file of a plot cannot be written.
 
     Raises
     ------

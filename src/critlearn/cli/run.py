@@ -72,11 +72,11 @@ def two_class(
     quiet: Quiet = False,
 ) -> None:
     """Dense network on a data set with two classes."""
-    given = dict(locals())
+    options = dict(locals())
     from critlearn.studies import TwoClassConfig, run_two_class
     from critlearn.studies.config import checked, parse_widths
 
-    settings = _settings(given)
+    settings = _settings(options)
     if hidden is not None:
         settings["hidden"] = parse_widths(hidden)
     _run(run_two_class, checked(TwoClassConfig, settings), out, json=json, quiet=quiet)
@@ -111,16 +111,18 @@ def toy(
     quiet: Quiet = False,
 ) -> None:
     """Two-neuron model y = w x + b, whose fluctuations are predicted exactly."""
-    given = dict(locals())
+    options = dict(locals())
     from critlearn.studies import ToyConfig, run_toy
     from critlearn.studies.config import checked
 
-    _run(run_toy, checked(ToyConfig, _settings(given)), out, json=json, quiet=quiet)
+    _run(run_toy, checked(ToyConfig, _settings(options)), out, json=json, quiet=quiet)
 
 
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Options that were given and are settings of the run."""
-    return {name: value for name, value in given.items() if value is not None and name not in ("out", "json", "quiet")}
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that are used and are settings of the run."""
+    return {
+        name: value for name, value in options.items() if value is not None and name not in ("out", "json", "quiet")
+    }
 
 
 def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:

@@ -11,12 +11,13 @@ import typer
 app = typer.Typer(help="List stored runs, show one, compare two, remove one.")
 
 _WIDTH: Final = 160
-_OF_DATA: Final = 24
-"""Letters of the name of data in a list: the beginning tells enough."""
+"""Characters of a line where there is no terminal: no table is wider."""
+_LONGEST_DATA: Final = 24
+"""Letters of the name of data in the list: its beginning is enough to know it by."""
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, or store of a sweep.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
-_BY = "Name of a run, the beginning of one, or the path of its folder."
+_RUN = "Name of a run, the beginning of one, or the path of its folder."
 
 
 @app.command("list")
@@ -38,7 +39,7 @@ def list_(out: Out = Path("runs"), json: Json = False) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help=_BY)],
+    run: Annotated[str, typer.Argument(help=_RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -55,28 +56,31 @@ def show(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(help=_BY)],
-    second: Annotated[str, typer.Argument(help=_BY)],
+    first: Annotated[str, typer.Argument(help=_RUN)],
+    second: Annotated[str, typer.Argument(help=_RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Tell in what two runs differ: settings, versions, exponents."""
+    """Compare two runs: settings, versions, exponents."""
     from critlearn.studies.runs.listing import compare_runs, find_run, run_record
 
-    told = compare_runs(*(run_record(find_run(out, name)) for name in (first, second)))
+    difference = compare_runs(*(run_record(find_run(out, name)) for name in (first, second)))
     if json:
-        _print_json(told)
+        _print_json(difference)
         return
-    names = [Path(folder).name for folder in told["runs"]]
+    names = [Path(folder).name for folder in difference["runs"]]
     typer.echo(f"A: {names[0]}\nB: {names[1]}")
-    differing = {**told["settings"], **{f"version of {name}": pair for name, pair in told["versions"].items()}}
+    differing = {
+        **difference["settings"],
+        **{f"version of {name}": pair for name, pair in difference["versions"].items()},
+    }
     if differing:
         _print_table(("setting", "A", "B"), [[name, *map(_plain, pair)] for name, pair in differing.items()])
     else:
         typer.echo("same settings, same versions")
-    _print_table(("quantity", "k of A", "k of B", "B - A", "A is", "B is"), _quantity_cells(told["quantities"]))
-    if told["unshared"]:
-        typer.echo(f"only in one of them: {', '.join(told['unshared'])}")
+    _print_table(("quantity", "k of A", "k of B", "B - A", "A is", "B is"), _quantity_cells(difference["quantities"]))
+    if difference["unshared"]:
+        typer.echo(f"only in one of them: {', '.join(difference['unshared'])}")
 
 
 @app.command()
@@ -100,10 +104,10 @@ def rm(
 
 
 def _list_cells(row: Mapping[str, Any]) -> list[str]:
-    """What the list says of a run."""
+    """Cells of a run in the list."""
     if row["status"] != "finished":
         return [row["run"], "corrupt"]
-    data = shorten(row["data"], _OF_DATA, placeholder=" …")
+    data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
     return [row["run"], data, _yes(row["certified"]), row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
 

@@ -73,7 +73,7 @@ def sweep(
     else:
         runner = _locally(address, processes, num_cpus, num_gpus, bound)
     done = (finished for one in declared for finished in run_sweep(one, store, runner))
-    # Ray tells of lost processes on the standard output, which is for results.
+    # Ray reports lost processes on the standard output, which is for results.
     with redirect_stdout(sys.stderr):
         for number, (cell, reason) in enumerate(done, 1):
             typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
@@ -84,7 +84,7 @@ def sweep(
 
 
 def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
-    """Say which cells there are and how long those that are due will take."""
+    """Print the cells and the time that those which are missing will take."""
     from critlearn.cli import display
     from critlearn.studies.sweep.state import estimate
     from critlearn.studies.sweep.study.cells import expand
@@ -108,9 +108,9 @@ def _locally(
     from critlearn.studies.sweep.engines.local import memory_share, run_locally
 
     options = {"--address": address, "--num-cpus": num_cpus, "--num-gpus": num_gpus}
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise InvalidInputError(f"{given[0]} is an option of --engine ray; the engine is local")
+    used = [name for name, value in options.items() if value is not None]
+    if used:
+        raise InvalidInputError(f"{used[0]} is an option of --engine ray; the engine is local")
     # A process is bounded by as much, which is refused here before anything is written.
     memory_share(processes or 1, memory)
     return partial(run_locally, processes=processes or 1, memory=memory)

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from critlearn.explorer import compose, design_tab, runs_tab
-from critlearn.explorer.text import problems_told
+from critlearn.explorer.text import problems_shown
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
 @st.fragment
 def _part(show: Callable[[], None]) -> None:
     """A tab, which is drawn again alone when something in it changes."""
-    with problems_told():
+    with problems_shown():
         show()
 
 

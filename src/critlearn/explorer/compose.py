@@ -11,16 +11,16 @@ from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY, LOSSES
 from critlearn.compositions.named.resolve import composition_of, margin_composition
 from critlearn.errors import InvalidInputError
+from critlearn.explorer.choice import choice
 from critlearn.explorer.formulas import formulas
 from critlearn.explorer.patience import PATIENCE, within
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.explorer.picture import show as show_picture
-from critlearn.explorer.text import problems_told, told
+from critlearn.explorer.text import problems_shown, write_plain
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.prediction import parts_figure, predicted_density_figure
 from critlearn.prediction import MarginDensity, Prediction, density_from, predict_toy
 
-_OWN: Final = "expression …"
 _DENSITIES: Final = ("uniform(-0.3,2.3)", "normal(1,1)", "laplace(1,0.7)", "0.5*normal(0,1)+0.5*normal(2,0.5)")
 _SAMPLES: Final = 20_000
 _SOFTMAX: Final = (
@@ -37,8 +37,8 @@ _EXPONENT: Final = (
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is predicted: a composition, its inputs, and of which variable."""
+class Request:
+    """What the controls ask for: a composition, the density of its inputs, and the variable that fluctuates."""
 
     activation: str
     loss: str
@@ -50,8 +50,8 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """The prediction, as it is shown."""
+class Answer:
+    """The prediction as the tab shows it."""
 
     sentences: tuple[str, ...]
     formulas: tuple[str, ...]
@@ -62,26 +62,26 @@ def show() -> None:
     """Draw the tab."""
     controls, results = st.columns([1, 2])
     with controls:
-        given = _given()
-    with results, problems_told():
+        request = _request()
+    with results, problems_shown():
         # Named by what it is for, so that what is on the page meanwhile is seen to be of before.
         with st.spinner(f"Computing the prediction (given up after {PATIENCE:g} seconds) …", show_time=True):
-            found = _predicted(given)
-        for sentence in found.sentences:
-            told(sentence)
-        for picture in found.pictures:
+            answer = _predicted(request)
+        for sentence in answer.sentences:
+            write_plain(sentence)
+        for picture in answer.pictures:
             show_picture(picture, f"compose-{picture.name}")
         with st.expander("Formulas", expanded=True):
-            for formula in (*found.formulas, _EXPONENT):
+            for formula in (*answer.formulas, _EXPONENT):
                 st.latex(formula)
 
 
-def _given() -> Given:
-    """What the controls say; they keep it while another tab is in view."""
-    return Given(
-        activation=_choice("Activation", [*ACTIVATIONS, SOFTMAX], "softsign", "y/(1+abs(y)**3)**(1/3)"),
-        loss=_choice("Loss", [*LOSSES, CROSS_ENTROPY], "mse", "abs(e)**3"),
-        density=_choice("Density of the input x", list(_DENSITIES), _DENSITIES[0], "0.5*t(3)+0.5*laplace(1,2)"),
+def _request() -> Request:
+    """Values of the controls, which keep them while another tab is in view."""
+    return Request(
+        activation=choice("Activation", [*ACTIVATIONS, SOFTMAX], "softsign", "y/(1+abs(y)**3)**(1/3)"),
+        loss=choice("Loss", [*LOSSES, CROSS_ENTROPY], "mse", "abs(e)**3"),
+        density=choice("Density of the input x", list(_DENSITIES), _DENSITIES[0], "0.5*t(3)+0.5*laplace(1,2)"),
         weight=st.slider("Weight w", 0.5, 10.0, 4.0, 0.1, key="weight", persist_state="session"),
         bias=st.slider("Bias b", -2.0, 2.0, 0.0, 0.1, key="bias", persist_state="session"),
         variable=str(
@@ -91,38 +91,23 @@ def _given() -> Given:
     )
 
 
-def _choice(label: str, names: list[str], first: str, example: str) -> str:
-    """A name of the catalogue, or an expression, which the project's grammar reads."""
-    options = [*names, _OWN]
-    chosen = str(st.selectbox(label, options, index=names.index(first), key=label, persist_state="session"))
-    if chosen != _OWN:
-        return chosen
-    return st.text_input(
-        f"{label}: expression",
-        value=example,
-        help="Read by a grammar; never run as code.",
-        key=f"{label}: expression",
-        persist_state="session",
-    )
-
-
 @st.cache_data(max_entries=200, show_spinner=False)
-def _predicted(given: Given) -> Found:
-    return within(PATIENCE, lambda: _prediction(given))
+def _predicted(request: Request) -> Answer:
+    return within(PATIENCE, lambda: _prediction(request))
 
 
-def _prediction(given: Given) -> Found:
-    found = composition_of(given.activation, given.loss)
-    composition = margin_composition(found)
-    prediction = predict_toy(composition, _density(given.density), given.weight, given.bias)[given.variable]
-    sampled = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if given.sampled else None
+def _prediction(request: Request) -> Answer:
+    chosen = composition_of(request.activation, request.loss)
+    composition = margin_composition(chosen)
+    prediction = predict_toy(composition, _density(request.density), request.weight, request.bias)[request.variable]
+    sampled = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if request.sampled else None
     sentences = (
         f"{composition.name}: {composition.asymptotic().summary()}",
         f"With these inputs: {prediction.summary()}",
         *(f"Caustic: {caustic.summary()}" for caustic in prediction.caustics),
     )
-    shown = _SOFTMAX if found is not composition else formulas(composition)
-    return Found(sentences, shown, _pictures(composition, prediction, sampled))
+    shown = _SOFTMAX if chosen is not composition else formulas(composition)
+    return Answer(sentences, shown, _pictures(composition, prediction, sampled))
 
 
 def _density(text: str) -> MarginDensity:

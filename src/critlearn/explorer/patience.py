@@ -8,10 +8,13 @@ from typing import Final, TypeVar
 from critlearn.errors import InvalidInputError
 
 PATIENCE: Final = 20.0
-"""Seconds."""
+"""Seconds that a computation may take: longer, and the page seems to have died."""
 
 _AGAIN: Final = 1.0
+"""Seconds until the exception is raised once more, should something have swallowed it."""
+
 _TURNS: Final = 100
+"""Turns of an empty loop, in one of which a late exception arrives: it is raised between two instructions."""
 
 Value = TypeVar("Value")
 
@@ -21,7 +24,7 @@ class _TimeIsUpError(BaseException):
 
 
 def within(seconds: float, compute: Callable[[], Value]) -> Value:
-    """What the computation gives, unless it takes longer.
+    """Result of a computation that is given up after some seconds.
 
     A watching thread raises an exception in the one that computes: unlike the trace function of
     `numerics.time_budget`, which is called at every call, this costs a computation that is in time nothing.

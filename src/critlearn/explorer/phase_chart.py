@@ -13,7 +13,7 @@ _GREY: Final = "#8a8a8a"
 
 
 def cells_of(panel: PhasePanel) -> pd.DataFrame:
-    """Cells one below the other: place, mean exponent, what is written in it, and whether on a dark ground.
+    """Table of cells: place, mean exponent, the text in the cell, and whether its background is dark.
 
     A cell without an established power law is crossed; a ring marks one of which not every run is at certified
     equilibrium.
@@ -39,9 +39,11 @@ def cells_of(panel: PhasePanel) -> pd.DataFrame:
 
 
 def in_words(cells: pd.DataFrame, quantity: str, across: str, down: str) -> str:
-    """What is seen, for those who do not see it."""
-    told = "; ".join(f"{place}: {_spoken(shown)}" for place, shown in zip(cells["place"], cells["shown"], strict=True))
-    return f"Mean measured exponent of {quantity} over {down} and {across}. {told}."
+    """The chart as a sentence, read out by screen readers."""
+    spoken = "; ".join(
+        f"{place}: {_spoken(shown)}" for place, shown in zip(cells["place"], cells["shown"], strict=True)
+    )
+    return f"Mean measured exponent of {quantity} over {down} and {across}. {spoken}."
 
 
 def _spoken(shown: str) -> str:

@@ -10,7 +10,7 @@ from critlearn.explorer.phase_chart import SELECTION, cells_of, chart, in_words
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.picture import show_numbers
 from critlearn.explorer.stored_runs import quantity_of, runs_of
-from critlearn.explorer.text import problems_told, told
+from critlearn.explorer.text import problems_shown, write_plain
 from critlearn.figures.study import phase_panel
 from critlearn.reports.study_page import statement
 from critlearn.studies.runs.table import setting_columns
@@ -19,7 +19,7 @@ _NONE: Final = "none"
 _CELL: Final = "Cell"
 _COMPARED: Final = "Quantity of both"
 _DRAWN: Final = "phase-drawn"
-_SIDES: Final = ("Run 1", "Run 2")
+_SLOTS: Final = ("Run 1", "Run 2")
 
 
 def show(folder: Path | None) -> None:
@@ -29,7 +29,7 @@ def show(folder: Path | None) -> None:
         return
     with st.spinner("Reading the runs …", show_time=True):
         runs = runs_of(folder)
-    told(statement(runs.table))
+    write_plain(statement(runs.table))
     chosen = _filtered(runs.table)
     st.dataframe(chosen.drop(columns=["seconds", "code"]), hide_index=True)
     st.download_button("Table as CSV", chosen.to_csv(index=False), file_name="runs.csv", mime="text/csv")
@@ -88,25 +88,25 @@ def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
 
 
 def _chosen(label: str, options: list[str], *, index: int = 0, **further: Any) -> str:
-    """What is chosen from a list; the choice is kept while it is one of the options."""
+    """Select box whose choice is kept while it is one of the options."""
     if st.session_state.get(label, options[0]) not in options:
         del st.session_state[label]
     return str(st.selectbox(label, options, index=index, key=label, persist_state="session", **further))
 
 
 def _clicked(key: str) -> None:
-    """Take over the cell that was clicked."""
+    """Choose the cell that was clicked."""
     points = st.session_state[key]["selection"].get(SELECTION) or []
     st.session_state[_CELL] = points[0]["place"] if points else _NONE
 
 
 def _listed() -> None:
-    """Forget the cell that was clicked."""
+    """Draw the chart anew, without a mark on the cell that was clicked."""
     st.session_state[_DRAWN] += 1
 
 
 def _cell(cells: pd.DataFrame) -> str | None:
-    """Place of the chosen cell; the list is the way to it without a mouse."""
+    """Place of the chosen cell, for which the list needs no mouse; None if none is chosen."""
     shown = {
         _NONE: _NONE,
         **{place: f"{place}: {text}" for place, text in zip(cells["place"], cells["shown"], strict=True)},
@@ -116,19 +116,19 @@ def _cell(cells: pd.DataFrame) -> str | None:
 
 
 def _runs_of_cell(inside: pd.DataFrame, quantity: str, labels: dict[str, str]) -> None:
-    """Table of the runs of a cell, of which each can be put on either side."""
+    """Table of the runs of a cell; each of them can be chosen as one of the two runs to compare."""
     st.dataframe(inside.drop(columns=["seconds", "code"]), hide_index=True)
     names = [name for name in inside["cell"] if name in labels]
     if not names:
         return
     run = _chosen("Runs of the cell", names, format_func=labels.__getitem__)
-    for place, side in zip(st.columns(len(_SIDES)), _SIDES, strict=True):
-        place.button(f"Show as {side.lower()}", on_click=_put, args=(side, run, quantity), width="stretch")
+    for place, slot in zip(st.columns(len(_SLOTS)), _SLOTS, strict=True):
+        place.button(f"Show as {slot.lower()}", on_click=_put, args=(slot, run, quantity), width="stretch")
 
 
-def _put(side: str, run: str, quantity: str) -> None:
-    """Put a run on a side."""
-    st.session_state[side] = run
+def _put(slot: str, run: str, quantity: str) -> None:
+    """Choose a run as the first or the second of those that are compared."""
+    st.session_state[slot] = run
     st.session_state[_COMPARED] = quantity
 
 
@@ -140,13 +140,13 @@ def _side_by_side(folder: Path, table: pd.DataFrame, labels: dict[str, str]) -> 
         return
     st.subheader("Two runs side by side")
     quantity = _chosen(_COMPARED, rows["quantity"].unique().tolist())
-    for number, (place, side) in enumerate(zip(st.columns(2), _SIDES, strict=True)):
-        with place, problems_told():
-            run = _chosen(side, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)
+    for number, (place, slot) in enumerate(zip(st.columns(2), _SLOTS, strict=True)):
+        with place, problems_shown():
+            run = _chosen(slot, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)
             with st.spinner("Drawing the run …", show_time=True):
                 found = quantity_of(folder, run, quantity)
             if found is None:
-                told(f"This run has no {quantity}.")
+                write_plain(f"This run has no {quantity}.")
                 continue
-            told(found.statement)
+            write_plain(found.statement)
             show_picture(found.picture, f"run-{number + 1}")

@@ -10,10 +10,10 @@ from typing import Final, NoReturn
 from critlearn.errors import DataError, InvalidInputError, MissingPackageError
 
 ADDRESS: Final = "127.0.0.1"
-"""Nobody else on the network can reach the page."""
+"""Address that only this computer can reach."""
 
 _COLOURS: Final = {"light": "#0072B2", "dark": "#56B4E9"}
-"""Of what is active: blues of Okabe and Ito, with a contrast of 4.5 or more to the page, light or dark."""
+"""Colours of active controls: blues of Okabe and Ito, with a contrast to the page of at least 4.5, light or dark."""
 
 
 def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
@@ -29,8 +29,8 @@ def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
         "client.showErrorDetails": "false",
         **{f"theme.{name}.primaryColor": colour for name, colour in _COLOURS.items()},
     }
-    given = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(page), *given, "--", *([str(folder)] if folder else [])]
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "streamlit", "run", str(page), *arguments, "--", *([str(folder)] if folder else [])]
 
 
 def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
@@ -41,7 +41,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
     folder
         Folder of runs for the third tab; None for none.
     port
-        Of the local address.
+        Port of the local address.
     headless
         Whether to leave the browser closed.
 
@@ -50,7 +50,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
     MissingPackageError
         If Streamlit or PyTorch is not installed.
     InvalidInputError
-        If the port is none or in use.
+        If the port is out of range or in use.
     DataError
         If there is no such folder.
     """
@@ -68,7 +68,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
 
 
 def _check_free(port: int) -> None:
-    """Refuse a port that something listens on: Streamlit would name an option that this command does not have."""
+    """Raise if the port is in use: Streamlit's own message names an option that this command does not have."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -16,8 +16,8 @@ from critlearn.studies.runs.listing import run_record
 from critlearn.studies.runs.table import runs_table, setting_columns
 
 _WATCHED: Final = (RECORD, f"*/{RECORD}", "cells/*", f"cells/*/{RECORD}", "studies/*.json", "failures/*.json")
-_SAID: Final = ("activation", "loss", "inputs", "data", "seed")
-"""Settings that a run's label says anyway."""
+_LABELLED: Final = ("activation", "loss", "inputs", "data", "seed")
+"""Settings that a run's label names anyway."""
 
 State = tuple[tuple[str, int, int], ...]
 
@@ -32,7 +32,7 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What is shown of one quantity of a run."""
+    """Sentence and picture of one quantity of a run."""
 
     statement: str
     picture: Picture
@@ -67,7 +67,7 @@ def _place(folder: Path, cell: str) -> Path:
 
 
 def _state(folder: Path, watched: tuple[str, ...]) -> State:
-    """Files with time and size, by which a change is known."""
+    """Names, times and sizes of the watched files: they differ where a file has changed."""
     found = []
     for path in sorted(path for pattern in watched for path in folder.glob(pattern)):
         about = path.stat()
@@ -77,10 +77,10 @@ def _state(folder: Path, watched: tuple[str, ...]) -> State:
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _runs(folder: str, state: State) -> Runs:
-    """The state is part of what the cache knows a folder by."""
+    """Table and labels of a folder, kept until its state changes."""
     table = runs_table(Path(folder))
     labels = {}
-    varied = [name for name in setting_columns(table) if name not in _SAID]
+    varied = [name for name in setting_columns(table) if name not in _LABELLED]
     for cell, rows in table[table["quantity"].notna()].groupby("cell", sort=False):
         try:
             record = run_record(_place(Path(folder), str(cell)))
@@ -104,7 +104,7 @@ def label(cell: str, record: Mapping[str, Any], varied: Mapping[str, Any]) -> st
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def _shown(place: str, quantity: str, state: State) -> Shown | None:
-    """The state is part of what the cache knows a run by."""
+    """Sentence and picture of a quantity, kept until the state of the run's files changes."""
     record, fluctuations = read_run(Path(place))
     if quantity not in record["quantities"]:
         return None

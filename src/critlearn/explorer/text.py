@@ -22,14 +22,14 @@ def as_it_stands(text: str) -> str:
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
-def told(text: str) -> None:
-    """Write a text as it stands."""
+def write_plain(text: str) -> None:
+    """Write a text without Markdown."""
     st.text(text)
 
 
 @contextmanager
-def problems_told() -> Iterator[None]:
-    """Say in place what of the input cannot be used."""
+def problems_shown() -> Iterator[None]:
+    """Show an error of the user's input where its result would stand."""
     try:
         yield
     except CritlearnError as problem:

@@ -1,4 +1,4 @@
-"""Whatever a user may give as an activation or a loss, as a value of the catalogue's kind."""
+"""Conversion to an `Activation` or a `Loss` of whatever a user may give as one: name, expression, object, callable."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"[A-Za-z][\w-]*(:.*)?")
 _VARIABLES: Final = {"y", "e", "f", "t"}
 
 
-def as_activation(given: ActivationLike) -> Activation:
+def as_activation(value: ActivationLike) -> Activation:
     """Activation from a name, an expression in ``y``, or a callable on tensors.
 
     Raises
@@ -31,21 +31,21 @@ def as_activation(given: ActivationLike) -> Activation:
     InvalidInputError
         If it cannot be made one, saying why.
     """
-    if isinstance(given, Activation):
-        return given
-    if isinstance(given, str):
-        if given not in ACTIVATIONS and given in FUNCTIONS and FUNCTIONS[given].arguments == 1:
+    if isinstance(value, Activation):
+        return value
+    if isinstance(value, str):
+        if value not in ACTIVATIONS and value in FUNCTIONS and FUNCTIONS[value].arguments == 1:
             # A function of the expressions alone, as relu, is that function of y.
-            return _parsed_activation(f"{given}(y)")
-        return find_activation(given) if _is_name(given, ACTIVATIONS) else _parsed_activation(given)
-    if isinstance(given, sp.Expr):
-        return activation_from(given)
+            return _parsed_activation(f"{value}(y)")
+        return find_activation(value) if _is_name(value, ACTIVATIONS) else _parsed_activation(value)
+    if isinstance(value, sp.Expr):
+        return activation_from(value)
     from critlearn.compositions.symbolic.traced import traced
 
-    return activation_from(traced(given, ("y",)), name=_named(given))
+    return activation_from(traced(value, ("y",)), name=_named(value))
 
 
-def as_loss(given: LossLike) -> Loss:
+def as_loss(value: LossLike) -> Loss:
     """Loss from a name, an expression in ``f`` and ``t`` or ``e = f - t``, or a callable on tensors ``(f, t)``.
 
     Raises
@@ -53,15 +53,15 @@ def as_loss(given: LossLike) -> Loss:
     InvalidInputError
         If it cannot be made one, saying why.
     """
-    if isinstance(given, Loss):
-        return given
-    if isinstance(given, str):
-        return find_loss(given) if _is_name(given, LOSSES) else _parsed_loss(given)
-    if isinstance(given, sp.Expr):
-        return loss_from(given)
+    if isinstance(value, Loss):
+        return value
+    if isinstance(value, str):
+        return find_loss(value) if _is_name(value, LOSSES) else _parsed_loss(value)
+    if isinstance(value, sp.Expr):
+        return loss_from(value)
     from critlearn.compositions.symbolic.traced import traced
 
-    return loss_from(traced(given, ("f", "t")), name=_named(given))
+    return loss_from(traced(value, ("f", "t")), name=_named(value))
 
 
 def _is_name(text: str, catalogue: dict[str, Any]) -> bool:
@@ -73,9 +73,9 @@ _parsed_activation = lru_cache(maxsize=64)(parse_activation)
 _parsed_loss = lru_cache(maxsize=64)(parse_loss)
 
 
-def _named(given: object) -> str:
-    if not callable(given):
+def _named(value: object) -> str:
+    if not callable(value):
         raise InvalidInputError(
-            f"an activation or loss is a name, an expression or a callable; got {type(given).__name__}"
+            f"an activation or loss is a name, an expression or a callable; got {type(value).__name__}"
         )
-    return getattr(given, "__name__", type(given).__name__)
+    return getattr(value, "__name__", type(value).__name__)

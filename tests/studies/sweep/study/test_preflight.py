@@ -53,3 +53,24 @@ def test_quantities_are_those_of_some_cell() -> None:
     assert set(TwoClassConfig(hidden=(6,)).quantities()) == {
         "output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "all",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("activation", "loss"), [("y/(1+abs(y))", "abs(e)**3"), ("softmax", "cross-entropy")])
+def test_expressions_and_softmax_are_taken_where_names_are(activation: str, loss: str) -> None:
+    system = {"kind": "two-class", "activation": activation, "loss": loss}
+    (cell,) = check_study(Study.model_validate({"name": "s", "system": system, "data": {"data": "moons"}}))
+    assert cell.config.composition().name == f"{activation}+{loss}"
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ({"activation": "y/(1+"}, r"system\.activation: activation .* at column 6"),
+        ({"loss": "abs(z)"}, r"system\.loss: loss .* unknown name \"z\".* at column 5"),
+        ({"activation": "softmax", "loss": "cross-entropy"}, r"system\.activation: of the two-neuron model"),
+        ({"activation": "tanh", "loss": "cross-entropy"}, r"system\.loss: loss .* goes with softmax only"),
+    ],
+)
+def test_compositions_that_cannot_be_used_are_refused_at_their_place(system: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        check_study(Study.model_validate({"name": "s", "system": {"kind": "toy", **system}}))

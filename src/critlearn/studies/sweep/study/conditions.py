@@ -1,4 +1,8 @@
-"""Conditions such as ``activation != tanh and lr < 0.01 or seed in [0, 1]``: read by a grammar, never run as code."""
+"""Conditions such as ``activation != tanh and lr < 0.01 or seed in [0, 1]``, never run as code.
+
+They are split at their words, and values are YAML: bare names such as ``power:3`` and ``digits:3v8``, which study files
+need no quotes for, are no Python, so that `ast` cannot read them.
+"""
 
 import operator
 import re
@@ -13,13 +17,13 @@ from critlearn.errors import InvalidInputError, unknown_name
 
 
 def in_one_field(value: Any) -> Any:
-    """Lists, such as widths, as text in one field of a table: ``16-16``."""
+    """Value as it stands in one field of a table: lists, such as widths, as ``16-16``."""
     return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _alike(given: Any, wanted: Any) -> bool:
+def _alike(value: Any, wanted: Any) -> bool:
     """Whether two values are the same, be they numbers, text, or widths written in any way."""
-    return bool(given == wanted) or str(in_one_field(given)) == str(in_one_field(wanted))
+    return bool(value == wanted) or str(in_one_field(value)) == str(in_one_field(wanted))
 
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -43,7 +47,7 @@ class Comparison:
     value: Any
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether the row satisfies it; a missing value satisfies only ``!=``.
+        """Whether a row satisfies the comparison; a missing value satisfies only ``!=``.
 
         Raises
         ------
@@ -52,14 +56,14 @@ class Comparison:
         """
         if self.name not in row:
             raise unknown_name("setting", self.name, row)
-        given = row[self.name]
-        if given is None:
+        value = row[self.name]
+        if value is None:
             return self.symbol == "!=" and self.value is not None
         try:
-            return bool(_OPERATORS[self.symbol](given, self.value))
+            return bool(_OPERATORS[self.symbol](value, self.value))
         except TypeError:
             raise InvalidInputError(
-                f'"{self.name} {self.symbol} {self.value}": {given!r} and {self.value!r} cannot be compared'
+                f'"{self.name} {self.symbol} {self.value}": {value!r} and {self.value!r} cannot be compared'
             ) from None
 
 
