@@ -64,7 +64,7 @@ class EveryStep:
         return step % self._every == 0
 
     def pays_for_series(self, seconds: float, clock: Clock) -> bool:
-        """Always."""
+        """Return True: series go on whatever they cost."""
         return True
 
     @property
@@ -106,6 +106,7 @@ class WithinShare:
 
     def pays_for_series(self, seconds: float, clock: Clock) -> bool:
         """Whether they have taken at most a quarter of the share."""
+        # Most of the share is left for the measurements.
         return seconds <= 0.25 * self._share * clock.training
 
     @property

@@ -18,7 +18,7 @@ class Distribution(Result):
     sketch
         The counts.
     axis
-        What it is a distribution over: ``samples``, ``variables`` or ``samples x variables``.
+        Axis of the distribution: ``samples``, ``variables`` or ``samples x variables``.
     log_floor
         ``ln|dq|`` below which values are rounding error; None if there are none.
     """

@@ -10,7 +10,7 @@ Log = Callable[[str, float, int], Any]
 """Function of the name of a number, the number, and the step."""
 
 PREFIX = "critlearn/"
-"""Before every name that is logged, so that loggers show these numbers in a group of their own."""
+"""Prefix of every logged name, so that loggers show these numbers in a group of their own."""
 
 
 def as_logger(log: Any) -> Log | None:

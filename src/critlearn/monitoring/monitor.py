@@ -52,7 +52,7 @@ class Monitor:
     system
         Network that is trained, its loss, and data of which the samples are drawn.
     optimizer
-        What trains it.
+        Optimiser that trains it.
     every
         Steps between measurements. By default they are in geometric progression, each made once it is paid for.
     share
@@ -64,7 +64,7 @@ class Monitor:
     series
         Number of variables, drawn at random, whose values are kept over time, or flat indices by name.
     log
-        Where to send exponents and equilibrium as they are measured: anything with ``add_scalar(name, value, step)`` or
+        Receiver of exponents and equilibrium as they are measured: anything with ``add_scalar(name, value, step)`` or
         a function of these. Fits are then made at once, and paid for like measurements.
     seed
         Decides which samples and variables are drawn.

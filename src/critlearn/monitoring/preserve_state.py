@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def preserve_state(model: nn.Module) -> Iterator[None]:
-    """Every module in eval mode and full precision inside; module modes and all global generators as before afterwards.
+    """Set modules to eval mode and full precision inside; restore their modes and the global generators afterwards.
 
     The flags are set one by one and not by ``eval()`` and ``train()``: modules that overwrite these may change their
     weights there, as merged adapters do, and would come back with other ones.

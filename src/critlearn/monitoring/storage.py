@@ -18,6 +18,7 @@ from critlearn.numerics.log_sketch import LogSketch
 from critlearn.whole_files import replacing
 
 _KEY: Final = "critlearn.monitor"
+"""Name of the JSON text in the file's header."""
 _FORMAT: Final = 1
 """Version of the layout; a file of another version is refused."""
 
@@ -55,7 +56,7 @@ def save_record(path: Path, record: MonitorRecord) -> None:
 
 
 def load_record(path: Path) -> MonitorRecord:
-    """Read what `save_record` wrote.
+    """Read the record in a file of `save_record`.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class Subsample(TensorDataset):
     samples
         Number of samples, drawn without replacement; all of a smaller data set.
     seed
-        Of the drawing.
+        Seed of the drawing.
 
     Raises
     ------

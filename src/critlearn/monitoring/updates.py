@@ -51,6 +51,7 @@ def update_distribution(before: Mapping[str, Tensor], after: Mapping[str, Tensor
         counter = counter_for(change.device, GROUPS, exact=True)
         counter.add_values(change, torch.zeros(len(change), dtype=torch.float64, device=change.device), rows % GROUPS)
         sketches.append(counter.sketch())
+        # Spacing of the numbers at the largest value: each stored value is rounded by up to half of it.
         floor = max(floor, float(new.abs().max()) * torch.finfo(new.dtype).eps)
     return Distribution(
         LogSketch.pooled(sketches), "variables", math.log(RESOLVED_SPACINGS * floor) if floor > 0 else None

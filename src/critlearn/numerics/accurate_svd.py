@@ -46,6 +46,7 @@ def accurate_singular_values(matrix: Float64[np.ndarray, "row column"]) -> Float
     if info.value:
         # It has not converged, or the matrix is not finite: the usual algorithm has its own answer to that.
         return np.asarray(scipy.linalg.svdvals(matrix))
+    # dgejsv may have scaled the values against overflow; the first two numbers of its workspace say by how much.
     return values * (workspace[0] / workspace[1]) * largest
 
 

@@ -1,4 +1,4 @@
-"""Named arrays from a file that anybody may have made: nothing is unpickled, every fault is said in one line."""
+"""Named arrays from a file that anybody may have made: nothing is unpickled, every fault becomes one line."""
 
 import struct
 import tokenize
@@ -28,6 +28,7 @@ _FAULTS: Final = (
     zipfile.BadZipFile,
     zlib.error,
 )
+"""Exceptions that NumPy, and what it reads with, raise for damaged or foreign files."""
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -36,7 +37,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     DataError
-        If the file is missing or is no such file.
+        If the file is missing, or is not an ``.npz`` file of plain arrays.
     """
     try:
         stored = np.load(path, allow_pickle=False)

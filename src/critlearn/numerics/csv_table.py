@@ -38,6 +38,7 @@ def parsed_csv(text: str, source: str, **settings: Any) -> "pd.DataFrame":
 
 
 def _refuse_twins(text: str, source: str) -> None:
+    """Raise if two columns have the same name: pandas would rename the second one without a word."""
     names = [name.strip() for name in next(csv.reader(io.StringIO(text.lstrip())), [])]
     twins = sorted({name for name in names if name and names.count(name) > 1})
     if twins:

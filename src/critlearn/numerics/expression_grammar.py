@@ -42,7 +42,7 @@ _LARGEST_DECIMAL_EXPONENT: Final = 300
 
 @dataclass(frozen=True)
 class Function:
-    """A function that may be called: what it makes of expressions, and how many it takes."""
+    """A function that may be called: the expression that it makes of its arguments, and how many it takes."""
 
     make: Callable[..., sp.Expr]
     arguments: int = 1
@@ -63,11 +63,11 @@ def parse_expression(
     Parameters
     ----------
     text
-        What was typed.
+        Text that the user typed.
     symbols
-        What the names of variables and constants stand for.
+        Variables and constants by the names that stand for them.
     functions
-        What may be called.
+        Functions that may be called, by name.
     kind
         What the text describes, for messages.
 
@@ -84,7 +84,7 @@ def parse_expression(
 
 
 class _Parser:
-    """One text: it is split into tokens, Python's parser makes a tree of these, and the tree becomes an expression.
+    """Parser of one text: tokens are checked, Python's parser makes a tree of them, the tree becomes an expression.
 
     Python is given ``_`` for every name and ``0`` for every number, so that it sees no words but only how they bind.
     """
@@ -119,7 +119,7 @@ class _Parser:
         return self._fail(position + 1, f"unexpected {self.text[position]!r}")
 
     def _check(self, tokens: list[_Token]) -> None:
-        """Refuse tokens of which Python would make no tree: operators stand between operands, parentheses match."""
+        """Raise unless operators stand between operands and parentheses match, as Python's parser needs."""
         depth = powers = 0
         for before, token in pairwise([_Token("start", "", 0), *tokens]):
             depth += {"(": 1, ")": -1}.get(token.text, 0)

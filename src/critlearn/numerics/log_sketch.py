@@ -1,4 +1,4 @@
-"""A mergeable histogram of logarithms: fluctuations exactly counted, however many they are.
+"""Mergeable histogram of logarithms, in which any number of fluctuations is counted exactly.
 
 The bins lie on one grid that all sketches share, so they merge without error, whatever range each has seen.
 """
@@ -21,7 +21,7 @@ BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
 
 
 MOST_COUNTS: Final = 2**28
-"""Counts that one sketch may keep, and all that a measurement is counting: 2 GiB."""
+"""Largest number of counts in one sketch, and in all counters of a measurement together: 2 GiB."""
 
 
 def _counted(number: float) -> str:
@@ -29,7 +29,7 @@ def _counted(number: float) -> str:
 
 
 def check_span(bins: int, groups: int) -> None:
-    """Refuse a range of fluctuations whose counts would not fit into memory.
+    """Raise if the counts of a range of fluctuations would not fit into memory.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class LogSketch(Result):
     group_zeros: Int64[np.ndarray, " group"]
 
     def __post_init__(self) -> None:
-        """Refuse counts that cannot be counts."""
+        """Raise if the counts have the wrong type or shape, or are negative."""
         arrays = (self.group_positive, self.group_negative, self.group_zeros)
         if any(array.dtype != np.int64 for array in arrays):
             raise InvalidInputError("a sketch counts in 64-bit integers")

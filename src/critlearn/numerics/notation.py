@@ -1,10 +1,12 @@
-"""How powers and intervals are written, in every place where one is shown."""
+"""Notation of powers and intervals, the same in every place where one is shown."""
 
 import re
 from typing import Final
 
 _MOST_DIGITS: Final = 6
+"""Decimals at which it is no longer tried to tell the ends of an interval apart."""
 _ZERO: Final = re.compile(r"-?0(\.0+)?")
+"""Exponent that reads as zero, with a sign or decimals."""
 
 
 def power_text(name: str, exponent: float | str) -> str:
@@ -48,6 +50,6 @@ def interval_text(low: float, high: float, *, fewest: int = 2) -> str:
 
 
 def _digits(low: float, high: float, fewest: int) -> int:
-    """Digits behind the point."""
+    """Number of decimals: the fewest, or as many more as it takes to tell the ends apart."""
     enough = (d for d in range(fewest, _MOST_DIGITS + 1) if f"{low:.{d}f}" != f"{high:.{d}f}")
     return next(enough, fewest)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 
 class BudgetExceededError(BaseException):
-    """The time was up: take another way. Not an `Exception`, which SymPy swallows on its way."""
+    """The time of a `time_budget` is spent. Not an `Exception`: SymPy catches these and goes on."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ class Allowance:
         self.left = PATIENCE * seconds
 
     def spend(self, compute: Callable[[], Value]) -> Value | None:
-        """What the computation gives; None where the time does not suffice."""
+        """Result of the computation; None if it does not end in the time that is left."""
         if self.left <= 0:
             return None
         start = time.thread_time()

@@ -1,4 +1,4 @@
-"""Checks of the numbers that a user gives, each of which raises one line that says what is allowed."""
+"""Checks of numbers from a user, each of which raises one line that says what is allowed."""
 
 import math
 from numbers import Integral, Real

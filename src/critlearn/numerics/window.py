@@ -7,7 +7,7 @@ from typing import Final
 from critlearn.results import Result
 
 _LARGEST_LOG: Final = 709.0
-"""Logarithm below which every number is a float."""
+"""Logarithm below which every number is a float: the largest is e^709.78."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -89,6 +89,7 @@ def format_exp(log_value: float, digits: int = 3) -> str:
     >>> format_exp(-1000.0)
     '5.08e-435'
     """
+    # Near e^-708 floats begin to lose digits, and above e^709 there are none.
     if abs(log_value) < 700.0:
         return f"{math.exp(log_value):.{digits}g}"
     exponent, mantissa = divmod(log_value / math.log(10.0), 1.0)

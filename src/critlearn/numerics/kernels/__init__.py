@@ -1,1 +1,1 @@
-"""How kernels run: compiled once, on plain threads, in memory that is kept for the next one."""
+"""Kernels in machine code: compiled once, run on plain threads, in memory that is kept for the next batch."""

@@ -1,4 +1,4 @@
-"""How kernels are compiled: once, kept on disk, without Python's lock."""
+"""Compilation of kernels: once, kept on disk, run without Python's lock."""
 
 import hashlib
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Kernel in machine code.
+    """Compile a function into a kernel of machine code.
 
     Type checkers that wrap functions at import are taken off first: Numba compiles no wrappers. What is kept on disk is
     found again by the kernel's name, file and line, and forgotten when that file changes. Kernels and constants of

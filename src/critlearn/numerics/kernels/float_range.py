@@ -9,7 +9,7 @@ from critlearn.numerics.kernels.compiled import compiled
 
 @compiled
 def _patterns(bits):  # type: ignore[no-untyped-def]
-    """Least and greatest 32-bit pattern without sign of what is not exactly zero: ordered as the sizes are."""
+    """Least and greatest 32-bit pattern, without sign, of nonzero numbers: ordered as the sizes are."""
     mask = np.uint32(0x7FFFFFFF)
     low, high = np.uint32(mask), np.uint32(0)
     for k in range(bits.size):

@@ -1,4 +1,4 @@
-"""How the C library keeps memory that is given back to it."""
+"""Memory that the C library keeps for the process after it is freed."""
 
 from functools import cache
 from typing import Final
@@ -6,7 +6,9 @@ from typing import Final
 import torch
 
 _LARGEST_HELD: Final = (32 << 20) - (64 << 10)
-"""Bytes of the largest block from which glibc learns: a little below 32 MiB with what it adds."""
+"""Bytes of the largest block by which glibc raises its thresholds: 32 MiB, less room for what it adds to a block.
+It then keeps twice as much freed memory.
+"""
 
 
 @cache
