@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from critlearn.figures.style import FITTED, LN10, MEASURED, numbers, plain_axes
 
 _COLOURS: Final = {"initial": FITTED, "trained": MEASURED}
+"""Colours of the two states of the network."""
 
 
 def spectrum_figure(states: Mapping[str, Any]) -> Figure:
@@ -41,6 +42,7 @@ def volume_figure(states: Mapping[str, Any]) -> Figure:
     """
     figure, axes = plain_axes()
     for name, state in states.items():
+        # A lost direction makes the volume zero; the pseudo-volume is that of the others.
         values = np.array(
             [
                 pseudo if volume is None else volume

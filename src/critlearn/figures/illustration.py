@@ -20,8 +20,9 @@ from critlearn.errors import InvalidInputError
 from critlearn.whole_files import write_whole
 
 FORMATS: Final = ("svg", "pdf", "png")
+"""Formats in which figures are written, by the endings of their files."""
 _DOTS_PER_INCH: Final = 150
-"""Of PNG files: sharp in print at the size of a page, and still small."""
+"""Dots per inch of PNG files: sharp in print at the size of a page, and still small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Illustration:
     alternative
         Description in words, for readers who do not see the figure.
     caption
-        What to look for in it.
+        Text below the figure, which says what to look for in it.
     """
 
     name: str

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
 
 _COLOURS: Final = (MEASURED, FITTED, PREDICTED, "#CC79A7", "#56B4E9", "#E69F00")
-"""Of Okabe and Ito; a seventh distribution has the first again."""
+"""Colours of Okabe and Ito; a seventh distribution has the first one again."""
 
 
 def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figure:
@@ -26,7 +26,7 @@ def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figur
     states
         Row for each state and distribution, as of `MonitorRecord.to_dataframe`.
     fraction_without_drift
-        That of the record.
+        `MonitorRecord.fraction_without_drift`.
     """
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))

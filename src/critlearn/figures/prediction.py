@@ -54,6 +54,7 @@ def predicted_density_figure(
         axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window")
     for caustic in prediction["caustics"]:
         axes.axvline(caustic["log_delta"] / LN10, color=FITTED, ls=":", lw=1.8, label=f"caustic ({caustic['kind']})")
+    # The very ends of the curve, where almost nothing is predicted, would stretch the axis.
     axes.set_ylim(float(np.quantile(y, 0.005)) - 0.5, float(y.max()) + 0.5)
     add_legend(axes)
     return figure
@@ -76,6 +77,7 @@ def parts_figure(curve: Mapping[str, Any]) -> Figure:
     if np.isfinite(intrinsic).any():
         axes.plot(x, intrinsic, "--", color=MEASURED, lw=1.6, label="κ (composition alone)")
         axes.plot(x, data_term, ":", color=FITTED, lw=1.8, label="data term")
+    # The local exponent diverges at caustics: the central values decide the scale.
     known = local[np.isfinite(local)]
     if known.size:
         low, high = np.quantile(known, [0.03, 0.97])

@@ -51,6 +51,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
         line = np.array([low, high])
         inside = (x >= low) & (x <= high)
+        # The line lies at the mean height of the points on the window.
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
         if measured["verdict"] != "power law":
@@ -83,6 +84,7 @@ def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:
         for end, name in ((low, "lower"), (high, "upper")):
             axes.plot(x / LN10, end, color=MEASURED, alpha=0.4, lw=0.5, label=f"_95% band, {name} end")
         axes.plot(x / LN10, k, color=MEASURED, lw=1.5, label="measured")
+        # Single windows with few values do not decide the scale.
         shown += [float(np.quantile(k, 0.02)), float(np.quantile(k, 0.98))]
         axes.set_xlim(float(x.min()) / LN10 - 0.3, float(x.max()) / LN10 + 0.3)
     if curves["predicted"] is not None:

@@ -66,11 +66,11 @@ def phase_diagram(
     table
         Runs, as of `studies.runs_table`.
     quantity
-        Which quantity.
+        Name of the quantity.
     across, down
-        The settings of the columns and of the rows.
+        Settings of the columns and of the rows.
     value
-        The column of the table that is drawn.
+        Column of the table that is drawn.
     panels_by
         Settings of which each combination has a panel of its own; the mean is taken over all others.
     """
@@ -103,6 +103,7 @@ def phase_diagram(
 
 
 def _heat_map(axes: Axes, panel: PhasePanel, lowest: float, highest: float) -> AxesImage:
+    """Draw the cells of one panel with their values; crosses and rings as in `phase_diagram`."""
     cells = panel.values
     values = cells.to_numpy(dtype=float)
     image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=lowest, vmax=highest)

@@ -1,4 +1,4 @@
-"""What all figures share: colours, size, and axes in decimal logarithms.
+"""Style of all figures: colours, size, and axes in decimal logarithms.
 
 Fluctuations reach far below the smallest float, so axes are drawn in decimal logarithms and labelled as powers of 10.
 """
@@ -23,6 +23,7 @@ PANEL_SIZE: Final = (4.8, 3.3)
 """Inches of a picture: small, so that its text is still read on a phone, where it is 360 pixels wide."""
 
 LN10: Final = math.log(10.0)
+"""Divisor that makes decimal logarithms of natural ones."""
 
 
 def plain_axes() -> tuple[Figure, Axes]:

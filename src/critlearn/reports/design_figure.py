@@ -28,6 +28,7 @@ def draw_design(made: Design, path: Path) -> None:
 
 def design_figure(made: Design) -> Figure:
     """Loss, and its error signal on log-log axes, over the margin."""
+    # The loss around the decision, and the error signal far into its tail, where its slope shows the exponent.
     margins = np.linspace(-2.0, 8.0, 501)
     far = np.geomspace(0.05, 1e4, 400)
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
@@ -42,16 +43,19 @@ def design_figure(made: Design) -> Figure:
 
 
 def _two_classes(margins: np.ndarray) -> np.ndarray:
+    """Pre-activations of two classes whose difference is the margin."""
     return np.stack([margins, np.zeros(margins.size)], axis=1)
 
 
 def _values(made: Design, margins: np.ndarray) -> np.ndarray:
+    """Loss of samples of the first of two classes, or of target 1."""
     if made.output_loss.class_targets:
         return np.asarray(made.output_loss.value(_two_classes(margins), np.zeros(margins.size, dtype=np.int64)))
     return np.asarray(made.output_loss.value(margins, np.ones(margins.size)))
 
 
 def _log_errors(made: Design, margins: np.ndarray) -> np.ndarray:
+    """Logarithm of the error signal of the same samples; of two classes, at the output of the wrong one."""
     if made.output_loss.class_targets:
         classes = np.zeros(margins.size, dtype=np.int64)
         return np.asarray(made.output_loss.log_output_error(_two_classes(margins), classes)[1])[:, 1]

@@ -13,7 +13,7 @@ from critlearn.inference import PowerLawFit, StabilityMap
 from critlearn.numerics.notation import power_text
 
 _SHOWN_ALTERNATIVES: Final = 2
-"""More lines beside the law cannot be distinguished."""
+"""Alternatives that are drawn at most: more lines beside the law cannot be distinguished."""
 
 
 def fit_figure(fit: PowerLawFit, name: str = "δ") -> Figure:
@@ -86,6 +86,7 @@ def _draw_laws(axes: Axes, fit: PowerLawFit, name: str) -> None:
     if fit.window is None or fit.retained is None or fit.ci95 is None:
         return
     u = np.linspace(fit.window.log_lo, fit.window.log_hi, 200)
+    # A law that is not resolved has an interval but no exponent: the middle of the interval is drawn.
     k = 0.5 * (fit.ci95[0] + fit.ci95[1]) if fit.exponent is None else fit.exponent
     # The level is set by the share of the data on the window: an integral over u, by the trapezoidal rule.
     log_law = (1 - k) * (u - u[-1])
@@ -109,6 +110,7 @@ def _draw_local_exponent(axes: Axes, fit: PowerLawFit, name: str) -> None:
         x, k = curve.log_delta[kept] / LN10, curve.exponent[kept]
         axes.fill_between(x, curve.band_lo[kept], curve.band_hi[kept], color=MEASURED, alpha=0.25, lw=0)
         axes.plot(x, k, color=MEASURED, lw=1.5)
+        # Single windows with few values do not decide the scale.
         middle = np.quantile(k, [0.05, 0.95])
         axes.set_ylim(max(float(middle[0]), -6) - 0.7, min(float(middle[1]), 8) + 0.7)
     if fit.window is not None and fit.exponent is not None:

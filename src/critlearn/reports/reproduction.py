@@ -16,6 +16,7 @@ from critlearn.whole_files import write_whole
 
 PAGE: Final = "reproduction.md"
 _FIGURES: Final = "images"
+"""Name of the page, and of the folder beside it that holds its figures."""
 _MOST_ROWS: Final = 40
 """Rows that the figure shows: more do not fit on a page; the table has all."""
 
@@ -135,6 +136,7 @@ def exponents_figure(rows: pd.DataFrame) -> Figure:
 
 
 def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Illustration) -> str:
+    """Section of the page on one study: description, counts, figure and table."""
     cells, certified = table["cell"].nunique(), table.loc[table["certified"].astype(bool), "cell"].nunique()
     settings = [name for name in rows.columns if name not in _SUMMARY]
     header = [*settings, "predicted", "measured", "interval", "decades", "power law", "agree"]
@@ -165,6 +167,7 @@ def _settings(study: Study, table: pd.DataFrame) -> list[str]:
 
 
 def _versions(table: pd.DataFrame) -> str:
+    """Versions of the code that made the results."""
     return ", ".join(sorted(str(code) for code in table["code"].dropna().unique()))
 
 
@@ -173,4 +176,5 @@ def _label(row: pd.Series) -> str:
 
 
 def _number(value: float, digits: int = 2) -> str:
+    """Number with some decimals; a dash for NaN, which is not equal to itself."""
     return "–" if value != value else f"{value:.{digits}f}"

@@ -22,7 +22,9 @@ _MOST_QUANTITIES: Final = 3
 """Values of a setting, panels, and quantities that phase diagrams show: more make a page that nobody reads."""
 
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
+"""Words for a single run: not certified, and certified."""
 _SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
+"""Columns of the table on the page, before those of the settings."""
 
 
 def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: Methods) -> Path:
@@ -112,8 +114,10 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     settings = [name for name in setting_columns(table) if 1 < table[name].nunique() <= _MOST_VALUES]
     if len(settings) < 2:
         return []
+    # The two settings with the most values span the diagrams.
     down, across = sorted(settings, key=lambda name: table[name].nunique())[-2:]
     panels_by = [name for name in settings if name not in (down, across)]
+    # Settings that would make too many panels are averaged over instead.
     while math.prod(table[name].nunique() for name in panels_by) > _MOST_PANELS:
         panels_by.pop()
     each = f", for each {' and '.join(panels_by)}" if panels_by else ""

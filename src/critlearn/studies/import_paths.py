@@ -11,6 +11,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
 
 _IMPORT_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""Names of a module, with dots between them, a colon, and the name of an object."""
 
 
 def is_import_path(text: str) -> bool:

@@ -36,7 +36,7 @@ class RunResult(Result):
         return self.record
 
     def summary(self) -> str:
-        """Sentences that sum the run up."""
+        """Statements on the quantities of the run, one to a line."""
         return "\n".join(headlines(self.record["quantities"]))
 
     def to_dataframe(self) -> "pd.DataFrame":
@@ -70,6 +70,7 @@ def equilibrium_record(approach: Approach) -> dict[str, Any]:
     drift, fluctuation, frozen = approach.moments.flat()
     drift, fluctuation = drift[~frozen].abs(), fluctuation[~frozen]
     every = max(1, -(-len(drift) // _SCATTER))
+    # Below e^-700 the unit is no float: the figure then has its numbers in that unit.
     scale = math.exp(approach.moments.log_unit) if approach.moments.log_unit > -700 else 1.0
     return {
         **approach.certificate.to_dict(),

@@ -1,4 +1,4 @@
-"""Schema of stored records: what tables, lists and pages need of a record is checked when it is read."""
+"""Schema of stored records: the entries that tables, lists and pages need, checked when a record is read."""
 
 import json
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
     content
         Text of the record.
     source
-        Where it was read, for error messages.
+        File or URL of the record, for error messages.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run folders: written whole under a temporary name, then renamed, so that a run is there or is not; and read."""
+"""Run folders: written under a temporary name and renamed, so that a run is there whole or not at all; and read."""
 
 import json
 import shutil
@@ -19,6 +19,7 @@ RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
 WEIGHTS: Final = "model.safetensors"
 REPORT: Final = "report.html"
+"""Names of the files of a run: record, sketches, weights and page."""
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
 
@@ -131,6 +132,7 @@ def _fresh_folder(out: Path, record: dict[str, Any]) -> Path:
     """New folder, named by study, composition, seed and time."""
     composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in record["composition"]["name"])
     stem = f"{record['study']}-{composition}-s{record['seed']}-{time.strftime('%Y%m%dT%H%M%S')}"
+    # Runs that end in the same second get a number.
     for number in range(1, 1000):
         folder = out / (stem if number == 1 else f"{stem}-{number}")
         if not folder.exists():

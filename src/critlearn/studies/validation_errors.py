@@ -23,6 +23,7 @@ _WORDS: Final = (
     (r"^Value error, ", ""),
     (r"^Field required", "is missing"),
 )
+"""Phrases of pydantic, as patterns, with the words that replace them."""
 
 
 def first_error(problem: ValidationError, content: object) -> tuple[Location, str]:
@@ -31,9 +32,10 @@ def first_error(problem: ValidationError, content: object) -> tuple[Location, st
     Parameters
     ----------
     problem
-        What pydantic raised.
+        Error that pydantic raised.
     content
-        What was validated: steps that pydantic adds, such as the members of a union, are left out of the location.
+        Content that was validated: steps that are not in it, which pydantic adds for the members of a union, are left
+        out of the location.
     """
     errors = problem.errors()
     error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])

@@ -15,6 +15,7 @@ from critlearn.numerics.array_file import first_line, read_arrays
 from critlearn.numerics.csv_table import parsed_csv
 
 READERS = (".csv", ".npz", ".parquet")
+"""Endings of the files that can be read."""
 
 
 @dataclass(frozen=True, eq=False)

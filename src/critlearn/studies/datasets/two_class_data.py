@@ -178,6 +178,7 @@ def _digits(pair: str) -> TwoClassData:
         raise InvalidInputError(f'data set "digits:{pair}" needs two different digits')
     bunch = load_digits()
     chosen = np.isin(bunch.target, (int(first), int(second)))
+    # Pixels of these images are integers from 0 to 16.
     x = torch.from_numpy(bunch.data[chosen] / 16.0)
     t = torch.from_numpy(np.where(bunch.target[chosen] == int(second), 1.0, -1.0))
     source = f"digits {first} and {second} of scikit-learn: {len(x)} images of 8 x 8 pixels, scaled to [0, 1]"

@@ -13,6 +13,7 @@ from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
+"""Name of the file that holds the study, beside the run's record."""
 
 _STATE_ENTRIES: Final = {
     "variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume",
@@ -58,6 +59,7 @@ def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
     """Leading boundary directions at a few samples."""
     phi, found = DualityMap(system), []
     size = len(system)
+    # Samples spread evenly over the data set, the first and the last among them.
     for sample in sorted({at * (size - 1) // max(1, _PICTURED - 1) for at in range(_PICTURED)}):
         x, t = system.dataset[sample]
         jacobian = phi.jacobian(x, t)

@@ -24,7 +24,7 @@ class RunSystem:
     Parameters
     ----------
     trained, initial
-        With the weights after training, and with those at initialisation.
+        Systems with the weights after training, and with those at initialisation.
     image
         Shape of the inputs as images; None if they are not images.
     """

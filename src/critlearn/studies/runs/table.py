@@ -13,7 +13,7 @@ from critlearn.studies.sweep.study.conditions import in_one_field
 
 
 def runs_table(folder: Path) -> pd.DataFrame:
-    """Every run in a folder, with the settings in which they differ as columns; of a store, what `load_results` gives.
+    """Table of all runs in a folder, with the settings in which they differ as columns; of a store, by `load_results`.
 
     The folder of a single run is a table of that run. A record that cannot be read is a row of status ``corrupt``.
 

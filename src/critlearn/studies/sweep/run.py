@@ -15,7 +15,7 @@ Engine = Callable[[tuple[Cell, ...], Task], Generator[tuple[Cell, str | None]]]
 
 
 def run_cell(cell: Cell, *, location: str) -> str | None:
-    """Run one cell and store its result; returns None, or why it failed.
+    """Run one cell and store its result; return None, or the reason why it failed.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from critlearn.studies.sweep.study.schema import Study
 
 @dataclass(frozen=True)
 class SweepState:
-    """How many cells of one or several studies a store holds, and what went wrong with the others.
+    """State of one or several studies in a store: the status of every cell, and what went wrong.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class SweepState:
     statuses
         ``finished``, ``failed``, ``corrupt`` or ``missing``, by the name of the cell.
     failures, corrupt
-        Why a cell failed, or what is wrong with its files, by its name.
+        Reason why a cell failed, or what is wrong with its files, by the name of the cell.
     other_code
         Finished cells that another version of the code has run.
     """

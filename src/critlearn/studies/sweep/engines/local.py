@@ -26,6 +26,7 @@ LEAST_MEMORY: Final = 2**29
 _CELLS_PER_PROCESS: Final = 256
 """Cells after which a process is replaced: starting one costs little beside them, and leaked memory is freed."""
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables from which numerical libraries take their number of threads when they are loaded."""
 
 Task = Callable[[Cell], str | None]
 
@@ -124,6 +125,7 @@ def _free(workers: list[_Worker], processes: int, task: Task, memory: int) -> _W
             return worker
     if len(workers) == processes:
         return None
+    # Not forked: locks and thread pools of the libraries that the parent has loaded do not survive a fork.
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
     process = context.Process(target=_serve, args=(its, task, memory), daemon=True)
@@ -168,6 +170,7 @@ def _serve(connection: Connection, task: Task, memory: int) -> None:
     if sys.platform == "linux":
         import resource
 
+        # A cell that asks for more gets a MemoryError and is reported, before the system kills some other process.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -183,6 +186,7 @@ def _serve(connection: Connection, task: Task, memory: int) -> None:
 
 
 def _end_with_parent() -> None:
+    """Wait until the parent process has ended, then end this one at once."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for_any([parent.sentinel])

@@ -49,6 +49,7 @@ def run_on_ray(
     resources = resources or Resources()
     with connected_cluster(address, processes, resources) as ray:
         room = capacity(ray, resources)
+        # No retries by Ray: attempts are counted here, and a cell that is lost twice is reported.
         remote = ray.remote(
             num_cpus=resources.num_cpus, num_gpus=resources.num_gpus, memory=resources.memory, max_retries=0
         )(_run)

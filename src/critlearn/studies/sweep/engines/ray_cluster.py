@@ -78,7 +78,7 @@ def connected_cluster(address: str | None, processes: int | None, resources: Res
     processes
         Tasks at once that a cluster started here has room for; all processors if None.
     resources
-        What one task takes.
+        Resources that one task takes.
 
     Raises
     ------

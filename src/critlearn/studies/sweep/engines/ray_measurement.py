@@ -24,7 +24,7 @@ def measure_on_ray(
     exact: bool = False,
     precision: torch.dtype | None = None,
 ) -> Fluctuations:
-    """Measure as `measure` does, with the data set divided over the machines of a Ray cluster.
+    """Measure fluctuations, like `measure`, with the data set divided over the machines of a Ray cluster.
 
     The sketches equal those of one machine, bin for bin, if it uses as many threads as a part does here: sums of
     floating-point numbers depend on the number of threads.
@@ -69,6 +69,7 @@ def measure_on_ray(
         sent = ray.put(system)
         running = [remote.remote(sent, part, parts, resources.threads, settings) for part in range(parts)]
         try:
+            # In the order of the parts: series are joined one behind the other.
             return reduce(Fluctuations.merge, (ray.get(part) for part in running))
         except ray.exceptions.RayTaskError as problem:
             raise original_exception(problem) from None

@@ -11,6 +11,7 @@ from critlearn.errors import CritlearnError, DataError, InvalidInputError, Outpu
 from critlearn.whole_files import replacing
 
 _NOT_SHARED: Final = ("memory",)
+"""Protocols of fsspec whose files only one process sees."""
 
 
 class StoreFiles:

@@ -28,6 +28,7 @@ from critlearn.studies.validation_errors import describe_first_error
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
+"""Names of the file that marks a store, and of the file in a cell with its name, settings and code version."""
 FORMAT: Final = 1
 """Version of the layout of stores; a store of another version is refused."""
 
@@ -51,9 +52,9 @@ class CellState:
     status
         ``finished``, ``failed``, ``corrupt`` or ``missing``.
     record
-        Of a finished cell, with the code version under ``code``.
+        Record of a finished cell, with the code version under ``code``.
     reason
-        Why it failed, or what is wrong with it.
+        Reason why it failed, or what is wrong with it.
     """
 
     status: str
@@ -168,7 +169,7 @@ class ResultsStore:
             shutil.rmtree(partial, ignore_errors=True)
 
     def register(self, study: Study, cells: tuple[Cell, ...]) -> None:
-        """Write down which cells a study has, and what it sweeps; cells of before that were run stay listed.
+        """Write the manifest of a study, its cells and swept settings; earlier cells that were run stay listed.
 
         Raises
         ------
@@ -243,7 +244,7 @@ class ResultsStore:
         return {**record, "code": note["code"]}
 
     def _failure(self, name: str) -> str:
-        """Why a cell failed."""
+        """Reason why a cell failed."""
         try:
             return str(self._read(f"failures/{name}.json").get("reason"))
         except DataError as problem:
@@ -270,7 +271,7 @@ class ResultsStore:
         self._files.remove(f"failures/{cell.name}.json")
 
     def write_failure(self, cell: Cell, reason: str) -> None:
-        """Write down why a cell failed; the next sweep runs it again."""
+        """Write the reason why a cell failed; the next sweep runs it again."""
         self._files.make("failures")
         self._write(f"failures/{cell.name}.json", {"cell": cell.name, "reason": reason, "code": code_version()})
 

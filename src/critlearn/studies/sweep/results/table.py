@@ -15,6 +15,7 @@ COLUMNS: Final = (
     "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
     "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason", "seed",
 )  # fmt: skip
+"""Columns of every table of results; those of the swept settings follow."""
 
 
 def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
@@ -62,6 +63,7 @@ def save_table(table: pd.DataFrame, path: Path) -> Path:
 
 
 def _rows(store: ResultsStore, study: str, manifest: Manifest, swept: list[str]) -> list[dict[str, Any]]:
+    """Rows of one study; earlier cells that have failed or were never run are left out."""
     wanted = manifest.study.measure.quantities
     rows = []
     for cell_name, cell in manifest.all_cells().items():

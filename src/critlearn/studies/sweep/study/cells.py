@@ -25,6 +25,7 @@ _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
 }
+"""Class of the settings, and function that runs them, by the kind of the system."""
 _UNNAMED: Final = (("stop_at_equilibrium", True),)
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from critlearn.errors import unknown_name
 
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+"""Unknown keys and numbers that are not finite are refused."""
 Settings = dict[str, Any]
 
 
