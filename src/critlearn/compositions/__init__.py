@@ -1,4 +1,4 @@
-"""Compositions of an output activation and a loss, as data: logarithms from which all else follows."""
+"""Compositions of an output activation and a loss, as data: SymPy forms of the logarithm of their error signal."""
 
 from critlearn.compositions.activation import Activation
 from critlearn.compositions.averaged import Averaged, Huber

@@ -1,4 +1,4 @@
-"""What an activation is: its value, and the logarithms of its derivative and of its gaps to saturation."""
+"""Activation functions as SymPy forms: value, and logarithms of the derivative and of the gaps to saturation."""
 
 import math
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class HalfLineForms:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation ``f`` by its logarithms: forms for ``y >= 0``, and for ``y < 0`` unless it is symmetric.
+    """Activation ``f``, defined by its logarithms: forms for ``y >= 0``, and for ``y < 0`` unless it is symmetric.
 
     All forms are SymPy expressions in `functions.y`, valid for ``y >= 0``. Without `negative` the activation is
     increasing and odd about the middle of its range: ``f(-y) = inf f + sup f - f(y)``. The gaps are never formed by
@@ -132,6 +132,7 @@ class Activation:
         size, half_line = _folded(pre_activation)
         below, above = (form_of(forms) for forms in self.half_lines)
         values = evaluate(above, {y: size})
+        # Even and odd forms need one evaluation and a sign instead of two evaluations and a choice.
         if below == above:
             return values if mirror == 1 else values * half_line
         if _opposite(below, above):
@@ -143,7 +144,7 @@ class Activation:
         return self._evaluated(pre_activation, lambda forms: forms.value)
 
     def residual(self, pre_activation: Array, target: float) -> Array:
-        """``f(y) - t`` for one target, same shape: where the target cancels symbolically, exact however small it is."""
+        """``f(y) - t`` for one target, same shape; exact at any size if SymPy can cancel the target."""
         return self._evaluated(pre_activation, lambda forms: difference(forms.value, target))
 
     def log_slope(self, pre_activation: Array) -> Array:
@@ -180,6 +181,7 @@ class Activation:
         upper = half_line > 0
         below, above = self.half_lines
         if self.negative is None:
+            # f is odd about the middle of its range: for y < 0 the two gaps change places.
             near = evaluate(self.log_upper_gap, {y: size})
             far = evaluate(self.log_lower_gap, {y: size})
             return choose(upper, near, far), choose(upper, far, near)
@@ -197,7 +199,7 @@ _ONE: Final = sp.Integer(1)
 
 
 def _folded(pre_activation: Array) -> tuple[Array, Array]:
-    """Size of the pre-activation, and 1 or -1 for the half-line that it is on.
+    """Absolute value of the pre-activation, and 1 or -1 for the half-line that it is on.
 
     Not ``abs``: its derivative at 0 is 0 in torch, which would lose the slope of the gaps there.
     """
@@ -207,5 +209,5 @@ def _folded(pre_activation: Array) -> tuple[Array, Array]:
 
 @cache
 def _opposite(first: sp.Expr, second: sp.Expr) -> bool:
-    """Whether two forms differ in their sign alone, as those of an odd activation do."""
+    """Whether two forms differ only in sign, as those of an odd activation do."""
     return bool(first == -second)

@@ -1,4 +1,4 @@
-"""A loss of single outputs, averaged over the outputs of a sample as torch's losses do by default."""
+"""Mean of a loss over the outputs of a sample, as torch's losses take it by default, and Huber's loss."""
 
 import math
 from dataclasses import dataclass
@@ -70,6 +70,7 @@ class Huber:
     def value(self, y: Array, t: Array) -> Array:
         """Loss of each output."""
         size = abs(y - t)
+        # One expression for both cases: inner is |r| up to the threshold, and the threshold beyond.
         inner = size.clip(max=self.threshold)
         return self.scale * inner * (size - inner / 2)
 
@@ -83,5 +84,5 @@ class Huber:
             return np.sign(residual), np.log(self.scale * np.abs(residual).clip(max=self.threshold))
 
     def output_error(self, y: Array, t: Array) -> Array:
-        """``scale * clip(y - t)`` to the threshold."""
+        """Output error ``scale * clip(y - t, -threshold, threshold)``."""
         return self.scale * (y - t).clip(-self.threshold, self.threshold)

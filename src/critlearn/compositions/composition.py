@@ -1,4 +1,4 @@
-"""Composition of an output activation and a loss: everything follows from the logarithm of its error signal."""
+"""Composition of an output activation and a loss, evaluated by the logarithm ``lambda`` of its error signal."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Error signal of an activation and a loss on arrays: its logarithm, slopes and sign, formed without cancellation."""
+"""Error signal of an activation and a loss on arrays: logarithm, derivatives and sign, without cancellation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from critlearn.errors import InvalidInputError
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Outputs as a loss sees them.
+    """Outputs of an activation in the variables of a loss: logarithms of their distances from the target.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class State:
     forms: tuple[LossForms, LossForms]
 
     def evaluated(self, form_of: Callable[[LossForms], sp.Expr]) -> Array:
-        """Value of a form of the loss, below or above the target as each output is."""
+        """Value of a form of the loss: that below the target or above it, according to each output."""
         below, above = (form_of(forms) for forms in self.forms)
         value = evaluate(below, self.distances)
         return value if below == above else choose(self.residual_sign < 0, value, evaluate(above, self.distances))
 
     def partial(self, *symbols: sp.Symbol) -> Array | None:
-        """Derivative of ``ln|dH/df|`` with respect to distances; None where it is zero identically."""
+        """Partial derivative of ``ln|dH/df|`` with respect to log distances; None if it is identically zero."""
         if all(derivative(forms.log_derivative, *symbols) == 0 for forms in self.forms):
             return None
         return self.evaluated(lambda forms: derivative(forms.log_derivative, *symbols))
@@ -75,15 +75,17 @@ class State:
         """
         log_slope = self.activation.log_slope(self.y)
         first, second = self.activation.log_slope_derivatives(self.y)
-        # The residual shrinks while the distance to the other class grows: opposite signs. The rate r of a logarithm
-        # changes as r (ln f')' - r^2, that of the output itself as r (ln f')'. Where the residual vanishes r is NaN.
+        # The rate r of a log distance changes by r' = r (ln f')' - r^2, that of the output itself by r (ln f')'. The
+        # residual shrinks while the distance to the other class grows, hence the opposite signs of their rates. Where
+        # the residual vanishes, r is NaN.
         with np.errstate(all="ignore"):
             return self._with_slopes_of_loss(log_slope, first, second)
 
     def _with_slopes_of_loss(self, log_slope: Array, first: Array, second: Array) -> tuple[Array, Array]:
-        """Derivatives of ``lambda``: those of ``ln f'`` with those of the loss added."""
+        """Derivatives of ``lambda = ln|dH/df| + ln|f'|``: add those of the loss to those of ``ln|f'|``."""
         slope_first = first
         sign = self.residual_sign * self.activation.slope_sign(self.y)
+        # exp of a difference of logarithms: f' / |f - t| would be 0 / 0 in the tail.
         rates = {log_residual: sign * exp(log_slope - self.distances[log_residual])}
         if self.activation.bounded:
             rates[log_opposite] = -sign * exp(log_slope - self.distances[log_opposite])
@@ -103,7 +105,8 @@ class State:
 
 
 def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
-    """Outputs as the loss sees them, for pre-activations and targets whose shapes broadcast."""
+    """Outputs in the variables of the loss, for pre-activations and targets whose shapes broadcast."""
+    # One target for all: SymPy can then cancel it in f - t, which keeps small residuals exact.
     single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
     y, t = _together(y, checked_target(activation, loss, t))
     if not activation.bounded:
@@ -123,7 +126,7 @@ def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
 
 
 def checked_target(activation: Activation, loss: Loss, t: Array) -> Array:
-    """Targets of an activation: the classes -1 and +1 for one that saturates, any numbers for others.
+    """Return the targets, checked: classes -1 and +1 for an activation that saturates, any numbers for others.
 
     Where the lower saturation value is 0, targets of 0 stand for the class -1.
 
@@ -153,6 +156,7 @@ def _together(y: Array, t: Array) -> tuple[Array, Array]:
         t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
         return torch.broadcast_tensors(y, t)
     if library_of(y) == "mpmath":
+        # A whole number as an int, which mpmath takes at any precision.
         return y, (int(t) if float(t).is_integer() else t)
     first, second = np.broadcast_arrays(np.asarray(y, dtype=np.float64), np.asarray(t, dtype=np.float64))
     return first, second

@@ -1,4 +1,4 @@
-"""What a loss is: its value and the logarithm of its slope, as functions of logarithmic distances."""
+"""Losses as SymPy forms: value and logarithm of the slope, as functions of logarithms of distances."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,7 +48,7 @@ class LossForms:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss ``H(f, t)`` as SymPy expressions in `log_residual`, `log_opposite` and `log_width`.
+    """Loss ``H(f, t)`` as SymPy expressions in `log_residual`, `log_opposite` and `log_width`.
 
     Parameters
     ----------
@@ -128,6 +128,7 @@ def _class_forms(loss: Loss, residual_sign: int, ends: tuple[float, float]) -> L
     own, other = (sp.nsimplify(end, [sp.pi], tolerance=1e-14) for end in ends)
     formula = sp.sympify(loss.formula).subs(target, own)
     slope = sp.diff(formula, output)
+    # 25 outputs between the classes, not at them: a loss such as -ln f may diverge there.
     points = float(other) + (float(own) - float(other)) * np.linspace(0.01, 0.99, 25)
     values = [evaluate(form, {output: points}) for form in (formula, slope)]
     if not all(np.isfinite(np.asarray(part, dtype=float)).all() for part in values):
@@ -137,7 +138,7 @@ def _class_forms(loss: Loss, residual_sign: int, ends: tuple[float, float]) -> L
     sign = float(np.sign(values[1]).sum()) / points.size
     near_size, far_size = sp.exp(log_residual), sp.exp(log_opposite)
     near, far = own + residual_sign * s, other - residual_sign * s
-    # ln|dH/df| by each of the two distances, exact where that distance is small.
+    # ln|dH/df| as a function of each of the two distances, exact where that distance is small.
     log_near = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, near))), sp.Integer(0), near_size)
     log_far = log_magnitude(sp.Lambda(s, sp.factor_terms(slope.subs(output, far))), sp.Integer(0), far_size)
     closer = log_residual <= log_opposite

@@ -1,4 +1,4 @@
-"""What the learning pass needs to know of a loss: its output error, with the logarithm of its size."""
+"""Protocol of losses that the learning pass accepts: value, output error and its logarithm."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ from critlearn.compositions.symbolic.functions import Array
 
 @runtime_checkable
 class OutputLoss(Protocol):
-    """A loss of pre-activations whose output error is exact in the tail.
+    """Loss of pre-activations whose output error is exact in the tail.
 
     Two kinds of targets exist. A loss of single outputs, such as `Composition`, takes outputs and targets of one shape
     ``(batch, outputs)``, and its values have that shape too. A loss of classes, such as `SoftmaxCrossEntropy`, takes

@@ -1,4 +1,4 @@
-"""Bi-tempered logistic loss: many classes, tails as heavy as two temperatures make them.
+"""Bi-tempered logistic loss of many classes, whose tail depends on two temperatures.
 
 Source: Amid, Warmuth, Anil and Koren, Robust bi-tempered logistic loss based on Bregman divergences (2019).
 """
@@ -54,8 +54,8 @@ class BiTemperedLogistic(Result):
     t2: float
 
     def __post_init__(self) -> None:
-        """Raise if the temperatures make no loss."""
-        # Below t1 = 0 another term of the error would decay more slowly, and the exponent be another.
+        """Raise if a temperature is out of range or ``t1 > t2``."""
+        # Below t1 = 0 another term of the error decays more slowly, and the exponent is a different one.
         if not (0 <= self.t1 < 2 and 0 < self.t2 <= LARGEST_TEMPERATURE and self.t1 <= self.t2):
             raise InvalidInputError(
                 f"bi-tempered logistic needs 0 <= t1 < 2, 0 < t2 <= 3 and t1 <= t2; got t1 = {self.t1}, t2 = {self.t2}"
@@ -89,8 +89,8 @@ class BiTemperedLogistic(Result):
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and its logarithm, shape (batch, classes), in double precision.
 
-        With ``a_i = (p_i - [i = c]) p_i^(t2 - t1)``, ``dH/dy_j = a_j - E_j sum_i a_i``: at wrong classes two
-        positive terms, at the right one minus their sum, as the errors of all classes add up to zero.
+        ``dH/dy_j = a_j - E_j sum_i a_i`` with ``a_i = (p_i - [i = c]) p_i^(t2 - t1)``. The error at the right class is
+        minus the sum of the others, as the errors of all classes add up to zero.
         """
         double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
         double, true = outputs_and_true_class(double, t)
@@ -98,10 +98,11 @@ class BiTemperedLogistic(Result):
         log_p = log_tempered_softmax(double, self.t2)
         wrong = where(library, true, -np.inf, log_p)
         log_rest = log_sum_exp(wrong)[:, None]
-        # |a_i|: at the right class 1 - p_c is the sum of the others, never a difference.
+        # |a_i|: at the right class, 1 - p_c is formed as the sum of the other probabilities, so it does not cancel.
         power = self.t2 - self.t1
         log_a = power * log_p + library.where(true, log_rest + 0.0 * log_p, log_p)
         log_escort = self.t2 * log_p
+        # Normalised in logarithms: p^t2 may underflow where p does not.
         log_escort = log_escort - log_sum_exp(log_escort)[:, None]
         log_a_right = log_sum_exp(where(library, true, log_a, -np.inf))[:, None]
         log_a_wrong = log_sum_exp(where(library, true, -np.inf, log_a))[:, None]
@@ -139,5 +140,5 @@ class BiTemperedLogistic(Result):
         )
 
     def summary(self) -> str:
-        """Name, exponent and formula, in a line."""
+        """Name, exponent and formula in one line."""
         return f"{self.name}: exponent {self.exponent:g}, {self.formula}"

@@ -1,4 +1,4 @@
-"""Inverse design: from an exponent to the loss or the activation that has it."""
+"""Inverse design: construct a loss or an activation with a chosen exponent."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ from critlearn.results import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Design(Result):
-    """A loss, or an activation for a loss, with a chosen exponent.
+    """Designed loss, or designed activation for a loss, with a chosen exponent.
 
     Parameters
     ----------
     exponent
-        Exponent that was asked for.
+        The chosen exponent.
     output_loss
         Loss of pre-activations with that exponent: train and measure with it.
     activation
@@ -86,7 +86,7 @@ class Design(Result):
         }
 
     def summary(self) -> str:
-        """A line for the formula and one for each remark."""
+        """One line for the formula and one for each remark."""
         return "\n".join([f"exponent {self.exponent:g}: {self.formula}", *self.remarks])
 
 
@@ -135,7 +135,7 @@ def design(
 
 
 def _remarks(exponent: float) -> tuple[str, ...]:
-    """Limitations of every loss with an exponent."""
+    """Limitations that every loss with this exponent has."""
     remarks = []
     if exponent < 1:
         remarks.append(f"fluctuations are exactly zero beyond the margin {1 / (1 - exponent):g}")
@@ -181,6 +181,7 @@ def _activation_for(exponent: float, loss: Loss) -> Design:
             f"margin {1 / (1 - exponent):g}, where the activation would be constant; "
             "exponents from 1 to below 2 can be had"
         )
+    # d ln H / d ln|f - t| is a number p exactly for H = c |f - t|^p, which can be inverted.
     residual_power = sp.diff(sp.expand_log(sp.log(loss.value), force=True), log_residual)
     if loss.name == "bce":
         activation = activation_for_cross_entropy(exponent)

@@ -1,4 +1,4 @@
-"""Differences and signed sums of numbers that are given by their logarithms, on NumPy arrays and torch tensors."""
+"""Differences and signed sums of numbers in logarithmic form, on NumPy arrays and torch tensors."""
 
 from typing import Any
 
@@ -9,15 +9,19 @@ from critlearn.compositions.symbolic.functions import Array
 
 
 def where(library: Any, condition: Array, first: Array | float, second: Array | float) -> Array:
-    """``where`` with a plain number for one of the two."""
+    """``library.where`` that also takes a plain number for one of the two arrays."""
     like = second if isinstance(first, float) else first
     blank = library.zeros_like(like)
     return library.where(condition, blank + first, blank + second)
 
 
 def log_difference(library: Any, first: Array, second: Array) -> tuple[Array, Array]:
-    """Sign and logarithm of ``exp(first) - exp(second)``."""
+    """Sign and logarithm of ``exp(first) - exp(second)``.
+
+    ``ln|e^a - e^b| = max(a, b) + ln(1 - e^-|a - b|)``, where ``expm1`` keeps the second term exact for close a and b.
+    """
     larger = library.maximum(first, second)
+    # Where both are -inf their difference would be NaN.
     gap = library.where(larger > -np.inf, -abs(first - second), 0.0 * larger)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_size = larger + library.log(-library.expm1(gap))
@@ -26,7 +30,7 @@ def log_difference(library: Any, first: Array, second: Array) -> tuple[Array, Ar
 
 
 def signed_log_sum(library: Any, sign: Array, log_size: Array) -> tuple[Array, Array]:
-    """Sign and logarithm of a sum over classes of signed terms."""
+    """Sign and logarithm of a sum of signed terms over the classes: positive terms minus negative ones."""
     positive = log_sum_exp(where(library, sign > 0, log_size, -np.inf))
     negative = log_sum_exp(where(library, sign < 0, log_size, -np.inf))
     return log_difference(library, positive, negative)

@@ -1,4 +1,4 @@
-"""The loss of a margin whose error signal is the q-exponential: an exponent as one chooses it."""
+"""Loss of the margin whose error signal is a q-exponential, so that its exponent is q."""
 
 import math
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from critlearn.results import Result
 class QMarginLoss(Result):
     """Loss of the margin ``m = t y``, ``t = -1, +1``, with error signal ``|dh/dy| = e_q(-m)``.
 
-    ``kappa = q`` at every margin (theory, inverse design): q = 0 is the squared hinge (up to the place of its corner),
-    q = 1 the exponential loss, q = 2 the logarithmic one. For q > 1 the q-exponential has a pole at the margin
-    ``-1/(q - 1)``; below `softening` the error signal is held at its value there, so that the loss goes on as a
-    straight line: convex, as it is wherever the error signal falls with the margin. For q < 1 the error signal
-    vanishes beyond the margin ``1/(1 - q)``: fluctuations are exactly zero there.
+    ``kappa = 1 + lambda''/lambda'^2 = q`` at every margin, as ``lambda' = -1/(1 + (q - 1) m)``. q = 0 is the squared
+    hinge (up to the position of its corner), q = 1 the exponential loss, q = 2 the logarithmic one. For q > 1 the
+    q-exponential has a pole at the margin ``-1/(q - 1)``; below `softening` the error signal keeps its value there, and
+    the loss continues as a straight line. It is convex, because the error signal nowhere grows with the margin. For
+    q < 1 the error signal vanishes beyond the margin ``1/(1 - q)``, and fluctuations are exactly zero there.
 
-    It satisfies the protocol `OutputLoss`, so that it trains and is measured as any composition.
+    It satisfies the protocol `OutputLoss`, so it can be trained and measured like any composition.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class QMarginLoss(Result):
     Raises
     ------
     InvalidInputError
-        If the exponent is out of reach or the softening beyond the pole.
+        If the exponent is not from -2 to 3, or the softening is not between the pole and 0.
 
     >>> QMarginLoss(1.5).asymptotic().exact
     '3/2'
@@ -49,7 +49,7 @@ class QMarginLoss(Result):
     softening: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise if there is no such loss."""
+        """Raise if the exponent or the softening is out of range."""
         check_exponent(self.exponent)
         pole = -1.0 / (self.exponent - 1.0) if self.exponent > 1 else -math.inf
         if not (math.isfinite(self.softening) and pole < self.softening <= 0):
@@ -82,7 +82,7 @@ class QMarginLoss(Result):
         return f"dH/dm = -{error} for m = t y > {self.softening:g}, constant below"
 
     def value(self, y: Array, t: Array) -> Array:
-        """Loss of each output, zero at margin 0; it falls for ever where q >= 2, and towards a limit where q < 2."""
+        """Loss of each output, zero at margin 0; for q >= 2 it falls without bound, for q < 2 to a limit."""
         margin = _checked(y, t) * y
         low = self.softening
         held = margin.clip(min=low) if library_of(margin) == "torch" else np.maximum(margin, low)
@@ -141,16 +141,16 @@ class QMarginLoss(Result):
         return (Asymptote(self.exponent, q, tail, location, approach="exact", place=place),)
 
     def asymptotic(self, t: float = 1) -> Asymptote:
-        """The governing one of `asymptotes`."""
+        """Return the governing limit, the first of `asymptotes`."""
         return self.asymptotes(t)[0]
 
     def summary(self) -> str:
-        """Exponent and formula, in a line."""
+        """Exponent and formula in one line."""
         return f"loss of the margin with exponent {self.exponent:g}: {self.formula}"
 
 
 def check_exponent(exponent: float) -> None:
-    """Raise if an exponent is not offered.
+    """Raise if an exponent is outside the range that can be designed.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def check_exponent(exponent: float) -> None:
 
 
 def exact_fraction(exponent: float) -> str | None:
-    """Exponent as a fraction in text, where it is one with a denominator up to 100; else None."""
+    """Exponent as a fraction in text, if its denominator is at most 100; else None."""
     from fractions import Fraction
 
     fraction = Fraction(exponent).limit_denominator(100)
@@ -174,7 +174,7 @@ def exact_fraction(exponent: float) -> str | None:
 
 
 def _checked(y: Array, t: Array) -> Array:
-    """Classes -1, +1 in the library of the outputs."""
+    """Targets -1, +1 in the library of the outputs; raise for others."""
     if library_of(y) == "torch":
         import torch
 

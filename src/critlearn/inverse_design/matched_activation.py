@@ -1,4 +1,4 @@
-"""Activations that give a loss the error signal ``e_q(-m)`` at positive margins."""
+"""Activations with which a loss has the error signal ``e_q(-m)`` at positive margins: ``f = H^-1(h(m))``."""
 
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
@@ -8,7 +8,10 @@ from critlearn.compositions.symbolic.functions import y
 
 
 def activation_for_power(exponent: float, power: sp.Expr) -> Activation:
-    """Activation ``f = 1 - e_q(-m)^a``, ``a = (2 - q)/p``: ``(1 - f)^p`` falls as ``e_q^(2-q)``, with slope ``e_q``."""
+    """Activation for the loss ``|f - t|^p``: ``f = 1 - e_q(-m)^a`` with ``a = (2 - q)/p``.
+
+    The loss ``(1 - f)^p = e_q(-m)^(2-q)`` then has the slope ``-(2 - q) e_q(-m)``.
+    """
     q, log_e = _q_exponential(exponent)
     a = (2 - q) / power
     return Activation(
@@ -22,7 +25,10 @@ def activation_for_power(exponent: float, power: sp.Expr) -> Activation:
 
 
 def activation_for_cross_entropy(exponent: float) -> Activation:
-    """Activation ``f = 2 exp(-ln 2 e_q(-m)^(2-q)) - 1``, for which ``-ln((1 + f)/2) = ln 2 e_q^(2-q)``."""
+    """Activation for cross-entropy: ``f = 2 exp(-ln 2 e_q(-m)^(2-q)) - 1``.
+
+    The loss is ``-ln((1 + f)/2) = ln 2 e_q(-m)^(2-q)``. The factor ln 2 makes ``f(0) = 0``, as ``e_q(0) = 1``.
+    """
     q, log_e = _q_exponential(exponent)
     loss = sp.log(2) * sp.exp((2 - q) * log_e)
     return Activation(

@@ -1,4 +1,4 @@
-"""Loss of an activation's output with a chosen exponent: a loss of the margin, and what the output makes of it."""
+"""Loss of an activation's output with a chosen exponent: a loss of the margin, composed with the inverse activation."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,14 +14,14 @@ from critlearn.inverse_design.margin_loss import QMarginLoss
 
 _LARGEST_MARGIN: Final = 1e6
 _HALVINGS: Final = 100
-"""Margin up to which outputs are inverted; so many halvings leave nothing but rounding of it."""
+"""Largest margin for inverting outputs, and halvings of the interval: 2e6 / 2^100 is far below rounding."""
 
 
 @dataclass(frozen=True)
 class MatchedLoss:
-    """Loss ``H(f) = h(f^-1(f))`` of an activation's output, evaluated by its pre-activation: error ``e_q(-m)``.
+    """Loss ``H(f) = h(f^-1(f))`` of an activation's output, with error signal ``e_q(-m)``.
 
-    It satisfies the protocol `OutputLoss`. Training needs the pre-activation alone, so that nothing is inverted.
+    It satisfies the protocol `OutputLoss`, whose arguments are pre-activations, so training inverts nothing.
     """
 
     activation: Activation
@@ -54,7 +54,7 @@ class MatchedLoss:
         return self.margin_loss.asymptotic()
 
     def on_output(self, output: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """``H(f, t)`` of outputs themselves, by inverting the activation: bisection, for margins up to 1e6.
+        """``H(f, t)`` as a function of outputs: the activation is inverted by bisection, for margins up to 1e6.
 
         Raises
         ------
@@ -73,7 +73,10 @@ class MatchedLoss:
 
 
 def is_strictly_increasing(activation: Activation) -> bool:
-    """Whether the slope is nowhere negative, and zero at single points at most; by logarithms, as slopes underflow."""
+    """Whether the slope is nowhere negative, and zero at isolated points at most.
+
+    By logarithms of the slope, which itself underflows to zero in the tail.
+    """
     with np.errstate(all="ignore"):
         signs = np.broadcast_to(activation.slope_sign(MONOTONICITY_POINTS), MONOTONICITY_POINTS.shape)
         flat = np.isneginf(activation.log_slope(MONOTONICITY_POINTS)) | (signs == 0)
@@ -81,7 +84,7 @@ def is_strictly_increasing(activation: Activation) -> bool:
 
 
 def why_not_convex(activation: Activation, loss: QMarginLoss) -> str | None:
-    """Reason why a loss of the margin is not convex in the output of an activation; None if it is.
+    """Explain why a loss of the margin is not convex in the output of an activation; None if it is convex.
 
     ``H' = -g / f'`` grows with ``f`` exactly where ``ln g - ln f'`` does not grow with the margin, for both classes:
     ``f'`` is taken at ``y = m`` for the one and at ``y = -m`` for the other.
@@ -96,6 +99,7 @@ def why_not_convex(activation: Activation, loss: QMarginLoss) -> str | None:
         if grows.any():
             margin = float(CONVEXITY_MARGINS[1:][grows][np.argmin(np.abs(CONVEXITY_MARGINS[1:][grows]))])
             where = f"at the margin {margin:.3g} of the class {t:+d}, for one"
+            # Growth by a factor e from margin 1e3 to the last one: in the tail, not only near the softening.
             if loss.exponent > 1 and ratio[-1] - ratio[CONVEXITY_MARGINS.searchsorted(1e3)] > 1:
                 return (
                     f'no loss with this exponent is convex in the output of "{activation.name}": for the class {t:+d} '

@@ -1,6 +1,6 @@
-"""Designed losses as torch modules."""
+"""Torch modules of designed losses."""
 
-from critlearn._torch import torch  # noqa: F401  # first, so that a missing PyTorch is told in one line
+from critlearn._torch import torch  # noqa: F401  # first, so that a missing PyTorch is reported in one line
 
 # isort: split
 from torch import Tensor, nn
@@ -12,15 +12,15 @@ from critlearn.network.modules import CompositionLoss
 class DesignedLoss(nn.Module):
     """Mean of a designed loss over pre-activations, with gradients that are exact in the tail.
 
-    Shapes: as the loss takes them, ``(batch, outputs)`` with targets of the same shape, or ``(batch, classes)`` with
-    class indices ``(batch,)``. It has no parameters, works on any device, and can be pickled.
+    Shapes: ``(batch, outputs)`` with targets of the same shape, or ``(batch, classes)`` with class indices
+    ``(batch,)``. It has no parameters, works on any device, and can be pickled.
 
     Parameters
     ----------
     loss
         The loss.
     formula
-        What is printed.
+        The formula that the module prints.
     """
 
     def __init__(self, loss: OutputLoss, formula: str) -> None:

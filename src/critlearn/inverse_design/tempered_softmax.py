@@ -1,4 +1,4 @@
-"""Tempered softmax with its matching loss: many classes, tails as heavy or as bounded as one temperature makes them.
+"""Tempered softmax with its matching loss: many classes, with a tail that depends on one temperature.
 
 Source: Amid, Warmuth, Anil and Koren, Robust bi-tempered logistic loss based on Bregman divergences (2019).
 """
@@ -22,14 +22,14 @@ from critlearn.inverse_design.q_exponential import log_q_exponential
 from critlearn.results import Result
 
 _STEPS: Final = 200
-"""Halvings after which the bisection ends at the latest; it ends before where no number lies between its ends."""
+"""Largest number of halvings of the bisection; it ends earlier if no floating-point number lies between its ends."""
 
 
 def log_tempered_softmax(y: Array, temperature: float) -> Array:
-    """``ln p``, ``p_i = e_q(y_i - nu)`` with ``nu`` such that they sum to 1; shape (batch, classes).
+    """Logarithms ``ln p_i`` of the tempered softmax ``p_i = e_q(y_i - nu)``, ``sum_i p_i = 1``; shape (batch, classes).
 
-    For q = 1 the ordinary softmax. ``nu`` is found by bisection in ``[max y, max y + width]``: there the sum falls
-    from 1 or more to 1 or less. For q < 1 classes far behind get exactly zero.
+    q = 1 is the ordinary softmax. ``nu`` is found by bisection in ``[max y, max y + width]``, over which the sum falls
+    from at least 1 to at most 1. For q < 1, classes far below the largest get exactly zero.
     """
     library = array_module(y)
     q = temperature
@@ -70,7 +70,7 @@ class TemperedSoftmax(Result):
     Raises
     ------
     InvalidInputError
-        If the temperature is not positive.
+        If the temperature is not in (0, 3].
     """
 
     derived_values = ("name", "exponent", "formula")
@@ -78,7 +78,7 @@ class TemperedSoftmax(Result):
     temperature: float
 
     def __post_init__(self) -> None:
-        """Raise if the temperature makes no softmax."""
+        """Raise if the temperature is out of range."""
         if not 0 < self.temperature <= LARGEST_TEMPERATURE:
             raise InvalidInputError(f"a tempered softmax needs a temperature in (0, 3]; got {self.temperature}")
 
@@ -107,12 +107,12 @@ class TemperedSoftmax(Result):
         log_p = log_tempered_softmax(y, self.temperature)
         p = library.exp(log_p)
         right = library.where(true, y, 0.0 * y).sum(1)[:, None]
-        # sum p_i y_i - y_c = sum over wrong p_i (y_i - y_c)
+        # sum_i p_i y_i - y_c = sum over wrong classes of p_i (y_i - y_c), without the difference of two large numbers.
         spread = (p * (y - right)).sum(1)
         return spread - self._entropy(library, p, log_p)
 
     def _entropy(self, library: Any, p: Array, log_p: Array) -> Array:
-        """``G(p)``, up to a factor minus Tsallis' entropy of index ``2 - q``; for q = 2 up to a constant."""
+        """``G(p)``, a multiple of minus Tsallis' entropy of index ``2 - q``; for q = 2 up to a constant."""
         q = self.temperature
         present = p > 0
         log_p = where(library, present, log_p, 0.0)
@@ -149,5 +149,5 @@ class TemperedSoftmax(Result):
         return f"dH/dy_i = p_i - [i = c], p_i = e_{self.temperature:g}(y_i - nu(y)), sum_i p_i = 1"
 
     def summary(self) -> str:
-        """Name, exponent and formula, in a line."""
+        """Name, exponent and formula in one line."""
         return f"{self.name}: exponent {self.exponent:g}, {self.formula}"

@@ -1,1 +1,1 @@
-"""Growth, decay and series of arbitrary expressions, for `tails` and `typed` alone: the catalogue needs none."""
+"""Growth, decay and series of arbitrary expressions; used by `tails` and `typed`, not by the catalogue's forms."""

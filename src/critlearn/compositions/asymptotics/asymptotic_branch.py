@@ -1,4 +1,4 @@
-"""The branch of an expression that holds far out: absolute values, maxima and cases decided by their sign there."""
+"""Branch of a piecewise expression that holds for large ``s``: absolute values, maxima and cases decided there."""
 
 from typing import Final
 
@@ -16,12 +16,14 @@ _CASES_FAR: Final = mpmath.mpf(2) ** 200
 """Value of ``s`` at which conditions are read; they compare numbers of any size, so it may be larger than `_FAR`."""
 
 _CONDITION_DIGITS: Final = 60
+"""Digits for conditions, which are evaluated at `_CASES_FAR` = 1.6e60."""
+
 _SIGN_DIGITS: Final = 400
 """Digits for a sign: differences such as ``tanh(300) - 1`` are of the size 1e-261."""
 
 
 def asymptotic_branch(expression: sp.Expr) -> sp.Expr:
-    """Same expression with each absolute value, maximum and case replaced by the branch that holds for large `s`.
+    """Replace each absolute value, maximum and case of an expression by the branch that holds for large `s`.
 
     >>> asymptotic_branch(sp.Abs(2 - s) + sp.Max(s, 5))
     2*s - 2
@@ -35,7 +37,7 @@ def asymptotic_sign(expression: sp.Expr) -> int:
 
 
 def vanishes_near(expression: sp.Expr, at: float) -> bool:
-    """Whether an expression is zero on a whole neighbourhood of a value of `s`, as ``max(1 - s, 0)`` is around 3.
+    """Whether an expression is identically zero near a value of `s`, as ``max(1 - s, 0)`` is near 3.
 
     >>> vanishes_near(sp.Max(1 - s, 0) ** 2, 3.0), vanishes_near(sp.Max(1 - s, 0) ** 2, 0.5)
     (True, False)
@@ -45,6 +47,7 @@ def vanishes_near(expression: sp.Expr, at: float) -> bool:
 
 def _on_one_branch(expression: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr:
     """Expression on the branch that holds at a value of `s`, from the innermost piecewise function outwards."""
+    # Innermost first: the sign of an outer argument is known only when the functions inside it are gone.
     while True:
         found = [part for part in sp.preorder_traversal(expression) if isinstance(part, _PIECEWISE)]
         inner = next((part for part in found if not any(other in part.args for other in found)), None)
@@ -58,6 +61,7 @@ def _on_one_branch(expression: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath
 
 def _branch_of(part: sp.Expr, cases_at: mpmath.mpf | float, at: mpmath.mpf | float) -> sp.Expr | None:
     """Branch of one piecewise function; None if no case holds."""
+    # The derivative of a step: zero everywhere but at the step itself.
     if isinstance(part, sp.DiracDelta):
         return sp.S.Zero
     if isinstance(part, sp.Piecewise):

@@ -1,4 +1,4 @@
-"""Leading form of ``exp(F(s))`` as ``s`` grows: a power law or an exponential, by rules that are exact and quick."""
+"""Decay of ``exp(F(s))`` for large ``s``, as a power law or an exponential, by exact and fast rules."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,23 +21,23 @@ from critlearn.compositions.symbolic.functions import expit, plain, softplus
 
 @dataclass(frozen=True)
 class Decay:
-    """How fast something falls: the growth of its logarithm, read as a tail."""
+    """Leading decay of a function of ``s``: its `Growth`, read as a tail such as ``s^-3`` or ``exp(-2 s)``."""
 
     growth: Growth
 
     @property
     def order(self) -> sp.Expr:
-        """``k`` of ``exp(-rate s^k)``; `LOG` for a power of ``s``, `LOG_LOG` for one of ``ln s`` or a constant."""
+        """Order k of ``exp(-rate s^k)``; `LOG` for a power of ``s``, `LOG_LOG` for one of ``ln s`` or a constant."""
         return self.growth.terms[0][0] if self.growth.terms else LOG_LOG
 
     @property
     def rate(self) -> sp.Expr:
-        """Coefficient of the leading term; positive where it falls."""
+        """Coefficient of the leading term, positive for a function that falls."""
         return -self.growth.terms[0][1] if self.growth.terms else sp.S.Zero
 
     @property
     def power(self) -> sp.Expr | None:
-        """``n`` of ``s^-n``, 0 for what changes more slowly; None for an exponential."""
+        """Power n of a tail ``s^-n``; 0 for a tail slower than any power, None for an exponential."""
         if self.order > LOG:
             return None
         return self.rate if self.order == LOG else sp.S.Zero
@@ -100,7 +100,7 @@ def power_in_words(number: sp.Expr) -> str:
 
 @lru_cache(maxsize=4096)
 def decay_of(log_form: sp.Expr) -> Decay | None:
-    """Leading form of ``exp(log_form)`` in `s`; None where the rules of `growth` do not decide."""
+    """Decay of ``exp(log_form)`` for large `s`; None if the rules of `growth` do not decide it."""
     try:
         return Decay(log_growth(sp.expand_log(asymptotic_branch(_without_exp_of_log(log_form)), force=True)))
     # An expression whose values need more digits or memory than there are is left undecided, too.
@@ -109,7 +109,7 @@ def decay_of(log_form: sp.Expr) -> Decay | None:
 
 
 def _without_exp_of_log(log_form: sp.Expr) -> sp.Expr:
-    """Same form in ordinary functions, in which exponentials of logarithms cancel."""
+    """Rewrite a form in ordinary functions, so that SymPy simplifies ``exp(log(x))`` to ``x``."""
     return plain(log_form).replace(
         lambda part: isinstance(part, softplus | expit) and part.args[0].has(sp.log),
         lambda part: log1p(sp.exp(part.args[0])) if isinstance(part, softplus) else 1 / (1 + sp.exp(-part.args[0])),

@@ -1,4 +1,4 @@
-"""How fast an expression grows or decays, by rules that are exact and quick: SymPy's limits are not always either.
+"""Growth of an expression for large ``s``, by exact and fast rules; SymPy's limits may take seconds, or be wrong.
 
 The logarithm of an expression is written, up to a constant, as ``sum_k c_k s^k + a ln s + b ln ln s`` (`Growth`).
 Terms of a sum that cancel are expanded in powers, or written as limit and vanishing remainder (`split_limit`);
@@ -32,17 +32,17 @@ from critlearn.compositions.symbolic.evaluation import evaluate
 from critlearn.compositions.symbolic.functions import erf_step, expit, log_erfc, s, softplus
 
 _DEEPEST: Final = 12
-"""How often limits may cancel in a sum and leave remainders that cancel again: cancellation may have no end."""
+"""Recursions into the remainders of cancelling limits: remainders may cancel again, possibly without end."""
 
 _FAR: Final = 2000
 _DIGITS: Final = 60
-"""Value of ``s``, and digits, at which signs are read and cancellation is noticed."""
+"""Value of ``s``, and number of digits, for evaluating signs and detecting cancellation."""
 
 _CANCELLED: Final = mpmath.mpf("0.01")
-"""Sum of terms of one growth, relative to the largest of them, below which they cancel."""
+"""Sum of terms of equal growth, relative to the largest term, below which they count as cancelling."""
 
 _LEAST_CONSTANT: Final = mpmath.mpf("0.001")
-"""Size of a logarithm's value far out from which it counts as tending to a constant other than 0."""
+"""Absolute value of a logarithm at `_FAR` above which its limit counts as different from 0."""
 
 _CONSTANT: Final = Growth()
 _LOGARITHM: Final = Growth(((LOG_LOG, sp.Integer(1)),))
@@ -126,20 +126,20 @@ def _function(expression: sp.Expr) -> Growth:  # noqa: C901 - a table of rules
         if of_argument.terms and of_argument.terms[0][0] >= LOG:
             order = of_argument.terms[0][0]
             return Growth(((LOG, order),)) if order > LOG else _LOGARITHM
-        # A constant that is not 0, as far as its value tells.
+        # The value at s = 2000 is the only evidence that the constant limit is not 0.
         if not of_argument.terms and abs(_value(expression)) > _LEAST_CONSTANT:
             return _CONSTANT
     raise UndecidedError
 
 
 def _raise_if_it_may_vanish(expression: sp.Expr) -> None:
-    """Raise if a function tends to a constant that may be zero, such as that of ``sin`` at ``pi``."""
+    """Raise if the constant limit of a function may be zero, as that of ``sin`` at ``pi``."""
     if abs(_value(expression)) < _CANCELLED:
         raise UndecidedError
 
 
 def _growth_of_bound(expression: sp.Expr) -> Growth:
-    """Growth of an upper bound of ``|E|``, in which sines and cosines are 1."""
+    """Growth of an upper bound of ``|E|``, with sines and cosines replaced by 1."""
     if not expression.has(*_PERIODIC):
         return growth(expression)
     if isinstance(expression, _PERIODIC):
@@ -157,7 +157,7 @@ def _growth_of_bound(expression: sp.Expr) -> Growth:
 
 
 def _sum(terms: tuple[sp.Expr, ...], depth: int = 0) -> Growth:
-    """Growth of a sum: that of its fastest terms, unless these cancel."""
+    """Growth of a sum, which is that of its fastest terms unless these cancel."""
     growths: dict[sp.Expr, Growth] = {}
     bounds = []
     for term in terms:
@@ -181,7 +181,7 @@ def _sum(terms: tuple[sp.Expr, ...], depth: int = 0) -> Growth:
 
 
 def _growth_of_remainders(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
-    """Growth of a sum whose limits cancel: that of what its terms differ from their limits by."""
+    """Growth of a sum whose limits cancel, from the remainders that its terms have beside their limits."""
     parts = [split_limit(term) for term in terms]
     remainders = sp.Add(*(remainder for _, remainder in parts))
     if depth > _DEEPEST or remainders == 0:
@@ -195,10 +195,11 @@ def _growth_of_remainders(terms: tuple[sp.Expr, ...], depth: int) -> Growth:
 
 
 def split_limit(expression: sp.Expr) -> Split:
-    """Limit and remainder of an expression: limits put for all parts that have one, and the difference, which vanishes.
+    """Split an expression into a limit and a remainder that vanishes for large `s`.
 
-    The two add up to the expression exactly: ``tanh(s)^3`` is ``1 + expm1(3 log1p(-2 expit(-2 s)))``. Parts that grow
-    stay in the first; the second is 0 where nothing could be split off.
+    The two add up to the expression exactly: ``tanh(s)^3`` is ``1 + expm1(3 log1p(-2 expit(-2 s)))``. Every part that
+    has a finite limit is replaced by it; parts that grow stay in the first expression. The remainder is 0 if nothing
+    could be split off.
     """
     if not expression.has(s):
         return expression, sp.S.Zero
@@ -222,7 +223,7 @@ def split_limit(expression: sp.Expr) -> Split:
 
 
 def _direction_or_zero(expression: sp.Expr) -> int:
-    """Direction of an expression's growth, 0 also where the rules do not decide it."""
+    """Direction of an expression's growth; 0 also if the rules do not decide it."""
     try:
         return growth(expression).direction
     except UndecidedError:
@@ -259,6 +260,7 @@ def _split_power(base: sp.Expr, exponent: sp.Expr) -> Split:
     limit, remainder = split_limit(base)
     if remainder == 0 or limit == 0:
         return base**exponent, sp.S.Zero
+    # (L + r)^e - L^e = L^e ((1 + r/L)^e - 1), written so that the difference does not cancel.
     return limit**exponent, limit**exponent * expm1(exponent * log1p(remainder / limit))
 
 
@@ -295,14 +297,14 @@ def _split_algebraic(expression: sp.Expr) -> Split:
 
 
 def _cancels(terms: list[sp.Expr]) -> bool:
-    """Whether the sum of terms of one growth is far smaller than they are."""
+    """Whether terms of equal growth cancel: their sum is far smaller than the largest of them."""
     with mpmath.workdps(_DIGITS):
         values = [_value(term) for term in terms]
         return bool(abs(sum(values)) < _CANCELLED * max(abs(value) for value in values))
 
 
 def _value(expression: sp.Expr) -> mpmath.mpf:
-    """Value far out, of which the sign counts."""
+    """Value at large ``s``, used for its sign and to detect cancellation."""
     with mpmath.workdps(_DIGITS):
         try:
             value = evaluate(expression, {s: mpmath.mpf(_FAR)})

@@ -1,4 +1,4 @@
-"""Orders of growth: the logarithm of an expression's size as a sum of powers of ``s``, ``ln s`` and ``ln ln s``."""
+"""Orders of growth: ``ln|E|`` of an expression as a sum of powers of ``s``, ``ln s`` and ``ln ln s``."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,14 +12,17 @@ LOG_LOG: Final = sp.Integer(-1)
 """Order that stands for ``ln ln s`` in the logarithm: a power of ``ln s``."""
 
 QUASI_POLYNOMIAL: Final = sp.Rational(1, 10**9)
-"""Order that stands for ``ln^b s`` with ``b > 1``: above every power, below every exponential of a power."""
+"""Order that stands for ``ln^b s`` with ``b > 1``: above every power, below every exponential of a power.
+
+The number itself has no meaning: it only sorts between 0 (`LOG`) and the smallest power of ``s`` in the exponent.
+"""
 
 DOUBLE_EXPONENTIAL: Final = sp.oo
 """Order that stands for ``exp(s)`` and all that grows faster still."""
 
 _DIGITS: Final = 40
 _ZERO: Final = 1e-30
-"""A constant below this, at `_DIGITS` digits, is zero: by chance a number is not that small."""
+"""Absolute value below which a constant, evaluated to `_DIGITS` digits, counts as zero: chance makes none so small."""
 
 
 class UndecidedError(Exception):
@@ -30,7 +33,7 @@ class UndecidedError(Exception):
 class Growth:
     """Growth ``ln|E| = sum c_k s^k + a ln s + b ln ln s + constant``, as pairs (k, c_k) by falling order.
 
-    The orders `LOG`, `LOG_LOG`, `QUASI_POLYNOMIAL` and `DOUBLE_EXPONENTIAL` stand for what is no power of ``s``.
+    The orders `LOG`, `LOG_LOG`, `QUASI_POLYNOMIAL` and `DOUBLE_EXPONENTIAL` stand for terms other than powers of ``s``.
     """
 
     terms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
@@ -72,6 +75,7 @@ def is_zero(coefficient: sp.Expr) -> bool:
 def fastest(growths: list[Growth]) -> Growth:
     """Return the fastest of several growths, the first of equals."""
     best = growths[0]
+    # The growth of the quotient decides; comparing terms one by one would not notice undecidable pairs.
     for other in growths[1:]:
         if other.plus(best, sp.Integer(-1)).direction > 0:
             best = other

@@ -1,4 +1,4 @@
-"""Differences of functions written so that they do not cancel: ``F(a + h) - F(a)``, and ``F(x) - F(inf)``."""
+"""Differences ``F(a + h) - F(a)`` and ``F(x) - F(inf)`` of elementary functions in forms that do not cancel."""
 
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
@@ -10,7 +10,9 @@ Split = tuple[sp.Expr, sp.Expr]
 
 
 def increment(function: sp.Expr, at: sp.Expr, step: sp.Expr) -> sp.Expr | None:
-    """``F(at + step) - F(at)`` of the function that a call is of; None where no form that does not cancel is known.
+    """Increment ``F(at + step) - F(at)`` in a form that does not cancel; None if no such form is known.
+
+    `function` is a call such as ``tanh(x)``; only its type F matters.
 
     >>> h = sp.Symbol("h")
     >>> increment(sp.atan(h), sp.Integer(1), h)
@@ -32,7 +34,7 @@ def increment(function: sp.Expr, at: sp.Expr, step: sp.Expr) -> sp.Expr | None:
 def increment_of_smooth(function: sp.Expr, at: sp.Expr, step: sp.Expr) -> Split | None:
     """``F(at)`` and ``F(at + step) - F(at)`` of an exponential, a logarithm, a sine or a cosine; None for others.
 
-    Other than for `increment`, the place may itself depend on ``s``, but for sine and cosine.
+    Unlike in `increment`, `at` may depend on ``s``, except for sine and cosine.
     """
     if isinstance(function, sp.exp):
         return sp.exp(at), sp.exp(at) * expm1(step)
@@ -40,6 +42,7 @@ def increment_of_smooth(function: sp.Expr, at: sp.Expr, step: sp.Expr) -> Split 
         return sp.log(at), log1p(step / at)
     if isinstance(function, log1p) and at != -1:
         return sp.log(1 + at), log1p(step / (1 + at))
+    # cos(h) - 1 without cancellation.
     half = -2 * sp.sin(step / 2) ** 2
     if isinstance(function, sp.cos) and at.is_number:
         return sp.cos(at), sp.cos(at) * half - sp.sin(at) * sp.sin(step)

@@ -1,4 +1,4 @@
-"""Tables of ``ln|E(x)|`` over ``ln x``: polynomials through values of high precision, finer where it changes fast."""
+"""Tables of ``ln|E(x)|`` over ``ln x``: piecewise polynomials through high-precision values, on adaptive nodes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,30 +15,33 @@ Row: TypeAlias = tuple[float, float, float, float]
 """Value and first three derivatives with respect to ``u = ln x``."""
 
 ACCURACY: Final = 1e-9
-"""Error of ``ln|E|``, relative to its size or 1, that closed forms and polynomials are held to."""
+"""Largest error of ``ln|E|`` that closed forms and polynomials may have, relative to ``max(1, |ln|E||)``."""
 
 _STEP: Final = 1 / 16
 """Widest distance between nodes, in ``ln x``."""
 
 _LEAST_STEP: Final = _STEP / 1024
-"""Narrowest distance between nodes: below it values are not smooth, and no table helps."""
+"""Narrowest distance between nodes; a function that needs narrower ones is not smooth and cannot be tabulated."""
 
 _MOST_NODES: Final = 3000
-"""Nodes after which an expression is refused as changing too fast: each is an evaluation at high precision."""
+"""Largest number of nodes, each an evaluation at high precision; an expression that needs more is refused."""
 
 _LARGEST: Final = 500.0
-"""Size of ``ln|E|`` from which the table ends rather than gets finer; some expressions lose their derivatives there."""
+"""``|ln|E||`` above which the table ends instead of being refined; some expressions lose their derivatives there."""
 
 _TWICE_AS_WIDE: Final = 64.0
-"""How much larger the error over two intervals may be: it falls with the eighth power of their width, by 256."""
+"""Factor by which the error over a doubled interval may exceed `ACCURACY`.
+
+Polynomials of degree 7 have errors of eighth order, 256 times smaller on half the width; a quarter of that is used.
+"""
 
 _POWER_CURVATURE: Final = 0.05
-"""Change of the slope in ``ln x``, relative to the slope, below which a tail goes on as a power law."""
+"""Relative change of the slope in ``ln x`` below which a tail is continued as a power law."""
 
 
 @dataclass(frozen=True, eq=False)
 class LogTable:
-    """Polynomials of degree 7 in ``u = ln x`` between nodes, and a continuation beyond the last node.
+    """Piecewise polynomials of degree 7 in ``u = ln x``, and a continuation beyond the last node.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class LogTable:
     last_u, last
         Node from which the table is continued, and value, first and second derivative with respect to ``x`` there.
     power
-        Whether it goes on as a power of ``x``; else by its Taylor polynomial.
+        Whether it is continued as a power of ``x``; otherwise by its Taylor polynomial.
     """
 
     nodes: Float64[np.ndarray, " node"]
@@ -75,12 +78,14 @@ class LogTable:
             nodes, table = (library.as_tensor(one, dtype=u.dtype, device=u.device) for one in (nodes, table))
         index = (library.searchsorted(nodes, u) - 1).clip(0, table.shape[1] - 1)
         local = u.clip(self.start, self.stop) - nodes[index]
+        # Horner's scheme for the value and its first two derivatives with respect to u at once.
         derivatives = [0.0 * u, 0.0 * u, 0.0 * u]
         for power in range(table.shape[0]):
             derivatives[2] = derivatives[2] * local + 2 * derivatives[1]
             derivatives[1] = derivatives[1] * local + derivatives[0]
             derivatives[0] = derivatives[0] * local + table[power][index]
         value, first, second = derivatives
+        # Chain rule from u = ln x to x.
         inside = (value, first / x, (second - first) / x**2)[order]
         return library.where((u >= self.start) & (u <= self.stop), inside, self._continued(order, u, x))
 
@@ -96,9 +101,9 @@ class LogTable:
 
 
 def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) -> LogTable | None:
-    """Table from `start`, the end at which a closed form takes over, to `stop` or as far as there are values.
+    """Tabulate from `start`, where the closed form takes over, to `stop` or as far as there are values.
 
-    Nodes are added until polynomials meet the values between them. None if there is no value beside the start.
+    Nodes are added until the polynomials agree with the values between them. None if no value but the first exists.
 
     Raises
     ------
@@ -127,7 +132,7 @@ def tabulated(row_at: Callable[[float], Row | None], start: float, stop: float) 
 
 
 def _sampled_evenly(row_at: Callable[[float], Row | None], start: float, stop: float) -> dict[float, Row]:
-    """Rows on evenly spaced nodes; where values end, the last ones in ever smaller steps."""
+    """Rows on evenly spaced nodes, the last ones in ever smaller steps where values cease to exist."""
     first = row_at(start)
     rows = {} if first is None else {start: first}
     at, step = start, _STEP if stop > start else -_STEP
@@ -142,9 +147,9 @@ def _sampled_evenly(row_at: Callable[[float], Row | None], start: float, stop: f
 
 
 def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> None:
-    """Add nodes in the middle of intervals over which a polynomial misses the values, in place.
+    """Refine the table in place: halve intervals on which the polynomial misses the values.
 
-    Where the values are also larger than `_LARGEST`, the table ends instead.
+    If the values there also exceed `_LARGEST`, the table ends instead.
     """
     outward = list(rows)
     bad = [
@@ -153,7 +158,7 @@ def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> No
         if not _is_met(rows, near, middle, far, _TWICE_AS_WIDE * ACCURACY)
         for interval in ((near, middle), (middle, far))
     ]
-    # Each once, from the start outward; a single interval has no neighbour to be judged by.
+    # Each interval once, from the start outward; a single interval has no neighbour to test it with.
     pending = list(dict.fromkeys(bad)) if len(outward) > 2 else [(outward[0], outward[1])]
     for near, _ in pending:
         if abs(rows[near][0]) > _LARGEST:
@@ -178,7 +183,7 @@ def _refine(rows: dict[float, Row], row_at: Callable[[float], Row | None]) -> No
 
 
 def _is_met(rows: dict[float, Row], near: float, middle: float, far: float, bound: float) -> bool:
-    """Whether the polynomial between two nodes meets the value at a node between them."""
+    """Whether the polynomial between two nodes agrees with the value at a node between them."""
     nodes = np.array(sorted((near, far)))
     polynomial = _polynomial(nodes, np.array([rows[u] for u in nodes.tolist()]))
     value = rows[middle][0]
@@ -186,7 +191,7 @@ def _is_met(rows: dict[float, Row], near: float, middle: float, far: float, boun
 
 
 def _polynomial(nodes: np.ndarray, table: np.ndarray) -> scipy.interpolate.PPoly:
-    """Polynomials of degree 7 with the values and derivatives at the nodes."""
+    """Piecewise Hermite polynomials of degree 7: value and three derivatives at both ends of each interval."""
     return scipy.interpolate.PPoly.from_bernstein_basis(
         scipy.interpolate.BPoly.from_derivatives(nodes, table[:, :, None].squeeze(-1))
     )

@@ -1,8 +1,8 @@
-"""Logarithms of arbitrary expressions, exact in the tail: closed form where it is right, a table where it is not.
+"""Logarithm ``ln|E(x)|`` of any expression, exact in the tail: the closed form where it is accurate, else a table.
 
 ``1 - y/(1 + y^3)^(1/3)`` is zero in floating point from y = 1e6 on and has three digits left at y = 1e4. No rewriting
-finds a better form of every such expression, but high precision can tell where the form at hand fails, and what the
-value is there.
+finds a better form of every such expression, but evaluation at high precision shows where the closed form fails, and
+gives the value there.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,23 @@ from critlearn.compositions.symbolic.libraries import library_of, register_log_m
 from critlearn.numerics.precision_ladder import resolved
 
 _LEAST, _GREATEST = -18.0, 14.0
-"""Range of ``ln x`` in which forms are checked and tabulated; beyond, tails are continued."""
+"""Range of ``ln x`` (x from 1.5e-8 to 1.2e6) in which forms are checked and tabulated; beyond, tails are continued."""
 
 _OFFSET: Final = 0.0371
 """Shift of the points of ``ln x`` at which forms are checked: typed expressions have their zeros at round numbers."""
 
 _DIGITS: Final = (30, 60, 120, 240, 480, 900)
 _AGREEMENT: Final = 1e-14
-"""Difference of two precisions, relative to the value, from which on it counts as resolved."""
+"""Relative difference of two precisions up to which a value counts as resolved."""
 
 _SLOPE_ACCURACY, _CURVATURE_ACCURACY = 1e-7, 1e-6
-"""Errors of the derivatives of a closed form, relative to their size, from which on a table takes its place."""
+"""Relative errors of the first and second derivative of a closed form above which a table replaces it.
+
+Looser than `ACCURACY`, because quotients such as ``E'' / E - (E' / E)^2`` cancel in a correct closed form as well.
+"""
 
 _ROUNDING: Final = 16 * 2.3e-16
-"""Relative change of ``x`` that a few roundings make."""
+"""Relative change of ``x`` by a few roundings: 16 times the spacing 2.2e-16 of double precision."""
 
 Precise = tuple[mpmath.mpf, ...]
 """``ln|E|`` and its first three derivatives."""
@@ -46,7 +49,7 @@ def _magnitude(form: sp.Lambda) -> "Magnitude":
 
 
 def exact_log_magnitude(expression: sp.Expr, at: sp.Expr) -> sp.Expr:
-    """``ln|E|`` of an expression ``E(s)`` with `at` put for ``s``, as a form that is exact in the tail."""
+    """``ln|E(at)|`` of an expression ``E(s)``, as a form that is exact in the tail."""
     return log_magnitude(sp.Lambda(s, expression), sp.Integer(0), at)
 
 
@@ -76,11 +79,11 @@ class Magnitude:
 
     @cached_property
     def _precisely(self) -> Callable[[mpmath.mpf], tuple[mpmath.mpf, ...]]:
-        """All derivatives at once: common parts are computed once."""
+        """Compiled function of all derivatives together, which computes common subexpressions once."""
         return compiled_together(self.derivatives, self.variable)
 
     def closed(self, order: int, x: Array) -> Array:
-        """Derivative from the floating-point values of ``E`` and its derivatives."""
+        """Derivative of ``ln|E|`` of order 0 to 2, from floating-point values of ``E`` and its derivatives."""
         values = [evaluate(form, {self.variable: x}) for form in self.derivatives[: order + 1]]
         if order == 0:
             return log(abs(values[0]))
@@ -89,8 +92,8 @@ class Magnitude:
             return first if order == 1 else values[2] / values[0] - first**2
 
     def precise(self, x: mpmath.mpf) -> Precise:
-        """Value and first three derivatives, right to some 14 digits; ArithmeticError where 900 do not suffice."""
-        # Neighbours need like precision: start a rung below what sufficed last.
+        """Value and first three derivatives, to some 14 digits; ArithmeticError if 900 digits do not suffice."""
+        # Neighbouring points need similar precision: start one step below the one that sufficed last.
         start = max(0, self._rung - 1)
         value, digits = resolved(lambda: self._at_precision(x), _DIGITS[start:], _agree)
         self._rung = 0 if digits is None else _DIGITS.index(digits)
@@ -137,7 +140,7 @@ class Magnitude:
             return False
         closed = [float(self.closed(order, np.array([x]))[0]) for order in range(3)]
         scales = (1.0, abs(exact[1]) + 1e-3 / x, abs(exact[2]) + exact[1] ** 2 + 1e-3 / x**2)
-        # Not counted: what rounding of x alone does. Many periods out, an oscillation has no more accurate form.
+        # The error from rounding x alone is allowed: many periods away, an oscillation has no more accurate form.
         rounded = [_ROUNDING * x * abs(following) for following in exact[1:]]
         return all(
             abs(a - b) <= bound * scale + unavoidable
@@ -152,7 +155,7 @@ class Magnitude:
         )
 
     def _row(self, u: float) -> Row | None:
-        """Value and first three derivatives with respect to ``u = ln x``; None where they cannot be had."""
+        """Value and first three derivatives with respect to ``u = ln x``; None where they cannot be evaluated."""
         x = mpmath.exp(mpmath.mpf(u))
         try:
             value, first, second, third = self.precise(x)
@@ -176,7 +179,7 @@ class Magnitude:
         select: Callable[..., Any] = library.where
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             u = library.log(x)
-            # Where a table answers the closed form gets a harmless argument, so that no NaN enters its derivative.
+            # Where a table is used, the closed form gets a harmless argument: autograd would turn 0 * NaN into NaN.
             safe = select((u < below.stop) if below else (u != u), float(np.exp(below.stop)) if below else 1.0, x)
             safe = select((u > above.start) if above else (u != u), float(np.exp(above.start)) if above else 1.0, safe)
             result = self.closed(order, safe)
@@ -188,7 +191,7 @@ class Magnitude:
 
 
 def _agree(rough: Precise, precise: Precise) -> bool:
-    """Whether value and derivatives of two precisions are the same, to `_AGREEMENT` of the terms they are made of."""
+    """Whether value and derivatives at two precisions agree, to `_AGREEMENT` of the terms that they are sums of."""
     slope = abs(precise[1])
     return all(
         abs(a - b) <= _AGREEMENT * (abs(b) + scale)

@@ -1,4 +1,4 @@
-"""Puiseux series, in falling and possibly fractional powers of ``s``: what remains where leading terms cancel.
+"""Puiseux series in falling, possibly fractional powers of ``s``, for sums whose leading terms cancel.
 
 ``1 - s/(1 + s^3)^(1/3) = s^-3/3 - ...`` exactly and at once, where a general limit takes SymPy seconds. An analytic
 function of an argument that tends to a finite value is expanded there, so that zeros at finite places
@@ -17,7 +17,7 @@ Series: TypeAlias = dict[sp.Rational, sp.Expr]
 """Coefficients by power, at most `_TERMS` of them."""
 
 _TERMS: Final = 8
-"""Terms of a series that are kept: what cancels in more is left undecided."""
+"""Number of terms kept of a series; a sum that cancels in all of them is left undecided."""
 
 _ANALYTIC: Final = (
     *(sp.exp, sp.log, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, sp.atan, sp.asinh, sp.erf, sp.erfc),
@@ -30,7 +30,7 @@ class NoSeriesError(Exception):
 
 
 def leading_power(expression: sp.Expr, variable: sp.Symbol) -> sp.Rational:
-    """Power of the leading term as the variable grows.
+    """Power of the leading term for a large variable.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def leading_power(expression: sp.Expr, variable: sp.Symbol) -> sp.Rational:
 
 
 def power_series(expression: sp.Expr, variable: sp.Symbol) -> Series:
-    """Leading terms as the variable grows.
+    """Leading terms of the series for a large variable.
 
     Raises
     ------
@@ -106,9 +106,10 @@ def _product(first: Series, second: Series) -> Series:
 
 
 def _power(base: Series, exponent: sp.Rational) -> Series:
-    """``(c s^p (1 + u))^e = c^e s^(p e) sum_k binomial(e, k) u^k``."""
+    """Power of a series: ``(c s^p (1 + u))^e = c^e s^(p e) sum_k binomial(e, k) u^k``."""
     top = max(base)
     lead = base[top]
+    # A root of a negative number is not real.
     if not lead.is_positive and not exponent.is_Integer:
         raise NoSeriesError
     rest = {power - top: c / lead for power, c in base.items() if power != top}

@@ -46,6 +46,7 @@ _ENTRIES: Final = (
         range=(-1.0, 1.0),
         value=2 * sp.atan(y) / sp.pi,
         log_derivative=sp.log(2 / sp.pi) - log1p(y**2),
+        # 1 - 2 atan(y) / pi = 2 acot(y) / pi
         log_upper_gap=sp.log(2 / sp.pi) + sp.log(sp.acot(y)),
         log_lower_gap=log1p(2 * sp.atan(y) / sp.pi),
     ),
@@ -54,6 +55,7 @@ _ENTRIES: Final = (
         range=(-1.0, 1.0),
         value=y / _root,
         log_derivative=-3 * sp.log(_root),
+        # (root - y) / root = 1 / (root (root + y)), without the difference.
         log_upper_gap=-sp.log(_root) - sp.log(y + _root),
         log_lower_gap=log1p(y / _root),
     ),
@@ -78,6 +80,7 @@ _ENTRIES: Final = (
         range=(-1.0, 1.0),
         value=4 * sp.atan(sp.tanh(y / 2)) / sp.pi,
         log_derivative=sp.log(4 / sp.pi) - y - log1p(sp.exp(-2 * y)),
+        # pi/4 - atan(tanh(y/2)) = atan(exp(-y))
         log_upper_gap=sp.log(4 / sp.pi) + sp.log(sp.atan(sp.exp(-y))),
         log_lower_gap=log1p(4 * sp.atan(sp.tanh(y / 2)) / sp.pi),
     ),
@@ -94,6 +97,7 @@ _ENTRIES: Final = (
         range=(-1.0, 1.0),
         value=y / _cube_root,
         log_derivative=-4 * log1p(y**3) / 3,
+        # c - y = (c^3 - y^3) / (c^2 + c y + y^2) with c^3 - y^3 = 1.
         log_upper_gap=-sp.log(_cube_root) - sp.log(_cube_root**2 + _cube_root * y + y**2),
         log_lower_gap=log1p(y / _cube_root),
     ),
@@ -150,7 +154,7 @@ SOFTMAX: Final = "softmax"
 
 
 def find_activation(name: str) -> Activation:
-    """Activation of that name.
+    """Return the catalogue's activation of a name.
 
     Raises
     ------

@@ -62,7 +62,7 @@ _ENTRIES: Final = (
     Loss(
         "log-cosh",
         value=sp.exp(log_residual) + log1p(sp.exp(-2 * sp.exp(log_residual))) - sp.log(2),
-        # Where tanh(e) underflows it is e.
+        # tanh(e) = e to rounding for e < exp(-20); the logarithm goes on where tanh(e) itself would underflow.
         log_derivative=sp.Piecewise((log_residual, log_residual < -20), (sp.log(sp.tanh(sp.exp(log_residual))), True)),
     ),
     Loss(
@@ -71,7 +71,7 @@ _ENTRIES: Final = (
         log_derivative=log_residual - sp.exp(2 * log_residual),
     ),
     Loss(
-        "hellinger",  # 1 - sqrt(p), p the share of the range on the right side
+        "hellinger",  # 1 - sqrt(p), p = (distance from the other class) / (width of the range)
         value=-expm1(-softplus(log_residual - log_opposite) / 2),
         log_derivative=-sp.log(2) - (log_opposite + log_width) / 2,
     ),
@@ -81,7 +81,7 @@ _ENTRIES: Final = (
         log_derivative=log_residual
         - 2 * log_width
         + sp.Piecewise(
-            # The limit for p -> 1, before exponentials underflow.
+            # The limit for p -> 1, exact to rounding below odds of exp(-40) = 4e-18; it goes on where exp underflows.
             (_ODDS + sp.log(3), _ODDS < -40),
             (sp.log(sp.exp(_ODDS) + 2 * softplus(_ODDS)), _ODDS < 0),
             (_ODDS + log1p(2 * softplus(_ODDS) * sp.exp(-_ODDS)), True),
@@ -101,7 +101,7 @@ def loss_names() -> list[str]:
 
 
 def find_loss(name: str) -> Loss:
-    """Loss of that name; ``power:3`` is the cube of the residual.
+    """Return the catalogue's loss of a name; ``power:3`` is the cube of the residual.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Compositions by their names: the one that two names or expressions mean, and the table of the whole catalogue."""
+"""Compositions by name: the composition that two names or expressions mean, and the table of the catalogue."""

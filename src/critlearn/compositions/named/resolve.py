@@ -1,4 +1,4 @@
-"""The one resolver of compositions: from what a user gives as activation and loss to what they are together."""
+"""Resolver of compositions: the composition of an activation and a loss given by name, expression or callable."""
 
 from dataclasses import replace
 from typing import Final
@@ -18,9 +18,9 @@ _OF_MARGIN: Final = Composition(
 
 
 def composition_of(activation: ActivationLike, loss: LossLike) -> Composition | SoftmaxCrossEntropy:
-    """Composition of an activation and a loss, each a name, an expression, an object or a callable.
+    """Return the composition of an activation and a loss, each a name, an expression, an object or a callable.
 
-    The names ``softmax`` and ``cross-entropy`` make the loss of classes that they are together.
+    The names ``softmax`` and ``cross-entropy`` together give `SoftmaxCrossEntropy`.
 
     Raises
     ------
@@ -36,7 +36,9 @@ def composition_of(activation: ActivationLike, loss: LossLike) -> Composition | 
 
 
 def margin_composition(composition: OutputLoss) -> Composition:
-    """Composition of a single number, by which errors are predicted: for softmax that of the margin of the true class.
+    """Return the composition of one variable that predicts the errors of a loss.
+
+    For softmax this is the logistic composition of the margin of the true class.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The catalogue as a table: every activation with every loss that can follow it, and the classes' losses."""
+"""Table of the catalogue: exponents of every activation with every loss that can follow it, and of softmax."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,7 +15,7 @@ _POWERS: Final = ("power:3", "power:4")
 
 
 def catalogue_table(*, activation: ActivationLike | None = None, loss: LossLike | None = None) -> list[dict[str, Any]]:
-    """Rows of the table, exact exponents as fractions; optionally only those of one activation or loss.
+    """Return the rows of the table, exact exponents as fractions; optionally those of one activation or loss.
 
     Raises
     ------

@@ -16,7 +16,7 @@ class SoftmaxCrossEntropy:
     """Loss ``-ln p_t`` of the softmax probabilities ``p_i = exp(y_i) / sum_j exp(y_j)``.
 
     The output error ``p_i - [i = t]`` is never formed by subtraction: for the true class it is minus the sum of the
-    other classes' probabilities. Source: theory, layers, weights, many classes.
+    other classes' probabilities.
 
     Outputs ``y`` have shape (batch, classes), targets ``t`` are class indices of shape (batch,). Both may be NumPy
     arrays or torch tensors.
@@ -39,6 +39,7 @@ class SoftmaxCrossEntropy:
         y, true = outputs_and_true_class(y, t)
         library = array_module(y)
         others = log_sum_exp(_without_true_class(y, true))
+        # Not ln sum_i exp(y_i) - y_t, which cancels to zero at margins above 37.
         return library.logaddexp(library.zeros_like(y[:, 0]), others - (y * true).sum(1))
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
@@ -53,6 +54,7 @@ class SoftmaxCrossEntropy:
         double, true = outputs_and_true_class(double, t)
         library = array_module(double)
         others = log_sum_exp(_without_true_class(double, true))
+        # For the true class ln(1 - p_t) = ln sum_(i != t) p_i; for the others ln p_i.
         log_size = library.where(true, others[:, None], double) - log_sum_exp(double)[:, None]
         return 1.0 - 2.0 * true, log_size
 

@@ -38,6 +38,8 @@ class SoftTargetCrossEntropy:
         library = array_module(y)
         log_all = log_sum_exp(y)[:, None]
         weight = t.sum(1)[:, None]
+        # Two cases need no difference, which would cancel or underflow: all weight on class i, -t_i (1 - p_i), and
+        # none, p_i s. Both are formed by logarithms.
         whole, none = t == weight, t == 0
         difference = library.exp(y - log_all) * weight - t
         sign = library.where(whole, -1.0 + 0.0 * y, library.where(none, 1.0 + 0.0 * y, library.sign(difference)))

@@ -1,4 +1,4 @@
-"""Differences from a constant, written so that the constant cancels symbolically and not in floating point."""
+"""Differences from a constant, rewritten so that the constant cancels in SymPy and not in floating point."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,7 +21,7 @@ _COMPLEMENTS: Final[dict[Any, Callable[[sp.Expr], sp.Expr]]] = {
 
 @lru_cache(maxsize=512)
 def complemented(gap: sp.Expr) -> sp.Expr:
-    """Same gap with ``1 - f`` written as the complement of ``f``, as ``erfc`` for ``erf``, if the constants cancel."""
+    """Rewrite ``1 - f`` in a gap as the complement of ``f``, as ``erfc`` for ``erf``, if the constants cancel."""
     best = gap
     for function, form in _COMPLEMENTS.items():
         replaced = sp.expand(
@@ -30,13 +30,14 @@ def complemented(gap: sp.Expr) -> sp.Expr:
                 lambda part, form=form: form(part.args[0]),
             )
         )
+        # Kept only if no constant is left: otherwise the difference cancels as before.
         if not replaced.as_coeff_Add()[0]:
             best = replaced
     return best
 
 
 def _has_small_complement(part: sp.Basic, function: Any) -> bool:
-    """Whether a part is a call of the function whose complement is small: one with a large positive argument."""
+    """Whether a part is a call of the function at arguments where its complement is small, which are positive."""
     return isinstance(part, function) and (function is sp.cos or _is_positive(part.args[0]))
 
 
@@ -46,7 +47,7 @@ def _is_positive(argument: sp.Expr) -> bool:
 
 @lru_cache(maxsize=256)
 def difference(value: sp.Expr, target: float) -> sp.Expr:
-    """``f - t`` for one target, if possible without cancellation: ``cos(y) - 1`` is ``-2 sin(y/2)^2``."""
+    """Difference ``f - t`` for one target, without cancellation if possible: ``cos(y) - 1`` is ``-2 sin(y/2)^2``."""
     plain = value - sp.nsimplify(target, rational=True)
     if not plain.as_coeff_Add()[0]:
         return plain

@@ -1,6 +1,6 @@
-"""Values of expressions on NumPy arrays, torch tensors or mpmath numbers.
+"""Evaluation of SymPy expressions on NumPy arrays, torch tensors or mpmath numbers.
 
-One line of a catalogue thus serves training, prediction and the high-precision reference alike.
+One line of the catalogue thus serves training, prediction and the high-precision reference.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from critlearn.compositions.symbolic.printer import printer_for
 
 
 def compiled_together(forms: tuple[sp.Expr, ...], variable: sp.Symbol) -> Callable[[Any], tuple[Any, ...]]:
-    """Function of one mpmath number that gives the values of several expressions."""
+    """Compile several expressions into one function of an mpmath number, which shares common subexpressions."""
     functions = functions_of("mpmath")
     return sp.lambdify(variable, forms, modules=[functions], printer=printer_for(functions), cse=True)
 
@@ -59,7 +59,7 @@ def half_line_of(value: Array) -> Array:
     """
     library = library_of(value)
     if library == "torch":
-        # Not of -0.0, which counts as 0.
+        # Adding 0.0 turns -0.0, whose copied sign would be -1, into 0.0.
         half_line: Array = value.new_ones(()).copysign(value.detach() + 0.0)
         return half_line
     if library == "mpmath":
@@ -76,7 +76,7 @@ def sign_of(value: Array) -> Array:
 
 @cache
 def derivative(expression: sp.Expr, *symbols: sp.Symbol) -> sp.Expr:
-    """Derivative, computed once: bisections evaluate it thousands of times."""
+    """Derivative of an expression, cached: bisections ask for it thousands of times."""
     return sp.diff(expression, *symbols)
 
 

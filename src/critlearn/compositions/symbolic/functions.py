@@ -1,4 +1,4 @@
-"""SymPy functions that expressions are written in: kept whole where writing them out would overflow or cancel."""
+"""SymPy functions for forms that would overflow or cancel if they were written out, such as ``ln erfc``."""
 
 from typing import Any, Final, TypeAlias
 
@@ -26,7 +26,7 @@ class log_erfc(_RealFunction):  # noqa: N801 - named like the SymPy functions be
     """``ln erfc(y)``, kept whole because ``erfc`` itself underflows from y = 27 on."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """Slope, written so that numerator and denominator never underflow apart."""
+        """Derivative ``-2 exp(-y^2) / (sqrt(pi) erfc(y))`` as one exponential: numerator and denominator underflow."""
         argument = self.args[0]
         return -2 / sp.sqrt(sp.pi) * sp.exp(-(argument**2) - self)
 
@@ -35,7 +35,7 @@ class expit(_RealFunction):  # noqa: N801 - SciPy's name for the logistic functi
     """``1 / (1 + exp(-x))``, kept whole so that each library evaluates it in its own stable way."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """Slope as a product, which does not cancel."""
+        """Derivative as the product ``expit(x) expit(-x)``, which does not cancel as ``p (1 - p)`` does."""
         return expit(self.args[0]) * expit(-self.args[0])
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
@@ -46,7 +46,7 @@ class softplus(_RealFunction):  # noqa: N801
     """``ln(1 + exp(x))``, which overflows if it is written out."""
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """Slope: the logistic function."""
+        """Derivative: the logistic function."""
         return expit(self.args[0])
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
@@ -69,11 +69,11 @@ class log_magnitude(sp.Function):  # noqa: N801
     nargs = 3
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """Slope: the next derivative."""
+        """Derivative: the same function with k + 1."""
         return log_magnitude(self.args[0], self.args[1] + 1, self.args[2])
 
     def written(self) -> sp.Expr:
-        """Same in ordinary functions, with ``ln|E|`` as ``ln(E^2)/2``: SymPy takes long to find the sign of ``E``."""
+        """Rewrite in ordinary functions, with ``ln|E|`` as ``ln(E^2)/2``: SymPy is slow to find the sign of ``E``."""
         (variable,), body = self.args[0].variables, self.args[0].expr
         order = int(self.args[1])
         form = sp.log(body**2) / 2 if order == 0 else sp.diff(sp.diff(body, variable) / body, variable, order - 1)
@@ -81,7 +81,7 @@ class log_magnitude(sp.Function):  # noqa: N801
 
 
 def written_out(expression: sp.Expr) -> sp.Expr:
-    """Same expression in functions that SymPy can take limits of."""
+    """Rewrite an expression in functions of which SymPy can take limits."""
     expression = expression.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
     forms = {
         log1p: lambda x: sp.log(1 + x),
@@ -96,7 +96,7 @@ def written_out(expression: sp.Expr) -> sp.Expr:
 
 
 def plain(form: sp.Expr) -> sp.Expr:
-    """Same form in ordinary functions, with ``ln|E|`` written ``ln(E^2)/2``, whose slope is ``E'/E``."""
+    """Rewrite a form in ordinary functions, with ``ln|E|`` as ``ln(E^2)/2``, whose derivative is ``E'/E``."""
     form = form.replace(lambda part: isinstance(part, log_magnitude), lambda part: part.written())
     return form.replace(
         lambda part: isinstance(part, sp.log) and isinstance(part.args[0], sp.Abs),

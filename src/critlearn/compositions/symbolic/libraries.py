@@ -1,4 +1,4 @@
-"""The functions of expressions in NumPy, torch and mpmath, by the names that generated code calls them by."""
+"""Implementations in NumPy, torch and mpmath of the functions of expressions, by their names in generated code."""
 
 import math
 import sys
@@ -21,13 +21,13 @@ _LOG_MAGNITUDE: Final[list[LogMagnitude]] = []
 
 
 def register_log_magnitude(function: LogMagnitude) -> LogMagnitude:
-    """Set the function that evaluates `functions.log_magnitude`: its tables need this module, so it comes later."""
+    """Register the function that evaluates `log_magnitude`; its module imports this one, so it registers itself."""
     _LOG_MAGNITUDE[:] = [function]
     return function
 
 
 def number_of(form: sp.Lambda) -> int:
-    """Number by which generated code refers to an expression; each expression keeps its own."""
+    """Number by which generated code, which is text, refers to an expression."""
     return _FORMS.setdefault(form, len(_FORMS))
 
 
@@ -43,10 +43,12 @@ def _numpy_functions() -> dict[str, Any]:
         "sqrt": np.sqrt,
         "tanh": np.tanh,
         "atan": np.arctan,
+        # arctan2 goes on smoothly through x = 0, where arctan(1 / x) jumps from -pi/2 to pi/2.
         "acot": lambda x: np.arctan2(1.0, x),
         "erf": scipy.special.erf,
         "expit": scipy.special.expit,
         "softplus": lambda x: np.logaddexp(0.0, x),
+        # erfcx(x) = exp(x^2) erfc(x) falls as 1/x and does not underflow.
         "log_erfc": lambda x: np.log(scipy.special.erfcx(x)) - x * x,
         "erfc": scipy.special.erfc,
         "sin": np.sin,
@@ -110,7 +112,7 @@ _LARGEST_ARGUMENT: Final = 1e30
 
 
 def _bounded(function: Callable[[Any], Any], below: float | None, above: float | None) -> Callable[[Any], Any]:
-    """Function that returns its limits beyond 1e30, where mpmath would need 1e30 digits; an error where it has none."""
+    """Wrap a function to return its limits beyond 1e30, where mpmath would need 1e30 digits; raise if it has none."""
 
     def called(x: Any) -> Any:
         if abs(x) <= _LARGEST_ARGUMENT:
@@ -138,7 +140,7 @@ def _mpmath_functions() -> dict[str, Any]:
         "expit": lambda x: 1 / (1 + exp(-x)) if x >= 0 else exp(x) / (1 + exp(x)),
         "softplus": lambda x: x + mpmath.log1p(exp(-x)) if x > 0 else mpmath.log1p(exp(x)),
         "log_erfc": lambda x: mpmath.log(mpmath.erfc(x)),
-        # By the middle of the interval: right to the square of h.
+        # Midpoint rule, with a relative error of order h^2: h is the vanishing remainder of a limit.
         "erf_step": lambda a, h: 2 * h * exp(-((a + h / 2) ** 2)) / mpmath.sqrt(mpmath.pi),
         "larger": max,
         "smaller": min,

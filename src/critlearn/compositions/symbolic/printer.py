@@ -1,4 +1,4 @@
-"""Python code of an expression that works on whole arrays of any library."""
+"""Printer of SymPy expressions as Python code that works on whole arrays of any library."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from critlearn.compositions.symbolic.libraries import number_of
 
 
 class _Printer(PythonCodePrinter):
-    """Python code that works on whole arrays: no ``if``, no ``math.`` functions, branches by `select`."""
+    """Printer of code for whole arrays: no ``if``, no ``math.`` functions; branches are calls of `select`."""
 
     def _print_Piecewise(self, expression: sp.Expr) -> str:  # noqa: N802 - SymPy's naming
         text = "nan"
@@ -44,7 +44,7 @@ class _Printer(PythonCodePrinter):
         return f"(0.5 + 0.5 * sign({self._print(expression.args[0])}))"
 
     def _print_DiracDelta(self, expression: sp.Expr) -> str:  # noqa: N802
-        # Between kinks, where derivatives are evaluated, it is zero.
+        # Derivatives are evaluated between kinks, where it is zero.
         return "0.0"
 
     def _print_Rational(self, expression: sp.Expr) -> str:  # noqa: N802
@@ -57,7 +57,7 @@ class _Printer(PythonCodePrinter):
 
 
 def printer_for(functions: Mapping[str, Any]) -> PythonCodePrinter:
-    """Printer of code that calls only these functions."""
+    """Return a printer of code that calls only these functions."""
     return _Printer(
         {
             "fully_qualified_modules": False,

@@ -8,6 +8,7 @@ import sympy as sp
 from critlearn.compositions.symbolic.functions import expit, softplus
 
 _ONE: Final = sp.Integer(1)
+# The constants of torch's own documentation of SELU.
 _SELU_ALPHA: Final = sp.Rational("1.6732632423543772848170429916717")
 _SELU_SCALE: Final = sp.Rational("1.0507009873554804934193349852946")
 
@@ -32,7 +33,7 @@ def _elu(x: sp.Expr, alpha: sp.Expr = _ONE) -> sp.Expr:
 
 
 def _softplus(x: sp.Expr, beta: sp.Expr = _ONE, threshold: sp.Expr | None = None) -> sp.Expr:
-    """Without the threshold above which torch rounds to the argument."""
+    """Softplus without the threshold above which torch returns the argument itself."""
     return softplus(beta * x) / beta
 
 
@@ -94,4 +95,4 @@ COUNTERPARTS: Final[dict[str, Callable[..., Any]]] = {
     **{name: getattr(sp, name) for name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "atan")},
     **{name: getattr(sp, name) for name in ("asinh", "erf", "erfc", "sign")},
 }
-"""By torch's name of the function or of the method of a tensor."""
+"""SymPy counterparts, by torch's name of the function or of the tensor's method."""

@@ -1,4 +1,4 @@
-"""Callables on tensors as SymPy expressions, traced by ``torch.fx`` so that their limits are exact."""
+"""Conversion of callables on tensors to SymPy expressions by ``torch.fx``, so that their limits are exact."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from critlearn.errors import InvalidInputError
 
 
 def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
-    """Expression that a callable on tensors (or a module without parameters) computes, in symbols of these names.
+    """Trace a callable on tensors, or a module without parameters, and return the expression that it computes.
 
     Raises
     ------
     InvalidInputError
-        If it branches on values, or uses an operation that has no counterpart here; SymPy then has to be given.
+        If it branches on values, or uses an operation without a counterpart; pass a SymPy expression instead.
     """
     from critlearn._torch import torch
 
@@ -45,7 +45,7 @@ def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
 
 
 def _module_of(function: Callable[..., Any], count: int) -> Any:
-    """Module that calls a function with as many tensors, for the tracer."""
+    """Wrap a function of one or two tensors in a module, which is what the tracer takes."""
     import torch
 
     class _Call(torch.nn.Module):
@@ -67,7 +67,7 @@ def _Tracer() -> Any:  # noqa: N802 - makes an object of a class that needs torc
 
     class Tracer(fx.Tracer):
         def is_leaf_module(self, m: Any, qualified_name: str) -> bool:
-            # Into all modules: their functions are called with the settings that they hold.
+            # Trace into all modules: the functions that they call carry the modules' settings as arguments.
             return False
 
     return Tracer()
@@ -78,7 +78,7 @@ _WITHOUT_EFFECT = ("inplace",)
 
 
 def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Counterpart of one traced operation."""
+    """Apply the counterpart of one traced operation to its arguments."""
     key = target if isinstance(target, str) else getattr(target, "__name__", str(target)).lstrip("_").rstrip("_")
     form = COUNTERPARTS.get(key.removeprefix("special_"))
     exact = [_exact(argument) for argument in arguments if not isinstance(argument, bool)]
@@ -96,7 +96,7 @@ def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[s
 
 
 def _exact(argument: Any) -> Any:
-    """Argument with floats as the simplest fractions that round to them: 0.1 is 1/10."""
+    """Convert floats to the simplest fractions that round to them: 0.1 is 1/10."""
     if argument is None or isinstance(argument, str | sp.Basic):
         return argument
     if isinstance(argument, float):

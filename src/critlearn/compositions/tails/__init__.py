@@ -1,1 +1,1 @@
-"""Tails of a composition: what the intrinsic exponent tends to at each end, zero and pole, and how."""
+"""Tails of a composition: limits of the intrinsic exponent at ends, zeros and poles, and its approach to them."""

@@ -1,4 +1,4 @@
-"""All limits of the intrinsic exponent of a composition, the one that governs the smallest fluctuations first."""
+"""Limits of the intrinsic exponent of a composition, in order: the one of the smallest fluctuations first."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -16,10 +16,10 @@ _RANK = {"small": 0, "large": 1, "constant": 2}
 
 @lru_cache(maxsize=1024)
 def all_asymptotes(activation: Activation, loss: Loss, t: float) -> tuple[Asymptote, ...]:
-    """Limits at both ends of the line and at the zeros and poles of the error signal, the governing one first.
+    """Return the limits at both ends of the line and at zeros and poles of the error signal, the governing one first.
 
-    For an output that saturates that is margin -> inf. For any other it is, of those where fluctuations become small,
-    the one with the largest exponent: the density of the smallest fluctuations belongs to it.
+    For an output that saturates, margin -> inf governs. For any other output, the largest exponent among the limits
+    with small fluctuations governs: it dominates the density of the smallest fluctuations.
     """
     symbolic, numeric = Allowance(SYMBOLIC_SECONDS), Allowance(NUMERIC_SECONDS)
     upper = asymptote_at_end(activation, loss, t, 1, symbolic=symbolic, numeric=numeric)
@@ -29,7 +29,7 @@ def all_asymptotes(activation: Activation, loss: Loss, t: float) -> tuple[Asympt
     inner = list(zeros_and_poles(activation, loss, t, symbolic))
     if activation.bounded:
         outer = [upper, lower] if t > 0 else [lower, upper]
-        # Where the error is zero from some margin on, fluctuations become small at the last of its zeros.
+        # If the error is zero beyond some margin, fluctuations become small at that margin and not at infinity.
         last = [one for one in inner if one.fluctuations == "small"] if outer[0].tail == ZERO_TAIL else []
         return (*last, *outer, *(one for one in inner if one not in last))
     if activation.name == "identity" and (upper.exponent, upper.tail) == (lower.exponent, lower.tail):

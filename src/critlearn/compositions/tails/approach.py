@@ -1,4 +1,4 @@
-"""How the intrinsic exponent approaches its limit: the order of the difference, far out or close to a place."""
+"""Approach of the intrinsic exponent to its limit: order of the difference, such as ``O(m^-2)``."""
 
 import itertools
 import math
@@ -13,25 +13,28 @@ from critlearn.compositions.tails.criteria import SLOWEST_APPROACH, STEEPEST_APP
 from critlearn.compositions.tails.log_error_expressions import Slopes
 
 _DIGITS: Final = 240
-"""Digits far out, where slopes are differences of terms that are larger by the square of the distance."""
+"""Digits at large margins, where slopes are differences of terms larger by the square of the margin."""
 
 _FAR: Final = 2.0**20
-"""Margin at which, and at twice which, the order of the difference is read off."""
+"""Margin; the order is log2 of the ratio of the differences at this margin and at twice it."""
 
 _NEAR: Final = (40, 100)
-"""Margins at which the difference shows that it is an exponential, or nothing, where it is zero far out."""
+"""Margins that distinguish an exponential difference from none, if the difference is zero at `_FAR`."""
 
 _HALFWAY: Final = (10.0, 20.0)
-"""Margins at which the order is read off where no digits suffice far out."""
+"""Margins for measuring the order if no number of digits suffices at `_FAR`."""
 
 _ZERO: Final = mpmath.mpf(10) ** -60
-"""Difference far out that rounding leaves: a quarter of the digits is spent on the step of the slopes."""
+"""Difference at `_FAR` that counts as rounding: a quarter of the digits is spent on the step of the slopes."""
 
 _ORDER_OF_LOGARITHM: Final = math.log(21 / 20, 2)
-"""How much a factor ``ln(m)`` adds to the order from one `_FAR` to two."""
+"""Order that a factor ``ln(m)`` has from `_FAR` = 2^20 to 2^21: log2 of 21/20."""
 
 _SAME_ORDER: Final = 0.005
-"""Difference between an order far out and a power below which there is no logarithm beside the power."""
+"""Difference of a measured order from a power below which the power has no logarithm beside it.
+
+Well below the 0.07 that one factor ``ln(m)`` adds.
+"""
 
 _LOGARITHMS: Final = (-3, -2, -1, 1, 2, 3)
 """Powers of ``ln(m)`` that are looked for beside a power of ``m``."""
@@ -44,10 +47,10 @@ _ROUNDING: Final = 1e-9
 
 
 def approach_at_end(slopes: Slopes, limit: sp.Expr, variable: str) -> str:
-    """Approach of kappa to its limit at infinite pre-activation, in words.
+    """Return in words how kappa approaches its limit at infinite pre-activation.
 
-    ``exact``, ``exponential``, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``slower than any power``, or ``unknown`` where the
-    slopes cannot be had far out.
+    ``exact``, ``exponential``, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``slower than any power``, or ``unknown`` if the
+    slopes cannot be evaluated at large margins.
     """
     with mpmath.workdps(_DIGITS):
         exact = mpmath.mpf(str(sp.N(limit, _DIGITS)))
@@ -69,7 +72,7 @@ def approach_at_end(slopes: Slopes, limit: sp.Expr, variable: str) -> str:
 
 
 def _unresolved(difference: Callable[[float], mpmath.mpf]) -> str:
-    """Approach where no digits suffice far out: an exponential, if the order grows with the margin."""
+    """Approach if no digits suffice at large margins: exponential if the order grows with the margin."""
     try:
         orders = [float(mpmath.log(difference(x) / difference(2 * x), 2)) for x in _HALFWAY]
     except (ArithmeticError, ValueError, TypeError):
@@ -78,7 +81,8 @@ def _unresolved(difference: Callable[[float], mpmath.mpf]) -> str:
 
 
 def _in_words(order: float, variable: str) -> str:
-    """Power, and power of the logarithm, that have an order from one distance to twice the distance."""
+    """Power law, possibly times a power of the logarithm, that has the measured order."""
+    # Denominators up to 6: halves, thirds and their sums.
     power = Fraction(order).limit_denominator(6)
     logarithms = 0
     if abs(order - power) > _SAME_ORDER:
@@ -97,10 +101,10 @@ def _power_in_words(power: Fraction) -> str:
 
 
 def approach_at_place(differences: Sequence[float], variable: str) -> str:
-    """Approach of kappa to its limit at a finite pre-activation, in words.
+    """Return in words how kappa approaches its limit at a finite pre-activation.
 
-    Takes differences from the limit at points each twice as close as the one before, but for the first, which is of a
-    point further away. ``exact``, ``O(|y - y0|^2)``, ``exponential``, ``slower than any power`` or ``unknown``.
+    Takes the differences from the limit at several points: the first is far away, the others are each twice as close
+    as the one before. ``exact``, ``O(|y - y0|^2)``, ``exponential``, ``slower than any power`` or ``unknown``.
     """
     sizes = [abs(difference) for difference in differences]
     if not all(math.isfinite(size) for size in sizes):

@@ -23,7 +23,7 @@ class Asymptote(Result):
     fluctuations
         Size of the fluctuations there: ``small``, ``large`` or ``constant``.
     approach
-        How kappa comes to its limit: ``exact`` where it is constant, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``exponential``,
+        How kappa approaches its limit: ``exact`` where it is constant, ``O(m^-2)``, ``O(m^-2 ln(m))``, ``exponential``,
         ``slower than any power``, or ``unknown``.
     method
         ``symbolic`` or ``numeric``.

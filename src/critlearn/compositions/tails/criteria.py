@@ -1,4 +1,4 @@
-"""Numbers that decide which exponents of a composition are reported, and in which words.
+"""Criteria for the exponents of a composition that are reported, and for the words that describe them.
 
 `docs/prediction.md` says what they mean to a user. The page `docs/catalogue_exponents.md`, which
 `validation/catalogue.py` writes, holds every exponent that they let through against a measured one.
@@ -10,7 +10,7 @@ SYMBOLIC_SECONDS: Final = 0.8
 """Processor time, in seconds, that the exact rules get for all asymptotes of one composition."""
 
 NUMERIC_SECONDS: Final = 0.5
-"""Processor time, in seconds, that extrapolation gets after them; what is not found by then is "no power law"."""
+"""Processor time, in seconds, that extrapolation gets after them; an exponent not found by then is "no power law"."""
 
 MOST_PLACES: Final = 6
 """Zeros and poles that are listed, those nearest to 0: a periodic activation has infinitely many."""

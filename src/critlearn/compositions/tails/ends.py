@@ -60,7 +60,7 @@ class _EndOfErrorSignal:
 def asymptote_at_end(
     activation: Activation, loss: Loss, t: float, end: int, *, symbolic: Allowance, numeric: Allowance
 ) -> Asymptote:
-    """Limit at ``y -> end * infinity``: by exact rules, else by extrapolation, each in the time that it has left."""
+    """Limit of kappa at ``y -> end * infinity``: by exact rules, else by extrapolation, within the time left."""
     signal = (_at_saturation if activation.bounded else _without_saturation)(activation, loss, t, end)
     log_error = signal.log_error
     if is_log_of_zero(log_error) or is_log_of_zero(asymptotic_branch(plain(log_error.subs(y, s)))):
@@ -75,9 +75,9 @@ def asymptote_at_end(
 
 
 def mirrored(activation: Activation, loss: Loss, t: float, upper: Asymptote) -> Asymptote | None:
-    """Limit at ``-infinity`` from that at ``+infinity``, for an even error signal; None for others.
+    """Limit at ``-infinity``, copied from that at ``+infinity`` for an even error signal; None for others.
 
-    It is not computed again, as there may be no time left for it.
+    A second computation might run out of time and give a different answer.
     """
     if activation.bounded:
         return None
@@ -94,7 +94,7 @@ def _at_saturation(activation: Activation, loss: Loss, t: float, end: int) -> _E
     """Error signal of an activation that saturates, at the target's class or at the other one."""
     forms = forms_on_half_line(activation, end)
     right = end * t > 0
-    # At the other class the residual is the whole width, and the loss acts through the other distance, if at all.
+    # At the other class the residual is the whole width; the loss depends on the other distance, if on any.
     log_distance = forms.log_upper_gap if end > 0 else forms.log_lower_gap
     log_loss_slope = loss_forms(activation, loss, t, 1).log_derivative
     return _EndOfErrorSignal(
@@ -127,13 +127,13 @@ def _residual_sign_at_end(activation: Activation, t: float, end: int) -> int:
     """Sign of ``f - t`` at an end of the line."""
     limit = activation.limits[1 if end > 0 else 0]
     if limit == t:
-        # The sign with which the output comes to its target.
+        # Sign of f - t as the output tends to its target, read at |y| = 30.
         return 1 if activation(np.array([end * 30.0]))[0] >= t else -1
     return 1 if limit > t else -1
 
 
 def _decay(signal: _EndOfErrorSignal) -> Decay | None:
-    """Decay of the error signal from those of its factors, or of the whole where these do not decide it."""
+    """Decay of the error signal from the decays of its factors; from the whole expression if these do not suffice."""
     log_error, log_distance, log_slope = (
         form.subs(y, s) for form in (signal.log_error, signal.log_distance, signal.log_slope)
     )
@@ -143,13 +143,14 @@ def _decay(signal: _EndOfErrorSignal) -> Decay | None:
         if of_slope is not None and of_distance is not None:
             with suppress(UndecidedError):
                 decay = of_distance.times(signal.power, of_slope) if signal.power != 0 else of_slope
+                # At power 0 the leading terms cancel or are constant: the whole expression decides.
                 if decay.power != 0:
                     return decay
     return decay_of(log_error)
 
 
 def _from_decay(decay: Decay, slopes: Slopes, signal: _EndOfErrorSignal) -> Asymptote:
-    """Exponent ``1 + 1/n`` of ``s^-n``, 1 of an exponential (theory, one-dimensional reduction)."""
+    """Limit of kappa: ``1 + 1/n`` for ``s^-n``, 1 for an exponential (theory, one-dimensional reduction)."""
     tail = decay.tail(signal.variable)
     size = "small" if decay.rate > 0 else "large"
     if decay.power == 0:

@@ -18,11 +18,11 @@ _DIGITS: Final = 200
 """Digits near a place: slopes are differences over 1e-50, of logarithms at distances of 1e-28."""
 
 _CONVERGED: Final = mpmath.mpf(10) ** -28
-"""Step, relative to the size of the place, at which the search for it ends."""
+"""Step, relative to the size of the place, at which the secant search ends."""
 
 _STEPS: Final = 30
 _FARTHEST: Final = 20
-"""Steps of the search, and how far it may lead, in units of the distance at which it began."""
+"""Largest number of steps of the search, and how far it may go, in units of the distance at which it begins."""
 
 _ALIKE: Final = mpmath.mpf("0.05")
 """Relative change of ``r lambda'`` from one distance to ten times that, below which a place counts as singular."""
@@ -31,7 +31,7 @@ _NEAR: Final = mpmath.mpf(10) ** -8
 """Largest distance at which orders are measured."""
 
 _ROUNDING: Final = mpmath.mpf(10) ** -20
-"""Change of ``r lambda'`` below which there is nothing left to extrapolate."""
+"""Change of ``r lambda'`` below which it has converged and is not extrapolated."""
 
 _SLOWEST: Final = 0.9
 """Ratio of successive steps above which they fall as 1/ln r, as beside a logarithm, and are not extrapolated."""
@@ -40,13 +40,13 @@ _LOGARITHM_MARGIN: Final = 30
 """Error beside a logarithm, in units of the last step: 1/ln r itself is ``|ln r| / ln 2`` such steps."""
 
 _MARGIN: Final = 10
-"""For a second correction that falls more slowly, beside the first, than the first does."""
+"""Factor of the error estimate, for a second correction that falls more slowly than the first."""
 
 _LARGEST_DENOMINATOR: Final = 60
-"""Denominator up to which a rational order is looked for."""
+"""Largest denominator of a rational order."""
 
 _PLACE_ACCURACY: Final = mpmath.mpf(10) ** -20
-"""Relative distance below which a place is a number in closed form: far closer than one comes by chance."""
+"""Relative distance below which a place equals a number in closed form: far closer than chance would bring it."""
 
 _REGULAR: Final = mpmath.mpf(10) ** -15
 """Size above which an expression does not vanish at a place."""
@@ -62,10 +62,10 @@ class LocalOrder:
 
 
 def refined_place(slopes: Slopes, guess: float, reach: float) -> mpmath.mpf | None:
-    """Singular place near a guess, to some 28 digits; None where there is none.
+    """Find the singular place near a guess to some 28 digits; None if there is none.
 
-    Near a place ``lambda' = n/(y - y0) + ...`` for every real n, so that ``1/lambda'`` has a simple zero there: it is
-    found by secants, which begin at the distance `reach` from the guess.
+    Near it ``lambda' = n/(y - y0) + ...`` for every real n, so that ``1/lambda'`` has a simple zero there. The secant
+    method finds it, starting at the distance `reach` from the guess.
     """
     with mpmath.workdps(_DIGITS):
         scale = mpmath.mpf(max(1.0, abs(guess)))
@@ -101,10 +101,11 @@ def _is_singular(slopes: Slopes, place: mpmath.mpf, scale: mpmath.mpf, reach: fl
 
 
 def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOrder | None:
-    """Order n of ``g ~ r^n``: the limit of ``r lambda'(y0 + r)`` as r vanishes, extrapolated; None if there is none.
+    """Measure the order n of ``g ~ r^n``: extrapolated limit of ``r lambda'(y0 + r)`` for r -> 0; None if it has none.
 
     The difference from the limit falls as r for an analytic error signal, as another power of r for others, and as
-    1/ln r where there are logarithms: these show by their slowness, and give an error as large as the difference.
+    1/ln r where there are logarithms. The latter are recognised by their slowness; their error is as large as the
+    difference itself.
     """
     with mpmath.workdps(_DIGITS):
         try:
@@ -124,6 +125,7 @@ def measured_order(slopes: Slopes, place: mpmath.mpf, direction: int) -> LocalOr
         elif abs(steps[2]) > _SLOWEST * abs(steps[1]):
             best, error = values[-1], _LOGARITHM_MARGIN * abs(steps[2])
         else:
+            # Aitken's step: the remaining changes are summed as a geometric series.
             ratio = steps[2] / steps[1]
             best = values[-1] + steps[2] * ratio / (1 - ratio)
             # The error of the ratio itself is what its own changes add up to, if they fall as the steps do.
@@ -139,7 +141,7 @@ def _rational(value: mpmath.mpf) -> sp.Rational | None:
 
 
 def exact_place(place: mpmath.mpf) -> sp.Expr | None:
-    """Closed form of a place, to 20 digits: a fraction, a fraction of pi or a square root of one; None for others."""
+    """Closed form of a place to 20 digits: a fraction, a fraction of pi, or a root of a fraction; None for others."""
     with mpmath.workdps(30):
         for unit, power, most in ((mpmath.mpf(1), 1, 1000), (mpmath.pi, 1, 24), (mpmath.mpf(1), 2, 60)):
             near = Fraction(str(mpmath.nstr((place / unit) ** power, 28))).limit_denominator(most)
@@ -159,7 +161,7 @@ def has_integer_orders(form: sp.Expr, place: mpmath.mpf) -> bool:
     The order of a zero or pole of a meromorphic function is an integer, so that the whole order is rational: a
     measurement to many digits then decides it.
     """
-    # Once more, as ln|sin(y)/y| is ln|sin(y)| - ln y only then.
+    # `plain` a second time: only after expand_log is ln|sin(y)/y| a difference ln|sin(y)| - ln y.
     written = plain(sp.expand_log(plain(form), force=True))
     for term in sp.Add.make_args(sp.expand(written)):
         factor, rest = term.as_independent(y, as_Add=False)

@@ -1,4 +1,4 @@
-"""``lambda = ln|dh/dy|`` as one SymPy expression on each half-line, and its derivatives at any precision."""
+"""Expressions of ``lambda = ln|dh/dy|`` on each half-line, and its derivatives at any precision."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,7 +28,7 @@ def forms_on_half_line(activation: Activation, half_line: int) -> HalfLineForms:
 
 
 def loss_forms(activation: Activation, loss: Loss, t: float, residual_sign: int) -> LossForms:
-    """Forms of a loss for an output above (1) or below (-1) its target; for a class those of the class."""
+    """Forms of a loss for an output above (1) or below (-1) its target; for class targets, those of the class."""
     if not activation.bounded:
         return loss.forms(residual_sign)
     lower, upper = activation.range
@@ -73,8 +73,8 @@ def is_log_of_zero(form: sp.Expr) -> bool:
 def precise_slopes(form: sp.Expr) -> Slopes:
     """``lambda'`` and ``lambda''`` as functions, at whatever precision mpmath works with.
 
-    By differences, of which a quarter of the digits is spent on the step: at high precision they are exact enough, and
-    nothing has to be differentiated and compiled.
+    Central differences with a step of a quarter of the digits: at high precision they are accurate enough, and cheaper
+    than differentiating and compiling each expression.
     """
     value = compiled_together((plain(form),), y)
 

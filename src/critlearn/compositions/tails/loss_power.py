@@ -1,4 +1,4 @@
-"""Exponent p of loss slope ~ distance^p, as a distance of the output goes to 0 or to infinity."""
+"""Exponent p of ``|dH/df| ~ distance^p``, as a distance of the output goes to 0 or to infinity."""
 
 import math
 from functools import lru_cache
@@ -14,6 +14,7 @@ def loss_power_at_limit(forms: LossForms, limit: float, t: float) -> sp.Expr | N
     """Exponent p of ``|dH/df| ~ |f - t|^p`` as the output tends to a limit; None if it is no power there."""
     if forms.log_derivative.free_symbols & {output, target} or math.isnan(limit):
         return None
+    # The output tends to some other value than its target: the slope of the loss is constant there.
     if math.isfinite(limit) and limit != t:
         return sp.Integer(0)
     return loss_power(forms.log_derivative, log_residual, vanishing=limit == t)
@@ -21,7 +22,7 @@ def loss_power_at_limit(forms: LossForms, limit: float, t: float) -> sp.Expr | N
 
 @lru_cache(maxsize=1024)
 def loss_power(log_slope: sp.Expr, log_distance: sp.Symbol, *, vanishing: bool) -> sp.Expr | None:
-    """Exponent p of slope ~ distance^p, as the distance vanishes or else grows; None if it is no power.
+    """Exponent p of ``slope ~ distance^p``, as the distance vanishes or grows; None if the slope is no power law.
 
     >>> loss_power(2 * log_residual, log_residual, vanishing=True)
     2

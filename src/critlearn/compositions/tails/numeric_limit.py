@@ -1,7 +1,7 @@
-"""Numeric limits at infinity with an error bar, by extrapolation at high precision.
+"""Numeric limits at infinity with an error estimate, by extrapolation at high precision.
 
-mpmath's `limit`, `richardson` and `levin` give no error, and a number for functions without a limit as well; powers of
-real order, which tails have, are beyond `richardson`; and `limit` takes ten to eighty times as long.
+mpmath's `limit`, `richardson` and `levin` give no error estimate, and return a number even if there is no limit;
+`richardson` fails for the real powers that tails have; and `limit` takes ten to eighty times as long.
 """
 
 import itertools
@@ -14,33 +14,33 @@ import mpmath
 from critlearn.compositions.tails.criteria import SLOWEST_STEPS, WORST_ERROR
 
 _POINTS: Final = 12
-"""Arguments of a sequence, each twice the one before."""
+"""Number of arguments of a sequence, each twice the one before."""
 
 _FEWEST_POINTS: Final = 5
-"""Values of a sequence without which no limit is claimed."""
+"""Smallest number of values from which a limit is claimed."""
 
 _FIRST: Final = (mpmath.mpf(4), mpmath.mpf("5.4365636569180905"))
 """First arguments of the two sequences: 4 and 2 e, whose ratio is no power of 2."""
 
 _ROUNDING: Final = 1e-15
-"""Relative error of a limit that extrapolation changed at all: it is returned as a float."""
+"""Smallest relative error of an extrapolated limit: it is returned as a float."""
 
 
 @dataclass(frozen=True)
 class NumericLimit:
-    """A limit, and how far it may be off."""
+    """Limit and its error estimate."""
 
     value: float
     error: float
 
 
 def numeric_limit(function: Callable[[mpmath.mpf], mpmath.mpf], *, digits: int = 60) -> NumericLimit | None:
-    """Limit of a function as its argument grows, None where there is none to be seen.
+    """Limit of a function at infinity; None if none is found.
 
     Values at ``c 2^k`` are extrapolated by Wynn's epsilon algorithm and by repeated Aitken steps, so that remainders
-    may be powers of any real order. Two sequences of arguments, with no common ratio, have to give the same limit: an
-    oscillating function gives each another one. The error is the largest of the last steps of both extrapolations and
-    of the difference between the two.
+    may be powers of any real order. Two sequences of arguments, whose ratio is no power of 2, must give the same limit;
+    an oscillating function gives two different ones. The error is the largest of the last steps of both extrapolations
+    and of the difference between the two.
 
     >>> numeric_limit(lambda s: (2 * s + 1) / (s + 3)).value
     2.0
@@ -75,14 +75,14 @@ def _limit_along(function: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf
 
 
 def _converges_too_slowly(values: list[mpmath.mpf]) -> bool:
-    """Whether the last steps hardly shrink, as for convergence in 1/ln: extrapolation then errs more than it tells."""
+    """Whether the last steps hardly shrink, as for convergence in 1/ln, where extrapolation cannot be trusted."""
     steps = [abs(b - a) for a, b in itertools.pairwise(values[-_FEWEST_POINTS:])]
     nothing = mpmath.mpf(10) ** (-mpmath.mp.dps / 2) * (1 + abs(values[-1]))
     return any(after > SLOWEST_STEPS * before and after > nothing for before, after in itertools.pairwise(steps))
 
 
 def _aitken(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
-    """Repeated Aitken steps: for doubling arguments, Richardson extrapolation with the order read off the values."""
+    """Repeated Aitken steps: for doubling arguments, Richardson extrapolation with the order taken from the values."""
     best, moved = values[-1], abs(values[-1] - values[-2])
     while len(values) >= 4:
         improved = []

@@ -1,4 +1,4 @@
-"""The exponent at an end of the line by extrapolation at high precision, where no rule gives it."""
+"""Numeric exponent of a tail, by extrapolation at high precision, for expressions that no rule decides."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,17 +13,17 @@ from critlearn.numerics.precision_ladder import resolved
 
 _DIGITS: Final = (60, 180, 540)
 _AGREEMENT: Final = mpmath.mpf(10) ** -25
-"""Relative difference of two precisions from which on slopes count as resolved: extrapolation needs many digits."""
+"""Relative difference of two precisions up to which slopes count as resolved: extrapolation needs many digits."""
 
 _ERROR_BARS: Final = 10
-"""By how many of their error bars two extrapolated exponents may differ."""
+"""Number of error bars by which two extrapolated exponents may differ."""
 
 
 def numeric_tail(slopes: Slopes, variable: str) -> Asymptote | None:
-    """Exponent of an error signal from the slopes of its logarithm; None where there is no power law.
+    """Extrapolate the exponent of an error signal from the slopes of its logarithm; None if there is no power law.
 
-    ``-s lambda'`` tends to the power, and ``kappa = 1 + lambda''/lambda'^2`` to the exponent: they have to agree. For
-    an exponential kappa tends to 1, and ``1 + s lambda''/lambda'`` to the order.
+    ``-s lambda'`` tends to the power n, and ``kappa = 1 + lambda''/lambda'^2`` to the exponent, which must be
+    ``1 + 1/n``. For an exponential ``exp(-c s^b)`` kappa tends to 1, and ``1 + s lambda''/lambda'`` to b.
     """
     precise = _resolved_slopes(slopes)
     exponent = numeric_limit(lambda x: 1 + precise(x)[1] / precise(x)[0] ** 2)
@@ -52,7 +52,7 @@ def _asymptote(exponent: NumericLimit, tail: str, *, small: bool) -> Asymptote:
 
 
 def _resolved_slopes(slopes: Slopes) -> Callable[[mpmath.mpf], tuple[Any, ...]]:
-    """Slopes at a precision that suffices for each argument; ArithmeticError where none of those tried does."""
+    """Slopes at the precision that each argument needs; ArithmeticError if none of those tried suffices."""
     known: dict[Any, tuple[Any, ...]] = {}
 
     def evaluated(x: mpmath.mpf) -> tuple[Any, ...]:

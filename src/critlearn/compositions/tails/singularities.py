@@ -15,7 +15,7 @@ _GRID: Final = np.sinh(np.linspace(-12.0, 12.0, 6001))
 """Points of the search, out to 8e4, finest around 0."""
 
 _NARROWINGS: Final = 30
-"""Times that an interval around a minimum is narrowed to a quarter; twice as many halvings around a change of sign."""
+"""Number of times an interval around a minimum is narrowed to a quarter; a sign change gets twice as many halvings."""
 
 _REACHES: Final = (3e-2, 1e-3, 1e-5)
 """Distances from a candidate, relative to its size or 1, at which the error signal is tested for a power."""
@@ -29,7 +29,7 @@ Points = Float64[np.ndarray, " place"]
 
 @lru_cache(maxsize=1024)
 def singular_places(activation: Activation, loss: Loss, t: float) -> tuple[float, ...]:
-    """Pre-activations at which the error signal vanishes or diverges like a power, in ascending order.
+    """Find the pre-activations at which the error signal vanishes or diverges like a power, in ascending order.
 
     Candidates are changes of the sign of ``h'``, minima and maxima of ``lambda``, and the middle and the ends of
     stretches on which the error vanishes. Those near which ``lambda`` changes with ``ln|y - y0|`` are kept.
@@ -69,7 +69,7 @@ class _Search:
         return np.concatenate([crossed, dips, peaks, infinite, self._stretches_of_zeros(grid, zero)])
 
     def _crossings(self, low: Points, high: Points) -> Points:
-        """Where ``h'`` changes its sign, by bisection of all intervals at once."""
+        """Points at which ``h'`` changes its sign, by bisection of all intervals at once."""
         if low.size == 0:
             return low
         first = self.sign(low)
@@ -136,6 +136,7 @@ class _Search:
 def _merged(places: Points) -> tuple[float, ...]:
     """Places in ascending order, those that differ by rounding merged, and those close to a round number rounded."""
     kept: list[float] = []
+    # Of two places within a relative 1e-5 one is kept, a round one if there is any.
     for place in sorted(float(place) for place in places):
         near = round(place, 6)
         place = near + 0.0 if abs(place - near) < 1e-9 * max(1.0, abs(place)) else place

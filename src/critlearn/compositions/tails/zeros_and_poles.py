@@ -34,7 +34,7 @@ from critlearn.compositions.tails.singularities import singular_places
 from critlearn.numerics.time_budget import Allowance
 
 _APPROACHING: Final = np.array([1 / 3, 1 / 50, 1 / 100, 1 / 200, 1 / 400])
-"""Distances from a place at which its approach is seen: one further away, then each half the one before."""
+"""Distances from a place for measuring the approach: one further away, then each half the one before."""
 
 _REACH: Final = 1e-3
 _REACHES: Final = (_REACH, 1e-2, 1e-5)
@@ -47,18 +47,18 @@ _ROUNDING: Final = 1e-9
 """Relative distance of an output from its target below which they meet."""
 
 _ZERO: Final = 1e-27
-"""Place below which it is 0: places are known to some 28 digits."""
+"""Absolute value below which a place is 0: places are known to some 28 digits."""
 
 _NARROW: Final = 1e-6
 _STEADY: Final = 1e-3
-"""Half-width of an interval around a place, and change of ``ln f'`` over it up to which the output is linear there."""
+"""Half-width of an interval around a place, and largest change of ``ln f'`` over it for an output linear there."""
 
 _FLAT: Final = -7.0
 """Logarithm of the slope below which an output is not called linear."""
 
 
 def zeros_and_poles(activation: Activation, loss: Loss, t: float, symbolic: Allowance) -> Iterator[Asymptote]:
-    """Limits at the zeros and poles of the error signal that are nearest to 0, from above and from below."""
+    """Yield the limits at the zeros and poles of the error signal nearest to 0, from above and from below."""
     seen: list[float] = []
     for guess in sorted(singular_places(activation, loss, t), key=abs):
         if len(seen) == MOST_PLACES:
@@ -83,7 +83,7 @@ def _named_direction(asymptote: Asymptote | None, direction: str) -> Asymptote |
 
 
 def _with_approach(asymptote: Asymptote, activation: Activation, loss: Loss, t: float, direction: int) -> Asymptote:
-    """Asymptote with the approach of kappa, as seen at points each twice as close as the one before."""
+    """Add the approach of kappa, measured at points each twice as close as the one before."""
     if asymptote.exponent is None:
         return asymptote
     points = asymptote.place + direction * _APPROACHING
@@ -96,7 +96,7 @@ def _with_approach(asymptote: Asymptote, activation: Activation, loss: Loss, t: 
 def _asymptote_at(
     activation: Activation, loss: Loss, t: float, guess: float, direction: int, symbolic: Allowance
 ) -> Asymptote | None:
-    """Limit from one direction: its order measured at high precision, or by the rules with ``|y - y0| = 1/s``."""
+    """Limit from one direction, by the measured order or by the rules of `decay_of` with ``|y - y0| = 1/s``."""
     half_line = 1 if guess > 0 or (guess == 0 and direction > 0) else -1
     outwards = direction * half_line
     value = float(activation(np.array([guess + direction * _REACH]))[0])
@@ -104,6 +104,7 @@ def _asymptote_at(
     form = log_error_expression(activation, loss, t, half_line, residual_sign)
     if is_log_of_zero(form):
         return None
+    # Tried in this order: a linear output; a measured order known to be rational; the exact rules; any measured order.
     linear = _power_of_linear_output(activation, loss, t, guess, residual_sign)
     if linear is not None:
         return _of_power(linear, "", "|e|", f"y = {guess:.6g} (residual -> 0)", guess)
@@ -126,7 +127,7 @@ def _asymptote_at(
         size = "small" if decay.rate > 0 else "large"
         return Asymptote(1.0, "1", decay.tail_at(distance), location, size, place=at)
     if order is None or abs(order.value) < max(LEAST_ORDER, order.error):
-        # A power of a logarithm, as near the slope ln|y| of y ln|y|, is none of the distance.
+        # A power of a logarithm, as of ln|y|, the slope of y ln|y|, is no power of the distance.
         return None
     return _of_measured_order(order, distance, location, at)
 
@@ -138,9 +139,9 @@ def _meets_target(value: float, t: float) -> bool:
 def _power_of_linear_output(
     activation: Activation, loss: Loss, t: float, place: float, residual_sign: int
 ) -> sp.Expr | None:
-    """Exponent p of ``|dH/df| ~ |f - t|^p`` where the output meets its target with a slope that is not zero.
+    """Exponent p of ``|dH/df| ~ |f - t|^p`` where the output crosses its target with nonzero slope; None elsewhere.
 
-    The order of ``f - t`` is 1 there, so that p is the whole order. None elsewhere.
+    ``f - t`` is of first order there, so that p is the order of the error signal.
     """
     if activation.bounded:
         return None
@@ -155,12 +156,12 @@ def _power_of_linear_output(
 
 
 def _agrees(decay: Decay, order: LocalOrder | None) -> bool:
-    """Whether the order by the rules is the measured one, as far as that is known."""
+    """Whether the order by the rules agrees with the measured one within its error; True without a measurement."""
     return order is None or abs(float(decay.rate) - order.value) <= max(ORDER_ACCURACY, 2 * order.error)
 
 
 def _located(slopes: Slopes, guess: float, outwards: int) -> mpmath.mpf:
-    """Singular place near a guess to full precision; the guess itself at 0, or if none is found near it."""
+    """Singular place near a guess at full precision; the guess itself if it is 0 or none is found."""
     for reach in _REACHES if guess != 0 else ():
         for towards in (outwards, -outwards):
             place = refined_place(slopes, guess, towards * reach)
@@ -170,7 +171,7 @@ def _located(slopes: Slopes, guess: float, outwards: int) -> mpmath.mpf:
 
 
 def _of_power(power: sp.Expr, logarithms: str, distance: str, location: str, place: float) -> Asymptote | None:
-    """Asymptote of an error signal ``|y - y0|^n``: exponent ``1 - 1/n``."""
+    """Asymptote of an error signal ``|y - y0|^n``: exponent ``1 - 1/n`` (theory, one-dimensional reduction, (3))."""
     if power == 0:
         return None
     kappa = 1 - 1 / power

@@ -1,1 +1,1 @@
-"""Activations and losses typed as text, given as SymPy expressions, or traced from callables."""
+"""Activations and losses from text, from SymPy expressions, or traced from callables."""

@@ -1,4 +1,4 @@
-"""Activation from a SymPy expression: its range, its symmetry, and forms that are exact in the tail."""
+"""Activations from SymPy expressions: range, symmetry, and forms that are exact in the tail."""
 
 import math
 from typing import Final
@@ -21,15 +21,15 @@ real_y: Final = sp.Symbol("y", real=True)
 """The pre-activation in a user's expression."""
 
 _FACTOR_SECONDS: Final = 0.15
-"""Processor time for factoring a form; what is not factored by then stays a sum, whose tail comes from a table."""
+"""Processor time, in seconds, for factoring a form; one not factored by then stays a sum, tabulated in its tail."""
 
 _SIGN_DIGITS: Final = 400
 _ROUNDING: Final = 16 * np.finfo(float).eps
-"""Size of a negative slope, relative to its terms, below which it may be rounding, and digits that decide it."""
+"""Size of a negative slope, relative to its terms, below which it may be rounding; `_SIGN_DIGITS` digits decide."""
 
 
 def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activation:
-    """Activation from a SymPy expression in one symbol.
+    """Make an activation from a SymPy expression in one symbol.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activati
 
 
 def _increases(slope: sp.Expr, symbol: sp.Symbol) -> bool:
-    """Whether a slope is nowhere negative; where its terms cancel to rounding, many digits decide its sign."""
+    """Whether a slope is nowhere negative; where its terms cancel to rounding, 400 digits decide its sign."""
     samples = evaluate(slope, {symbol: SAMPLES})
     falling = samples < 0
     sizes = sum(np.abs(evaluate(term, {symbol: SAMPLES})) for term in sp.Add.make_args(slope))
@@ -86,7 +86,7 @@ def _increases(slope: sp.Expr, symbol: sp.Symbol) -> bool:
 
 
 def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
-    """``sinh(a)/cosh(a)`` as ``tanh(a)``: both of them overflow far out, where their quotient is all that counts."""
+    """Rewrite ``sinh(a)/cosh(a)`` as ``tanh(a)``: numerator and denominator overflow, the quotient does not."""
 
     def joined(product: sp.Expr) -> sp.Expr:
         powers = product.as_powers_dict()
@@ -103,7 +103,7 @@ def _with_quotients_joined(expression: sp.Expr) -> sp.Expr:
 def _forms_on_half_line(
     value: sp.Expr, slope: sp.Expr, half_line: int, ends: tuple[sp.Expr, ...] | None, increasing: bool
 ) -> HalfLineForms:
-    """Forms on one half-line, in ``|y|``; gaps to the exact ends, or they would not vanish."""
+    """Forms on one half-line, in ``|y|``; gaps are distances from the exact limits, or they would not vanish."""
     own, own_slope = (form.subs(real_y, half_line * y) for form in (value, slope))
     gaps: tuple[sp.Expr | None, ...] = (None, None)
     if ends is not None:
@@ -113,7 +113,7 @@ def _forms_on_half_line(
 
 
 def _log_of(form: sp.Expr) -> sp.Expr:
-    """``ln|form|`` for a form in `y`: zero where it is one, ``-inf`` where it is zero, else exact in the tail."""
+    """Logarithm ``ln|form|`` of a form in `y`, exact in the tail; 0 for the form 1, ``-inf`` for the form 0."""
     simple = _factored(form)
     if simple == 1:
         return sp.Integer(0)
@@ -125,7 +125,7 @@ def _log_of(form: sp.Expr) -> sp.Expr:
 
 
 def _factored(form: sp.Expr) -> sp.Expr:
-    """As a product where one is found quickly: products do not cancel."""
+    """Factor a form if this is quick: products do not cancel."""
     found = Allowance(_FACTOR_SECONDS).spend(lambda: sp.factor(sp.factor_terms(form)))
     return form if found is None else found
 

@@ -1,4 +1,4 @@
-"""Conversion to an `Activation` or a `Loss` of whatever a user may give as one: name, expression, object, callable."""
+"""Conversion of names, expressions, objects and callables to an `Activation` or a `Loss`."""
 
 import re
 from collections.abc import Callable
@@ -24,18 +24,18 @@ _VARIABLES: Final = {"y", "e", "f", "t"}
 
 
 def as_activation(value: ActivationLike) -> Activation:
-    """Activation from a name, an expression in ``y``, or a callable on tensors.
+    """Convert a name, an expression in ``y``, or a callable on tensors to an activation.
 
     Raises
     ------
     InvalidInputError
-        If it cannot be made one, saying why.
+        If it cannot be converted; the message says why.
     """
     if isinstance(value, Activation):
         return value
     if isinstance(value, str):
         if value not in ACTIVATIONS and value in FUNCTIONS and FUNCTIONS[value].arguments == 1:
-            # A function of the expressions alone, as relu, is that function of y.
+            # A function name that is no catalogue entry, such as relu, means relu(y).
             return _parsed_activation(f"{value}(y)")
         return find_activation(value) if _is_name(value, ACTIVATIONS) else _parsed_activation(value)
     if isinstance(value, sp.Expr):
@@ -46,12 +46,12 @@ def as_activation(value: ActivationLike) -> Activation:
 
 
 def as_loss(value: LossLike) -> Loss:
-    """Loss from a name, an expression in ``f`` and ``t`` or ``e = f - t``, or a callable on tensors ``(f, t)``.
+    """Convert a name, an expression in ``f`` and ``t`` or ``e = f - t``, or a callable on ``(f, t)`` to a loss.
 
     Raises
     ------
     InvalidInputError
-        If it cannot be made one, saying why.
+        If it cannot be converted; the message says why.
     """
     if isinstance(value, Loss):
         return value
@@ -65,7 +65,7 @@ def as_loss(value: LossLike) -> Loss:
 
 
 def _is_name(text: str, catalogue: dict[str, Any]) -> bool:
-    """Whether a text is meant as a name of the catalogue: words, as against an expression such as ``f-t``."""
+    """Whether a text is meant as a catalogue name, such as ``pseudo-huber``, and not as an expression, ``f-t``."""
     return text in catalogue or (_NAME.fullmatch(text) is not None and not set(text.split("-")) <= _VARIABLES)
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of expressions, refused with a reason where there are none."""
+"""Differentiation of a user's expressions, with an error that names the reason where there is no derivative."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,19 +12,19 @@ from critlearn.compositions.symbolic.functions import expit
 from critlearn.errors import InvalidInputError
 
 SAMPLES: Final = np.sinh(np.linspace(-6.0, 6.0, 241)) + 1e-3
-"""Numbers, out to 200, at which values and slopes of expressions are looked at; none of them is round."""
+"""Sample points out to 200 for values and slopes of expressions; none is round, as kinks usually are."""
 
 _CHECKED: Final = 20
-"""Size of a number below which an expression has to be real; beyond, floating point may overflow."""
+"""Absolute value of the variable below which an expression must be real; beyond, floating point may overflow."""
 
 _JUMP: Final = 1e-6
-"""Difference of two values close together from which an expression is not continuous."""
+"""Difference of two values at neighbouring points above which an expression is discontinuous."""
 
 _DIGITS: Final = 60
 
 
 def differentiated(value: sp.Expr, symbol: sp.Symbol, kind: str) -> sp.Expr:
-    """Derivative of a value with respect to a symbol.
+    """Differentiate an expression with respect to a symbol.
 
     Raises
     ------
@@ -34,10 +34,11 @@ def differentiated(value: sp.Expr, symbol: sp.Symbol, kind: str) -> sp.Expr:
     for place in _jumps(value, symbol):
         raise InvalidInputError(f"{kind} is not differentiable: it jumps at {symbol} = {place:.6g}")
     slope = sp.diff(value, symbol).doit()
+    # The derivative of a sign: zero but at the kink, where the value has been found to be continuous.
     slope = slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
     if slope.has(sp.Derivative):
         raise InvalidInputError(f"{kind} cannot be differentiated")
-    # 1 - tanh^2 cancels where the same written by the logistic function does not.
+    # 1 - tanh^2 cancels in the tail; 4 expit(2x) expit(-2x) is the same without cancellation.
     slope = slope.replace(
         lambda part: part.is_Add and len(part.args) == 2 and part.args[0] == 1,
         lambda part: _sech_squared(part),
@@ -48,7 +49,7 @@ def differentiated(value: sp.Expr, symbol: sp.Symbol, kind: str) -> sp.Expr:
 
 
 def _jumps(value: sp.Expr, symbol: sp.Symbol) -> Iterator[float]:
-    """Places at which a sign or a step changes and the value is not continuous."""
+    """Yield the places at which a sign or a step changes and the value is discontinuous."""
     for part in sp.preorder_traversal(value):
         if not isinstance(part, sp.sign | sp.Heaviside):
             continue
@@ -75,7 +76,7 @@ def _gap(value: sp.Expr, symbol: sp.Symbol, low: float, high: float) -> float:
 
 
 def _sech_squared(part: sp.Expr) -> sp.Expr:
-    """Same sum, with ``1 - tanh(x)^2`` as ``4 expit(2 x) expit(-2 x)``."""
+    """Rewrite ``1 - tanh(x)^2`` as ``4 expit(2 x) expit(-2 x)``."""
     other = part.args[1]
     factor, power = other.as_coeff_Mul()
     if factor == -1 and isinstance(power, sp.Pow) and isinstance(power.base, sp.tanh) and power.exp == 2:
@@ -85,7 +86,7 @@ def _sech_squared(part: sp.Expr) -> sp.Expr:
 
 
 def check_real(value: sp.Expr, slope: sp.Expr, symbol: sp.Symbol, kind: str) -> None:
-    """Raise if a value or its derivative is not real at some ordinary number."""
+    """Raise if a value or its derivative is not real at a sample point within `_CHECKED` of 0."""
     with np.errstate(all="ignore"):
         for form, words in ((value, "not a real number"), (slope, "not differentiable")):
             values = np.asarray(evaluate(form, {symbol: SAMPLES}), dtype=complex)
@@ -95,7 +96,7 @@ def check_real(value: sp.Expr, slope: sp.Expr, symbol: sp.Symbol, kind: str) -> 
 
 
 def _is_real(form: sp.Expr, symbol: sp.Symbol, point: float) -> bool:
-    """Whether a form has a real value where floating point has none, as for ``0 * inf``."""
+    """Whether a form is real at a point where floating point gives NaN, as for ``0 * inf``."""
     with mpmath.workdps(_DIGITS):
         try:
             value = evaluate(form, {symbol: mpmath.mpf(point)})

@@ -1,4 +1,4 @@
-"""Limits of an activation at the ends of the line, exact where the rules of growth give them."""
+"""Limits of an activation at the ends of the line, exact if the rules of growth give them."""
 
 import math
 from typing import Final
@@ -15,10 +15,10 @@ from critlearn.compositions.tails.numeric_limit import numeric_limit
 from critlearn.numerics.time_budget import Allowance
 
 _SECONDS: Final = 0.2
-"""Processor time for an exact limit; it is extrapolated after that, which the exponent does not depend on."""
+"""Processor time, in seconds, for an exact limit; after that it is extrapolated."""
 
 _FAR: Final = (1e4, 1e8)
-"""Arguments between which a value that diverges grows tenfold or more."""
+"""Arguments between which a diverging value grows at least tenfold."""
 
 _DIGITS: Final = 40
 
@@ -46,7 +46,7 @@ def _limit_by_rules(form: sp.Expr) -> sp.Expr | None:
 
 
 def _numeric_limit(form: sp.Expr) -> float:
-    """Extrapolated limit, infinite where values keep growing; NaN where none is claimed."""
+    """Extrapolated limit; infinite if values keep growing, NaN if no limit is claimed."""
     try:
         with mpmath.workdps(_DIGITS):
             far = [float(mpmath.re(evaluate(form, {s: mpmath.mpf(x)}))) for x in _FAR]

@@ -1,4 +1,4 @@
-"""Activations and losses from text, by the functions and constants that may be called in it."""
+"""Parser of activations and losses written as text, with the functions and constants allowed in it."""
 
 from typing import Final
 
@@ -27,13 +27,13 @@ FUNCTIONS: Final = {
     "max": Function(sp.Max, 2),
     "min": Function(sp.Min, 2),
 }
-"""What may be called in an expression."""
+"""Functions that may be called in an expression."""
 
 _CONSTANTS: Final = {"pi": sp.pi}
 
 
 def parse_activation(text: str) -> Activation:
-    """Activation from an expression in ``y``, such as ``y/(1+abs(y)**3)**(1/3)``.
+    """Parse an activation from an expression in ``y``, such as ``y/(1+abs(y)**3)**(1/3)``.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def parse_activation(text: str) -> Activation:
 
 
 def parse_loss(text: str) -> Loss:
-    """Loss from an expression in ``f``, ``t`` or ``e = f - t``, such as ``abs(e)**3``.
+    """Parse a loss from an expression in ``f``, ``t`` or ``e = f - t``, such as ``abs(e)**3``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Loss from a SymPy expression in the output and its target, or in their difference."""
+"""Losses from SymPy expressions in the output and its target, or in their difference."""
 
 import numpy as np
 import sympy as sp
@@ -15,7 +15,7 @@ residual = sp.Symbol("e", real=True)
 
 
 def loss_from(expression: sp.Expr, *, name: str | None = None) -> Loss:
-    """Loss from a SymPy expression in ``f`` and ``t``, or in ``e`` alone.
+    """Make a loss from a SymPy expression in ``f`` and ``t``, or in ``e`` alone.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def _loss_forms(by_residual: sp.Expr, residual_sign: int) -> LossForms:
 
 
 def _general_loss(name: str, formula: sp.Expr) -> Loss:
-    """Loss that depends on output and target otherwise than through their difference."""
+    """Loss that does not depend on the difference of output and target alone."""
     slope = differentiated(formula, output, f'loss "{name}"')
-    # Not ln|.|, whose symbolic derivative SymPy leaves undone.
+    # Not ln|.|, whose derivative SymPy leaves unevaluated.
     log_size = sp.log(slope**2) / 2
     return Loss(name, formula, log_size, LossForms(formula, log_size, slope), slope, formula)
