@@ -151,7 +151,7 @@ class Accumulator:
         return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
 
     def finish(self, resolution: Resolution, *, since: int = 0) -> Fluctuations:
-        """The same as `result`, with the resolution floor, after which nothing can be added.
+        """Fluctuations counted so far, with the resolution floor; nothing can be added afterwards.
 
         Each counter is freed as its sketch is made.
         """

@@ -136,7 +136,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         )
 
     def marked(self, mark: str) -> "Fluctuations":
-        """The same fluctuations as the state of an unfinished measurement with this fingerprint."""
+        """Fluctuations marked as the state of an unfinished measurement with this fingerprint."""
         return replace(self, mark=mark)
 
     def to_dict(self) -> dict[str, Any]:

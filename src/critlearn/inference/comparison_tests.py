@@ -54,7 +54,7 @@ class ExponentDifference(Result):
         return self.p_equivalent < TEST_LEVEL
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Difference, intervals and tests as plain values."""
         return {
             "difference": self.difference,
             "stderr": self.standard_error,
@@ -69,7 +69,7 @@ class ExponentDifference(Result):
         }
 
     def summary(self) -> str:
-        """One sentence.
+        """One sentence: the difference, its interval, and whether the exponents are equal.
 
         >>> compare_exponents([(1.02, 0.01)], 1.0).summary()
         'difference +0.020 [+0.000, +0.040]: equal within 0.05 (p = 0.0013)'
@@ -144,6 +144,7 @@ def compare_exponents(
     # The variance between several fits is itself estimated from them: Student's t, not the normal law.
     freedom = len(values) - 1 if len(values) > 1 else np.inf
     half = {level: float(_quantile(freedom, level)) * error for level in (0.95, 0.975)}
+    # Of the two one-sided tests of equivalence, the one at the nearer end of the margin has the larger p-value.
     return ExponentDifference(
         difference=mean,
         standard_error=error,

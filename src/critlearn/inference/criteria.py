@@ -133,7 +133,7 @@ Effect: docs/inference_tests.md (one value of 1e-200).
 """
 
 MOST_FAR_VALUES: Final = 30
-"""Number of values on a side that may be left out as far from all others. Effect: as `FAR_SPAN`."""
+"""Number of values at an end that may be left out as far from all others. Effect: as `FAR_SPAN`."""
 
 LARGEST_FAR_SHARE: Final = 0.1
 """Share of all values that may be left out as far from the others, where they are few. Effect: as `FAR_SPAN`."""
@@ -159,7 +159,7 @@ seen, so that its scale has no error. Effect: docs/inference.md (noise).
 
 @dataclass(frozen=True)
 class Criteria:
-    """How a window is tested: the tolerance of practical equivalence, and how often tests are repeated.
+    """Criteria for the test of a window: tolerance of practical equivalence, and numbers of replicates.
 
     Parameters
     ----------
@@ -197,4 +197,4 @@ class Criteria:
 
 
 DEFAULT_CRITERIA: Final = Criteria()
-"""Criteria that are used if none are given."""
+"""Criteria that are used by default."""

@@ -99,6 +99,7 @@ def fit_power_law(
     window = as_window(window)
     settings = Settings(criteria, seed, progress)
     observed = Reading(side, sign, cluster, block, weights, nan, log_floor, discrete).observe(data, window)
+    # Integers fill cells that end half an integer beyond them.
     if discrete and window is not None:
         window = around_integers(window)
     return conclude(observed, window, settings)

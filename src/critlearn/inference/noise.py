@@ -41,8 +41,8 @@ class NoisyFit(Result):
     exponent, standard_error, ci95
         ``k`` of the law before the noise; errors from the observed information, for independent values.
     noise_scale, noise_scale_error
-        Standard deviation of the noise; the error is None where the scale was given, or the noise too
-        small to be seen.
+        Standard deviation of the noise; the error is None where the scale was not fitted, or the noise is too small to
+        be seen.
     window
         Where the law holds before the noise.
     n
@@ -61,7 +61,7 @@ class NoisyFit(Result):
     log_likelihood: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Exponent, noise and window as plain values."""
         return {
             "exponent": self.exponent,
             "stderr": self.standard_error,

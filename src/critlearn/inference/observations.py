@@ -75,7 +75,7 @@ class Observations:
     counts
         Counts of positive sizes by group.
     count, zeros
-        All values given, and the exact zeros among them: a point mass of its own.
+        All values, and the exact zeros among them: a point mass of its own.
     omitted
         NaN and infinite values left out on demand.
     below_floor

@@ -59,7 +59,7 @@ class WindowChoice(Result):
     p_value: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Window and fit as plain values."""
         return {
             "window": [self.window.lo, self.window.hi],
             "decades": self.window.decades,
@@ -70,7 +70,7 @@ class WindowChoice(Result):
         }
 
     def summary(self) -> str:
-        """One line."""
+        """One line: the exponent, its error and the window."""
         return f"k = {self.exponent:.3f} +- {self.standard_error:.2g} on {self.window.summary()}"
 
 
@@ -167,7 +167,7 @@ class PowerLawFit(Result):
         return whole is not None and whole.preferred and (self.retained or 0.0) < WHOLE
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, by the names that other programs read."""
+        """Fit as plain values, by the names that other programs read."""
         return {
             "exponent": self.exponent,
             "stderr": self.standard_error,

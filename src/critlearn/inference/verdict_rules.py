@@ -49,7 +49,7 @@ class Evidence:
 def judge(evidence: Evidence) -> Judgement:
     """Verdict on a window, and why."""
     counts, fit, lognormal = evidence.counts, evidence.fit, evidence.lognormal
-    # A window given on a sketch has moved inwards to its edges.
+    # On a sketch the user's window has moved inwards to edges of bins.
     spare = 2 * float(np.diff(counts.edges).max()) if counts.cells.width is not None else 1e-9
     if counts.width_of(fit.start, fit.stop) < DECADE - spare:
         return FitVerdict.NOT_RESOLVED, "the window is narrower than a decade"
@@ -79,7 +79,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
-    """Whether a window that was given lies in good part where there are no values, but the law would have some.
+    """Verdict on a user's window that lies in good part where there are no values, but the law would have some.
 
     Its exponent then says where the values end, not how they are distributed, and all too sharply.
     """
@@ -96,7 +96,7 @@ def _beyond_the_data(counts: GroupedCounts, fit: WindowFit) -> Judgement | None:
 
 
 def _no_law_of_its_own(evidence: Evidence) -> Judgement | None:
-    """Whether a window that was found is a piece of something that needs no power law."""
+    """Verdict on a window that was searched for, if it is a piece of a law that is no power law; else None."""
     rival, fit, counts = evidence.rival, evidence.fit, evidence.counts
     # By equivalence a window is a power law in practice whatever law it is a part of, and however large n is.
     if evidence.basis is Basis.SIGNIFICANCE and rival is not None and rival.bic_gain > 0:

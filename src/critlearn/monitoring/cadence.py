@@ -40,7 +40,7 @@ class Cadence(Protocol):
 
     @property
     def description(self) -> str:
-        """When it has measured, in a sentence."""
+        """Phrase that says at which steps it has measured."""
         ...
 
 
@@ -69,7 +69,7 @@ class EveryStep:
 
     @property
     def description(self) -> str:
-        """When it has measured."""
+        """Phrase that says at which steps it has measured."""
         return f"at every multiple of {self._every} steps, at the first step and the last, whatever it took"
 
 
@@ -111,7 +111,7 @@ class WithinShare:
 
     @property
     def description(self) -> str:
-        """When it has measured."""
+        """Phrase that says at which steps it has measured."""
         return (
             f"at the first step, the last, and {self._made} between: the next is due when the number of steps has "
             f"grown by a factor of 1.41, and made once all measuring since the start takes no more than "

@@ -46,5 +46,5 @@ class Subsample(TensorDataset):
 
 
 def subsystem(system: NeuralSystem, samples: int, seed: int) -> NeuralSystem:
-    """The same network and loss on a subsample; the network must be in eval mode."""
+    """System of the same network and loss on a subsample; the network must be in eval mode."""
     return NeuralSystem(system.model, system.loss, Subsample(system.dataset, samples, seed))

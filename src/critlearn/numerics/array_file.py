@@ -32,7 +32,7 @@ _FAULTS: Final = (
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file by name.
+    """Read all arrays of an ``.npz`` file, by name.
 
     Raises
     ------

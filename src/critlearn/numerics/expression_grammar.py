@@ -183,6 +183,7 @@ class _Parser:
         return self.symbols[token.text]
 
     def _joined(self, token: _Token, left: sp.Expr, join: Callable[..., sp.Expr], right: sp.Expr) -> sp.Expr:
+        # Before SymPy joins them: it would write out every digit of a large power.
         power = join is operator.pow
         if power and right.is_number and abs(float(right)) > _LARGEST_POWER:
             self._fail(token.column, f"exponent beyond {_LARGEST_POWER}")

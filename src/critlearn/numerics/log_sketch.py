@@ -100,7 +100,7 @@ class LogSketch(Result):
         group: Integer[np.ndarray, " n"] | None = None,
         groups: int = 1,
     ) -> "LogSketch":
-        """Sketch of fluctuations given by ``ln|delta|`` (``-inf`` is an exact zero), sign and group of each.
+        """Sketch of fluctuations from ``ln|delta|`` (``-inf`` is an exact zero), sign and group of each.
 
         Raises
         ------
@@ -125,6 +125,7 @@ class LogSketch(Result):
         bins = int(index.max()) - first + 1
         check_span(bins, groups)
         sign = np.zeros(index.shape, dtype=np.int64) if negative is None else negative[~is_zero].astype(np.int64)
+        # One number for sign, group and bin, so that a single call counts everything.
         flat = (sign * groups + group) * bins + (index - first)
         counts = np.bincount(flat, minlength=2 * groups * bins).astype(np.int64).reshape(2, groups, bins)
         return cls(first, counts[0], counts[1], zeros)
@@ -136,7 +137,7 @@ class LogSketch(Result):
         group: Integer[np.ndarray, " n"] | None = None,
         groups: int = 1,
     ) -> "LogSketch":
-        """Sketch of signed fluctuations given as plain numbers.
+        """Sketch of signed fluctuations from plain numbers.
 
         >>> LogSketch.from_values(np.array([0.6, -0.3, 0.0])).summary()
         '3 fluctuations (1 exact zero), |delta| from 0.297 to 0.601'
@@ -213,7 +214,7 @@ class LogSketch(Result):
         return float(self.edges[filled[0]]), float(self.edges[filled[-1] + 1])
 
     def in_groups(self, groups: int) -> "LogSketch":
-        """The same counts with empty groups behind them, so that there are at least so many."""
+        """Sketch with empty groups added at the end, so that there are at least so many."""
         more = max(groups - self.groups, 0)
         wider = ((0, more), (0, 0))
         return LogSketch(
@@ -279,6 +280,7 @@ class LogSketch(Result):
         cumulative = np.cumsum(self.counts)
         if not self.bins or cumulative[-1] == 0:
             raise InvalidInputError("a sketch without non-zero fluctuations has no quantiles")
+        # At least one fluctuation: probability 0 means the first filled bin, not an empty one before it.
         index = int(np.searchsorted(cumulative, max(probability * cumulative[-1], 1)))
         return float(self.edges[index + 1])
 

@@ -63,6 +63,7 @@ def fingerprint(
         digest.update(_ADDRESS.sub("", word).encode() + b"\0")
     for name, value in _tensors(system, loader, first):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
+        # Bytes, as NumPy does not know every floating-point type of torch.
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -72,6 +73,7 @@ def _architecture(model: nn.Module) -> Iterator[str]:
     yield repr(model)
     for name, module in model.named_modules():
         kind = type(module)
+        # Settings are attributes, which a user's own module need not show in its `repr`.
         plain = {
             key: value
             for key, value in sorted(vars(module).items())

@@ -147,7 +147,7 @@ def _end_of_tail(histogram, bins):  # type: ignore[no-untyped-def]
 
 @compiled
 def _fullest(histogram):  # type: ignore[no-untyped-def]
-    """What the fullest bin of one sign holds, 1 at least."""
+    """Count in the fullest bin of either sign, 1 at least."""
     fullest = np.uint16(1)
     for k in range(histogram.size):
         fullest = max(fullest, histogram[k])

@@ -37,6 +37,7 @@ class TensorCounter:
         """Count the products of ``exp(errors)`` (row, output), with signs, and ``inputs`` (row, input)."""
         shift, fraction = _on_grid(scale)
         log_error = errors.double() / BIN_WIDTH + fraction[:, None]
+        # To base 2: powers of two, which lie on edges of bins, have exact logarithms.
         log_input = inputs.double().abs().log2() * BINS_PER_OCTAVE
         step = max(1, _HELD // (errors.shape[1] * inputs.shape[1]))
         for start in range(0, len(errors), step):
@@ -87,10 +88,12 @@ class TensorCounter:
         self._zeros.index_add_(0, group, zero.sum(dim=1))
         if bool(zero.all()):
             return
+        # Zeros have no bin: they get some index here and are taken out below.
         index = torch.where(zero, 0.0, logs).floor().long() + shift[:, None]
         shown = index[~zero]
         self._reserve(int(shown.min()), int(shown.max()))
         bins = self._counts.shape[1]
+        # One number for group, bin and sign, so that a single call counts everything.
         flat = ((group[:, None] * bins + index - self._first) * 2 + negative.long())[~zero]
         self._counts.view(-1).add_(torch.bincount(flat, minlength=self.groups * bins * 2))
 

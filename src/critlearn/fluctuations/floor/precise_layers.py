@@ -161,12 +161,12 @@ def _is_that_of(module: nn.Module, found: Elementwise) -> bool:
 
 
 def _of_catalogue(activation: Activation) -> Elementwise:
-    """From the catalogue's logarithms, which cancel nowhere."""
+    """Activation from the catalogue's logarithms, which cancel nowhere."""
     return Elementwise(activation, activation.derivative, _COST_OF_VALUES)
 
 
 def _of_formula(formula: sp.Expr) -> Elementwise:
-    """From a formula and its derivative, with as many digits as they need."""
+    """Activation from a formula and its derivative, evaluated with as many digits as they need."""
     slope = sp.diff(formula, _y)
     slow = formula.has(sp.erf, sp.erfc, log_erfc)
     cost = _COST_OF_ERROR_FUNCTIONS if slow else _COST_OF_FORMULAS

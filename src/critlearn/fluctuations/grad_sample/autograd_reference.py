@@ -74,6 +74,7 @@ def agrees_for_sample(
 
     ``largest`` is the largest gradient of the layer.
     """
+    # A wrong rule shows most in the largest entries; random ones find one that is wrong elsewhere.
     leading = expected.abs().topk(min(COMPARED, len(expected))).indices
     others = torch.randint(len(expected), (COMPARED,), generator=generator).to(expected.device)
     index = torch.cat([leading, others])
@@ -127,6 +128,7 @@ class BatchSums:
         """Whether the gradients of a variable are as many as samples in the batch, and add up to its sum."""
         if item.grad_sample.samples != len(self._weight):
             return False
+        # The sum is in units of the errors: the gradients are brought from their own units to these.
         weight = self._weight * torch.nan_to_num((item.log_scale - self.log_scale).exp(), nan=0.0)
         found, expected = item.grad_sample.weighted_sum(weight), self._sums[item.name]
         expected = torch.zeros_like(found) if expected is None else expected.flatten().double()

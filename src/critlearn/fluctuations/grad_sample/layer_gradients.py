@@ -88,16 +88,16 @@ class LayerGradients:
         return wanted
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
-        """The same gradients, from a learning pass in another floating-point type."""
+        """Gradients from a learning pass in another floating-point type."""
         return self._through(LayerPass(self.system, self._rules, precision))
 
     def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "LayerGradients":
-        """The same gradients, from a learning pass in which every result is degraded."""
+        """Gradients from a learning pass in which every result is degraded."""
         precision = self.learning_pass.precision
         return self._through(LayerPass(self.system, self._rules, precision, lambda: DegradedArithmetic(degrade)))
 
     def _through(self, learning_pass: LayerPass) -> "LayerGradients":
-        """The same gradients, from another learning pass, without warnings."""
+        """Gradients from another learning pass, without warnings."""
         other = copy.copy(self)
         other.learning_pass, other._double_pass = learning_pass, None
         other._quiet = True

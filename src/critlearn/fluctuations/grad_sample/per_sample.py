@@ -46,15 +46,15 @@ class PerSampleGradients:
         self.differentiated = wrong_variables(self._source)
 
     def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
-        """The same gradients, from a learning pass in another floating-point type."""
+        """Gradients from a learning pass in another floating-point type."""
         return self._from(self._source.in_precision(precision))
 
     def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "PerSampleGradients":
-        """The same gradients, from a learning pass in which every result is degraded."""
+        """Gradients from a learning pass in which every result is degraded."""
         return self._from(self._source.with_degraded_numbers(degrade))
 
     def _from(self, source: LayerGradients) -> "PerSampleGradients":
-        """The same gradients from another source, with the same variables left to differentiation."""
+        """Gradients from another source, with the same variables left to differentiation."""
         other = copy.copy(self)
         other._source, other.differentiated = source, set(self.differentiated)
         return other

@@ -120,6 +120,7 @@ class GradSample(ABC):
     def weighted_sum(self, weight: Float64[Tensor, " sample"]) -> Float64[Tensor, " variable"]:
         """Sum of ``weight * gradient`` over all samples, in double precision."""
         every = torch.arange(self.samples, device=weight.device)
+        # Weights in double precision: combinations have the finer of the two types.
         return torch.stack(
             [self.combined(rows[None], weight[rows][None]).dense()[0] for rows in every.split(_SUMMED)]
         ).sum(dim=0)

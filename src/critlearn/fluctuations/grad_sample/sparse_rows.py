@@ -54,6 +54,7 @@ class SparseRows(GradSample):
 
     def combined(self, samples: Tensor, weight: Tensor) -> "SparseRows":
         """Linear combinations of samples: a row that several terms touch is added up."""
+        # Every pair of a touched row and a term with its sample.
         found, place = (self.sample[:, None] == samples.flatten()[None, :]).nonzero(as_tuple=True)
         values, owner = self.values[found] * weight.flatten()[place][:, None], place // samples.shape[1]
         if samples.shape[1] == 1:
@@ -99,6 +100,7 @@ class SparseRows(GradSample):
         weighted = weighted / one_for_zero(peak)[self.row]
         mean = by_row(weighted) / self.samples
         touched = by_row(torch.ones_like(weighted))
+        # Where a row is not touched the gradient is zero, and its deviation the mean.
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
         moved = by_row((self.values != 0).double()) > 0
         return EntryMoments(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten(), self.samples)

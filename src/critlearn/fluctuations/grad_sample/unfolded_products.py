@@ -1,7 +1,7 @@
 """Per-sample gradients of a convolution: outer products of errors and inputs unfolded a few samples at a time.
 
 Unfolded inputs are as many times larger than the inputs as the kernel has entries: written for a whole batch they leave
-the processor's cache, and are given back to the system and asked for again with every batch.
+the processor's cache, and their memory is freed and allocated again with every batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -75,7 +75,7 @@ class UnfoldedProducts(GradSample):
         return self._unfolded().units(number)
 
     def _unfolded(self) -> OuterProducts:
-        """The same with the inputs of all samples unfolded."""
+        """Outer products with the inputs of all samples unfolded."""
         return OuterProducts(self.errors, self.unfold(self.inputs))
 
     def _parts(self) -> Iterator[tuple[slice, OuterProducts]]:

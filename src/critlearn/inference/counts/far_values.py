@@ -9,9 +9,9 @@ from critlearn.inference.criteria import FAR_SPAN, LARGEST_FAR_SHARE, LEAST_FAR_
 
 
 def without_far_values(counts: GroupedCounts) -> GroupedCounts:
-    """Counts without the few values that lie far out on a side with a cut-off; these count as outside.
+    """Counts without the few values that lie far out at an end with a cut-off; these count as outside.
 
-    Where the data reach over more than 24 decades, at most 30 values on a side, and a tenth of all, are far if they are
+    Where the data reach over more than 24 decades, at most 30 values at an end, and a tenth of all, are far if they are
     further from the others than twice the range of these, and than five decades: exponents between -1 and 1, whose
     outermost values spread most, keep theirs.
     """

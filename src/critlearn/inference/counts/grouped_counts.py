@@ -29,7 +29,7 @@ class GroupedCounts:
     outside
         Number of observations beyond the cells.
     open_below, open_above
-        Whether a law whose window reaches the first (last) cell has no cut-off on that side.
+        Whether a law whose window reaches the first (last) cell has no cut-off there.
     """
 
     cells: Cells

@@ -45,7 +45,7 @@ class Rival(Result):
     bic_gain: float
 
     def summary(self) -> str:
-        """One line."""
+        """One line: the law, and its gain on the window."""
         return f"{self.name} of all values, BIC gain {self.bic_gain:+.1f} on the window"
 
 
@@ -77,6 +77,7 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
         0 * window.cells.nodes[0], (window.cells.nodes[0] - mean)[None], np.array([fit.theta])
     ).log_likelihood
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    # The power law takes its parameters from the window and pays for them; nothing of a rival is fitted there.
     penalty = WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
     rivals = []
     for law in (law for law in LAWS if law.name in _NAMES):
@@ -86,6 +87,7 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
     if counts.cells.first_integer is None:
         mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
         masses = mixture.log_masses(window.cells.edges)
+        # Normalised on the window, as the power law is.
         masses = masses - np.logaddexp.reduce(masses)
         filled = window.pooled > 0
         likelihood = float(window.pooled[filled] @ masses[filled])

@@ -50,7 +50,7 @@ class Lognormal(Result):
         return self.p_value < SIGNIFICANCE
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields as plain values."""
+        """Test and drift as plain values."""
         return {
             "statistic": self.statistic,
             "p_value": self.p_value,
@@ -70,7 +70,7 @@ class Lognormal(Result):
 def window_family(counts: GroupedCounts, fit: WindowFit) -> tuple[Family, np.ndarray]:
     """Cells of a window, coarse enough, for likelihoods; and the groups' counts on them.
 
-    On an open side the cells reach far beyond the data, so that every law is normalised where the power law is.
+    At an end without a cut-off the cells reach far beyond the data: every law is normalised where the power law is.
     """
     part = counts.part(fit.start, fit.stop).joined(MOST_CELLS)
     far = part.cells.extended(FAR if part.open_below else 0.0, FAR if part.open_above else 0.0)

@@ -97,6 +97,7 @@ def _moments(cells: Cells, theta: float) -> tuple[np.ndarray, float, float]:
     """Mean of ``u`` in each cell, over all, and the variance of the former."""
     nodes, log_weights = cells.nodes
     parts = log_weights + theta * (nodes - cells.edges[-1])
+    # Each cell in units of its largest node, so that no steep law overflows.
     top = parts.max(axis=1, keepdims=True)
     shares = np.exp(parts - top)
     sums = shares.sum(axis=1)

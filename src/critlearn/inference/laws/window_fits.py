@@ -111,6 +111,7 @@ def _centred_index(
 ) -> tuple[np.ndarray, Float64[np.ndarray, " window"]]:
     """Sums of the cell's index from the middle of the law's range, shape (group, window), and its cells."""
     width = counts.cells.width or 1.0
+    # Without a cut-off the law goes on over empty cells beyond the data.
     far = round(FAR / width)
     below = np.where(counts.open_below & (start == 0), far, 0)
     above = np.where(counts.open_above & (stop == len(counts.cells)), far, 0)

@@ -95,6 +95,7 @@ def likelihood_bounds(
         end = phi + sign * _LEVEL**0.5 * error
         for _ in range(_NEWTON_STEPS):
             loss = 2 * n * (top - end * mean + power_law.log_normaliser(end, bins))
+            # Near the maximum rounding may make the loss negative.
             root = np.sqrt(np.maximum(loss, 1e-12))
             slope = n * np.abs(power_law.mean_index(end, bins) - mean) / root
             end = end - sign * (root - _LEVEL**0.5) / np.maximum(slope, 1e-300)
@@ -114,6 +115,7 @@ def _general_interval(counts: GroupedCounts, fit: WindowFit) -> tuple[float, flo
     ends = []
     for sign in (-1, 1):
         step = 2 * sign * fit.naive_standard_error
+        # Outwards until the end of the interval is bracketed.
         while loss(fit.theta + step) < 0:
             step *= 2
         ends.append(float(scipy.optimize.brentq(loss, fit.theta, fit.theta + step, xtol=1e-10)))

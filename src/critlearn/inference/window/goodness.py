@@ -98,6 +98,7 @@ class GroupNull:
         middle = counts.cells.centres[fit.start : fit.stop]
         masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
         mean = float(masses @ middle)
+        # Derivative of the distribution function by theta: the covariance of u with lying below an edge.
         slope = np.concatenate([[0.0], np.cumsum(masses * (middle - mean))])
         observed_mean = float(np.diff(empirical) @ middle)
         score = np.diff(below, axis=1) @ (middle - observed_mean)
@@ -118,6 +119,7 @@ def independent_null(
     masses = cell_probabilities(counts, fit.theta, fit.start, fit.stop)
     middle = counts.cells.centres[fit.start : fit.stop]
     centred = middle - masses @ middle
+    # A Brownian bridge at the edges: independent increments of variance p, less p times their sum.
     noise = normals[:, : len(masses)] * np.sqrt(masses)
     noise = noise - np.outer(noise.sum(axis=1), masses)
     along = (noise @ centred) / max(float(masses @ centred**2), 1e-300)

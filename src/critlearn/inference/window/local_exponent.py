@@ -91,7 +91,7 @@ class SlidingFits:
         return len(self.marks) - 1
 
     def band_factor(self, spans: int) -> float:
-        """Standard errors to each side of a simultaneous 95% band over this many spans."""
+        """Half-width of a simultaneous 95% band over this many spans, in standard errors."""
         # Neighbours overlap, but not enough to be one test: each short window counts.
         windows = max(1, spans - LENGTHS[0] + 1)
         return self.counts.t_quantile(1 - 0.025 / windows)

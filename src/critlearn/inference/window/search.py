@@ -57,6 +57,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     marks = sliding.marks
     below = np.concatenate([[0.0], np.cumsum(sliding.counts.pooled)])
     flat_start: WindowFit | None = None
+    # From the widest down; of windows of one length the one with the most fluctuations.
     for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
         every = range(sliding.spans - length + 1)
         first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
@@ -87,7 +88,7 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
 
 
 def _is_flat_start(fits: WindowFits, below: Float64[np.ndarray, " edge"]) -> np.ndarray:
-    """Which windows hold a part of the values on which any density that is finite at zero is flat: the smallest."""
+    """Mask of the windows on the smallest values, where any density that is finite at zero is flat."""
     few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
     return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
 
@@ -189,7 +190,7 @@ class WindowScan:
         """First cells and cells after the last of the candidates; at an end without a cut-off all reach the end."""
         cells = len(self.counts.cells)
         share = np.cumsum(self.counts.pooled) / self.counts.pooled.sum()
-        # The outermost thousandth on each side holds no window's end, but for the ends of the data themselves.
+        # No window ends in the outermost thousandths, except at the ends of the data themselves.
         low, high = (int(np.searchsorted(share, q)) for q in (0.001, 0.999))
         at = np.concatenate([[0, cells], np.linspace(low, min(high + 1, cells), _CANDIDATES).round()])
         marks = np.unique(at.astype(np.int64))
@@ -200,6 +201,7 @@ class WindowScan:
         kept &= (not self.counts.open_below) | (start == 0)
         kept &= (not self.counts.open_above) | (stop == cells)
         start, stop = start[kept], stop[kept]
+        # The widest first, of equal ones the lowest; widths that differ by rounding are equal.
         order = np.lexsort((start, -(edges[stop] - edges[start]).round(9)))
         return start[order], stop[order]
 

@@ -16,7 +16,7 @@ def keep_freed_memory() -> None:
     """Have up to 64 MiB of freed memory kept by the process, once.
 
     Otherwise glibc gives the memory of every batch back to the system, and asks for it again page by page: a tenth of
-    the time of a convolutional network. It stops doing so once it is given back a block of this size, which is
+    the time of a convolutional network. It stops doing so once a block of this size has been freed, which is
     never written to and takes no memory.
     """
     block = torch.empty(_LARGEST_HELD, dtype=torch.uint8)

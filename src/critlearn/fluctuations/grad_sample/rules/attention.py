@@ -33,6 +33,7 @@ class AttentionRule:
         order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
         inputs = [samples_first(use, order(arguments[name])) for name in ("query", "key", "value")]
         error = samples_first(use, order(use.errors[0]))
+        # Leaves of a graph of their own: what autograd finds at them are the errors at the projections.
         projected = [
             nn.functional.linear(part, weight, bias).requires_grad_()
             for part, weight, bias in zip(inputs, _weights(module), _biases(module), strict=True)
@@ -89,6 +90,7 @@ def _input_projections(
         names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
         pairs = zip(names, errors, inputs, strict=True)
         return {name: OuterProducts(error[:, None], part[:, None]) for name, error, part in pairs}
+    # Self-attention: one input for all three, whose errors stand side by side in the stacked matrix.
     if all(part.data_ptr() == inputs[0].data_ptr() and part.shape == inputs[0].shape for part in inputs):
         return {"in_proj_weight": OuterProducts(torch.cat(errors, dim=2)[:, None], inputs[0][:, None])}
     # One matrix for three inputs: each use has errors in its own third of the outputs.

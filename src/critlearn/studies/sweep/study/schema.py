@@ -79,7 +79,7 @@ class RandomPart(BaseModel):
 
 
 class SweepPart(BaseModel):
-    """What varies: the product of ``grid``, ``zip``, ``list`` and ``random``, of which conditions keep some cells."""
+    """Settings that vary: the product of ``grid``, ``zip``, ``list`` and ``random``, of which conditions keep cells."""
 
     model_config = _STRICT
     grid: dict[str, list[Any]] = Field(default_factory=dict)
