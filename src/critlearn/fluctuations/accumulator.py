@@ -88,10 +88,10 @@ class Accumulator:
                 )
             for start, grad_sample, scale in self._changes(item):
                 self._count(grad_sample, scale, item.name, first + item.start // size + start)
-            self._bound()
+            self._limit_counts()
         self.done += len(x)
 
-    def _bound(self) -> None:
+    def _limit_counts(self) -> None:
         """Halve the number of groups of samples as long as the counts of all quantities fill too much memory."""
         counters, groups = self._counters.values(), self.groups
         while sum(counter.size for counter in counters) > MOST_COUNTS and self.groups % 2 == 0:

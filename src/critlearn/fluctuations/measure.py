@@ -92,7 +92,7 @@ def measure(
             "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
             "batches other than BatchSampler(SequentialSampler(...))"
         )
-    accumulator = _started(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
+    accumulator = _new_accumulator(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
     mark = ""
     if checkpoint is not None:
         settings = {
@@ -171,12 +171,12 @@ def measure_part(
     if not 0 <= part < parts:
         raise InvalidInputError(f"parts are numbered 0..{parts - 1}; got {part}")
     start, stop = (min(samples, number * edge // parts * batches.batch_size) for edge in (part, part + 1))
-    accumulator = _started(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
+    accumulator = _new_accumulator(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
     resolution = _count(accumulator, batches, start, stop, lambda done: None)
     return accumulator.finish(resolution, since=start)
 
 
-def _started(
+def _new_accumulator(
     system: NeuralSystem,
     batches: Batches,
     quantities: Quantities,

@@ -83,8 +83,10 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     if few is not None:
         return without_window(FitVerdict.NOT_RESOLVED, few, None, None, common)
     sliding = sliding_fits(counts)
-    whole = _whole(counts)
-    choice = _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_given(counts, window)
+    whole = _lognormal_of_all(counts)
+    choice = (
+        _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_set_window(counts, window)
+    )
     fit = choice.fit
     if fit is None:
         verdict, reason = judge_no_window(counts, whole, choice.basis)
@@ -186,7 +188,7 @@ def without_window(
     )
 
 
-def _on_given(counts: GroupedCounts, window: Window) -> Choice:
+def _on_set_window(counts: GroupedCounts, window: Window) -> Choice:
     """Fit on the window that the user has set; where the law has no cut-off it reaches to the end of the data."""
     check_inside(counts, window)
     check_sides(counts, window)
@@ -267,7 +269,7 @@ def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:
     return lognormal is not None and lognormal.preferred
 
 
-def _whole(counts: GroupedCounts) -> Lognormal | None:
+def _lognormal_of_all(counts: GroupedCounts) -> Lognormal | None:
     """Lognormal against power law on the central 99% of the fluctuations."""
     if not counts.pooled.any():
         return None

@@ -33,13 +33,13 @@ def parsed_csv(text: str, source: str, **settings: Any) -> "pd.DataFrame":
     except (ValueError, pd.errors.ParserError) as problem:
         raise DataError(f"{source} is no table: {' '.join(str(problem).split())}") from None
     if settings.get("header", 0) == 0 and settings.get("sep", ",") == ",":
-        _refuse_twins(text, source)
+        _refuse_repeated_names(text, source)
     return frame
 
 
-def _refuse_twins(text: str, source: str) -> None:
+def _refuse_repeated_names(text: str, source: str) -> None:
     """Raise if two columns have the same name: pandas would rename the second one without a word."""
     names = [name.strip() for name in next(csv.reader(io.StringIO(text.lstrip())), [])]
-    twins = sorted({name for name in names if name and names.count(name) > 1})
-    if twins:
-        raise DataError(f'{source} is no table: {names.count(twins[0])} of its columns are called "{twins[0]}"')
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise DataError(f'{source} is no table: {names.count(repeated[0])} of its columns are called "{repeated[0]}"')

@@ -139,12 +139,12 @@ def elementwise(module: nn.Module) -> Elementwise:
         found = _of_formula(traced(module, (_y.name,)))
     except InvalidInputError:
         raise NoPreciseFormError(kind.__name__) from None
-    if not _is_that_of(module, found):
+    if not _agrees_with(module, found):
         raise NoPreciseFormError(kind.__name__)
     return found
 
 
-def _is_that_of(module: nn.Module, found: Elementwise) -> bool:
+def _agrees_with(module: nn.Module, found: Elementwise) -> bool:
     """Whether a formula has the value and the slope of a user's module at ordinary numbers.
 
     They need not be: a module may have a slope of its own making, such as that of a straight-through estimator.

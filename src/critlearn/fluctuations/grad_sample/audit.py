@@ -97,7 +97,7 @@ def _compare_samples(
     reached = set()
     for sample in range(len(x)):
         one = slice(sample, sample + 1)
-        reference = plain_gradients(model, source.trainable, x[one], partial(_alike, errors[one]))
+        reference = plain_gradients(model, source.trainable, x[one], partial(_like_output, errors[one]))
         largest = largest_by_layer(reference)
         for name, expected in reference.items():
             if expected is None:
@@ -147,7 +147,7 @@ def _compare_sum(source: LayerGradients, apart: set[str]) -> None:
     )
     precision = torch.float32 if learning_pass.mixed else learning_pass.precision
     model, inputs = learning_pass.whole(precision), in_type(x, precision)
-    sums = BatchSums(model, source.trainable, inputs, lambda y: _of_unit_size(_alike(errors, y)))
+    sums = BatchSums(model, source.trainable, inputs, lambda y: _of_unit_size(_like_output(errors, y)))
     for item in gradients:
         # A layer without one row for each sample is found out in every batch.
         if item.grad_sample.samples == len(x) and not sums.agrees(item):
@@ -200,7 +200,7 @@ def _coarsest(uses: list[LayerUse]) -> torch.dtype:
     return torch.float32 if single else torch.float64
 
 
-def _alike(errors: Tensor, output: Tensor) -> Tensor:
+def _like_output(errors: Tensor, output: Tensor) -> Tensor:
     """Errors in shape and floating-point type of the output."""
     return errors.reshape(output.shape).to(output)
 
