@@ -60,6 +60,7 @@ def load_fluctuations(path: Path) -> Fluctuations:
         series = Series(
             *({name: stored[f"{name}/{part}"] for name in kept} for part in ("entries", "log_size", "sign"))
         )
+        # Files of earlier versions have no mark, and no reference of the floor.
         mark = str(stored["mark"]) if "mark" in stored else ""
         samples, log_floor = int(stored["samples"]), None if np.isnan(floor) else floor
         reference = str(stored.get("floor_reference", NOT_RECORDED))

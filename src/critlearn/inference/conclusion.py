@@ -64,6 +64,7 @@ class Choice:
 
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:
     """Choose the window, unless the user has set it, and give the verdict."""
+    # Far values would only widen the range of the search, and blur it.
     counts = observed.counts if window is not None else without_far_values(observed.counts)
     common: dict[str, Any] = {
         "count": observed.count,

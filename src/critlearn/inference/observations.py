@@ -21,6 +21,7 @@ from critlearn.numerics.window import Window
 Sign = Literal["absolute", "positive", "negative"]
 Side = Literal["both", "small", "large"]
 NanPolicy = Literal["refuse", "omit"]
+"""Values of the options `sign`, `side` and `nan` of `fit_power_law`."""
 
 _LARGEST_INTEGER: Final = 2**53
 """Up to here every integer is a float of its own."""
@@ -161,6 +162,7 @@ class Reading:
 
 
 def _from_sketch(sketch: LogSketch, reading: Reading, window: Window | None) -> Observations:
+    """Counts of a sketch above the floor, with empty bins as far as a window reaches."""
     log_floor = reading.log_floor
     if sketch.count == 0:
         raise InvalidInputError("there are no fluctuations to fit")
@@ -188,6 +190,7 @@ def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> Groupe
 
 
 def _from_histogram(histogram: Histogram, reading: Reading, window: Window | None) -> Observations:
+    """Counts of a histogram, without its bins below the floor or next to zero."""
     log_floor = reading.log_floor
     counts, edges = np.atleast_2d(histogram.counts), histogram.edges
     total = counts.sum()
@@ -204,6 +207,7 @@ def _from_histogram(histogram: Histogram, reading: Reading, window: Window | Non
     at = slice(int(filled[0]), int(filled[-1]) + 1) if window is None else slice(0, counts.shape[1])
     cells = Cells(np.log(edges[at.start : at.stop + 1]))
     widths = np.diff(cells.edges)
+    # Equal but for rounding: closed forms hold.
     if np.ptp(widths) < 1e-9 * widths.mean():
         cells = Cells.equal(float(cells.edges[0]), float(widths.mean()), len(cells))
     grouped = GroupedCounts(cells, counts[:, at], outside, reading.side == "small", reading.side == "large")

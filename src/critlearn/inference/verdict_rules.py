@@ -24,6 +24,7 @@ from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities
 from critlearn.inference.result import Basis, FitVerdict
 
 Judgement = tuple[FitVerdict, str]
+"""Verdict and the reason for it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ _FORMAT: Final = 1
 _SKETCH_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
 _RECORD_FIELDS: Final = tuple(part.name for part in fields(MonitorRecord) if part.name not in ("states", "series"))
 _STATE_FIELDS: Final = tuple(part.name for part in fields(MonitoredState) if part.name != "distributions")
+"""Arrays of a sketch, and the fields of records and of states that are plain values and go into the JSON text."""
 
 
 def save_record(path: Path, record: MonitorRecord) -> None:

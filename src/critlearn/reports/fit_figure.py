@@ -62,6 +62,7 @@ def stability_figure(stability: StabilityMap, name: str = "δ") -> Figure:
 
 
 def _draw_density(axes: Axes, fit: PowerLawFit, name: str) -> None:
+    """Draw the data, lighter outside the window, with the laws on the window."""
     axes.set_ylabel(f"density p({name})")
     label_as_powers(axes.yaxis)
     if fit.density is None:
@@ -100,6 +101,7 @@ def _draw_laws(axes: Axes, fit: PowerLawFit, name: str) -> None:
 
 
 def _draw_local_exponent(axes: Axes, fit: PowerLawFit, name: str) -> None:
+    """Draw the local exponent with its band, and the fitted exponent on the window."""
     axes.set_xlabel(name)
     axes.set_ylabel("local exponent k")
     label_as_powers(axes.xaxis)

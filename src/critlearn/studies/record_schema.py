@@ -10,6 +10,7 @@ from critlearn.errors import DataError
 from critlearn.studies.validation_errors import describe_first_error
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+"""Ends of an interval; null where one is not finite."""
 
 
 class _Measured(BaseModel):

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 Location = tuple[int | str, ...]
+"""Keys and positions in lists that lead to an entry of a file."""
 
 _LONGEST: Final = 60
 """Characters of a refused value that a message repeats: messages stay on one line."""

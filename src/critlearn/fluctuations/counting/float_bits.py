@@ -28,7 +28,7 @@ _LEFT: Final = np.uint64((1 << _LOWER) - 1)
 def edge_table(mantissa_bits: int = 52) -> tuple[np.ndarray, np.ndarray]:
     """Tables by leading bits of the mantissa: bin at the start of each interval, and mantissa of the edge inside it.
 
-    An interval without an edge has a mantissa that no number reaches.
+    For an interval without an edge the mantissa is one that no number in it reaches.
     """
     edges = np.exp2(np.arange(1, BINS_PER_OCTAVE) / BINS_PER_OCTAVE) - 1
     # Smallest mantissa whose number is not below the edge.

@@ -168,6 +168,7 @@ def precise_network(system: NeuralSystem, layers: Sequence[tuple[str, nn.Module]
     samples = min(most, len(system), _COST // cost)
     if not samples:
         return None
+    # Weights are read only here, once the cost is known to be small enough.
     return PreciseNetwork(system, tuple(dense(*step) if isinstance(step, tuple) else step for step in steps), samples)
 
 

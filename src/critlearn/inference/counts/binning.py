@@ -25,6 +25,7 @@ def cells_for(sizes: np.ndarray, window: Window | None, log_floor: float | None,
     if window is None:
         if spacing == 0:
             # The bins of a sketch, so that values and a sketch of them are one thing.
+            # A value on an edge is in the bin above it, however the quotient is rounded.
             first = math.floor(low / BIN_WIDTH + 1e-9)
             return Cells.equal(first * BIN_WIDTH, BIN_WIDTH, math.floor(high / BIN_WIDTH + 1e-9) - first + 1), floor
         if not high > low:

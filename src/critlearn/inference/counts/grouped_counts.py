@@ -14,6 +14,7 @@ from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 
 Running = Float64[np.ndarray, "group edge"]
+"""Sums over all cells below an edge, by group: a window's sum is a difference of two."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -237,6 +237,7 @@ def _best(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np
     if law.only_these:
         further = allowed[(allowed > low) & (allowed < high)].tolist()
     else:
+        # To a hundredth of the bracket: near its maximum the likelihood hardly changes.
         search = scipy.optimize.minimize_scalar(
             lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
             bounds=(low, high),

@@ -95,6 +95,7 @@ class Family:
             step = np.linalg.lstsq(best.covariance / np.outer(scale, scale), gradient / scale, rcond=1e-13)[0] / scale
             new = self.evaluate(offset, basis, best.coefficients + step)
             halvings = 0
+            # After 40 halvings a step is 1e-12 of itself, and its gain is rounding.
             while new.log_likelihood < best.log_likelihood and halvings < 40:
                 step, halvings = step / 2, halvings + 1
                 new = self.evaluate(offset, basis, best.coefficients + step)

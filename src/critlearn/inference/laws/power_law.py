@@ -24,6 +24,7 @@ Values = Float64[np.ndarray, "..."]
 
 def _near_uniform(phi: Values, bins: Values) -> np.ndarray:
     """Whether the series is more accurate than differences of nearly equal numbers."""
+    # Up to B phi = 0.02 the terms that the series leave out are below 4e-10 of the mean and of the variance.
     return np.asarray(np.abs(bins * phi) < np.minimum(_SERIES * bins**0.5, 0.02))
 
 

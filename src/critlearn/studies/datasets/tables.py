@@ -47,6 +47,7 @@ def read_table(path: Path, target: str | None) -> Table:
 
 
 def _frame(path: Path) -> pd.DataFrame:
+    """Data frame of a CSV or Parquet file."""
     try:
         if path.suffix == ".csv":
             frame = parsed_csv(path.read_text(encoding="utf-8-sig"), f'"{path}"')

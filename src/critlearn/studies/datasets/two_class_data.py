@@ -165,6 +165,7 @@ _NAMED: Final[dict[str, Callable[[int], TwoClassData]]] = {
     "moons": _moons,
     "gaussians": _gaussians,
 }
+"""Functions from a seed to a data set, by name."""
 
 
 def _digits(pair: str) -> TwoClassData:

@@ -12,6 +12,7 @@ from critlearn.studies.sweep.study.preflight import check_study
 from critlearn.studies.sweep.study.schema import Study
 
 Engine = Callable[[tuple[Cell, ...], Task], Generator[tuple[Cell, str | None]]]
+"""Function that runs cells by a task and yields each, with None or the reason why it failed."""
 
 
 def run_cell(cell: Cell, *, location: str) -> str | None:

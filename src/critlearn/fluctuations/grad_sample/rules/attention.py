@@ -13,6 +13,7 @@ from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError
 from critlearn.network.backward.layer_use import LayerUse
 
 _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+"""Names of the positional arguments of torch's attention, in order."""
 
 
 class AttentionRule:

@@ -15,6 +15,7 @@ from critlearn.network.modules import ActivationModule
 
 _tanh: Final = ActivationModule("tanh")
 _sigmoid: Final = ActivationModule("sigmoid")
+"""Activations whose derivatives keep their tails, which torch's own round to zero where units saturate."""
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, Tensor, State], State]

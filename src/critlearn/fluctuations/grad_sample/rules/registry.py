@@ -42,6 +42,7 @@ class LayerRule(Protocol):
 
 
 _RULES: Final[dict[type[nn.Module], LayerRule]] = {}
+"""Rules that are registered, by the type of module that they serve."""
 
 
 def register(rule: LayerRule) -> LayerRule:

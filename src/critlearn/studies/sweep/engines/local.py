@@ -29,6 +29,7 @@ _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 """Environment variables from which numerical libraries take their number of threads when they are loaded."""
 
 Task = Callable[[Cell], str | None]
+"""Function that runs a cell and stores its result; it returns None, or the reason why the cell failed."""
 
 
 @dataclass

@@ -66,6 +66,7 @@ def load_studies(path: Path) -> tuple[Study, ...]:
 
 
 def _checked(content: Any, node: Any, path: Path) -> Study:
+    """Study from the content of a file, checked; errors name file and line."""
     if not isinstance(content, dict):
         raise InvalidInputError(f'"{path}" holds no study: a mapping with at least "name" is needed')
     for key, line in _repeated_keys(node):
