@@ -13,15 +13,15 @@ from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_count
 
 _DEGREE: Final = HIGHEST_ORDER - 1
-"""Degree of the polynomial for the slope along the lost direction."""
+"""Degree of the polynomial fitted to the slope along the lost direction, one below the highest order."""
 
 _SHRINKINGS: Final = 20
-"""Times that the neighbourhood is made four times smaller: down to 1e-13, where slopes are rounding."""
+"""Number of times that the neighbourhood shrinks by four: from 0.1 to 1e-13, where slopes are rounding errors."""
 
 
 @runtime_checkable
 class SquareMap(Protocol):
-    """A map between spaces of one dimension, such as `RestrictedMap`."""
+    """Protocol of a map between two spaces of equal dimension K, such as `RestrictedMap`."""
 
     def __call__(self, points: Tensor) -> Tensor:
         """Values, shape (sample, K) -> (sample, K)."""
@@ -34,7 +34,7 @@ class SquareMap(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Caustic:
-    """A point where the square Jacobian of a restricted map is singular.
+    """Boundary point at which the square Jacobian of a restricted map is singular.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class Caustic:
     value
         Changes of the chosen variables there.
     kind
-        ``fold`` where the map turns back along the lost direction, ``cusp`` where it is flat to second order, and
-        ``higher`` where it is flat to a higher one or more than one direction is lost.
+        ``fold`` if the map turns back along the lost direction, ``cusp`` if it is flat to second order there, and
+        ``higher`` if it is flat to a higher order or more than one direction is lost.
     order
         Power n of ``delta - delta_c ~ s^n`` along the lost direction: 2 for a fold, 3 for a cusp; None where more than
         one direction is lost.
@@ -66,10 +66,10 @@ class Caustic:
 
 
 def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps: int = 100) -> list[Caustic]:
-    """Caustics crossed by the straight path between two boundary points: sign changes of ``det J_S``.
+    """Find the caustics on the straight path between two boundary points: sign changes of ``det J_S``.
 
-    Where the determinant only touches zero it is seen if it is exactly zero at one of the places that are looked at.
-    Stretches on which it is zero throughout, as where a ReLU is dead, have no density and are left out.
+    A determinant that touches zero without changing sign is found only if it is exactly zero at a sampled point.
+    Intervals on which it is zero throughout, as where a ReLU is dead, have no density and are left out.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
     start, end
         Points (K,).
     steps
-        Places on the path at which the determinant is looked at.
+        Number of intervals of the path, at whose ends the determinant is evaluated.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
 
     def determinant(share: float) -> float:
         matrix = restricted.jacobian(torch.lerp(start, end, share))
-        # Of rows of length 1: only where it vanishes matters.
+        # Rows are normalised: only the zeros matter, and the raw determinant could underflow.
         return float(torch.linalg.det(matrix / matrix.norm(dim=1, keepdim=True).clamp(min=1e-300)))
 
     shares = np.linspace(0.0, 1.0, steps + 1)
@@ -104,20 +104,21 @@ def caustics_on_path(restricted: SquareMap, start: Tensor, end: Tensor, *, steps
     found = []
     for at in np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0):
         found.append(float(brentq(determinant, shares[at], shares[at + 1], xtol=1e-15)))
+    # Isolated exact zeros: the sign test above sees none of them.
     zero = np.concatenate([[False], values == 0, [False]])
     found += shares[zero[1:-1] & ~zero[:-2] & ~zero[2:]].tolist()
     return [classified(restricted, torch.lerp(start, end, share)) for share in sorted(found)]
 
 
 def classified(restricted: SquareMap, point: Tensor) -> Caustic:
-    """Kind of a caustic, by the order of the map along the curve on which only the lost coordinate changes.
+    """Classify a caustic by the order of the map along the curve on which only the lost coordinate changes.
 
-    With all other coordinates of the change held, the last is ``delta_c + c s^n`` along the lost direction (Lyapunov
-    and Schmidt's reduction): n = 2 at a fold, 3 at a cusp. Source: theory, caustics; Arnold's classification of generic
-    maps between spaces of one dimension.
+    With all other coordinates of the change fixed, the last one is ``delta_c + c s^n`` along the lost direction
+    (Lyapunov-Schmidt reduction): n = 2 at a fold, 3 at a cusp. Source: theory, caustics; Arnold's classification of
+    generic maps between spaces of equal dimension.
     """
     matrix = restricted.jacobian(point)
-    # Of rows of length 1: changes of several variables may differ in size by far.
+    # Rows are normalised, because changes of different variables may differ in size by many orders.
     size = matrix.norm(dim=1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
     left, values, right = torch.linalg.svd(matrix / size)
@@ -133,7 +134,7 @@ def classified(restricted: SquareMap, point: Tensor) -> Caustic:
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """Points on which all coordinates of the change but the lost one stay as they are at a caustic.
+    """Curve through a caustic on which all coordinates of the change but the lost one are constant.
 
     Parameters
     ----------
@@ -149,9 +150,10 @@ class _Curve:
     right: Tensor
 
     def slope(self, share: float) -> float:
-        """Derivative of the lost coordinate of the change along the curve, where the point's is ``share``."""
+        """Derivative of the lost coordinate of the change along the curve, at the parameter ``share``."""
         at, others = self.point + share * self.right[-1], self.right[:-1]
         level = self.left[:, :-1].T @ self.restricted(self.point[None])[0]
+        # Newton's method back to the curve: it starts close, and converges quadratically.
         for _ in range(4 if len(others) else 0):
             matrix = self.left.T @ self.restricted.jacobian(at)
             gap = self.left[:, :-1].T @ self.restricted(at[None])[0] - level
@@ -159,11 +161,13 @@ class _Curve:
         block = self.left.T @ self.restricted.jacobian(at) @ self.right.T
         if not len(others):
             return float(block)
+        # Schur complement: the derivative with the other coordinates of the change eliminated.
         return float(block[-1, -1] - block[-1, :-1] @ torch.linalg.solve(block[:-1, :-1], block[:-1, -1]))
 
 
 def _order(curve: _Curve) -> int | None:
-    """Power of the lost coordinate, from a polynomial for its derivative in a small enough neighbourhood."""
+    """Order n of the lost coordinate, from a polynomial fit of its derivative in a small enough neighbourhood."""
+    # Chebyshev nodes, on which a polynomial fit does not oscillate between the nodes.
     nodes = np.cos(np.pi * (np.arange(_DEGREE + 3) + 0.5) / (_DEGREE + 3))
     half_width = 0.1 * (1 + float(curve.point.norm()))
 
@@ -177,7 +181,7 @@ def _order(curve: _Curve) -> int | None:
 
     for _ in range(_SHRINKINGS):
         if polynomial(half_width)[1] < POLYNOMIAL_MISFIT:
-            # Higher powers weigh little here, and still less somewhat nearer.
+            # On an eighth of the width, the leading power dominates all higher ones.
             coefficients, _ = polynomial(half_width / 8)
             return int(np.abs(coefficients[1:]).argmax()) + 2
         half_width /= 4

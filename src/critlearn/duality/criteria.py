@@ -1,6 +1,6 @@
-"""Every number that decides what a user is told of the duality map: what is on the sheet, and what a caustic is.
+"""Criteria for the duality map: which changes lie on the sheet, and how caustics are classified.
 
-Each stands here once, with its unit and the page of the documentation that shows its effect.
+Each has its unit and the page of the documentation that shows its effect.
 """
 
 from typing import Final
@@ -10,20 +10,20 @@ import torch
 ON_SHEET: Final = {torch.float64: 1e-6, torch.float32: 1e-2}
 """Largest residual ``|Phi(x, t) - dq| / |dq|`` of a vector on the sheet, by the floating-point type of the changes.
 
-Far above what rounding leaves of a data point's own change, below 1e-12 in double precision; changes in single
-precision come with errors of their own. Effect: docs/duality.md (inverse), docs/round_trips.md (off the sheet refused).
+Far above the rounding error of a data point's own change, which is below 1e-12 in double precision; changes in single
+precision carry larger errors. Effect: docs/duality.md (inverse), docs/round_trips.md (off the sheet refused).
 """
 
 RANK_OF_CHANGES: Final = {torch.float64: 1e-8, torch.float32: 1e-3}
-"""Singular values of a layer's changes, in units of the largest, above which they count to the rank.
+"""Singular values of a layer's changes, in units of the largest, above which they count towards the rank.
 
-The rank is the number of samples that a mean was taken of. Effect: docs/round_trips.md (means separated).
+The rank is the number of samples over which a mean was taken. Effect: docs/round_trips.md (means separated).
 """
 
 SAME_STATE: Final = 1e-5
-"""Distance of two inputs, in units of one plus the length of the input, up to which they count as one boundary state.
+"""Distance of two inputs, in units of one plus the length of the input, up to which they are the same boundary state.
 
-Descents do not end in exactly the same place. Effect: docs/round_trips.md (unique).
+Descents from different starts do not end in exactly the same point. Effect: docs/round_trips.md (unique).
 """
 
 LOST_DIRECTION: Final = 1e-4
@@ -40,8 +40,9 @@ Effect: docs/duality.md (density and caustics).
 """
 
 POLYNOMIAL_MISFIT: Final = 1e-5
-"""Deviation of the map from a polynomial near a caustic, in units of its largest slope there, at which the polynomial's
-order is the caustic's.
+"""Largest misfit of the slope to a polynomial near a caustic, in units of the largest slope there.
+
+Below it the order of the polynomial is that of the caustic.
 
 Effect: docs/duality.md (density and caustics).
 """

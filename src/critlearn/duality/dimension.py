@@ -1,4 +1,4 @@
-"""Dimension of learning over a data set: how many directions samples span, and how far they share them."""
+"""Dimension of learning over a data set: number of directions of each sample, and overlaps between samples."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -13,7 +13,7 @@ from critlearn.numerics.validation import check_count
 from critlearn.results import Result, plain
 
 _TANGENTS: Final = 512 << 20
-"""Bytes of tangent vectors that are held for overlaps."""
+"""Bytes of tangent vectors stored for overlaps."""
 
 _OVERLAPPING: Final = 16
 """Samples whose tangent spaces are compared by default: 120 pairs."""
@@ -53,7 +53,7 @@ class LearningDimension(Result):
         return [spectrum.participation_ratio() for spectrum in self.spectra]
 
     def mean_overlap(self) -> float | None:
-        """Mean over pairs of different samples that have tangent spaces; None if there is no pair."""
+        """Mean overlap over pairs of different samples that have tangent spaces; None if there is no pair."""
         different = self.overlaps[~torch.eye(len(self.overlaps), dtype=torch.bool, device=self.overlaps.device)]
         known = different[~different.isnan()]
         return float(known.mean()) if len(known) else None
@@ -90,12 +90,12 @@ class LearningDimension(Result):
 def learning_dimension(
     phi: DualityMap, *, samples: int = 256, directions: int = 3, overlapping: int = _OVERLAPPING
 ) -> LearningDimension:
-    """Spectra at samples spread evenly over the data set, and overlaps of the leading tangent spaces of some.
+    """Compute spectra at samples spread evenly over the data set, and overlaps of leading tangent spaces of some.
 
     Parameters
     ----------
     phi
-        The duality map, of a network at initialisation, at equilibrium or on the way.
+        The duality map of a network at any time of its training.
     samples
         Largest number of samples.
     directions
@@ -136,10 +136,11 @@ def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tens
 
 
 def _overlaps(bases: list[Tensor]) -> Tensor:
-    """Mean squared cosines of principal angles, of which the smaller space has as many as directions.
+    """Mean squared cosines of the principal angles between spaces: ``|U_i^T U_j|_F^2 / min(k_i, k_j)``.
 
-    ``|U_i^T U_j|_F^2 / min(k_i, k_j)``.
+    Two spaces have as many principal angles as the smaller one has directions.
     """
+    # One product for all pairs, whose blocks are then summed.
     together = torch.cat(bases, dim=1)
     squares = (together.T @ together) ** 2
     sizes = [basis.shape[1] for basis in bases]

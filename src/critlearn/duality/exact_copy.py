@@ -1,4 +1,4 @@
-"""Tail-exact copy of a network in double precision, made again when the network has changed."""
+"""Tail-exact copy of a network in double precision, renewed when the network has changed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from critlearn.network.checks.inputs import in_type
 
 @dataclass(frozen=True, eq=False)
 class ExactNetwork:
-    """Copy of a network as it was at one time.
+    """Tail-exact copy of a network at one time.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class ExactNetwork:
 
 
 class ExactCopy:
-    """The tail-exact copy of a network, made again whenever the network has changed.
+    """Cache of a network's tail-exact copy, renewed whenever the network has changed.
 
-    A copy that was given out stays as it is, so that a Jacobian remains that of the weights at which it was taken.
+    A copy that was handed out never changes, so a Jacobian remains that of the weights at which it was taken.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -39,21 +39,21 @@ class ExactCopy:
         self._parts: tuple[list[tuple[int, bool]], list[int]] = ([], [])
 
     def current(self) -> ExactNetwork:
-        """Copy with the values that the network has now."""
+        """Return a copy with the current values of the network."""
         if self._made is None or self._parts != self._structure() or not self._same_values(self._made.model):
             model = tail_exact(self._model).double()
             self._made, self._parts = ExactNetwork(model, dense_chain(model)), self._structure()
         return self._made
 
     def _structure(self) -> tuple[list[tuple[int, bool]], list[int]]:
-        """Modules with their mode, parameters with whether they are trained, and hooks."""
+        """Identities of modules with their mode, of parameters with whether they are trained, and of hooks."""
         modules = [(id(module), module.training) for module in self._model.modules()]
         parameters = [(id(value), value.requires_grad) for value in self._model.parameters()]
         return modules + parameters, called_hooks(self._model)
 
     @torch.no_grad()
     def _same_values(self, copied: nn.Module) -> bool:
-        """Whether all values are those of the copy. Torch's counters of changes miss what is written to ``.data``."""
+        """Whether all values equal the copy's, compared in full: torch's version counters miss writes to ``.data``."""
         return all(
             torch.equal(in_type(value, torch.float64), other)
             for values, others in (

@@ -1,4 +1,4 @@
-"""The dataset-learning duality: the map from boundary states to changes of the trainable variables."""
+"""Duality map: from boundary states to the changes that they induce in the trainable variables."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -26,15 +26,15 @@ from critlearn.network.losses import for_targets
 from critlearn.numerics.validation import check_learning_rate
 
 _STACKED: Final = 16 << 20
-"""Bytes of stacked rows for which spectra are computed at a time."""
+"""Bytes of stacked rows for which spectra are computed in one batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class DualityMap:
-    """``Phi_q : (x, t) -> dq = -gamma * grad_q l(q; x, t)``, the composition of activation and learning pass.
+    """Duality map ``Phi_q : (x, t) -> dq = -gamma * grad_q l(q; x, t)``: activation pass, then learning pass.
 
-    Source: theory, duality map. It follows the network: after training on, everything is taken at the new weights,
-    while Jacobians that were taken before remain those of the old ones.
+    Source: theory, duality map. The map follows the network: after further training, everything is evaluated at the new
+    weights, while Jacobians computed before remain those of the old ones.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class DualityMap:
         check_learning_rate(self.lr)
 
     def __call__(self, x: Tensor, t: Tensor) -> dict[str, Tensor]:
-        """Changes that each sample on its own induces in each trainable variable.
+        """Return the changes that each single sample induces in each trainable variable.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class DualityMap:
 
     @property
     def network(self) -> ExactNetwork:
-        """Tail-exact copy of the network in double precision, as the network is now."""
+        """Tail-exact copy of the network in double precision, with its current weights."""
         return self._copy.current()
 
     def jacobian(self, x: Tensor, t: Tensor, *, targets: bool | None = None) -> Jacobian:
@@ -103,7 +103,7 @@ class DualityMap:
             One sample, without batch dimension. For softmax with cross-entropy ``t`` is a class index, or
             probabilities of all classes, which are continuous.
         targets
-            Whether targets are coordinates of the boundary; by default where the loss takes a continuum of them.
+            Whether targets are coordinates of the boundary; by default if the loss takes a continuum of them.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class DualityMap:
 
         Notes
         -----
-        At a kink of an activation, as of ReLU at 0, derivatives are those that torch takes there, of one side.
+        At a kink of an activation, such as ReLU at 0, the derivative is the one-sided one that torch takes.
         """
         network = self.network
         x, t, loss = self.one_sample(x, t)
@@ -150,11 +150,11 @@ class DualityMap:
         return found
 
     def invert(self, dq: Mapping[str, Tensor]) -> Inverse:
-        """Boundary state whose change is ``dq``, with its residual, and whether it is the only one.
+        """Find the boundary state whose change is ``dq``, its residual, and whether it is unique.
 
-        In closed form where the first layer is dense and has a bias, ``x_j = dW_ij / db_i``; through convolutions by
+        In closed form if the first layer is dense and has a bias, ``x_j = dW_ij / db_i``; through convolutions by
         linear least squares, layer by layer; otherwise by Levenberg-Marquardt descents from many starts. A vector that
-        is no change of any data point is not on the sheet; a mean of several samples' changes cannot be separated.
+        is no change of any data point is not on the sheet; a mean over several samples cannot be separated.
 
         Parameters
         ----------
@@ -169,11 +169,11 @@ class DualityMap:
         return invert(self, dq)
 
     def in_double(self) -> "DualityMap":
-        """The map of the tail-exact copy in double precision, as the network is now."""
+        """Duality map of the tail-exact copy in double precision, with the current weights."""
         return DualityMap(self.system.judging(self.network.model, self.system.loss), self.lr)
 
     def one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
-        """A sample in double precision, and the loss in the form for its target.
+        """Return a sample in double precision, and the loss in the form for its target.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class DualityMap:
     def _parts(
         self, network: ExactNetwork, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
     ) -> tuple[Callable[[], DenseStack] | None, JacobianOperator]:
-        """Function that makes the stack of one sample, if the network is dense, and the Jacobian operator."""
+        """Return a function that makes the stack of one sample, if the network is dense, and the Jacobian operator."""
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
@@ -221,7 +221,7 @@ class DualityMap:
 
 
 def _check_batch(x: Tensor, t: Tensor) -> None:
-    """Raise if inputs and targets make no batch of boundary states."""
+    """Raise if inputs and targets are not a batch of boundary states."""
     for name, value in (("x", x), ("t", t)):
         if not isinstance(value, Tensor) or value.dim() == 0:
             raise InvalidInputError(f"{name} must be a tensor that holds a batch; got {_described(value)}")

@@ -16,24 +16,24 @@ from critlearn.duality.map import DualityMap
 from critlearn.errors import InvalidInputError
 
 _STEP: Final = 1e-2
-"""First step along the lost direction that looks for a fold near a point, in units of the point's length."""
+"""First step along the lost direction in the search for a fold near a point, in units of the point's length."""
 
 _STEPS: Final = 12
-"""Times that this step is made eight times shorter: down to 1e-13, below which it is rounding."""
+"""Number of times that this step shrinks by eight: down to 1e-13, where it is only rounding."""
 
 _ALWAYS: Final = 6
-"""Points of a grid that Newton's method starts from, however far their changes are from the wanted ones."""
+"""Grid points from which Newton's method always starts, however far their changes are from the wanted ones."""
 
 
 def choose_variables(jacobian: Jacobian) -> list[int]:
-    """Rows on which the square block of the Jacobian is best conditioned, by pivoted QR of its transpose.
+    """Choose K variables whose square block of the Jacobian is well conditioned, by pivoted QR of its transpose.
 
-    Positions of K trainable variables in the order of ``named_parameters``.
+    Returns the positions of the variables in the order of ``named_parameters``.
 
     Raises
     ------
     InvalidInputError
-        If the Jacobian has not the full rank K.
+        If the rank of the Jacobian is below K.
     """
     matrix = jacobian.dense().cpu().numpy()
     if jacobian.rank() < jacobian.shape[1]:
@@ -47,7 +47,7 @@ def choose_variables(jacobian: Jacobian) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class RestrictedMap:
-    """``(x, t) -> dq_S`` for a set S of K trainable variables; continuous targets are coordinates.
+    """Restricted map ``(x, t) -> dq_S`` to a set S of K trainable variables; continuous targets are coordinates.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class RestrictedMap:
     variables
         Positions of the K variables in the order of ``named_parameters``.
     t
-        Target: held fixed if it is a class, otherwise a place to start from.
+        Target: held fixed if it is a class; otherwise only its shape is used.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class RestrictedMap:
     t: Tensor
 
     def __post_init__(self) -> None:
-        """Raise if the variables make no square Jacobian."""
+        """Raise if the number of variables does not make the Jacobian square."""
         x = torch.as_tensor(self.phi.system.dataset[0][0])
         shape = self.phi.jacobian(x, self.t).shape
         allowed = set(range(shape[0]))
@@ -89,7 +89,7 @@ class RestrictedMap:
         return x, points[:, inputs:].reshape(-1, *self.t.shape)
 
     def point(self, x: Tensor, t: Tensor) -> Tensor:
-        """A boundary state as a point, shape (K,)."""
+        """Convert a boundary state to a point, shape (K,)."""
         flat = x.reshape(-1).double()
         return flat if len(self.variables) == len(flat) else torch.cat([flat, t.reshape(-1).double()])
 
@@ -110,7 +110,7 @@ class RestrictedMap:
         return float(sign), float(log_size)
 
     def preimages(self, value: Tensor, starts: Tensor, *, tolerance: float = 1e-10) -> Tensor:
-        """All points with a given change that Newton's method finds from many starts, shape (preimage, K).
+        """Find the points with the change ``value`` by Newton's method from many starts, shape (preimage, K).
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class RestrictedMap:
             if point is None:
                 continue
             matrix = self.jacobian(point)
-            # The same point if the map, as it is here, gives it the same value: no length is too short for that.
+            # Two points are the same if the linearised map gives the same value: no length scale has to be chosen.
             same = 8 * tolerance * float(value.norm())
             if all(float((matrix @ (point - other)).norm()) > same for other, _ in found):
                 found.append((point, matrix))
@@ -136,16 +136,16 @@ class RestrictedMap:
         return torch.stack([point for point, _ in found]) if found else starts[:0].double()
 
     def _across(self, point: Tensor, matrix: Tensor) -> list[Tensor]:
-        """Where the partner of a preimage lies if a fold is near: as far beyond the fold, along the lost direction.
+        """Guess of the second preimage near a fold: mirrored beyond the fold, along the lost direction.
 
-        Of two preimages within one cell of a grid only one is a start.
+        Two preimages within one cell of a grid have only one start in common.
         """
         lost = torch.linalg.svd(matrix).Vh[-1]
         sign, log_size = torch.linalg.slogdet(matrix)
         step = _STEP * max(float(point.norm()), 1e-3)
         for _ in range(_STEPS):
             other_sign, other_log = torch.linalg.slogdet(self.jacobian(point + step * lost))
-            # Of the determinant's value at the point, what it changes by over the step.
+            # Relative change of the determinant over the step; it vanishes at the fold, at -step / change.
             change = float(other_sign * sign * (other_log - log_size).exp()) - 1
             if not math.isfinite(change) or change == 0:
                 return []
@@ -155,7 +155,7 @@ class RestrictedMap:
         return []
 
     def _newton(self, value: Tensor, point: Tensor, tolerance: float) -> Tensor | None:
-        """One run of Newton's method with halved steps."""
+        """One run of Newton's method, in which steps that do not reduce the gap are halved."""
         size = float(value.norm())
         gap = self(point[None])[0] - value
         for _ in range(25):
@@ -173,13 +173,13 @@ class RestrictedMap:
         return None
 
     def grid(self, lower: float, upper: float, steps: int) -> "GridStarts":
-        """Changes on a regular grid of boundary points, from which all preimages of a value can be started."""
+        """Evaluate the changes on a regular grid of boundary points, to choose starts for preimages."""
         axis = torch.linspace(lower, upper, steps, dtype=torch.float64)
         points = torch.cartesian_prod(*[axis] * len(self.variables)).reshape(-1, len(self.variables))
         return GridStarts(points, self(points), steps)
 
     def log_density(self, value: Tensor, starts: Tensor, log_boundary: object) -> float:
-        """``ln p(dq_S) = ln sum over preimages of p(boundary) / |det J_S|``; ``-inf`` where none was found.
+        """Density ``ln p(dq_S) = ln sum over preimages of p(boundary) / |det J_S|``; ``-inf`` if none was found.
 
         Parameters
         ----------
@@ -215,9 +215,10 @@ class GridStarts:
     steps: int
 
     def starts(self, value: Tensor, *, most: int | None = None) -> Tensor:
-        """Points near which a value is taken: nearer to it than their neighbours, the nearest first.
+        """Grid points near preimages of a value: local minima of the distance to it, the nearest first.
 
-        Kept are those that it is no further from than the changes vary around them, and the nearest few in any case.
+        A minimum is kept if its distance is at most twice the variation of the changes around it; the nearest few are
+        always kept.
 
         Parameters
         ----------
@@ -236,7 +237,7 @@ class GridStarts:
         return self.points[minima[near][:most]]
 
     def _variation(self) -> Tensor:
-        """How much the changes vary between a point and its neighbours, shape (point,)."""
+        """Variation of the changes over a point and its neighbours, shape (point,)."""
         shape = [self.steps] * self.points.shape[1]
         spans = []
         for column in self.changes.T:

@@ -1,4 +1,4 @@
-"""Networks that are sequences of modules: their modules in order, and whether parameters are used only once."""
+"""Sequences of modules: the modules of a network in order, and whether its parameters are used only once."""
 
 from collections import Counter
 from typing import Final
@@ -24,13 +24,13 @@ SEPARATE: Final = (
     nn.LogSigmoid,
     nn.Hardtanh,
 )
-"""Modules that act on each entry by itself."""
+"""Modules that act on each entry separately."""
 
 
 def flattened(model: nn.Module, name: str = "") -> list[tuple[str, nn.Module]] | None:
-    """Names and modules of a sequence, one after the other; None where something hooks into them.
+    """List the names and modules of a sequence in order; None if it has hooks.
 
-    A module that stands in several places is listed in each.
+    A module that is used in several places is listed for each.
     """
     if hooked(model):
         return None
@@ -47,11 +47,11 @@ def flattened(model: nn.Module, name: str = "") -> list[tuple[str, nn.Module]] |
 
 
 def joined(name: str, local: str) -> str:
-    """Name of a part of a named module."""
+    """Full name of a part of a named module."""
     return f"{name}.{local}" if name else local
 
 
 def used_once(modules: list[tuple[str, nn.Module]], module: nn.Module) -> bool:
-    """Whether none of a module's parameters acts in another place of a sequence: its change is its own alone."""
+    """Whether no parameter of a module is used elsewhere in a sequence, so that its change is from this place alone."""
     uses = Counter(id(value) for _, part in modules for value in part.parameters())
     return all(uses[id(value)] == 1 for value in module.parameters())

@@ -1,4 +1,4 @@
-"""Copies of networks whose modules keep computed tensors: states of a pass, or weights made from other weights."""
+"""Copying networks whose modules store computed tensors, such as states of a pass or weights of a pruned layer."""
 
 import copy
 from typing import Any, TypeVar
@@ -14,10 +14,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def copied(model: Module) -> Module:
-    """Copy of a network, with its hooks.
+    """Copy a network, with its hooks.
 
-    Tensors that its modules keep with the operations behind them (``self.h = ...`` in a ``forward``, the weight of a
-    pruned layer) are copied as plain numbers: a pass computes them anew.
+    Tensors that its modules store together with their autograd graph (``self.h = ...`` in a ``forward``, the weight of
+    a pruned layer), which torch cannot copy, are copied as plain numbers: the next pass recomputes them.
 
     Raises
     ------
@@ -35,16 +35,16 @@ def copied(model: Module) -> Module:
 
 
 def _numbers(value: Tensor) -> Tensor:
-    """A tensor without the operations behind it."""
+    """Copy a tensor without its autograd graph."""
     try:
         return value.detach().clone()
     except RuntimeError:
-        # It stood for samples in one of torch.func's maps, which has ended: no pass can use it.
+        # A leftover of a finished torch.func transform, which no pass can use.
         return torch.empty(0)
 
 
 def computed_tensors(model: nn.Module) -> list[Tensor]:
-    """Tensors that modules keep with the operations behind them, also in lists and dictionaries."""
+    """Tensors that modules store together with their autograd graph, also in lists and dictionaries."""
     return [
         value
         for module in model.modules()
@@ -54,16 +54,16 @@ def computed_tensors(model: nn.Module) -> list[Tensor]:
 
 
 def check_computed(before: list[Tensor], output: Tensor) -> None:
-    """Refuse an output that was made with tensors that had been computed before the pass.
+    """Raise if an output depends on tensors that were computed before the pass.
 
-    In a copy they would be plain numbers, and the parameters behind them would get no gradient.
+    In a copy they are plain numbers, so the parameters from which they were computed would get no gradient.
 
     Parameters
     ----------
     before
         `computed_tensors` before the pass.
     output
-        What the pass gave.
+        Output of the pass.
 
     Raises
     ------

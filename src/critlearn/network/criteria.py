@@ -1,6 +1,6 @@
-"""Every number that decides what a user is told of a network: its resolution floor, refusals, the end of a pass.
+"""Criteria for networks: the resolution floor, which networks are refused, and how an activation pass ends.
 
-Each stands here once, with its unit and the page of the documentation that shows its effect.
+Each has its unit and the page of the documentation that shows its effect.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ docs/engine.md.
 """
 
 SAME_OUTPUT_COARSE: Final = 3e-2
-"""The same for types of 16 bits, whose spacing is up to 0.8% of a number."""
+"""The same for 16-bit types, whose spacing is up to 0.8% of a number."""
 
 FIXED_POINT: Final = 1e-9
 """Change by one more step, in units of one plus the largest state, up to which an activation pass is at a fixed point.
@@ -39,7 +39,7 @@ Floating-point types in which this is less than 100 spacings of numbers have 100
 """
 
 RETURNED: Final = 1e-12
-"""Distance from an earlier state, in the same units, up to which an activation pass has come back to it.
+"""Distance from an earlier state, in the same units, up to which an activation pass has returned to it.
 
 At least 8 spacings of numbers. Effect: docs/duality.md
 (networks on graphs).

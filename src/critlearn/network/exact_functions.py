@@ -1,4 +1,4 @@
-"""Activations that a network calls as functions in its own ``forward``, replaced by exact ones while it runs."""
+"""Replacement of activations that a ``forward`` calls as functions (``torch.tanh(x)``) by exact ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -17,7 +17,7 @@ _BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, functional.sigmoid),
     "softsign": (functional.softsign,),
 }
-"""Functions of torch that are catalogue activations, by the names of these."""
+"""Torch's functions that are catalogue activations, by catalogue name."""
 
 _REPLACED: Final[dict[Callable[..., Any], ActivationModule]] = {
     function: ActivationModule(name) for name, functions in _BY_NAME.items() for function in functions
@@ -25,7 +25,7 @@ _REPLACED: Final[dict[Callable[..., Any], ActivationModule]] = {
 
 
 def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) -> nn.Module | None:
-    """Module in place of a function of one tensor whose derivative cancels; None for any other function."""
+    """Return an exact module for a function of one tensor whose derivative cancels; None for other functions."""
     if function in _REPLACED and not keywords:
         return _REPLACED[function]
     if function is functional.gelu and keywords.get("approximate", "none") == "none":
@@ -34,10 +34,10 @@ def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) 
 
 
 def _saved_elsewhere() -> bool:
-    """Whether hooks for saved tensors are active, as those of activation checkpointing.
+    """Whether hooks for saved tensors are active, such as those of activation checkpointing.
 
-    Checkpointing calls functions a second time on the way back, when they are torch's own again, and would take the
-    tensors that these save for those of the exact ones: another number of the same shape.
+    Checkpointing repeats the calls in the backward pass, where the functions are torch's own again, and would confuse
+    the saved tensors of the two: torch's tanh saves its output, the exact one its input, of the same shape.
     """
     # Private to torch, and not in its oldest versions.
     topmost = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
@@ -45,7 +45,7 @@ def _saved_elsewhere() -> bool:
 
 
 class _ExactFunctions(TorchFunctionMode):
-    """Context in which torch's functions whose derivatives cancel are exact ones: same values to rounding."""
+    """Context in which torch's functions with cancelling derivatives are exact; values are the same to rounding."""
 
     def __torch_function__(
         self,
@@ -54,9 +54,9 @@ class _ExactFunctions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call the exact function in place of ``func``, if there is one and it is called with a tensor alone."""
+        """Call the exact function instead of ``func``, if there is one and the only argument is a tensor."""
         kwargs = kwargs or {}
-        # A value that is being traced is no tensor: it is to show the functions that are called.
+        # Not for traced values: the trace must record the functions that the user calls.
         exact = exact_activation(func, kwargs) if len(args) == 1 and isinstance(args[0], Tensor) else None
         if exact is not None and _saved_elsewhere():
             exact = None
@@ -74,7 +74,7 @@ def with_exact_functions(module: nn.Module) -> None:
 
 
 class _NoSubclassHook(nn.Module):
-    """Base class before a user's type whose ``__init_subclass__`` is not run: it may ask for arguments of its own."""
+    """Base class that keeps a user's ``__init_subclass__`` from running, which may require arguments."""
 
     def __init_subclass__(cls) -> None:
         """Do nothing."""
@@ -82,14 +82,14 @@ class _NoSubclassHook(nn.Module):
 
 @cache
 def _running_exactly(kind: type) -> type[nn.Module]:
-    """Subtype whose calls run with exact functions; ``forward`` stays the user's own, by which layer rules know it."""
+    """Make a subtype whose calls run with exact functions; ``forward`` stays the user's, as layer rules compare it."""
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         with _ExactFunctions():
             return kind.__call__(self, *args, **kwargs)
 
     def reduce(self: nn.Module, protocol: SupportsIndex) -> tuple[Any, ...]:
-        # The subtype has no name by which it could be imported: the user's type is stored, and wrapped anew.
+        # The subtype cannot be imported by name, so the user's type is pickled and wrapped again on loading.
         stored: Any = kind.__reduce_ex__(self, protocol)  # type: ignore[arg-type, call-arg]
         build, arguments, *rest = stored
         return _rebuilt, tuple(kind if part is type(self) else part for part in (build, *arguments)), *rest
@@ -100,7 +100,7 @@ def _running_exactly(kind: type) -> type[nn.Module]:
 
 
 def _rebuilt(build: Callable[..., nn.Module], *arguments: Any) -> nn.Module:
-    """What was stored of a module that runs with exact functions; its state follows."""
+    """Rebuild a pickled module that runs with exact functions; pickle restores its state afterwards."""
     module = build(*arguments)
     kind: Any = type(module)
     if kind.__call__ is nn.Module.__call__:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class _ExactGelu(torch.autograd.Function):
-    """``y Phi(y)``, whose derivative ``Phi(y) + y phi(y)`` takes Phi from erfc: torch's ``1 + erf`` is 0 below -8."""
+    """GELU ``y Phi(y)`` with derivative ``Phi(y) + y phi(y)``, Phi from erfc: torch's ``1 + erf`` is 0 below -8."""
 
     generate_vmap_rule = True
 

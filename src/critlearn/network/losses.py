@@ -12,10 +12,10 @@ from critlearn.network.checks.hooks import hooked
 from critlearn.network.modules import ActivationModule
 
 _SATURATING: Final[dict[type[nn.Module], str]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Softsign: "softsign"}
-"""Last activations that become part of the loss where the targets are the values at which they saturate."""
+"""Last activations that become part of the loss if the targets are the values at which they saturate."""
 
 _BEHIND_ACTIVATION: Final = {nn.MSELoss: "mse", nn.L1Loss: "mae", nn.BCELoss: "bce"}
-"""Losses of which they become a part, by name in the catalogue."""
+"""Losses that such an activation may be merged with, and their names in the catalogue."""
 
 
 def _cross_entropy(loss: Any) -> OutputLoss:
@@ -23,7 +23,7 @@ def _cross_entropy(loss: Any) -> OutputLoss:
         loss,
         weight=loss.weight is not None,
         label_smoothing=loss.label_smoothing > 0,
-        # A negative one names no class: targets that have it are refused as such.
+        # A negative index names no class, and targets that have it are refused as invalid classes.
         ignore_index=loss.ignore_index >= 0,
     )
     return SoftmaxCrossEntropy()
@@ -53,13 +53,12 @@ _EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any], OutputLoss]]] = {
 def exact_system(
     model: nn.Module, loss: OutputLoss | nn.Module, targets: Iterable[Tensor]
 ) -> tuple[nn.Module, OutputLoss]:
-    """Network and loss whose output errors are tail-exact, equivalent to those given.
+    """Return an equivalent network and loss whose output errors are tail-exact.
 
-    A critlearn loss stays as it is, but for softmax with cross-entropy: with probabilities as targets, of shape
-    (batch, classes), it becomes `SoftTargetCrossEntropy`. Torch's losses are replaced; a loss that is a mean over
-    outputs remains one. If the network is a sequence that ends in a saturating activation and the targets are the
-    values at which it saturates, the activation becomes part of the loss: otherwise ``tanh(y) - 1`` would be 0 from
-    y = 19 on.
+    A critlearn loss is kept, except that softmax with cross-entropy becomes `SoftTargetCrossEntropy` if targets are
+    probabilities of shape (batch, classes). Torch's losses are replaced; a loss that is a mean over outputs remains
+    one. If the network is a sequence that ends in a saturating activation, and the targets are the values at which it
+    saturates, the activation becomes part of the loss: otherwise ``tanh(y) - 1`` would be 0 from y = 19 on.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def exact_system(
         return model, for_targets(loss, next(iter(targets)))
     activation = _last_activation(model)
     name = _BEHIND_ACTIVATION.get(type(loss))
-    # The logarithms of the last are those of probabilities.
+    # Binary cross-entropy takes logarithms of probabilities, so it fits the sigmoid only.
     fitting = activation == "sigmoid" or (activation is not None and name != "bce")
     if activation is not None and name is not None and fitting and _saturates(activation, targets):
         _refuse(loss, weight=getattr(loss, "weight", None) is not None)
@@ -97,20 +96,20 @@ def exact_system(
 
 
 def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:
-    """The loss, or its form for probabilities if softmax is given a batch of them."""
+    """Return the loss in the form for these targets: softmax has one of its own for probabilities."""
     soft = isinstance(loss, SoftmaxCrossEntropy) and targets.is_floating_point() and targets.dim() == 2
     return SoftTargetCrossEntropy() if soft and targets.shape[1] > 1 else loss
 
 
 def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:
-    """The loss of one sample: mean over its outputs if torch's is a mean, otherwise their sum."""
-    # Its reduction is over samples only: over classes it is a mean in any case.
+    """Loss of one sample: mean over its outputs if torch's loss is a mean, otherwise their sum."""
+    # MultiLabelSoftMarginLoss: its reduction is over samples only; over classes it is always a mean.
     mean = loss.reduction == "mean" or isinstance(loss, nn.MultiLabelSoftMarginLoss)
     return Averaged(single) if mean and not single.class_targets else single
 
 
 def _last_activation(model: nn.Module) -> str | None:
-    """Catalogue name of a saturating activation at the end of a sequence, if no hooks have a part in it."""
+    """Catalogue name of a saturating activation at the end of a sequence without hooks; None for other networks."""
     if type(model) is not nn.Sequential or len(model) < 2 or hooked(model) or hooked(model[-1]):
         return None
     last = model[-1]
@@ -126,7 +125,7 @@ def _saturates(activation: str, targets: Iterable[Tensor]) -> bool:
 
 
 def _check_signs(targets: Iterable[Tensor]) -> None:
-    """Refuse targets that are not -1 or +1: of a 0 torch's soft margin makes no class but no loss at all."""
+    """Raise if a target is not -1 or +1: torch's soft margin loss is constant for a target of 0."""
     for part in targets:
         others = part[(part != -1) & (part != 1)]
         if len(others):

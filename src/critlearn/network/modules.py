@@ -12,11 +12,11 @@ from critlearn.compositions import ACTIVATIONS, Activation, OutputLoss, find_act
 from critlearn.errors import InvalidInputError, unknown_name
 
 MOST_WEIGHTS: Final = 10**9
-"""Weights of a network that is made here; more do not fit into an ordinary machine with their optimiser."""
+"""Largest number of weights of a network made here; with an optimiser, more do not fit into an ordinary machine."""
 
 
 class _ExactActivation(torch.autograd.Function):
-    """Activation whose derivative is the exponential of ``ln f'``, never ``1 - f^2``."""
+    """Activation whose derivative is computed as ``exp(ln f')``, not as ``1 - f^2``, which is 0 in the tail."""
 
     generate_vmap_rule = True
 
@@ -42,7 +42,7 @@ class _ExactActivation(torch.autograd.Function):
 
 
 class ActivationModule(nn.Module):
-    """A catalogue activation as a module: any shape in and out, dtype kept, no parameters.
+    """Module of a catalogue activation: any shape in and out, dtype kept, no parameters.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class CompositionLoss(nn.Module):
 
 
 def hidden_activation(name: str) -> nn.Module:
-    """Module for a hidden layer: a catalogue activation, or ``relu``, whose derivative is exact as it is.
+    """Return the module of a hidden activation: a catalogue name, or ``relu``, whose derivative is exact in torch.
 
     Raises
     ------
@@ -130,10 +130,10 @@ def feed_forward(
     dtype: torch.dtype = torch.float64,
     outputs: int = 1,
 ) -> nn.Sequential:
-    """Dense network whose outputs are pre-activations.
+    """Make a dense network whose outputs are pre-activations.
 
-    Layers are named ``hidden1``, ``hidden2``, ..., ``output``, so are their parameters (``hidden1.weight``). The
-    weights are drawn as torch does by default, from a generator of their own: the global one is left untouched.
+    Layers are named ``hidden1``, ``hidden2``, ..., ``output``, and their parameters accordingly (``hidden1.weight``).
+    Weights are drawn as torch does by default; the global random state is left unchanged.
 
     Raises
     ------

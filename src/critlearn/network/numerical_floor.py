@@ -1,4 +1,4 @@
-"""Whether a network's learning pass is exact in the tail by its modules' types, and where rounding begins if not."""
+"""Resolution floor of a network: whether its modules are tail-exact, and where rounding begins if they are not."""
 
 from typing import Final
 
@@ -32,12 +32,12 @@ EXACT_MODULES: Final = (
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Whether every module of the model has an exact backward pass by its type, and no hooks, which may do anything."""
+    """Whether every module of the model has an exact backward pass by its type, and no hooks."""
     return all(type(module) in EXACT_MODULES and not hooked(module) for module in model.modules())
 
 
 def floor_between(single: Float64[np.ndarray, " value"], double: Float64[np.ndarray, " value"]) -> float | None:
-    """Resolution floor: greatest ``ln|gradient|`` below which the coarser of two precisions is wrong too often.
+    """Resolution floor: largest ``ln|gradient|`` at which the coarser of two precisions is wrong too often.
 
     Parameters
     ----------
@@ -47,19 +47,20 @@ def floor_between(single: Float64[np.ndarray, " value"], double: Float64[np.ndar
     Returns
     -------
     float or None
-        Upper end of the largest sizes at which too many neighbours are wrong; None if there is no such stretch.
+        Upper end of the last stretch of sizes in which too many gradients are wrong; None if there is no such stretch.
         Source: theory, numbers.
     """
     order = np.argsort(double)
     double, single = double[order], single[order]
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(single - double) <= WRONG_BY)
+    # -inf - (-inf) is NaN, which counts as wrong above; exact zeros in both precisions are right.
     wrong &= ~(np.isneginf(single) & np.isneginf(double))
     return _last_bad_stretch(wrong, double)
 
 
 def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:
-    """Upper end of the largest sizes at which a stretch of neighbours holds too many wrong values."""
+    """Upper end of the last stretch of neighbours, in order of size, that holds too many wrong values."""
     # A hundredth of all, so that the floor is known to about a percent of the gradients; at least 20, or one wrong
     # value would be more than the share that is allowed.
     stretch = max(20, len(wrong) // 100)

@@ -1,4 +1,4 @@
-"""The neural system: a network, the composition that judges its output, and the boundary states that it sees."""
+"""Neural system: a network, the loss of its output, and a data set of boundary states."""
 
 import copy
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from critlearn.network.losses import exact_system
 from critlearn.numerics.array_file import first_line
 
 _TARGETS_READ = 1024
-"""Targets that are read at a time when all of them decide which form of a loss is meant."""
+"""Number of targets read at a time where all of them must be inspected to choose the form of a loss."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class NeuralSystem:
-    """Network, loss and data set.
+    """Neural system of a network, a loss and a data set.
 
     Parameters
     ----------
@@ -74,19 +74,19 @@ class NeuralSystem:
             )
         check_computed(before, y)
         if computed_tensors(self.model):
-            # What modules keep of a pass is not to hold on to its operations: the user could not copy the network.
+            # Replace the tensors that modules store by ones without an autograd graph: torch cannot copy the others.
             with torch.no_grad():
                 self.model(x)
 
     def judging(self, model: nn.Module, loss: OutputLoss) -> "NeuralSystem":
-        """System with the same data set, and a network and a loss of the same shapes, which are not checked again."""
+        """Same system with another network and loss of the same shapes, which are not checked again."""
         other = copy.copy(self)
         object.__setattr__(other, "model", model)
         object.__setattr__(other, "loss", loss)
         return other
 
     def check(self) -> None:
-        """Raise if no learning pass can be made, as the network may have been changed since.
+        """Raise if no learning pass can be made; the network may have changed since the system was made.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class NeuralSystem:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
         held = held_tensors(self.dataset)
         if held is not None:
-            # Not split: that makes views of all batches at once, a million of them where two samples are wanted.
+            # Not `split`, which makes views of all batches at once: a million of them where two samples are wanted.
             for at in range(start, len(self), batch_size):
                 x, t = (part[at : at + batch_size] for part in held)
                 yield self.as_network_takes(x), self.as_network_takes(t)
@@ -130,7 +130,7 @@ class NeuralSystem:
             yield self.as_network_takes(x), self.as_network_takes(t)
 
     def scattered(self, most: int) -> list[int]:
-        """Numbers of a few samples from all over the data set, as the first ones may be much alike."""
+        """Numbers of a few samples spread evenly over the data set, whose first samples may be alike."""
         most = min(most, len(self))
         return [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
 
@@ -143,12 +143,12 @@ class NeuralSystem:
         return self.as_network_takes(chosen_pairs(self.dataset, numbers)[0])
 
     def tensors(self) -> tuple[Tensor, Tensor] | None:
-        """All inputs and targets at once, where the data set holds them and gives them as they are."""
+        """All inputs and targets at once for a plain `TensorDataset`; None for other data sets."""
         held = held_tensors(self.dataset)
         return None if held is None else (self.as_network_takes(held[0]), self.as_network_takes(held[1]))
 
     def as_network_takes(self, value: Tensor) -> Tensor:
-        """Inputs or targets on the device of the model; floating-point numbers in its precision.
+        """Move inputs or targets to the device of the model; convert floating-point numbers to its precision.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class NeuralSystem:
 
 
 class _Targets:
-    """Targets of a system in batches, from the first on each time."""
+    """Targets of a system in batches; every iteration starts from the first."""
 
     def __init__(self, system: NeuralSystem) -> None:
         self._system = system
@@ -221,7 +221,7 @@ class _Targets:
 
 
 def _check_kinds(model: object, loss: object, dataset: object) -> None:
-    """Raise if network, loss or data set is of another kind."""
+    """Raise if the network, the loss or the data set has a wrong type."""
     check_kind(model)
     if not isinstance(loss, OutputLoss | nn.Module):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""

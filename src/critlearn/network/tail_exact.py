@@ -1,4 +1,4 @@
-"""Turn a user's network into one with the same outputs whose activations have exact derivatives."""
+"""Tail-exact copies of networks: same outputs, but activations with exact derivatives."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -17,7 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def _gelu(module: nn.Module) -> nn.Module:
-    # The tanh form has a derivative of its own, with tanh in it: it is left as it is, with its resolution floor.
+    # The tanh approximation is another function with another derivative: it is kept, with its resolution floor.
     return ExactGelu() if getattr(module, "approximate", "none") == "none" else module
 
 
@@ -35,12 +35,12 @@ if they do not work in place.
 
 
 def tail_exact(model: Module) -> Module:
-    """Copy of a network with torch's activations replaced by exact ones: same outputs to rounding, same names.
+    """Copy a network with torch's activations replaced by exact ones: same outputs to rounding, same names.
 
-    Tanh, Sigmoid, Softsign and GELU are replaced wherever they stand as modules, and where a module's own ``forward``
-    calls them as functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). Other
-    activations are kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys, hooks and train mode
-    are those of the original.
+    Tanh, Sigmoid, Softsign and GELU are replaced as modules, and where a module's own ``forward`` calls them as
+    functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). Other activations are
+    kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys, hooks and train mode are those of the
+    original.
 
     Source: theory, numbers.
 
@@ -68,7 +68,7 @@ def tail_exact(model: Module) -> Module:
 
 
 def keep_epsilon(model: nn.Module) -> None:
-    """Write out an epsilon that torch would take from the precision: in another precision it is another function."""
+    """Fix the epsilon that torch would take from the precision: in another precision the layer would differ."""
     for module in model.modules():
         if isinstance(module, nn.RMSNorm) and module.eps is None:
             like = next(model.parameters(), torch.empty(0))
@@ -80,10 +80,10 @@ def _replacement(module: nn.Module) -> nn.Module:
 
 
 def _replace_attributes(module: nn.Module) -> None:
-    """Activations that torch's transformer layers keep as plain functions."""
+    """Replace activations that torch's transformer layers store as plain functions."""
     if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
         functions = {nn.functional.gelu: ExactGelu(), torch.tanh: ActivationModule("tanh")}
         activation = module.activation
         if activation in functions:
-            # Not as a submodule: that would be a new name, if one without parameters.
+            # Not as a submodule, which would add a name to the network.
             object.__setattr__(module, "activation", functions[activation])

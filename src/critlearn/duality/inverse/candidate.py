@@ -1,4 +1,4 @@
-"""Boundary states that a search for an inverse has found, and the best of them."""
+"""Candidates for the inverse of the duality map, and the choice of the best."""
 
 from dataclasses import dataclass, replace
 
@@ -9,18 +9,18 @@ from critlearn.duality.criteria import SAME_STATE
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A boundary state that may be the one that is searched for.
+    """Boundary state that may be the inverse of a change.
 
     Parameters
     ----------
     x, t
         The state.
     residual
-        Part of the changes that it leaves.
+        ``|Phi(x, t) - dq| / |dq|``.
     unique
-        Whether there is no other, as far as is known.
+        Whether no other state has these changes, as far as is known.
     determined
-        Whether equations that every state with these changes fulfils leave no other input.
+        Whether the equations that every state with these changes satisfies have only this input as solution.
     only_target
         Whether no other target fits the input.
     """
@@ -49,6 +49,6 @@ def best_candidate(found: list[Candidate], tolerance: float) -> Candidate | None
     others = [candidate for candidate in found if candidate.residual <= tolerance]
     size = SAME_STATE * (1 + float(best.x.norm()))
     same = all(float((other.x - best.x).norm()) <= size for other in others)
-    # Descents that end in one state tell at the best of them whether anything is lost at first order.
+    # Several descents to one state: full rank at any of them shows that the state is isolated.
     unique = any(other.unique for other in others) if same else False
     return replace(best, unique=unique)

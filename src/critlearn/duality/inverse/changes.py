@@ -1,4 +1,4 @@
-"""Changes of trainable variables as a user gives them to an inversion: checked, for one sample, in double precision."""
+"""Checks of the changes that a user passes to an inversion: names, shapes of one sample, finite values."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from critlearn.errors import InvalidInputError
 
 
 def checked_changes(variables: Mapping[str, Tensor], dq: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], torch.dtype]:
-    """Changes of one sample in double precision, and the precision that they come in.
+    """Return the changes of one sample in double precision, and their original precision.
 
     Raises
     ------

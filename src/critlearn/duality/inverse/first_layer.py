@@ -13,16 +13,16 @@ from critlearn.network import ActivationModule
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _MOST_UNKNOWNS: Final = 4096
-"""Entries of a convolution's input up to which least squares are solved: their dense matrix takes 134 MB or more."""
+"""Largest number of entries of a convolution's input for least squares; at 4096 the dense matrix takes 134 MB."""
 
 _RANGE: Final = 60.0
-"""Largest pre-activation that bisection looks for."""
+"""Largest absolute pre-activation in the bisection."""
 
 
 def layer_input(weight_change: Tensor, bias_change: Tensor) -> Tensor | None:
-    """Input of a dense layer, ``dW_ij / db_i`` for any unit i with an error: all of them together, by least squares.
+    """Input of a dense layer, ``x_j = dW_ij / db_i`` for every unit i with an error, by least squares over the units.
 
-    Shapes (unit, input) and (unit,) -> (input,); None where no unit has an error. Source: theory, duality map.
+    Shapes (unit, input) and (unit,) -> (input,); None if no unit has an error. Source: theory, duality map.
     """
     largest = bias_change.abs().max()
     if largest == 0:
@@ -32,7 +32,7 @@ def layer_input(weight_change: Tensor, bias_change: Tensor) -> Tensor | None:
 
 
 def input_line(weight_change: Tensor) -> Tensor | None:
-    """Direction of the input of a dense layer without bias: ``dW = e x^T`` leaves its length open."""
+    """Direction of the input of a dense layer without bias: ``dW = e x^T`` does not determine its length."""
     largest = weight_change.abs().max()
     if largest == 0:
         return None
@@ -41,7 +41,7 @@ def input_line(weight_change: Tensor) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False)
 class FirstInput:
-    """An input of a network that fits the changes of its first layers.
+    """Input of a network that fits the changes of its first layers.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ class FirstInput:
 
 
 def first_inputs(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr: float) -> list[FirstInput]:
-    """Inputs of a sequence whose first dense layer has a bias.
+    """Find the inputs of a sequence whose first dense layer has a bias, from the changes of its first layers.
 
-    What stands before that layer, convolutions and activations, is gone through backwards: each convolution's input
-    solves two sets of linear equations, that it gives the known output, and that it gives the known change of the
-    weights (Zhu and Blaschko, R-GAP, ICLR 2021). Where an activation falls before it rises, as SiLU and GELU do, its
-    value can come from both sides: two inputs, of the rising and of the falling sides, are then given as guesses. None
-    where something stands there that cannot be gone through.
+    Convolutions and activations before that layer are inverted backwards: each convolution's input solves two sets of
+    linear equations, that it gives the known output, and that it gives the known change of the weights (Zhu and
+    Blaschko, R-GAP, ICLR 2021). An activation that falls before it rises, such as SiLU or GELU, has two pre-activations
+    for some values: the inputs by the rising and by the falling branch are then both returned as guesses. Empty if a
+    module before the layer cannot be inverted.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _backwards(
     *,
     falling: bool,
 ) -> FirstInput | None:
-    """Input of the modules before a dense layer from that layer's input and the errors there."""
+    """Invert the modules before a dense layer, from that layer's input and the errors there."""
     shapes = list(_shapes([module for _, module in modules], x_like))
     determined, known = True, torch.ones_like(state, dtype=torch.bool)
     for (name, module), shape in reversed(list(zip(modules, shapes, strict=True))):
@@ -143,7 +143,7 @@ def _shapes(modules: list[nn.Module], x: Tensor) -> Iterator[torch.Size]:
 
 @torch.no_grad()
 def _turn(module: nn.Module) -> float:
-    """Where an activation is lowest: before it, it falls. The lower end of the range if it does not fall."""
+    """Pre-activation at which an activation is lowest; the lower end of the range if it falls nowhere."""
     grid = torch.linspace(-_RANGE, _RANGE, 2401, dtype=torch.float64)
     lowest = int(module(grid).argmin())
     if lowest == 0:
@@ -156,13 +156,14 @@ def _turn(module: nn.Module) -> float:
 
 
 def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """Pre-activations by bisection, slopes there, where values determine them, and whether each is the only one.
+    """Pre-activations by bisection, slopes there, mask of those that are determined, and whether they are unique.
 
-    Of two pre-activations with the same value, the one where the activation rises or falls is taken.
+    Of two pre-activations with the same value, `falling` chooses the one on the falling branch.
     """
     with torch.no_grad():
         turn = _turn(module)
         two = state < module(torch.full_like(state, -_RANGE)) if turn > -_RANGE else torch.zeros_like(state).bool()
+        # A value above f(-60) occurs on the rising branch only.
         left = two if falling else torch.zeros_like(two)
         low = torch.where(left, -_RANGE, torch.full_like(state, turn))
         high = torch.where(left, turn, torch.full_like(state, _RANGE))
@@ -171,7 +172,7 @@ def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tu
             below = (module(middle) < state) ^ left
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         y = (low + high) / 2
-        # Where a small step changes nothing, as below the kink of ReLU or in saturation, the value determines nothing.
+        # If a small step changes nothing, as below the kink of ReLU or in saturation, the value determines no input.
         flat = (module(y + 1e-3) - module(y - 1e-3)).abs() < 1e-12
     if isinstance(module, ActivationModule):
         slope = module.activation.derivative(y)
@@ -191,7 +192,7 @@ def _before_convolution(
     change: Tensor | None,
     lr: float,
 ) -> tuple[Tensor, Tensor, bool] | None:
-    """Input and errors before a convolution whose outputs are known in part; whether that determines the input."""
+    """Input and errors before a convolution whose outputs are partly known, and whether the input is determined."""
     unknowns = shape.numel()
     if unknowns > _MOST_UNKNOWNS:
         return None

@@ -1,4 +1,4 @@
-"""What the search for an inverse needs to know of a duality map: it imports no map, so that maps can import it."""
+"""Protocol of the maps that can be inverted; it imports no map, so that maps can import the inversion."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from critlearn.network import NeuralSystem
 
 @runtime_checkable
 class ForwardMap(Protocol):
-    """A map from boundary states to changes of the trainable variables, such as `DualityMap`."""
+    """Map from boundary states to changes of the trainable variables, such as `DualityMap`."""
 
     @property
     def system(self) -> NeuralSystem:
@@ -30,7 +30,7 @@ class ForwardMap(Protocol):
         ...
 
     def one_sample(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, OutputLoss]:
-        """A sample in double precision, and the loss in the form for its target."""
+        """Sample in double precision, and the loss in the form for its target."""
         ...
 
     def jacobian(self, x: Tensor, t: Tensor) -> Jacobian:

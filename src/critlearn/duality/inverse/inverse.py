@@ -23,7 +23,7 @@ class InverseStatus(StrEnum):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inverse(Result):
-    """A boundary state and how well its change fits.
+    """Result of an inversion: a boundary state, and how well its change fits.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Inverse(Result):
     status
         Outcome.
     reason
-        The same in words.
+        The outcome in words.
     """
 
     x: Tensor | None
@@ -54,7 +54,7 @@ class Inverse(Result):
 
 
 def invert(phi: ForwardMap, dq: Mapping[str, Tensor]) -> Inverse:
-    """Boundary state whose change is ``dq``: see `DualityMap.invert`."""
+    """Find the boundary state whose change is ``dq``: see `DualityMap.invert`."""
     search = InverseSearch(phi, dq)
     if search.size == 0:
         reason = "every change is zero: any boundary state without an error has this change"
@@ -62,7 +62,7 @@ def invert(phi: ForwardMap, dq: Mapping[str, Tensor]) -> Inverse:
     ranks = search.layer_ranks()
     mixed = _mixed(ranks)
     best = search.closed_form()
-    # An input that the equations determine needs no search: if it does not fit, none does.
+    # If the equations determine the input and it does not fit, no other can, and no search is needed.
     open_question = best is None or (best.residual > search.tolerance and not best.determined)
     if open_question and mixed is None and not search.ruled_out(ranks):
         fitted = search.by_least_squares(None if best is None else best.x)
@@ -78,7 +78,7 @@ def invert(phi: ForwardMap, dq: Mapping[str, Tensor]) -> Inverse:
 
 
 def _mixed(ranks: dict[str, tuple[int, int]]) -> int | None:
-    """Number of samples that a mean was taken of, by the ranks of the layers' changes; None if they show no mean."""
+    """Number of samples over which a mean was taken, by the ranks of the layers' changes; None if they show no mean."""
     # A mean over n samples has rank n in each layer that is wide enough, and full rank in the others.
     most = max((rank for rank, full in ranks.values() if rank < full), default=1)
     consistent = all(rank >= min(most, full) for rank, full in ranks.values())

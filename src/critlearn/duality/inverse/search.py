@@ -1,4 +1,4 @@
-"""Search for the boundary state that induces known changes: closed forms first, then descents."""
+"""Search for the boundary state that induces given changes: closed forms first, then least-squares descents."""
 
 import itertools
 import math
@@ -26,26 +26,26 @@ from critlearn.errors import InvalidInputError
 from critlearn.network.backward.learning_pass import learning_pass
 
 _SHARP: Final = 1e-10
-"""Residual down to which a closed form is polished by a descent: what rounding leaves is below it."""
+"""Residual above which a closed form is improved by a descent; below it is only rounding."""
 
 _STARTS: Final = 8
-"""Samples of the data set that descents start from, and lengths of an input along a line."""
+"""Number of starts: samples of the data set for descents, and lengths of an input along a line."""
 
 _DESCENTS: Final = 24
-"""Descents in all: each takes up to 60 Jacobians."""
+"""Largest number of descents, each of which takes up to 60 Jacobians."""
 
 _MOST_ENTRIES: Final = 2 * 10**7
-"""Entries of a Jacobian, variables times inputs, up to which there are descents: each Jacobian takes 160 MB."""
+"""Largest number of entries of a Jacobian, variables times inputs, for descents: at 2e7 it takes 160 MB."""
 
 _LENGTHS: Final = np.logspace(-3, 3, 49)
-"""Lengths of an input that are tried where a first layer without bias leaves it open, eight for each decade."""
+"""Lengths of an input that are tried if a first layer without bias does not determine it, eight per decade."""
 
 _TO_THE_END: Final[dict[str, Any]] = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
-"""Descents go on until nothing changes any more: their residual tells what is on the sheet."""
+"""Tolerances of descents, which run until nothing changes: their residual decides whether a vector is on the sheet."""
 
 
 class InverseSearch:
-    """Search for the boundary state whose changes are known; changes are in units of the largest of them.
+    """Search for the boundary state with given changes, which are kept in units of the largest of them.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class InverseSearch:
         self.loss = phi.one_sample(torch.as_tensor(x), self.t_like)[2]
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
-        # Of probabilities, whose sum changes no error, those with the sum of the data set's.
+        # The sum of probability targets cannot be found, as t + c p has the error of t: it is that of the data set.
         self.weight = float(self.t_like.double().sum()) if isinstance(self.loss, SoftTargetCrossEntropy) else 1.0
 
     def layer_ranks(self) -> dict[str, tuple[int, int]]:
@@ -83,7 +83,7 @@ class InverseSearch:
         modules = flattened(self.model) or []
         for name, module in modules:
             weight = self.changes.get(joined(name, "weight"))
-            # A layer in two places has a change of rank two from one sample.
+            # A layer that is used twice has a change of rank two from a single sample, and says nothing of a mean.
             if type(module) is torch.nn.Linear and weight is not None and used_once(modules, module):
                 bias = self.changes.get(joined(name, "bias"))
                 matrix = weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
@@ -93,11 +93,11 @@ class InverseSearch:
 
     @staticmethod
     def ruled_out(ranks: dict[str, tuple[int, int]]) -> bool:
-        """Whether a dense layer's change is no outer product, which that of a single sample always is."""
+        """Whether some dense layer's change is no outer product, as that of a single sample always is."""
         return any(rank > 1 for rank, _ in ranks.values())
 
     def closed_form(self) -> Candidate | None:
-        """Candidate from the changes of the first dense layer; None if the network is no sequence that has one."""
+        """Candidate from the changes of the first dense layer; None if the network is no sequence with such a layer."""
         inputs = first_inputs(self.model, self.x_like, self.changes, self.phi.lr)
         if inputs:
             found = [candidate for first in inputs if (candidate := self.completed(first.x, first.determined))]
@@ -110,20 +110,21 @@ class InverseSearch:
         return None
 
     def _polished(self, start: Candidate) -> Candidate | None:
-        """The end of a descent from a candidate, where the Jacobian is of a size for descents."""
+        """Improve a candidate by a descent; None if the Jacobian is too large for descents or the descent fails."""
         if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
             return None
         found = self._fitted(start.x, start.t)
         return replace(found, determined=start.determined) if found else None
 
     def _along(self, line: Tensor | None) -> Candidate | None:
-        """Input on a line through the origin: its length and sign are searched for, with the target that fits best."""
+        """Input on a line through the origin: search for its length and sign, with the best target for each."""
         if line is None:
             return None
         starts = []
         for lengths in (_LENGTHS, -_LENGTHS):
             tried = [self.completed((length * line).reshape(self.x_like.shape), False) for length in lengths]
             left = np.array([math.inf if candidate is None else candidate.residual for candidate in tried])
+            # Local minima of the residual over the grid of lengths are the starts of descents.
             lowest = scipy.ndimage.minimum_filter1d(left, 3) == left
             starts += [
                 (candidate.residual, length, candidate)
@@ -144,7 +145,7 @@ class InverseSearch:
         return best_candidate(found, self.tolerance)
 
     def _mismatch_along(self, line: Tensor, t: Tensor | None, length: np.ndarray) -> np.ndarray:
-        """Mismatch for a given target, or for the one that fits best."""
+        """Mismatch as a function of the length, for a fixed target or, without one, for the best target."""
         x = (float(length[0]) * line).reshape(self.x_like.shape)
         if t is None:
             candidate = self.completed(x, False)
@@ -154,7 +155,7 @@ class InverseSearch:
         return self._mismatch(x, t).cpu().numpy()
 
     def completed(self, x: Tensor, determined: bool) -> Candidate | None:
-        """Target for an input: the changes are linear in the output errors, which give it."""
+        """Candidate of an input with its best target: the changes are linear in the output errors, which give it."""
         output, gradients = self._unit_gradients(x)
         if output is None or gradients is None:
             return None
@@ -195,7 +196,7 @@ class InverseSearch:
         return (changes * math.exp(min(700.0, log_unit - math.log(self.size))) - self.flat) / self.flat.norm()
 
     def by_least_squares(self, near: Tensor | None) -> Candidate | None:
-        """Levenberg-Marquardt from many starts: samples of the data set, and each class where there are classes."""
+        """Levenberg-Marquardt descents from many starts: samples of the data set, with each class if there are any."""
         if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
             return None
         starts = [] if near is None else [near]
@@ -205,12 +206,13 @@ class InverseSearch:
             candidate = self._fitted(start, t)
             if candidate is not None:
                 found.append(candidate)
+            # Two that fit suffice: they are the same state, or show that it is not unique.
             if sum(candidate.residual <= self.tolerance for candidate in found) > 1:
                 break
         return best_candidate(found, self.tolerance)
 
     def _pairs(self, starts: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets to start from: every class of one input before the next, the likeliest first."""
+        """Yield the starts: for one input after the other, all of its targets, the likeliest first."""
         for start in starts:
             x = start.to(self.flat)
             if self.continuous:
@@ -220,7 +222,7 @@ class InverseSearch:
                 yield from ((x, t) for t in self._targets())
 
     def _targets(self) -> Iterator[Tensor]:
-        """Classes to start from."""
+        """Yield the class targets to start from."""
         if self.loss.class_targets:
             with torch.no_grad():
                 outputs = self.model(self.x_like[None]).numel()
@@ -236,7 +238,7 @@ class InverseSearch:
                 yield torch.tensor(signs, dtype=torch.float64).reshape(self.t_like.shape)
 
     def _last_error(self) -> Tensor | None:
-        """Output errors up to a factor, where the network is a sequence that ends in a dense layer with a bias."""
+        """Output errors up to a factor, if the network is a sequence that ends in a dense layer with a bias."""
         modules = flattened(self.model)
         if not modules or type(modules[-1][1]) is not torch.nn.Linear or not used_once(modules, modules[-1][1]):
             return None
@@ -244,7 +246,7 @@ class InverseSearch:
         return None if bias is None else -bias
 
     def _fitted(self, x: Tensor, t: Tensor) -> Candidate | None:
-        """Candidate at the end of one Levenberg-Marquardt descent; None if it leaves where the network is finite."""
+        """Candidate from one Levenberg-Marquardt descent; None if it leaves the region where the network is finite."""
         inputs, soft = x.numel(), isinstance(self.loss, SoftTargetCrossEntropy)
 
         def split(point: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -273,11 +275,11 @@ class InverseSearch:
         candidate = Candidate(found_x, found_t, float(np.linalg.norm(solved.fun)), False)
         if completed := self.completed(found_x, False):
             candidate = replace(candidate, only_target=completed.only_target)
-            # A descent leaves the sum of probabilities where it will.
+            # A descent does not fix the sum of the probabilities; the completed target has the right sum.
             if completed.residual <= (self.tolerance if soft else candidate.residual):
                 candidate = completed
         if candidate.residual > self.tolerance:
             return candidate
-        # Along the sum of probabilities nothing changes, but their sum is known.
+        # One direction is always lost for probabilities, that of their sum, but the sum is known.
         rank = int(np.linalg.matrix_rank(slope(solved.x)))
         return replace(candidate, unique=rank == start.numel() - soft and candidate.only_target)

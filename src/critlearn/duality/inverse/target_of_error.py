@@ -12,22 +12,20 @@ from critlearn.compositions import Averaged, OutputLoss, SoftTargetCrossEntropy
 from critlearn.duality.jacobian.output_response import continuous_targets
 
 _RESIDUALS: Final = np.logspace(-12, 12, 481)
-"""Distances from the output between which a continuous target is bracketed, twenty for each decade."""
+"""Distances from the output between which a continuous target is bracketed, twenty per decade."""
 
 _MOST_SIGNS: Final = 10
-"""Outputs up to which all combinations of classes are tried, a thousand of them."""
-
-"""Outputs with classes -1, +1 of which every combination is tried."""
+"""Largest number of outputs with classes -1, +1 of which every combination is tried: 1024 of them."""
 
 
 def fitting_target(
     loss: OutputLoss, y: Tensor, gradients: Tensor, wanted: Tensor, *, weight: float, tolerance: float, rounding: float
 ) -> tuple[Tensor, bool]:
-    """Target whose output error e explains changes best, ``gradients^T e = wanted``, and whether it is the only one.
+    """Find the target whose output error e fits the changes best, ``gradients^T e = wanted``, and whether it is unique.
 
-    Where the gradients determine the error, the target is that of it. Where they do not, as behind a frozen layer that
-    is wider than what precedes it, classes are compared by the changes that they give, and of a continuum of targets
-    one is chosen.
+    If the gradients determine the error, the target follows from it. If they do not, as behind a frozen layer that is
+    wider than the layer before it, classes are compared by the changes that they give, and one of a continuum of
+    targets is chosen.
 
     Parameters
     ----------
@@ -38,9 +36,9 @@ def fitting_target(
     weight
         Sum of targets that are probabilities, which changes no error.
     tolerance
-        Largest part of what is wanted that a target on the sheet leaves.
+        Largest relative residual of a target on the sheet.
     rounding
-        Spacing of the precision of what is wanted.
+        Spacing of the floating-point type of ``wanted``.
     """
     solved = torch.linalg.lstsq(gradients.T, wanted[:, None], driver="gelsd")
     error = solved.solution[:, 0]
@@ -59,7 +57,8 @@ def fitting_target(
 
 
 def _weights(p: Tensor, gradients: Tensor, wanted: Tensor, weight: float) -> Tensor:
-    """Weights ``t >= 0`` of a given sum with ``gradients^T (weight p - t) = wanted``, by least squares."""
+    """Weights ``t >= 0`` of sum ``weight`` with ``gradients^T (weight p - t) = wanted``, by least squares."""
+    # After QR the problem has one row per output instead of one per variable, and the sum as a last row.
     basis, triangle = torch.linalg.qr(gradients.T)
     right = triangle @ (weight * p) - basis.T @ wanted
     size = float(triangle.abs().max()) or 1.0
@@ -71,10 +70,10 @@ def _weights(p: Tensor, gradients: Tensor, wanted: Tensor, weight: float) -> Ten
 def target_of_error(
     loss: OutputLoss, y: Tensor, error: Tensor, weight: float = 1.0, rounding: float = 2.0**-52
 ) -> tuple[Tensor, bool]:
-    """Target whose output error at outputs ``y`` is nearest to a given one, and whether it is the only one.
+    """Find the target whose output error at outputs ``y`` is nearest to ``error``, and whether it is unique.
 
-    Classes are tried, each output by itself where they do not interact. Of probabilities, whose sum changes no error,
-    those of the given sum are taken.
+    All classes are tried, for each output separately if the outputs do not interact. Probabilities have the sum
+    ``weight``.
 
     Parameters
     ----------
@@ -91,7 +90,7 @@ def target_of_error(
         return every[(errors - error).norm(dim=1).argmin()], True
     if isinstance(loss, SoftTargetCrossEntropy):
         t = weight * y.softmax(dim=0) - error
-        # What rounding leaves beside a whole weight is none: only then are the errors exact that far in the tail.
+        # Weights of the size of rounding are set to 0: only exact one-hot targets have exact errors in the tail.
         kept = torch.where(t <= 4 * rounding * weight, 0.0, t)
         return kept / kept.sum() * weight, True
     if not continuous_targets(loss):
@@ -111,9 +110,9 @@ def _single(loss: OutputLoss) -> OutputLoss:
 
 
 def _roots(loss: Any, y: Tensor, error: float, rounding: float) -> list[float]:
-    """Targets of one output with a given error, the nearest to the output first.
+    """Targets at which one output has this error, the nearest to the output first.
 
-    Where the error stays the same on a stretch, as Huber's far out, several of its targets are given.
+    Where the error is constant, as Huber's is beyond its threshold, several targets are returned.
     """
     value = float(loss.activation(y)) if hasattr(loss, "activation") else float(y)
 

@@ -1,4 +1,4 @@
-"""Networks that are chains of dense layers: their layers, and the derivatives of their activations."""
+"""Chains of dense layers: the layers of a network, and the derivatives of its activations."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ _IDLE: Final = (nn.Identity, nn.Flatten, nn.Dropout)
 
 @dataclass(frozen=True, eq=False)
 class DenseLayer:
-    """``a = f(W b + c)``.
+    """Dense layer with its activation, ``a = f(W b + c)``.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class DenseLayer:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """First two derivatives of an activation at given pre-activations, shape (sample, unit).
+    """First two derivatives of an activation at the pre-activations of a layer, shape (sample, unit).
 
-    ``slope`` and ``curvature`` are in units of ``exp(log_unit)``, shape (sample,), so that none of them underflows
-    where a whole layer is saturated.
+    ``slope`` and ``curvature`` are in units of ``exp(log_unit)``, shape (sample,), so that they do not underflow if a
+    whole layer is saturated.
     """
 
     slope: Tensor
@@ -54,7 +54,7 @@ class Slopes:
 
 
 def dense_chain(model: nn.Module) -> list[DenseLayer] | None:
-    """Layers of a chain of dense layers, each with at most one activation; None for any other network."""
+    """Return the layers of a chain of dense layers, each with at most one activation; None for any other network."""
     modules = flattened(model)
     if modules is None:
         return None

@@ -1,9 +1,9 @@
-"""The Jacobian of a chain of dense layers, for a batch of samples, without a row for every trainable variable.
+"""Jacobian of a chain of dense layers, for a batch of samples, without one row for every trainable variable.
 
 For a layer with input a and error e the change is an outer product, ``dW = e a^T``, and its differential
-``de a^T + e da^T`` has the length of the stacked vectors ``|a| de + e (u . da)`` and ``|e| (1 - u u^T) da`` with
-``u = a / |a|``: an isometry that leaves (outputs + inputs) rows of (outputs * inputs). A bias counts as one more input
-that is 1. Source: theory, duality map.
+``de a^T + e da^T`` has the same length as the stacked vectors ``|a| de + e (u . da)`` and ``|e| (1 - u u^T) da`` with
+``u = a / |a|``. This isometry reduces (outputs * inputs) rows to (outputs + inputs). A bias is the weight of one more
+input that is 1. Source: theory, duality map.
 """
 
 import math
@@ -76,7 +76,7 @@ def dense_stack(layers: list[DenseLayer], loss: OutputLoss, x: Tensor, t: Tensor
         response = response.without_targets()
     basis = tangent_basis(layers[0].linear.weight, x, response.by_target)
     if targets and isinstance(loss, SoftTargetCrossEntropy):
-        # Adding to the targets in proportion to the probabilities changes no error.
+        # Adding a multiple of p to the targets changes no error, as e = p sum(t) - t.
         p = states[-1].softmax(dim=1)
         basis = without_null(basis, p / p.norm(dim=1, keepdim=True))
     state_tangents, bends = _forward(layers, basis, activations)
@@ -86,7 +86,7 @@ def dense_stack(layers: list[DenseLayer], loss: OutputLoss, x: Tensor, t: Tensor
 def _forward(
     layers: list[DenseLayer], basis: TangentBasis, activations: list[Slopes | None]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Changes of states after each layer, and of pre-activations, along the directions of the basis."""
+    """Changes of the states and of the pre-activations of each layer along the directions of the basis."""
     tangents: list[Tensor] = []
     bends: list[Tensor] = []
     for at, layer in enumerate(layers):
@@ -107,7 +107,7 @@ def _backward(
     bends: list[Tensor],
     response: OutputResponse,
 ) -> DenseStack:
-    """Errors and their changes on the way back, and the rows that they give."""
+    """Back-propagate errors and their changes, and collect the rows of each layer."""
     error, log_unit = response.error, response.log_scale
     change = response.by_output @ tangents[-1]
     change[:, :, basis.inputs :] += response.by_target @ basis.target

@@ -24,19 +24,19 @@ from critlearn.errors import InvalidInputError
 from critlearn.results import Result, plain
 
 _LARGEST: Final = 4 << 30
-"""Bytes up to which a Jacobian is written out."""
+"""Largest size in bytes of a Jacobian that is written out."""
 
 _QUICK: Final = 10**6
-"""Entries up to which the spectrum is computed just to show the Jacobian."""
+"""Largest number of entries for which the spectrum is computed only to print the Jacobian."""
 
 _SMALL: Final = 500
-"""Rows and columns up to which all singular values are as quick as a few of them by iteration."""
+"""Number of rows and columns up to which all singular values are as fast as a few of them by iteration."""
 
 
 class Jacobian(Result):
-    """``J = dPhi/d(x, t)`` at one boundary state: rows in the order of ``named_parameters``, columns x, then t.
+    """Jacobian ``J = dPhi/d(x, t)`` at one boundary state: rows as in ``named_parameters``, columns x, then t.
 
-    Targets are coordinates where the loss takes a continuum of them. Made by `DualityMap.jacobian`.
+    Targets are coordinates if the loss takes a continuum of them. Made by `DualityMap.jacobian`.
     """
 
     def __init__(self, operator: JacobianOperator, make_stack: Callable[[], DenseStack] | None, lr: float) -> None:
@@ -103,7 +103,7 @@ class Jacobian(Result):
         return self._factor * self._operator.vjp(self._fitting(weights, self.shape[0], "weights"))
 
     def unit_columns(self, directions: Tensor) -> Tensor:
-        """``J V`` up to a common factor, shape (K, n) -> (|q|, n): directions of tangents, however short these are."""
+        """``J V`` up to a common factor, shape (K, n) -> (|q|, n): directions of tangents, even if they underflow."""
         return self._operator.columns(directions.to(self._operator.x))
 
     def _fitting(self, vector: Tensor, size: int, name: str) -> Tensor:
@@ -134,7 +134,7 @@ class Jacobian(Result):
 
     def _of_rows(self, rows: Tensor, variables: int) -> Spectrum:
         logs = log_singular_values(rows[None])
-        # What rounding of the matrix leaves of a lost direction is none.
+        # A singular value of the size of rounding of the matrix is that of a lost direction: exactly zero.
         rounding = max(rows.shape) * torch.finfo(torch.float64).eps
         logs = torch.where(logs <= logs.amax() + math.log(rounding), -math.inf, logs)
         return from_logs(logs + self._operator.log_unit + math.log(self._lr), variables, self.shape[1])[0]
@@ -148,10 +148,10 @@ class Jacobian(Result):
         return self.spectrum.rank(tolerance)
 
     def log_volume(self) -> float:
-        """``0.5 ln det J^T J``; ``-inf`` where a direction is lost.
+        """``0.5 ln det J^T J``; ``-inf`` if a direction is lost.
 
-        Of a dense network to any smallness; of others a direction is lost where its singular value is below
-        ``max(|q|, K)`` times the spacing of double precision, of the largest.
+        For dense networks every nonzero singular value counts, however small. For others a direction is lost if its
+        singular value is below ``max(|q|, K)`` times the spacing of double precision, in units of the largest.
         """
         return self.spectrum.log_volume()
 
@@ -207,7 +207,7 @@ class Jacobian(Result):
 
 
 def _rows_of(values: dict[str, Tensor]) -> dict[str, slice]:
-    """Rows of each variable."""
+    """Slice of rows of each variable."""
     places, start = {}, 0
     for name, value in values.items():
         places[name] = slice(start, start + value.numel())

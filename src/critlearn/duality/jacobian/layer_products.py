@@ -1,8 +1,8 @@
-"""Products ``J^T J v`` from layers' inputs and errors alone: nothing of the size of the weights is formed.
+"""Products ``J^T J v`` from the inputs and errors of layers alone, without forming anything as large as the weights.
 
-The change of a layer's weights is ``E A^T`` with its errors E and its inputs A, (outputs, places) and (inputs, places);
-those of a convolution are patches. Along v it changes by ``R = dE A^T + E dA^T``, which the transposed Jacobian takes
-back through ``R A`` and ``R^T E``: products of matrices that have as many columns as there are places.
+The change of a layer's weights is ``E A^T`` with its errors E (outputs, places) and its inputs A (inputs, places),
+which are patches for a convolution. Along v it changes by ``R = dE A^T + E dA^T``. The transposed Jacobian needs only
+``R A`` and ``R^T E``, products of matrices with one column per place.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from critlearn.duality.jacobian.operator import JacobianOperator
 
 
 class LayerProducts:
-    """``J^T J`` at one boundary state, in the units of the operator.
+    """Operator ``J^T J`` at one boundary state, in the units of the Jacobian operator.
 
     Parameters
     ----------
@@ -39,6 +39,7 @@ class LayerProducts:
         (inputs, errors), (moved, bent) = pushed
         pulled_inputs, pulled_errors = [], []
         for a, e, da, de in zip(inputs, errors, moved, bent, strict=True):
+            # R A and R^T E, multiplied from the right so that only (places, places) products are formed.
             pulled_errors.append(de @ (a.T @ a) + e @ (da.T @ a))
             pulled_inputs.append(a @ (de.T @ e) + da @ (e.T @ e))
         return torch.cat([part.reshape(-1) for part in self._pull((pulled_inputs, pulled_errors))]).detach()
@@ -50,7 +51,7 @@ class LayerProducts:
 
     @cached_property
     def _shapes(self) -> list[torch.Size]:
-        """Shape of what each layer gives."""
+        """Shape of the output of each layer."""
         found: dict[nn.Module, torch.Size] = {}
 
         def record(layer: nn.Module, _: Any, output: Tensor) -> None:
@@ -74,9 +75,10 @@ class LayerProducts:
         return columns, [error.reshape(_outputs(layer), -1) for layer, error in zip(self._layers, errors, strict=True)]
 
     def _recorded(self, x: Tensor, probes: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Output and layers' inputs, with a probe added to what each layer gives.
+        """Output of the network and inputs of its layers, with a probe added to the output of each layer.
 
-        The layers are products of matrices here, so that inputs are taken apart into patches once.
+        The derivative by a probe is the error at that layer. Layers run as matrix products, so inputs are unfolded into
+        patches only once.
         """
         columns: dict[int, Tensor] = {}
 
@@ -106,7 +108,7 @@ def _outputs(layer: Any) -> int:
 
 
 def _columns(layer: Any, inputs: Tensor) -> Tensor:
-    """What a layer takes, a column for each place, with a row of ones for the bias."""
+    """Inputs of a layer as a matrix, one column for each place, with a row of ones for the bias."""
     if isinstance(layer, nn.Linear):
         columns = inputs.reshape(-1, layer.in_features).T
     else:
@@ -115,7 +117,7 @@ def _columns(layer: Any, inputs: Tensor) -> Tensor:
 
 
 def layer_products(operator: JacobianOperator) -> LayerProducts | None:
-    """Products by layers, where dense layers and plain convolutions have all trainable variables; otherwise None."""
+    """Return products by layers if all trainable variables belong to dense layers and plain convolutions; else None."""
     layers: list[nn.Module] = []
     for module in operator.model.modules():
         own = dict(module.named_parameters(recurse=False))
@@ -135,7 +137,7 @@ def layer_products(operator: JacobianOperator) -> LayerProducts | None:
 
 @torch.no_grad()
 def _each_once(operator: JacobianOperator, layers: Sequence[nn.Module]) -> bool:
-    """Whether one pass calls every layer once, on one sample, with weights of its own."""
+    """Whether one pass calls every layer exactly once, on one sample, and no weights are tied."""
     calls: list[tuple[nn.Module, bool]] = []
 
     def record(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:

@@ -15,7 +15,10 @@ from critlearn.duality.jacobian.layer_products import LayerProducts, layer_produ
 from critlearn.duality.jacobian.operator import JacobianOperator
 
 _CONVERGED: Final = 1e-8
-"""Largest residual of an eigenvector relative to its eigenvalue, whose error is of the order of the square: 1e-16."""
+"""Largest residual of an eigenvector, relative to its eigenvalue.
+
+The error of the eigenvalue is of the order of the square of the residual, 1e-16.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class Directions:
 
 
 def directions_of(values: Tensor, vectors: Tensor, shape: torch.Size) -> Directions:
-    """Directions from columns (boundary, direction), for inputs of the given shape."""
+    """Split columns (boundary, direction) into directions of inputs, of this shape, and of targets."""
     # A direction has no sign of its own: the largest entry is made positive.
     largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
     rows = (vectors * torch.where(largest < 0, -1.0, 1.0)).T
@@ -65,7 +68,7 @@ def leading_of_stack(stack: DenseStack, count: int, inputs: int) -> tuple[Tensor
     vectors = stack.basis.of_sample(0) @ right.T
     untouched = min(count, stack.basis.untouched)
     if untouched:
-        # All directions outside are alike: any orthonormal ones of them will do.
+        # All directions outside the basis have the same singular value, so any orthonormal set of them serves.
         basis = stack.basis.of_sample(0)[:inputs, : stack.basis.inputs]
         outside = _orthogonal_to(basis, untouched)
         padded = torch.cat([outside, outside.new_zeros(len(vectors) - len(outside), untouched)])
@@ -73,7 +76,7 @@ def leading_of_stack(stack: DenseStack, count: int, inputs: int) -> tuple[Tensor
         vectors = torch.cat([vectors, padded], dim=1)
     lost = count - vectors.shape[1]
     if lost > 0:
-        # What is left changes nothing.
+        # All remaining directions change nothing.
         logs = torch.cat([logs, logs.new_full((lost,), -math.inf)])
         vectors = torch.cat([vectors, _orthogonal_to(vectors, lost)], dim=1)
     order = logs.argsort(descending=True, stable=True)[:count]
@@ -92,7 +95,7 @@ def leading_by_iteration(operator: JacobianOperator, count: int) -> tuple[Tensor
 
 
 def _leading_of_products(products: LayerProducts, operator: JacobianOperator, count: int) -> tuple[Tensor, Tensor]:
-    """Leading eigenvectors of ``J^T J``: squaring loses digits of small singular values only."""
+    """Leading eigenvectors of ``J^T J``; squaring loses digits of the small singular values only."""
     columns = operator.shape[1]
     square = scipy.sparse.linalg.LinearOperator(
         (columns, columns), matvec=_of_numpy(products, operator.x), dtype=np.float64
@@ -117,7 +120,7 @@ def scipy_operator(operator: JacobianOperator, factor: float) -> scipy.sparse.li
 
 
 def _of_numpy(product: Callable[[Tensor], Tensor], like: Tensor) -> Callable[[np.ndarray], np.ndarray]:
-    """A product with torch vectors as one with NumPy's."""
+    """Wrap a product with torch vectors as a product with NumPy vectors."""
     return lambda vector: product(torch.from_numpy(vector.reshape(-1)).to(like)).cpu().numpy()
 
 
@@ -125,6 +128,7 @@ def _orthogonal_to(vectors: Tensor, count: int) -> Tensor:
     """Orthonormal columns (boundary, count) that are orthogonal to orthonormal ones."""
     generator = torch.Generator().manual_seed(0)
     found = torch.randn(len(vectors), count, generator=generator, dtype=vectors.dtype).to(vectors)
+    # Twice: after one projection rounding leaves components along the vectors.
     for _ in range(2):
         found = torch.linalg.qr(found - vectors @ (vectors.T @ found)).Q
     return found

@@ -1,8 +1,8 @@
-"""The Jacobian of any network's duality map as a linear operator: nothing of size |q| x K is formed unless asked for.
+"""Jacobian of any network's duality map as a linear operator, without forming the |q| x K matrix unless asked to.
 
-The map is the pull-back of the output errors through the network. Errors enter by their value and first derivatives at
-the boundary state, computed exactly in the tail; all else is automatic differentiation: forward over reverse for
-``J v``, reverse over reverse for ``J^T w``.
+The map is the pull-back of the output errors through the network. The errors enter by their values and first
+derivatives at the boundary state, which are exact in the tail; the rest is automatic differentiation: forward over
+reverse for ``J v``, reverse over reverse for ``J^T w``.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from critlearn.duality.jacobian.output_response import OutputResponse
 from critlearn.network.backward.learning_pass import parameter_places
 
 _WRITTEN_OUT: Final = 64 << 20
-"""Bytes of tangents computed at a time."""
+"""Bytes of tangents computed in one batch."""
 
 
 class JacobianOperator:
-    """``J`` at one boundary state for unit learning rate, in units of ``exp(log_unit)``.
+    """Operator ``J`` at one boundary state for unit learning rate, in units of ``exp(log_unit)``.
 
     Parameters
     ----------
@@ -58,18 +58,18 @@ class JacobianOperator:
             return functional_call(self.model, substitutes, (x.unsqueeze(0),), tie_weights=False).reshape(-1)
 
     def errors(self, output: Tensor, target_change: Tensor) -> Tensor:
-        """Output errors, right to first order."""
+        """Output errors to first order in the changes of output and target, which gives exact first derivatives."""
         return self.error + self.by_output @ (output - self.output) + self.by_target @ target_change
 
     def _gradients(self, x: Tensor, target_change: Tensor) -> Tensor:
-        """Minus the changes of the trainable variables, one after the other, by ``torch.func``."""
+        """Gradients of the trainable variables in one vector, by ``torch.func``."""
         pulled: Any = vjp(lambda values: self.call(values, x), self.values)
         output, pull = pulled
         (gradients,) = pull(self.errors(output, target_change))
         return torch.cat([gradients[name].reshape(-1) for name in self.values])
 
     def parts(self, boundary: Tensor) -> tuple[Tensor, Tensor]:
-        """Input and change of the target of a boundary vector."""
+        """Split a boundary vector into the input and the change of the target."""
         size = self.x.numel()
         return boundary[:size].reshape(self.x.shape), boundary[size:]
 
@@ -108,14 +108,14 @@ class JacobianOperator:
 
     @staticmethod
     def _either(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> Tensor:
-        """What ``torch.func`` gives, or plain automatic differentiation where it refuses (some recurrent layers)."""
+        """Result of ``torch.func``, or of plain automatic differentiation if it refuses (some recurrent layers)."""
         try:
             return first().detach()
         except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
             return second().detach()
 
     def _tape(self, use: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Give a function the gradients as a differentiable function of the boundary state."""
+        """Call a function with the gradients, on an autograd tape of the boundary state, and with that state."""
         with torch.enable_grad():
             start = torch.cat([self.x.reshape(-1), self.x.new_zeros(self.targets)])
             point = start.detach().requires_grad_()
@@ -134,7 +134,7 @@ class JacobianOperator:
 
     @staticmethod
     def _forward_by_reverse(value: Tensor, point: Tensor, direction: Tensor) -> Tensor:
-        """``J v`` as the derivative of ``J^T w`` by w along v."""
+        """``J v`` by reverse mode alone: ``J^T w`` is linear in w, and its derivative by w along v is ``J v``."""
         weights = torch.zeros_like(value, requires_grad=True)
         (pulled,) = torch.autograd.grad(value, point, weights, create_graph=True)
         return torch.autograd.grad(pulled, weights, direction)[0]

@@ -1,4 +1,4 @@
-"""First derivatives of the output error by output and target, exact in the tail."""
+"""First derivatives of the output error with respect to output and target, exact in the tail."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from critlearn.compositions import (
 from critlearn.compositions.softmax.soft_targets import log_others
 
 _RANGE: Final = 600.0
-"""Logarithm of the largest derivative in the units of the errors: products with it stay below the largest double."""
+"""Logarithm of the largest target derivative in the units of the errors: products stay below exp(709), the overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,12 @@ class OutputResponse:
     log_scale: Tensor
 
     def without_targets(self) -> "OutputResponse":
-        """The same where targets are held fixed."""
+        """Response with the targets held fixed."""
         return replace(self, by_target=self.by_target[:, :, :0])
 
 
 def continuous_targets(loss: OutputLoss) -> bool:
-    """Whether targets of the loss take a continuum of values, so that they are coordinates of the boundary."""
+    """Whether the loss takes a continuum of targets, so that they are coordinates of the boundary."""
     if isinstance(loss, Averaged):
         return continuous_targets(loss.single)
     if isinstance(loss, Composition):
@@ -58,10 +58,10 @@ def continuous_targets(loss: OutputLoss) -> bool:
 
 @torch.no_grad()
 def output_response(loss: OutputLoss, y: Tensor, t: Tensor) -> OutputResponse:
-    """Errors and their derivatives for outputs (sample, output) and their targets.
+    """Compute output errors and their derivatives for outputs (sample, output) and their targets.
 
     Derivatives are products of the error with derivatives of its logarithm, never differences. At a kink, such as an
-    absolute error of zero, they are those of one side; at an error of exactly zero those next to it.
+    absolute error of zero, they are one-sided; where the error is exactly zero, they are taken at a point close by.
     """
     y = y.double()
     sign, log_size = loss.log_output_error(y, t)
@@ -78,11 +78,11 @@ def output_response(loss: OutputLoss, y: Tensor, t: Tensor) -> OutputResponse:
 
 
 _Signed = tuple[Tensor, Tensor]
-"""Sign and logarithm of the size."""
+"""Sign and logarithm of the absolute value."""
 
 
 def _derivatives(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
-    """Derivatives of the error by outputs and by targets."""
+    """Derivatives of the error with respect to outputs and targets."""
     if isinstance(loss, SoftmaxCrossEntropy | SoftTargetCrossEntropy):
         return _of_softmax(loss, y, t)
     if isinstance(loss, Averaged):
@@ -95,7 +95,7 @@ def _derivatives(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Sign
 
 
 def _of_softmax(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
-    """``dp_i/dy_j = p_i ([i = j] - p_j)`` with ``1 - p_i`` as the sum of the others."""
+    """Derivatives of softmax, ``dp_i/dy_j = p_i ([i = j] - p_j)``, with ``1 - p_i`` as the sum of the others."""
     log_all = y.logsumexp(dim=1, keepdim=True)
     log_p, log_rest = y - log_all, log_others(y) - log_all
     own = torch.eye(y.shape[1], dtype=torch.bool, device=y.device)
@@ -108,8 +108,9 @@ def _of_softmax(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Signe
 
 
 def _of_single_outputs(loss: Any, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
-    """Each error depends on its own output and target alone."""
+    """Derivatives of a loss of single outputs: each error depends on its own output and target only."""
     t = t.double()
+    # The logarithm of a zero error has no derivative: move slightly away from it.
     y = torch.where(torch.isneginf(loss.log_output_error(y, t)[1]), y + 1e-8 * (1 + y.abs()), y)
     sign, log_size = loss.log_output_error(y, t)
     if hasattr(loss, "log_error_derivatives"):
@@ -124,7 +125,7 @@ def _of_single_outputs(loss: Any, y: Tensor, t: Tensor) -> tuple[_Signed, _Signe
 
 
 def _of_classes(loss: Any, y: Tensor, t: Tensor) -> _Signed:
-    """Any loss of classes, by automatic differentiation of its errors' logarithms."""
+    """Derivatives of any loss of classes, by automatic differentiation of the logarithms of its errors."""
     sign, log_size = loss.log_output_error(y, t)
     rows = [_rate(lambda value, i=i: loss.log_output_error(value, t)[1][:, i], y) for i in range(y.shape[1])]
     rates = torch.stack(rows, dim=1)

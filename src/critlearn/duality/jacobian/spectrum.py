@@ -1,4 +1,4 @@
-"""The singular values of a Jacobian, kept as logarithms, and what follows from them."""
+"""Spectrum of a Jacobian: logarithms of its singular values, rank, volume, condition and effective dimension."""
 
 import math
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Spectrum:
         return int((self.log_values > threshold).sum())
 
     def log_volume(self) -> float:
-        """``0.5 ln det J^T J``: sum of the logarithms; ``-inf`` where a direction is lost, or K exceeds |q|."""
+        """``0.5 ln det J^T J``, the sum of the logarithms; ``-inf`` if a direction is lost, or K exceeds |q|."""
         if self.boundary > self.variables:
             return -math.inf
         return float(self.log_values.sum())

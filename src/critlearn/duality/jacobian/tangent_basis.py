@@ -1,4 +1,4 @@
-"""Directions of the boundary space that a dense network distinguishes; all others change its variables alike."""
+"""Directions of the boundary space that a dense network distinguishes; all others have one known singular value."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class TangentBasis:
-    """Orthonormal directions of the boundary space for each sample of a batch; the rest are known without computing.
+    """Orthonormal directions of the boundary space for each sample of a batch.
+
+    Only along these does the Jacobian have to be computed; `untouched` and `null` count the others.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ class TangentBasis:
         return torch.cat([found, (x * self.own).sum(dim=1, keepdim=True)], dim=1)
 
     def mapped(self, weight: Tensor) -> Tensor:
-        """First-layer pre-activations' changes along the directions, shape (sample, unit, direction)."""
+        """Changes of the first layer's pre-activations along the directions, shape (sample, unit, direction)."""
         count = len(self.target)
         along = weight @ self.shared
         rest = weight.new_zeros(count, len(weight), self.directions - along.shape[1])
@@ -61,7 +63,7 @@ class TangentBasis:
 
 
 def tangent_basis(weight: Tensor, x: Tensor, target_map: Tensor) -> TangentBasis:
-    """Basis for a first layer with the given weights (unit, input).
+    """Make the basis for a first layer with these weights (unit, input).
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def tangent_basis(weight: Tensor, x: Tensor, target_map: Tensor) -> TangentBasis
         return TangentBasis(whole, None, every_target, 0, 0)
     shared = torch.linalg.qr(weight.T).Q
     own = _outside(x, shared)
-    # An input inside the span has no direction of its own: any one outside will do, they are all alike.
+    # An input inside the span has no component outside, and any direction outside serves: all are equivalent.
     lengths, sizes = own.norm(dim=1), x.norm(dim=1)
     inside = lengths <= 1e-10 * sizes
     if bool(inside.any()):
@@ -90,7 +92,7 @@ def tangent_basis(weight: Tensor, x: Tensor, target_map: Tensor) -> TangentBasis
 
 
 def without_null(basis: TangentBasis, null: Tensor) -> TangentBasis:
-    """The same without one target direction (sample, target) of each sample that is known to change nothing."""
+    """Remove one target direction (sample, target) of each sample that is known to change nothing."""
     samples, targets = null.shape
     # The first column of each orthogonal matrix is the null direction, up to its sign.
     every = torch.eye(targets, dtype=null.dtype, device=null.device).expand(samples, -1, -1)
@@ -100,7 +102,7 @@ def without_null(basis: TangentBasis, null: Tensor) -> TangentBasis:
 
 
 def _outside(vectors: Tensor, shared: Tensor) -> Tensor:
-    """Components orthogonal to a basis, to rounding: subtracted twice."""
+    """Components orthogonal to a basis; projected twice, as rounding leaves a part after the first time."""
     for _ in range(2):
         vectors = vectors - (vectors @ shared) @ shared.T
     return vectors

@@ -1,4 +1,4 @@
-"""Errors that torch raises in a backward pass, as errors of critlearn in one line."""
+"""Translation of torch's errors in a backward pass into critlearn's errors of one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from critlearn.numerics.array_file import first_line
 
 @contextmanager
 def translate_autograd_errors(module: nn.Module) -> Iterator[None]:
-    """Turn what torch cannot differentiate (an operation in place, say) into bad input, in one line.
+    """Raise `InvalidInputError` where torch cannot differentiate a module, as after an in-place operation.
 
     Raises
     ------
     InvalidInputError
-        If torch raises a ``RuntimeError``; running out of memory stays what it is.
+        If torch raises a ``RuntimeError``; out-of-memory errors are raised unchanged.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""A user's own network taken apart into links where its ``forward`` is a chain of modules and functions.
+"""Decomposition of a user's own module into a chain of links, where its ``forward`` is such a chain.
 
-The errors of a chain can be scaled, and passed through activations in logarithms, after every link; inside of one
-module automatic differentiation loses what is below 1e-308 of a sample's output error.
+In a chain, errors can be rescaled after every link and passed through activations in logarithms. Within one module,
+automatic differentiation loses every error below 1e-308 of the sample's output error.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.exact_functions import exact_activation
 
-# Functions of `operator` that change their first argument: a link must leave its input as it is.
+# Functions of `operator` that modify their first argument; a link must not modify its input.
 _IN_PLACE: Final = {
     *(operator.iadd, operator.iand, operator.iconcat, operator.ifloordiv, operator.ilshift, operator.imatmul),
     *(operator.imod, operator.imul, operator.ior, operator.ipow, operator.irshift, operator.isub),
@@ -28,19 +28,19 @@ _FLATTEN: Final = (torch.flatten, Tensor.flatten)
 
 
 class FunctionLink(nn.Module):
-    """A function of one tensor, with its other arguments, as a link of a chain."""
+    """Link of a chain: a function of one tensor, with its other arguments fixed."""
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         super().__init__()
         self._function, self._arguments, self._keywords = function, arguments, keywords
 
     def forward(self, x: Any) -> Any:
-        """The function of the tensor, or of a value that is being traced."""
+        """Apply the function to a tensor, or to a value that is being traced."""
         return self._function(x, *self._arguments, **self._keywords)
 
 
 def sequence_members(model: nn.Module) -> Iterator[nn.Module]:
-    """Modules that follow one another: those of a sequence, and of sequences in it; otherwise the model itself."""
+    """Yield the modules of a sequence in order, nested sequences included; for any other model, the model itself."""
     if type(model) is nn.Sequential and len(model) and not hooked(model):
         for child in model:
             yield from sequence_members(child)
@@ -49,9 +49,9 @@ def sequence_members(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | None:
-    """Links of a user's own module, in order; None if its ``forward`` is no chain, or cannot be traced.
+    """Return the links of a user's own module in order; None if its ``forward`` is no chain or cannot be traced.
 
-    Modules without parameters stay whole: the slope of an activation is whatever its module says it is.
+    Modules without parameters are kept whole, because a user's activation may define a derivative of its own.
 
     Parameters
     ----------
@@ -64,11 +64,12 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
         return None
     try:
         graph = _Tracer(leaves).trace(model)
-    # A traced value cannot do all that a tensor can: the user's code may raise anything.
+    # A traced value supports less than a tensor does, so the user's code may raise any exception.
     except Exception:
         return None
     found: list[nn.Module] = []
     previous: fx.Node | None = None
+    # In a chain, every operation takes the output of the one before it, and nothing else that is computed.
     for node in graph.nodes:
         if node.op == "placeholder":
             if previous is not None:
@@ -88,9 +89,9 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
 
 
 def merged_to_tensors(parts: list[nn.Module], x: Tensor) -> list[nn.Module]:
-    """Links of a chain, with each that returns no tensor merged with those that take what it returns.
+    """Merge each link that does not return a tensor with the links after it, until one does.
 
-    A recurrent layer returns a tuple, of which the function after it takes the outputs.
+    A recurrent layer returns a tuple, from which the next function selects the outputs.
     """
     found: list[nn.Module] = []
     open_links: list[nn.Module] = []
@@ -109,8 +110,9 @@ def merged_to_tensors(parts: list[nn.Module], x: Tensor) -> list[nn.Module]:
 def keeps_samples_apart(parts: list[nn.Module], x: Tensor) -> bool:
     """Whether samples stay in the first dimension through every link, and none depends on another.
 
-    They are passed in reverse order too: a link that sorts them may find them in order by chance.
+    Samples are also passed in reverse order: a link that sorts them may receive them sorted by chance.
     """
+    # One sample has no other to depend on: it is passed twice.
     x = x if len(x) > 1 else torch.cat([x, x])
     for part in parts:
         output = part(x)
@@ -123,20 +125,20 @@ def keeps_samples_apart(parts: list[nn.Module], x: Tensor) -> bool:
 
 
 def checked_chain(link: nn.Module, parts: list[nn.Module], x: Tensor) -> list[nn.Module] | None:
-    """Links in place of a module, if their outputs and gradients for some samples are the module's; otherwise None."""
+    """Return the links if their outputs and gradients for some samples equal the module's; otherwise None."""
     try:
         parts = merged_to_tensors(parts, x)
         return parts if keeps_samples_apart(parts, x) and same_gradients(link, parts, x) else None
-    # Links that cannot be passed by themselves: the module is passed whole.
+    # The links cannot be run one by one, so the module is passed whole.
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None
 
 
 def same_gradients(link: nn.Module, parts: list[nn.Module], x: Tensor) -> bool:
-    """Whether a chain has the output and the gradients of the module that it was taken from.
+    """Whether a chain has the same output and gradients as the module that it was made from.
 
-    An autograd function of the user's may define any gradient, and contexts such as ``torch.no_grad()`` do not show in
-    a traced graph.
+    A user's autograd function may define any gradient, and contexts such as ``torch.no_grad()`` do not appear in a
+    traced graph.
     """
     variables = list(link.parameters())
     trainable = [value.requires_grad for value in variables]
@@ -147,6 +149,7 @@ def same_gradients(link: nn.Module, parts: list[nn.Module], x: Tensor) -> bool:
         with torch.enable_grad():
             for forward in (link, nn.Sequential(*parts)):
                 produced = forward(x)
+                # Weights that differ for every output, so that errors of single outputs do not cancel in the sum.
                 weight = torch.arange(1, produced.numel() + 1, device=produced.device).reshape(produced.shape).sin()
                 loss = (produced * weight.to(produced.dtype)).sum()
                 found.append([produced, *torch.autograd.grad(loss, variables, allow_unused=True)])
@@ -183,7 +186,7 @@ class _Tracer(fx.Tracer):
 
 
 def _link(model: nn.Module, node: fx.Node, previous: fx.Node | None) -> nn.Module | None:
-    """Module for one operation of a chain; None if it works in place or needs more than the tensor before it."""
+    """Return a module for one operation of a chain; None if it works in place or takes more than one tensor."""
     if node.op == "get_attr" or not node.args or node.args[0] is not previous:
         return None
     arguments, keywords = node.args[1:], dict(node.kwargs)
@@ -205,7 +208,7 @@ def _link(model: nn.Module, node: fx.Node, previous: fx.Node | None) -> nn.Modul
 
 
 def _positional_inplace(function: Any, arguments: tuple[Any, ...]) -> bool:
-    """Whether ``inplace`` is set by its place among the arguments."""
+    """Whether ``inplace`` is set to True as a positional argument."""
     if True not in arguments:
         return False
     try:

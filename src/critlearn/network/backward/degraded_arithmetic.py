@@ -1,7 +1,7 @@
-"""Passes in degraded arithmetic, with fewer digits or a smaller range: where they fail shows where ordinary ones would.
+"""Degraded arithmetic, with fewer digits or a smaller range, to find where rounding or underflow spoils a pass.
 
-A pass in single precision has both at once, so that it does not tell rounding from underflow; and networks that hold
-tensors of double precision cannot make it. Here digits and range are reduced one at a time.
+Single precision reduces both at once, so a pass in it does not distinguish rounding from underflow; and networks that
+hold tensors of double precision cannot run in it. Here digits and range are reduced one at a time.
 """
 
 import math
@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 _DROPPED: Final = {torch.float64: 29, torch.float32: 12}
-"""Binary digits that are rounded away: double precision keeps the 24 of single precision, which keeps half of them."""
+"""Binary digits that are rounded away: double precision keeps 24 of 53, single precision 12 of 24."""
 
 _FLUSHED: Final = {torch.float64: -500, torch.float32: -60}
-"""Binary exponents below which numbers are taken for zero: about half of the range."""
+"""Binary exponents below which numbers are set to zero: about half of the exponents below 0."""
 
 
 class DegradedArithmetic(TorchDispatchMode):
@@ -41,7 +41,7 @@ class DegradedArithmetic(TorchDispatchMode):
         if func._schema.is_mutable:
             return tree_map(lambda part: part.copy_(self._degrade(part)) if _is_number(part) else part, result)
         if any(returned.alias_info is not None for returned in func._schema.returns):
-            # A view of numbers that have been degraded before.
+            # A view of numbers that are degraded already.
             return result
         return tree_map(lambda part: self._degrade(part) if _is_number(part) else part, result)
 
@@ -51,19 +51,19 @@ def _is_number(part: Any) -> bool:
 
 
 def rounded(value: Tensor) -> Tensor:
-    """Numbers rounded to their leading digits by Dekker's splitting; what is too large for it stays as it is."""
+    """Round numbers to their leading digits by Dekker's splitting; numbers that would overflow in it are kept."""
     multiple = value * (2.0 ** _DROPPED[value.dtype] + 1)
     leading = multiple - (multiple - value)
     return torch.where(torch.isfinite(leading), leading, value)
 
 
 def flushed(value: Tensor) -> Tensor:
-    """Numbers with those below 2^-500 (2^-60 in single precision) replaced by zero."""
+    """Replace numbers below 2^-500 (2^-60 in single precision) by zero."""
     return torch.where(value.abs() < 2.0 ** _FLUSHED[value.dtype], 0.0, value)
 
 
 def log_gain(degrade: Callable[[Tensor], Tensor], precision: torch.dtype) -> float:
-    """Logarithm of how much smaller numbers ordinary arithmetic resolves than the degraded one does."""
+    """Logarithm of the factor by which the smallest number resolved grows in the degraded arithmetic."""
     if degrade is rounded:
         return _DROPPED[precision] * math.log(2)
     return math.log(2) * _FLUSHED[precision] - math.log(torch.finfo(precision).tiny)

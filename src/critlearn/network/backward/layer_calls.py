@@ -1,4 +1,4 @@
-"""Calls of layers inside one link of a pass, seen by hooks: what went in, and the errors at what came out."""
+"""Recording of layer calls inside one link of a pass, by hooks: their inputs, and the errors at their outputs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class LayerCall:
 
 
 class CallRecorder:
-    """Records the calls of some layers while it is asked to: calls outside the activation pass leave no trace.
+    """Recorder of the calls of some layers; calls outside `recording` are ignored.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CallRecorder:
         self._calls: list[LayerCall] | None = None
         self._recomputing = False
         for module in names:
-            # Before hooks of the user's, which change what the layer's rule knows nothing of.
+            # Before the user's hooks: they may change the output in a way that the layer's rule does not know.
             module.register_forward_hook(self._seen, with_kwargs=True, prepend=True)
 
     @contextmanager
@@ -62,7 +62,7 @@ class CallRecorder:
 
     @contextmanager
     def recomputing(self) -> Iterator[None]:
-        """What activation checkpointing calls anew on the way back is what it was on the way forwards."""
+        """Handle the calls that activation checkpointing repeats in the backward pass as in the forward pass."""
         self._recomputing = True
         try:
             yield
@@ -81,7 +81,7 @@ class CallRecorder:
                 continue
             check_layer(self._names[module], module, (arguments, keywords), tensor)
             if not tensor.requires_grad:
-                # Nothing before it needs a gradient: the backward pass ends here.
+                # Nothing before this layer needs a gradient, so its output becomes the leaf of the backward pass.
                 tensor = tensor.detach().requires_grad_()
                 tensors[place] = tensor.clone()
             if calls is not None:
@@ -108,7 +108,7 @@ def _detached(value: Any) -> Any:
 
 @contextmanager
 def without_fused_attention() -> Iterator[None]:
-    """Without torch's fused transformer layers, which bypass the modules in them and their hooks."""
+    """Disable torch's fused transformer layers, which bypass the modules inside them and their hooks."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

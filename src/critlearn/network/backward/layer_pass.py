@@ -1,8 +1,8 @@
-"""The learning pass that stops at the layers: what went into each, and the errors at its outputs, for every sample.
+"""Learning pass that stops at the layers: the inputs of each, and the errors at its outputs, for every sample.
 
-A network that is a chain is taken backwards one link at a time. After each link every sample's errors are scaled back
-to unit size and the logarithm of the scale is kept, and activations are passed in logarithms: nothing underflows,
-however deep the network and however saturated its units.
+A network that is a chain is passed backwards one link at a time. After each link, every sample's errors are rescaled to
+unit size and the logarithm of the scale is kept; activations are passed in logarithms. Nothing underflows, however deep
+the network and however saturated its units.
 """
 
 from collections.abc import Callable, Collection
@@ -29,7 +29,7 @@ from critlearn.numerics.array_file import first_line
 class LayerPass:
     """Activation and learning pass of a network, stopped at some of its layers.
 
-    What the links of the network are is found out here, once; a batch only runs them.
+    The network is split into links once, on construction; each batch only runs them.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class LayerPass:
     layers
         Names of the modules whose inputs and output errors are wanted.
     precision
-        Floating-point type of the pass; None for double precision but in those links of a network of single precision
-        that sum over places, and where that is known to lose nothing.
+        Floating-point type of the pass. None for double precision, except in links of a single-precision network that
+        sum over places and where single precision is known to lose nothing.
     arithmetic
         Context in which the network's operations run, as `DegradedArithmetic`.
     """
@@ -83,7 +83,7 @@ class LayerPass:
     def _forward(self, x: Tensor) -> list[LinkState]:
         """Run the links forwards."""
         states = []
-        # Without torch's lazy minus sign, as that of a conjugate's imaginary part: kernels know nothing of it.
+        # Apply torch's lazy minus sign (of a conjugate's imaginary part): compiled kernels would not see it.
         x = x.resolve_neg()
         for link in self._links:
             kind = type(link.module).__name__
@@ -106,12 +106,12 @@ class LayerPass:
         """Run the links backwards."""
         uses: list[LayerUse] = []
         for link in reversed(self._links):
-            # What has been passed is given up: its memory serves what comes.
+            # The state is popped, so that its memory is free for the links before it.
             errors = link.backward(states.pop(), errors, uses)
         return uses
 
     def _modules_of_links(self, wanted: Collection[nn.Module]) -> list[nn.Module]:
-        """Modules that are links; a user's own module is a chain of links where that changes nothing but the tail."""
+        """Return the modules that are links; a user's module is split into a chain if this changes only the tail."""
         found: list[nn.Module] = []
         whole = list(sequence_members(self.model))
         chains = [chain(module, wanted) for module in whole]
@@ -126,10 +126,10 @@ class LayerPass:
 
     @torch.enable_grad()
     def _modules_in_single(self, modules: list[nn.Module]) -> set[nn.Module]:
-        """Links that are taken in single precision, found out on two samples."""
+        """Links to run in single precision, determined with two samples."""
         named = list(self.model.named_parameters(remove_duplicate=False))
         if len(named) > len(list(self.model.parameters())):
-            # A parameter in two places has one type.
+            # A parameter in two places has one type, so one of its links cannot be converted alone.
             return set()
         found: set[nn.Module] = set()
         left: set[nn.Module] = set()
@@ -143,7 +143,7 @@ class LayerPass:
         return found - left
 
     def _planned(self, modules: list[nn.Module], wanted: dict[nn.Module, str], single: set[nn.Module]) -> list[Link]:
-        """Links in their floating-point types, each of the class that serves it."""
+        """Make the links, each of the class for its module, in its floating-point type."""
         kinds = [link_kind(module, wanted=module in wanted) for module in modules]
         graphs = [module for module, kind in zip(modules, kinds, strict=True) if kind is GraphLink]
         inner = {part for module in graphs for part in module.modules()}
@@ -171,16 +171,16 @@ class LayerPass:
         return links
 
     def _errors_at(self, modules: list[nn.Module]) -> str:
-        """What the errors are that the last of some links passes back, in words.
+        """Describe the errors that the last of some links passes back, for an error message.
 
-        Functions have no name: the last module before them tells where they are.
+        Functions have no name, so the last module before them is named.
         """
         near = next((module for module in reversed(modules) if module in self._called), modules[0])
         end = "input" if near is modules[-1] else "output"
         return f"the gradient at the {end} of {in_words(self._called.get(near, ''), near)}"
 
     def whole(self, precision: torch.dtype) -> nn.Module:
-        """The network in one precision, all of it in one; made when it is first needed."""
+        """Network with all of its parts in one precision, made when it is first needed."""
         if not self.mixed and precision == self.precision:
             return self.model
         if precision not in self._whole:
@@ -189,9 +189,9 @@ class LayerPass:
 
     @property
     def foreign(self) -> bool:
-        """Whether modules with parameters stay whole that are neither torch's nor critlearn's.
+        """Whether a link with parameters contains modules that are neither torch's nor critlearn's.
 
-        What they do to a sample may depend on the sample.
+        What they compute may depend on the sample.
         """
         return any(
             type(module).__module__.split(".")[0] not in ("torch", "critlearn")
@@ -202,5 +202,5 @@ class LayerPass:
 
     @property
     def named_links(self) -> list[tuple[str, nn.Module]]:
-        """Modules that follow one another, with their names in the network; functions have none."""
+        """Modules of the links in order, with their names in the network; functions have the name ''."""
         return [(self._called.get(link.module, ""), link.module) for link in self._links]

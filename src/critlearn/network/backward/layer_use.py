@@ -1,4 +1,4 @@
-"""Uses of layers in a pass: what went in, and the errors at what came out."""
+"""Use of a layer in a pass: its inputs, and the errors at its outputs."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +19,8 @@ class LayerUse:
     module
         The module, in the precision of the pass.
     arguments, keywords
-        What it was called with; tensors are detached. Inputs of a dense layer may be in a coarser type than its errors,
-        which holds them exactly (`in_one_precision`).
+        Arguments of the call; tensors are detached. Inputs of a dense layer may be of a coarser type than its errors,
+        which holds them exactly (see `in_one_precision`).
     errors
         For each tensor among its outputs the errors ``dl/d output`` in units of ``exp(log_scale)``.
     log_errors
@@ -38,7 +38,7 @@ class LayerUse:
     log_scale: Tensor
 
     def in_one_precision(self) -> "LayerUse":
-        """The same with inputs in the floating-point type of the errors, and of the module."""
+        """Convert the inputs to the floating-point type of the errors and of the module."""
         kind = self.errors[0].dtype
         arguments = (in_type(part, kind) if isinstance(part, Tensor) else part for part in self.arguments)
         return replace(self, arguments=tuple(arguments))

@@ -1,6 +1,6 @@
-"""The learning pass of single samples, with output errors of size 1 and their logarithm kept apart.
+"""Learning pass of single samples, from output errors of size 1 whose true logarithm is kept apart.
 
-It is linear in a sample's output error, so scaling the error changes nothing but keeps everything from underflowing.
+The pass is linear in the output error of a sample, so the scale can be restored afterwards, and nothing underflows.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ def learning_pass(system: NeuralSystem, x: Tensor, t: Tensor) -> ScaledGradients
         sign, log_size = system.loss.log_output_error(y, target)
         log_scale = log_size.amax(dim=1)
         vanishing = torch.isneginf(log_scale)
-        # Where the error vanishes the unit error is 0, and so are the gradients.
+        # A sample without error keeps unit error 0, and so has gradient 0.
         relative = (log_size - torch.where(vanishing, 0.0, log_scale)[:, None]).exp()
         unit_error = (sign * relative).to(y.dtype)
     variables = {name: value.detach() for name, value in system.parameters.items()}
@@ -73,7 +73,7 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor,
 
 
 def parameter_places(model: nn.Module) -> dict[str, str]:
-    """Where each parameter stands, once for each module that has it -> its name among ``named_parameters``."""
+    """Map every place of a parameter, once for each module that holds it, to its name in ``named_parameters``."""
     names = {id(value): name for name, value in model.named_parameters()}
     return {
         f"{prefix}.{local}" if prefix else local: names[id(value)]

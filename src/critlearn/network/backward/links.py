@@ -1,7 +1,7 @@
-"""Links of a network's chain, one class for each way to pass errors back; which one serves is decided once.
+"""Links of a network's chain: one class for each way to pass errors back.
 
-`DenseLink` and `ActivationLink` know their derivatives, `LayerLink` differentiates one layer, `GraphLink` whatever
-else a network holds, with the layers inside of it recorded by hooks.
+`ActivationLink` and `DenseLink` have closed derivatives, `LayerLink` differentiates one layer automatically, and
+`GraphLink` any other module, whose inner layers are recorded by hooks. `link_kind` chooses the class once.
 """
 
 from abc import ABC, abstractmethod
@@ -30,16 +30,18 @@ from critlearn.network.checks.hooks import hooked
 from critlearn.network.modules import ActivationModule
 
 _TINY: Final = 1e-100
-"""Size of errors below which, or above its inverse, they are scaled anew: far from the ends of double precision, so
-that a link may multiply them by 1e-200 before the next look."""
+"""Errors below this size, or above its inverse, are rescaled to unit size.
+
+Far from the ends of double precision (1e-308), so that one link may multiply them by 1e-200 before the next check.
+"""
 
 _TINY_SINGLE: Final = 1e-3
-"""The same in single precision, whose range ends at 1e-38 and whose errors must stay above 1e-30."""
+"""The same bound for single precision, whose range ends at 1e-38 and whose errors must stay above 1e-30."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinkPlan:
-    """What a link is, as far as all of them differ in it.
+    """Properties of a link that are common to all classes of links.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ class LinkState:
 
 
 class Link(ABC):
-    """A part of a network that is passed by itself."""
+    """Part of a network that is passed on its own, forwards and backwards."""
 
     def __init__(self, plan: LinkPlan) -> None:
         self.plan, self.module = plan, plan.module
@@ -92,7 +94,7 @@ class Link(ABC):
 
     @abstractmethod
     def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
-        """Errors at the input from those at the output; uses of layers are appended."""
+        """Pass errors from the output to the input, and append the uses of wanted layers."""
 
     @final
     def converted(self, x: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class Link(ABC):
 
     @final
     def pulled(self, errors: ScaledErrors, values: Tensor, kind: torch.dtype) -> ScaledErrors:
-        """Errors that automatic differentiation gave, in units of their own where they have left the common size."""
+        """Check errors from automatic differentiation, and rescale those that have left the unit size."""
         check_finite(values, self.plan.errors_at)
         single = self.plan.mixed and kind == torch.float32
         return errors.with_values(values).renormalised(_TINY_SINGLE if single else _TINY)
@@ -141,12 +143,12 @@ class Link(ABC):
 
 @final
 class ActivationLink(Link):
-    """An activation of the catalogue: its slope is known in logarithms."""
+    """Link of a catalogue activation, whose slope is known in logarithms."""
 
     module: ActivationModule
 
     def forward(self, x: Tensor) -> LinkState:
-        """Activation without automatic differentiation round it, which costs more than the activation."""
+        """Apply the activation without automatic differentiation, which would cost more than the activation."""
         x = self.converted(x)
         with self.plan.arithmetic(), torch.no_grad():
             return LinkState(x, self.module.activation(x), [])
@@ -164,18 +166,18 @@ class ActivationLink(Link):
 
 @final
 class DenseLink(Link):
-    """A dense layer: errors go back through its weights."""
+    """Link of a dense layer: errors are multiplied by its weights."""
 
     module: nn.Linear
 
     def __init__(self, plan: LinkPlan) -> None:
         super().__init__(plan)
-        # Sums over sparse inputs are taken in double precision, and outside of torch: they cannot be degraded.
+        # Sums over sparse inputs run in double precision and outside torch, so `DegradedArithmetic` cannot act on them.
         suits = plan.precision == torch.float64 and plan.arithmetic is nullcontext
         self._sparse = SparseInputs(self.module) if suits else None
 
     def forward(self, x: Tensor) -> LinkState:
-        """Outputs; inputs stay in their own type, which is all that they hold."""
+        """Outputs; the inputs are stored in their own type, which holds them exactly."""
         if self._sparse is not None:
             output = self._sparse(x)
             if output is not None:
@@ -194,10 +196,10 @@ class DenseLink(Link):
 
 @final
 class LayerLink(Link):
-    """Any other single layer: errors go back by automatic differentiation of it alone."""
+    """Link of any other single layer, differentiated automatically on its own."""
 
     def forward(self, x: Tensor) -> LinkState:
-        """Outputs, with the graph of operations unless nothing comes before."""
+        """Outputs, with the graph of operations except for the first link, whose input needs no errors."""
         x = self.converted(x)
         with self.plan.arithmetic():
             if self.plan.first:
@@ -223,7 +225,7 @@ class LayerLink(Link):
 
 @final
 class GraphLink(Link):
-    """A module of any kind: errors go back by automatic differentiation of all of it, calls of layers are recorded."""
+    """Link of any module: it is differentiated automatically as a whole, and calls of wanted layers are recorded."""
 
     def __init__(self, plan: LinkPlan, recorder: CallRecorder) -> None:
         super().__init__(plan)
@@ -264,7 +266,8 @@ class GraphLink(Link):
 
 
 def link_kind(module: nn.Module, *, wanted: bool) -> type[Link]:
-    """Class of link that serves a module; ``wanted`` tells whether its uses are asked for."""
+    """Choose the class of link for a module; ``wanted`` states whether the uses of the module are asked for."""
+    # Hooks may change inputs and errors, which only automatic differentiation of the whole module respects.
     if hooked(module):
         return GraphLink
     if isinstance(module, ActivationModule):

@@ -1,4 +1,4 @@
-"""Errors of single samples on their way back through a network: scaled to unit size, logarithms kept apart."""
+"""Back-propagated errors of single samples, scaled to unit size with the logarithm of the scale kept apart."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +12,11 @@ from critlearn.network.system import NeuralSystem
 from critlearn.numerics.log_sketch import BIN_WIDTH
 
 _NEGLIGIBLE: Final = 1e-290
-"""Size of a matrix product's entry below which terms that have underflowed might matter."""
+"""Size of an entry of a matrix product below which terms that have underflowed may matter to it.
+
+In double precision errors below 2e-308 are lost; a million of them, with weights of order 1, change such an entry by
+less than 1e-11 of its size.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class ScaledErrors:
         return replace(self, values=values, logs=None)
 
     def renormalised(self, tiny: float) -> "ScaledErrors":
-        """Errors scaled to unit size where they have left ``[tiny, 1 / tiny]``: by powers of two, which is exact."""
+        """Rescale to unit size the errors outside ``[tiny, 1 / tiny]``, by powers of two, which is exact."""
         largest = self.values.detach().abs().flatten(1).amax(dim=1).double()
         outside = ((largest < tiny) | (largest > 1 / tiny)) & (largest > 0)
         if not bool(outside.any()):
@@ -53,7 +57,7 @@ class ScaledErrors:
     def through_activation(
         self, log_slope: Tensor, slope_sign: Tensor | float, precision: torch.dtype
     ) -> "ScaledErrors":
-        """Errors at the input of an activation with the given ``ln f'``, multiplied in logarithms."""
+        """Errors at the input of an activation with slope ``exp(log_slope)``, multiplied in logarithms."""
         values = self.values.reshape(log_slope.shape)
         logs = values.double().abs().log_() if self.logs is None else self.logs.reshape(log_slope.shape)
         return from_logs(values.sign() * slope_sign, logs + log_slope, self.log_scale, precision)
@@ -67,6 +71,7 @@ class ScaledErrors:
         pulled = self.with_values(self.values @ weight)
         if self.logs is None or self.logs.dim() != 2:
             return pulled.renormalised(1e-100)
+        # Errors that the type cannot hold, and are no exact zeros: the product has used a clamped value for them.
         lost = self.logs < math.log(torch.finfo(self.values.dtype).tiny)
         lost &= ~torch.isneginf(self.logs)
         samples = lost.any(dim=1) & (pulled.values.abs() < _NEGLIGIBLE).any(dim=1)
@@ -87,24 +92,24 @@ class ScaledErrors:
 
 
 def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dtype) -> ScaledErrors:
-    """Errors from signs and logarithms in given units, scaled anew to unit size.
+    """Make errors from signs and logarithms in units of ``exp(log_scale)``, rescaled to unit size.
 
     Raises
     ------
     NonFiniteError
         If a logarithm is NaN.
     """
-    # Before zeros are written in: what is no number has no sign.
+    # Tested before zeros are written in: a NaN would pass for an exact zero.
     largest = logs.flatten(1).amax(dim=1)
     if bool(torch.isnan(largest).any()):
         raise NonFiniteError("the logarithm of an error", int(torch.isnan(largest).nonzero()[0, 0]))
     logs = torch.where(sign == 0, -math.inf, logs)
     sign = torch.where(torch.isneginf(logs), 0.0, sign)
     vanishing = torch.isneginf(largest)
-    # Scales of whole bins: nothing has to be multiplied to count in them.
+    # Scales are whole bins of the sketch, so that counting shifts bins instead of multiplying values.
     largest = torch.where(vanishing, 0.0, (largest / BIN_WIDTH).ceil() * BIN_WIDTH)
     logs = logs - largest.reshape(-1, *[1] * (logs.dim() - 1))
-    # Exact zeros have sign 0; everything else stays at least the smallest normal number.
+    # Exact zeros have sign 0; all other values are clamped to the smallest normal number, so none becomes zero.
     values = sign * logs.clamp(min=math.log(torch.finfo(precision).tiny) + 1e-9).exp().to(precision)
     return ScaledErrors(values, logs, torch.where(vanishing, -math.inf, log_scale + largest))
 
@@ -113,7 +118,7 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
 def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) -> ScaledErrors:
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
-    # Where the output is in single precision, its errors are not made less exact still.
+    # In double precision also for an output in single precision, so that rounding is not added to its own.
     exact = target if system.loss.class_targets else target.double()
     sign, log_size = system.loss.log_output_error(y.double(), exact)
     check_finite(

@@ -1,9 +1,9 @@
-"""Parts of a learning pass for which single precision is enough, and the checks of every batch that it is.
+"""Links of a learning pass for which single precision suffices, and the checks of each batch that it does.
 
 Layers that sum over places (convolutions, dense layers over sequences) take most of the time of a pass, and in double
-precision twice as much. Their sums have rounding errors of the spacing of numbers in the largest terms, in either
-precision; what must not happen in single precision is underflow. So errors are scaled to unit size for each sample, and
-every factor and every error that could come near the ends of the range is looked at.
+precision twice as much. In either precision their sums have rounding errors of the order of the spacing of the largest
+terms; what must be excluded in single precision is underflow. Errors are therefore scaled to unit size for each sample,
+and every factor and error that could come near the ends of the range is checked.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from critlearn.numerics.kernels.float_range import single_range
 
 SMALLEST: Final = 1e-30
-"""Size of errors, and of factors on their way, below which a batch is taken in double precision."""
+"""Size of errors, and of factors that multiply them, below which a batch is run in double precision."""
 
 _SMALLEST_PRODUCT: Final = 1e-36
 """Size below which a product of an input and an error may lose digits: a hundred times the smallest normal number."""
@@ -34,18 +34,18 @@ _REGULAR: Final = frozenset(
     )
     for name in line.split()
 )
-"""Operations whose derivatives multiply by numbers of the pass itself or by constants: none is exponentially small."""
+"""Operations whose derivatives are constants or values of the pass, none of which is exponentially small."""
 
 _SATURATING: Final = ("_ExactActivation", "_ExactGelu", "Softmax", "ScaledDotProduct")
-"""Operations whose derivatives become exponentially small, from saved values that tell how small."""
+"""Operations whose derivatives may be exponentially small; their saved values bound how small."""
 
 
 class BeyondSingleError(Exception):
-    """A batch has numbers near the ends of the range of single precision: it is to be taken in double precision."""
+    """Raised if a batch has numbers near the ends of the range of single precision and needs double precision."""
 
 
 def check_errors(*tensors: Tensor | None) -> None:
-    """Refuse errors near the ends of the range.
+    """Raise if errors are near the ends of the range of single precision.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def check_errors(*tensors: Tensor | None) -> None:
 
 
 def check_logs(logs: Tensor | None) -> None:
-    """Refuse errors, given by their logarithms, of which single precision would lose some.
+    """Raise if some errors with these logarithms would be lost in single precision.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def check_logs(logs: Tensor | None) -> None:
 
 
 def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> None:
-    """Refuse a layer's errors and inputs whose products might underflow or overflow.
+    """Raise if products of a layer's errors and inputs might underflow or overflow.
 
     Raises
     ------
@@ -92,10 +92,10 @@ def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> No
 
 
 def size_range(tensor: Tensor) -> tuple[float, float]:
-    """Least size that is not 0, and greatest; infinity and 0 if all are 0."""
+    """Smallest nonzero size and largest size; infinity and 0 if all are 0."""
     found = tensor.detach()
     if found.device.type == "cpu":
-        # In the order in which they lie in memory: a contiguous copy would cost more than the search.
+        # Read in memory order: a contiguous copy would cost more than the search.
         dense = found.as_strided((found.numel(),), (1,)) if _filled(found) else found.contiguous()
         return single_range(dense.numpy())
     size = found.abs()
@@ -103,7 +103,7 @@ def size_range(tensor: Tensor) -> tuple[float, float]:
 
 
 def _filled(tensor: Tensor) -> bool:
-    """Whether the numbers fill a stretch of memory, in some order."""
+    """Whether the numbers fill a contiguous stretch of memory, in any order of dimensions."""
     expected = 1
     for length, stride in sorted(zip(tensor.shape, tensor.stride(), strict=True), key=lambda pair: pair[1]):
         if length > 1:
@@ -115,10 +115,10 @@ def _filled(tensor: Tensor) -> bool:
 
 @torch.no_grad()
 def fits(produced: Tensor) -> bool:
-    """Whether all factors that automatic differentiation will multiply errors by are regular numbers.
+    """Whether no factor by which automatic differentiation multiplies errors is exponentially small.
 
-    The graph of operations is gone through. Operations whose derivatives become exponentially small are looked at, if
-    they are known, and refused otherwise.
+    Walks the graph of operations. Known operations whose derivatives may be exponentially small are checked by their
+    saved values; unknown operations count as unfit.
     """
     seen: set[Any] = set()
     waiting = [produced.grad_fn]
@@ -144,17 +144,18 @@ def _unsaturated(name: str, node: Any) -> bool:
         return float(node.activation.log_slope(at).amin()) > math.log(SMALLEST)
     if name.startswith("_ExactGelu"):
         (at,) = node.saved_tensors
+        # The derivative falls as exp(-y^2 / 2) for y -> -inf.
         return float(at.amin()) > -math.sqrt(-2 * math.log(SMALLEST))
     if name.startswith("Softmax"):
         return float(node._saved_result.detach().amin()) > SMALLEST
     query, key = node._saved_query.detach(), node._saved_key.detach()
-    # No score differs from another by more.
+    # Bound on the difference of two attention scores, and so on -ln of a softmax probability up to the count.
     longest = 2 * float(query.norm(dim=-1).amax()) * float(key.norm(dim=-1).amax()) / math.sqrt(query.shape[-1])
     return longest < -math.log(SMALLEST)
 
 
 def sums_over_places(link: nn.Module, x: Tensor) -> tuple[bool, Tensor]:
-    """Whether a layer in a part of a network takes sequences or images; and the part's output.
+    """Whether some layer of a link takes sequences or images, and the output of the link.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def sums_over_places(link: nn.Module, x: Tensor) -> tuple[bool, Tensor]:
 
 
 def suits(link: nn.Module, produced: Any) -> bool:
-    """Whether a part of a network may be taken in single precision, by the graph of its output for some samples."""
+    """Whether a link may run in single precision, judged by the graph of its output for some samples."""
     own = {value.dtype for value in link.parameters()}
     return (
         own == {torch.float32} and isinstance(produced, Tensor) and produced.dtype == torch.float32 and fits(produced)

@@ -1,4 +1,4 @@
-"""Dense layers in double precision whose inputs are mostly exact zeros, as empty pixels are."""
+"""Forward pass of dense layers in double precision whose inputs are mostly exact zeros, such as empty pixels."""
 
 from functools import cached_property
 from itertools import pairwise
@@ -12,17 +12,17 @@ from critlearn.numerics.kernels.compiled import compiled
 from critlearn.numerics.kernels.threads import on_threads, threads
 
 _SPARSE: Final = 0.35
-"""Share of inputs that are not zero up to which leaving out the zeros is faster: at a half it is as fast."""
+"""Largest share of nonzero inputs for which zeros are skipped: at one half this is as fast as the dense product."""
 
 _LOOKED_AT: Final = 8
-"""Of so many samples one is looked at for its share of zeros."""
+"""Stride of the samples whose share of zeros is counted."""
 
 _WORTH: Final = 1 << 16
-"""Products of weights and inputs in a batch from which on leaving out some of them is worth it."""
+"""Products of weights and inputs in a batch below which zeros are not skipped: the overhead would exceed the gain."""
 
 
 class SparseInputs:
-    """Outputs ``W x + b`` of a dense layer from the terms that are not zero, where that is faster.
+    """Outputs ``W x + b`` of a dense layer, summed over nonzero inputs only where this is faster.
 
     Products and sums are in double precision, as in the layer itself; only the order of the sums differs. Weights are
     kept in single precision, half as large, for which they must be numbers of single precision.
@@ -41,7 +41,7 @@ class SparseInputs:
         """Weights (input, output), made when they are first needed."""
         weight = self._layer.weight.detach()
         single = weight.float()
-        # What is not finite would not be passed on by zeros that are left out.
+        # A weight that is not finite times 0 is NaN, which would be missed if zeros are skipped.
         exact = bool(weight.isfinite().all()) and torch.equal(single.double(), weight)
         return single.t().contiguous().numpy() if exact else None
 
@@ -78,9 +78,10 @@ def _add_terms(inputs, columns, output):  # type: ignore[no-untyped-def]
         row, total = inputs[sample], output[sample]
         found = 0
         for k in range(width):
-            # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
+            # Always written, but kept only if nonzero: a branch would be mispredicted at random zeros.
             place[found], value[found] = k, row[k]
             found += 1 if row[k] != 0 else 0
+        # Padding with zeros to a multiple of four, so that the loop below needs no remainder.
         for k in range(found, found + 3):
             place[k], value[k] = 0, 0.0
         for k in range(0, found, 4):

@@ -1,4 +1,4 @@
-"""Numbers in a pass that are not finite: the error names their place in the network and the first sample."""
+"""Checks that the numbers of a pass are finite; the error names the place in the network and the first sample."""
 
 import math
 from typing import Any
@@ -11,14 +11,14 @@ from critlearn.errors import InvalidInputError
 
 
 class NonFiniteError(InvalidInputError):
-    """Something in a pass is not finite.
+    """Raised if a number of a pass is not finite.
 
     Parameters
     ----------
     where
         What it is, in words.
     sample
-        Number of the first sample of which it is so.
+        Number of the first sample with such a value.
     """
 
     def __init__(self, where: str, sample: int) -> None:
@@ -26,11 +26,11 @@ class NonFiniteError(InvalidInputError):
         self.where, self.sample = where, sample
 
     def __reduce__(self) -> tuple[type["NonFiniteError"], tuple[str, int]]:
-        """Rebuild from place and sample: an exception is otherwise pickled by its message."""
+        """Pickle by place and sample; an exception is otherwise pickled by its message."""
         return type(self), (self.where, self.sample)
 
     def numbered_from(self, first: int) -> "NonFiniteError":
-        """The same, of a batch whose first sample has the given number."""
+        """Same error with samples counted from `first`, the number of the batch's first sample."""
         return NonFiniteError(self.where, first + self.sample)
 
 
@@ -56,7 +56,7 @@ def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
 
 
 def in_words(name: str, module: nn.Module, what: str = "layer") -> str:
-    """A layer, or what else it is, by its name and type."""
+    """Describe a layer, or another module, by its name and type, for an error message."""
     return f'{what} "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
 
 
@@ -105,7 +105,7 @@ def check_modules_finite(model: nn.Module, x: Tensor) -> None:
 
 def _first(value: Tensor) -> int | None:
     """Number of the first sample that is not finite; None if all are."""
-    # One sum tells for all: a sum of finite numbers of any sensible size is finite.
+    # One sum checks all values: it is finite if they are, unless their sizes add up beyond the largest float.
     if math.isfinite(float(value.detach().sum())):
         return None
     bad = ~torch.isfinite(value)

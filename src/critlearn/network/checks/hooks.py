@@ -1,4 +1,4 @@
-"""Hooks on modules, with which a module does more than its type says."""
+"""Detection and transfer of hooks, by which a module may do more than its type implies."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from critlearn.network.checks.finiteness import in_words
 
 _BACKWARDS: Final = ("_backward_pre_hooks", "_backward_hooks")
 _CALLED: Final = ("_forward_pre_hooks", "_forward_hooks", *_BACKWARDS)
-"""Where torch keeps hooks that take part in a pass."""
+"""Attributes in which torch stores the hooks that are called in a pass."""
 
 
 def hooked(module: nn.Module) -> bool:
@@ -17,7 +17,7 @@ def hooked(module: nn.Module) -> bool:
 
 
 def hooked_backwards(model: nn.Module) -> str | None:
-    """The first module with hooks that are called in the learning pass, in words; None if there is none."""
+    """Describe the first module with hooks that are called in the learning pass; None if there is none."""
     for name, module in model.named_modules():
         if any(getattr(module, kind) for kind in _BACKWARDS):
             return in_words(name, module, "module")
@@ -25,12 +25,12 @@ def hooked_backwards(model: nn.Module) -> str | None:
 
 
 def called_hooks(model: nn.Module) -> list[int]:
-    """Identities of the hooks that take part in a pass of a network: other hooks, another list."""
+    """Identities of all hooks that are called in a pass of a network; the list changes when a hook does."""
     return [id(hook) for module in model.modules() for kind in _CALLED for hook in getattr(module, kind).values()]
 
 
 def with_hooks_of(module: nn.Module, replaced: nn.Module) -> nn.Module:
-    """The module with all hooks of the one whose place it takes."""
+    """Give a module all hooks of the module that it replaces, and return it."""
     for name, value in vars(replaced).items():
         if "_hook" in name:
             vars(module)[name] = value

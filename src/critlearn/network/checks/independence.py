@@ -1,7 +1,7 @@
-"""Whether a network treats every sample by itself: only then has a sample a gradient of its own.
+"""Check that a network treats every sample independently; otherwise no sample has a gradient of its own.
 
-Batch normalisation in train mode is known by its type. Other modules that subtract a mean over the batch, or draw
-random numbers, are found by experiment: the same samples are passed together, in another order and apart.
+Batch normalisation in train mode is recognised by its type. Other modules that subtract a mean over the batch, or draw
+random numbers, are found by experiment: the same samples are passed together, in reverse order and separately.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 
 PROBED: Final = 4
-"""Samples that are passed: one alone, all in reverse order, and halves of them are other batches than all."""
+"""Number of samples that are passed: enough for batches of one, of halves and of all in reverse order to differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class _Call:
 
 @torch.no_grad()
 def check_independence(model: nn.Module, x: Tensor) -> None:
-    """Refuse a network whose output for a sample depends on the others of its batch, or on chance.
+    """Raise if the output of a network for a sample depends on the others of its batch, or is random.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _dependent(model: nn.Module, x: Tensor, together: Tensor) -> list[int] | Non
     every = list(range(len(x)))
     parts = [*([one] for one in every), every[::-1]]
     if len(every) > 1 and _differs(model, x, together, parts[0]) is None:
-        # Batches of one are beyond the network: larger ones have to tell.
+        # The network cannot take batches of one, so halves are tried.
         parts = [every[::-1], every[: len(every) // 2], every[len(every) // 2 :]]
     return next((chosen for chosen in parts if _differs(model, x, together, chosen)), None)
 
@@ -92,12 +92,12 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _culprit(model: nn.Module, x: Tensor, chosen: list[int]) -> str:
-    """The innermost module that makes different outputs from the same inputs, in words."""
+    """Describe the innermost module that gives different outputs for the same inputs."""
     with _recorded(model) as first:
         model(x)
     with _recorded(model) as second:
         model(x[chosen])
-    # Calls are recorded when they end: those inside a module before its own.
+    # Calls are recorded when they end, so inner modules come before the module that calls them.
     for one, other in zip(first, second, strict=False):
         if one.name != other.name:
             break

@@ -1,4 +1,4 @@
-"""Pairs (x, t) of a data set: in batches, chosen, or all at once where the data set holds two tensors."""
+"""Reading pairs (x, t) from a data set: in batches, by number, or all at once from a data set of two tensors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +12,9 @@ from critlearn.numerics.array_file import first_line
 
 
 def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
-    """All inputs and targets at once, of a `TensorDataset` of two that gives them as they are; None for any other.
+    """All inputs and targets of a plain `TensorDataset` of two tensors; None for any other data set.
 
-    A subclass with methods of its own may change what it holds before it returns a sample.
+    A subclass that overrides how samples are read may change them, so its tensors are not used directly.
 
     Raises
     ------
@@ -35,17 +35,17 @@ def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
 
 
 def in_type(value: Tensor, kind: torch.dtype) -> Tensor:
-    """Inputs or targets in a floating-point type; classes and the like as they are."""
+    """Convert inputs or targets to a floating-point type; integers such as class indices are kept."""
     return value.to(kind) if value.is_floating_point() else value
 
 
 def check_dense(tensor: Tensor) -> None:
-    """Refuse sparse tensors, of which torch takes no samples.
+    """Raise if a tensor is sparse, as torch cannot take single samples of it.
 
     Raises
     ------
     InvalidInputError
-        If it is one.
+        If it is sparse.
     """
     if tensor.layout is not torch.strided:
         raise InvalidInputError(f"the data set must give dense tensors; got {tensor.layout}: use to_dense()")
@@ -54,7 +54,7 @@ def check_dense(tensor: Tensor) -> None:
 def read_pairs(
     dataset: Dataset[Any], batch_size: int, *, shuffled_by: torch.Generator | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of a data set's pairs, in its order or in one drawn at random.
+    """Read the pairs of a data set in batches, in its order or in a random one.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def read_pairs(
 
 
 def chosen_pairs(dataset: Dataset[Any], numbers: list[int]) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of the samples of the given numbers, in one batch.
+    """Read the samples with these numbers as one batch of inputs and targets.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def chosen_pairs(dataset: Dataset[Any], numbers: list[int]) -> tuple[Tensor, Ten
 
 
 def _collated(samples: list[Any]) -> tuple[Tensor, Tensor]:
-    """Samples joined to tensors of inputs and of targets."""
+    """Join samples to one tensor of inputs and one of targets."""
     for sample in samples:
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             number = f" of {len(sample)}" if isinstance(sample, tuple | list | dict) else ""

@@ -1,4 +1,4 @@
-"""Checks of modules and parameters before any pass: samples do not couple, nothing is random, values are real."""
+"""Checks of modules and parameters before any pass: samples are not coupled, nothing is random, values are real."""
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ def check_kind(model: object) -> None:
     Raises
     ------
     InvalidInputError
-        If it is none.
+        If it is no module or is compiled.
     """
     if not isinstance(model, nn.Module):
         raise InvalidInputError(f"the model must be a torch.nn.Module; got {type(model).__name__}")
@@ -31,7 +31,7 @@ def check_kind(model: object) -> None:
 
 
 def check_modules(model: nn.Module) -> None:
-    """Refuse modules that couple samples, are random or have sparse gradients.
+    """Raise if a module couples samples, is random or has sparse gradients.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def check_modules(model: nn.Module) -> None:
 
 
 def check_parameters(model: nn.Module) -> None:
-    """Refuse parameters that have no values, no gradients, or are in different places.
+    """Raise if parameters have no values or no gradients, are complex or on several devices, or none is trainable.
 
     Raises
     ------
     InvalidInputError
-        If there are such, numbers are complex, or none is trainable.
+        If there are such parameters; the message names the first.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidInputError("the model has no trainable parameters")

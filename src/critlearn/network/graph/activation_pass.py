@@ -1,4 +1,4 @@
-"""Iterations of an activation pass: whether states reach a fixed point, oscillate or diverge."""
+"""Iteration of an activation pass until states reach a fixed point, oscillate or diverge."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from torch import Tensor
 from critlearn.network.criteria import FIXED_POINT, LARGEST_STATE, RETURNED
 
 _BLOCK: Final = 2000
-"""Steps after which a pass that has not ended must have come nearer to its end."""
+"""Steps between checks that the last change still shrinks or grows; if it does neither, the pass ends."""
 
 _MOST_STEPS: Final = 100_000
 """Steps after which a pass ends in any case: seconds for a network of a hundred neurons."""
 
 _NEARER: Final = 0.7
-"""Factor by which the last change must have shrunk over a block, or its inverse that it must have grown by."""
+"""Factor by which the last change must shrink over a block, or by whose inverse it must grow, to go on."""
 
 
 class PassStatus(StrEnum):
-    """Where an activation pass ended."""
+    """Outcome of an activation pass."""
 
     FIXED_POINT = "fixed point"
     OSCILLATES = "oscillates"
@@ -40,8 +40,9 @@ class ActivationPass:
     residual
         Largest change that one more step would make, shape (sample,).
     statuses
-        For each sample. A pass of fixed length makes all of its steps, and is then judged in the same way: a fixed
-        point if one more step would change nothing, an oscillation if a state has come back, not converged otherwise.
+        For each sample. A pass of a fixed number of steps makes all of them, and its end is then judged in the same
+        way: a fixed point if one more step changes nothing, an oscillation if a state has recurred, otherwise not
+        converged.
     periods
         Period of each sample that oscillates, 0 for the others.
     steps
@@ -65,7 +66,7 @@ class Iteration:
     state
         Shape (sample, neuron).
     periods
-        Steps after which each sample's state came back, shape (sample,); 0 if it did not.
+        Steps after which each sample's state recurred, shape (sample,); 0 if it did not.
     steps
         Steps that were made.
     """

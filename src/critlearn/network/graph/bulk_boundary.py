@@ -15,17 +15,17 @@ from critlearn.network.graph.fixed_point import check_finite_inputs, find_fixed_
 from critlearn.network.graph.parts import check_graph, grouped, slope_of
 
 _DENSE_SHARE: Final = 1 / 16
-"""Share of the entries of W that are edges, from which on a product with W is faster than a sum over edges."""
+"""Share of the entries of W that are edges above which a product with W is faster than a sum over edges."""
 
 _DENSE_NEURONS: Final = 128
 """Neurons up to which W is so small that products with it are faster in any case."""
 
 
 class BulkBoundaryNetwork(nn.Module):
-    """Neurons on a directed graph, with boundary neurons for inputs and outputs, as a module.
+    """Network of neurons on a directed graph, with boundary neurons for inputs and outputs.
 
-    Called with a batch of inputs it returns the pre-activations of the output neurons; the loss acts on these.
-    Trainable are one weight for each edge and one bias for each neuron that is no input.
+    Called with a batch of inputs, it returns the pre-activations of the output neurons, on which the loss acts. Its
+    trainable variables are one weight for each edge and one bias for each neuron that is no input.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class BulkBoundaryNetwork(nn.Module):
     steps
         Steps of the activation pass; None for a fixed point, whose learning pass is by implicit differentiation.
     seed
-        Of the weights, drawn as torch draws those of a dense layer with as many inputs as the neuron has edges.
+        Seed of the weights, drawn as torch draws those of a dense layer with as many inputs as the neuron has edges.
     dtype
         Floating-point type.
 
@@ -52,9 +52,9 @@ class BulkBoundaryNetwork(nn.Module):
 
     Notes
     -----
-    A fixed point is differentiated by two steps of Newton's method from it, in ordinary operations: their errors are
-    of fourth order, so that first and second derivatives are those of the implicit function. They solve linear systems
-    of all neurons, while passes of a number of steps through a graph of few edges take memory for these alone.
+    A fixed point is differentiated through two steps of Newton's method from it, in ordinary operations: their errors
+    are of fourth order, so first and second derivatives are those of the implicit function. Newton's steps solve linear
+    systems of all neurons; a pass of a fixed number of steps needs memory for the edges only.
     """
 
     edges: Tensor
@@ -111,7 +111,7 @@ class BulkBoundaryNetwork(nn.Module):
         activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
         steps: int | None = None,
     ) -> "BulkBoundaryNetwork":
-        """Network with given weights, of their precision.
+        """Make a network from a matrix of weights, in their precision.
 
         Parameters
         ----------
@@ -187,7 +187,7 @@ class BulkBoundaryNetwork(nn.Module):
         x
             Inputs, shape (sample, input).
         t
-            States of the output neurons, shape (sample, output), which then are held; None to let them follow.
+            States at which the output neurons are clamped, shape (sample, output); None to let them evolve.
 
         Raises
         ------
@@ -259,7 +259,7 @@ class BulkBoundaryNetwork(nn.Module):
         return x.new_zeros(len(x), self.neurons).index_add(1, places, x)
 
     def _couplings(self) -> Tensor:
-        """What acts in a pass: rows of W for neurons that are no inputs, or a weight for each edge."""
+        """Weights in the form for a pass: rows of W for neurons that are no inputs, or one weight for each edge."""
         return self._free_weight() if self._dense else self.weight
 
     def _free_weight(self) -> Tensor:

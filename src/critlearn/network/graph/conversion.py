@@ -1,4 +1,4 @@
-"""Dense sequences as graphs and back, with identical activation and learning passes."""
+"""Conversion of dense sequences to graphs and back, with identical activation and learning passes."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from critlearn.network.graph.bulk_boundary import BulkBoundaryNetwork
 
 
 def graph_of(model: nn.Sequential) -> BulkBoundaryNetwork:
-    """Graph with the neurons of a sequence of dense layers and activations, layer after layer, inputs first.
+    """Convert a sequence of dense layers and activations to a graph; neurons layer after layer, inputs first.
 
     Weights come in the order of the sequence's: those of each layer row by row, then those of the next.
 
@@ -59,7 +59,7 @@ def graph_of(model: nn.Sequential) -> BulkBoundaryNetwork:
 
 
 def sequence_of(graph: BulkBoundaryNetwork) -> nn.Sequential:
-    """Sequence of dense layers and activations with the passes of a graph.
+    """Convert a layered graph to a sequence of dense layers and activations with the same passes.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def sequence_of(graph: BulkBoundaryNetwork) -> nn.Sequential:
     for before, after in itertools.pairwise(levels):
         if not bool(mask[after][:, before].all()):
             raise InvalidInputError("the graph is no sequence: its edges do not join whole neighbouring layers")
-        # Biases that are zero and not trained are those of a sequence without any.
+        # Biases that are zero and not trained mean a sequence without biases.
         biased = graph.bias.requires_grad or bool((graph.bias != 0).any())
         linear = nn.Linear(len(before), len(after), bias=biased, dtype=matrix.dtype)
         with torch.no_grad():
@@ -94,7 +94,7 @@ def sequence_of(graph: BulkBoundaryNetwork) -> nn.Sequential:
 
 
 def _layers(model: nn.Sequential) -> tuple[list[nn.Linear], list[nn.Module]]:
-    """Dense layers, and what follows each."""
+    """Dense layers, and the activation after each."""
     layers: list[nn.Linear] = []
     activations: list[nn.Module] = []
     for module in _flat(model):
@@ -122,7 +122,7 @@ def _flat(model: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _alike(values: Sequence[Tensor], name: str) -> bool:
-    """Whether parameters are trained, all of them or none."""
+    """Whether all of these parameters are trained; raise if only some are."""
     trained = {value.requires_grad for value in values}
     if len(trained) > 1:
         raise InvalidInputError(f"a graph trains the {name} of all layers or of none; some are frozen")
@@ -130,7 +130,7 @@ def _alike(values: Sequence[Tensor], name: str) -> bool:
 
 
 def _levels(graph: BulkBoundaryNetwork) -> list[list[int]]:
-    """Neurons by the length of the longest way to them."""
+    """Neurons grouped by the length of the longest path from the inputs to them."""
     depth = torch.full((graph.neurons,), -1)
     depth[list(graph.inputs)] = 0
     for _ in range(graph.neurons):

@@ -39,7 +39,7 @@ def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tenso
 
 
 class _FixedPoint(torch.autograd.Function):
-    """Search for the fixed point, which automatic differentiation sees as a constant: Newton's steps differentiate."""
+    """Search for the fixed point as a constant for automatic differentiation; Newton's steps give its derivative."""
 
     @staticmethod
     def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, step: Step) -> Tensor:
@@ -71,7 +71,7 @@ class _FixedPoint(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
-        """One search for all where only the inputs differ; otherwise every entry of the batch by itself."""
+        """One search for the whole batch if only the inputs differ; otherwise one search for each entry."""
         if in_dims[0] is not None and in_dims[1] is None and in_dims[2] is None:
             clamped = arguments[0].movedim(in_dims[0], 0)
             found = _FixedPoint.apply(clamped.reshape(-1, clamped.shape[-1]), *arguments[1:])
