@@ -95,6 +95,7 @@ def image(figure: Figure, form: str) -> bytes:
 
 def svg_text(figure: Figure, alternative: str) -> str:
     """Figure as an SVG element for a page, with its description for readers who do not see it."""
+    # Without the XML declaration and document type before the element, which a page must not contain.
     text = image(figure, "svg").decode()
     return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1)
 

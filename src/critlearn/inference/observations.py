@@ -56,8 +56,10 @@ class Histogram:
         except (TypeError, ValueError) as problem:
             raise InvalidInputError(f"counts and edges of a histogram must be numbers: {problem}") from None
         if edges.ndim != 1 or counts.shape[-1:] != (len(edges) - 1,) or counts.ndim > 2:
+            bins = counts.shape[-1] if counts.ndim else 0
             raise InvalidInputError(
-                f"a histogram of {counts.shape[-1] if counts.ndim else 0} counts needs one edge more; got {edges.shape}"
+                f"a histogram of {bins} counts needs {bins + 1} edges; got counts of shape {counts.shape} and edges of "
+                f"shape {edges.shape}"
             )
         if not (np.isfinite(counts).all() and (counts >= 0).all()):
             raise InvalidInputError("the counts of a histogram must be finite and not negative")

@@ -34,6 +34,7 @@ def lightning_callback(system: NeuralSystem, **settings: Any) -> Any:
     MissingPackageError
         If Lightning is not installed.
     """
+    # The base class is there only once Lightning is imported, so that the callback's class is made here.
     base = _lightning().Callback
     return type("LightningMonitor", (_LightningHooks, base), {})(system, settings)
 
@@ -102,6 +103,7 @@ class _Hooks:
 
     def _begin(self, optimizers: Any, done: int, **defaults: Any) -> None:
         """Start the monitor with the optimiser of the system's variables, after so many steps."""
+        # Of several optimisers the one that trains the system; if none does, the monitor refuses the first.
         moved = {id(value) for value in self._system.parameters.values()}
         fitting = [
             optimizer

@@ -107,6 +107,7 @@ class MonitorRecord(Result):
         The mean over ``n`` random samples is off by ``S / sqrt(n)``, so that it is ``erf(0.1 sqrt(n / 2))`` for normal
         means (with the finite data set's smaller error), and 1 if all data are measured.
         """
+        # Samples drawn without replacement: the variance of their mean shrinks by the share that is not measured.
         left = 1 - self.samples / self.data_samples
         return 1.0 if left <= 0 else math.erf(TOLERANCE * math.sqrt(self.samples / left / 2))
 

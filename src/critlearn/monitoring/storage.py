@@ -81,6 +81,7 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
         raise ValueError(f"format {plain['format']} is not known")
     states = []
     for number, state in enumerate(plain["states"]):
+        # Counts are stored in narrow types; a sketch takes them in 64 bits.
         parts = {
             name: Distribution(
                 LogSketch.from_arrays(

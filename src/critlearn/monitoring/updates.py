@@ -47,6 +47,7 @@ def update_distribution(before: Mapping[str, Tensor], after: Mapping[str, Tensor
     for name, old in before.items():
         new = after[name].detach()
         change = (new.double() - old.double()).reshape(len(old) if old.dim() else 1, -1)
+        # A row is a unit, by the first index: its entries share a group.
         rows = torch.arange(len(change), device=change.device)
         counter = counter_for(change.device, GROUPS, exact=True)
         counter.add_values(change, torch.zeros(len(change), dtype=torch.float64, device=change.device), rows % GROUPS)

@@ -37,7 +37,7 @@ class DensityCurve(Result):
         coarse = counts.joined(_CELLS)
         filled = coarse.pooled > 0
         middle, widths = coarse.cells.centres[filled], np.diff(coarse.edges)[filled]
-        # exp(b) - exp(a) = exp(middle) 2 sinh(width / 2)
+        # exp(b) - exp(a) = exp(middle) 2 sinh(width / 2): the edges themselves may be below the smallest float.
         log_widths = middle + np.log(2 * np.sinh(0.5 * widths))
         log_density = np.log(coarse.pooled[filled]) - np.log(counts.total) - log_widths
         return cls(middle, log_density, coarse.pooled[filled])

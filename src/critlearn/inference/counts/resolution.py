@@ -48,12 +48,14 @@ def _quantum(values: np.ndarray) -> float | None:
     # Ties are no sign by themselves (a batch may repeat); that all small values are multiples of one number is.
     if len(distinct) < 5 or repeats < 2 * len(distinct):
         return None
+    # Small multiples of a quantum lie one quantum apart somewhere among the lower half of them.
     quantum = float(np.diff(distinct[: len(distinct) // 2 + 2]).min())
     if not math.isfinite(1 / quantum) or quantum <= 0:
         return None
     multiples = distinct / quantum
     if float(multiples[0]) > RESOLVED_QUANTA or float(np.abs(multiples - np.rint(multiples)).max()) > _ODD:
         return None
+    # Integers altogether are discrete, not rounded; ten thousand of them show it.
     sample = values[:: max(1, values.size // 10_000)]
     if bool((sample == np.rint(sample)).all()):
         return None

@@ -81,6 +81,7 @@ def from_frame(frame: pd.DataFrame, source: str, target: str | None) -> Table:
     """
     if frame.shape[0] == 0:
         raise DataError(f'"{source}" has no rows')
+    # Names of columns may be numbers; the class is named by text.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     if frame.shape[1] < 2:
         raise DataError(f'"{source}" has {frame.shape[1]} column; a feature and a class are needed')

@@ -128,6 +128,7 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
     """Test of the second exponent against the first."""
     if any(measured["exponent"] is None or not measured["stderr"] for measured in (first, second)):
         return None
+    # The runs are taken to be independent: their variances add.
     error = math.hypot(first["stderr"], second["stderr"])
     return compare_exponents([(second["exponent"], error)], first["exponent"]).to_dict()
 
@@ -149,6 +150,7 @@ def removable_run(out: Path, wanted: str) -> Path:
     folder = find_run(out, wanted)
     if wanted not in (folder.name, str(folder)) and Path(wanted) != folder:
         raise InvalidInputError(f'"{wanted}" is not the whole name of a run; did you mean "{folder.name}"?')
+    # Nothing else than a run is ever removed, whatever the name leads to.
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing or folder.is_symlink() or folder.resolve() == Path.cwd():
         reason = f"it has no {missing[0]}" if missing else "it is a link, or the current folder"

@@ -98,6 +98,7 @@ class StoreFiles:
     def upload(self, folder: Path, name: str, *, last: str) -> None:
         """Copy the files of a local folder, one of them after all others."""
         with self._translated_errors():
+            # False sorts before True: the named file goes last.
             for path in sorted(folder.iterdir(), key=lambda path: path.name == last):
                 self._backend.put_file(str(path), self.path(f"{name}/{path.name}"))
 

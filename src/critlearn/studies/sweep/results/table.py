@@ -88,6 +88,7 @@ def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
     quantity = record["quantities"][name]
     measured, predicted = quantity["measured"], quantity["predicted"] or {}
     low, high = measured["ci95"] or (None, None)
+    # A measured exponent is compared with the prediction on the same window, if there is one.
     here = predicted.get("exponent_on_measured_window")
     return {
         "quantity": name,

@@ -93,6 +93,7 @@ def expand(study: Study) -> tuple[Cell, ...]:
             known = set(kind.model_fields) - {"seed"}
             raise StudyError(location, str(unknown_name(f"setting of {study.system.kind}", name, known)))
     conditions = _conditions(study, {*kind.model_fields})
+    # By name, which follows from the settings: the same settings twice are one cell.
     cells: dict[str, Cell] = {}
     for varied in _combinations(study):
         for seed in study.seeds:

@@ -49,6 +49,7 @@ def load_studies(path: Path) -> tuple[Study, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8")
+        # Read twice: the nodes know their lines, the contents are what is validated.
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         contents = list(yaml.safe_load_all(text))
     except OSError as problem:
