@@ -64,6 +64,7 @@ class Batches:
         if self._loader.batch_size is None:
             # A sampler of batches decides how many samples each has.
             return None if batches else 0
+        # The loader itself drops an incomplete last batch.
         if self._loader.drop_last:
             samples = batches * self._loader.batch_size
         return samples // self._mini_batch * self._mini_batch

@@ -145,6 +145,7 @@ def _drawn(number: int, sizes: Mapping[str, int], seed: int) -> dict[str, Int64[
     while len(drawn) < number:
         drawn.update(generator.integers(0, ends[-1], number - len(drawn)).tolist())
     flat = np.sort(np.fromiter(drawn, dtype=np.int64))
+    # Entries are numbered through all variables; each belongs to the first variable that ends beyond it.
     owner = np.searchsorted(ends, flat, side="right")
     starts = ends - list(sizes.values())
     return {name: flat[owner == at] - starts[at] for at, name in enumerate(sizes) if (owner == at).any()}

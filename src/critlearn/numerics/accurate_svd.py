@@ -23,6 +23,7 @@ def accurate_singular_values(matrix: Float64[np.ndarray, "row column"]) -> Float
     [1.0, 1e-200]
     """
     rows, columns = matrix.shape
+    # dgejsv wants at least as many rows as columns; the transposed matrix has the same singular values.
     if rows < columns:
         return accurate_singular_values(np.ascontiguousarray(matrix.T))
     largest = np.abs(matrix).max(initial=0.0)
@@ -30,6 +31,7 @@ def accurate_singular_values(matrix: Float64[np.ndarray, "row column"]) -> Float
         return np.zeros(columns)
     a = np.array(matrix / largest, dtype=np.float64, order="F")
     values = np.empty(columns)
+    # At least what LAPACK asks for where no vectors are wanted.
     workspace = np.empty(max(7, 2 * rows + columns, 4 * columns + columns * columns, 6 * columns + 1))
     integers = np.empty(rows + 3 * columns + 3, dtype=np.intc)
     nothing, info = np.empty(1), ctypes.c_int(0)

@@ -43,6 +43,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         stored = np.load(path, allow_pickle=False)
         if isinstance(stored, np.ndarray):
             raise ValueError("it is a single array without a name")
+        # All at once: NumPy reads an array, and finds it damaged, only when it is asked for.
         with stored:
             arrays = {name: stored[name] for name in stored.files}
     except FileNotFoundError:

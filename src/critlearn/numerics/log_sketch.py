@@ -173,6 +173,7 @@ class LogSketch(Result):
     @property
     def edges(self) -> Float64[np.ndarray, " edge"]:
         """Edges of the bins in ``ln|delta|``, ascending."""
+        # By a product, not a running sum: the same edge is the same float in all sketches.
         return (self.first_bin + np.arange(self.bins + 1)) * BIN_WIDTH
 
     @property

@@ -44,6 +44,7 @@ def check_learning_rate(lr: float) -> None:
         If it is not.
     """
     try:
+        # True is the number 1 to Python, but no learning rate.
         fitting = lr is not True and math.isfinite(lr) and lr > 0
     except TypeError:
         fitting = False

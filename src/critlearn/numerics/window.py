@@ -44,6 +44,7 @@ class Window(Result):
         """Window with ends ``exp(log_lo)`` and ``exp(log_hi)`` (natural logarithms)."""
         if not -math.inf < log_lo < log_hi < math.inf:
             raise ValueError(f"a window needs finite log_lo < log_hi; got {log_lo}, {log_hi}")
+        # Not through `__init__`, which takes the ends themselves: they may be no floats.
         window = object.__new__(cls)
         object.__setattr__(window, "log_lo", float(log_lo))
         object.__setattr__(window, "log_hi", float(log_hi))

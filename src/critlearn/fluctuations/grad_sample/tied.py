@@ -17,6 +17,7 @@ def summed_over_uses(uses: list[tuple[GradSample, Tensor]]) -> tuple[GradSample,
     """Sum over the uses, each with its samples' log units, and the common log units of the sum."""
     if len(uses) == 1:
         return uses[0]
+    # The largest unit of each sample: the others' gradients become smaller in it and cannot overflow.
     unit = torch.stack([scale for _, scale in uses]).amax(dim=0)
     parts = [
         part if torch.equal(scale, unit) else part.scaled(torch.nan_to_num((scale - unit).exp(), nan=0.0))

@@ -143,6 +143,7 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
     index, distinct = cluster_index(cluster, size)
     if distinct < 10:
         raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
+    # In turn, so that the groups have as nearly the same number of clusters as can be.
     return (index % MOST_GROUPS).astype(np.int16)
 
 

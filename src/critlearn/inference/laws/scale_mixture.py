@@ -54,6 +54,7 @@ class ScaleMixture:
         # At exp(6) the complement is zero long since: the bound prevents overflow and changes nothing.
         size = np.exp(np.minimum(reduced, 6.0)) / math.sqrt(2.0)
         below, above = scipy.special.erf(size), scipy.special.erfc(size)
+        # Differences of erf below the scale and of erfc above it: neither cancels.
         inside = np.where(size[:-1] < 0.5, below[1:] - below[:-1], above[:-1] - above[1:])
         with np.errstate(divide="ignore"):
             return np.log(np.maximum(inside, 0.0) @ (weights / weights.sum()))
@@ -73,6 +74,7 @@ class ScaleMixture:
             value = float(share[filled] @ law.log_masses(cells.edges)[filled])
             if bounded_below:
                 value -= float(law.log_masses(np.array([cells.edges[0], cells.edges[-1] + FAR]))[0])
+            # A finite number, as the simplex compares values and NaN compares with nothing.
             return -value if math.isfinite(value) else 1e300
 
         start = [mean - _MEAN, 0.5 * math.log(max(variance - _VARIANCE, _LEAST_WIDTH**2))]

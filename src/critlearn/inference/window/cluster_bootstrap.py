@@ -65,6 +65,7 @@ def exponent_interval(counts: GroupedCounts, fit: WindowFit, replicates: int, se
         theta = resampled_theta(counts, weights, fit.start, fit.stop)
         # Drawing with replacement shrinks the variance of a mean over few groups.
         error = float(theta[np.isfinite(theta)].std()) * (counts.groups / (counts.groups - 1)) ** 0.5
+    # Not quantiles of the replicates: with few groups these are too narrow, Student's t allows for it.
     half = counts.t_quantile(0.975) * error
     return Interval(error, (fit.exponent - half, fit.exponent + half))
 

@@ -22,6 +22,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     used = _used(plain)
     if used:
         plain.__qualname__ += "-" + hashlib.sha256("\n".join(sorted(used)).encode()).hexdigest()[:12]
+    # NumPy's error model: a division by zero gives infinity or NaN, and costs no test.
     return numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")(plain)
 
 

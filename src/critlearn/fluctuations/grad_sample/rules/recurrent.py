@@ -62,6 +62,7 @@ class RecurrentRule:
             results = [output, *finals]
             targets = [order(use.errors[0]), *use.errors[1:]]
         taps = [tap for unrolled in passes for tap in unrolled[1:3]]
+        # One backward pass gives the errors at all pre-activations, of every step, layer and direction.
         errors = torch.autograd.grad(results, taps, targets)
         found: dict[str, GradSample] = {}
         for at, (suffix, _, _, inputs, previous) in enumerate(passes):
