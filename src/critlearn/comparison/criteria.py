@@ -1,7 +1,7 @@
-"""Every number that decides whether a measurement agrees with a prediction.
+"""Criteria for the agreement of a measurement with a prediction.
 
-The margin and the widest interval are those of `inference.criteria`: a measured exponent is resolved, and two exponents
-are equal in practice, by one and the same rule everywhere.
+The margin and the widest interval are those of `inference.criteria`, so that the same rule decides everywhere whether
+an exponent is resolved and whether two exponents are equal in practice.
 """
 
 from typing import Final
@@ -11,8 +11,8 @@ from critlearn.inference.criteria import MARGIN, WIDEST_INTERVAL
 __all__ = ["LEAST_PREDICTED_SHARE", "MARGIN", "WIDEST_INTERVAL"]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
-"""Probability that a prediction must give to the measured window for an exponent to be read off there.
+"""Smallest predicted probability of the measured window for which a predicted exponent is computed there.
 
-Below it the predicted density is the far tail of a kernel estimate, which says nothing. Effect: docs/reproduction.md
-(comparisons that are decided).
+Below it, the predicted density is the far tail of a kernel estimate, which carries no information. Effect:
+docs/reproduction.md (comparisons that are decided).
 """

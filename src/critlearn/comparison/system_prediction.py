@@ -1,4 +1,4 @@
-"""What a trained network's own margins, activities and back-propagated factors predict, and how well they factorise."""
+"""Prediction for a trained network from its own margins, activities and back-propagated factors."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _BATCH: Final = 2048
 
 @dataclass(frozen=True, repr=False)
 class Factorisation(Result):
-    """How far a factorised prediction is from what was measured.
+    """Distance of a factorised prediction from the measured distribution.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ class Factorisation(Result):
     decades: float
 
     def summary(self) -> str:
-        """One phrase."""
+        """Both distances in one phrase."""
         return f"KS distance {self.kolmogorov_smirnov:.3f}, {self.decades:.2f} decades on average"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SystemPrediction(Result):
-    """Predictions by name of the trainable variable, each made under the same assumption.
+    """Predictions by name of the trainable variable, under the assumption of independent factors.
 
-    The output error, the back-propagated factor and the activity of a sample are taken to be independent, so that the
-    distributions of their logarithms convolve (theory, layers). For a network they are not quite: `factorisation`
-    tells by how much.
+    The output error, the back-propagated factor and the activity of a sample are assumed to be independent, so that the
+    distributions of their logarithms convolve (theory, products). In a network they are not exactly independent:
+    `factorisation` measures how far this matters.
     """
 
     predictions: Mapping[str, Prediction]
@@ -66,7 +66,7 @@ class SystemPrediction(Result):
     ASSUMPTION = "output error, back-propagated factors and activities of a sample are independent"
 
     def factorisation(self, measured: Mapping[str, LogSketch]) -> dict[str, Factorisation]:
-        """Distance of each prediction from a measured sketch of the same name, exact zeros left out on both sides.
+        """Distance of each prediction from the measured sketch of the same name; exact zeros are left out of both.
 
         Raises
         ------
@@ -93,11 +93,12 @@ class SystemPrediction(Result):
 
 
 def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
-    """Fluctuations of every dense layer of a trained network, from the network's own state.
+    """Predict the fluctuations of every dense layer of a trained network from the network's own state.
 
     The density of output margins is pushed through the composition (for softmax, that of the margin of the true class;
-    for another loss of classes the density of the output error's logarithm is taken itself). Output weights multiply it
-    by the last activities, hidden layers by their back-propagated factors and activities, by convolution of logarithms.
+    for other losses of classes, the density of the output error's logarithm is used directly). For output weights the
+    error is multiplied by the last activities, for hidden layers by their back-propagated factors and activities: the
+    distributions of the logarithms are convolved (theory, products).
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
     error = _error(system, state, lr)
     predictions: dict[str, Prediction] = {}
     for name, module in layers.items():
-        # The factor of a single output on itself is one: nothing to multiply by.
+        # The back-propagated factor of a single output is 1: the error itself is the prediction for its bias.
         bias = error if single and name == state.last else predict_product(error, state.factors[name])
         if module.bias is not None:
             predictions[f"{name}.bias"] = bias
@@ -129,9 +130,9 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What is read off the network: output errors' logarithms, a single output if there is one, sketches of its layers.
+    """State of a network over its data: logarithms of output errors, the single output if any, sketches of its layers.
 
-    For softmax the single output is the margin of the true class, and there are no targets.
+    For softmax, the single output is the margin of the true class, without targets.
     """
 
     errors: Float64[np.ndarray, "sample output"]
@@ -171,6 +172,7 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
         for x, t in system.boundary(_BATCH):
             seen.clear()
             y, target = system.forward(x, t)
+            # Unit errors go back, as the pass is linear in them: the factors do not underflow with the errors.
             sign, log_size = system.loss.log_output_error(y.detach(), target)
             scale = log_size.amax(dim=1)
             unit = sign * (log_size - torch.where(torch.isneginf(scale), 0.0, scale)[:, None]).exp()
@@ -192,7 +194,7 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
 
 
 def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
-    """One number for each sample that its error depends on, and its target; None for what there is not.
+    """Single number on which the error of each sample depends, and its target; None for each that does not exist.
 
     For softmax the number is the margin of the true class over the sum of the others.
     """
@@ -209,6 +211,7 @@ def _sketch(values: Tensor) -> LogSketch:
 
 def distance(prediction: Prediction, measured: LogSketch) -> Factorisation:
     """Distance of a predicted from a measured distribution of ``ln|delta|``."""
+    # Both cumulative distributions are linear within bins, so the union of the edges holds all extrema of their gap.
     predicted = prediction.distribution
     edges = np.union1d(predicted.edges, measured.edges)
     shares = []

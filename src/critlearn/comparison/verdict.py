@@ -14,16 +14,16 @@ from critlearn.results import Result
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Result):
-    """Whether a measured exponent agrees with a predicted one, and the sentence that says so.
+    """Verdict on a measured exponent and a predicted one: whether they agree, and a sentence that says so.
 
     Parameters
     ----------
     agreement
         True, False, or None where the question is not decided.
     predicted_exponent
-        Exponent to which a fit of the predicted density on the *measured* window converges; None without both.
+        Exponent of a fit of the predicted density on the *measured* window; None without a prediction or a window.
     statement
-        One sentence.
+        The verdict as a sentence.
     """
 
     agreement: bool | None
@@ -36,11 +36,12 @@ class Verdict(Result):
 
 
 def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Verdict:
-    """Hold a measured power law against a prediction.
+    """Compare a measured power law with a prediction.
 
-    The two are compared on one and the same window, the measured one, since a local exponent that drifts has another
-    value on any other. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval;
-    an interval of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit that is not called a power law.
+    Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other
+    window. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval. An interval
+    of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit that is not graded a power law (theory,
+    verdict).
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
 
 
 def _measured(fit: PowerLawFit) -> str:
-    """What the fluctuations do: they follow a power law only where the fit is called one."""
+    """Describe the measurement in words; a power law is claimed only if the fit is graded one."""
     if fit.exponent is None or fit.window is None or fit.ci95 is None:
         return f"follow no power law that could be established ({fit.verdict}: {fit.reason})"
     decades = f"over {fit.window.decades:.1f} decades"
@@ -83,13 +84,14 @@ def _measured(fit: PowerLawFit) -> str:
 
 
 def _predicted(prediction: Prediction, here: float) -> str:
-    """Exponent on the measured window, and the exact one where it is what one sees there."""
+    """Predicted exponent on the measured window in words, with the exact limit if it is within the margin of it."""
     if prediction.exact is not None and prediction.exponent is not None and abs(prediction.exponent - here) <= MARGIN:
         return f"{prediction.exact} ({here:.2f} on this window)"
     return f"{here:.2f} on this window"
 
 
 def _predicted_on(prediction: Prediction, window: Window | None) -> float | None:
+    """Fit the predicted distribution on a window as the data were; None if too little probability lies there."""
     if window is None:
         return None
     distribution = prediction.distribution.even()

@@ -1,4 +1,4 @@
-"""Approach to equilibrium: train until the certificate is given, the epochs are used up, or there is none to reach."""
+"""Approach to equilibrium: training until equilibrium is certified, the epochs end, or the data prove separable."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,26 +21,26 @@ from critlearn.numerics.validation import check_learning_rate
 from critlearn.results import Result
 
 Progress = Callable[[int, int, float, float | None], None]
-"""Called after each epoch with the epoch, their greatest number, the loss, and the last equilibrium fraction."""
+"""Function called after each epoch with the epoch, the number of epochs, the loss and the last equilibrium fraction."""
 
 
 _LARGE_BATCH: Final = 4096
-"""Samples in one pass of a check."""
+"""Number of samples in one batch of a check."""
 
 _WORTH_THREADS: Final = 4_000_000
-"""Products of samples and variables in a step from which on several threads are faster than one."""
+"""Samples times variables of a step above which several threads are faster than one."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Approach(Result):
-    """A trained system, the certificate of its state, and the way there.
+    """Result of training to equilibrium: the trained system, its certificate, and the losses on the way.
 
     Parameters
     ----------
     system
-        The system with trained weights; the one given is untouched.
+        The system with trained weights; the original system is unchanged.
     certificate
-        Outcome.
+        Certificate of the final state.
     moments
         Drift and fluctuation of each variable at the end.
     losses
@@ -79,39 +79,40 @@ def equilibrate(
 ) -> Approach:
     """Train a copy of the system's network until it is at local learning equilibrium.
 
-    The optimiser is Adam with decoupled weight decay: equilibrium is a property of the mean gradient, whichever way it
-    is reached. A data set that the network separates has none if the output saturates; weight decay holds the weights
-    back, and counts neither as drift nor as fluctuation, which are those of the loss.
+    The optimiser is Adam with decoupled weight decay; equilibrium is a property of the mean gradient and does not
+    depend on how it is reached. A data set that the network separates has no equilibrium if the output saturates.
+    Weight decay keeps the weights finite; it is part of neither drift nor fluctuation, which are those of the loss.
+    Source: theory, local learning equilibrium.
 
     Parameters
     ----------
     system
         Network, loss and data set.
     epochs
-        Greatest number of passes over the data set.
+        Largest number of passes over the data set.
     batch_size, lr, weight_decay
-        Of the optimiser.
+        Settings of the optimiser.
     seed
-        Decides the order of the samples: the same seed gives the same weights, bit for bit, on one machine.
+        Seed of the order of the samples: the same seed gives the same weights, bit for bit, on one machine.
     tolerance, exceptions
-        A variable is at equilibrium if its drift is at most `tolerance` of its fluctuation; the share of variables that
-        may not be.
+        A variable is at equilibrium if its drift is at most `tolerance` times its fluctuation; `exceptions` is the
+        share of variables that may drift more.
     check_every
         Epochs between two attempts to certify.
     stop_at_equilibrium
-        End with the first certificate, or where there is none to be had; otherwise all epochs are trained, and the
-        certificate is that of their end.
+        Whether to stop at the first certified equilibrium, or once the data prove separable. Otherwise all epochs are
+        trained, and the certificate is that of the final state.
     progress
         Called after every epoch.
     throw
-        Raise if there is no equilibrium at the end.
+        Whether to raise if there is no equilibrium at the end.
 
     Raises
     ------
     InvalidInputError
         If an argument is out of range, or the loss is no longer finite.
     NotAtEquilibriumError
-        If `throw` is set and the certificate is not given.
+        If `throw` is set and equilibrium is not certified.
     """
     _check(epochs, batch_size, lr, weight_decay, check_every)
     model = copied(system.model)
@@ -135,6 +136,7 @@ def equilibrate(
             state = moments(trained, batch_size=_LARGE_BATCH)
             fraction = state.fraction_at_equilibrium(tolerance)
             separated_for = separated_for + check_every if _separated(trained) else 0
+            # With weight decay the weights stay finite, and training goes on.
             growing = weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
             certificate = certify(
                 fraction=fraction,
@@ -162,7 +164,7 @@ def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_e
 
 
 def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW, in one kernel for all variables where there is one: on small networks its overhead counts most."""
+    """Make AdamW, fused into one kernel where possible: on small networks its overhead dominates."""
     variables = list(system.parameters.values())
     fused = all(value.device.type in ("cpu", "cuda") and value.is_floating_point() for value in variables)
     return torch.optim.AdamW(variables, lr=lr, weight_decay=weight_decay, fused=fused)
@@ -170,10 +172,10 @@ def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.op
 
 @contextmanager
 def _threads_worth_starting(system: NeuralSystem, batch_size: int) -> Iterator[None]:
-    """One thread while the steps are small, as many as before for large ones and afterwards.
+    """Run torch on one thread if the steps are small; restore the number of threads afterwards.
 
-    Threads meet after every operation; on cores that others use too, waiting for the last to arrive can take
-    forty times as long as the work that they share.
+    Threads synchronise after every operation; on shared cores, waiting for the last one can take forty times as long as
+    the work itself.
     """
     work = min(batch_size, len(system)) * sum(value.numel() for value in system.parameters.values())
     before = torch.get_num_threads()
@@ -187,20 +189,20 @@ def _threads_worth_starting(system: NeuralSystem, batch_size: int) -> Iterator[N
 def _train_epoch(
     system: NeuralSystem, optimiser: torch.optim.Optimizer, batch_size: int, generator: torch.Generator
 ) -> float:
-    """One pass over the data in random order; mean loss over the samples."""
+    """Train for one pass over the data in random order, and return the mean loss over the samples."""
     total = torch.zeros((), dtype=torch.float64, device=next(iter(system.parameters.values())).device)
     for x, t in _shuffled(system, batch_size, generator):
         try:
             y, target = system.forward(x, t)
         except NonFiniteError as problem:
-            # Its number would be that within a batch drawn at random.
+            # The number of the sample counts within a random batch and would mislead, so it is left out.
             raise InvalidInputError(
                 f"{problem.where} is not finite in a batch of the training: look at the data, or try a smaller "
                 "learning rate"
             ) from None
         optimiser.zero_grad()
-        # The gradient of the mean loss is the output errors' mean: exact in the tail, and no graph of the loss is made.
-        # A loss has one value for each target, of which softmax has one for all outputs of a sample.
+        # Back-propagating the output errors divided by their number is the gradient of the mean loss, exact in the
+        # tail, and needs no autograd graph of the loss. A loss has one value per target; softmax has one per sample.
         with torch.no_grad():
             error = system.loss.output_error(y, target)
             total += system.loss.value(y, target).double().mean() * len(x)
@@ -210,7 +212,7 @@ def _train_epoch(
 
 
 def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in random order: slices of the tensors where the data set holds them, a loader's batches otherwise."""
+    """Yield batches in random order: slices of tensors if the data set holds them, otherwise a loader's batches."""
     tensors = system.tensors()
     if tensors is None:
         for x, t in read_pairs(system.dataset, batch_size, shuffled_by=generator):
@@ -223,7 +225,7 @@ def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator)
 
 @torch.no_grad()
 def _separated(system: NeuralSystem) -> bool:
-    """Whether every sample is on the right side of an output that saturates, or its class has the greatest output."""
+    """Whether every sample is classified correctly: positive margin of a saturating output, or largest output."""
     if not system.loss.class_targets and not getattr(getattr(system.loss, "activation", None), "bounded", False):
         return False
     for x, t in system.boundary(_LARGE_BATCH):

@@ -1,4 +1,4 @@
-"""Certificate of local learning equilibrium: what was found, and why it is or is not one."""
+"""Certificate of local learning equilibrium: the outcome of a state of training, and its evidence."""
 
 import math
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, repr=False)
 class Certificate(Result):
-    """Whether a system is at local learning equilibrium, and the evidence.
+    """Certificate that a system is, or is not, at local learning equilibrium, with the evidence.
 
     Parameters
     ----------
     status
         The outcome.
     reason
-        The same in a sentence.
+        The outcome in a sentence.
     fraction
-        Share of variables that are not frozen with ``|D| <= tolerance * S``.
+        Share of variables with ``|D| <= tolerance * S`` among those that are not frozen.
     frozen
-        Number of variables that no sample moves; they are excluded.
+        Number of variables that no sample moves, which are excluded.
     epochs
         Epochs of training.
     r_hat
         Split R-hat of the last losses; None if there were too few.
     tolerance, exceptions
-        What was asked for.
+        Criteria that were used.
     """
 
     status: Status
@@ -72,12 +72,12 @@ class Certificate(Result):
         }
 
     def summary(self) -> str:
-        """One line."""
+        """Outcome and reason in one line."""
         return f"{'at equilibrium' if self.certified else 'not at equilibrium'}: {self.reason}"
 
 
 def loss_r_hat(losses: Sequence[float]) -> float | None:
-    """Split R-hat of the last `LOSS_WINDOW` losses, halves against each other; None if there are fewer.
+    """Split R-hat of the last `LOSS_WINDOW` losses, which compares their two halves; None if there are fewer.
 
     Source: Vehtari et al., Bayesian Analysis 16, 667 (2021), as implemented in arviz-stats.
     """
@@ -86,9 +86,10 @@ def loss_r_hat(losses: Sequence[float]) -> float | None:
     last = np.array(losses[-LOSS_WINDOW:])
     if not np.isfinite(last).all():
         return None
+    # A constant loss is stationary; its R-hat would be 0 / 0.
     if np.ptp(last) == 0:
         return 1.0
-    # The split is made here: arviz-stats refuses a single chain, and the R-hat of its halves is the split one.
+    # Split here, because arviz-stats refuses a single chain; the R-hat of the two halves is the split R-hat.
     with np.errstate(divide="ignore"):
         value = float(array_stats.rhat(last.reshape(2, -1), method="identity"))
     return value if math.isfinite(value) else None
@@ -103,16 +104,18 @@ def certify(
     tolerance: float = TOLERANCE,
     exceptions: float = EXCEPTIONS,
 ) -> Certificate:
-    """Judge a state of training.
+    """Certify a state of training: equilibrium, separable, drifting or not stationary.
+
+    Source: theory, local learning equilibrium.
 
     Parameters
     ----------
     fraction, frozen
-        From `Moments`.
+        Share of variables at equilibrium, and number of frozen ones, from `Moments`.
     losses
         Mean loss of each epoch so far.
     separated
-        Whether every sample is on the right side of an output that saturates, for some time.
+        Whether every sample has been classified correctly, by an output that saturates, for some time.
     tolerance, exceptions
         Tolerance of the drift, and the share of variables that may exceed it.
     """
@@ -120,6 +123,7 @@ def certify(
     stationary = r_hat is not None and r_hat <= LARGEST_R_HAT
     shown = "undefined" if r_hat is None else f"{r_hat:.3f}"
     moving = f"{fraction:.1%} of the variables have |drift| <= {tolerance:g} of their fluctuation"
+    # Separated data that meet both criteria are certified all the same.
     if separated and not (stationary and fraction >= 1 - exceptions):
         status = Status.SEPARABLE
         reason = (

@@ -1,4 +1,4 @@
-"""Every number that decides whether a state of training is certified as equilibrium.
+"""Criteria for certifying a state of training as local learning equilibrium.
 
 Their effect on the two-neuron model is shown in docs/toy_exponents.md (column equilibrium), on networks in
 docs/reproduction.md and docs/catalogue_exponents.md (runs at certified equilibrium).
@@ -10,16 +10,16 @@ TOLERANCE: Final = 0.1
 """Largest drift of a variable at equilibrium, in units of its fluctuation."""
 
 EXCEPTIONS: Final = 0.05
-"""Share of the variables that may drift more."""
+"""Largest share of the variables that may drift more."""
 
 LARGEST_R_HAT: Final = 1.05
-"""Split R-hat of the last losses, above which the loss still changes. A stationary series has 1."""
+"""Split R-hat of the last losses above which the loss is not stationary; a stationary series has 1."""
 
 LOSS_WINDOW: Final = 20
-"""Number of epochs of the loss that are tested: halves of ten are the shortest on which R-hat means something."""
+"""Number of last epochs whose losses are tested; halves of ten are the shortest for a meaningful R-hat."""
 
 SEPARATED_EPOCHS: Final = 200
-"""Number of epochs after which data that stay separated, with no weight decay, are called separable.
+"""Number of epochs for which data must stay separated, without weight decay, to be called separable.
 
-The weights then grow without end; one check alone may find data separated by chance.
+The weights of separable data grow without bound; a single check may find data separated by chance.
 """

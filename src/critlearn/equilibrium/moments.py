@@ -1,4 +1,4 @@
-"""Drift and fluctuation of every trainable variable over the data set, in one streaming pass."""
+"""Moments of the changes of every trainable variable over the data set: drift and fluctuation, in one pass."""
 
 import math
 from dataclasses import dataclass
@@ -14,22 +14,23 @@ from critlearn.network import NeuralSystem
 from critlearn.results import Result
 
 _LEAST: Final = -600.0
-"""Logarithm of the smallest unit of a variable, compared with the largest."""
+"""Logarithm of the smallest unit of a variable, relative to the largest: exp(-600) = 1e-261 is far from underflow."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Moments(Result):
     """Drift ``D = mean(dq)`` and fluctuation ``S = std(dq)`` of each trainable variable over the samples, at unit rate.
 
-    Both are in units of ``exp(log_unit)``, so that ratios are exact where the values themselves are tiny. A variable
-    all of whose changes are below ``exp(-600)`` units is shown at that size: its ratio remains exact.
+    Both are in units of ``exp(log_unit)``, so that their ratios are exact even if the values would underflow. A
+    variable whose changes are all below ``exp(-600)`` units is reported at that size, with its exact ratio ``D / S``.
+    Source: theory, local learning equilibrium.
 
     Parameters
     ----------
     drift, fluctuation
         By name of the trainable variable, in its shape, double precision.
     frozen
-        Where every change is exactly zero.
+        Mask of the entries whose changes are all exactly zero.
     log_unit
         Logarithm of the unit.
     """
@@ -50,9 +51,9 @@ class Moments(Result):
         return int(sum(int(mask.sum()) for mask in self.frozen.values()))
 
     def fraction_at_equilibrium(self, tolerance: float) -> float:
-        """Share of the variables that are not frozen with ``|D| <= tolerance * S``; 0 if all are frozen.
+        """Share of variables with ``|D| <= tolerance * S`` among those that are not frozen; 0 if all are frozen.
 
-        A variable of which nothing but zeros is left after underflow is not taken to be at equilibrium.
+        A variable whose drift and fluctuation have both underflowed to zero does not count as being at equilibrium.
         """
         drift, fluctuation, frozen = self.flat()
         within = (drift.abs() <= tolerance * fluctuation) & (fluctuation > 0)
@@ -74,7 +75,7 @@ class Moments(Result):
         return rows
 
     def summary(self) -> str:
-        """One line: how many variables drift by less than a tenth of their fluctuation."""
+        """Share of variables that drift by at most a tenth of their fluctuation, in one line."""
         variables = sum(value.numel() for value in self.drift.values())
         share = self.fraction_at_equilibrium(TOLERANCE)
         others = f"{share:.1%} of the others have |drift| <= {TOLERANCE:g} S"
@@ -82,16 +83,16 @@ class Moments(Result):
 
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
-    """Drift and fluctuation over all samples, from the layers' inputs and errors.
+    """Compute drift and fluctuation over all samples from the layers' inputs and errors.
 
-    Both come from the layers' inputs and errors: see `fluctuations.moments.running_moments`.
+    See `fluctuations.moments.running_moments`.
     """
     running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size))
     log_unit = max(part.log_unit for part in running.values())
     drift, fluctuation, frozen = {}, {}, {}
     for name, value in system.parameters.items():
         part = running[name]
-        # Where every error vanishes there is no unit, and all is zero in any.
+        # If every error vanishes there is no unit, and all values are zero in any.
         factor = math.exp(max(part.log_unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
         drift[name] = (part.drift * factor).reshape(value.shape)
         fluctuation[name] = (part.fluctuation * factor).reshape(value.shape)

@@ -1,30 +1,34 @@
-"""Every number that decides what a prediction says: its exponent, its window, its caustics, and what it refuses."""
+"""Criteria for predictions: exponents, windows, caustics, and the densities that are refused."""
 
 import math
 from typing import Final
 
 TOLERANCE: Final = 0.05
-"""How far the predicted local exponent may be from a constant inside a window, in units of the exponent.
+"""Largest distance of the predicted local exponent from a constant inside a window.
 
-Fits measure with the same tolerance (`inference.criteria`), which predictions must not import: they cannot peek.
+Fits use the same tolerance (`inference.criteria`), which is not imported here so that predictions cannot depend on
+measurements.
 Effect: docs/toy_exponents.md (columns predicted, decades).
 """
 
 NARROWEST_EXACT: Final = 1.0
-"""Width in decades of the narrowest window on which an exponent is reported as the limit of a composition. Effect:
-docs/toy_exponents.md.
+"""Width in decades of the narrowest window on which an exponent is reported as the limit of a composition.
+
+Effect: docs/toy_exponents.md.
 """
 
 NARROWEST: Final = 0.5
-"""Width in decades of the narrowest window on which any exponent is predicted: below, a slope that drifts is flat, too.
+"""Width in decades of the narrowest window on which any exponent is predicted; a drifting slope looks flat on less.
+
 Effect: docs/toy_exponents.md (normal inputs).
 """
 
 LEAST_PROBABILITY: Final = 0.01
-"""Probability that a window must hold for its exponent to be one that is ever seen. Effect: docs/toy_exponents.md."""
+"""Smallest probability of a window: data show the exponent of no other. Effect: docs/toy_exponents.md."""
 
 NEARLY_WIDEST: Final = 0.9
-"""Share of the widest window's width from which on windows are as wide, and the one with most probability is taken.
+"""Share of the widest window's width above which windows count as equally wide; the most probable of them is chosen.
+
 Effect: docs/toy_exponents.md (normal inputs).
 """
 
@@ -32,47 +36,54 @@ CONVERGED: Final = 1e-4
 """Change of the local exponent over a decade below which it has reached its limit. Effect: docs/push_forward.md."""
 
 SAME_LIMIT: Final = 1e-4
-"""Difference, relative above 1, between data terms at two far inputs below which they have reached their limit.
+"""Difference of the data terms at two far inputs, in units of the larger of 1 and the term, at which they converged.
+
 Effect: docs/catalogue_exponents.md (predicted).
 """
 
 DENSITY_JUMP: Final = 0.01
-"""Change of the logarithm of the density from bin to bin, beyond what its slope accounts for, that ends a window.
+"""Change of the log density between bins, beyond that of its slope, which counts as a jump and ends a window.
+
 Effect: docs/push_forward.md.
 """
 
 REACH: Final = 1e-9
-"""Probability beyond which the ends of a distribution are left out. Effect: docs/push_forward.md."""
+"""Probability of each end of a distribution that is left out. Effect: docs/push_forward.md."""
 
 PROBABILITY_ERROR: Final = 1e-6
-"""How far from 1 a total probability may be: of a density that is given, and of all bins and zero fluctuations that a
-prediction is made of. Effect: docs/push_forward.md.
+"""Largest distance from 1 of a total probability: of an input density, and of all bins and zeros of a prediction.
+
+Effect: docs/push_forward.md.
 """
 
 LARGEST_INPUT: Final = 1e150
-"""Size of the inputs up to which a density is followed: their squares are still floats. Effect: docs/prediction.md
-(density).
+"""Largest absolute input up to which a density is followed: its square does not overflow.
+
+Effect: docs/prediction.md (density).
 """
 
 MOST_BRANCHES: Final = 1000
-"""Number of times that a fluctuation may rise and fall; with 4,000 places at which slopes are looked at, more would not
-be seen reliably. Effect: docs/prediction.md (density).
+"""Largest number of branches of a fluctuation; slopes are sampled at 4,000 points, which do not resolve more reliably.
+
+Effect: docs/prediction.md (density).
 """
 
 HIGHEST_ORDER: Final = 12
-"""Highest order n of ``delta - delta_c ~ (x - x_c)^n`` that is called a caustic. Effect: docs/prediction.md
-(density).
+"""Highest order n of ``delta - delta_c ~ (x - x_c)^n`` that is called a caustic.
+
+Effect: docs/prediction.md (density).
 """
 
 ORDER_ERROR: Final = 0.1
-"""How far the order of a caustic may be from an integer. Effect: docs/prediction.md (density)."""
+"""Largest distance of the measured order of a caustic from an integer. Effect: docs/prediction.md (density)."""
 
 SAME_CAUSTIC: Final = 1e-9
-"""Distance in ``ln delta`` below which two caustics of one order are one. Effect: docs/prediction.md (density)."""
+"""Distance in ``ln delta`` up to which two caustics of one order are the same. Effect: docs/prediction.md (density)."""
 
 CAUSTIC_REACHES: Final = (50.0, 5.0, 0.5)
-"""Sizes of pre-activations within which caustics are looked for where no density says how far to look; the smaller ones
-for error signals that oscillate too fast. Effect: docs/prediction.md (density).
+"""Ranges of pre-activations searched for caustics without a density; the smaller ones if the signal oscillates fast.
+
+Effect: docs/prediction.md (density).
 """
 
 DECADE: Final = math.log(10.0)

@@ -1,4 +1,4 @@
-"""Predict the fluctuations of an output from the density of its pre-activation."""
+"""Prediction of the fluctuations of an output from the density of its pre-activation."""
 
 import contextlib
 import math
@@ -18,11 +18,11 @@ from critlearn.prediction.push_forward.push_forward import complete, push_forwar
 
 
 def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.0) -> tuple[Caustic, ...]:
-    """Sizes of fluctuations at which their density diverges, whatever the density of the pre-activation ``y``.
+    """Find the caustics of a composition: fluctuation sizes at which the density diverges for any density of ``y``.
 
-    Where the slope of the error signal vanishes for a ``y`` between -50 and 50; between -5 and 5, or -0.5 and 0.5,
-    where it oscillates too fast. A density only has those that its ``y`` come to. For tanh with squared error the fold
-    at ``delta = 64/27`` (theory, caustics).
+    These are zeros of the slope of the error signal for ``y`` between -50 and 50, or in the smaller ranges of
+    `CAUSTIC_REACHES` if it oscillates too fast. A prediction has those that lie in the support of its density of ``y``.
+    tanh with squared error has a fold at ``delta = 64/27`` (theory, caustics).
 
     Parameters
     ----------
@@ -49,28 +49,28 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
 def predict_from_density(
     composition: Composition, density: Any, *, target: float = 1.0, lr: float = 1.0, tolerance: float = TOLERANCE
 ) -> Prediction:
-    """Fluctuations of the bias of an output, from the density of its pre-activation ``y``.
+    """Predict the fluctuations of the bias of an output from the density of its pre-activation ``y``.
 
-    All branches of the composition are followed: ``p(delta) = sum p(y) / (lr |g'(y)|)`` (theory, one-dimensional
-    reduction).
+    The density is summed over all branches of the composition: ``p(delta) = sum p(y) / (lr |g'(y)|)`` (theory,
+    one-dimensional reduction).
 
     Parameters
     ----------
     composition
         Activation and loss.
     density
-        Density of ``y``: whatever `density_from` takes.
+        Density of ``y``, in any form that `density_from` takes.
     target
         Target of the output; for an output that saturates the class, with 1 meaning that ``y`` is the margin.
     lr
         Learning rate.
     tolerance
-        How far the local exponent may be from a constant in the window.
+        Largest distance of the local exponent from a constant in the window.
 
     Raises
     ------
     InvalidInputError
-        If the density is none, a setting is not positive, or the fluctuation is the same everywhere.
+        If the density is not a density, a setting is not positive, or the fluctuation is the same everywhere.
     """
     check_settings(lr, tolerance)
     law = density_from(density)

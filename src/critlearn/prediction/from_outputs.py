@@ -1,4 +1,4 @@
-"""Predict the fluctuations of a trained network's output bias from the density of its outputs."""
+"""Prediction of the fluctuations of a trained network's output bias from the density of its outputs."""
 
 import math
 from typing import Final
@@ -16,13 +16,13 @@ from critlearn.prediction.push_forward.push_forward import Part, push_forward, p
 from critlearn.prediction.scaling_window import Limit
 
 _PROBES: Final = np.array([-31.0, -7.3, -2.1, -0.37, 0.21, 1.4, 3.3, 11.7])
-"""Pre-activations at which the error signals of both classes are compared: of either sign, small and saturated."""
+"""Pre-activations at which the error signals of both classes are compared: both signs, small and saturated."""
 
 
 def has_margin(composition: ErrorSignal) -> bool:
-    """Whether the error is a function of the margin ``t y`` alone, the same for both classes.
+    """Whether the error is the same function of the margin ``t y`` for both classes.
 
-    So it is for an odd activation and a symmetric loss, and not for an exponential or a softplus.
+    True for an odd activation and a symmetric loss, false for an exponential or a softplus.
     """
     one, other = composition.log_error_signal(_PROBES, 1), composition.log_error_signal(-_PROBES, -1)
     return bool(np.allclose(one, other, rtol=1e-9, atol=1e-9))
@@ -31,7 +31,7 @@ def has_margin(composition: ErrorSignal) -> bool:
 def predict_from_margins(
     composition: ErrorSignal, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
 ) -> Prediction:
-    """Fluctuations of the output bias of a trained network, from the density of its output margins ``t y``.
+    """Predict the fluctuations of a trained network's output bias from the density of its output margins ``t y``.
 
     The composition may also be a designed loss of the margin.
 
@@ -57,10 +57,10 @@ def predict_from_outputs(
     lr: float = 1.0,
     tolerance: float = TOLERANCE,
 ) -> Prediction:
-    """Fluctuations of the output bias of a trained network, from its pre-activations ``y`` and their targets.
+    """Predict the fluctuations of a trained network's output bias from its pre-activations ``y`` and their targets.
 
-    One density is estimated where the error is a function of the margin ``t y`` or of the residual ``y - t``; else one
-    for each target, and where there are more than two targets, one of the errors themselves.
+    One density is estimated if the error is a function of the margin ``t y`` or of the residual ``y - t``. Otherwise
+    one is estimated for each of two targets, or, for more targets, the density of the errors themselves.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def predict_from_outputs(
     lr
         Learning rate.
     tolerance
-        How far the local exponent may be from a constant in the window.
+        Largest distance of the local exponent from a constant in the window.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def predict_from_outputs(
         return _from_one_density(composition, outputs * targets, "margins", lr, tolerance)
     errors = composition.log_error_signal(outputs, targets)  # type: ignore[arg-type]
     residuals = outputs - targets
-    # The residual, shifted so that the target is the 1 of a class.
+    # Shifted by 1, because the channels evaluate the error signal at target 1.
     if not classes and np.allclose(errors, composition.log_error_signal(residuals + 1.0, 1), rtol=1e-9, atol=1e-9):
         return _from_one_density(composition, residuals + 1.0, "residuals", lr, tolerance)
     if values.size > 2:
@@ -109,7 +109,7 @@ def predict_from_outputs(
 def predict_from_errors(
     log_errors: Float64[np.ndarray, " sample"], name: str, *, tolerance: float = TOLERANCE
 ) -> Prediction:
-    """Fluctuations of size given by their logarithms: the smooth density of a loss's errors on a network's outputs.
+    """Predict fluctuations from the logarithms of output errors, by a kernel estimate of their density.
 
     For losses of several outputs, whose error is no function of one margin; exact zeros (``-inf``) are left out.
     """
@@ -121,7 +121,7 @@ def predict_from_errors(
 def _from_one_density(
     composition: ErrorSignal, values: Float64[np.ndarray, " sample"], what: str, lr: float, tolerance: float
 ) -> Prediction:
-    """One density for all samples, through the error signal of the class +1."""
+    """Predict from one density for all samples, pushed through the error signal of the class +1."""
     density = EmpiricalDensity(values)
     distribution = push_forward(density, [BiasChannel(composition, log_rate=math.log(lr))])
     source = f"{composition.name} with the density of {density.count} output {what}"

@@ -1,4 +1,4 @@
-"""Exponents in the limit of small fluctuations, from a composition and the density that goes through it."""
+"""Limiting exponents of small fluctuations, from a composition and the density that is pushed through it."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from critlearn.prediction.push_forward.channel import BiasChannel, WeightChannel
 from critlearn.prediction.scaling_window import Limit
 
 _FAR: Final = (1e5, 1e7)
-"""Inputs at which limits that depend on the density are read off; logarithms keep them exact."""
+"""Inputs at which the limit of the data term is evaluated, in logarithms; it must agree at both."""
 
 
 def limiting_exponents(
     composition: Composition, inputs: MarginDensity, channel: BiasChannel | WeightChannel
 ) -> list[Limit]:
-    """Exponents of a channel in each limit in which its fluctuations become small."""
+    """List the exponents of a channel in each limit in which its fluctuations become small."""
     error = channel.error if isinstance(channel, WeightChannel) else channel
     limits = []
     for asymptote in composition.asymptotes(error.target):
@@ -31,15 +31,15 @@ def limiting_exponents(
         else:
             limits.append(Limit(asymptote.exponent, asymptote.exact))
     if isinstance(channel, WeightChannel):
-        # The input itself vanishes linearly, at which the fluctuation is uniformly distributed.
+        # A weight's fluctuation also vanishes linearly with its input, where its density is constant: exponent 0.
         limits.append(Limit.rational(Fraction(0)))
     return limits
 
 
 def _far_limits(asymptote: Asymptote, inputs: MarginDensity, channel: BiasChannel | WeightChannel) -> list[Limit]:
-    """Limit at infinite pre-activation: exact where the density adds nothing, else with the limit of its data term.
+    """Limit at infinite pre-activation: exact if the data term vanishes there, else with the limit of the data term.
 
-    A weight's fluctuation has one power of the margin more than the error: ``m^-n`` becomes ``m^-(n-1)``.
+    A weight's fluctuation has one more power of the margin than the error: ``m^-n`` becomes ``m^-(n-1)``.
     """
     kappa = Fraction(str(asymptote.exact))
     weight = channel.error.weight if isinstance(channel, WeightChannel) else channel.weight
@@ -53,15 +53,15 @@ def _far_limits(asymptote: Asymptote, inputs: MarginDensity, channel: BiasChanne
     terms = []
     for far in np.copysign(_FAR, math.copysign(1.0, asymptote.place) * weight):
         if math.isinf(float(inputs.log_density(np.array([far]))[0])):
-            # Underflow, not a limit.
+            # The density has underflowed, so there is no data term to evaluate.
             return []
         terms.append(float(inputs.log_density_slope(np.array([far]))[0]) * inverse_slope(channel, far))
     if not abs(terms[1] - terms[0]) <= SAME_LIMIT * max(1.0, abs(terms[1])):
         return []
-    # The rest of the way to the limit is beyond rounding where the term has converged.
+    # A data term that has converged to nearly 0 is 0, and the exponent exact.
     return [Limit.rational(kappa)] if abs(terms[1]) < SAME_LIMIT else [Limit(float(kappa) - terms[1], None)]
 
 
 def distinct(limits: Sequence[Limit]) -> list[Limit]:
-    """Limits without those that were there before, in order."""
+    """Remove repeated limits, keeping their order."""
     return list(dict.fromkeys(limits))

@@ -1,4 +1,4 @@
-"""A prediction: density, exponent and window of the fluctuations, from a composition and a density alone."""
+"""Prediction of fluctuations: density, exponent and window, from a composition and a density alone."""
 
 import math
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from critlearn.results import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Result):
-    """What the fluctuations of one quantity should be.
+    """Predicted distribution of the fluctuations of one quantity, with its exponent and window.
 
     Parameters
     ----------
     exponent
         ``k`` of ``p(delta) ~ delta^-k`` on the window; None if there is no window of half a decade.
     exact
-        The exponent as a rational number, where it is the exact limit of the composition.
+        The exponent as a rational number, if it is the exact limit of the composition.
     window
-        Where the predicted local exponent stays within the tolerance of the exponent.
+        Interval on which the predicted local exponent stays within the tolerance of the exponent.
     tolerance
-        That tolerance.
+        Largest distance of the local exponent from the exponent in the window.
     distribution
         Predicted distribution of ``ln|delta|``.
     source
-        What the prediction was made from, in words.
+        Composition and density from which the prediction was made, in words.
     """
 
     exponent: float | None
@@ -52,9 +52,9 @@ class Prediction(Result):
         return self.distribution.caustics
 
     def to_dict(self) -> dict[str, Any]:
-        """Exponent, window and caustics as plain values; what does not exist is None.
+        """Exponent, window and caustics as plain values, None where there is none.
 
-        The ends of the window also by their natural logarithms, as the lower one may be below the smallest float.
+        The ends of the window are included as natural logarithms too, as the lower one may be below the smallest float.
         """
         return {
             "exponent": self.exponent,
@@ -69,7 +69,7 @@ class Prediction(Result):
         }
 
     def curve(self) -> dict[str, list[float | None]]:
-        """Density and local exponent over ``ln|delta|``, at most some 2,000 points."""
+        """Density and local exponent over ``ln|delta|``, at about 2,000 points."""
         every = slice(None, None, max(1, self.distribution.mass.size // 2000))
         unknown = np.full(self.distribution.mass.size, np.nan)
         kappa, data = (
@@ -110,9 +110,9 @@ def check_settings(lr: float, tolerance: float) -> None:
 
 
 def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
-    """Fluctuations of weights: those of the unit's error times the activity at the other end of the weight.
+    """Predict the fluctuations of weights: the error of the unit times the activity at the other end of the weight.
 
-    The two are taken to be independent, so that the distributions of their logarithms convolve (theory, products).
+    The two are assumed to be independent, so that the distributions of their logarithms convolve (theory, products).
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
 
 
 def with_limits(distribution: PushForward, limits: Sequence[Limit], tolerance: float, source: str) -> Prediction:
-    """A known limit where the density comes within the tolerance of it, else the constant that fits widest."""
+    """Make a prediction with a known limit if the local exponent reaches it, else with the widest constant."""
     scaling = scaling_near(distribution, limits, tolerance) or scaling_anywhere(distribution, tolerance)
     if scaling is None:
         return Prediction(None, None, None, tolerance, distribution, source)

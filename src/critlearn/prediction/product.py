@@ -1,4 +1,4 @@
-"""Distribution of a product of independent factors: the distributions of their logarithms convolve."""
+"""Distribution of a product of independent factors, by convolution of the distributions of their logarithms."""
 
 from typing import Final
 
@@ -13,15 +13,15 @@ from critlearn.prediction.criteria import REACH
 from critlearn.prediction.push_forward.push_forward import PushForward
 
 _SMOOTHING: Final = 0.15
-"""Width, in ln|delta|, of the kernel with which the slope of a binned density is taken."""
+"""Width, in ln|delta|, of the Gaussian kernel that smooths a binned density for its slope."""
 
 
 def convolve(distribution: PushForward, factor: LogSketch) -> PushForward:
-    """Distribution of ``ln|delta|`` after multiplication by an independent factor.
+    """Convolve a distribution of ``ln|delta|`` with that of an independent factor (theory, products).
 
-    Two values spread over their bins have a sum that is spread over two bins, half in each: no half-bin bias arises.
-    A Gaussian kernel leaves the slope of an exactly exponential density of the logarithm as it is, so that smoothing
-    does not bias the exponent of a power law.
+    The sum of two values spread over their bins is spread over two bins, half in each, so there is no bias of half a
+    bin. A Gaussian kernel leaves the slope of an exponential density of the logarithm unchanged, so smoothing does not
+    bias the exponent of a power law.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def convolve(distribution: PushForward, factor: LogSketch) -> PushForward:
     step = float(distribution.edges[1] - distribution.edges[0])
     first, weights = _on_grid(factor, step)
     mass = scipy.signal.fftconvolve(distribution.mass, weights)
-    # Rounding of the transform leaves tiny values of either sign where there is no probability.
+    # The fast Fourier transform leaves rounding errors of either sign, below 1e-13, where there is no probability.
     mass = np.where(mass > 1e-13, mass, 0.0)
     mass = 0.5 * (np.append(mass, 0.0) + np.insert(mass, 0, 0.0))
     kept = np.flatnonzero(mass > REACH * 1e-3)
@@ -45,7 +45,7 @@ def convolve(distribution: PushForward, factor: LogSketch) -> PushForward:
 
 
 def _on_grid(factor: LogSketch, step: float) -> tuple[int, Float64[np.ndarray, " bin"]]:
-    """Share of each bin of a grid with the given step, and the index of the first one."""
+    """Index of the first bin on a grid of this step, and the share of each bin."""
     ratio = round(step / BIN_WIDTH)
     index = (factor.first_bin + np.arange(factor.bins)) // ratio
     first = int(index[0])

@@ -1,4 +1,4 @@
-"""Where a predicted density is a power law: the widest window on which its local exponent is nearly constant."""
+"""Scaling window of a predicted density: the widest window on which its local exponent is nearly constant."""
 
 import math
 from collections import deque
@@ -25,14 +25,14 @@ from critlearn.prediction.criteria import (
 from critlearn.prediction.push_forward.push_forward import PushForward
 
 _HALF_A_BIN: Final = 0.5 * BIN_WIDTH
-"""Rounding of a decade to whole bins."""
+"""Half the width of a bin, by which a decade may be rounded to whole bins."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """An exponent and the window on which the local exponent stays within the tolerance of it.
+    """Exponent, and the window on which the local exponent stays within the tolerance of it.
 
-    ``exact`` is the exponent as a rational number where it is the exact limit of the composition.
+    ``exact`` is the exponent as a rational number, if it is the exact limit of the composition.
     """
 
     exponent: float
@@ -42,22 +42,22 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Limit:
-    """A value that the local exponent tends to in some limit of small fluctuations."""
+    """Limit of the local exponent for small fluctuations."""
 
     exponent: float
     exact: str | None
 
     @classmethod
     def rational(cls, value: Fraction) -> "Limit":
-        """Limit that is known exactly."""
+        """Make a limit that is known exactly."""
         return cls(float(value), str(value))
 
 
 def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float = TOLERANCE) -> Scaling | None:
-    """Window of a decade or more on which the local exponent is within the tolerance of a known limit.
+    """Find the window, of at least a decade, on which the local exponent is within the tolerance of a known limit.
 
-    Of several limits, the one whose window holds the most probability: it is what a finite sample shows. A window that
-    holds less than `LEAST_PROBABILITY` is none.
+    Of several limits, that whose window holds the most probability is chosen: a finite sample shows this one. Windows
+    that hold less than `LEAST_PROBABILITY` are ignored.
     """
     best, most = None, LEAST_PROBABILITY
     local_exponent = _unbroken(result)
@@ -70,9 +70,9 @@ def scaling_near(result: PushForward, limits: Sequence[Limit], tolerance: float 
 
 
 def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scaling | None:
-    """Widest window on which the local exponent stays within the tolerance of any constant.
+    """Find the widest window on which the local exponent stays within the tolerance of any constant.
 
-    None if that is less than half a decade, or holds less than `LEAST_PROBABILITY`: a slope that drifts is no exponent.
+    None if it is narrower than half a decade, or holds less than `LEAST_PROBABILITY`: a drifting slope is no exponent.
     """
     start, stop = _widest_flat(_unbroken(result), 2 * tolerance, result)
     window = _window(result, start, stop)
@@ -81,7 +81,7 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
     inside = result.local_exponent[start:stop]
     converged = _converged_exponent(result, start, stop)
     if converged is not None:
-        # The widest window would slide to the edge of the tolerance; the limit does not.
+        # The midpoint of the widest window may be off the limit by up to the tolerance, so the limit is preferred.
         near = _longest_run(np.abs(_unbroken(result) - converged) <= tolerance, result)
         nearer = _window(result, *near)
         if (
@@ -94,7 +94,7 @@ def scaling_anywhere(result: PushForward, tolerance: float = TOLERANCE) -> Scali
 
 
 def _converged_exponent(result: PushForward, start: int, stop: int) -> float | None:
-    """Limit that the local exponent has reached at one end of a window: it is constant there over a decade."""
+    """Limit that the local exponent has reached at one end of a window, by being constant over a decade; else None."""
     edges, inside = result.edges[start : stop + 1], result.local_exponent[start:stop]
     if result.intrinsic_exponent is None or edges[-1] - edges[0] < 2 * DECADE:
         return None
@@ -109,12 +109,12 @@ def _converged_exponent(result: PushForward, start: int, stop: int) -> float | N
 def _unbroken(result: PushForward) -> Float64[np.ndarray, " bin"]:
     """Local exponent, NaN where the density jumps or diverges.
 
-    A derivative does not see the end of a branch, at which the density drops at once: but the probabilities of the
-    bins do. A window across it would not have the exponent that holds on either side.
+    The local exponent is a derivative and does not show the end of a branch, where the density drops abruptly; the
+    probabilities of the bins do. Across such a drop no window has the exponent that holds before and after it.
     """
     local_exponent = result.local_exponent.copy()
     if result.intrinsic_exponent is None:
-        # Taken from the probabilities themselves, by a kernel that sees a jump.
+        # This local exponent is from smoothed probabilities, in which a jump already shows.
         return local_exponent
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.diff(np.log(result.mass / np.diff(result.edges)))
@@ -130,7 +130,7 @@ def _window(result: PushForward, start: int, stop: int) -> Window | None:
 
 
 def _longest_run(accepted: Bool[np.ndarray, " bin"], result: PushForward) -> tuple[int, int]:
-    """Widest stretch of true values that holds `LEAST_PROBABILITY`, as a half-open range; empty if there is none."""
+    """Widest run of true values that holds `LEAST_PROBABILITY`, as a half-open range; empty if there is none."""
     changes = np.flatnonzero(np.diff(np.concatenate([[0], accepted.astype(np.int8), [0]])))
     if not changes.size:
         return 0, 0
@@ -144,10 +144,10 @@ def _longest_run(accepted: Bool[np.ndarray, " bin"], result: PushForward) -> tup
 
 
 def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float, result: PushForward) -> tuple[int, int]:
-    """Widest stretch without NaN whose maximum exceeds its minimum by at most `spread`.
+    """Widest run without NaN whose maximum exceeds its minimum by at most `spread`; empty if there is none.
 
-    Of those that hold `LEAST_PROBABILITY` and are nearly as wide the one with the most probability: where the local
-    exponent drifts evenly, as for a lognormal, all are of one length. Empty if there is none.
+    Of the runs that hold `LEAST_PROBABILITY` and are nearly as wide as the widest, the most probable is chosen: if the
+    local exponent drifts linearly, as for a lognormal, all have the same width.
     """
     starts = _flat_starts(values, spread)
     stops = np.arange(1, values.size + 1)
@@ -162,7 +162,7 @@ def _widest_flat(values: Float64[np.ndarray, " bin"], spread: float, result: Pus
 
 
 def _flat_starts(values: Float64[np.ndarray, " bin"], spread: float) -> Int64[np.ndarray, " bin"]:
-    """Start of the longest such stretch that ends with each bin, in linear time."""
+    """Start of the longest such run that ends with each bin, by a sliding-window minimum and maximum in linear time."""
     starts, start = np.empty(values.size, dtype=np.int64), 0
     rising: deque[int] = deque()  # indices of candidates for the minimum
     falling: deque[int] = deque()  # and for the maximum

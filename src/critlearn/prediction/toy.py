@@ -1,4 +1,4 @@
-"""Predictions for the two trainable variables of the toy model, whose pre-activation is ``y = w x + b``."""
+"""Predictions for the toy model ``y = w x + b`` and its two trainable variables."""
 
 import math
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ def predict_toy(
     lr: float = 1.0,
     tolerance: float = TOLERANCE,
 ) -> dict[str, Prediction]:
-    """Fluctuations of weight and bias of the two-neuron model ``y = w x + b``.
+    """Predict the fluctuations of weight and bias of the two-neuron model ``y = w x + b``.
 
     The density of ``x`` is `inputs` for the class +1 and its mirror image for the class -1, both equally frequent. Each
-    class goes through the error signal of its own target: for an odd activation and a symmetric loss, both are the
-    same function of the margin.
+    class is pushed through the error signal of its own target; for an odd activation and a symmetric loss, both signals
+    are the same function of the margin.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def predict_toy_from_data(
     lr: float = 1.0,
     tolerance: float = TOLERANCE,
 ) -> dict[str, Prediction]:
-    """As `predict_toy`, with the densities of the inputs of both classes (-1, +1) estimated from observations."""
+    """Predict as `predict_toy`, with the densities of the inputs of both classes (-1, +1) estimated from data."""
     signs = (1, -1)
     shares = [float((classes == sign).mean()) for sign in signs]
     densities = [EmpiricalDensity(sign * inputs[classes == sign]) for sign in signs]
@@ -67,7 +67,7 @@ def _predicted(
     tolerance: float,
     source: str,
 ) -> dict[str, Prediction]:
-    """Both classes, the inputs of -1 mirrored: there ``y = -w x + b``."""
+    """Predict for both classes; the inputs of the class -1 are mirrored, so that ``y = -w x + b`` for them."""
     errors = [BiasChannel(composition, sign * weight, bias, math.log(lr), float(sign)) for sign in (1, -1)]
     channels: dict[str, list[BiasChannel | WeightChannel]] = {
         "bias": [*errors],

@@ -1,4 +1,4 @@
-"""Densities of any origin: a frozen SciPy distribution, a column of data, a mixture, or a text that names them."""
+"""Densities from any source: a frozen SciPy distribution, a column of data, a mixture, or a text that names them."""
 
 import math
 import re
@@ -30,7 +30,7 @@ _TERM: Final = re.compile(r"\s*(?:([0-9.eE+-]+)\s*\*)?\s*([A-Za-z_]\w*\([^()]*\)
 
 @dataclass(frozen=True, eq=False)
 class ScipyDensity:
-    """A frozen continuous distribution of `scipy.stats`.
+    """Density of a frozen continuous distribution of `scipy.stats`.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class ScipyDensity:
     law: Any
 
     def __post_init__(self) -> None:
-        """Refuse what is no density."""
+        """Raise if the distribution is not continuous and frozen, or does not integrate to 1."""
         if not (hasattr(self.law, "pdf") and hasattr(self.law, "ppf") and hasattr(self.law, "cdf")):
             raise InvalidInputError(
                 f"a density is a frozen continuous distribution of scipy.stats, data, or a mixture; got {self.law!r}"
@@ -56,7 +56,7 @@ class ScipyDensity:
                 for start, stop in ((low, middle), (middle, high))
             )
             by_cdf = float(self.law.cdf(high) - self.law.cdf(low))
-        # An integrable singularity makes the quadrature inexact, the distribution function never.
+        # An integrable singularity makes the quadrature inexact, but not the distribution function.
         if abs(total - 1) > PROBABILITY_ERROR and (abs(total - 1) > 0.01 or abs(by_cdf - 1) > PROBABILITY_ERROR):
             raise InvalidInputError(f"the density {self} integrates to {total:.6g}, not to 1")
 
@@ -65,9 +65,9 @@ class ScipyDensity:
         distribution = getattr(self.law, "dist", None)
         if distribution is None:
             return repr(self.law)
-        given = [f"{value:g}" for value in self.law.args]
-        given += [f"{name}={value:g}" for name, value in self.law.kwds.items()]
-        return f"{distribution.name}({','.join(given)})"
+        parameters = [f"{value:g}" for value in self.law.args]
+        parameters += [f"{name}={value:g}" for name, value in self.law.kwds.items()]
+        return f"{distribution.name}({','.join(parameters)})"
 
     @property
     def support(self) -> tuple[float, float]:
@@ -80,14 +80,14 @@ class ScipyDensity:
         return np.asarray(self.law.logpdf(x))
 
     def log_density_slope(self, x: Points) -> Points:
-        """``d ln p / dx`` by differences of fourth order.
+        """``d ln p / dx`` by central differences of fourth order.
 
-        Points are a thousandth of the quartiles' distance apart, further out of that to the median: where a heavy tail
-        changes over distances like its own, closer ones would differ by rounding alone.
+        The step is a thousandth of the interquartile range, or of the distance to the median if that is larger: a heavy
+        tail changes over distances of that size, and a smaller step would show only rounding.
         """
         lower, middle, upper = (float(self.law.ppf(q)) for q in (0.25, 0.5, 0.75))
         step = 1e-3 * np.maximum(upper - lower, np.abs(x - middle))
-        # Inside the support, or beyond its ends no slope would be had.
+        # All four points stay inside the support, outside which the logarithm is -inf.
         low, high = self.support
         step_here = np.minimum(step, 0.4 * np.minimum(x - low, high - x))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -126,7 +126,7 @@ class MixtureDensity:
     parts: tuple[MarginDensity, ...]
 
     def __post_init__(self) -> None:
-        """Refuse weights that make no density."""
+        """Raise if the weights are negative or do not add up to 1."""
         if len(self.weights) != len(self.parts) or not self.parts:
             raise InvalidInputError(f"a mixture needs a weight for each of its {len(self.parts)} parts")
         total = math.fsum(self.weights)
@@ -136,7 +136,7 @@ class MixtureDensity:
             )
 
     def __str__(self) -> str:
-        """Text that `density_from` reads back, where its parts have one."""
+        """Text that `density_from` reads back, if it reads that of each part."""
         return "+".join(f"{weight:g}*{part}" for weight, part in zip(self.weights, self.parts, strict=True))
 
     def _sum(self, values: Sequence[Points]) -> Points:
@@ -176,6 +176,7 @@ class MixtureDensity:
         """Inverse of `cumulative`, by bisection between the parts' quantiles."""
         ends = [part.quantile(probability) for part in self.parts]
         low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+        # 80 halvings: from any interval of ordinary numbers to rounding.
         for _ in range(80):
             middle = 0.5 * (low + high)
             below = self.cumulative(np.asarray(middle)) < probability
@@ -188,7 +189,7 @@ class MixtureDensity:
 
 
 def density_from(given: Any) -> MarginDensity:
-    """Make a density of what a user has: a density, a frozen SciPy distribution, values, or text.
+    """Make a density from a density, a frozen SciPy distribution, an array of values, or a text.
 
     Text is a sum of terms ``weight*family(numbers)``, the families being ``uniform(low,high)``, ``normal(mean,sd)``,
     ``laplace(mean,scale)`` and the continuous distributions of `scipy.stats` with their parameters in order, such as
@@ -222,7 +223,7 @@ def density_from(given: Any) -> MarginDensity:
 
 
 def _named(law: Any) -> InputDensity | None:
-    """The named density that a frozen distribution is, whose logarithm is exact arbitrarily far out; else None."""
+    """Convert a frozen SciPy normal, Laplace or uniform law to `InputDensity`, exact in its tails; None for others."""
     name = {"norm": "normal", "laplace": "laplace", "uniform": "uniform"}.get(
         getattr(getattr(law, "dist", None), "name", "")
     )
@@ -295,7 +296,7 @@ def _continuous(name: str) -> bool:
 
 
 def _column(path: Path, name: str) -> Float64[np.ndarray, " n"]:
-    """Values of a column of a CSV file; the only one if none is named."""
+    """Read a column of a CSV file; the only column if none is named."""
     import pandas as pd
 
     try:

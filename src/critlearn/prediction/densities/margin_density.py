@@ -1,4 +1,4 @@
-"""Densities of inputs and margins in one dimension: what a prediction pushes forward."""
+"""Densities of inputs and margins in one dimension, which predictions push forward."""
 
 import math
 import re
@@ -21,7 +21,7 @@ Points = Float64[np.ndarray, "..."]
 
 @runtime_checkable
 class MarginDensity(Protocol):
-    """A probability density on the line, as prediction needs it; arrays of any shape in and out."""
+    """Protocol of a probability density on the line; arrays of any shape in and out."""
 
     @property
     def support(self) -> tuple[float, float]:
@@ -53,7 +53,7 @@ _CALL: Final = re.compile(r"\s*([A-Za-z_]+)\s*\(([^()]*)\)\s*")
 
 @dataclass(frozen=True)
 class InputDensity:
-    """One of the named densities: ``uniform(low, high)``, ``normal(mean, sd)``, ``laplace(mean, scale)``.
+    """Density of a named family: ``uniform(low, high)``, ``normal(mean, sd)`` or ``laplace(mean, scale)``.
 
     Raises
     ------
@@ -122,12 +122,12 @@ class InputDensity:
 
 
 def parse_density(text: str) -> InputDensity:
-    """Density written as on the command line.
+    """Parse a density from text such as ``normal(0, 1)``, as on the command line.
 
     Raises
     ------
     InvalidInputError
-        If the text is not ``family(number,number)``, naming what is allowed.
+        If the text is not ``family(number,number)``; the message lists what is allowed.
 
     >>> parse_density("laplace(1, 0.7)").support
     (-inf, inf)
@@ -149,20 +149,20 @@ def parse_density(text: str) -> InputDensity:
 
 
 _CENTRES: Final = 512
-"""Observations from which on they are counted on a grid, which is then shorter than they are many."""
+"""Number of observations above which they are binned on a grid, which then has fewer points."""
 
 _REFLECTED: Final = 9.0
-"""Bandwidths from an end within which kernels are reflected: beyond, nothing of them reaches it."""
+"""Distance from an end, in bandwidths, within which kernels are reflected: beyond it exp(-81/2) = 3e-18 is left."""
 
 
 @dataclass(frozen=True, init=False, eq=False)
 class EmpiricalDensity:
-    """Smooth density of observed margins: a Gaussian kernel estimate.
+    """Density of observed margins, by a Gaussian kernel estimate.
 
-    The bandwidth is that of `bandwidth_of`, for the *slope* of the density, since the slope is what enters the local
-    exponent. Many observations are first counted on a grid a fifth of a bandwidth apart, which changes the estimate by
-    less than its own error. At the lowest and the highest of them the estimate ends, and kernels are reflected there: a
-    density that ends abruptly would be smeared out, and one that dies out does not notice.
+    The bandwidth is that of `bandwidth_of` for the *slope* of the density, because the slope enters the local exponent.
+    Many observations are first binned on a grid with a spacing of a fifth of a bandwidth, which changes the estimate by
+    less than its own error. The estimate ends at the lowest and the highest observation, where kernels are reflected:
+    otherwise a density that ends abruptly would be smeared out; one that decays to zero is not affected.
 
     Raises
     ------
@@ -233,7 +233,7 @@ class EmpiricalDensity:
         return np.asarray((self.weights * share(self._scaled(x))).sum(axis=-1))
 
     def quantile(self, probability: Points) -> Points:
-        """Inverse of `cumulative`, by interpolation on a grid of a twentieth of a bandwidth."""
+        """Inverse of `cumulative`, by interpolation on a grid with a spacing of 1/20 bandwidth."""
         low, high = self.support
         grid = np.linspace(low, high, int((high - low) / self.bandwidth * 20) + 2)
         return np.asarray(np.interp(probability, self.cumulative(grid), grid))

@@ -1,4 +1,4 @@
-"""Branches of a channel over a density: stretches on which the fluctuation rises or falls."""
+"""Branches of a channel over a density: intervals on which the fluctuation is monotone."""
 
 import itertools
 import math
@@ -19,17 +19,17 @@ _HALVINGS: Final = 60
 """Halvings of a bracket: all 53 digits of a float, and a few for a bracket next to zero."""
 
 _WIDE: Final = 1e3
-"""Size of the support above which an even grid of 4,000 places sees nothing of its middle."""
+"""Size of the support above which an even grid of 4,000 points does not resolve its middle."""
 
 _JUMP: Final = 1e-6
-"""Change of ``ln|delta|`` in the smallest step from an end of a branch above which it is a jump there."""
+"""Change of ``ln|delta|`` in the smallest step from an end of a branch above which it jumps there."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """An interval of inputs on which a channel is monotone, with the values of ``ln|delta|`` at its ends.
+    """Branch of a channel: interval of inputs on which it is monotone, with ``ln|delta|`` at both ends.
 
-    On a `constant` one they are equal, ``-inf`` where the fluctuation is zero throughout.
+    On a `constant` branch both values are equal, and ``-inf`` if the fluctuation is zero throughout.
     """
 
     low: float
@@ -45,7 +45,7 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
     Raises
     ------
     InvalidInputError
-        If the density reaches further than can be followed, or the fluctuation oscillates too fast.
+        If the density extends beyond `LARGEST_INPUT`, or the fluctuation oscillates too fast.
     """
     with np.errstate(over="ignore"):
         low, high = (float(density.quantile(np.array(q))) for q in (REACH / 10, 1 - REACH / 10))
@@ -58,7 +58,7 @@ def branches_of(density: MarginDensity, channel: Channel) -> list[Branch]:
 
 
 def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
-    """Branches between two inputs.
+    """Find the branches of a channel between two inputs.
 
     Raises
     ------
@@ -72,6 +72,7 @@ def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
     values, sign = channel.log_fluctuation(grid), _signs(channel, grid)
     usable = ~np.isnan(sign) & ~np.isin(grid, singular)
     grid, sign, values = grid[usable], sign[usable], values[usable]
+    # A sign change across a singular point is that point itself, not a turning point beside it.
     at = np.flatnonzero(sign[1:] != sign[:-1])
     between = np.array(
         [any(low < point < high for point in singular) for low, high in zip(grid[at], grid[at + 1], strict=True)]
@@ -88,12 +89,12 @@ def branches_within(low: float, high: float, channel: Channel) -> list[Branch]:
 
 
 def _branches(channel: Channel, points: Float64[np.ndarray, " point"], width: float) -> list[Branch]:
-    """Branches between successive points; all of them at once, as many short calls would take long."""
+    """Make the branches between successive points, all in one call: many short calls would be slow."""
     start, stop = points[:-1], points[1:]
     inside = channel.log_fluctuation(np.linspace(start, stop, 7)[1:-1])
     constant = (inside == inside[0]).all(axis=0)
-    # A fluctuation that vanishes or diverges at an end is followed to where almost no input is left. The value
-    # right at a junction belongs to one side only.
+    # A fluctuation that vanishes or diverges at an end is followed up to a tiny step from it. The value exactly at a
+    # junction belongs to only one of the two branches, so it is used only if it continues the values beside it.
     near = np.stack([start, stop, start + _steps(start, width), stop - _steps(stop, width)])
     logs = channel.log_fluctuation(near)
     with np.errstate(invalid="ignore"):
@@ -110,12 +111,12 @@ def _branches(channel: Channel, points: Float64[np.ndarray, " point"], width: fl
 
 
 def _steps(points: Points, width: float) -> Points:
-    """Small steps away from points, however wide the support is."""
+    """Small steps away from points: 1e-13 of their size (or of 1), and at most 1e-14 of the support's width."""
     return np.asarray(1e-14 * np.minimum(width, 10 * np.maximum(1.0, np.abs(points))))
 
 
 def _far(low: float, high: float) -> Float64[np.ndarray, " n"]:
-    """Grid that is even in the logarithm, for supports so wide that an even one sees nothing of their middle."""
+    """Logarithmic grid, for supports so wide that an even grid does not resolve their middle."""
     reach = max(abs(low), abs(high))
     if reach < _WIDE:
         return np.array([])
@@ -125,7 +126,7 @@ def _far(low: float, high: float) -> Float64[np.ndarray, " n"]:
 
 
 def _signs(channel: Channel, x: Points) -> Points:
-    """Sign of the channel's slope: 0 where the fluctuation does not change or is zero, NaN where it is not defined."""
+    """Sign of the channel's slope: 0 where the fluctuation is constant or zero, NaN where it is undefined."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         slope = channel.derivatives(x)[0]
     sign = np.where(np.isfinite(slope), np.sign(slope), np.nan)
@@ -133,7 +134,7 @@ def _signs(channel: Channel, x: Points) -> Points:
 
 
 def _around(point: float, low: float, high: float) -> Float64[np.ndarray, " n"]:
-    """Grid that closes in on a singular point from both sides."""
+    """Logarithmic grid around a singular point, above and below it."""
     offsets = (high - low) * np.logspace(-12, -2, 200)
     near = np.concatenate([point - offsets, point + offsets])
     return near[(near > low) & (near < high)]
@@ -145,10 +146,10 @@ def _bisect_signs(channel: Channel, low: Points, high: Points, sign_low: Points)
 
 
 def end_of_stretch(holds: Callable[..., np.ndarray], low: Points, high: Points, *arguments: Points) -> Points:
-    """Places between `low`, where a condition on ``x`` and the arguments holds, and `high`, where it does not."""
+    """Points between `low`, where a condition on ``x`` and the arguments holds, and `high`, where it does not."""
     if low.size == 0:
         return low
-    # A step has no slope, so that brackets are halved, to the last digit.
+    # The condition as a step function of value -1 or 1 has no slope, so the root finder bisects to the last digit.
     found = elementwise.find_root(
         lambda x, *own: np.where(holds(x, *own), -1.0, 1.0), (low, high), args=arguments, maxiter=_HALVINGS
     )

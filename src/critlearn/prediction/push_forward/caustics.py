@@ -1,4 +1,4 @@
-"""Caustics: sizes of fluctuations at which the density diverges, because the slope of a channel vanishes there."""
+"""Caustics of a channel: fluctuation sizes at which the density diverges, because the channel's slope vanishes."""
 
 import itertools
 import math
@@ -17,12 +17,12 @@ from critlearn.prediction.push_forward.channel import Channel
 from critlearn.results import Result
 
 _PLACES: Final = 401
-"""Places on a branch at which the slope is looked at: a tenth of those at which branches are found."""
+"""Points on a branch at which the slope is sampled: a tenth of those that find the branches."""
 
 
 @dataclass(frozen=True, repr=False)
 class Caustic(Result):
-    """A fluctuation size at which the density diverges, as ``|delta - delta_c|^exponent``.
+    """Caustic: fluctuation size at which the density diverges as ``|delta - delta_c|^exponent``.
 
     Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
     """
@@ -46,9 +46,9 @@ class Caustic(Result):
 
 
 def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caustic]:
-    """Points at which the slope of a channel vanishes: between two branches, or inside one that goes on.
+    """Find the caustics of a channel: points between two branches, or inside one, at which its slope vanishes.
 
-    At a kink, a zero or a pole it does not vanish from both sides, so that no order is found.
+    At a kink, a zero or a pole the slope does not vanish from above and from below, so no order is found there.
     """
     between = [
         left.high
@@ -68,7 +68,7 @@ def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caust
 
 
 def distinct(caustics: Sequence[Caustic]) -> tuple[Caustic, ...]:
-    """Caustics by size, each once: a periodic error signal has the same one on many branches."""
+    """Sort caustics by size and remove repeated ones: a periodic error signal has the same one on many branches."""
     found: list[Caustic] = []
     for caustic in sorted(caustics, key=lambda one: (one.log_delta, one.order)):
         if not found or found[-1].order != caustic.order or caustic.log_delta - found[-1].log_delta > SAME_CAUSTIC:
@@ -81,10 +81,10 @@ def _stationary_inside(channel: Channel, branches: Sequence[Branch]) -> Points:
     if not branches:
         return np.empty(0)
     ends = np.array([[branch.low, branch.high] for branch in branches])
-    # All branches at once: short calls would take longer than their arithmetic.
+    # All branches in one call, whose overhead exceeds the arithmetic of one branch.
     x = np.linspace(ends[:, 0], ends[:, 1], _PLACES + 2)[1:-1]
     rising = _growth_of_slope(channel, x)
-    # The size of the slope has a minimum where sign(l') l'' turns from negative to positive.
+    # |l'| has a minimum where its derivative sign(l') l'' turns from negative to positive.
     turning = (rising[:-1] < 0) & (rising[1:] > 0)
     return end_of_stretch(lambda x: _growth_of_slope(channel, x) < 0, x[:-1][turning], x[1:][turning])
 
@@ -97,7 +97,7 @@ def _growth_of_slope(channel: Channel, x: Points) -> Points:
 
 
 def _orders(channel: Channel, places: Points) -> Int64[np.ndarray, " place"]:
-    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n``, from how the slope vanishes; 0 where it does not."""
+    """Order n of ``l(x) - l(x_c) ~ (x - x_c)^n`` from the power n - 1 of the slope; 0 where it does not vanish."""
     steps = 1e-3 * np.maximum(1.0, np.abs(places))
     near = places + steps * np.array([-1.0, -0.1, 1.0, 0.1])[:, None]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

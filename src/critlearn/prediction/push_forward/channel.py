@@ -1,4 +1,4 @@
-"""A channel: one way in which an input becomes a fluctuation, ``ln|delta| = l(x)``, with its slope and curvature."""
+"""Channels: maps ``l(x) = ln|delta|`` from an input to the fluctuation that it induces, with two derivatives."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from critlearn.prediction.densities.margin_density import Points
 
 @runtime_checkable
 class Channel(Protocol):
-    """Map from an input to the logarithm of the fluctuation that it induces."""
+    """Protocol of a map from an input to the logarithm of the fluctuation that it induces."""
 
     def log_fluctuation(self, x: Points) -> Points:
         """``l(x) = ln|delta|``, same shape; ``-inf`` where the fluctuation vanishes."""
@@ -27,7 +27,7 @@ class Channel(Protocol):
 
 @runtime_checkable
 class ErrorSignal(Protocol):
-    """What is needed of a composition, or of a designed loss: the logarithm of its error signal and its slopes."""
+    """Protocol of a composition, or a designed loss: logarithm of the error signal and its derivatives."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class ErrorSignal(Protocol):
 
 @dataclass(frozen=True)
 class LogChannel:
-    """The input is ``ln|delta|`` itself."""
+    """Identity channel, whose input is ``ln|delta|`` itself."""
 
     def log_fluctuation(self, x: Points) -> Points:
         """The input."""
@@ -60,13 +60,13 @@ class LogChannel:
 
     @property
     def singular(self) -> tuple[float, ...]:
-        """None."""
+        """Empty: the identity has no singular points."""
         return ()
 
 
 @dataclass(frozen=True)
 class BiasChannel:
-    """Fluctuation of an output bias: ``l(x) = ln lr + lambda(w x + b)``, with ``w x + b`` the margin.
+    """Channel of an output bias: ``l(x) = ln lr + lambda(w x + b)``, with ``w x + b`` the margin.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class BiasChannel:
     log_rate
         ``ln`` of the learning rate.
     target
-        Target of the composition: with 1, a class's, the pre-activation is the margin.
+        Target of the composition; for the class 1 the pre-activation is the margin.
     """
 
     composition: ErrorSignal
@@ -104,7 +104,7 @@ class BiasChannel:
 
 @dataclass(frozen=True)
 class WeightChannel:
-    """Fluctuation of the weight on a single input: that of the bias times ``|x|``."""
+    """Channel of the weight on a single input: fluctuation of the bias times ``|x|``."""
 
     error: BiasChannel
 
@@ -121,7 +121,7 @@ class WeightChannel:
 
     @property
     def singular(self) -> tuple[float, ...]:
-        """Those of the error, and the vanishing input."""
+        """Singular points of the error, and the input 0, at which the fluctuation vanishes."""
         return (*self.error.singular, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Grids of ln|delta| on which distributions are pushed forward."""
+"""Grids of ``ln|delta|`` for push-forward distributions."""
 
 import math
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from critlearn.numerics.log_sketch import BIN_WIDTH
 
 Edges = Float64[np.ndarray, " edge"]
 Grid: TypeAlias = Callable[[float, float, Float64[np.ndarray, " value"]], Edges]
-"""Edges from the lowest and the highest value of ``ln|delta|``, and typical values."""
+"""Function that makes the edges from the lowest and the highest value of ``ln|delta|``, and typical values."""
 
 _MOST_BINS: Final = 30_000
-"""Bins of an even grid at most: 140 decades at the width of a sketch's bins."""
+"""Largest number of bins of an even grid: 140 decades at the width of a sketch's bins."""
 
 _RATIO: Final = 0.005
-"""Width of a bin of a graded grid beside its distance from the middle."""
+"""Width of a bin of a graded grid, relative to its distance from the middle."""
 
 
 def even_grid(lowest: float, highest: float, typical: Float64[np.ndarray, " value"]) -> Edges:
-    """Edges on the sketches' grid, or on every second, fourth, ... of them where there would be too many."""
+    """Edges on the sketches' grid; every second, fourth, ... of them if there would be too many."""
     step = BIN_WIDTH
     while (highest - lowest) / step > _MOST_BINS:
         step *= 2
@@ -29,11 +29,11 @@ def even_grid(lowest: float, highest: float, typical: Float64[np.ndarray, " valu
 
 
 def graded_grid(lowest: float, highest: float, typical: Float64[np.ndarray, " value"]) -> Edges:
-    """Edges of the sketches' grid where there are not too many of them, else fine where the probability is.
+    """Edges of the sketches' grid if there are not too many, else a grid that is fine where the probability is.
 
-    A heavy tail, of which ``ln|delta|`` is the margin itself, reaches over 1e17: an even grid would see nothing of the
-    middle. Bins are as fine as the sketches' around the median, and grow in proportion to the distance from it; edges
-    at typical values make them finer where probability is concentrated further out.
+    If ``ln|delta|`` is proportional to a heavy-tailed margin, it extends over 1e17, and an even grid would not resolve
+    the middle. Bins are as fine as the sketches' around the median, and grow in proportion to the distance from it;
+    edges at typical values refine them where probability is concentrated elsewhere.
     """
     if (highest - lowest) / BIN_WIDTH <= _MOST_BINS or typical.size == 0:
         return even_grid(lowest, highest, typical)

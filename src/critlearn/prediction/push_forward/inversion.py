@@ -1,4 +1,4 @@
-"""Inverse of a channel on its branches: the inputs at which the fluctuation has given sizes."""
+"""Inversion of a channel on its branches: the inputs that induce fluctuations of known sizes."""
 
 import math
 from collections.abc import Sequence
@@ -13,31 +13,32 @@ from critlearn.prediction.push_forward.branches import Branch
 from critlearn.prediction.push_forward.channel import Channel
 
 _AT_ONCE: Final = 20_000
-"""Numbers that are inverted together: enough to outweigh a call, few enough for the processor's cache."""
+"""Number of values inverted in one call: enough to outweigh its overhead, few enough for the processor's cache."""
 
 _LAST_DIGIT: Final = float(np.finfo(np.float64).eps)
 """Relative distance of neighbouring floating-point numbers."""
 
 _MOST_STEPS: Final = 2200
-"""Halvings from the largest floating-point number to the smallest; some ten steps are usual."""
+"""Largest number of steps: halvings from the largest to the smallest floating-point number; about ten are usual."""
 
 Values: TypeAlias = Float64[np.ndarray, " n"]
 
 
 def inverse(channel: Channel, branch: Branch, log_delta: Points) -> Points:
-    """Inputs on a branch at which ``l(x)`` takes given values; the branch's ends for values beyond them."""
+    """Inputs on a branch at which ``l(x)`` has the values ``log_delta``; an end of the branch for values beyond it."""
     return inverses(channel, [branch], [np.ravel(log_delta)])[0].reshape(np.shape(log_delta))
 
 
 def inverses(channel: Channel, branches: Sequence[Branch], log_deltas: Sequence[Points]) -> list[Points]:
-    """`inverse` on several branches at once: many short calls would take longer than their arithmetic."""
+    """Apply `inverse` to several branches in one call, whose overhead exceeds the arithmetic of one branch."""
     rising = [branch.log_high > branch.log_low for branch in branches]
     found: list[Points] = []
     asked: list[np.ndarray] = []
     for branch, up, log_delta in zip(branches, rising, log_deltas, strict=True):
         first, last = (branch.low, branch.high) if up else (branch.high, branch.low)
         smallest, largest = sorted((branch.log_low, branch.log_high))
-        # Right at an end a singular density may hold more than the last step of the floating-point numbers resolves.
+        # Ends are returned exactly: near an end, a singular density may have sizable probability within one spacing of
+        # floating-point numbers.
         found.append(np.where(log_delta >= largest, last, np.where(log_delta <= smallest, first, math.nan)))
         asked.append(np.flatnonzero((log_delta > smallest) & (log_delta < largest)))
     counts = [at.size for at in asked]
@@ -54,10 +55,10 @@ def inverses(channel: Channel, branches: Sequence[Branch], log_deltas: Sequence[
 
 
 def _roots(channel: Channel, log_delta: Values, *ends: Values) -> Values:
-    """Inputs at which ``l(x)`` takes given values, to the last digit.
+    """Inputs at which ``l(x)`` has the values ``log_delta``, to the last digit.
 
-    `ends` are the inputs at both ends of a branch, and ``l`` there: right at an end the channel may have the value of
-    the next branch.
+    `ends` are the inputs at both ends of a branch, and ``l`` there, because the channel itself may have the value of
+    the neighbouring branch exactly at an end.
     """
 
     def excess(x: Values, target: Values, low: Values, high: Values, log_low: Values, log_high: Values) -> Values:
@@ -69,7 +70,7 @@ def _roots(channel: Channel, log_delta: Values, *ends: Values) -> Values:
             excess,
             (ends[0], ends[1]),
             args=(log_delta, *ends),
-            # Relative to the root alone: it may be 1e-200, or lie beside a zero of the error signal.
+            # A relative tolerance of the root alone: it may be 1e-200, or lie close to a zero of the error signal.
             tolerances={"xatol": 0.0, "xrtol": _LAST_DIGIT, "fatol": 0.0, "frtol": 0.0},
             maxiter=_MOST_STEPS,
         )

@@ -1,4 +1,4 @@
-"""Push-forward of a density through channels, over all branches, onto the grid on which fluctuations are counted."""
+"""Push-forward of a density through channels, summed over all branches, onto a grid of ``ln|delta|``."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,28 +19,28 @@ from critlearn.prediction.push_forward.grid import Grid, even_grid
 from critlearn.prediction.push_forward.inversion import inverse, inverses
 
 _QUANTILES: Final = (np.arange(1000) + 0.5) / 1000
-"""Probabilities at which typical fluctuations are looked at, for a grid that is fine where they are."""
+"""Probabilities whose quantiles give typical fluctuations, for a grid that is fine where these are."""
 
 
 @dataclass(frozen=True, eq=False)
 class PushForward:
-    """Distribution of ``ln|delta|``: probability in each bin, and the local exponent at each bin's centre.
+    """Pushed-forward distribution of ``ln|delta|``: probability of each bin, and local exponent at each centre.
 
     Parameters
     ----------
     edges, mass
-        Bins in ``ln|delta|`` and the probability in each; of one width, unless an uneven grid was asked for.
+        Edges of the bins in ``ln|delta|`` and probability of each bin; of one width, unless the grid is graded.
     local_exponent
-        ``k = kappa - data term``; NaN where there is no density.
+        ``k = kappa - data term`` (theory, eq. (1)); NaN where there is no density.
     caustics
-        Where the density diverges.
+        Fluctuation sizes at which the density diverges.
     intrinsic_exponent, data_term
-        The two parts of the local exponent, each branch weighted by its density; None where they are not known apart.
+        The two terms of the local exponent, each branch weighted by its density; None if they are not known separately.
     zeros
         Probability of a fluctuation that is exactly zero.
     routes
-        The parts with their branches, from which the distribution function and samples are exact; empty where only the
-        bins are known.
+        The parts with their branches, which give the exact distribution function and samples; empty if only the bins
+        are known.
     """
 
     edges: Float64[np.ndarray, " edge"]
@@ -53,7 +53,7 @@ class PushForward:
     routes: tuple["Route", ...] = ()
 
     def even(self) -> "PushForward":
-        """The same on bins of one width, in which the probability of wider ones is spread evenly."""
+        """Convert to bins of one width, over which the probability of wider bins is spread evenly."""
         if np.allclose(np.diff(self.edges), self.edges[1] - self.edges[0], rtol=1e-6):
             return self
         edges = even_grid(self.edges[0], self.edges[-1], self.edges)
@@ -77,10 +77,10 @@ class PushForward:
 
     @property
     def log_density(self) -> Float64[np.ndarray, " bin"]:
-        """Logarithm of the density of ``ln|delta|``, the mean over each bin; ``-inf`` in an empty one.
+        """Logarithm of the mean density of ``ln|delta|`` in each bin; ``-inf`` in an empty bin.
 
-        Of the first and the last bin only the part counts that fluctuations can reach, or the density would seem to
-        drop there.
+        Only the part of the first and the last bin that fluctuations can reach counts; otherwise the density would seem
+        to drop there.
         """
         ends = [end for route in self.routes for branch in route.branches for end in (branch.log_low, branch.log_high)]
         reached = np.clip(self.edges, min(ends), max(ends)) if ends else self.edges
@@ -114,7 +114,7 @@ class PushForward:
 
 @dataclass(frozen=True)
 class Part:
-    """A share of all inputs: their density, and the channel that they take."""
+    """Part of the inputs, such as a class: its density, its channel and its share."""
 
     density: MarginDensity
     channel: Channel
@@ -123,13 +123,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Route:
-    """A part of the inputs and the branches of its channel."""
+    """Part of the inputs with the branches of its channel."""
 
     part: Part
     branches: tuple[Branch, ...]
 
     def cumulative(self, log_delta: Points) -> Points:
-        """Share of all inputs that come this way and induce fluctuations up to a size."""
+        """Probability that an input belongs to this part and induces a fluctuation up to a size."""
         density, total = self.part.density, np.zeros(np.shape(log_delta))
         for branch in self.branches:
             if branch.constant:
@@ -143,27 +143,27 @@ class Route:
 
 
 def push_forward(density: MarginDensity, channels: Sequence[Channel], grid: Grid = even_grid) -> PushForward:
-    """Distribution of the fluctuations when each input takes each channel with equal probability.
+    """Push a density forward through channels that each input takes with equal probability.
 
-    As `push_forward_parts`, with one density and equal shares.
+    Same as `push_forward_parts` with one density and equal shares.
     """
     return push_forward_parts([Part(density, channel, 1 / len(channels)) for channel in channels], grid)
 
 
 def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushForward:
-    """Distribution of the fluctuations of inputs that come in parts, such as classes.
+    """Push the densities of several parts of the inputs, such as classes, forward through their channels.
 
-    On a branch, ``p(ln delta) = p(x) / |l'(x)|``; probabilities of bins are differences of the distribution function
-    at the inverse images of their edges, so that they add up to 1 whatever diverges in between. The local exponent is
-    ``k = 1 - d ln p(ln delta) / d ln delta``, the branches weighted by their density (theory, one-dimensional
-    reduction).
+    On a branch, ``p(ln delta) = p(x) / |l'(x)|``. Probabilities of bins are differences of the distribution function at
+    the preimages of their edges, so they add up to 1 even if the density diverges in between. The local exponent is
+    ``k = 1 - d ln p(ln delta) / d ln delta``, averaged over branches with their densities as weights (theory,
+    one-dimensional reduction).
 
     Parameters
     ----------
     parts
         Densities, channels and shares.
     grid
-        Edges in ``ln|delta|`` from the lowest and highest value and values by their quantiles.
+        Function that makes the edges in ``ln|delta|`` from the lowest, the highest and typical values.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _typical(part: Part) -> Points:
 
 
 def complete(result: PushForward) -> PushForward:
-    """The same, refused where probability was lost: an exponent from the rest would be no finding.
+    """Return a push-forward, or raise if probability was lost: an exponent of the rest would be meaningless.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def complete(result: PushForward) -> PushForward:
 
 
 def _trimmed(result: PushForward) -> PushForward:
-    """Without the ends that hold less than `REACH` of the probability."""
+    """Remove the bins at each end that hold less than `REACH` of the probability together."""
     below, above = np.cumsum(result.mass), np.cumsum(result.mass[::-1])[::-1]
     kept = np.flatnonzero((below > REACH) & (above > REACH))
     at = slice(kept[0], kept[-1] + 1)
@@ -263,7 +263,7 @@ def _inverted(
 def _between(density: MarginDensity, x: Points) -> Points:
     """Probability between successive inputs, in either order."""
     low, high = np.minimum(x[1:], x[:-1]), np.maximum(x[1:], x[:-1])
-    # The smaller of the two tails is the one that is known to full relative precision.
+    # The difference is taken of the smaller of the two tails, which has full relative precision.
     upper = density.cumulative(low) > 0.5
     from_above = density.survival(low) - density.survival(high)
     from_below = density.cumulative(high) - density.cumulative(low)
