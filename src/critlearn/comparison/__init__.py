@@ -1,4 +1,4 @@
-"""Where prediction and measurement meet: neither has seen the other before."""
+"""Comparison of predictions with measurements, which are made independently of each other."""
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.comparison.criteria import MARGIN

@@ -61,6 +61,7 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
     half_width = 0.5 * (fit.ci95[1] - fit.ci95[0])
     if fit.verdict is not FitVerdict.POWER_LAW:
         return Verdict(None, here, f"{measured}; predicted {_predicted(prediction, here)}; not decided.")
+    # A wide interval would agree with any prediction, so it decides nothing.
     agreement = None
     if half_width <= WIDEST_INTERVAL:
         agreement = abs(fit.exponent - here) <= MARGIN + half_width
@@ -94,6 +95,7 @@ def _predicted_on(prediction: Prediction, window: Window | None) -> float | None
     """Fit the predicted distribution on a window as the data were; None if too little probability lies there."""
     if window is None:
         return None
+    # The fit of a predicted distribution takes bins of one width, as the sketches of measurements have.
     distribution = prediction.distribution.even()
     inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
     if distribution.mass[inside].sum() < LEAST_PREDICTED_SHARE or np.count_nonzero(distribution.mass[inside]) < 3:

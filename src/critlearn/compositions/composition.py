@@ -60,6 +60,7 @@ class Composition:
                 f'loss "{loss.name}" needs an activation that saturates, and "{activation.name}" does not; '
                 f'with "{activation.name}" use {fitting}; with "{loss.name}" use {bounded}'
             )
+        # The dataclass is frozen: its own __init__ has to bypass the ban on assignment.
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "loss", loss)
 
@@ -103,6 +104,7 @@ class Composition:
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
+        # In double precision, whatever the precision of the outputs.
         state = self._state(_double(y), t)
         return state.sign(), state.log_error()
 
@@ -132,6 +134,7 @@ class Composition:
 
     def singular_points(self, t: float = 1) -> tuple[float, ...]:
         """Pre-activations at which the error signal vanishes or diverges, and 0, at which its forms are joined."""
+        # 0 is where the forms for y < 0 and y >= 0 meet, and |y| may have a kink.
         return tuple(sorted({0.0, *singular_places(self.activation, self.loss, _finite_target(t))}))
 
     def asymptotes(self, t: float = 1) -> tuple[Asymptote, ...]:

@@ -1,4 +1,4 @@
-"""The dataset-learning duality map."""
+"""Dataset-learning duality: the map from boundary states to changes, its Jacobian, its inverse and its caustics."""
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.duality.caustics import Caustic, caustics_on_path, classified

@@ -116,6 +116,7 @@ def learning_dimension(
     x, t = (torch.stack([torch.as_tensor(pair[part]) for pair in pairs]) for part in (0, 1))
     spectra = tuple(phi.spectra(x, t))
     kept = min(directions, len(spectra[0].log_values))
+    # As many samples as their tangent vectors, of 8 bytes a number, fit into the memory allowed; a pair at least.
     most = max(2, _TANGENTS // (8 * spectra[0].variables * kept))
     every = max(1, -(-len(x) // min(overlapping, most)))
     bases = [
@@ -132,6 +133,7 @@ def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tens
         return x.new_zeros(jacobian.shape[0], 0, dtype=torch.float64)
     leading = jacobian.leading_directions(count)
     flat = torch.cat([leading.x.reshape(count, -1), leading.t], dim=1)
+    # Tangents along right singular vectors are orthogonal already; QR gives them length 1, also where they underflow.
     return torch.linalg.qr(jacobian.unit_columns(flat.T)).Q
 
 

@@ -79,6 +79,7 @@ class DualityMap:
         """
         _check_batch(x, t)
         scaled = learning_pass(self.system, x, t)
+        # Only here, in the last step, may a change underflow: the gradients are those of unit errors.
         factor = -self.lr * scaled.log_scale.exp()
         return {
             name: gradient * factor.to(gradient.dtype).reshape(-1, *[1] * (gradient.dim() - 1))
@@ -136,6 +137,7 @@ class DualityMap:
             return [self.jacobian(*pair, targets=targets).spectrum for pair in zip(x, t, strict=True)]
         x = x.to(first)
         _, operator = self._parts(network, x[:1], t[:1], loss, targets)
+        # The stack of a layer has (outputs + inputs) rows; batches are sized so that all stacks fit into `_STACKED`.
         widths = [layer.linear.in_features + layer.linear.out_features for layer in layers]
         columns = min(operator.shape[1], layers[0].linear.out_features + 1 + operator.targets)
         step = max(1, _STACKED // (8 * sum(widths) * max(1, columns)))

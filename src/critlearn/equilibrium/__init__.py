@@ -1,4 +1,4 @@
-"""Local learning equilibrium: drift and fluctuation of the trainable variables, certificate, and the way there."""
+"""Local learning equilibrium: drift and fluctuation of the trainable variables, training to it, and certificate."""
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.equilibrium.approach import Approach, equilibrate

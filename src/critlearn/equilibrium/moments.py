@@ -60,7 +60,7 @@ class Moments(Result):
         return float(within[~frozen].double().mean()) if not bool(frozen.all()) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """By name of the trainable variable: number, frozen ones, and quantiles of ``|D| / S`` of the others."""
+        """Number, frozen ones, median and largest ``|D| / S`` of the others, by name of the trainable variable."""
         rows = {}
         for name, drift in self.drift.items():
             fluctuation, frozen = self.fluctuation[name], self.frozen[name]

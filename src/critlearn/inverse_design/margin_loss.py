@@ -86,6 +86,7 @@ class QMarginLoss(Result):
         margin = _checked(y, t) * y
         low = self.softening
         held = margin.clip(min=low) if library_of(margin) == "torch" else np.maximum(margin, low)
+        # Below the softening the loss continues as a line with the slope that it has there.
         slope = math.exp(float(log_q_exponential(np.array(-low), self.exponent)))
         return -q_exponential_integral(held, self.exponent) - slope * (margin - held)
 
@@ -101,6 +102,7 @@ class QMarginLoss(Result):
         t = _checked(y, t)
         margin = t * np.asarray(y, dtype=np.float64)
         with np.errstate(divide="ignore"):
+            # Both derivatives vanish below the softening, where the error signal is constant.
             inverse = np.where(margin > self.softening, 1.0 / (1.0 + (self.exponent - 1.0) * margin), 0.0)
         return -t * inverse, (self.exponent - 1.0) * inverse**2
 

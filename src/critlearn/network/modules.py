@@ -79,6 +79,7 @@ class _ExactLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:
         pre_activation, target = ctx.saved_tensors
         (gradient,) = gradients
+        # A loss of classes has one value per sample, and an error for each of its outputs.
         if ctx.composition.class_targets:
             gradient = gradient[:, None]
         return gradient * ctx.composition.output_error(pre_activation, target), None, None
@@ -146,6 +147,7 @@ def feed_forward(
     if weights > MOST_WEIGHTS:
         raise InvalidInputError(f"hidden {list(hidden)} makes {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
+    # nn.Linear takes no generator, so the global random state is seeded and then restored.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         width = inputs

@@ -1,4 +1,4 @@
-"""Prediction of fluctuations from a composition and a density alone: it never sees a measurement."""
+"""Prediction of fluctuations from a composition and a density alone, without any measurement of fluctuations."""
 
 from critlearn.prediction.densities.any_density import MixtureDensity, ScipyDensity, density_from
 from critlearn.prediction.densities.margin_density import EmpiricalDensity, InputDensity, MarginDensity, parse_density

@@ -63,6 +63,7 @@ def approach_at_end(slopes: Slopes, limit: sp.Expr, variable: str) -> str:
             near, far = [difference(x) for x in _NEAR], [difference(x) for x in (_FAR, 2 * _FAR)]
             if not all(mpmath.isfinite(value) for value in (*near, *far)):
                 return _unresolved(difference)
+            # At a margin of 1e6 a power m^-n with n < 10 is above 1e-60, an exponential far below.
             if max(far) < _ZERO:
                 return "exact" if max(near) < _ZERO else "exponential"
             order = float(mpmath.log(far[0] / far[1], 2))
@@ -113,6 +114,7 @@ def approach_at_place(differences: Sequence[float], variable: str) -> str:
         return "exact"
     if sizes[-1] < _ROUNDING:
         return "exponential"
+    # Without the first difference, whose point is further away and only distinguishes exact from exponential.
     orders = [math.log2(a / b) for a, b in itertools.pairwise(sizes[1:])]
     if orders[-1] <= 0:
         return "unknown"

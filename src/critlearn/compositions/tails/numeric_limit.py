@@ -68,6 +68,7 @@ def _limit_along(function: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf
             values.append(value)
         if len(values) < _FEWEST_POINTS or _converges_too_slowly(values):
             return None
+        # Of both extrapolations, the one whose last step is smaller.
         best, moved = min([_aitken(values), _wynn(values)], key=lambda pair: pair[1])
         # An estimate that did not move at all is exact to the digits of the computation.
         error = max(float(moved), float(abs(best)) * _ROUNDING if moved else 0.0)
@@ -87,6 +88,7 @@ def _aitken(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
     while len(values) >= 4:
         improved = []
         for a, b, c in zip(values, values[1:], values[2:], strict=False):
+            # Aitken: c - (c - b)^2 / ((c - b) - (b - a)); of equal steps, as of converged values, c is kept.
             curvature = (c - b) - (b - a)
             improved.append(c if curvature == 0 else c - (c - b) ** 2 / curvature)
         values = improved

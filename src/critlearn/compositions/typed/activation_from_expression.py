@@ -115,6 +115,7 @@ def _forms_on_half_line(
 def _log_of(form: sp.Expr) -> sp.Expr:
     """Logarithm ``ln|form|`` of a form in `y`, exact in the tail; 0 for the form 1, ``-inf`` for the form 0."""
     simple = _factored(form)
+    # Constant forms stay as they are; ln 0 could not be tabulated.
     if simple == 1:
         return sp.Integer(0)
     if simple.subs(y, s) == 0:
@@ -136,6 +137,7 @@ def _symmetric(value: sp.Expr, ends: tuple[float, float], increasing: bool) -> b
     if not increasing or math.isinf(lower) != math.isinf(upper):
         return False
     total = 0.0 if math.isinf(lower) else lower + upper
+    # Tested numerically, at a few arguments from small to saturated.
     points = np.array([0.1, 0.7, 1.9, 5.3, 17.0])
     both = evaluate(value, {real_y: points}) + evaluate(value, {real_y: -points})
     return bool(np.allclose(both, total, rtol=1e-12, atol=1e-12))

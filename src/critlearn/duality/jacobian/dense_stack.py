@@ -117,6 +117,7 @@ def _backward(
         if known is not None:
             change = known.slope[:, :, None] * change + (known.curvature * error)[:, :, None] * bends[at]
             error, log_unit = known.slope * error, log_unit + known.log_unit
+        # Unit size after each layer: deep or saturated layers would underflow otherwise.
         error, change, log_unit = _scaled(error, change, log_unit)
         if at == 0:
             inputs, input_change = basis.coordinates(states[0]), None
@@ -154,6 +155,7 @@ def _rows(
     if layer.bias_trained:
         inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
         input_change = torch.cat([input_change, torch.zeros_like(input_change[:, :1])], dim=1)
+    # The isometry of the module's docstring: u = a / |a|, and projected = u . da.
     length = inputs.norm(dim=1)
     along = inputs / torch.where(length == 0, 1.0, length)[:, None]
     projected = along[:, None, :] @ input_change

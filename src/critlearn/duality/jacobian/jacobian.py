@@ -198,6 +198,7 @@ class Jacobian(Result):
         if self._stack is not None:
             log_values, vectors = leading_of_stack(self._stack, count, self._operator.x.numel())
             return directions_of((log_values + math.log(self._lr)).exp(), vectors, self._operator.x.shape)
+        # SciPy's Lanczos iteration cannot give all singular values, and small matrices are faster without it.
         if count >= min(self.shape) - 1 or max(self.shape) <= _SMALL:
             _, found, right = torch.linalg.svd(self._written_out(), full_matrices=False)
             values, vectors = found[:count], right[:count].T

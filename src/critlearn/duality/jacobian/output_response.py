@@ -66,6 +66,7 @@ def output_response(loss: OutputLoss, y: Tensor, t: Tensor) -> OutputResponse:
     y = y.double()
     sign, log_size = loss.log_output_error(y, t)
     by_output, by_target = _derivatives(loss, y, t)
+    # Units of the largest error or output derivative; target derivatives may exceed it, but must not overflow.
     largest = torch.maximum(log_size.amax(dim=1), _log_largest(by_output))
     log_scale = torch.maximum(largest, _log_largest(by_target) - _RANGE)
     unit = torch.where(torch.isneginf(log_scale), 0.0, log_scale)

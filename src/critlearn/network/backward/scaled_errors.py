@@ -39,7 +39,7 @@ class ScaledErrors:
     log_scale: Tensor
 
     def with_values(self, values: Tensor) -> "ScaledErrors":
-        """Other errors in the same units."""
+        """Replace the values, in the same units."""
         return replace(self, values=values, logs=None)
 
     def renormalised(self, tiny: float) -> "ScaledErrors":

@@ -106,6 +106,7 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
         periods = torch.where(back, made - anchored, periods)
         state = new
         if steps is None:
+            # A sample has ended at a fixed point, on a cycle, or beyond the largest state.
             going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
             if not bool(going.any()):
                 break
@@ -114,6 +115,7 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
                 if bool((slow & going).all()):
                     break
                 last_change = change
+        # The anchor moves at steps 1, 2, 4, ..., so that it finally stays for longer than any period.
         if made - anchored >= max(1, anchored):
             anchor, anchored = state, made
     return Iteration(state, periods, made)

@@ -191,6 +191,7 @@ class EmpiricalDensity:
         else:
             weights = np.full(values.size, 1 / values.size, dtype=np.float64)
         ends = float(np.min(observations)), float(np.max(observations))
+        # Kernels near an end get a mirror image beyond it, which returns the mass that they would lose there.
         near = [np.abs(values - end) < _REFLECTED * bandwidth for end in ends]
         mirrored = [2 * end - values[close] for end, close in zip(ends, near, strict=True)]
         weights = np.concatenate([weights, *(weights[close] for close in near)], dtype=np.float64)
@@ -206,6 +207,7 @@ class EmpiricalDensity:
 
     def log_density(self, x: Points) -> Points:
         """``ln p(x)``."""
+        # Summed in logarithms, which far from all observations do not underflow.
         exponent = -0.5 * self._scaled(x) ** 2
         norm = self.bandwidth * math.sqrt(2 * math.pi)
         inside = np.asarray(scipy.special.logsumexp(exponent, axis=-1, b=self.weights)) - math.log(norm)
@@ -214,6 +216,7 @@ class EmpiricalDensity:
     def log_density_slope(self, x: Points) -> Points:
         """``d ln p / dx``."""
         scaled = self._scaled(x)
+        # Mean of the kernels' slopes, weighted by their densities: a softmax of logarithms cannot be 0 / 0.
         share = scipy.special.softmax(-0.5 * scaled**2 + np.log(self.weights), axis=-1)
         return -np.asarray((share * scaled).sum(axis=-1)) / self.bandwidth
 

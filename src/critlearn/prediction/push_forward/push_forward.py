@@ -175,6 +175,7 @@ def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushFor
     finite = [end for end in ends if math.isfinite(end)]
     if not finite or max(finite) - min(finite) < BIN_WIDTH:
         raise InvalidInputError("the fluctuation is the same for every input: there is nothing to push forward")
+    # One grid for all parts, so that their masses add bin by bin.
     edges = grid(min(finite), max(finite), np.concatenate([_typical(part) for part in parts]))
     mass, weight, kappa, data = (np.zeros(edges.size - 1) for _ in range(4))
     caustics: list[Caustic] = []
@@ -183,6 +184,7 @@ def push_forward_parts(parts: Sequence[Part], grid: Grid = even_grid) -> PushFor
     for part, of_part in zip(parts, branches, strict=True):
         inverted = _inverted(part.channel, of_part, edges, centres)
         for branch in of_part:
+            # A constant fluctuation is an atom of the distribution: all of its probability falls into one bin.
             if branch.constant:
                 share = part.share * float(_between(part.density, np.array([branch.low, branch.high]))[0])
                 if math.isinf(branch.log_low):
