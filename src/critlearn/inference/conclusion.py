@@ -9,7 +9,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.far_values import without_far_values
 from critlearn.inference.counts.grouped_counts import GroupedCounts, check_inside, check_sides
-from critlearn.inference.criteria import DECADE, FEWEST, FEWEST_SIZES, LEAST_RETAINED, WHOLE, Criteria
+from critlearn.inference.criteria import DECADE, FEWEST, FEWEST_CELLS, FEWEST_SIZES, LEAST_RETAINED, WHOLE, Criteria
 from critlearn.inference.laws.alternatives import fit_alternatives
 from critlearn.inference.laws.global_alternatives import best_rival
 from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
@@ -75,7 +75,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "density": DensityCurve.of(observed.counts) if counts.pooled.any() else None,
     }
     # A law with an exponent and two ends fits fewer than five cells exactly.
-    if counts.total < FEWEST or len(counts.cells) < 5:
+    if counts.total < FEWEST or len(counts.cells) < FEWEST_CELLS:
         reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"
         if observed.zeros == observed.count:
             reason = "all values are exact zeros"

@@ -43,6 +43,12 @@ docs/inference_tests.md.
 FEWEST: Final = 50
 """Number of fluctuations without which nothing is said. Effect: docs/inference_tests.md."""
 
+FEWEST_CELLS: Final = 5
+"""Number of cells in a window below which no law is fitted or compared: two ends and an exponent leave two to test.
+
+Effect: docs/inference_tests.md (not resolved).
+"""
+
 FEWEST_SIZES: Final = 64
 """Number of different sizes, of values that are mostly ties, below which they are no sample of a continuous law.
 

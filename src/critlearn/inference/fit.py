@@ -6,7 +6,7 @@ from typing import Any, Final
 from critlearn.errors import InvalidInputError
 from critlearn.inference.conclusion import Settings, conclude
 from critlearn.inference.counts.raw_values import as_window
-from critlearn.inference.criteria import DEFAULT_CRITERIA, Criteria
+from critlearn.inference.criteria import DEFAULT_CRITERIA, FEWEST_CELLS, Criteria
 from critlearn.inference.observations import (
     Histogram,
     NanPolicy,
@@ -123,6 +123,6 @@ def stability_map(
         As `fit_power_law`; and if the data have fewer than five cells.
     """
     observed = Reading(side, sign, cluster).observe(data)
-    if len(observed.counts.cells) < 5:
+    if len(observed.counts.cells) < FEWEST_CELLS:
         raise InvalidInputError("a stability map needs data of different sizes")
     return WindowScan.of(observed.counts, _MAP_REPLICATES, seed).stability_map()

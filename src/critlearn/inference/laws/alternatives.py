@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import SIGNIFICANCE
+from critlearn.inference.criteria import FEWEST_CELLS, SIGNIFICANCE
 from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
 from critlearn.inference.laws.lognormal import ratio_p_value, window_family
 from critlearn.inference.laws.window_fits import WindowFit, window_log_likelihood
@@ -150,7 +150,7 @@ class Alternative(Result):
 
 def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative, ...]:
     """Fit all alternatives on the window of a power-law fit; none if it has fewer than five cells."""
-    if fit.bins < 5:
+    if fit.bins < FEWEST_CELLS:
         return ()
     family, inside = window_family(counts, fit)
     at = slice(family.first, family.first + len(family.pooled))

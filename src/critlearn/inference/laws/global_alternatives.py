@@ -13,7 +13,7 @@ import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import WINDOW_PARAMETERS
+from critlearn.inference.criteria import FEWEST_CELLS, WINDOW_PARAMETERS
 from critlearn.inference.laws.alternatives import LAWS, Law
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
@@ -63,7 +63,7 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
     """
     joined = counts.joined(MOST_CELLS)
     start, stop = (int(np.abs(joined.edges - counts.edges[at]).argmin()) for at in (fit.start, fit.stop))
-    if stop - start < 5:
+    if stop - start < FEWEST_CELLS:
         return None
     below = 0.0 if bounded_below or counts.cells.first_integer is not None else FAR
     cells = joined.cells.extended(below, FAR)

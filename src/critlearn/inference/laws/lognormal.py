@@ -8,7 +8,7 @@ import scipy.stats
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import SIGNIFICANCE
+from critlearn.inference.criteria import FEWEST_CELLS, SIGNIFICANCE
 from critlearn.inference.laws.exponential_family import Family, design_effect
 from critlearn.inference.laws.window_fits import WindowFit
 from critlearn.results import Result
@@ -80,7 +80,7 @@ def window_family(counts: GroupedCounts, fit: WindowFit) -> tuple[Family, np.nda
 
 def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
     """Test a power-law fit against the lognormal on its window; None if there are fewer than five cells."""
-    if fit.bins < 5:
+    if fit.bins < FEWEST_CELLS:
         return None
     family, inside = window_family(counts, fit)
     middle = 0.5 * (counts.edges[fit.start] + counts.edges[fit.stop])

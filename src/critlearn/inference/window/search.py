@@ -14,6 +14,7 @@ from critlearn.inference.criteria import (
     DECADE,
     DRAWN_IN,
     FEWEST,
+    FEWEST_CELLS,
     FLAT,
     LEAST_RETAINED,
     MOST_BELOW_FLAT,
@@ -28,9 +29,6 @@ from critlearn.results import Result
 
 _FEWEST_SPANS: Final = LENGTHS[0] + 3
 """Four short windows: one alone, where spans are wide, agrees with itself whatever it holds."""
-
-_FEWEST_FILLED: Final = 5
-"""Filled cells of a candidate: a law with an exponent and two ends fits fewer of them exactly."""
 
 _SEARCH_CELLS: Final = 256
 """Cells of the search: fine enough for 36 places of either end, coarse enough for hundreds of candidates."""
@@ -197,7 +195,7 @@ class WindowScan:
         start, stop = (grid.ravel() for grid in np.meshgrid(marks, marks, indexing="ij"))
         edges = self.counts.edges
         filled = np.concatenate([[0], np.cumsum(self.counts.pooled > 0)])
-        kept = (filled[stop] - filled[start] >= _FEWEST_FILLED) & (edges[stop] - edges[start] >= _NARROWEST)
+        kept = (filled[stop] - filled[start] >= FEWEST_CELLS) & (edges[stop] - edges[start] >= _NARROWEST)
         kept &= (not self.counts.open_below) | (start == 0)
         kept &= (not self.counts.open_above) | (stop == cells)
         start, stop = start[kept], stop[kept]
