@@ -38,7 +38,7 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InvalidInputE
     >>> print(unknown_name("activation", "softsing", ["tanh", "softsign"]))
     unknown activation "softsing"; did you mean "softsign"? allowed: softsign, tanh
     """
-    names = sorted(allowed)
+    names = sorted(set(allowed))
     near = get_close_matches(given, names, n=2, cutoff=0.5)
     hint = "; did you mean " + " or ".join(f'"{name}"' for name in near) + "?" if near else ";"
     return InvalidInputError(f'unknown {kind} "{given}"{hint} allowed: {", ".join(names)}')

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 from critlearn.cli.columns import read_columns
 from critlearn.cli.fit import fit
 from critlearn.cli.main import exit_code
+from critlearn.inference import Criteria, fit_power_law
 from reference.power_law_samples import clustered_power_law, power_law
 
 VALUES = power_law(1.5, 1e-3, 1.0, 5000, 0)
@@ -210,3 +212,19 @@ main.main()
     os.close(writing)
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+def test_the_help_names_the_criteria_that_are_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    words = " ".join(re.sub(r"[^\w.: -]", " ", capsys.readouterr().out).split())
+    criteria = Criteria()
+    assert f"0: {criteria.replicates} replicates" in words
+    assert f"counts as none. default: {criteria.tolerance:g}" in words
+
+
+def test_without_options_the_criteria_are_those_of_the_library(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", VALUES)
+    found, expected = answer(capsys, str(tmp_path / "a.npy")), fit_power_law(VALUES)
+    assert (found["p_value"], found["exponent"]) == (expected.p_value, expected.exponent)

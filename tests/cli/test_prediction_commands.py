@@ -69,6 +69,12 @@ def test_softmax_is_predicted_by_its_margin() -> None:
         assert (row["activation"], row["loss"], row["exponent"]) == ("softmax", "cross-entropy", "1")
 
 
+def test_no_name_is_cut_where_there_is_no_terminal() -> None:
+    printed = CliRunner().invoke(APP, ["table"], catch_exceptions=False).stdout
+    assert "cross-entropy" in printed
+    assert "…" not in printed
+
+
 @pytest.mark.slow
 def test_table_has_sixty_compositions() -> None:
     rows = _json("table", "--format", "json")["compositions"]

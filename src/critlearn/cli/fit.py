@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from critlearn.inference import PowerLawFit
     from critlearn.numerics.window import Window
-
-_REPLICATES: Final = 400
-"""Replicates of a p-value without --bootstrap: its standard error is at most 0.025."""
 
 
 def fit(
@@ -49,7 +46,9 @@ def fit(
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Column of weights.", show_default="none")] = None,
     omit_nan: Annotated[bool, typer.Option("--omit-nan", help="Leave out NaN and infinite values.")] = False,
-    tolerance: Annotated[float, typer.Option(help="Difference of exponents that counts as none.")] = 0.05,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Difference of exponents that counts as none.", show_default="0.05")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed; the same one repeats a fit.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the fit: a .svg, .pdf or .png file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
@@ -58,6 +57,7 @@ def fit(
     from critlearn.cli.columns import choose_column, read_columns
     from critlearn.cli.plot_file import check_plot
     from critlearn.inference import Criteria, fit_power_law
+    from critlearn.inference.criteria import REPLICATES, TOLERANCE
 
     check_plot(plot)
     if bootstrap != 0 and bootstrap < 10:
@@ -69,7 +69,9 @@ def fit(
         "discrete": discrete,
         "side": side,
         "cluster": _labels(columns, cluster),
-        "criteria": Criteria(tolerance, bootstrap or _REPLICATES, 0 if window else bootstrap),
+        "criteria": Criteria(
+            TOLERANCE if tolerance is None else tolerance, bootstrap or REPLICATES, 0 if window else bootstrap
+        ),
         "seed": seed,
     }
     if discrete:

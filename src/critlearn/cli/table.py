@@ -1,9 +1,13 @@
 """Command ``critlearn table``: the exponents of the whole catalogue."""
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+_WIDTH: Final = 160
+"""Characters of a line where there is no terminal: no name is cut."""
 
 
 class TableFormat(StrEnum):
@@ -31,7 +35,6 @@ def table(
         typer.echo(json.dumps({"compositions": rows}, allow_nan=False))
     elif form is TableFormat.CSV:
         import csv
-        import sys
 
         csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *cells])
     elif form is TableFormat.MARKDOWN:
@@ -44,4 +47,4 @@ def table(
         shown = Table(*COLUMNS)
         for row in cells:
             shown.add_row(*(str(cell) for cell in row))
-        Console().print(shown)
+        Console(width=None if sys.stdout.isatty() else _WIDTH).print(shown)

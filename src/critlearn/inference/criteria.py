@@ -16,6 +16,11 @@ TOLERANCE: Final = 0.05
 Effect: docs/inference_tests.md (verdicts where the window is searched for) and docs/inference_recovery.md.
 """
 
+REPLICATES: Final = 400
+"""Replicates of a p-value on a window, whose standard error is then at most 0.025. Effect: docs/inference_tests.md
+(p-values on true power laws).
+"""
+
 MARGIN: Final = 0.05
 """Difference between two exponents that counts as none in practice; also between a measured and a predicted one.
 
@@ -185,7 +190,7 @@ class Criteria:
     """
 
     tolerance: float = TOLERANCE
-    replicates: int = 400
+    replicates: int = REPLICATES
     selection_replicates: int = 0
 
     def __post_init__(self) -> None:

@@ -125,7 +125,9 @@ def design(
     if classes is not None:
         return _for_classes(exponent, classes)
     if isinstance(activation, str) and activation == SOFTMAX:
-        raise InvalidInputError("softmax and its loss are designed together, for a number of classes: classes=3")
+        raise InvalidInputError(
+            "softmax and its loss are designed together: give a number of classes in place of an activation"
+        )
     if activation is not None:
         return _loss_for(exponent, as_activation(activation))
     if loss is not None:
