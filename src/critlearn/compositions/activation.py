@@ -103,7 +103,7 @@ class Activation:
         positive = HalfLineForms(self.value, self.log_derivative, self.log_upper_gap, self.log_lower_gap, self.slope)
         return (positive,) if self.negative is None else (positive, self.negative)
 
-    @property
+    @cached_property
     def bounded(self) -> bool:
         """Whether the activation saturates at both ends, increasing from ``range[0]`` to ``range[1]``."""
         return all(math.isfinite(end) for end in self.range) and self.ends is None
@@ -126,6 +126,11 @@ class Activation:
             # Not lower + upper - value, which would lose a sigmoid's small values.
             value = sp.nsimplify(lower) + sp.exp(self.log_upper_gap)
         return HalfLineForms(value, self.log_derivative, self.log_lower_gap, self.log_upper_gap), positive
+
+    @cached_property
+    def _increasing(self) -> bool:
+        """Whether no form for the sign of the slope is needed."""
+        return all(forms.slope is None for forms in self.half_lines)
 
     def _evaluated(self, pre_activation: Array, form_of: Callable[[HalfLineForms], sp.Expr], mirror: int = 1) -> Array:
         """Values of a form on the half-line of each pre-activation; `mirror` is its parity, 1 (even) or -1 (odd)."""
@@ -153,7 +158,7 @@ class Activation:
 
     def slope_sign(self, pre_activation: Array) -> Array | float:
         """Sign of ``f'(y)``: the number 1.0 for an increasing activation, else an array of the same shape."""
-        if all(forms.slope is None for forms in self.half_lines):
+        if self._increasing:
             return 1.0
         return sign_of(self._evaluated(pre_activation, lambda forms: _ONE if forms.slope is None else forms.slope))
 

@@ -5,6 +5,7 @@ One line of the catalogue thus serves training, prediction and the high-precisio
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,8 @@ def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     >>> evaluate(-3 * sp.log(1 + y), {y: np.array([1.0, 3.0])}).round(4).tolist()
     [-2.0794, -4.1589]
     """
-    symbols = tuple(sorted(values, key=lambda symbol: symbol.name))
-    arguments = [values[symbol] for symbol in symbols]
+    symbols = tuple(sorted(values, key=attrgetter("name")))
+    arguments = tuple(map(values.__getitem__, symbols))
     library = library_of(arguments[0])
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         result = _compiled(sp.sympify(expression), symbols, library)(*arguments)
