@@ -36,6 +36,10 @@ caustics).
 HIGHEST_ORDER: Final = 7
 """Greatest order n of ``delta - delta_c ~ s^n`` that a caustic can be found to have; 2 is a fold, 3 a cusp.
 
+The order is read from a polynomial fitted to the slope, computed from Jacobians in double precision. A slope ``s^6`` is
+of the size 1e-12 where the leading power is read, ``s = 0.01``; higher powers come close to rounding, 1e-16.
+Predictions have formulas for the slope and reach further (`prediction.criteria`).
+
 Effect: docs/duality.md (density and caustics).
 """
 

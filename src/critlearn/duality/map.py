@@ -232,5 +232,5 @@ def _check_batch(x: Tensor, t: Tensor) -> None:
 
 
 def _described(value: object) -> str:
-    """Shape of a tensor, or type of anything else, for an error message."""
+    """Describe an argument in an error message: a tensor by its shape, anything else by its type."""
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

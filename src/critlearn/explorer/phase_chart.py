@@ -9,6 +9,8 @@ from critlearn.figures.study import PhasePanel
 
 SELECTION: Final = "cell"
 _ROW_HEIGHT: Final = 46
+"""Height of a cell in pixels: more than the 44 that WCAG 2.2 recommends for what is clicked."""
+
 _GREY: Final = "#8a8a8a"
 
 

@@ -1,4 +1,4 @@
-"""Text on the page as it stands: in Markdown stars would be lost, and dollars would make formulas."""
+"""Text shown literally: Markdown would drop its stars and turn its dollars into formulas."""
 
 import re
 import string
@@ -14,7 +14,7 @@ _MARKUP: Final = re.compile(f"([{re.escape(string.punctuation)}])")
 
 
 def as_it_stands(text: str) -> str:
-    r"""Markdown that shows a text as it stands, on one line, for what takes nothing but Markdown.
+    r"""Escape a text, put on one line, so that an element that takes only Markdown shows it unchanged.
 
     >>> print(as_it_stands("WEIGHT*FAMILY, __import__"))
     WEIGHT\*FAMILY\, \_\_import\_\_
@@ -29,7 +29,7 @@ def write_plain(text: str) -> None:
 
 @contextmanager
 def problems_shown() -> Iterator[None]:
-    """Show an error of the user's input where its result would stand."""
+    """Show an error in the user's input in place of the result."""
     try:
         yield
     except CritlearnError as problem:

@@ -107,7 +107,7 @@ class Accumulator:
             )
 
     def _changes(self, item: VariableGradients) -> Iterator[Piece]:
-        """Gradients averaged over mini-batches and without the drift, where `quantities` ask for it."""
+        """Yield a variable's changes, averaged over mini-batches and without the drift if `quantities` ask for it."""
         scale, size = item.log_scale + self._log_rate, self.quantities.mini_batch
         averaged = mini_batch_means(item.grad_sample, scale, size) if size > 1 else [(0, item.grad_sample, scale)]
         for start, grad_sample, unit in averaged:
@@ -177,7 +177,7 @@ class Accumulator:
         return self.variables[whole] // self._shapes[whole][0]
 
     def _kept(self) -> Series:
-        """Series of the chosen entries so far."""
+        """Join the series of the chosen entries from all batches so far."""
         joined = {name: torch.cat(parts, dim=1).numpy() for name, parts in self._series.items() if parts}
         return Series(
             {name: self._chosen[name].cpu().numpy() for name in joined},

@@ -250,7 +250,7 @@ def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
 
 
 def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, WindowFit]:
-    """Counts on the window of a fit alone, on cells coarse enough for tests, with their fit."""
+    """Restrict counts to the window of a fit, coarsen their cells for the tests, and fit them again."""
     part = counts.part(fit.start, fit.stop).coarsened(MOST_CELLS)
     coarse = fit_window(part, 0, len(part.cells))
     return (part, coarse) if coarse is not None else (counts, fit)

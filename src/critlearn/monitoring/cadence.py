@@ -19,7 +19,19 @@ _GROWTH: Final = math.sqrt(2.0)
 
 @dataclass
 class Clock:
-    """Seconds of training, of the start of the monitor, of all measuring since then, and of the last measurement."""
+    """Times in seconds by which a cadence decides whether to measure.
+
+    Parameters
+    ----------
+    training
+        Time of training.
+    start
+        Time that the start of the monitor took.
+    spent
+        Time of all measurements since the start.
+    last_cost
+        Time of the last measurement.
+    """
 
     training: float = 0.0
     start: float = 0.0

@@ -71,6 +71,8 @@ Effect: docs/prediction.md (density).
 HIGHEST_ORDER: Final = 12
 """Highest order n of ``delta - delta_c ~ (x - x_c)^n`` that is called a caustic.
 
+The order is read from the ratio of slopes at two distances from the caustic. The slopes come from formulas in one
+variable, without a fit, so it may be higher than for the duality map (`duality.criteria`).
 Effect: docs/prediction.md (density).
 """
 

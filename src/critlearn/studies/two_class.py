@@ -1,5 +1,7 @@
 """Study of a dense network on two-class data, where the prediction uses the network's own margins."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,8 @@ from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_cla
 from critlearn.studies.measurement import Expectation, boundary, run_study
 from critlearn.studies.record import RunResult
 
-_BATCH = 4096
+_BATCH: Final = 4096
+"""Samples passed through the network at once: it bounds the memory for hidden activities, not what is computed."""
 
 
 def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> RunResult:

@@ -10,7 +10,7 @@ from critlearn.compositions.symbolic.functions import s
 
 _PIECEWISE: Final = (sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.DiracDelta, sp.Piecewise)
 _FAR: Final = 300
-"""Value of ``s`` that stands for all large ones; its exponentials still fit into `_SIGN_DIGITS` digits."""
+"""Value of ``s`` that stands for all large ones; its exponentials still fit into `SIGN_DIGITS` digits."""
 
 _CASES_FAR: Final = mpmath.mpf(2) ** 200
 """Value of ``s`` at which conditions are read; they compare numbers of any size, so it may be larger than `_FAR`."""
@@ -18,7 +18,7 @@ _CASES_FAR: Final = mpmath.mpf(2) ** 200
 _CONDITION_DIGITS: Final = 60
 """Digits for conditions, which are evaluated at `_CASES_FAR` = 1.6e60."""
 
-_SIGN_DIGITS: Final = 400
+SIGN_DIGITS: Final = 400
 """Digits for a sign: differences such as ``tanh(300) - 1`` are of the size 1e-261."""
 
 
@@ -89,5 +89,5 @@ def _holds(condition: sp.Basic, at: mpmath.mpf | float) -> bool:
 def _sign_at(expression: sp.Expr, at: mpmath.mpf | float) -> int:
     if expression.is_number:
         return int(sp.sign(expression))
-    with mpmath.workdps(_SIGN_DIGITS):
+    with mpmath.workdps(SIGN_DIGITS):
         return int(mpmath.sign(mpmath.re(evaluate(expression, {s: mpmath.mpf(at)}))))

@@ -59,7 +59,7 @@ def log_loss_slope_expression(
 
 @lru_cache(maxsize=512)
 def log_error_expression(activation: Activation, loss: Loss, t: float, half_line: int, residual_sign: int) -> sp.Expr:
-    """``lambda`` in the size ``|y|`` of the pre-activation, on one half-line, for one sign of the residual."""
+    """Expression of ``lambda`` in terms of ``|y|``, on one half-line and for one sign of the residual."""
     log_slope = forms_on_half_line(activation, half_line).log_derivative
     return log_loss_slope_expression(activation, loss, t, half_line, residual_sign) + log_slope
 

@@ -8,6 +8,7 @@ import numpy as np
 import sympy as sp
 
 from critlearn.compositions.activation import Activation, HalfLineForms
+from critlearn.compositions.asymptotics.asymptotic_branch import SIGN_DIGITS
 from critlearn.compositions.asymptotics.magnitude import exact_log_magnitude
 from critlearn.compositions.symbolic.complement import complemented
 from critlearn.compositions.symbolic.evaluation import evaluate
@@ -23,9 +24,8 @@ real_y: Final = sp.Symbol("y", real=True)
 _FACTOR_SECONDS: Final = 0.15
 """Processor time, in seconds, for factoring a form; one not factored by then stays a sum, tabulated in its tail."""
 
-_SIGN_DIGITS: Final = 400
 _ROUNDING: Final = 16 * np.finfo(float).eps
-"""Size of a negative slope, relative to its terms, below which it may be rounding; `_SIGN_DIGITS` digits decide."""
+"""Size of a negative slope, relative to its terms, below which it may be rounding; `SIGN_DIGITS` digits decide."""
 
 
 def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activation:
@@ -80,8 +80,8 @@ def _increases(slope: sp.Expr, symbol: sp.Symbol) -> bool:
     doubtful = falling & (-samples < _ROUNDING * sizes)
     if (falling & ~doubtful).any():
         return False
-    with mpmath.workdps(_SIGN_DIGITS):
-        noise = mpmath.mpf(10) ** (20 - _SIGN_DIGITS)
+    with mpmath.workdps(SIGN_DIGITS):
+        noise = mpmath.mpf(10) ** (20 - SIGN_DIGITS)
         return all(evaluate(slope, {symbol: mpmath.mpf(float(at))}) >= -noise for at in SAMPLES[doubtful])
 
 

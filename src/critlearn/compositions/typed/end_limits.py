@@ -21,6 +21,7 @@ _FAR: Final = (1e4, 1e8)
 """Arguments between which a diverging value grows at least tenfold."""
 
 _DIGITS: Final = 40
+"""Digits for values at `_FAR`: 16 to lose where terms of the size 1e8 leave a difference of 1e-8, and 24 to spare."""
 
 
 def limit_at_end(value: sp.Expr, symbol: sp.Symbol, end: int) -> sp.Expr:

@@ -93,7 +93,7 @@ class InverseSearch:
 
     @staticmethod
     def ruled_out(ranks: dict[str, tuple[int, int]]) -> bool:
-        """Whether some dense layer's change is no outer product, as that of a single sample always is."""
+        """Whether no single sample can have these changes: the rank of some dense layer's change is above 1."""
         return any(rank > 1 for rank, _ in ranks.values())
 
     def closed_form(self) -> Candidate | None:

@@ -39,7 +39,7 @@ class TangentBasis:
 
     @property
     def directions(self) -> int:
-        """Number of directions."""
+        """Number of input and target directions together."""
         return self.inputs + self.target.shape[2]
 
     def coordinates(self, x: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def byte_source_size(bins):  # type: ignore[no-untyped-def]
 
 @compiled
 def buffer_size(bins):  # type: ignore[no-untyped-def]
-    """Bytes that take the sums of two histograms of so many bins together."""
+    """Size in bytes of the buffer for convolved counts; ``bins`` is the number of bins of both histograms together."""
     return 2 * bins + 3 * _LINE
 
 

@@ -132,7 +132,7 @@ def _find_filled(histogram, filled):  # type: ignore[no-untyped-def]
 
 @compiled
 def _end_of_tail(histogram, bins):  # type: ignore[no-untyped-def]
-    """Bins at the lower end that hold so few numbers that these are better counted one by one."""
+    """Number of bins at the lower end whose few numbers are cheaper to count one by one than bin by bin."""
     # Leaving a bin out saves 1, counting a number by itself costs _TAIL_COST: the end is where the sum is largest.
     best, end, score = np.int64(0), np.int64(0), np.int64(0)
     for k in range(bins):

@@ -31,7 +31,7 @@ def has_precise_errors(loss: OutputLoss) -> bool:
 
 
 def _in_catalogue(composition: Composition) -> bool:
-    """Whether the loss of a composition is that of its name."""
+    """Whether the loss of a composition is the one that the catalogue has under its name."""
     try:
         return find_loss(composition.loss.name) == composition.loss
     except InvalidInputError:

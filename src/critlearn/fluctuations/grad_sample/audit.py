@@ -68,7 +68,7 @@ def wrong_variables(source: LayerGradients) -> set[str]:
 def _for_random_errors(
     source: LayerGradients, x: Tensor, numbers: list[int], apart: set[str]
 ) -> tuple[Tensor, list[VariableGradients]]:
-    """Output errors of unit size, drawn at random, and the gradients for them; the samples have these numbers."""
+    """Draw random output errors of unit size and compute the gradients for them; ``numbers`` name the samples."""
     drawn = []
 
     def errors(output: Tensor) -> ScaledErrors:
@@ -91,7 +91,7 @@ def _compare_samples(
     gradients: Mapping[str, VariableGradients],
     apart: set[str],
 ) -> None:
-    """Put variables ``apart`` whose gradients are not those of automatic differentiation, sample by sample."""
+    """Compare gradients with automatic differentiation for each sample; variables that differ go to ``apart``."""
     generator = torch.Generator().manual_seed(0)
     unlike: dict[str, str] = {}
     reached = set()

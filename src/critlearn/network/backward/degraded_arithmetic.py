@@ -63,7 +63,7 @@ def flushed(value: Tensor) -> Tensor:
 
 
 def log_gain(degrade: Callable[[Tensor], Tensor], precision: torch.dtype) -> float:
-    """Logarithm of the factor by which the smallest number resolved grows in the degraded arithmetic."""
+    """Logarithm of the factor by which the degraded arithmetic raises the smallest number that is resolved."""
     if degrade is rounded:
         return _DROPPED[precision] * math.log(2)
     return math.log(2) * _FLUSHED[precision] - math.log(torch.finfo(precision).tiny)

@@ -189,9 +189,9 @@ class LayerPass:
 
     @property
     def foreign(self) -> bool:
-        """Whether a link with parameters contains modules that are neither torch's nor critlearn's.
+        """Whether the network has modules of a user's own in links with parameters, not only torch's and critlearn's.
 
-        What they compute may depend on the sample.
+        Such modules may compute one sample differently from another, so a check of a few samples says little.
         """
         return any(
             type(module).__module__.split(".")[0] not in ("torch", "critlearn")

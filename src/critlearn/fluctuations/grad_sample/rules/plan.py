@@ -29,6 +29,6 @@ def layer_of(name: str) -> str:
 
 
 def aliases(model: nn.Module) -> dict[str, str]:
-    """Every name of a parameter -> the one by which ``named_parameters`` calls it; shared parameters have several."""
+    """Map every name of a parameter to its name in ``named_parameters``; a shared parameter has several names."""
     first = {id(value): name for name, value in reversed(list(model.named_parameters()))}
     return {name: first[id(value)] for name, value in model.named_parameters(remove_duplicate=False)}
