@@ -33,7 +33,13 @@ _DEEPEST: Final = 60
 """Characters, and levels of parentheses and number of powers: SymPy walks through expressions by recursion."""
 
 _LARGEST_POWER: Final = 100
-"""Largest size of a constant exponent: what is above would only fill the memory with digits."""
+"""Largest size of a constant exponent, and of all that act on one variable together, as in ``(y**10)**10``.
+
+What is above would only fill the memory with digits, or take minutes to expand.
+"""
+
+_LARGEST_CONSTANT: Final = 1e100
+"""Largest and, inverted, smallest size of a constant: its square still fits into a float."""
 
 _LONGEST_NUMBER: Final = 40
 _LARGEST_DECIMAL_EXPONENT: Final = 300
@@ -140,7 +146,11 @@ class _Parser:
     def whole(self) -> sp.Expr:
         """Value of the whole text."""
         try:
-            return self._value(ast.parse(self.source, mode="eval").body)
+            tree = ast.parse(self.source, mode="eval").body
+            value = self._value(tree)
+            if self._power(tree) > _LARGEST_POWER:
+                raise InvalidInputError(f"{self.kind} has powers that together go beyond {_LARGEST_POWER}")
+            return value
         except (RecursionError, MemoryError):
             raise InvalidInputError(f"{self.kind} has too many terms or signs in a row") from None
 
@@ -164,6 +174,25 @@ class _Parser:
                 token = self._behind(first)
         return self._fail(token.column, f'unexpected "{token.text}"')
 
+    def _power(self, node: ast.expr) -> float:
+        """Highest power that the expression may hold if it is expanded; each name counts as one."""
+        match node:
+            case ast.Constant():
+                return 0.0
+            case ast.UnaryOp(operand=operand):
+                return self._power(operand)
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                exponent = self._value(right)
+                size = abs(float(exponent)) if exponent.is_number else 1.0 + self._power(right)
+                return self._power(left) * max(1.0, size)
+            case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
+                return self._power(left) + self._power(right)
+            case ast.BinOp(left=left, right=right):
+                return max(self._power(left), self._power(right))
+            case ast.Call(args=arguments):
+                return max(map(self._power, arguments), default=0.0)
+        return 1.0
+
     def _behind(self, node: ast.expr) -> _Token:
         """The token behind a node and the parentheses around it."""
         end = node.end_col_offset or 0
@@ -173,7 +202,10 @@ class _Parser:
         exponent = re.split("[eE]", token.text + "e0")[1]
         if len(token.text) > _LONGEST_NUMBER or abs(int(exponent)) > _LARGEST_DECIMAL_EXPONENT:
             self._fail(token.column, "number with too many digits")
-        return sp.Rational(token.text)
+        value = sp.Rational(token.text)
+        if not value.is_zero and not _in_range(value):
+            self._fail(token.column, f"number beyond {_LARGEST_CONSTANT:.0e}, or its inverse")
+        return value
 
     def _symbol(self, token: _Token) -> sp.Expr:
         if token.text not in self.symbols:
@@ -192,6 +224,8 @@ class _Parser:
         value = join(left, right)
         if value.is_number and not value.is_real:
             self._fail(token.column, "power of a negative number is not real")
+        if value.is_number and not value.is_zero and not _in_range(value):
+            self._fail(token.column, f"constant beyond {_LARGEST_CONSTANT:.0e}, or its inverse")
         return value
 
     def _called(self, token: _Token, arguments: list[sp.Expr]) -> sp.Expr:
@@ -206,6 +240,11 @@ class _Parser:
         if value.is_number and not value.is_real:
             self._fail(token.column, f'function "{token.text}" has no real value there')
         return value
+
+
+def _in_range(value: sp.Expr) -> bool:
+    """Whether a constant and its inverse are small enough to be computed with."""
+    return bool(1 / _LARGEST_CONSTANT <= abs(value.evalf(5)) <= _LARGEST_CONSTANT)
 
 
 def _unknown(kind: str, given: str, first: Mapping[str, object], second: Mapping[str, object]) -> str:
