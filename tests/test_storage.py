@@ -1,5 +1,7 @@
 """What is saved comes back as it was; what is none of ours is refused in one line."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +81,30 @@ def test_empty_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         critlearn.load(tmp_path / "empty")
     with pytest.raises(DataError, match="No such file"):
         critlearn.load(tmp_path / "none")
+
+
+def _archive(path: Path, member: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", member)
+    return path
+
+
+def test_arrays_are_not_expanded_before_their_sizes_are_known(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with pytest.raises(DataError, match=r"its shape is \(1000000000000,\), and is not of that size"):
+        critlearn.load(_archive(tmp_path / "shape", header.getvalue()))
+    # A member that is no array is told by its first bytes.
+    with pytest.raises(DataError, match="magic string"):
+        critlearn.load(_archive(tmp_path / "zeros", b"\0" * 10_000))
+
+
+def test_records_that_are_nested_without_end_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="is not a record"):
+        critlearn.load(tmp_path)
+
+
+def test_what_is_no_path_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="a path is a text"):
+        critlearn.load("a\0b")

@@ -83,6 +83,8 @@ def load(
     """
     if "://" in str(path):
         return _results(str(path))
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise InvalidInputError(f"a path is a text or a pathlib.Path; got {path!r}")
     path = Path(path)
     if path.is_dir():
         from critlearn.studies import read_run

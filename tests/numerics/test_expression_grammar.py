@@ -4,9 +4,11 @@ import math
 import random
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import sympy as sp
 
+from critlearn.compositions import Composition
 from critlearn.compositions.typed.from_expression import FUNCTIONS
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.expression_grammar import parse_expression
@@ -140,3 +142,24 @@ def test_what_no_parser_can_hold_is_refused_in_words(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("ast.parse", Mock(side_effect=MemoryError))
     with pytest.raises(InvalidInputError, match="too many terms or signs"):
         parse("y")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1e101*y", r"number beyond 1e\+100, or its inverse at column 1:"),
+        ("1e-200*y", r"number beyond 1e\+100, or its inverse at column 1:"),
+        ("((9**99)**99)*y", r"constant beyond 1e\+100, or its inverse at column 9:"),
+        ("((y**100)**100)**100", "powers that together go beyond 100"),
+        ("(y+1)**60*(y+1)**60", "powers that together go beyond 100"),
+    ],
+)
+def test_constants_and_powers_stay_within_bounds(text: str, problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
+        parse(text)
+
+
+def test_large_constants_are_evaluated_as_numbers() -> None:
+    # 9^99 is no 64-bit integer: the exponent is that of y, the value that of floats.
+    activation = Composition("9**99*y", "mse").activation
+    assert activation(np.array([1.0, -2.0])).tolist() == [float(9**99), -2 * float(9**99)]

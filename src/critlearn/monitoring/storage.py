@@ -71,7 +71,16 @@ def load_record(path: Path) -> MonitorRecord:
             plain = json.loads((file.metadata() or {})[_KEY])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         return _record(plain, arrays)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, CritlearnError) as problem:
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        CritlearnError,
+    ) as problem:
         raise DataError(f'"{path}" holds no record of a monitor: {type(problem).__name__} {problem}') from problem
 
 

@@ -77,7 +77,7 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
         _Record.model_validate(record)
     except ValidationError as problem:
         raise DataError(f'"{source}" is not a record: {describe_first_error(problem, record)}') from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise DataError(f'"{source}" is not a record: {problem}') from problem
     assert isinstance(record, dict)
     return record

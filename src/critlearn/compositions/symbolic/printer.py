@@ -1,12 +1,15 @@
 """Printer of SymPy expressions as Python code that works on whole arrays of any library."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from critlearn.compositions.symbolic.libraries import number_of
+
+_LARGEST_EXACT: Final = 2**53
+"""Integers below it are floats of double precision without rounding."""
 
 
 class _Printer(PythonCodePrinter):
@@ -46,6 +49,10 @@ class _Printer(PythonCodePrinter):
     def _print_DiracDelta(self, expression: sp.Expr) -> str:  # noqa: N802
         # Derivatives are evaluated between kinks, where it is zero.
         return "0.0"
+
+    def _print_Integer(self, expression: sp.Expr) -> str:  # noqa: N802
+        # An int that does not fit into 64 bits would make NumPy work on Python objects.
+        return str(expression.p) if abs(expression.p) < _LARGEST_EXACT else f"ratio({expression.p}, 1)"
 
     def _print_Rational(self, expression: sp.Expr) -> str:  # noqa: N802
         # Not p/q in floating point, which would limit mpmath to 16 digits.

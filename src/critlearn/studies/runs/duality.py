@@ -89,7 +89,7 @@ def read_duality(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         study: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         study = None
     if not _is_complete(study):
         raise DataError(f'"{path}" is damaged: make it again with critlearn duality')

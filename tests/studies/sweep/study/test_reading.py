@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies import Study, load_studies, load_study
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.cells import expand
@@ -181,3 +181,10 @@ def test_a_store_keeps_the_file_of_its_study(tmp_path: Path) -> None:
     assert store.study_file("small") == str(tmp_path / "store" / "studies" / "small.yaml")
     assert load_study(tmp_path / "store" / "studies" / "small.yaml") == study
     assert list(store.studies()) == ["small"]
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: &a [&b [*a]]\n", "name: x\nsweep: &a\n  grid: *a\n"])
+def test_files_that_are_nested_without_end_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(DataError, match="nested too deeply for a study, or holds itself"):
+        load_studies(tmp_path / "study.yaml")

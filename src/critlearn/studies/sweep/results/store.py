@@ -285,7 +285,7 @@ class ResultsStore:
         content = self._files.read(name)
         try:
             value = json.loads(content)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise DataError(f'"{self._files.path(name)}" cannot be read: {problem}') from problem
         if not isinstance(value, dict):
             raise DataError(f'"{self._files.path(name)}" is not an object')

@@ -1,5 +1,6 @@
 """Read study files: every error names its location in the file and the line, before anything is computed."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,14 @@ def load_studies(path: Path) -> tuple[Study, ...]:
         # Read twice: the nodes know their lines, the contents are what is validated.
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         contents = list(yaml.safe_load_all(text))
+        # An alias may stand inside what it names: a walk through that, as a check makes it, would not end.
+        json.dumps(contents, default=str, skipkeys=True)
     except OSError as problem:
         raise DataError(f'cannot read the study "{path}": {problem.strerror}') from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise DataError(f'"{path}" is not YAML: {" ".join(str(problem).split())}') from problem
+    except (RecursionError, ValueError):
+        raise DataError(f'"{path}" is nested too deeply for a study, or holds itself') from None
     studies = tuple(_checked(content, node, path) for content, node in zip(contents, nodes, strict=True))
     if not studies:
         raise InvalidInputError(f'"{path}" holds no study: it is empty')
