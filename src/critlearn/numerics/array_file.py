@@ -31,7 +31,6 @@ _FAULTS: Final = (
 )
 """Exceptions that NumPy, and what it reads with, raise for damaged or foreign files."""
 
-
 _LARGEST_CONTENT: Final = 4 << 30
 """Bytes of all arrays of a file together: what a machine with 8 GiB can hold beside a network."""
 
@@ -59,9 +58,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             f'"{path}" holds no arrays that can be read without unpickling: {first_line(problem)}'
         ) from problem
-    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if odd:
-        raise DataError(f'"{path}" holds "{odd[0]}", which is no array')
     return arrays
 
 
