@@ -73,6 +73,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "below_floor": observed.below_floor,
         "log_floor": observed.log_floor,
         "density": DensityCurve.of(observed.counts) if counts.pooled.any() else None,
+        "counts": observed.counts.of_one_group() if counts.pooled.any() else None,
     }
     # A law with an exponent and two ends fits fewer than five cells exactly.
     if counts.total < FEWEST or len(counts.cells) < FEWEST_CELLS:

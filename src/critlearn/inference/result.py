@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import WHOLE
 from critlearn.inference.laws.alternatives import Alternative
 from critlearn.inference.laws.global_alternatives import Rival
@@ -121,6 +122,8 @@ class PowerLawFit(Result):
         Windows by the two criteria, where a window was searched for and found.
     curve, density
         Local exponent, and empirical density, over the whole range.
+    counts
+        Counts of all values that entered, as one group, on the cells on which the law was fitted.
     """
 
     exponent: float | None
@@ -154,6 +157,7 @@ class PowerLawFit(Result):
     equivalence: WindowChoice | None = None
     significance: WindowChoice | None = None
     density: DensityCurve | None = field(default=None, repr=False)
+    counts: GroupedCounts | None = field(default=None, repr=False)
 
     @property
     def decades(self) -> float | None:

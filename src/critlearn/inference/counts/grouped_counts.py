@@ -89,6 +89,10 @@ class GroupedCounts:
         centred = self.cells.centres - 0.5 * (self.edges[0] + self.edges[-1])
         return np.pad(np.cumsum(self.counts * centred, axis=1), ((0, 0), (1, 0)))
 
+    def of_one_group(self) -> "GroupedCounts":
+        """Counts of all groups together, as of independent observations."""
+        return self.with_counts(self.pooled[None])
+
     def with_counts(self, counts: Float64[np.ndarray, "group cell"]) -> "GroupedCounts":
         """Other counts on the same cells."""
         return GroupedCounts(self.cells, counts, self.outside, self.open_below, self.open_above)
