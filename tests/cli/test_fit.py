@@ -1,5 +1,6 @@
 """``critlearn fit`` as a user meets it."""
 
+import gzip
 import io
 import json
 import math
@@ -53,12 +54,17 @@ def files(folder: Path) -> list[Path]:
     np.savez(folder / "a.npz", size=VALUES)
     pd.DataFrame({"size": VALUES}).to_parquet(folder / "a.parquet")
     np.savetxt(folder / "bare.csv", VALUES, fmt="%.17g")
+    np.savetxt(folder / "bare.txt", VALUES, fmt="%.17g", header="size, size\nof an event")
     pd.DataFrame({"size": VALUES}).to_csv(folder / "named.csv", index=False)
-    return [folder / name for name in ("a.npy", "a.npz", "a.parquet", "bare.csv", "named.csv")]
+    for name in ("a.npy", "named.csv", "bare.txt"):
+        with gzip.open(folder / f"{name}.gz", "wb") as packed:
+            packed.write((folder / name).read_bytes())
+    return sorted(folder.iterdir())
 
 
 def test_every_kind_of_file_gives_the_same_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answers = [answer(capsys, str(path), "--window", "1e-3,1") for path in files(tmp_path)]
+    assert len(answers) == 9
     assert all(found == answers[0] for found in answers)
     assert set(answers[0]) >= NAMES
     assert answers[0]["exponent"] == pytest.approx(1.5, abs=0.06)
@@ -116,7 +122,8 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
     ("arguments", "message"),
     [
         (["none.csv"], "there is no file"),
-        (["table.txt"], "none of the files that can be read"),
+        (["table.dat"], "none of the files that can be read"),
+        (["table.npz.gz"], "none of the files that can be read"),
         (["table.csv"], "choose with --column"),
         (["table.csv", "--column", "siz"], 'did you mean "size"'),
         (["table.csv", "--column", "event"], "does not hold numbers"),
@@ -130,7 +137,21 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--plot", "x.gif"], "writes .svg"),
         (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
+        (["table.csv", "--column", "size", "--window", "inf,inf"], "two numbers 0 < lo < hi"),
+        (["table.csv", "--column", "size", "--window", "1e-2,inf", "--side", "small"], "--side small is a law down"),
+        (["table.csv", "--column", "size", "--xmin", "1e-2", "--window", "1e-2,1"], "give one of them"),
+        (["table.csv", "--column", "size", "--xmin", "-1"], "--xmin takes a number above 0"),
+        (["table.csv", "--column", "size", "--xmin", "nan"], "--xmin takes a number above 0"),
+        (["table.csv", "--column", "size", "--xmin", "9"], "below the lower end 9"),
+        (["table.csv", "--column", "size", "--discrete"], "integers"),
+        (["none.txt.gz"], "there is no file"),
         (["broken.npy"], "cannot be read"),
+        (["absurd.npy"], "it ends before its array does"),
+        (["absurd.npy.gz"], "it ends before its array does"),
+        (["broken.txt.gz"], "cannot be read: Not a gzipped file"),
+        (["cut.txt.gz"], "cannot be read: Compressed file ended"),
+        (["words.txt"], "does not hold numbers: 'b' in row 2"),
+        (["comments.txt"], "is empty"),
         (["pickled.npy"], "holds Python objects"),
         (["cube.npy"], "shape (2, 3, 4)"),
         (["semicolons.csv"], "separated by commas or spaces"),
@@ -147,11 +168,18 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(table.parent)
     Path("broken.npy").write_bytes(b"\x93NUMPY broken")
+    for name, opened in (("absurd.npy", open), ("absurd.npy.gz", gzip.open)):
+        with opened(name, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)})
+    Path("broken.txt.gz").write_text("1\n2\n")
+    Path("cut.txt.gz").write_bytes(gzip.compress(b"1\n2\n" * 1000)[:-20])
+    Path("words.txt").write_text("1\nb\n")
+    Path("comments.txt").write_text("# no\n\n  # numbers\n")
     np.save("pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save("negative.npy", -VALUES)
     np.save("cube.npy", np.ones((2, 3, 4)))
     Path("semicolons.csv").write_text("size;event\n0,5;1\n")
-    Path("table.txt").write_text("1\n2\n")
+    Path("table.dat").write_text("1\n2\n")
     assert run(*arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -228,3 +256,57 @@ def test_without_options_the_criteria_are_those_of_the_library(
     np.save(tmp_path / "a.npy", VALUES)
     found, expected = answer(capsys, str(tmp_path / "a.npy")), fit_power_law(VALUES)
     assert (found["p_value"], found["exponent"]) == (expected.p_value, expected.exponent)
+
+
+def test_text_has_comments_and_columns_between_blanks_tabs_or_commas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "# size  event\n\n 1.5{0}2 # the first\n# size{0}size\n2.5{0}3\n"
+    for separator in (" ", "\t", ",", ", "):
+        path = tmp_path / "rows.txt"
+        path.write_text(rows.format(separator))
+        monkeypatch.setattr("sys.stdin", io.StringIO(rows.format(separator)))
+        for found in (read_columns(str(path)), read_columns("-")):
+            assert {name: column.tolist() for name, column in found.items()} == {"0": [1.5, 2.5], "1": [2.0, 3.0]}
+    path.write_text("size\n1 # one\n2\n")
+    assert read_columns(str(path))["size"].tolist() == [1, 2]
+
+
+def test_archives_are_not_expanded_beyond_what_is_plausible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Whole members in a row: the size at the end of the file is that of the last one alone.
+    monkeypatch.setattr("critlearn.numerics.array_file.LARGEST_EXPANDED", 1 << 20)
+    for name in ("bomb.txt.gz", "bomb.csv.gz", "bomb.npy.gz"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(b"1\n" * (1 << 19)) + gzip.compress(b"1\n"))
+        assert run(str(path)) == 2
+        assert "expands to more than 1 MiB" in capsys.readouterr().err
+
+
+def test_tables_of_many_equal_rows_are_not_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({"size": np.ones(100_000)}).to_parquet(tmp_path / "equal.parquet")
+    monkeypatch.setattr("critlearn.cli.columns.LARGEST_CONTENT", 1 << 19)
+    assert run(str(tmp_path / "equal.parquet")) == 2
+    assert "100000 rows take more than" in capsys.readouterr().err
+
+
+def test_a_tail_from_a_lower_end_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tail.txt"
+    np.savetxt(path, np.random.default_rng(0).pareto(1.5, 5000) + 1)
+    tail, window = answer(capsys, str(path), "--xmin", "1"), answer(capsys, str(path), "--window", "1,inf")
+    assert tail == window
+    # Maximum likelihood with a known lower end, known in closed form.
+    values = np.loadtxt(path)
+    assert tail["exponent"] == pytest.approx(1 + values.size / np.log(values).sum(), abs=1e-3)
+    assert tail["window"][0] == pytest.approx(1.0)
+
+
+def test_integers_can_be_fitted_as_real_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "z.txt"
+    np.savetxt(path, np.random.default_rng(0).zipf(2.5, 5000), fmt="%d")
+    discrete = answer(capsys, str(path), "--discrete", "--xmin", "1")
+    assert discrete["exponent"] == pytest.approx(2.5, abs=4 * discrete["stderr"])
+    assert answer(capsys, str(path), "--continuous", "--xmin", "1")["exponent"] != discrete["exponent"]

@@ -1,5 +1,6 @@
 """Columns of numbers from a file or standard input, by name; nothing is unpickled or evaluated."""
 
+import io
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from critlearn.errors import DataError, unknown_name
-from critlearn.numerics.array_file import read_arrays
+from critlearn.numerics.array_file import LARGEST_CONTENT, expanded_gzip, read_array, read_arrays
 from critlearn.numerics.csv_table import parsed_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STANDARD_INPUT: Final = "-"
-SUFFIXES: Final = (".csv", ".npy", ".npz", ".parquet")
+PLAIN_SUFFIXES: Final = (".csv", ".txt", ".npy")
+"""Files that are also read as ``.gz``; the others are compressed in themselves."""
+SUFFIXES: Final = (*PLAIN_SUFFIXES, ".npz", ".parquet")
 
 
 def read_columns(file: str) -> Mapping[str, np.ndarray]:
@@ -25,42 +28,62 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
     Parameters
     ----------
     file
-        ``.csv`` (with or without a line of names), ``.npy`` (flat, or columns 0, 1, ... of a two-dimensional array),
-        ``.npz``, ``.parquet``, or ``-`` for a table as text on standard input, one row a line.
+        ``.csv`` (with or without a line of names), ``.txt`` (numbers, or columns of them between blanks, tabs or
+        commas; ``#`` begins a comment), ``.npy`` (flat, or columns 0, 1, ... of a two-dimensional array), each also
+        compressed as ``.gz``; ``.npz``, ``.parquet``, or ``-`` for text like that of a ``.txt`` on standard input.
 
     Raises
     ------
     DataError
-        If the file is not there, of another kind, or damaged.
+        If the file is not there, of another kind, damaged, or expands beyond what is plausible.
     """
     if file == STANDARD_INPUT:
-        return _table(_standard_input(), "standard input")
+        return _table(_without_comments(_standard_input()), "standard input", comment="#")
     path = Path(file)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f'"{file}" is none of the files that can be read: {", ".join(SUFFIXES)}, or - for input')
+    name = path.name.lower()
+    compressed = name.endswith(".gz")
+    suffix = Path(name.removesuffix(".gz")).suffix
+    if suffix not in (PLAIN_SUFFIXES if compressed else SUFFIXES):
+        plain = ", ".join(PLAIN_SUFFIXES)
+        raise DataError(
+            f'"{file}" is none of the files that can be read: {plain} (each also as .gz), .npz, .parquet, or - for '
+            "standard input"
+        )
     if not path.is_file():
         raise DataError(f'there is no file "{file}"')
+    if suffix == ".npz":
+        return read_arrays(path)
+    if suffix == ".npy":
+        return _array_columns(read_array(path, compressed=compressed), file)
     try:
-        if suffix == ".csv":
-            return _table(path.read_text(encoding="utf-8-sig"), file)
         if suffix == ".parquet":
-            import pandas as pd
+            return _parquet(path)
+        text = (expanded_gzip(path) if compressed else path.read_bytes()).decode("utf-8-sig")
+    except DataError:
+        raise
+    except (OSError, ValueError) as problem:
+        raise DataError(f'"{file}" cannot be read: {problem}') from None
+    return _table(text, file) if suffix == ".csv" else _table(_without_comments(text), file, comment="#")
 
-            return _frame(pd.read_parquet(path))
-        if suffix == ".npz":
-            return read_arrays(path)
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError) as problem:
-        # NumPy's own words advise to unpickle, which runs what is in the file.
-        pickled = "allow_pickle" in str(problem)
-        why = "it holds Python objects; save an array of numbers" if pickled else problem
-        raise DataError(f'"{file}" cannot be read: {why}') from None
-    if loaded.ndim > 2:
-        raise DataError(f'"{file}" holds an array of shape {loaded.shape}: save it flat, or as a table of columns')
-    if loaded.ndim == 2:
-        return {str(column): loaded[:, column] for column in range(loaded.shape[1])}
-    return {"0": loaded.ravel()}
+
+def _array_columns(array: np.ndarray, file: str) -> Mapping[str, np.ndarray]:
+    """Columns 0, 1, ... of one array."""
+    if array.ndim > 2:
+        raise DataError(f'"{file}" holds an array of shape {array.shape}: save it flat, or as a table of columns')
+    if array.ndim == 2:
+        return {str(column): array[:, column] for column in range(array.shape[1])}
+    return {"0": array.ravel()}
+
+
+def _parquet(path: Path) -> Mapping[str, np.ndarray]:
+    """Columns of a ``.parquet`` file; a few bytes of it may stand for billions of equal rows."""
+    import pandas as pd
+    import pyarrow.parquet
+
+    held = pyarrow.parquet.read_metadata(path)
+    if held.num_rows * held.num_columns * np.dtype(float).itemsize > LARGEST_CONTENT:
+        raise ValueError(f"its {held.num_rows} rows take more than {LARGEST_CONTENT >> 30} GiB")
+    return _frame(pd.read_parquet(path))
 
 
 def _standard_input() -> str:
@@ -70,7 +93,7 @@ def _standard_input() -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        binary = ", ".join(SUFFIXES[1:])
+        binary = ", ".join(SUFFIXES[2:])
         raise DataError(f"standard input must be text, one row a line; binary data are read from a file ({binary})")
     return text
 
@@ -114,9 +137,22 @@ def _first_text(values: np.ndarray) -> str:
     return ""
 
 
-def _table(text: str, source: str) -> Mapping[str, np.ndarray]:
+def _without_comments(text: str) -> str:
+    """Text from its first row of data on: comments before it would be taken for names of columns."""
+    start = 0
+    for line in io.StringIO(text, newline=""):
+        if line.strip() and not line.lstrip().startswith("#"):
+            break
+        start += len(line)
+    return text[start:]
+
+
+def _table(text: str, source: str, comment: str | None = None) -> Mapping[str, np.ndarray]:
     """Table in text; the first line is one of names unless all of it are numbers."""
-    lines = text.lstrip().splitlines()
+    # The first two lines alone: a list of all of them takes several times the memory of the text.
+    lines = [line.strip() for line, _ in zip(io.StringIO(text.lstrip(), newline=None), range(2), strict=False)]
+    if comment is not None:
+        lines = [line.split(comment)[0].strip() for line in lines]
     if not lines:
         raise DataError(f"{source} is empty")
     if ";" in lines[0]:
@@ -126,7 +162,7 @@ def _table(text: str, source: str) -> Mapping[str, np.ndarray]:
     separator = "," if "," in lines[0] or lone else r"\s+"
     first = lines[0].split(",") if separator == "," else lines[0].split()
     header = None if all(map(_is_number, first)) else 0
-    frame = parsed_csv(text, source, sep=separator, header=header, skipinitialspace=True)
+    frame = parsed_csv(text, source, sep=separator, header=header, skipinitialspace=True, comment=comment)
     if frame.shape[0] == 0:
         raise DataError(f"{source} has names of columns and no rows")
     return _frame(frame)

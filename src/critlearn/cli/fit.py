@@ -1,117 +1,131 @@
 """``critlearn fit``: fit and test a power law on numbers from a file or standard input."""
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from critlearn.cli import fit_options as given
 from critlearn.errors import InvalidInputError
 from critlearn.whole_files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import numpy as np
 
     from critlearn.inference import PowerLawFit
-    from critlearn.numerics.window import Window
 
 
 def fit(
-    file: Annotated[str, typer.Argument(help="A .csv, .npy, .npz or .parquet file, or - for standard input.")],
-    column: Annotated[str | None, typer.Option(help="Column, or array, to fit.", show_default="the only one")] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Ends of the window: lo,hi.", show_default="searched for", metavar="LO,HI")
-    ] = None,
-    side: Annotated[
-        str, typer.Option(help="both cut-offs, or one only: large (a tail to infinity) or small (down to zero).")
-    ] = "both",
-    sign: Annotated[
-        str | None, typer.Option(help="Of numbers with a sign: absolute, positive or negative.", show_default="none")
-    ] = None,
-    discrete: Annotated[bool, typer.Option("--discrete", help="Fit a law on integers.")] = False,
-    bootstrap: Annotated[
-        int,
-        typer.Option(
-            help="Replicates of the p-value. Where the window is searched for, each repeats the search; with --window "
-            "each is a sample on that window. 0: 400 replicates on the window that was found or given, no search."
-        ),
-    ] = 0,
-    cluster: Annotated[
-        str | None, typer.Option(help="Column of labels of dependent values.", show_default="none")
-    ] = None,
-    block: Annotated[
-        int | None, typer.Option(help="Length of blocks of dependent neighbours.", show_default="none")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="Column of weights.", show_default="none")] = None,
-    omit_nan: Annotated[bool, typer.Option("--omit-nan", help="Leave out NaN and infinite values.")] = False,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Difference of exponents that counts as none.", show_default="0.05")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed; the same one repeats a fit.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="Draw the fit: a .svg, .pdf or .png file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    file: given.File,
+    column: given.Column = None,
+    window: given.Ends = None,
+    xmin: given.LowerEnd = None,
+    side: given.Side = "both",
+    sign: given.Sign = None,
+    discrete: given.Discrete = None,
+    bootstrap: given.Bootstrap = 0,
+    cluster: given.Cluster = None,
+    block: given.Block = None,
+    weights: given.Weights = None,
+    omit_nan: given.OmitNan = False,
+    tolerance: given.Tolerance = None,
+    seed: given.Seed = 0,
+    plot: given.Plot = None,
+    json: given.Json = False,
 ) -> None:
     """Fit a power law p(delta) ~ delta^-k on a bounded window, and say whether it is one."""
     from critlearn.cli.columns import choose_column, read_columns
     from critlearn.cli.plot_file import check_plot
-    from critlearn.inference import Criteria, fit_power_law
-    from critlearn.inference.criteria import REPLICATES, TOLERANCE
 
     check_plot(plot)
-    if bootstrap != 0 and bootstrap < 10:
-        raise InvalidInputError(f"--bootstrap needs at least 10 replicates, or 0; got {bootstrap}")
+    ends = _ends(window, xmin)
+    criteria = _criteria(tolerance, bootstrap, searched=ends is None)
     columns = read_columns(file)
     values = choose_column(columns, column, file)
-    options: dict[str, Any] = {
-        "window": _window(window),
-        "discrete": discrete,
-        "side": side,
-        "cluster": _labels(columns, cluster),
-        "criteria": Criteria(
-            TOLERANCE if tolerance is None else tolerance, bootstrap or REPLICATES, 0 if window else bootstrap
-        ),
-        "seed": seed,
-    }
+    options = {"sign": sign, "cluster": _labels(columns, cluster), "block": block}
+    options["weights"] = None if weights is None else choose_column(columns, weights, file)
+    options["nan"] = "omit" if omit_nan else "refuse"
+    options |= {"window": ends, "side": side, "discrete": discrete, "criteria": criteria, "seed": seed}
     if discrete:
         _refuse({"--sign": sign, "--block": block, "--weights": weights, "--omit-nan": omit_nan or None})
-    else:
-        options |= {
-            "sign": sign,
-            "block": block,
-            "weights": None if weights is None else choose_column(columns, weights, file),
-            "nan": "omit" if omit_nan else "refuse",
-        }
-    with _progress(shown=bootstrap > 0 and not json) as progress:
-        try:
-            result = fit_power_law(values, progress=progress, **options)
-        except InvalidInputError as problem:
-            raise InvalidInputError(_in_flags(str(problem))) from None
+    result = _fitted(values, options, shown=bootstrap > 0 and not json)
     if plot is not None:
-        from critlearn.reports.fit_figure import fit_figure
-
-        _save(fit_figure(result, column or "δ"), plot)
+        _save(result, plot, column or "δ")
     if json:
         from critlearn.cli.display import print_json
         from critlearn.results import plain
 
         print_json(plain(result.to_dict()))
     else:
-        _print(result, plot)
+        from critlearn.cli.fit_text import fit_text
+
+        typer.echo(fit_text(result) + (f"\nplot         {plot}" if plot is not None else ""))
 
 
-def _window(text: str | None) -> "Window | None":
-    """Window from ``lo,hi``."""
-    from critlearn.numerics.window import Window
-
-    if text is None:
+def _ends(window: str | None, xmin: float | None) -> tuple[float, float] | None:
+    """Ends of the window from ``lo,hi`` or from its lower end alone; the upper one may be infinite."""
+    if window is not None and xmin is not None:
+        raise InvalidInputError("--xmin is --window with inf as its upper end: give one of them")
+    if xmin is not None:
+        if not 0 < xmin < math.inf:
+            raise InvalidInputError(f"--xmin takes a number above 0; got {xmin:g}")
+        return xmin, math.inf
+    if window is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(","))
-        return Window(low, high)
+        low, high = (float(part) for part in window.split(","))
     except ValueError:
-        raise InvalidInputError(f'--window takes two numbers 0 < lo < hi as lo,hi; got "{text}"') from None
+        low = high = math.nan
+    if not 0 < low < high:
+        raise InvalidInputError(f'--window takes two numbers 0 < lo < hi as lo,hi; got "{window}"')
+    return low, high
+
+
+def _criteria(tolerance: float | None, bootstrap: int, *, searched: bool) -> Any:
+    """Criteria of the fit; where the window was not given the replicates repeat the search for it."""
+    from critlearn.inference import Criteria
+    from critlearn.inference.criteria import REPLICATES, TOLERANCE
+
+    if bootstrap != 0 and bootstrap < 10:
+        raise InvalidInputError(f"--bootstrap needs at least 10 replicates, or 0; got {bootstrap}")
+    chosen = TOLERANCE if tolerance is None else tolerance
+    return Criteria(chosen, bootstrap or REPLICATES, bootstrap if searched else 0)
+
+
+def _fitted(values: "np.ndarray", options: dict[str, Any], *, shown: bool) -> "PowerLawFit":
+    """The fit; what is refused is said in options of the command."""
+    from critlearn.inference import fit_power_law
+
+    options["discrete"] = bool(options["discrete"])
+    ends = options["window"]
+    if ends is not None and ends[1] == math.inf:
+        options |= {"window": (ends[0], _largest(values, ends[0])), "side": _tail(options["side"])}
+    with _progress(shown=shown) as progress:
+        try:
+            return fit_power_law(values, progress=progress, **options)
+        except InvalidInputError as problem:
+            raise InvalidInputError(_in_flags(str(problem))) from None
+
+
+def _tail(side: str) -> str:
+    """Side of a law without an upper end; the other one contradicts it."""
+    if side == "small":
+        raise InvalidInputError("--side small is a law down to zero, and ends: give --window with two numbers")
+    return "large"
+
+
+def _largest(values: "np.ndarray", low: float) -> float:
+    """Largest size, where a tail ends in the data."""
+    import numpy as np
+
+    largest = float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
+    if not largest > low:
+        raise InvalidInputError(f"all values lie below the lower end {low:g} of the window; the largest is {largest:g}")
+    return largest
 
 
 def _in_flags(message: str) -> str:
@@ -122,10 +136,11 @@ def _in_flags(message: str) -> str:
     """
     for words, flags in (('nan="omit"', "--omit-nan"), ("clusters or a block length", "--cluster or --block")):
         message = message.replace(words, flags)
+    message = message.replace("discrete=True", "--discrete").replace("discrete=False", "--continuous")
     return re.sub(r'(\w+)="(\w+)"', r"--\1 \2", message)
 
 
-def _labels(columns: Any, name: str | None) -> Any:
+def _labels(columns: Mapping[str, Any], name: str | None) -> Any:
     """Labels of clusters, of any type."""
     from critlearn.errors import unknown_name
 
@@ -143,7 +158,11 @@ def _refuse(options: dict[str, Any]) -> None:
         raise InvalidInputError(f"{' and '.join(used)} cannot be combined with --discrete")
 
 
-def _save(figure: "Figure", plot: Path) -> None:
+def _save(result: "PowerLawFit", plot: Path, name: str) -> None:
+    """Draw the fit and write the file as a whole."""
+    from critlearn.reports.fit_figure import fit_figure
+
+    figure = fit_figure(result, name)
     with replacing(plot) as temporary:
         figure.savefig(temporary, format=plot.suffix[1:])
 
@@ -163,34 +182,3 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("bootstrap", total=None)
         yield lambda done, replicates: bar.update(task, completed=done, total=replicates)
-
-
-def _print(result: "PowerLawFit", plot: Path | None) -> None:
-    """One screen: the sentence, the numbers behind it, the alternatives."""
-    lines = [result.summary()]
-    if result.window is not None and result.standard_error is not None and result.naive_standard_error is not None:
-        repeated = "search repeated" if result.selection_repeated else "window as it is"
-        lines += [
-            f"window       {result.window.summary()}, {result.n} of {result.count} values ({result.retained:.1%} kept)",
-            f"error        {result.standard_error:.3g} (naive {result.naive_standard_error:.3g}, "
-            f"selection {result.selection_error or 0.0:.2g}; "
-            f"{result.effective_n:.0f} effective values)",
-            f"KS           {result.ks:.3g}, p = {result.p_value:.3g} +- {result.p_value_error:.2g} ({repeated})",
-        ]
-    for name, choice in (("equivalence", result.equivalence), ("significance", result.significance)):
-        if choice is not None:
-            where = f"k = {choice.exponent:.3f} +- {choice.standard_error:.2g} on {choice.window.summary()}"
-            lines.append(f"{name:<12} {where}")
-    left = {"exact zeros": result.zeros, "NaN or infinite": result.omitted, "below the floor": result.below_floor}
-    if any(left.values()):
-        lines.append("left out     " + ", ".join(f"{count} {name}" for name, count in left.items() if count))
-    for item in result.alternatives:
-        p_value = "" if item.p_value is None else f", p = {item.p_value:.2g}"
-        test = f"{item.test} {item.statistic:+.2f}{p_value}"
-        lines.append(f"{item.name:<24} {test:<40} AIC gain {item.aic_gain:+.1f}  {item.preferred}")
-    if result.rival is not None:
-        name = f"{result.rival.name} of all values"
-        lines.append(f"{name:<65} BIC gain {result.rival.bic_gain:+.1f}  on the window")
-    if plot is not None:
-        lines.append(f"plot         {plot}")
-    typer.echo("\n".join(lines))

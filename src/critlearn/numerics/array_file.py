@@ -1,12 +1,14 @@
 """Named arrays from a file that anybody may have made: nothing is unpickled, every fault becomes one line."""
 
+import gzip
+import io
 import math
 import struct
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 
@@ -31,8 +33,11 @@ _FAULTS: Final = (
 )
 """Exceptions that NumPy, and what it reads with, raise for damaged or foreign files."""
 
-_LARGEST_CONTENT: Final = 4 << 30
+LARGEST_CONTENT: Final = 4 << 30
 """Bytes of all arrays of a file together: what a machine with 8 GiB can hold beside a network."""
+
+LARGEST_EXPANDED: Final = 1 << 30
+"""Bytes that a gzip file may expand to: some 50 million numbers as text, which takes several times that to parse."""
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -61,23 +66,78 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
+    """Read the array of an ``.npy`` file, which may be compressed with gzip.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not an ``.npy`` file of plain values, or holds less than it says.
+    """
+    try:
+        with io.BytesIO(expanded_gzip(path)) if compressed else path.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            needed, hold_objects = _size_of_array(file)
+            # Memory is reserved as the header says: what it says must be there.
+            if needed > size - file.tell() and not hold_objects:
+                raise ValueError("it ends before its array does")
+            file.seek(0)
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except DataError:
+        raise
+    except _FAULTS as problem:
+        # NumPy's own words advise to unpickle, which runs what is in the file.
+        pickled = "allow_pickle" in str(problem) or "Object arrays" in str(problem)
+        why = "it holds Python objects; save an array of numbers" if pickled else first_line(problem)
+        raise DataError(f'"{path}" cannot be read: {why}') from None
+
+
+def expanded_gzip(path: Path) -> bytes:
+    """Content of a gzip file, expanded as far as the largest size that is allowed.
+
+    The size that such a file gives at its end says nothing of a larger one, nor of several parts in a row.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or expands to more.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read(LARGEST_EXPANDED + 1)
+    except (OSError, EOFError, zlib.error) as problem:
+        raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from None
+    if len(content) > LARGEST_EXPANDED:
+        raise DataError(
+            f'"{path}" expands to more than {LARGEST_EXPANDED >> 20} MiB: expand it yourself, or save it as .npy'
+        )
+    return content
+
+
 def _check_sizes(path: Path) -> None:
     """Raise ValueError if arrays are larger than is plausible or than their file says, before any is expanded."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        if sum(member.file_size for member in members) > _LARGEST_CONTENT:
-            raise ValueError(f"its arrays take more than {_LARGEST_CONTENT >> 30} GiB")
+        if sum(member.file_size for member in members) > LARGEST_CONTENT:
+            raise ValueError(f"its arrays take more than {LARGEST_CONTENT >> 30} GiB")
         for member in members:
             with archive.open(member) as file:
                 if not member.filename.endswith(".npy"):
                     raise ValueError(f'it holds "{member.filename}", which is no array')
-                version = np.lib.format.read_magic(file)
-                read_header = np.lib.format.read_array_header_1_0
-                if version != (1, 0):
-                    read_header = np.lib.format.read_array_header_2_0
-                shape, _, kind = read_header(file)
-                if math.prod(shape) * kind.itemsize != member.file_size - file.tell() and not kind.hasobject:
-                    raise ValueError(f'"{member.filename}" says that its shape is {shape}, and is not of that size')
+                needed, hold_objects = _size_of_array(file)
+                if needed != member.file_size - file.tell() and not hold_objects:
+                    raise ValueError(f'"{member.filename}" says that it takes {needed} bytes, and is not of that size')
+
+
+def _size_of_array(file: io.BufferedIOBase | IO[bytes]) -> tuple[int, bool]:
+    """Bytes of an array by its header, which is read, and whether they are Python objects instead."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read_header = np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(file)
+    return math.prod(shape) * kind.itemsize, kind.hasobject
 
 
 def first_line(problem: BaseException) -> str:

@@ -1,0 +1,60 @@
+"""The screen of ``critlearn fit``: a fit as lines of text."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from critlearn.inference import PowerLawFit
+
+
+def fit_text(fit: "PowerLawFit") -> str:
+    """One screen: the sentence, the numbers behind it, the alternatives.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    """
+    return "\n".join([fit.summary(), *_numbers(fit), *_choices(fit), *_left_out(fit), *_rivals(fit)])
+
+
+def _numbers(fit: "PowerLawFit") -> list[str]:
+    """Window, errors and test of the fit."""
+    if fit.window is None or fit.standard_error is None or fit.naive_standard_error is None:
+        return []
+    repeated = "search repeated" if fit.selection_repeated else "window as it is"
+    return [
+        f"window       {fit.window.summary()}, {fit.n} of {fit.count} values ({fit.retained:.1%} kept)",
+        f"error        {fit.standard_error:.3g} (naive {fit.naive_standard_error:.3g}, "
+        f"selection {fit.selection_error or 0.0:.2g}; {fit.effective_n:.0f} effective values)",
+        f"KS           {fit.ks:.3g}, p = {fit.p_value:.3g} +- {fit.p_value_error:.2g} ({repeated})",
+    ]
+
+
+def _choices(fit: "PowerLawFit") -> list[str]:
+    """Windows by the two criteria."""
+    found = (("equivalence", fit.equivalence), ("significance", fit.significance))
+    return [
+        f"{name:<12} k = {choice.exponent:.3f} +- {choice.standard_error:.2g} on {choice.window.summary()}"
+        for name, choice in found
+        if choice is not None
+    ]
+
+
+def _left_out(fit: "PowerLawFit") -> list[str]:
+    """Values that are no part of the fit, in one line if there are any."""
+    left = {"exact zeros": fit.zeros, "NaN or infinite": fit.omitted, "below the floor": fit.below_floor}
+    counted = ", ".join(f"{count} {name}" for name, count in left.items() if count)
+    return [f"left out     {counted}"] if counted else []
+
+
+def _rivals(fit: "PowerLawFit") -> list[str]:
+    """Alternatives on the window, and the law of all values that does best there."""
+    lines = []
+    for item in fit.alternatives:
+        p_value = "" if item.p_value is None else f", p = {item.p_value:.2g}"
+        test = f"{item.test} {item.statistic:+.2f}{p_value}"
+        lines.append(f"{item.name:<24} {test:<40} AIC gain {item.aic_gain:+.1f}  {item.preferred}")
+    if fit.rival is not None:
+        name = f"{fit.rival.name} of all values"
+        lines.append(f"{name:<65} BIC gain {fit.rival.bic_gain:+.1f}  on the window")
+    return lines
