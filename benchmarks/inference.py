@@ -1,35 +1,50 @@
-"""Fits of critlearn beside those of ``powerlaw`` 2.0, in one run; writes ``docs/inference_speed.md``.
+"""Fits of critlearn beside those of ``powerlaw``, in one run; writes ``docs/inference_speed.md``.
 
-python benchmarks/inference.py --peer-python PATH            # a Python that has powerlaw 2.0
-python benchmarks/inference.py --peer-python PATH --quick    # the peer up to 1e4 values only
+python benchmarks/inference.py            # up to 1e7 values, powerlaw for ten minutes of processor time in all
+python benchmarks/inference.py --quick    # 1e4 values only, and no measurement of memory
 """
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from docs_page import OneLineParser
 
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.whole_files import write_whole
 
+PAGE = Path(__file__).parents[1] / "docs" / "inference_speed.md"
+
+DRAWS = {
+    "continuous": "(1 - np.random.default_rng(0).random({n})) ** (-1 / 1.5)",
+    "discrete": "np.random.default_rng(0).zipf(2.5, {n})",
+}
+"""Samples with k = 2.5 from 1 to infinity, as expressions: the peer draws the same ones in its own process."""
+
 PEER = """
-import sys, time, json, warnings
+import json, sys, time, warnings
 warnings.filterwarnings("ignore")
 import numpy as np, powerlaw
-x = (1 - np.random.default_rng(0).random(int(sys.argv[1]))) ** (-1 / 1.5)
-powerlaw.Fit(x[:200], verbose=False)
+x, discrete = {draws}, {discrete}
+powerlaw.Fit(x[:200], discrete=discrete, verbose=False).distribution_compare("power_law", "lognormal")
 start = time.process_time()
-fit = powerlaw.Fit(x, verbose=False)
-alpha = fit.power_law.alpha
-print(json.dumps({"seconds": time.process_time() - start, "exponent": float(alpha), "version": powerlaw.__version__}))
+fit = powerlaw.Fit(x, discrete=discrete, verbose=False)
+found = {{"exponent": float(fit.power_law.alpha), "fit": time.process_time() - start}}
+print(json.dumps(found), flush=True)
+fit.distribution_compare("power_law", "lognormal")
+print(json.dumps(found | {{"whole": time.process_time() - start}}), flush=True)
 """
+
+PEER_SECONDS = 600
+"""Processor time that the peer may take in all: its time grows with the number of different values, squared."""
 
 MEMORY = """
 import resource, sys
@@ -46,15 +61,41 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / x.n
 """
 
 
-def memory(*options: str) -> float:
-    """Largest memory of a fit of 1e7 values, beyond data and labels, over that of the data."""
-    command = [sys.executable, "-c", MEMORY, "10000000", *options]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+@dataclass
+class PeerTime:
+    """Processor time that the peer has left, and the kinds of data that it has not finished."""
+
+    left: float = PEER_SECONDS
+    unfinished: frozenset[str] = frozenset()
+
+    def fit(self, kind: str, n: int) -> dict[str, float] | None:
+        """Times and exponent of the peer, as far as it comes; None where it has stopped at fewer values."""
+        if self.left < 1 or kind in self.unfinished:
+            return None
+        code = PEER.format(draws=DRAWS[kind].format(n=n), discrete=kind == "discrete")
+        limit = round(self.left)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.left -= after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if done.returncode > 0:
+            raise RuntimeError(done.stderr)
+        if done.returncode:
+            self.unfinished |= {kind}
+        found = json.loads((done.stdout.splitlines() or ["{}"])[-1])
+        return found if "whole" in found else found | {"stopped": limit}
 
 
-def tail(n: int) -> np.ndarray:
-    """Power law with k = 2.5 from 1 to infinity."""
-    return (1 - np.random.default_rng(0).random(n)) ** (-1 / 1.5)
+def sample(kind: str, n: int) -> np.ndarray:
+    """Power law with k = 2.5 from 1 to infinity, of real numbers or integers."""
+    draws = np.random.default_rng(0)
+    return draws.zipf(2.5, n) if kind == "discrete" else (1 - draws.random(n)) ** (-1 / 1.5)
 
 
 def seconds(call: Callable[[], object], repeats: int = 3) -> float:
@@ -67,10 +108,36 @@ def seconds(call: Callable[[], object], repeats: int = 3) -> float:
     return min(times)
 
 
-def peer(python: str, n: int) -> dict[str, float]:
-    """Time and exponent of powerlaw."""
-    done = subprocess.run([python, "-c", PEER, str(n)], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def beside_the_peer(sizes: Sequence[int]) -> str:
+    """Tails with an automatic lower end, both packages, the quick ones first."""
+    titles = ("values", "critlearn, k", "whole fit, s", "powerlaw, k", "fit, s", "whole, s", "ratio")
+    rows: dict[str, list[str]] = {kind: [] for kind in DRAWS}
+    peer = PeerTime()
+    for n in sizes:
+        for kind, lines in rows.items():
+            values, discrete = sample(kind, n), kind == "discrete"
+            # The first fit compiles kernels.
+            fit = fit_power_law(values, side="large", discrete=discrete)
+            mine = seconds(lambda v=values, d=discrete: fit_power_law(v, side="large", discrete=d))
+            lines.append(_row(n, fit.exponent, mine, peer.fit(kind, n)))
+            print(kind, lines[-1], file=sys.stderr)
+    head = "| " + " | ".join(titles) + " |\n" + "| --- " * len(titles) + "|\n"
+    return "\n".join(f"## {kind.capitalize()} data\n\n{head}" + "".join(lines) for kind, lines in rows.items())
+
+
+def _row(n: int, exponent: float | None, mine: float, other: dict[str, float] | None) -> str:
+    """One line of a table."""
+    cells = [f"{n:,}", "none" if exponent is None else f"{exponent:.4f}", f"{mine:.3f}"]
+    if other is None:
+        cells += ["not run", "", "", ""]
+    elif "stopped" in other:
+        fitted = f"{other['fit']:.2f}" if "fit" in other else f"over {other['stopped']:.0f}"
+        known = f"{other['exponent']:.4f}" if "exponent" in other else "stopped"
+        cells += [known, fitted, f"over {other['stopped']:.0f}", f"over {other['stopped'] / mine:,.0f}"]
+    else:
+        cells += [f"{other['exponent']:.4f}", f"{other['fit']:.2f}", f"{other['whole']:.2f}"]
+        cells += [f"{other['whole'] / mine:,.1f}"]
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def sketch_of(total: int) -> LogSketch:
@@ -79,28 +146,9 @@ def sketch_of(total: int) -> LogSketch:
     return LogSketch(-2800, counts, np.zeros_like(counts), np.zeros(64, dtype=np.int64))
 
 
-def automatic(python: str, sizes: tuple[int, ...]) -> str:
-    """Tail with an automatic lower cut-off, both packages."""
-    text = "| values | critlearn, k | seconds | powerlaw, k | seconds | ratio |\n" + "| --- " * 6 + "|\n"
-    fit_power_law(tail(1000), side="large")
-    for n in (10_000, 100_000, 1_000_000):
-        values = tail(n)
-        mine = seconds(lambda values=values: fit_power_law(values, side="large"))
-        exponent = fit_power_law(values, side="large").exponent
-        cells = [f"{n:,}", f"{exponent:.4f}", f"{mine:.3f}"]
-        if n in sizes:
-            other = peer(python, n)
-            cells += [f"{other['exponent']:.4f}", f"{other['seconds']:.2f}", f"{other['seconds'] / mine:,.0f}"]
-        else:
-            cells += ["not run", "", ""]
-        text += "| " + " | ".join(cells) + " |\n"
-        print(text.splitlines()[-1], file=sys.stderr)
-    return text
-
-
 def alone() -> str:
     """What the peer cannot do."""
-    values = tail(1_000_000)
+    values = sample("continuous", 1_000_000)
     two_sided = np.exp(np.log(1e-8) * np.random.default_rng(0).random(1_000_000))
     rows = [
         ("1e6 values, tail, p-value with 100 repeated searches, all alternatives",
@@ -113,32 +161,39 @@ def alone() -> str:
     return "| what | seconds |\n| --- | --- |\n" + "".join(f"| {name} | {value:.2f} |\n" for name, value in rows)
 
 
-HEADER = """# Speed of inference
+def memory(*options: str) -> float:
+    """Largest memory of a fit of 1e7 values, beyond data and labels, over that of the data."""
+    command = [sys.executable, "-c", MEMORY, "10000000", *options]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-Made by `python benchmarks/inference.py --peer-python PATH{options}`: processor time of one process, best of three
-(powerlaw: once), {peer} and critlearn side by side in one run. k = 2.5 from 1 to infinity, lower
-cut-off found; all of critlearn's times include tests, alternatives and the local exponent.
+
+INTRODUCTION = """# Speed of inference
+
+Made by `python benchmarks/inference.py{options}`: processor time of one process, critlearn and powerlaw {version} side
+by side in one run, critlearn as the best of three. k = 2.5 from 1 to infinity, lower end found. critlearn's whole fit
+contains the tests, all alternatives and the local exponent; powerlaw's fit is `Fit`, its whole that and
+`distribution_compare` with a lognormal, and the ratio is that of the whole ones. powerlaw has ten minutes in all: what
+does not end within the rest of them is stopped, and larger samples of that kind are not run.
 
 """
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Time everything and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/inference_speed.md"))
-    arguments = parser.parse_args()
-    sizes = (10_000,) if arguments.quick else (10_000, 100_000)
-    version = peer(arguments.peer_python, 200)["version"]
-    options = " --quick" if arguments.quick else ""
-    text = HEADER.format(options=options, peer=f"powerlaw {version}") + automatic(arguments.peer_python, sizes)
-    text += "\n" + alone()
-    text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; "
-    text += f"with a cluster label for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
-    write_whole(arguments.out, text.encode())
-    print(text, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MiB at most")
+    parser = OneLineParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="1e4 values only, and no measurement of memory")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    chosen = parser.parse_args(arguments)
+    sizes = (10_000,) if chosen.quick else (10_000, 100_000, 1_000_000, 10_000_000)
+    text = INTRODUCTION.format(options=" --quick" if chosen.quick else "", version=version("powerlaw"))
+    text += beside_the_peer(sizes) + "\n## What powerlaw does not do\n\n" + alone()
+    if not chosen.quick:
+        text += f"\nMemory beyond the data while 1e7 values are fitted: {memory():.2f} times the data; "
+        text += f"with a cluster label for each, beyond these too, {memory('clusters'):.2f} times the data.\n"
+    write_whole(chosen.out, text.encode())
+    print(text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

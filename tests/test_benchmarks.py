@@ -48,12 +48,12 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, page: Path | None = None)
     return module
 
 
-@pytest.mark.parametrize("name", ["engine", "duality", "hundred_million", "scaling"])
+@pytest.mark.parametrize("name", ["engine", "duality", "hundred_million", "inference", "scaling"])
 def test_help_and_nonsense_run_nothing(
     name: str, page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = script(name, monkeypatch, None if name == "hundred_million" else page)
-    for run in ("compare", "child", "seconds", "measure"):
+    for run in ("compare", "child", "seconds", "measure", "sample"):
         monkeypatch.setattr(module, run, lambda *_, **__: pytest.fail("it runs"), raising=False)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it runs"))
     for arguments, status in ((["--help"], 0), (["W9"], 2), (["--nonsense"], 2)):
@@ -181,4 +181,21 @@ def test_the_page_of_spectra_is_what_the_script_writes(page: Path, monkeypatch: 
     assert kept.startswith(module.INTRODUCTION)
     assert [line.split("|")[1] for line in kept.splitlines() if "|" in line] == [
         line.split("|")[1] for line in text.splitlines() if "|" in line
+    ]
+
+
+def test_a_peer_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("inference", monkeypatch)
+    monkeypatch.setattr(module, "DRAWS", {"continuous": "np.ones({n})", "discrete": "np.arange(1, {n})"})
+    monkeypatch.setattr(module, "PEER", 'while {discrete}: pass\nprint(\'{{"exponent": 2.5, "whole": 1.0}}\')')
+    peer = module.PeerTime(2.0)
+    assert peer.fit("continuous", 100) == {"exponent": 2.5, "whole": 1.0}
+    assert peer.fit("discrete", 100) == {"stopped": 2}
+    assert peer.unfinished == {"discrete"}
+    assert peer.left < 1
+    assert peer.fit("continuous", 100) is None
+    rows = [module._row(100, 2.5, 0.5, {"stopped": 2}), module._row(100, None, 0.5, None)]
+    assert rows == [
+        "| 100 | 2.5000 | 0.500 | stopped | over 2 | over 2 | over 4 |\n",
+        "| 100 | none | 0.500 | not run |  |  |  |\n",
     ]
