@@ -117,7 +117,7 @@ def row(name: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.process_time()
-        # Whether the data are integers is not found out by powerlaw.
+        # Where it is not told, powerlaw warns of integers and fits real numbers.
         other = powerlaw.Fit(values, discrete=law.discrete, verbose=False)
         alpha, low = float(other.power_law.alpha), float(other.power_law.xmin)
         other_seconds = time.process_time() - start

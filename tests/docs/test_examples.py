@@ -18,7 +18,7 @@ PAGES = [
     *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "monitor.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
-_BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```(python|bash)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHORTER = {
     "run two-class": " --epochs 20 --hidden 4",
     "run toy": " --samples 20000 --batch-size 1000 --epochs 40",
