@@ -310,3 +310,14 @@ def test_integers_can_be_fitted_as_real_numbers(tmp_path: Path, capsys: pytest.C
     discrete = answer(capsys, str(path), "--discrete", "--xmin", "1")
     assert discrete["exponent"] == pytest.approx(2.5, abs=4 * discrete["stderr"])
     assert answer(capsys, str(path), "--continuous", "--xmin", "1")["exponent"] != discrete["exponent"]
+
+
+def test_integers_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "z.txt"
+    np.savetxt(path, np.random.default_rng(0).zipf(2.5, 5000))
+    for arguments, noticed in (([], True), (["--discrete"], False), (["--continuous"], False)):
+        assert run(str(path), *arguments) == 0
+        assert ("hint         all values are integers" in capsys.readouterr().out) == noticed
+    np.savetxt(path, VALUES)
+    assert run(str(path)) == 0
+    assert "hint" not in capsys.readouterr().out

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from critlearn.inference import PowerLawFit
+
+INTEGERS_HINT: Final = (
+    "all values are integers: --discrete fits a law on integers, --continuous tells that none is meant"
+)
 
 
 def fit(
@@ -63,7 +67,8 @@ def fit(
     else:
         from critlearn.cli.fit_text import fit_text
 
-        typer.echo(fit_text(result) + (f"\nplot         {plot}" if plot is not None else ""))
+        hints = [] if discrete is not None or not _all_integers(values) else [INTEGERS_HINT]
+        typer.echo(fit_text(result, hints, plot))
 
 
 def _ends(window: str | None, xmin: float | None) -> tuple[float, float] | None:
@@ -126,6 +131,14 @@ def _largest(values: "np.ndarray", low: float) -> float:
     if not largest > low:
         raise InvalidInputError(f"all values lie below the lower end {low:g} of the window; the largest is {largest:g}")
     return largest
+
+
+def _all_integers(values: "np.ndarray") -> bool:
+    """Whether the finite values are integers."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    return finite.size > 0 and bool((finite == np.rint(finite)).all())
 
 
 def _in_flags(message: str) -> str:

@@ -1,20 +1,28 @@
 """The screen of ``critlearn fit``: a fit as lines of text."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from critlearn.inference import PowerLawFit
 
 
-def fit_text(fit: "PowerLawFit") -> str:
+def fit_text(fit: "PowerLawFit", hints: Sequence[str] = (), plot: Path | None = None) -> str:
     """One screen: the sentence, the numbers behind it, the alternatives.
 
     Parameters
     ----------
     fit
         The fit.
+    hints
+        What one might do next.
+    plot
+        Where it was drawn.
     """
-    return "\n".join([fit.summary(), *_numbers(fit), *_choices(fit), *_left_out(fit), *_rivals(fit)])
+    lines = [fit.summary(), *_numbers(fit), *_choices(fit), *_left_out(fit), *_rivals(fit)]
+    lines += [f"hint         {hint}" for hint in hints]
+    return "\n".join(lines if plot is None else [*lines, f"plot         {plot}"])
 
 
 def _numbers(fit: "PowerLawFit") -> list[str]:
