@@ -43,6 +43,7 @@ def results() -> dict[str, Result]:
     assert fit.lognormal is not None
     assert fit.curve is not None
     assert fit.density is not None
+    assert fit.law is not None
     assert fit.significance is not None
     # Half the values of an exponential look like a power law: the window that is found has a rival.
     rival = cl.fit_power_law(np.random.default_rng(0).exponential(size=4_000)).rival
@@ -62,6 +63,7 @@ def results() -> dict[str, Result]:
     }  # fmt: skip
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
+        fit.law,
         rival,
         stability_map(VALUES), compare_fits(fit, fit),
         fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),

@@ -78,6 +78,21 @@ def dataframe_of(values: Mapping[str, Any]) -> "pd.DataFrame":
     return pd.DataFrame([_flat(values)])
 
 
+def flat_row(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+    """Plain values as one row: pairs of these names, nested ones too, become ``_low`` and ``_high``.
+
+    >>> flat_row({"k": 1.0, "ci95": None, "best": {"window": [1, 2]}}, ["ci95", "window"])
+    {'k': 1.0, 'ci95_low': None, 'ci95_high': None, 'best.window_low': 1, 'best.window_high': 2}
+    """
+    row: dict[str, Any] = {}
+    for name, value in _flat(values).items():
+        if name.rpartition(".")[2] in pairs:
+            row[f"{name}_low"], row[f"{name}_high"] = (None, None) if value is None else value
+        else:
+            row[name] = value
+    return row
+
+
 def plain(value: Any) -> Any:
     """Value as JSON has it: results as mappings, arrays as lists, numbers that do not exist as None."""
     if isinstance(value, Result):

@@ -20,8 +20,7 @@ def test_all_data_are_drawn_and_those_outside_lighter() -> None:
     outside, inside = lines["outside the window"], lines["on the window"]
     assert fit.density is not None
     assert len(outside.get_xdata()) + len(inside.get_xdata()) == len(fit.density.log_delta)
-    assert outside.get_alpha() == 0.3
-    assert inside.get_alpha() is None
+    assert (outside.get_alpha() or 1) < (inside.get_alpha() or 1)
     assert min(inside.get_xdata()) > -3
     assert max(inside.get_xdata()) < -1
     assert min(outside.get_xdata()) < -3
@@ -30,7 +29,7 @@ def test_all_data_are_drawn_and_those_outside_lighter() -> None:
 def test_the_law_lies_on_the_data() -> None:
     fit = fit_power_law(VALUES, Window(1e-4, 1.0))
     upper = fit_figure(fit).axes[0]
-    law = next(line for line in upper.get_lines() if str(line.get_label()).startswith("δ^-1.5"))
+    law = next(line for line in upper.get_lines() if str(line.get_label()).startswith("k = 1.5"))
     x, y = np.asarray(law.get_xdata()), np.asarray(law.get_ydata())
     # p(x) = 0.5 x^-1.5 / (1e-4^-0.5 - 1)
     np.testing.assert_allclose(y, np.log10(0.5 / 99) - 1.5 * x, atol=0.03)

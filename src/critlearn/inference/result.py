@@ -2,18 +2,35 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import WHOLE
 from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.fitted_law import FittedLaw, law_on_window
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
+from critlearn.inference.plots import PlotKind, plot_fit
 from critlearn.inference.window.local_exponent import LocalExponentCurve
 from critlearn.numerics.notation import law_text
 from critlearn.numerics.window import Window
-from critlearn.results import Result
+from critlearn.results import Result, flat_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_PAIRS: Final = ("ci95", "naive_ci95", "window", "log_window")
+"""Entries of `PowerLawFit.to_dict` that are intervals."""
+
+_PARTS: Final = ("lognormal", "lognormal_whole", "rival", "equivalence", "significance")
+"""Entries that are results of their own, or None."""
 
 
 class FitVerdict(StrEnum):
@@ -170,6 +187,67 @@ class PowerLawFit(Result):
         whole = self.lognormal_whole
         return whole is not None and whole.preferred and (self.retained or 0.0) < WHOLE
 
+    @property
+    def established(self) -> bool:
+        """Whether the verdict is a power law."""
+        return self.verdict is FitVerdict.POWER_LAW
+
+    @cached_property
+    def law(self) -> FittedLaw | None:
+        """Fitted law as a distribution of the values on the window; None without an exponent."""
+        if self.exponent is None or self.window is None or self.counts is None:
+            return None
+        return law_on_window(self.exponent, self.window, self.counts)
+
+    @property
+    def _law(self) -> FittedLaw:
+        if self.law is None:
+            raise InvalidInputError(f"without an exponent there is no law: {self.summary()}")
+        return self.law
+
+    def pdf(self, x: ArrayLike) -> Any:
+        """Density of the law at ``x``; for integers the probability. See `FittedLaw`."""
+        return self._law.pdf(x)
+
+    def cdf(self, x: ArrayLike) -> Any:
+        """``P(X <= x)`` of the law."""
+        return self._law.cdf(x)
+
+    def ccdf(self, x: ArrayLike) -> Any:
+        """``P(X > x)`` of the law: SciPy's ``sf``."""
+        return self._law.ccdf(x)
+
+    def ppf(self, q: ArrayLike) -> Any:
+        """Quantile of the law."""
+        return self._law.ppf(q)
+
+    def rvs(
+        self, size: int | tuple[int, ...] | None = None, random_state: int | np.random.Generator | None = None
+    ) -> Any:
+        """Draw values from the law."""
+        return self._law.rvs(size, random_state)
+
+    def plot(self, kind: PlotKind = "density", ax: "Axes | None" = None, *, name: str = "x") -> "Axes":
+        """Draw the fit; the axes carry decimal logarithms of sizes.
+
+        Parameters
+        ----------
+        kind
+            ``density`` of all values and the law on its window, ``ccdf`` the same for the share of values at ``x`` or
+            above, ``local`` the local exponent, ``stability`` the exponent by the lower end of the window, or ``qq``
+            the quantiles of the values on the window against those of the law.
+        ax
+            Where to draw; new axes of pyplot if None.
+        name
+            Name of the quantity, for the labels.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such kind.
+        """
+        return plot_fit(self, kind, ax, name)
+
     def to_dict(self) -> dict[str, Any]:
         """Fit as plain values, by the names that other programs read."""
         return {
@@ -205,6 +283,22 @@ class PowerLawFit(Result):
             "equivalence": self.equivalence.to_dict() if self.equivalence else None,
             "significance": self.significance.to_dict() if self.significance else None,
         }
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Fit as one row of plain values, so that many fits are a table.
+
+        Intervals and windows are two columns, as ``ci95_low`` and ``ci95_high``; parts have dotted names, as
+        ``lognormal.p_value``, and no columns where they do not exist; of each alternative there are the p-value, the
+        gain by BIC and what is preferred, as ``alternatives.exponential.p_value``.
+        """
+        import pandas as pd
+
+        values = {name: value for name, value in self.to_dict().items() if name not in _PARTS or value is not None}
+        values["alternatives"] = {
+            item.name: {"p_value": item.p_value, "bic_gain": item.bic_gain, "preferred": item.preferred}
+            for item in self.alternatives
+        }
+        return pd.DataFrame([flat_row(values, _PAIRS)])
 
     def summary(self) -> str:
         """One line, e.g. ``delta^-1.01 [0.99, 1.03] over 4.2 decades (power law: ...)``."""

@@ -108,6 +108,18 @@ class GroupedCounts:
             return Window(float(first[start]), float(first[stop] - 1))
         return Window.from_logs(float(self.edges[start]), float(self.edges[stop]))
 
+    def cells_of(self, window: Window) -> tuple[int, int]:
+        """First cell of a window of these cells and the one after its last: the inverse of `window`."""
+        first = self.cells.first_integer
+        if first is None:
+            start, stop = (int(np.abs(self.edges - end).argmin()) for end in (window.log_lo, window.log_hi))
+        else:
+            # A single integer has a window around it, other windows end at integers.
+            start = int(np.searchsorted(first, window.lo - 1e-9 * window.lo))
+            stop = int(np.searchsorted(first, window.hi + 1e-9 * window.hi, side="right"))
+            stop = min(stop, len(self.cells))
+        return start, max(stop, start + 1)
+
     def is_open(self, start: int, stop: int) -> tuple[bool, bool]:
         """Whether a law on a window has no cut-off below, and above."""
         return self.open_below and start == 0, self.open_above and stop == len(self.cells)

@@ -11,9 +11,10 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError
+from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.power_law_mass import Logs, PowerLawMass
 from critlearn.inference.laws.tabulated_mass import TabulatedMass
-from critlearn.numerics.window import exp_or_infinity, format_exp
+from critlearn.numerics.window import Window, exp_or_infinity, format_exp
 from critlearn.results import Result
 
 _SLACK: Final = 1e-12
@@ -239,6 +240,34 @@ class FittedLaw(Result):
         cutoff = f" exp(-x/{format_exp(self.log_scale)})" if math.isfinite(self.log_scale) else ""
         kind = " (integers)" if self.discrete else ""
         return f"x^-{self.exponent:.4g}{cutoff} on [{', '.join(ends)}]{kind}"
+
+
+def law_on_window(
+    exponent: float, window: Window, counts: GroupedCounts, *, log_scale: float | None = None
+) -> FittedLaw:
+    """Law of a fit to counts on a window of their cells: open where the fit has no end.
+
+    Parameters
+    ----------
+    exponent, window, counts
+        The fit, and what was fitted.
+    log_scale
+        ``ln`` of the scale of a cut-off, with which the law goes on from the lower end to infinity.
+    """
+    start, stop = counts.cells_of(window)
+    below, above = counts.is_open(start, stop)
+    first = counts.cells.first_integer
+    if first is None:
+        low, high = float(counts.edges[start]), float(counts.edges[stop])
+    else:
+        low, high = math.log(first[start]), math.log(first[stop] - 1)
+    return FittedLaw.from_logs(
+        exponent,
+        -math.inf if below and first is None else low,
+        math.inf if above or log_scale is not None else high,
+        log_scale=math.inf if log_scale is None else log_scale,
+        discrete=first is not None,
+    )
 
 
 def _log(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
