@@ -10,6 +10,7 @@ from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.criteria import Criteria
 from critlearn.inference.fit import fit_power_law, stability_map
 from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.fitted_law import FittedLaw
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
 from critlearn.inference.laws.power_law import exponent_on
@@ -26,6 +27,7 @@ __all__ = [
     "DensityCurve",
     "ExponentDifference",
     "FitVerdict",
+    "FittedLaw",
     "Histogram",
     "LocalExponentCurve",
     "Lognormal",
