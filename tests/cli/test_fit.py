@@ -136,6 +136,8 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--bootstrap", "3"], "at least 10"),
         (["table.csv", "--column", "size", "--plot", "x.gif"], "writes .svg"),
         (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
+        (["table.csv", "--column", "size", "--plot-kind", "qq"], "give both"),
+        (["table.csv", "--column", "size", "--plot-kind", "cdf", "--plot", "x.svg"], 'did you mean "ccdf"'),
         (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["table.csv", "--column", "size", "--window", "inf,inf"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "1e-2,inf", "--side", "small"], "--side small is a law down"),
@@ -152,6 +154,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["cut.txt.gz"], "cannot be read: Compressed file ended"),
         (["words.txt"], "does not hold numbers: 'b' in row 2"),
         (["comments.txt"], "is empty"),
+        (["binary.txt"], "it is not text"),
         (["pickled.npy"], "holds Python objects"),
         (["cube.npy"], "shape (2, 3, 4)"),
         (["semicolons.csv"], "separated by commas or spaces"),
@@ -174,6 +177,7 @@ def test_bad_input_is_one_line(
     Path("broken.txt.gz").write_text("1\n2\n")
     Path("cut.txt.gz").write_bytes(gzip.compress(b"1\n2\n" * 1000)[:-20])
     Path("words.txt").write_text("1\nb\n")
+    Path("binary.txt").write_bytes(b"1\0\n2\n")
     Path("comments.txt").write_text("# no\n\n  # numbers\n")
     np.save("pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save("negative.npy", -VALUES)
@@ -321,3 +325,12 @@ def test_integers_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.savetxt(path, VALUES)
     assert run(str(path)) == 0
     assert "hint" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["density", "ccdf", "local", "stability", "qq", "all"])
+def test_every_kind_of_plot(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", VALUES)
+    plot = tmp_path / "out.svg"
+    assert run(str(tmp_path / "a.npy"), "--window", "1e-3,1", "--plot", str(plot), "--plot-kind", kind) == 0
+    axes = re.findall(r'<g id="axes_\d+">', plot.read_text(encoding="utf-8"))
+    assert len(axes) == (5 if kind == "all" else 1)

@@ -59,6 +59,8 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         if suffix == ".parquet":
             return _parquet(path)
         text = (expanded_gzip(path) if compressed else path.read_bytes()).decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it is not text")
     except DataError:
         raise
     except (OSError, ValueError) as problem:

@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from critlearn.inference import PowerLawFit
+    from critlearn.inference.plots import PlotKind
 
 INTEGERS_HINT: Final = (
     "all values are integers: --discrete fits a law on integers, --continuous tells that none is meant"
@@ -39,6 +40,7 @@ def fit(
     tolerance: given.Tolerance = None,
     seed: given.Seed = 0,
     plot: given.Plot = None,
+    plot_kind: given.PlotKind = None,
     json: given.Json = False,
 ) -> None:
     """Fit a power law p(delta) ~ delta^-k on a bounded window, and say whether it is one."""
@@ -46,6 +48,7 @@ def fit(
     from critlearn.cli.plot_file import check_plot
 
     check_plot(plot)
+    kinds = _kinds(plot_kind, plot)
     ends = _ends(window, xmin)
     criteria = _criteria(tolerance, bootstrap, searched=ends is None)
     columns = read_columns(file)
@@ -58,7 +61,7 @@ def fit(
         _refuse({"--sign": sign, "--block": block, "--weights": weights, "--omit-nan": omit_nan or None})
     result = _fitted(values, options, shown=bootstrap > 0 and not json)
     if plot is not None:
-        _save(result, plot, column or "δ")
+        _save(result, plot, column or "δ", kinds)
     if json:
         from critlearn.cli.display import print_json
         from critlearn.results import plain
@@ -171,11 +174,26 @@ def _refuse(options: dict[str, Any]) -> None:
         raise InvalidInputError(f"{' and '.join(used)} cannot be combined with --discrete")
 
 
-def _save(result: "PowerLawFit", plot: Path, name: str) -> None:
+def _kinds(chosen: str | None, plot: Path | None) -> "tuple[PlotKind, ...]":
+    """Pictures that are drawn, one above the other."""
+    from critlearn.errors import unknown_name
+    from critlearn.inference.plots import PlotKind
+
+    if chosen is None:
+        return "density", "local"
+    if plot is None:
+        raise InvalidInputError("--plot-kind says what --plot FILE draws: give both")
+    found = tuple(kind for kind in get_args(PlotKind) if chosen in (kind, "all"))
+    if not found:
+        raise unknown_name("kind of plot", chosen, [*get_args(PlotKind), "all"])
+    return found
+
+
+def _save(result: "PowerLawFit", plot: Path, name: str, kinds: "Sequence[PlotKind]") -> None:
     """Draw the fit and write the file as a whole."""
     from critlearn.reports.fit_figure import fit_figure
 
-    figure = fit_figure(result, name)
+    figure = fit_figure(result, name, kinds)
     with replacing(plot) as temporary:
         figure.savefig(temporary, format=plot.suffix[1:])
 

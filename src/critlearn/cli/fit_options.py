@@ -51,4 +51,12 @@ Tolerance = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed; the same one repeats a fit.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the fit: a .svg, .pdf or .png file.")]
+PlotKind = Annotated[
+    str | None,
+    typer.Option(
+        help="What --plot draws: density, ccdf, local (the exponent along the sizes), stability (the exponent by the "
+        "lower end), qq, or all of them.",
+        show_default="density and local",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
