@@ -1,8 +1,10 @@
 """The screen of ``critlearn fit``: a fit as lines of text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from critlearn.numerics.notation import interval_text
 
 if TYPE_CHECKING:
     from critlearn.inference import PowerLawFit
@@ -20,9 +22,52 @@ def fit_text(fit: "PowerLawFit", hints: Sequence[str] = (), plot: Path | None = 
     plot
         Where it was drawn.
     """
-    lines = [fit.summary(), *_numbers(fit), *_choices(fit), *_left_out(fit), *_rivals(fit)]
+    lines = [
+        fit.summary(),
+        *estimate_lines(fit.to_dict()),
+        *_numbers(fit),
+        *_choices(fit),
+        *_left_out(fit),
+        *_rivals(fit),
+    ]
     lines += [f"hint         {hint}" for hint in hints]
     return "\n".join(lines if plot is None else [*lines, f"plot         {plot}"])
+
+
+def estimate_lines(record: Mapping[str, Any]) -> list[str]:
+    """Both intervals, drift, cut-off, rivals and missing values of a fit, each in a line where it is known.
+
+    Parameters
+    ----------
+    record
+        The fit as `PowerLawFit.to_dict` gives it.
+
+    >>> estimate_lines({"exponent": 1.5, "ci95": [1.48, 1.52], "ci95_total": [1.4, 1.6], "drift": 0.1, "needed": 900})
+    ['estimate     1.500 [1.48, 1.52] statistical, [1.40, 1.60] with the systematic part', \
+'drift        +0.1 of the exponent over the window', 'needed       some 900 values would decide']
+    """
+    lines = []
+    exponent, total, drift = record.get("exponent"), record.get("ci95_total"), record.get("drift")
+    if exponent is not None and total is not None:
+        statistical = interval_text(*record["ci95"])
+        text = f"{exponent:.3f} {statistical} statistical, {interval_text(*total)} with the systematic part"
+        lines.append(f"estimate     {text}")
+    if drift is not None:
+        error = record.get("drift_error")
+        lines.append(f"drift        {drift:+.2g}{_error(error)} of the exponent over the window")
+    cutoff = record.get("cutoff")
+    if cutoff is not None:
+        scale = f"scale {cutoff['scale']:.4g}{_error(cutoff['scale_stderr'])}"
+        lines.append(f"cut-off      {scale}, k = {cutoff['exponent']:.3f}{_error(cutoff['exponent_stderr'])}")
+    if record.get("rivals"):
+        lines.append(f"as good      {', '.join(record['rivals'])}")
+    if record.get("needed") is not None:
+        lines.append(f"needed       some {record['needed']:,} values would decide")
+    return lines
+
+
+def _error(error: float | None) -> str:
+    return "" if error is None else f" +- {error:.2g}"
 
 
 def _numbers(fit: "PowerLawFit") -> list[str]:
