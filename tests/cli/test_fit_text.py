@@ -1,6 +1,6 @@
 """The screen of ``critlearn fit``."""
 
-from critlearn.cli.fit_text import estimate_lines
+from critlearn.cli.fit_text import data_hints, estimate_lines
 
 
 def test_what_is_not_known_has_no_line() -> None:
@@ -14,7 +14,7 @@ def test_a_cut_off_is_in_the_units_of_the_data() -> None:
         "ci95": [1.59, 1.63],
         "ci95_total": [1.45, 1.65],
         "drift": 0.41,
-        "drift_error": 0.052,
+        "drift_stderr": 0.052,
         "cutoff": {"scale": 103.21, "scale_stderr": 4.04, "exponent": 1.496, "exponent_stderr": 0.0121},
         "rivals": ["lognormal", "stretched exponential"],
         "needed": 25_000,
@@ -26,3 +26,11 @@ def test_a_cut_off_is_in_the_units_of_the_data() -> None:
         "as good      lognormal, stretched exponential",
         "needed       some 25,000 values would decide",
     ]
+
+
+def test_what_was_noticed_in_the_data_is_said() -> None:
+    assert data_hints({"heaped_digits": None, "autocorrelation_time": None}) == []
+    heaped, dependent = data_hints({"heaped_digits": 1, "autocorrelation_time": 38.96})
+    assert "1 significant digit," in heaped
+    assert "39 of which are worth one" in dependent
+    assert "--block" in dependent

@@ -30,7 +30,7 @@ def fit_text(fit: "PowerLawFit", hints: Sequence[str] = (), plot: Path | None = 
         *_left_out(fit),
         *_rivals(fit),
     ]
-    lines += [f"hint         {hint}" for hint in hints]
+    lines += [f"hint         {hint}" for hint in [*hints, *data_hints(fit.to_dict())]]
     return "\n".join(lines if plot is None else [*lines, f"plot         {plot}"])
 
 
@@ -53,7 +53,7 @@ def estimate_lines(record: Mapping[str, Any]) -> list[str]:
         text = f"{exponent:.3f} {statistical} statistical, {interval_text(*total)} with the systematic part"
         lines.append(f"estimate     {text}")
     if drift is not None:
-        error = record.get("drift_error")
+        error = record.get("drift_stderr")
         lines.append(f"drift        {drift:+.2g}{_error(error)} of the exponent over the window")
     cutoff = record.get("cutoff")
     if cutoff is not None:
@@ -64,6 +64,30 @@ def estimate_lines(record: Mapping[str, Any]) -> list[str]:
     if record.get("needed") is not None:
         lines.append(f"needed       some {record['needed']:,} values would decide")
     return lines
+
+
+def data_hints(record: Mapping[str, Any]) -> list[str]:
+    """What was noticed in the data, and the options for it.
+
+    Parameters
+    ----------
+    record
+        The fit as `PowerLawFit.to_dict` gives it.
+
+    >>> data_hints({"heaped_digits": 2})
+    ['many values are rounded to 2 significant digits, which is taken for binning']
+    """
+    hints = []
+    digits, neighbours = record.get("heaped_digits"), record.get("autocorrelation_time")
+    if digits is not None:
+        noun = "digit" if digits == 1 else "digits"
+        hints.append(f"many values are rounded to {digits} significant {noun}, which is taken for binning")
+    if neighbours is not None:
+        hints.append(
+            f"values depend on their neighbours, {neighbours:.3g} of which are worth one: errors are over blocks; "
+            "--block sets their length, --cluster what belongs together"
+        )
+    return hints
 
 
 def _error(error: float | None) -> str:
