@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE, MARGIN, WIDEST_INTERVAL
-from critlearn.inference import FitVerdict, PowerLawFit, exponent_on
+from critlearn.inference import Grade, PowerLawFit, exponent_on
 from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
@@ -40,8 +40,9 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
 
     Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other
     window. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval. An interval
-    of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit that is not graded a power law (theory,
-    verdict).
+    of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit whose grade is neither a power law nor
+    compatible with one (theory, verdict). Of a power law with cut-off the bounded window is compared that was found
+    before the cut-off, as a prediction has a cut-off of its own shape.
 
     Parameters
     ----------
@@ -55,32 +56,49 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
     measured = f"Fluctuations of {subject} {_measured(fit)}"
     if prediction is None:
         return Verdict(None, None, f"{measured}.")
-    here = _predicted_on(prediction, fit.window)
-    if fit.exponent is None or fit.ci95 is None or here is None:
+    exponent, half_width, window = _comparable(fit)
+    here = _predicted_on(prediction, window)
+    if exponent is None or here is None:
         return Verdict(None, here, f"{measured}; predicted {prediction.summary()}; not decided.")
-    half_width = 0.5 * (fit.ci95[1] - fit.ci95[0])
-    if fit.verdict is not FitVerdict.POWER_LAW:
+    if not (fit.established or fit.grade is Grade.COMPATIBLE):
         return Verdict(None, here, f"{measured}; predicted {_predicted(prediction, here)}; not decided.")
     # A wide interval would agree with any prediction, so it decides nothing.
     agreement = None
     if half_width <= WIDEST_INTERVAL:
-        agreement = abs(fit.exponent - here) <= MARGIN + half_width
+        agreement = abs(exponent - here) <= MARGIN + half_width
     word = {True: "consistent", False: "inconsistent", None: "not decided: the interval is too wide"}[agreement]
     return Verdict(agreement, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.")
+
+
+def _comparable(fit: PowerLawFit) -> tuple[float | None, float, Window | None]:
+    """Exponent, half-width of its 95% interval and window that a prediction is held against."""
+    if fit.cutoff is not None:
+        bounded = fit.significance or fit.equivalence
+        if bounded is None:
+            return None, 0.0, fit.window
+        return bounded.exponent, 1.96 * bounded.standard_error, bounded.window
+    if fit.ci95 is None:
+        return None, 0.0, fit.window
+    return fit.exponent, 0.5 * (fit.ci95[1] - fit.ci95[0]), fit.window
 
 
 def _measured(fit: PowerLawFit) -> str:
     """Describe the measurement in words; a power law is claimed only if the fit is graded one."""
     if fit.exponent is None or fit.window is None or fit.ci95 is None:
-        return f"follow no power law that could be established ({fit.verdict}: {fit.reason})"
+        return f"follow no power law that could be established ({fit.grade}: {fit.reason})"
     decades = f"over {fit.window.decades:.1f} decades"
-    if fit.verdict is FitVerdict.DRIFTING:
+    if fit.grade is Grade.DRIFTING:
         around = f"the exponent drifts around {estimate_text(fit.exponent, fit.ci95)} {decades}"
         return f"follow no single power law: {around} ({fit.reason})"
-    if fit.verdict is not FitVerdict.POWER_LAW:
+    if fit.grade is Grade.COMPATIBLE:
+        law = law_text("delta", fit.exponent, fit.ci95)
+        return f"are compatible with {law} {decades} ({fit.reason})"
+    if not fit.established:
         nearest = f"the nearest has the exponent {estimate_text(fit.exponent, fit.ci95)} {decades}"
-        return f"follow no power law that could be established: {nearest} ({fit.verdict}: {fit.reason})"
+        return f"follow no power law that could be established: {nearest} ({fit.grade}: {fit.reason})"
     text = f"follow {law_text('delta', fit.exponent, fit.ci95)} {decades}"
+    if fit.cutoff is not None:
+        text += f", with a cut-off at {fit.cutoff.scale:.3g}"
     return f"{text} (a lognormal fits the whole range better)" if fit.window_is_partial else text
 
 

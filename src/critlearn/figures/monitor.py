@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
+from critlearn.numerics.notation import LAW_GRADES
 
 _COLOURS: Final = (MEASURED, FITTED, PREDICTED, "#CC79A7", "#56B4E9", "#E69F00")
 """Colours of Okabe and Ito; a seventh distribution has the first one again."""
@@ -53,7 +54,7 @@ def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figur
 
 def _draw_exponents(axes: Axes, label: str, rows: pd.DataFrame, colour: str) -> None:
     """Draw the exponents of one distribution: full marks for power laws, hollow ones for other verdicts."""
-    law = rows["verdict"] == "power law"
+    law = rows["verdict"].isin(LAW_GRADES)
     for shown, name, face in ((rows[law], label, colour), (rows[~law], f"{label}, no power law", "white")):
         if shown.empty:
             continue

@@ -21,7 +21,7 @@ from critlearn.figures.style import (
     plain_axes,
 )
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.numerics.notation import power_text
+from critlearn.numerics.notation import LAW_GRADES, power_text
 
 _POINTS_PER_DECADE: Final = 20
 """Points of a density: more cannot be distinguished in a figure of ten decades."""
@@ -54,7 +54,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         # The line lies at the mean height of the points on the window.
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
-        if measured["verdict"] != "power law":
+        if measured["verdict"] not in LAW_GRADES:
             label += ", not established"
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:

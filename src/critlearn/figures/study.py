@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from critlearn.figures.style import FITTED, MEASURED, plain_axes
+from critlearn.numerics.notation import LAW_GRADES
 
 _WIDEST: Final = 13.0
 """Inches of panels side by side: the text of wider pictures is too small on a page."""
@@ -147,7 +148,7 @@ def phase_panel(
     """Cells of a quantity, rows by one setting and columns by the other, in the order of the table."""
     chosen = table[table["quantity"] == quantity].copy()
     # A fit without an established power law gives neither an exponent nor decades.
-    chosen[value] = chosen[value].astype(float).where(chosen["verdict"] == "power law")
+    chosen[value] = chosen[value].astype(float).where(chosen["verdict"].isin(LAW_GRADES))
     chosen["certified"] = chosen["certified"] == True  # noqa: E712
     rows, columns = table[down].dropna().unique(), table[across].dropna().unique()
 

@@ -9,14 +9,16 @@ from critlearn.inference.comparison_tests import (
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.criteria import Criteria
 from critlearn.inference.fit import fit_power_law, stability_map
+from critlearn.inference.grade import Basis, Grade
 from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.cutoff import Cutoff
 from critlearn.inference.laws.fitted_law import FittedLaw
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
 from critlearn.inference.laws.power_law import exponent_on
 from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
 from critlearn.inference.observations import Histogram
-from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
+from critlearn.inference.result import PowerLawFit, WindowChoice
 from critlearn.inference.window.local_exponent import LocalExponentCurve
 from critlearn.inference.window.search import StabilityMap
 
@@ -24,10 +26,11 @@ __all__ = [
     "Alternative",
     "Basis",
     "Criteria",
+    "Cutoff",
     "DensityCurve",
     "ExponentDifference",
-    "FitVerdict",
     "FittedLaw",
+    "Grade",
     "Histogram",
     "LocalExponentCurve",
     "Lognormal",

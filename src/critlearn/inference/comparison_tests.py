@@ -164,7 +164,7 @@ def _listed(fits: PowerLawFit | Sequence[PowerLawFit]) -> Sequence[PowerLawFit]:
 
 def _measured(fit: PowerLawFit) -> tuple[float, float]:
     if fit.exponent is None or fit.standard_error is None:
-        raise InvalidInputError(f"a fit without an exponent cannot be compared ({fit.verdict}: {fit.reason})")
+        raise InvalidInputError(f"a fit without an exponent cannot be compared ({fit.grade}: {fit.reason})")
     return fit.exponent, fit.standard_error
 
 

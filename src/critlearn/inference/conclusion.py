@@ -1,4 +1,4 @@
-"""Choose the window of a fit, test the power law there, and give the verdict."""
+"""Test the power law on the chosen window, and give the grade."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,19 +8,27 @@ import numpy as np
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.far_values import without_far_values
-from critlearn.inference.counts.grouped_counts import GroupedCounts, check_inside, check_sides
-from critlearn.inference.criteria import DECADE, FEWEST, FEWEST_CELLS, FEWEST_SIZES, LEAST_RETAINED, WHOLE, Criteria
-from critlearn.inference.laws.alternatives import fit_alternatives
-from critlearn.inference.laws.global_alternatives import best_rival
+from critlearn.inference.counts.grouped_counts import GroupedCounts
+from critlearn.inference.criteria import FEWEST, FEWEST_CELLS, WHOLE, Criteria
+from critlearn.inference.grade import Basis, Grade
+from critlearn.inference.grade_rules import Evidence, Judgement, drift_where_values_are, filled_range, judge, judge_few
+from critlearn.inference.laws.alternatives import Alternative, fit_alternatives
+from critlearn.inference.laws.global_alternatives import Rival, rivals_of_all
+from critlearn.inference.laws.logarithms import logarithm_rival
 from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
 from critlearn.inference.laws.window_fits import WindowFit, fit_window, window_log_likelihood
 from critlearn.inference.observations import Observations
-from critlearn.inference.result import Basis, FitVerdict, PowerLawFit, WindowChoice
-from critlearn.inference.verdict_rules import Evidence, central, judge, judge_no_window
-from critlearn.inference.window.cluster_bootstrap import exponent_interval, likelihood_interval
-from critlearn.inference.window.goodness import MOST_CELLS, Goodness, Progress, goodness_of_fit
-from critlearn.inference.window.local_exponent import SlidingFits, sliding_fits
-from critlearn.inference.window.search import Selected, WindowScan, drawn_in, equivalence_window
+from critlearn.inference.result import PowerLawFit, WindowChoice
+from critlearn.inference.window.choice import Choice, cutoff_normals, on_set_window, search
+from critlearn.inference.window.cluster_bootstrap import Interval, exponent_interval, likelihood_interval
+from critlearn.inference.window.goodness import (
+    MOST_CELLS,
+    Goodness,
+    Progress,
+    goodness_of_fit,
+    monte_carlo_p_value,
+)
+from critlearn.inference.window.local_exponent import sliding_fits
 from critlearn.inference.window.selection_test import selection_p_value
 from critlearn.numerics.validation import check_integer
 from critlearn.numerics.window import Window
@@ -29,7 +37,7 @@ _INTERVAL_REPLICATES: Final = 1000
 """Replicates of the bootstrap over groups: enough to know a standard error to 2%."""
 
 _OTHER_REPLICATES: Final = 100
-"""Replicates of the p-value on a window that the verdict does not rest on: known to 0.05 at most."""
+"""Replicates of the p-value on a window that the grade does not rest on: known to 0.05 at most."""
 
 
 @dataclass(frozen=True)
@@ -49,69 +57,62 @@ class Settings:
             raise InvalidInputError(f"a seed must not be negative; got {self.seed}")
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """Window on which the verdict rests, what drawing it in changed in the exponent, and what the criteria found."""
-
-    basis: Basis
-    fit: WindowFit | None
-    selection_error: float = 0.0
-    scan: WindowScan | None = None
-    selected: tuple[WindowFit, Selected] | None = None
-    equivalence: WindowFit | None = None
-    significance: WindowFit | None = None
-
-
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:
-    """Choose the window, unless the user has set it, and give the verdict."""
+    """Choose the window, unless the user has set it, estimate the exponent there, and grade it."""
     # Far values would only widen the range of the search, and blur it.
     counts = observed.counts if window is not None else without_far_values(observed.counts)
+    some = bool(counts.pooled.any())
     common: dict[str, Any] = {
         "count": observed.count,
         "zeros": observed.zeros,
         "omitted": observed.omitted,
         "below_floor": observed.below_floor,
         "log_floor": observed.log_floor,
-        "density": DensityCurve.of(observed.counts) if counts.pooled.any() else None,
-        "counts": observed.counts.of_one_group() if counts.pooled.any() else None,
+        "discrete": observed.discrete,
+        "heaped_digits": observed.heaped_digits,
+        "autocorrelation_time": observed.autocorrelation_time,
+        "density": DensityCurve.of(observed.counts) if some else None,
+        "counts": observed.counts.of_one_group() if some else None,
     }
+    if observed.zeros == observed.count:
+        return _without_window(Judgement(Grade.TOO_FEW, "all values are exact zeros"), common)
     # A law with an exponent and two ends fits fewer than five cells exactly.
     if counts.total < FEWEST or len(counts.cells) < FEWEST_CELLS:
-        reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"
-        if observed.zeros == observed.count:
-            reason = "all values are exact zeros"
-        return without_window(FitVerdict.NOT_RESOLVED, reason, None, None, common)
-    few = _few_sizes(observed)
-    if few is not None:
-        return without_window(FitVerdict.NOT_RESOLVED, few, None, None, common)
+        return _of_few(counts, observed, settings, common)
     sliding = sliding_fits(counts)
-    whole = _lognormal_of_all(counts)
-    choice = (
-        _search(counts, sliding, settings, int(observed.on_grid)) if window is None else _on_set_window(counts, window)
-    )
-    fit = choice.fit
-    if fit is None:
-        verdict, reason = judge_no_window(counts, whole, choice.basis)
-        return without_window(verdict, reason, whole, sliding, common)
-    rival = None
-    if choice.basis is not Basis.GIVEN and fit.n < WHOLE * counts.total:
-        rival = best_rival(counts, fit, bounded_below=observed.log_floor is not None or counts.outside > 0)
-    common |= {"lognormal_whole": whole, "curve": sliding.curve(), "rival": rival}
-    return _judged(counts, choice, fit, settings, common)
+    common |= {"lognormal_whole": _lognormal_of_all(counts), "curve": sliding.curve()}
+    if window is None:
+        choice = search(counts, sliding, settings.criteria, settings.seed, int(observed.on_grid))
+    else:
+        choice = on_set_window(counts, window, settings.seed)
+    if choice.fit is None or not np.isfinite(choice.fit.naive_standard_error):
+        return _without_window(Judgement(Grade.TOO_FEW, "all values lie in one end bin of every window"), common)
+    if choice.fit.n < FEWEST:
+        few = Judgement(Grade.TOO_FEW, f"the window holds fewer than {FEWEST} fluctuations", needed=FEWEST)
+        return _judged(counts, choice, observed, settings, common, few)
+    return _judged(counts, choice, observed, settings, common, None)
 
 
-def _few_sizes(observed: Observations) -> str | None:
-    """Reason to fit no continuous law to values that are mostly ties of a few sizes; None where they are not."""
-    sizes, total = observed.sizes, observed.counts.total
-    if sizes is None or sizes >= FEWEST_SIZES or total < 2 * sizes:
-        return None
-    return f"the values have only {sizes} different sizes: counts between edges are fitted as a Histogram"
+def _of_few(counts: GroupedCounts, observed: Observations, settings: Settings, common: dict[str, Any]) -> PowerLawFit:
+    """Estimate over the whole range where there are too few values for anything else."""
+    judgement = judge_few(counts)
+    fit = fit_window(counts, 0, len(counts.cells)) if len(counts.cells) > 1 else None
+    if fit is None or not np.isfinite(fit.naive_standard_error):
+        return _without_window(judgement, common)
+    return _judged(counts, Choice(Basis.NEAREST, fit), observed, settings, common, judgement)
 
 
 def _judged(
-    counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings, common: dict[str, Any]
+    counts: GroupedCounts,
+    choice: Choice,
+    observed: Observations,
+    settings: Settings,
+    common: dict[str, Any],
+    judgement: Judgement | None,
 ) -> PowerLawFit:
-    """Fit with tests, errors and verdict on the chosen window."""
+    """Estimate with tests, errors and grade on the chosen window."""
+    fit = choice.fit
+    assert fit is not None
     part, coarse = _coarse(counts, fit)
     criteria, seed = settings.criteria, settings.seed
     repeated = choice.basis is Basis.SIGNIFICANCE and criteria.selection_replicates > 0
@@ -122,52 +123,140 @@ def _judged(
             choice.scan, *choice.selected, criteria.selection_replicates, seed, settings.progress
         )
         goodness = Goodness(goodness.ks, *p_value)
-    lognormal = lognormal_test(counts, fit)
     independent = exponent_interval(counts, fit, max(criteria.replicates, _INTERVAL_REPLICATES), seed)
-    interval = independent.widened(choice.selection_error, counts.t_quantile(0.975))
-    verdict, reason = judge(
-        Evidence(
+    lognormal = lognormal_test(counts, fit)
+    alternatives = fit_alternatives(counts, fit)
+    rivals = _rivals_of_all(counts, choice, observed)
+    first, last = filled_range(counts, fit)
+    estimate = _estimate(counts, choice, independent, goodness, fit)
+    window = counts.window(first, last) if choice.basis is Basis.GIVEN else counts.window(fit.start, fit.stop)
+    sizes = observed.sizes_in(window)
+    p_value_known = observed.number_known
+    if judgement is None:
+        evidence = Evidence(
             counts=counts,
             fit=fit,
             basis=choice.basis,
-            ci95=interval.ci95,
-            p_value=goodness.p_value,
+            sizes=sizes,
+            ci95=estimate["ci95"],
+            p_value=estimate["p_value"] if p_value_known else None,
             search_repeated=repeated,
             lognormal=lognormal,
-            rival=common["rival"],
+            rivals=_as_good(counts, choice, rivals, alternatives, criteria.tolerance),
             tolerance=criteria.tolerance,
+            cutoff=choice.cutoff,
         )
-    )
+        judgement = judge(evidence)
+    if not p_value_known:
+        estimate |= {"p_value": None, "p_value_error": None}
+    cutoff = None
+    if judgement.grade is Grade.CUT_OFF and choice.cutoff is not None:
+        cutoff = choice.cutoff.cutoff().widened(choice.selection_error, choice.scale_change)
     # Errors fall as n^-1/2: the squared ratio of the two errors is the share of the values that count as independent.
     return PowerLawFit(
-        exponent=fit.exponent if verdict is not FitVerdict.NOT_RESOLVED else None,
-        standard_error=interval.standard_error,
-        naive_standard_error=fit.naive_standard_error,
+        **estimate,
+        ci95_total=_with_drift(counts, fit, estimate["ci95"], None if cutoff else lognormal),
         selection_error=choice.selection_error,
-        ci95=interval.ci95,
-        naive_ci95=likelihood_interval(counts, fit),
-        window=counts.window(fit.start, fit.stop),
+        window=window,
         n=round(fit.n),
         effective_n=fit.n * (fit.naive_standard_error / independent.standard_error) ** 2,
         retained=fit.n / counts.total,
-        ks=goodness.ks,
-        p_value=goodness.p_value,
-        p_value_error=goodness.p_value_error,
         selection_repeated=repeated,
         log_likelihood=window_log_likelihood(counts, fit),
-        verdict=verdict,
+        grade=judgement.grade,
         basis=choice.basis,
-        reason=reason,
+        reason=judgement.reason,
+        rivals=judgement.rivals,
+        needed=judgement.needed,
+        cutoff=cutoff,
+        sizes=sizes,
         lognormal=lognormal,
-        alternatives=fit_alternatives(counts, fit),
+        alternatives=alternatives,
+        rival=rivals[0] if rivals else None,
         **found,
         **common,
     )
 
 
-def without_window(
-    verdict: FitVerdict, reason: str, whole: Lognormal | None, sliding: SlidingFits | None, common: dict[str, Any]
-) -> PowerLawFit:
+def _estimate(
+    counts: GroupedCounts, choice: Choice, independent: Interval, goodness: Goodness, fit: WindowFit
+) -> dict[str, Any]:
+    """Exponent with errors, distance and p-value: of the law with cut-off where that was chosen, else of the window."""
+    quantile = counts.t_quantile(0.975)
+    smooth = choice.cutoff
+    if smooth is None:
+        interval = independent.widened(choice.selection_error, quantile)
+        naive = fit.naive_standard_error
+        return {
+            "exponent": fit.exponent,
+            "standard_error": interval.standard_error,
+            "ci95": interval.ci95,
+            "naive_standard_error": naive,
+            "naive_ci95": likelihood_interval(counts, fit),
+            "ks": goodness.ks,
+            "p_value": goodness.p_value,
+            "p_value_error": goodness.p_value_error,
+        }
+    k, error = smooth.exponent, float(np.hypot(smooth.standard_error, choice.selection_error))
+    null = smooth.null_distances(cutoff_normals(1))
+    distance = smooth.distance()
+    p_value, p_error = monte_carlo_p_value(int((null >= distance).sum()), len(null))
+    naive = smooth.naive_standard_error
+    return {
+        "exponent": k,
+        "standard_error": error,
+        "ci95": (k - quantile * error, k + quantile * error),
+        "naive_standard_error": naive,
+        "naive_ci95": (k - 1.96 * naive, k + 1.96 * naive),
+        "ks": distance,
+        "p_value": p_value,
+        "p_value_error": p_error,
+    }
+
+
+def _rivals_of_all(counts: GroupedCounts, choice: Choice, observed: Observations) -> tuple[Rival, ...]:
+    """Laws fitted to all values against the one on a window that was found; none where it holds nearly all of them."""
+    fit = choice.fit
+    if fit is None or choice.basis is Basis.GIVEN:
+        return ()
+    if fit.n >= WHOLE * counts.total and choice.cutoff is None:
+        return ()
+    bounded_below = observed.log_floor is not None or counts.outside > 0
+    return rivals_of_all(counts, fit, bounded_below=bounded_below, cutoff=choice.cutoff is not None)
+
+
+def _as_good(
+    counts: GroupedCounts,
+    choice: Choice,
+    rivals: tuple[Rival, ...],
+    alternatives: tuple[Alternative, ...],
+    tolerance: float,
+) -> tuple[str, ...]:
+    """Names of the rivals that describe the window as well: laws of all values, laws of the window, logarithms."""
+    fit = choice.fit
+    assert fit is not None
+    names = [rival.name for rival in rivals if rival.as_good(tolerance)]
+    if choice.cutoff is not None:
+        names += choice.cutoff.as_good()
+    else:
+        # Nested ones are judged by their significance and by the drift that is not excluded.
+        plain = (one for one in alternatives if one.name in ("exponential", "stretched exponential"))
+        names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * tolerance]
+        effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+        logarithm = None if choice.basis is Basis.GIVEN else logarithm_rival(counts, fit, effect)
+        names += [logarithm] if logarithm is not None else []
+    return tuple(dict.fromkeys(names))
+
+
+def _with_drift(
+    counts: GroupedCounts, fit: WindowFit, ci95: tuple[float, float], lognormal: Lognormal | None
+) -> tuple[float, float]:
+    """Statistical interval, widened by the range of the local exponent where the values are, as far as not excluded."""
+    half = 0.0 if lognormal is None else 0.5 * drift_where_values_are(counts, fit, lognormal)
+    return ci95[0] - half, ci95[1] + half
+
+
+def _without_window(judgement: Judgement, common: dict[str, Any]) -> PowerLawFit:
     """Fit without a window, and so without an exponent."""
     return PowerLawFit(
         exponent=None,
@@ -180,69 +269,13 @@ def without_window(
         ks=None,
         p_value=None,
         p_value_error=None,
-        verdict=verdict,
+        grade=judgement.grade,
         basis=Basis.NONE,
-        reason=reason,
+        reason=judgement.reason,
+        needed=judgement.needed,
         lognormal=None,
-        lognormal_whole=whole,
-        curve=None if sliding is None else sliding.curve(),
-        **common,
+        **({"lognormal_whole": None, "curve": None} | common),
     )
-
-
-def _on_set_window(counts: GroupedCounts, window: Window) -> Choice:
-    """Fit on the window that the user has set; where the law has no cut-off it reaches to the end of the data."""
-    check_inside(counts, window)
-    check_sides(counts, window)
-    inside = counts.cells.inside(window)
-    start = 0 if counts.open_below else inside.start
-    stop = len(counts.cells) if counts.open_above else inside.stop
-    fit = fit_window(counts, start, stop)
-    return Choice(Basis.GIVEN, fit if fit is not None and fit.n >= FEWEST else None)
-
-
-def _search(counts: GroupedCounts, sliding: SlidingFits, settings: Settings, half_filled: int) -> Choice:
-    """Widest window by either criterion; by significance only if no lognormal is preferred there to the wider one.
-
-    The test is made without the outermost cells that the data fill only in part, and no window holds them.
-    """
-    flat = equivalence_window(sliding, settings.criteria.tolerance)
-    if flat is not None:
-        # Short windows are bounded; a law without a cut-off is fitted anew.
-        flat = fit_window(counts, flat.start, flat.stop)
-    if flat is not None and counts.width_of(flat.start, flat.stop) < DECADE:
-        flat = None
-    # 200 replicates at least: a critical distance is then known to 5%.
-    scan = WindowScan.of(
-        counts.without_end_cells() if half_filled else counts,
-        max(200, settings.criteria.replicates // 2),
-        settings.seed,
-    )
-    selected = scan.selected()
-    widest = None if selected is None else _on_fine(counts, scan, selected[0], half_filled)
-    if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
-        return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat)
-    inner = drawn_in(counts, widest, half_filled=half_filled)
-    # What drawing in changes in the exponent is taken for the error that the choice of the window adds.
-    change = abs(inner.exponent - widest.exponent)
-    enough = inner.n >= LEAST_RETAINED * counts.total
-    found = inner if enough and counts.width_of(inner.start, inner.stop) >= DECADE else widest
-    wider = flat is None or counts.width_of(widest.start, widest.stop) > counts.width_of(flat.start, flat.stop)
-    if wider and (flat is None or not _drifts(counts, found)):
-        return Choice(Basis.SIGNIFICANCE, found, change, scan, selected, flat, found)
-    return Choice(Basis.NONE if flat is None else Basis.EQUIVALENCE, flat, 0.0, scan, selected, flat, found)
-
-
-def _on_fine(counts: GroupedCounts, scan: WindowScan, fit: WindowFit, half_filled: int) -> WindowFit | None:
-    """Fit on the fine cells of a window that was found on the coarse ones; to the ends of the data where it was."""
-    ends = scan.counts.edges[[fit.start, fit.stop]]
-    start, stop = (int(at) for at in np.abs(counts.edges[:, None] - ends).argmin(axis=0))
-    # A few fine cells at the ends may not have filled a coarse one.
-    if fit.start == 0:
-        start = 0 if counts.open_below else half_filled
-    if fit.stop == len(scan.counts.cells):
-        stop = len(counts.cells) - (0 if counts.open_above else half_filled)
-    return fit_window(counts, start, stop)
 
 
 def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
@@ -265,15 +298,16 @@ def _chosen(counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: G
     return WindowChoice(window, found.exponent, found.standard_error, round(found.n), goodness.p_value)
 
 
-def _drifts(counts: GroupedCounts, fit: WindowFit) -> bool:
-    """Whether a lognormal is preferred on a window."""
-    lognormal = lognormal_test(counts, fit)
-    return lognormal is not None and lognormal.preferred
-
-
 def _lognormal_of_all(counts: GroupedCounts) -> Lognormal | None:
     """Lognormal against power law on the central 99% of the fluctuations."""
     if not counts.pooled.any():
         return None
-    fit = fit_window(counts, *central(counts))
+    fit = fit_window(counts, *_central(counts))
     return None if fit is None else lognormal_test(counts, fit)
+
+
+def _central(counts: GroupedCounts) -> tuple[int, int]:
+    """Cells that hold the central 99% of the fluctuations."""
+    share = np.cumsum(counts.pooled) / counts.pooled.sum()
+    start, stop = (int(np.searchsorted(share, q)) for q in (0.005, 0.995))
+    return start, stop + 1

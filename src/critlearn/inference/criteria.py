@@ -62,8 +62,44 @@ Effect: docs/inference.md (integers).
 """
 
 LEAST_RETAINED: Final = 0.05
-"""Share of the fluctuations that a window must hold: far enough out, anything passes for a power law. Effect:
+"""Share of the fluctuations that a window should hold: far enough out, anything passes for a power law. Effect:
 docs/inference_tests.md (lognormal).
+"""
+
+LEAST_TAIL_SHARE: Final = 0.002
+"""Share of the fluctuations that a window at an end of the data must hold where none holds `LEAST_RETAINED`: a tail
+below a body of another shape. Effect: docs/published_data_sets.md.
+"""
+
+FEWEST_IN_TAIL: Final = 300
+"""Number of fluctuations in such a window: with fewer, the last decade of a lognormal passes for a power law. Effect:
+docs/inference_tests.md.
+"""
+
+FEWEST_ON_WINDOW: Final = 16
+"""Number of different sizes on a window below which a law on integers is not tested.
+
+The ten sizes from 1 to 10 are a decade, and two parameters describe nearly anything on them. Effect:
+docs/inference_tests.md (negative binomial, five sizes).
+"""
+
+CUT_OFF_SIGNIFICANCE: Final = 1e-3
+"""p-value of a power law to infinity below which a cut-off is needed: its scale is then three errors from infinity.
+
+Stricter than `SIGNIFICANCE`, as the lower end is chosen where the law with cut-off fits. Effect: docs/inference_tests.md
+(slowly converging tails).
+"""
+
+NEARLY_AS_GOOD: Final = 2.0
+"""Log-likelihood by which a rival of a law with cut-off, with as many parameters, may be worse and still do as well.
+
+Twice that is a difference of information criteria that leaves a model "considerably less support" (Burnham and Anderson
+2002). Effect: docs/inference_tests.md (products).
+"""
+
+LEAST_CUT_OFF: Final = 10**0.5
+"""Scale of a cut-off over the lower end of the law, below which there is no law before it: half a decade. Effect:
+docs/inference_tests.md (geometric, Poisson).
 """
 
 WHOLE: Final = 0.9
@@ -85,10 +121,19 @@ docs/inference_recovery.md (window found).
 SIGNIFICANCE: Final = 0.01
 """p-value below which an alternative is preferred to the power law. Effect: docs/inference_tests.md (lognormal)."""
 
-LARGEST_DRIFT: Final = 1.0
-"""Change of the exponent over a window found by significance that must be excluded: not to reject is no evidence.
+LARGEST_DRIFT: Final = 0.25
+"""Change of the exponent that must be excluded for a power law: not to reject is no evidence.
 
-Effect: docs/inference_tests.md (lognormals and products, n = 2,000).
+Over the range of the central 95% of the values on the window: a steep law has few values in its last decades, from which
+no drift can be known. Where it is not excluded, a lognormal does as well, and the law is compatible with the data. Effect: docs/inference_tests.md
+(products, logit-normals).
+"""
+
+TOLERATED_DRIFT: Final = 0.2
+"""Change of the exponent over a window up to which a law that holds only nearly is still compatible with the data.
+
+Beyond it, and significant, it is a drifting exponent. Twice that of a power law by equivalence (plus and minus
+`TOLERANCE`). Effect: docs/published_data_sets.md (histograms of many values).
 """
 
 FLAT: Final = 0.1
@@ -116,6 +161,11 @@ DRAWN_IN: Final = 0.1
 
 The widest window that is not rejected reaches beyond the law by as much as the test does not notice. Effect:
 docs/inference_recovery.md (window found: bias and coverage).
+"""
+
+LEAST_OF_TAIL: Final = 0.4
+"""Share of its values that a tail which was found keeps at least, when its lower end is moved to where it fits best.
+Effect: docs/published_data_sets.md (tails drawn from published laws).
 """
 
 MOST_DRAWN_IN: Final = 0.2

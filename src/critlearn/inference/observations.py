@@ -9,10 +9,12 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.inference.counts.binning import MOST_CELLS, cells_for, count_values
+from critlearn.inference.counts.binning import FAR_END, MOST_CELLS, cells_for, count_values
 from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.dependence import autocorrelation_time, block_length
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.counts.raw_values import MOST_GROUPS, as_values, group_labels, number_of_sizes
+from critlearn.inference.counts.heaping import digit_cells, heaped_digits, size_cells
+from critlearn.inference.counts.raw_values import MOST_GROUPS, as_values, group_labels
 from critlearn.inference.counts.resolution import resolution_floor
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.validation import as_number, check_integer
@@ -26,6 +28,15 @@ NanPolicy = Literal["refuse", "omit"]
 _LARGEST_INTEGER: Final = 2**53
 """Up to here every integer is a float of its own."""
 
+_COUNTED_INTEGER: Final = 1 << 20
+"""Integer up to which values are counted in a table."""
+
+_SMALL_INTEGER: Final = 100
+"""Integer below which the step to the next one, 1% or more, is wider than a cell: a law on integers is another one."""
+
+_FREQUENCY_SLACK: Final = 1e-3
+"""Amount by which relative frequencies, rounded as they are published, may add up to more than 1."""
+
 _GRID_SLACK: Final = 1e-9
 """Rounding, in cells, by which a window's end may miss an edge of a grid and still be that edge."""
 
@@ -37,20 +48,26 @@ class Histogram:
     Parameters
     ----------
     counts
-        Counts, shape (bin,), or by group of dependent observations, shape (group, bin); need not be integers.
+        Counts, shape (bin,), or by group of dependent observations, shape (group, bin); need not be integers. Relative
+        frequencies, or densities times the width of bins, are numbers of which none is larger than 1.
     edges
         Ascending, positive edges of the bins, shape (bin + 1,); the first may be 0: its bin is then left out of fits.
+    n
+        Number of values behind relative frequencies. None where it is not known: then the smallest frequency counts as
+        one value, the least number that there can have been, and no significance is claimed.
 
     Raises
     ------
     InvalidInputError
-        If the edges are not ascending, or the counts are negative, not finite, or of another number.
+        If the edges are not ascending, the counts are negative, not finite, or of another number, or the number of
+        values is not positive.
     """
 
     counts: Float64[np.ndarray, "*groups bin"]
     edges: Float64[np.ndarray, "*edge"]
+    number_known: bool
 
-    def __init__(self, counts: ArrayLike, edges: ArrayLike) -> None:
+    def __init__(self, counts: ArrayLike, edges: ArrayLike, n: float | None = None) -> None:
         try:
             counts, edges = np.asarray(counts, dtype=np.float64), np.asarray(edges, dtype=np.float64)
         except (TypeError, ValueError) as problem:
@@ -65,8 +82,15 @@ class Histogram:
             raise InvalidInputError("the counts of a histogram must be finite and not negative")
         if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all() and edges[0] >= 0):
             raise InvalidInputError("the edges of a histogram must be finite, ascending and not negative")
+        if n is not None and not 0 < as_number(n) < math.inf:
+            raise InvalidInputError(f"the number of values of a histogram must be positive; got {n!r}")
+        # Counts are one or more each, unless they are weights; what never exceeds 1 in all are shares.
+        frequencies = n is not None or (counts.sum() > 0 and counts.max() <= 1 and counts.sum() <= 1 + _FREQUENCY_SLACK)
+        if frequencies and counts.any():
+            counts = counts * (n / counts.sum() if n is not None else 1 / counts[counts > 0].min())
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "number_known", n is not None or not frequencies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +111,16 @@ class Observations:
         ``ln`` of that floor; None without one.
     on_grid
         Whether the cells are those of a grid that does not know the data, whose ends then lie inside the outermost.
-    sizes
-        Number of different sizes among raw values, or of filled bins of a sketch that has ten
-        values in each; None where nothing is known of ties.
+    discrete
+        Whether the values are taken for integers, with a law on integers.
+    heaped_digits
+        Significant digits to which values were rounded, where cells are as wide as that; None where they were not.
+    autocorrelation_time
+        Neighbours that are worth one independent value, where the order of the values shows dependence.
+    number_known
+        Whether the number of values is known; not so for relative frequencies.
+    distinct
+        The different sizes, ascending, of integers; None otherwise.
     """
 
     counts: GroupedCounts
@@ -99,7 +130,18 @@ class Observations:
     below_floor: int = 0
     log_floor: float | None = None
     on_grid: bool = False
-    sizes: int | None = None
+    discrete: bool = False
+    heaped_digits: int | None = None
+    autocorrelation_time: float | None = None
+    number_known: bool = True
+    distinct: Float64[np.ndarray, " size"] | None = None
+
+    def sizes_in(self, window: Window) -> int | None:
+        """Number of different sizes in a window of integers; None for a continuous law."""
+        if self.distinct is None:
+            return None
+        low, high = np.searchsorted(self.distinct, [window.lo * (1 - _GRID_SLACK), window.hi * (1 + _GRID_SLACK)])
+        return int(high - low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +151,7 @@ class Reading:
     Raises
     ------
     InvalidInputError
-        If a side, sign or treatment of NaN is unknown, a block or floor is not a number, or an option for continuous
-        data is combined with integers.
+        If a side, sign or treatment of NaN is unknown, or a block or floor is not a number.
     """
 
     side: Side = "both"
@@ -120,10 +161,10 @@ class Reading:
     weights: Any = None
     nan: NanPolicy = "refuse"
     log_floor: float | None = None
-    discrete: bool = False
+    discrete: bool | None = None
 
     def __post_init__(self) -> None:
-        """Raise if a name is unknown, a block or floor is not a number, or options contradict each other."""
+        """Raise if a name is unknown, or a block or floor is not a number."""
         for kind, given, allowed in (
             ("side", self.side, ("both", "small", "large")),
             ("sign", self.sign, (None, "absolute", "positive", "negative")),
@@ -135,11 +176,6 @@ class Reading:
             check_integer("block", self.block)
         if self.log_floor is not None and not as_number(self.log_floor) < math.inf:
             raise InvalidInputError(f"log_floor must be a number below infinity, or None; got {self.log_floor!r}")
-        continuous = {"sign": self.sign, "block": self.block, "weights": self.weights, "log_floor": self.log_floor}
-        used = [name for name, value in continuous.items() if value is not None]
-        used += ["nan"] if self.nan != "refuse" else []
-        if self.discrete and used:
-            raise InvalidInputError(f"{' and '.join(used)} cannot be combined with discrete=True")
 
     def observe(self, data: Any, window: Window | None = None) -> Observations:
         """Counts of any kind of data, on cells with edges at the ends of the window if they are raw values.
@@ -150,9 +186,9 @@ class Reading:
             If the data are not numbers, are empty, not finite or negative without a `sign`, or clusters, blocks or
             weights do not fit them.
         """
-        if self.discrete:
-            return _from_integers(data, self)
         if isinstance(data, (LogSketch, Histogram)):
+            if self.discrete:
+                raise InvalidInputError("discrete=True fits integers themselves; sketches and histograms hold counts")
             if self.cluster is not None or self.weights is not None or self.block is not None:
                 raise InvalidInputError(
                     "cluster, block and weights go with raw values; sketches and histograms have groups"
@@ -169,15 +205,10 @@ def _from_sketch(sketch: LogSketch, reading: Reading, window: Window | None) -> 
     if sketch.count == 0:
         raise InvalidInputError("there are no fluctuations to fit")
     counts = GroupedCounts.from_sketch(sketch, log_floor, reading.sign or "absolute", reading.side)
-    filled = int((counts.pooled > 0).sum())
-    # Bins of 1% over a decade and more are many: few that are well filled are sizes.
-    sizes = filled if counts.total >= 10 * filled and counts.width_of(0, len(counts.cells)) > math.log(10.0) else None
     below = int(sketch.counts[sketch.edges[:-1] < log_floor].sum()) if log_floor is not None else 0
-    if window is not None and filled:
+    if window is not None and counts.pooled.any():
         counts = _reaching(counts, window, -math.inf if log_floor is None else log_floor)
-    return Observations(
-        counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor, on_grid=True, sizes=sizes
-    )
+    return Observations(counts, sketch.count, sketch.zeros, below_floor=below, log_floor=log_floor, on_grid=True)
 
 
 def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> GroupedCounts:
@@ -186,7 +217,8 @@ def _reaching(counts: GroupedCounts, window: Window, log_floor: float) -> Groupe
     first, last = float(counts.edges[0]), float(counts.edges[-1])
     low = max(window.log_lo, log_floor)
     before = min(max(math.ceil((first - low) / width - _GRID_SLACK), 0), MOST_CELLS)
-    after = min(max(math.ceil((window.log_hi - last) / width - _GRID_SLACK), 0), MOST_CELLS)
+    end = last if window.log_hi >= FAR_END else window.log_hi
+    after = min(max(math.ceil((end - last) / width - _GRID_SLACK), 0), MOST_CELLS)
     cells = Cells.equal(first - before * width, width, before + len(counts.cells) + after)
     return replace(counts, cells=cells, counts=np.pad(counts.counts, ((0, 0), (before, after))))
 
@@ -199,7 +231,6 @@ def _from_histogram(histogram: Histogram, reading: Reading, window: Window | Non
     if not total > 0:
         raise InvalidInputError("there are no fluctuations to fit")
     kept = edges[:-1] > (math.exp(log_floor) if log_floor is not None else 0.0)
-    kept[np.cumsum(kept) == 0] = False
     outside = float(counts[:, ~kept].sum())
     counts, edges = counts[counts.any(axis=1)][:, kept], edges[np.append(~kept, False).sum() :]
     filled = np.flatnonzero(counts.any(axis=0))
@@ -213,7 +244,8 @@ def _from_histogram(histogram: Histogram, reading: Reading, window: Window | Non
     if np.ptp(widths) < 1e-9 * widths.mean():
         cells = Cells.equal(float(cells.edges[0]), float(widths.mean()), len(cells))
     grouped = GroupedCounts(cells, counts[:, at], outside, reading.side == "small", reading.side == "large")
-    return Observations(grouped, round(total), 0, below_floor=round(outside), log_floor=log_floor)
+    known = histogram.number_known
+    return Observations(grouped, round(total), 0, below_floor=round(outside), log_floor=log_floor, number_known=known)
 
 
 def _random_groups(size: int) -> np.ndarray:
@@ -234,12 +266,8 @@ def _weights(weights: Any, size: int) -> Float64[np.ndarray, " n"]:
 
 
 def _from_values(data: Any, reading: Reading, window: Window | None) -> Observations:
-    """Counts of raw values, on cells that fit the window or the range of the data."""
+    """Counts of raw values, on cells that fit the window, the integers, the rounding or the range of the data."""
     values, smallest, spacing = as_values(data)
-    group = group_labels(values.size, reading.cluster, reading.block)
-    weight = None if reading.weights is None else _weights(reading.weights, values.size)
-    if weight is not None and group is None:
-        group = _random_groups(values.size)
     if values.size == 0:
         raise InvalidInputError("there are no fluctuations to fit")
     finite = np.isfinite(values)
@@ -251,22 +279,94 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
     sizes = values if kept.all() else values[kept]
     if reading.sign is not None:
         sizes = np.abs(sizes)
+    group, time = _groups(values.size, sizes, kept, reading)
+    discrete = _is_discrete(sizes, reading)
     if sizes.size == 0:
         empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
-        return Observations(empty, values.size, zeros, bad)
+        return Observations(empty, values.size, zeros, bad, discrete=discrete)
+    digits = heaped_digits(sizes)
+    rounded = _rounded_cells(sizes, digits, discrete=discrete)
     log_floor = reading.log_floor
-    if log_floor is None:
+    if log_floor is None and rounded is None:
         floor = resolution_floor(sizes, smallest)
         log_floor = None if floor is None else math.log(floor)
-    counts, below = count_values(
-        sizes,
-        None if group is None else group[kept],
-        None if weight is None else weight[kept],
-        cells_for(sizes, window, log_floor, spacing),
-    )
+    cells = rounded if rounded is not None else cells_for(sizes, window, log_floor, spacing)
+    floor = -math.inf if log_floor is None else log_floor
+    weight = None if reading.weights is None else _weights(reading.weights, values.size)[kept]
+    counts, below = count_values(sizes, group, weight, (cells, floor))
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
-    on_grid = window is None and spacing == 0
-    return Observations(grouped, values.size, zeros, bad, below, log_floor, on_grid, sizes=number_of_sizes(sizes))
+    # Bins and round numbers reach beyond the values in the outermost of them.
+    on_grid = window is None and spacing == 0 and (digits is not None or cells.width is not None)
+    return Observations(
+        grouped,
+        values.size,
+        zeros,
+        bad,
+        below,
+        log_floor,
+        on_grid,
+        discrete,
+        digits,
+        autocorrelation_time=time,
+        distinct=_distinct(sizes) if discrete else None,
+    )
+
+
+def _distinct(integers: np.ndarray) -> Float64[np.ndarray, " size"]:
+    """Different integers, ascending; small ones by counting, which takes no sorting."""
+    small = integers <= _COUNTED_INTEGER
+    counted = np.flatnonzero(np.bincount(integers[small].astype(np.int64)))
+    return np.concatenate([counted, np.unique(integers[~small])]).astype(np.float64)
+
+
+def _groups(size: int, sizes: np.ndarray, kept: np.ndarray, reading: Reading) -> tuple[np.ndarray | None, float | None]:
+    """Group of each value that is fitted, and the autocorrelation time where their order shows dependence.
+
+    Clusters and blocks that were given, random groups for weights; blocks of neighbours where these depend on each
+    other and nothing was given.
+    """
+    group = group_labels(size, reading.cluster, reading.block)
+    if reading.weights is not None and group is None:
+        group = _random_groups(size)
+    if group is not None:
+        return group[kept], None
+    time = autocorrelation_time(sizes)
+    if time is None:
+        return None, None
+    return group_labels(sizes.size, None, block_length(time, sizes.size)), time
+
+
+def _is_discrete(sizes: np.ndarray, reading: Reading) -> bool:
+    """Whether the sizes are fitted with a law on integers.
+
+    As demanded; else where they all are integers, some of them small enough for the steps between them to show.
+
+    Raises
+    ------
+    InvalidInputError
+        If a law on integers is demanded, and the sizes are none, or too large to be exact.
+    """
+    if reading.discrete is False or sizes.size == 0:
+        return bool(reading.discrete)
+    integers = bool((sizes == np.rint(sizes)).all())
+    if reading.discrete is None:
+        return integers and float(sizes.max()) <= _LARGEST_INTEGER and float(sizes.min()) < _SMALL_INTEGER
+    if not integers:
+        raise InvalidInputError("a discrete power law needs integers that are not negative")
+    if sizes.max() > _LARGEST_INTEGER:
+        raise InvalidInputError(
+            f"integers above 2^53 are not exact: without discrete=True they are taken as sizes; got {sizes.max():.6g}"
+        )
+    return True
+
+
+def _rounded_cells(sizes: np.ndarray, digits: int | None, *, discrete: bool) -> Cells | None:
+    """Cells of values that come in steps: round numbers, integers, or a few sizes; None of values that do not."""
+    if digits is not None:
+        return digit_cells(sizes, digits, discrete=discrete)
+    if discrete:
+        return Cells.integers(int(sizes.min()), int(sizes.max()))
+    return size_cells(sizes)
 
 
 def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:
@@ -282,37 +382,6 @@ def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.nda
     if sign == "negative":
         return finite & (values < 0)
     return finite & (values != 0)
-
-
-def _from_integers(data: Any, reading: Reading) -> Observations:
-    """Counts of integers: one cell for each up to 200, above that cells of 1%."""
-    if isinstance(data, (LogSketch, Histogram)):
-        raise InvalidInputError("discrete=True fits integers themselves; sketches and histograms hold counts in bins")
-    values = as_values(data)[0]
-    if values.size == 0:
-        raise InvalidInputError("there are no fluctuations to fit")
-    if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
-        raise InvalidInputError("a discrete power law needs integers that are not negative")
-    if values.max() > _LARGEST_INTEGER:
-        raise InvalidInputError(
-            f"integers above 2^53 are not exact: without discrete=True they are taken as sizes; got {values.max():.6g}"
-        )
-    positive = values > 0
-    zeros = int(values.size - positive.sum())
-    if not positive.any():
-        return Observations(GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0))), values.size, zeros)
-    integers = values[positive].astype(np.float64)
-    cells = Cells.integers(int(integers.min()), int(integers.max()))
-    index = np.searchsorted(np.asarray(cells.first_integer), integers, side="right") - 1
-    labels = group_labels(values.size, reading.cluster, None)
-    if labels is None:
-        counts = np.bincount(index, minlength=len(cells))[None]
-    else:
-        flat = labels[positive].astype(np.int64) * len(cells) + index
-        counts = np.bincount(flat, minlength=(int(labels.max()) + 1) * len(cells)).reshape(-1, len(cells))
-        counts = counts[counts.any(axis=1)]
-    open_sides = {"open_below": reading.side == "small", "open_above": reading.side == "large"}
-    return Observations(GroupedCounts(cells, counts.astype(np.float64), **open_sides), values.size, zeros)
 
 
 def around_integers(window: Window) -> Window:

@@ -1,7 +1,7 @@
 """Outcome of a power-law fit, as a value."""
 
+import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +12,9 @@ from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import WHOLE
+from critlearn.inference.grade import SUPPORTED, Basis, Grade
 from critlearn.inference.laws.alternatives import Alternative
+from critlearn.inference.laws.cutoff import Cutoff
 from critlearn.inference.laws.fitted_law import FittedLaw, law_on_window
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
@@ -26,41 +28,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_PAIRS: Final = ("ci95", "naive_ci95", "window", "log_window")
+_PAIRS: Final = ("ci95", "ci95_total", "naive_ci95", "window", "log_window")
 """Entries of `PowerLawFit.to_dict` that are intervals."""
 
-_PARTS: Final = ("lognormal", "lognormal_whole", "rival", "equivalence", "significance")
+_PARTS: Final = ("cutoff", "lognormal", "lognormal_whole", "rival", "equivalence", "significance")
 """Entries that are results of their own, or None."""
-
-
-class FitVerdict(StrEnum):
-    """Verdict on a fit, by stated rules.
-
-    ``not resolved``: fewer than 50 fluctuations, less than a decade, a 95% interval wider than 0.25 to each side, a
-    window found by significance on which a drift of the exponent by more than 1 cannot be excluded, a window that was
-    found and on which an exponential or stretched exponential fitted to all values does as well or the density is flat
-    down to the smallest values, or a given one beyond the values. ``power law``: on a
-    window of a decade or more, that holds at least 5% of the fluctuations if it was searched for, either the local
-    exponent is constant within the tolerance (basis equivalence), or the Kolmogorov-Smirnov test does not reject at the
-    10% level and no lognormal whose exponent drifts by more than twice the tolerance is preferred at the 1% level
-    (basis significance, or a given window).
-    ``drifting exponent``: such a lognormal is preferred, or one fitted to all values does as well on a window that was
-    found. ``rejected``: no window, or not the given one, is acceptable.
-    """
-
-    POWER_LAW = "power law"
-    DRIFTING = "drifting exponent"
-    REJECTED = "rejected"
-    NOT_RESOLVED = "not resolved"
-
-
-class Basis(StrEnum):
-    """How the window was chosen: by one of two criteria, by the user, or not at all."""
-
-    EQUIVALENCE = "equivalence"
-    SIGNIFICANCE = "significance"
-    GIVEN = "given"
-    NONE = "none"
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,10 +71,14 @@ class PowerLawFit(Result):
     Parameters
     ----------
     exponent
-        ``k``.
+        ``k``; of a law with cut-off, of its power. It exists wherever there is a window, whatever the grade.
     standard_error, ci95
         By bootstrap over groups of dependent samples; by likelihood if all are independent. Of a window that was found
         by significance they contain the selection error.
+    ci95_total
+        ``ci95`` widened to either side by the systematic part: half the drift of the local exponent, over the range of
+        the central 95% of the values, that a lognormal on the window does not exclude. A law that is approached slowly
+        has its limit in there.
     selection_error
         Change of the exponent when the widest window that is not rejected was drawn in; 0 for other windows.
     naive_standard_error, naive_ci95
@@ -126,8 +102,21 @@ class PowerLawFit(Result):
         Sum over the window of ``ln p(u)``, the density in ``u = ln delta`` of the values (``ln P(x)`` of integers).
         Of counts, ``p`` in a cell is its probability over its width. For the density in delta itself the sum is smaller
         by that of ``ln delta``.
-    verdict, basis, reason
-        Verdict, how the window was chosen, and the reason for the verdict.
+    grade, basis, reason
+        Grade, how the window was chosen, and the reason for the grade.
+    cutoff
+        Exponent and scale, of a power law with cut-off.
+    rivals
+        Names of the laws that describe the window as well.
+    needed
+        Number of values that would decide, where they are too few.
+    discrete, sizes
+        Whether the law is one on integers, and the number of different sizes on the window.
+    heaped_digits
+        Significant digits to which many values were rounded; the fit then takes rounding for binning.
+    autocorrelation_time
+        Neighbours that are worth one independent value, where the order of the values shows dependence and errors are
+        over blocks for that reason.
     lognormal, lognormal_whole
         Test against a lognormal on the window, and on the central 99% of all fluctuations.
     rival
@@ -155,7 +144,7 @@ class PowerLawFit(Result):
     ks: float | None
     p_value: float | None
     p_value_error: float | None
-    verdict: FitVerdict
+    grade: Grade
     basis: Basis
     reason: str
     lognormal: Lognormal | None
@@ -164,6 +153,14 @@ class PowerLawFit(Result):
     naive_ci95: tuple[float, float] | None = None
     selection_error: float | None = None
     rival: Rival | None = None
+    ci95_total: tuple[float, float] | None = None
+    cutoff: Cutoff | None = None
+    rivals: tuple[str, ...] = ()
+    needed: int | None = None
+    discrete: bool = False
+    sizes: int | None = None
+    heaped_digits: int | None = None
+    autocorrelation_time: float | None = None
     effective_n: float | None = None
     omitted: int = 0
     below_floor: int = 0
@@ -182,6 +179,21 @@ class PowerLawFit(Result):
         return None if self.window is None else self.window.decades
 
     @property
+    def verdict(self) -> Grade:
+        """The grade, by the name of its key in `to_dict`."""
+        return self.grade
+
+    @property
+    def drift(self) -> float | None:
+        """Change of the local exponent over the window, by a lognormal on it."""
+        return None if self.lognormal is None else self.lognormal.drift
+
+    @property
+    def drift_error(self) -> float | None:
+        """Standard error of the drift."""
+        return None if self.lognormal is None else self.lognormal.drift_error
+
+    @property
     def window_is_partial(self) -> bool:
         """Whether a lognormal fits the whole range better, and the window is only a part of it."""
         whole = self.lognormal_whole
@@ -189,15 +201,16 @@ class PowerLawFit(Result):
 
     @property
     def established(self) -> bool:
-        """Whether the verdict is a power law."""
-        return self.verdict is FitVerdict.POWER_LAW
+        """Whether the grade claims a power law, with or without a cut-off."""
+        return self.grade in SUPPORTED
 
     @cached_property
     def law(self) -> FittedLaw | None:
         """Fitted law as a distribution of the values on the window; None without an exponent."""
         if self.exponent is None or self.window is None or self.counts is None:
             return None
-        return law_on_window(self.exponent, self.window, self.counts)
+        log_scale = None if self.cutoff is None else math.log(self.cutoff.scale)
+        return law_on_window(self.exponent, self.window, self.counts, log_scale=log_scale)
 
     @property
     def _law(self) -> FittedLaw:
@@ -256,6 +269,14 @@ class PowerLawFit(Result):
             "naive_stderr": self.naive_standard_error,
             "selection_error": self.selection_error,
             "ci95": list(self.ci95) if self.ci95 else None,
+            "ci95_total": list(self.ci95_total) if self.ci95_total else None,
+            "drift": self.drift,
+            "drift_stderr": self.drift_error,
+            "cutoff": self.cutoff.to_dict() if self.cutoff else None,
+            "discrete": self.discrete,
+            "sizes": self.sizes,
+            "heaped_digits": self.heaped_digits,
+            "autocorrelation_time": self.autocorrelation_time,
             "naive_ci95": list(self.naive_ci95) if self.naive_ci95 else None,
             "window": [self.window.lo, self.window.hi] if self.window else None,
             "log_window": [self.window.log_lo, self.window.log_hi] if self.window else None,
@@ -273,9 +294,11 @@ class PowerLawFit(Result):
             "p_value_error": self.p_value_error,
             "selection_repeated": self.selection_repeated,
             "log_likelihood": self.log_likelihood,
-            "verdict": str(self.verdict),
+            "verdict": str(self.grade),
             "basis": str(self.basis),
             "reason": self.reason,
+            "rivals": list(self.rivals),
+            "needed": self.needed,
             "lognormal": self.lognormal.to_dict() if self.lognormal else None,
             "lognormal_whole": self.lognormal_whole.to_dict() if self.lognormal_whole else None,
             "rival": self.rival.to_dict() if self.rival else None,
@@ -303,6 +326,6 @@ class PowerLawFit(Result):
     def summary(self) -> str:
         """One line, e.g. ``delta^-1.01 [0.99, 1.03] over 4.2 decades (power law: ...)``."""
         if self.exponent is None or self.window is None or self.ci95 is None:
-            return f"{self.verdict}: {self.reason}"
+            return f"{self.grade}: {self.reason}"
         value = f"{law_text('delta', self.exponent, self.ci95)} over {self.window.decades:.1f} decades"
-        return f"{value} ({self.verdict}: {self.reason})"
+        return f"{value} ({self.grade}: {self.reason})"

@@ -40,4 +40,4 @@ def log_distribution(log: Log, name: str, distribution: Distribution, step: int)
         return
     log(f"{PREFIX}{name}/exponent", fit.exponent, step)
     log(f"{PREFIX}{name}/decades", fit.decades, step)
-    log(f"{PREFIX}{name}/is_power_law", float(fit.verdict == "power law"), step)
+    log(f"{PREFIX}{name}/is_power_law", float(fit.established), step)

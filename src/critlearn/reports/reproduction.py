@@ -13,6 +13,7 @@ from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
 from critlearn.studies.sweep.study.schema import Study
 from critlearn.whole_files import write_whole
+from critlearn.numerics.notation import LAW_GRADES
 
 PAGE: Final = "reproduction.md"
 _FIGURES: Final = "images"
@@ -106,7 +107,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
                 "low": numbers["ci_low"].min(),
                 "high": numbers["ci_high"].max(),
                 "decades": shown["decades"].mean(),
-                "laws": int((group["verdict"] == "power law").sum()),
+                "laws": int((group["verdict"].isin(LAW_GRADES)).sum()),
                 "seeds": len(group),
                 "agree": int(decided.astype(bool).sum()),
                 "decided": len(decided),

@@ -15,6 +15,7 @@ from critlearn.studies.run_folder import REPORT
 from critlearn.studies.runs.methods import Methods
 from critlearn.studies.runs.table import setting_columns
 from critlearn.whole_files import write_whole
+from critlearn.numerics.notation import LAW_GRADES
 
 _MOST_VALUES: Final = 40
 _MOST_PANELS: Final = 24
@@ -69,7 +70,7 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
 def statement(table: pd.DataFrame) -> str:
     """Sentence that sums up many runs, or one."""
     runs, certified = table["cell"].nunique(), _certified(table)
-    law, quantities = int((table["verdict"] == "power law").sum()), int(table["quantity"].count())
+    law, quantities = int((table["verdict"].isin(LAW_GRADES)).sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
     followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
     return f"{ran}: {followed} a power law over some window; {_agreement(table)}."

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import Window
@@ -28,6 +28,9 @@ _EXACT_INTEGERS: Final = 200
 
 _INTEGER_RATIO: Final = 1.01
 """Ratio of the ends of a cell of several integers, about that of a sketch's bins."""
+
+_SUMMED_INTEGERS: Final = 8
+"""Integers of a cell up to which they are summed one by one; more are an integral but for one part in 10^4."""
 
 _NEXT: Final = 1 + 1e-12
 """Ratio to the next integer from which on the two have different logarithms."""
@@ -48,6 +51,8 @@ class Cells:
         Width of the cells if all are equal and the law is continuous, so that closed forms hold; None otherwise.
     first_integer
         Smallest integer of each cell and the one after the last, for a law on integers; None for a continuous one.
+    points
+        Number of Gauss points in a cell; None for as many as the widest cell needs.
 
     Raises
     ------
@@ -58,6 +63,7 @@ class Cells:
     edges: Float64[np.ndarray, " edge"]
     width: float | None = None
     first_integer: Float64[np.ndarray, " edge"] | None = None
+    points: int | None = None
 
     def __post_init__(self) -> None:
         """Raise if the edges are not finite and ascending."""
@@ -100,23 +106,49 @@ class Cells:
     def nodes(self) -> tuple[Float64[np.ndarray, "cell node"], Float64[np.ndarray, "cell node"]]:
         """Nodes in ``u`` and logarithms of their weights: ``P(cell) = sum exp(log weight + log density(node))``."""
         widths = np.diff(self.edges)
-        widest = float(widths.max())
-        # The wider a cell, the more a law bends across it, and the more Gauss points it takes.
-        points = 3 if widest < 0.1 else (8 if widest < 1 else 24)
+        if self.first_integer is not None:
+            return self._integer_nodes(widths)
+        at, weight = np.polynomial.legendre.leggauss(self._gauss_points())
+        nodes = self.centres[:, None] + 0.5 * widths[:, None] * at
+        return nodes, np.log(0.5 * widths[:, None] * weight)
+
+    def _gauss_points(self) -> int:
+        """Number of Gauss points: the wider a cell, the more a law bends across it, and the more of them it takes."""
+        if self.points is not None:
+            return self.points
+        widths = np.diff(self.edges)
+        if self.first_integer is not None:
+            # The nodes of few integers are these themselves, however wide their cells are.
+            widths = widths[~(np.diff(self.first_integer) <= _SUMMED_INTEGERS)]
+        widest = float(widths.max(initial=0.0))
+        return 3 if widest < 0.1 else (8 if widest < 1 else 24)
+
+    def _integer_nodes(self, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Integers of cells that hold few; in cells of more, Gauss points of the integral that their sum nearly is."""
+        first = np.asarray(self.first_integer)
+        held = np.diff(first)
+        # Beyond the integers seen the cells of an open law have none that are known by number: integrals.
+        few = held <= _SUMMED_INTEGERS
+        points = int(np.max(held, where=few, initial=float(self._gauss_points())))
         at, weight = np.polynomial.legendre.leggauss(points)
         nodes = self.centres[:, None] + 0.5 * widths[:, None] * at
         log_weights = np.log(0.5 * widths[:, None] * weight)
-        if self.first_integer is not None:
-            single = np.diff(self.first_integer) == 1
-            # A probability function f(x) is the density in u over x: the weight of an integer is 1/x.
-            nodes[single] = np.log(self.first_integer[:-1][single])[:, None]
-            log_weights[single] = np.log(weight / 2) - nodes[single]
+        index = np.arange(points)
+        integers = first[:-1][few, None] + np.minimum(index, held[few, None] - 1)
+        nodes[few] = np.log(integers)
+        # A probability function f(x) is the density in u over x: the weight of an integer is 1/x.
+        log_weights[few] = np.where(index < held[few, None], -nodes[few], -np.inf)
         return nodes, log_weights
+
+    def joined(self, at: Int64[np.ndarray, " joint"]) -> "Cells":
+        """Cells between some of the edges, which are given as indices."""
+        first = None if self.first_integer is None else self.first_integer[at]
+        return Cells(self.edges[at], None, first)
 
     def part(self, start: int, stop: int) -> "Cells":
         """Cells ``start .. stop - 1``."""
         first = None if self.first_integer is None else self.first_integer[start : stop + 1]
-        return Cells(self.edges[start : stop + 1], self.width, first)
+        return Cells(self.edges[start : stop + 1], self.width, first, self.points)
 
     def extended(self, below: float, above: float) -> "Cells":
         """Cells with further, growing ones that reach this far beyond the ends in ``u``."""
@@ -128,7 +160,8 @@ class Cells:
         if first is not None:
             # Beyond the integers seen a sum over them is an integral but for one part in 24 x^2 / k^2.
             first = np.concatenate([np.full(len(left), np.nan), first, np.full(len(right), np.nan)])
-        return Cells(np.concatenate([left, self.edges, right]), None, first)
+        # Each further cell is a twentieth of its distance wide, over which no law that still matters there bends much.
+        return Cells(np.concatenate([left, self.edges, right]), None, first, self._gauss_points())
 
     def log_masses(self, log_density: LogDensity) -> Float64[np.ndarray, " cell"]:
         """Logarithms of the normalised probabilities of the cells."""

@@ -97,9 +97,21 @@ class GroupedCounts:
         """Other counts on the same cells."""
         return GroupedCounts(self.cells, counts, self.outside, self.open_below, self.open_above)
 
+    @cached_property
+    def log_ends(self) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+        """Lower ends of windows by their first cell, and upper ends by the cell after their last one, in ``ln delta``.
+
+        The edges; of integers, the first and the last one in the cells.
+        """
+        first = self.cells.first_integer
+        if first is None:
+            return self.edges, self.edges
+        return np.log(first), np.log(np.maximum(first - 1, 0.5))
+
     def width_of(self, start: int, stop: int) -> float:
-        """Width of a window in ``ln delta``."""
-        return float(self.edges[stop] - self.edges[start])
+        """Width of a window in ``ln delta``; of integers, from the first to the last."""
+        low, high = self.log_ends
+        return float(high[stop] - low[start])
 
     def window(self, start: int, stop: int) -> Window:
         """Window from one edge to another; from the first integer to the last for a law on integers."""
@@ -125,13 +137,13 @@ class GroupedCounts:
         return self.open_below and start == 0, self.open_above and stop == len(self.cells)
 
     def coarsened(self, most: int) -> "GroupedCounts":
-        """Join neighbouring cells until at most this many are left; integers stay apart.
+        """Join neighbouring cells until at most this many are left.
 
         Where equal cells do not fill the last joint one, empty cells are added at an end without a cut-off; if there is
         none, as empty cells would pull a fit, the few cells too many are left out and counted as outside.
         """
         factor = -(-len(self.cells) // most)
-        if factor == 1 or self.cells.first_integer is not None:
+        if factor == 1:
             return self
         if self.cells.width is None:
             return self.joined(most)
@@ -149,17 +161,16 @@ class GroupedCounts:
         return GroupedCounts(cells, joined, outside, self.open_below, self.open_above)
 
     def joined(self, most: int) -> "GroupedCounts":
-        """Join neighbouring cells over the whole range; the last joint cell may be narrower than the others.
+        """Join neighbouring cells over the whole range until at most this many are left.
 
-        For sums over nodes, which do not need equal cells as closed forms do.
+        For sums over nodes, which do not need equal cells as closed forms do. Where cells are not equal, as those of
+        integers, only the narrower ones are joined; of equal ones the last joint cell may be narrower than the others.
         """
-        factor = -(-len(self.cells) // most)
-        if factor == 1 or self.cells.first_integer is not None:
+        if len(self.cells) <= most:
             return self
-        at = np.arange(0, len(self.cells), factor)
-        cells = Cells(self.edges[np.append(at, len(self.cells))])
-        counts = np.add.reduceat(self.counts, at, axis=1)
-        return GroupedCounts(cells, counts, self.outside, self.open_below, self.open_above)
+        at = _joints(self.edges, most) if self.cells.width is None else _every(len(self.cells), most)
+        counts = np.add.reduceat(self.counts, at[:-1], axis=1)
+        return GroupedCounts(self.cells.joined(at), counts, self.outside, self.open_below, self.open_above)
 
     def without_end_cells(self) -> "GroupedCounts":
         """Counts without the outermost cell where there is a cut-off; what it holds counts as outside."""
@@ -181,6 +192,33 @@ class GroupedCounts:
         if self.groups > 1:
             return float(scipy.special.stdtrit(self.groups - 1, probability))
         return float(scipy.special.ndtri(probability))
+
+
+def _every(cells: int, most: int) -> np.ndarray:
+    """Edges of joint cells that hold equally many cells each, as indices."""
+    return np.append(np.arange(0, cells, -(-cells // most)), cells)
+
+
+def _joints(edges: Float64[np.ndarray, " edge"], most: int) -> np.ndarray:
+    """Edges of joint cells that are about equally wide, as indices; cells that are wider stay alone."""
+    # Wide cells take few of the places: what they leave goes to the others, in a few rounds.
+    width = float(edges[-1] - edges[0]) / most
+    for _ in range(8):
+        widths = np.diff(edges)
+        wide = widths >= width
+        free = most - int(wide.sum())
+        if free <= 0:
+            break
+        width = max(width, float(widths[~wide].sum()) / free)
+    while True:
+        kept = [0]
+        for at in range(1, len(edges) - 1):
+            # Joined once the next edge would make it wider than wanted.
+            if edges[at + 1] - edges[kept[-1]] > width:
+                kept.append(at)
+        if len(kept) <= most:
+            return np.array([*kept, len(edges) - 1])
+        width *= len(kept) / most
 
 
 def check_inside(counts: GroupedCounts, window: Window) -> None:

@@ -14,9 +14,6 @@ MOST_GROUPS: Final = 256
 CHUNK: Final = 1 << 18
 """Values that are handled at a time: their logarithms, 2 MiB, stay in the processor's cache."""
 
-_MANY_SIZES: Final = 4096
-"""Number of values that are looked at first: if most of them differ, the sizes of the others are not counted."""
-
 _BFLOAT_CELL: Final = 0.05
 """Width of cells, in ``ln delta``, of numbers with 8 bits or fewer: several times the spacing of bfloat16, 0.8%."""
 
@@ -145,9 +142,3 @@ def group_labels(size: int, cluster: Any, block: int | None) -> np.ndarray | Non
         raise InvalidInputError(f"errors over clusters need at least 10 of them; got {distinct}")
     # In turn, so that the groups have as nearly the same number of clusters as can be.
     return (index % MOST_GROUPS).astype(np.int16)
-
-
-def number_of_sizes(sizes: np.ndarray) -> int:
-    """Number of different sizes; at least some thousands if they are many, which the first values tell."""
-    few = len(np.unique(sizes[:_MANY_SIZES]))
-    return few if 2 * few > _MANY_SIZES else len(np.unique(sizes))

@@ -9,7 +9,7 @@ import scipy.optimize
 import scipy.special
 from jaxtyping import Float64
 
-from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.cells import Cells, LogDensity
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import FEWEST_CELLS, SIGNIFICANCE
 from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
@@ -60,35 +60,58 @@ def _power(s: np.ndarray, shape: float = 1.0) -> np.ndarray:
     return np.exp(np.minimum(shape * s, np.log(_LARGEST)))
 
 
+def _lognormal(s: np.ndarray, _: float) -> tuple[np.ndarray, np.ndarray]:
+    return 0 * s, np.stack([s, s**2])
+
+
+def _exponential(s: np.ndarray, _: float) -> tuple[np.ndarray, np.ndarray]:
+    return s, -_power(s)[None]
+
+
+def _stretched(s: np.ndarray, shape: float) -> tuple[np.ndarray, np.ndarray]:
+    return shape * s, -_power(s, shape)[None]
+
+
+def _cut_off(s: np.ndarray, _: float) -> tuple[np.ndarray, np.ndarray]:
+    return 0 * s, np.stack([s, -_power(s)])
+
+
+def _broken(s: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
+    return 0 * s, np.stack([s, np.maximum(s - at, 0.0)])
+
+
+def _stretched_shapes(edges: np.ndarray) -> np.ndarray:
+    return np.geomspace(0.1, 4.0, _SHAPES)
+
+
+def _breaks(edges: np.ndarray) -> np.ndarray:
+    # No break in the outermost twelfths, where a few cells alone would decide one of the exponents.
+    return edges[len(edges) // 12 : -(len(edges) // 12) or None][1:-1]
+
+
+CUT_OFF: Final = Law("power law with cut-off", ("theta", "rate"), _cut_off, nested=True, positive=True)
+"""``p(u) ~ exp(theta u - rate exp(u))``: in delta, ``delta^-k exp(-delta / scale)``."""
+
+# Functions of the module, not lambdas: fits are pickled to other processes.
 LAWS: Final = (
-    Law("lognormal", ("theta", "psi"), lambda s, _: (0 * s, np.stack([s, s**2])), nested=True),
-    Law("exponential", ("rate",), lambda s, _: (s, -_power(s)[None]), nested=False, positive=True),
-    Law(
-        "stretched exponential",
-        ("rate", "shape"),
-        lambda s, shape: (shape * s, -_power(s, shape)[None]),
-        nested=False,
-        positive=True,
-        shapes=lambda edges: np.geomspace(0.1, 4.0, _SHAPES),
-    ),
-    Law(
-        "power law with cut-off",
-        ("theta", "rate"),
-        lambda s, _: (0 * s, np.stack([s, -_power(s)])),
-        nested=True,
-        positive=True,
-    ),
-    Law(
-        "one-break power law",
-        ("theta", "bend", "break"),
-        lambda s, at: (0 * s, np.stack([s, np.maximum(s - at, 0.0)])),
-        nested=True,
-        # No break in the outermost twelfths, where a few cells alone would decide one of the exponents.
-        shapes=lambda edges: edges[len(edges) // 12 : -(len(edges) // 12) or None][1:-1],
-        only_these=True,
-    ),
+    Law("lognormal", ("theta", "psi"), _lognormal, nested=True),
+    Law("exponential", ("rate",), _exponential, nested=False, positive=True),
+    Law("stretched exponential", ("rate", "shape"), _stretched, nested=False, positive=True, shapes=_stretched_shapes),
+    CUT_OFF,
+    Law("one-break power law", ("theta", "bend", "break"), _broken, nested=True, shapes=_breaks, only_these=True),
 )
 """All alternatives; ``rate`` and ``break`` are in units of the reference, the mean on the window."""
+
+_RANGE_POINTS: Final = 65
+"""Points of a window at which a law's local exponent is taken: a smooth law has its extremes at them or nearby."""
+
+
+def exponent_range(log_density: LogDensity, low: float, high: float) -> float:
+    """Largest less smallest local exponent ``1 - d ln p(u) / du`` of a law between two ends in ``u = ln delta``."""
+    u = np.linspace(low, high, _RANGE_POINTS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = np.diff(log_density(u)) / np.diff(u)
+    return float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,6 +164,11 @@ class Alternative(Result):
         offset, basis = self._law.terms(log_delta - self.reference, shape)
         return offset + sum(value * term for value, term in zip(values, basis, strict=True))
 
+    @property
+    def exponent_range(self) -> float:
+        """Change of its local exponent on the window: where that is small, the alternative is a power law there."""
+        return exponent_range(self._unnormalised, float(self._cells.edges[0]), float(self._cells.edges[-1]))
+
     def summary(self) -> str:
         """One line, e.g. ``lognormal: likelihood ratio +0.31, p = 0.58, AIC gain -1.7: power law``."""
         p_value = "" if self.p_value is None else f", p = {self.p_value:.2g}"
@@ -162,6 +190,16 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
     known = window_log_likelihood(counts, fit)
     return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
+
+
+def fit_law(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float = 0.0) -> Maximum:
+    """Maximum over the coefficients of a law, from the power law at which it starts where that is nested."""
+    return _at_shape(law, family, nodes, power, shape)
+
+
+def best_of_law(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np.ndarray) -> Maximum:
+    """Maximum over the coefficients of a law, and over its shape where it has one."""
+    return _best(law, family, nodes, power, edges)[0]
 
 
 def _log_mean(family: Family, at: slice) -> float:

@@ -13,8 +13,8 @@ import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import FEWEST_CELLS, WINDOW_PARAMETERS
-from critlearn.inference.laws.alternatives import LAWS, Law
+from critlearn.inference.criteria import FEWEST_CELLS, WHOLE, WINDOW_PARAMETERS
+from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, Law, exponent_range, fit_law
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
 from critlearn.inference.laws.scale_mixture import ScaleMixture
@@ -28,6 +28,13 @@ _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
 """Shapes of a stretched exponential that are tried: from nearly a power law to steeper than a Gaussian."""
 
 
+_WHOLLY_ACCEPTED: Final = 1.0
+"""``sqrt(n)`` times the Kolmogorov-Smirnov distance below which a law with two fitted parameters describes all values.
+
+The 1% point for a fitted normal law is 1.03 (Lilliefors, JASA 62, 399, 1967); for other laws it is near.
+"""
+
+
 @dataclass(frozen=True, repr=False)
 class Rival(Result):
     """A law fitted to all data, compared with the power law on its window.
@@ -39,20 +46,36 @@ class Rival(Result):
     bic_gain
         Bayesian information criterion on the window, of the power law with its exponent and both ends less that of the
         law, of which nothing is fitted there; divided by the design effect of the groups. Positive: the law is better.
+    exponent_range
+        Change of the rival's own local exponent on the window.
+    describes_all
+        Whether a Kolmogorov-Smirnov test does not reject the rival on all values.
     """
 
     name: str
     bic_gain: float
+    exponent_range: float
+    describes_all: bool
+
+    def as_good(self, tolerance: float) -> bool:
+        """Whether it does as well as the power law, and is not that power law.
+
+        A rival whose local exponent is constant within the tolerance is a power law on the window; it is a rival
+        nevertheless if it describes all values, of which the power law describes some.
+        """
+        return self.bic_gain > 0 and (self.describes_all or self.exponent_range > 2 * tolerance)
 
     def summary(self) -> str:
         """One line: the law, and its gain on the window."""
         return f"{self.name} of all values, BIC gain {self.bic_gain:+.1f} on the window"
 
 
-def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) -> Rival | None:
-    """Best of a lognormal, an exponential, a stretched exponential and a mixture of scales on the window of a fit.
+def rivals_of_all(
+    counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool, cutoff: bool = False
+) -> tuple[Rival, ...]:
+    """Lognormal, exponential, stretched exponential and mixture of scales, the best first, on the window of a fit.
 
-    None if the window is too short.
+    Empty if the window is too short.
 
     Parameters
     ----------
@@ -60,39 +83,67 @@ def best_rival(counts: GroupedCounts, fit: WindowFit, *, bounded_below: bool) ->
         All data, and the power law on the window.
     bounded_below
         Whether nothing is known of values below those at hand (a resolution floor), so that laws start with them.
+    cutoff
+        Whether the law on the window is one with an exponential cut-off, to infinity.
     """
     joined = counts.joined(MOST_CELLS)
     start, stop = (int(np.abs(joined.edges - counts.edges[at]).argmin()) for at in (fit.start, fit.stop))
     if stop - start < FEWEST_CELLS:
-        return None
+        return ()
     below = 0.0 if bounded_below or counts.cells.first_integer is not None else FAR
     cells = joined.cells.extended(below, FAR)
     first = int(np.searchsorted(cells.edges, joined.edges[0] - 1e-12))
     everywhere = Family(cells, first, joined.pooled)
-    window = Family(joined.cells.part(start, stop), 0, joined.pooled[start:stop])
+    window = Family(joined.cells.part(start, stop).extended(0.0, FAR if cutoff else 0.0), 0, joined.pooled[start:stop])
     share = joined.pooled / joined.pooled.sum()
     mean = float(share @ joined.cells.centres)
     variance = float(share @ (joined.cells.centres - mean) ** 2)
-    power = window.maximise(
-        0 * window.cells.nodes[0], (window.cells.nodes[0] - mean)[None], np.array([fit.theta])
-    ).log_likelihood
+    nodes = window.cells.nodes[0] - mean
+    power = window.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
+    if cutoff:
+        power = fit_law(CUT_OFF, window, nodes, power)
     effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-    # The power law takes its parameters from the window and pays for them; nothing of a rival is fitted there.
-    penalty = WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
+    # The power law takes its parameters from the window and pays for them; nothing of a rival is fitted there, unless
+    # the window holds nearly all values.
+    penalty = 0.0 if fit.n >= WHOLE * counts.total else WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
+    effective = float(joined.pooled.sum()) / effect
+    low, high = float(joined.edges[start]), float(joined.edges[stop])
     rivals = []
     for law in (law for law in LAWS if law.name in _NAMES):
         best, shape = _fitted(law, everywhere, everywhere.cells.nodes[0] - mean, variance)
-        there = window.evaluate(*law.terms(window.cells.nodes[0] - mean, shape), best.coefficients)
-        rivals.append(Rival(law.name, float(2 * (there.log_likelihood - power) / effect + penalty)))
+        there = window.evaluate(*law.terms(nodes, shape), best.coefficients)
+
+        def log_density(
+            u: np.ndarray, law: Law = law, shape: float = shape, coefficients: np.ndarray = best.coefficients
+        ) -> np.ndarray:
+            offset, basis = law.terms(u - mean, shape)
+            return offset + coefficients @ basis
+
+        distance = _distance(joined.pooled, np.exp(best.log_masses))
+        gain = float(2 * (there.log_likelihood - power.log_likelihood) / effect + penalty)
+        accepted = effective**0.5 * distance < _WHOLLY_ACCEPTED
+        rivals.append(Rival(law.name, gain, exponent_range(log_density, low, high), accepted))
     if counts.cells.first_integer is None:
         mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
         masses = mixture.log_masses(window.cells.edges)
         # Normalised on the window, as the power law is.
-        masses = masses - np.logaddexp.reduce(masses)
+        inside = masses[: stop - start] - np.logaddexp.reduce(masses)
         filled = window.pooled > 0
-        likelihood = float(window.pooled[filled] @ masses[filled])
-        rivals.append(Rival("mixture of scales", float(2 * (likelihood - power) / effect + penalty)))
-    return max(rivals, key=lambda rival: rival.bic_gain)
+        likelihood = float(window.pooled[filled] @ inside[filled])
+        gain = float(2 * (likelihood - power.log_likelihood) / effect + penalty)
+        everything = mixture.log_masses(joined.edges)
+        distance = _distance(joined.pooled, np.exp(everything - np.logaddexp.reduce(everything)))
+        densities = masses[: stop - start] - np.log(np.diff(window.cells.edges)[: stop - start])
+        slope = np.diff(densities) / np.diff(window.cells.centres[: stop - start])
+        change = float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
+        accepted = effective**0.5 * distance < _WHOLLY_ACCEPTED
+        rivals.append(Rival("mixture of scales", gain, change, accepted))
+    return tuple(sorted(rivals, key=lambda rival: -rival.bic_gain))
+
+
+def _distance(pooled: np.ndarray, masses: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance between counts and probabilities of the same cells."""
+    return float(np.abs(np.cumsum(pooled) / pooled.sum() - np.cumsum(masses)).max())
 
 
 def _fitted(law: Law, family: Family, nodes: np.ndarray, variance: float) -> tuple[Maximum, float]:

@@ -93,17 +93,9 @@ def _fit_equal(
 def _fit_uneven(
     counts: GroupedCounts, start: np.ndarray, stop: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parameter, information and scores of the groups by sums over nodes, each window by itself."""
-    theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
-    score = np.zeros((counts.groups, len(start)))
-    for window, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
-        below, above = counts.is_open(first, last)
-        found = power_law_uneven_cells.fit(
-            counts.cells.part(first, last), counts.counts[:, first:last], below=below, above=above
-        )
-        if found is not None:
-            theta[window], information[window], score[:, window] = found
-    return theta, information, score
+    """Parameter, information and scores of the groups by sums over nodes."""
+    below, above = counts.open_below, counts.open_above
+    return power_law_uneven_cells.fit_windows(counts.cells, counts.counts, start, stop, below=below, above=above)
 
 
 def _centred_index(

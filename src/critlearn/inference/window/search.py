@@ -15,8 +15,11 @@ from critlearn.inference.criteria import (
     DRAWN_IN,
     FEWEST,
     FEWEST_CELLS,
+    FEWEST_IN_TAIL,
     FLAT,
+    LEAST_OF_TAIL,
     LEAST_RETAINED,
+    LEAST_TAIL_SHARE,
     MOST_BELOW_FLAT,
     MOST_DRAWN_IN,
     SPARSE_END,
@@ -36,13 +39,16 @@ _SEARCH_CELLS: Final = 256
 _CANDIDATES: Final = 36
 """Places for either end of a window: with 36 the ends are known to 3% of the range, and some 600 windows are fitted."""
 
+_TAILS: Final = 24
+_LARGEST_TAIL: Final = 0.3
+"""Lower ends of tails that are tried besides, and the largest share of the values in one: each holds a fifth less."""
+
 _NARROWEST: Final = 0.5 * DECADE
 """Width of the narrowest candidate: narrower ones than a decade show, in the stability map, where a plateau begins."""
 
-_SURELY_ACCEPTED: Final = 0.5
 _SURELY_REJECTED: Final = 1.7
-"""Values of ``sqrt(n)`` times the distance far below and far above the critical one, which is about 1 for a law with
-one fitted parameter: outside them no replicates are needed.
+"""Value of ``sqrt(n)`` times the distance far above the critical one, which is about 1 for a law with one fitted
+parameter: beyond it no replicates are needed.
 """
 
 
@@ -86,9 +92,9 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
 
 
 def _is_flat_start(fits: WindowFits, below: Float64[np.ndarray, " edge"]) -> np.ndarray:
-    """Mask of the windows on the smallest values, where any density that is finite at zero is flat."""
+    """Mask of the windows on the smallest values, where any density that is finite at zero is flat, or rises."""
     few_below = below[fits.start] <= MOST_BELOW_FLAT * fits.n
-    return (np.abs(fits.exponent) <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
+    return (fits.exponent <= FLAT) & few_below & (fits.n < WHOLE * below[-1])
 
 
 def drawn_in(counts: GroupedCounts, fit: WindowFit, *, half_filled: int = 0) -> WindowFit:
@@ -193,6 +199,11 @@ class WindowScan:
         at = np.concatenate([[0, cells], np.linspace(low, min(high + 1, cells), _CANDIDATES).round()])
         marks = np.unique(at.astype(np.int64))
         start, stop = (grid.ravel() for grid in np.meshgrid(marks, marks, indexing="ij"))
+        # A tail of few values begins where a small share of them is left, which lies between any marks.
+        tails = np.searchsorted(share, 1 - np.geomspace(LEAST_TAIL_SHARE, _LARGEST_TAIL, _TAILS)) + 1
+        tails = np.setdiff1d(tails[tails < cells], marks)
+        start = np.concatenate([start, tails])
+        stop = np.concatenate([stop, np.full(len(tails), cells)])
         edges = self.counts.edges
         filled = np.concatenate([[0], np.cumsum(self.counts.pooled > 0)])
         kept = (filled[stop] - filled[start] >= FEWEST_CELLS) & (edges[stop] - edges[start] >= _NARROWEST)
@@ -232,18 +243,70 @@ class WindowScan:
         """Widest window on which the Kolmogorov-Smirnov test does not reject; None if all are rejected.
 
         The flat start of a density, as of any that is finite at zero, is taken only where there is nothing else: seen
-        in decades it is the widest, and noise below a power law would hide the law.
+        in decades it is the widest, and noise below a power law would hide the law. Windows that hold a small share of
+        the values must lie at an end of the data. Narrower ones than a decade are taken last.
         """
-        enough = np.isfinite(fits.exponent) & (fits.n >= max(FEWEST, LEAST_RETAINED * counts.total))
-        grouped = self.counts.groups > 1
+        known = np.isfinite(fits.exponent) & (fits.n >= FEWEST)
+        enough = known & (fits.n >= LEAST_RETAINED * counts.total)
+        few = known & ~enough & (fits.n >= max(FEWEST_IN_TAIL, LEAST_TAIL_SHARE * counts.total))
+        upper = few & (fits.stop == len(self.counts.cells))
+        lower = few & (fits.start == 0)
+        low, high = self.counts.log_ends
+        wide = high[fits.stop] - low[fits.start] >= DECADE - 1e-9
         below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
         flat = _is_flat_start(fits, below)
-        for index in (*np.flatnonzero(enough & ~flat), *np.flatnonzero(enough & flat)):
-            scaled = self._scaled(below, fits, int(index))
-            if not grouped and scaled > _SURELY_REJECTED:
-                continue
-            if (not grouped and scaled < _SURELY_ACCEPTED) or scaled <= self.critical(int(index)):
-                return Selected(int(index), scaled / self.critical(int(index)))
+        bent = wide & ~flat
+        # A tail may be wider than any window in the body above which it lies, and hold a fraction of the values.
+        for group in ((enough | upper) & bent, lower & bent, enough & wide & flat, enough & ~wide):
+            for index in np.flatnonzero(group):
+                ratio = self._ratio(below, fits, int(index))
+                if ratio <= 1:
+                    return Selected(int(index), ratio)
+        return None
+
+    def _ratio(self, below: Float64[np.ndarray, " edge"], fits: WindowFits, index: int) -> float:
+        """Kolmogorov-Smirnov distance on one window over the critical one."""
+        scaled = self._scaled(below, fits, index)
+        if self.counts.groups == 1 and scaled > _SURELY_REJECTED:
+            return math.inf
+        return scaled / self.critical(index)
+
+    def best_tail(self, widest: WindowFit) -> tuple[WindowFit, float] | None:
+        """Tail inside an accepted one whose distance to a power law is smallest; it holds a good part of the values.
+
+        And by how much its exponent differs from those of the tails that are accepted as well: the root of the mean
+        squared difference.
+        """
+        fits, low = self.fits, self.counts.log_ends[0]
+        high = self.counts.log_ends[1][widest.stop]
+        inside = np.isfinite(fits.exponent) & (fits.stop == widest.stop) & (fits.start >= widest.start)
+        inside &= (fits.n >= max(FEWEST, LEAST_OF_TAIL * widest.n)) & (high - low[fits.start] >= DECADE - 1e-9)
+        index = np.flatnonzero(inside)
+        if not index.size:
+            return None
+        below = np.concatenate([[0.0], np.cumsum(self.counts.pooled)])
+        distance = [self._scaled(below, fits, int(at)) / fits.n[at] ** 0.5 for at in index]
+        best = fits[int(index[int(np.argmin(distance))])]
+        if best is None:
+            return None
+        others = [fits.exponent[at] - best.exponent for at in index if self._ratio(below, fits, int(at)) <= 1]
+        return best, float(np.mean(np.square(others)) ** 0.5) if others else 0.0
+
+    def nearest(self) -> WindowFit | None:
+        """Window of a decade or more on which the distance to a power law is smallest; narrower ones if there is none.
+
+        Where every window is rejected, it shows which exponent is nearest, not that it is a law.
+        """
+        fits, (low, high) = self.fits, self.counts.log_ends
+        known = np.isfinite(fits.exponent) & (fits.n >= FEWEST)
+        enough = known & (fits.n >= LEAST_RETAINED * self.counts.total)
+        wide = high[fits.stop] - low[fits.start] >= DECADE - 1e-9
+        below = np.concatenate([[0.0], np.cumsum(self.counts.pooled)])
+        for group in (enough & wide, known & wide, known):
+            index = np.flatnonzero(group)
+            if index.size:
+                distance = [self._scaled(below, fits, int(at)) / fits.n[at] ** 0.5 for at in index]
+                return fits[int(index[int(np.argmin(distance))])]
         return None
 
     def _scaled(self, below: Float64[np.ndarray, " edge"], fits: WindowFits, index: int) -> float:
