@@ -86,8 +86,8 @@ docs/inference_tests.md (negative binomial, five sizes).
 CUT_OFF_SIGNIFICANCE: Final = 1e-3
 """p-value of a power law to infinity below which a cut-off is needed: its scale is then three errors from infinity.
 
-Stricter than `SIGNIFICANCE`, as the lower end is chosen where the law with cut-off fits. Effect: docs/inference_tests.md
-(slowly converging tails).
+Stricter than `SIGNIFICANCE`, as the lower end is chosen where the law with cut-off fits. Effect:
+docs/inference_tests.md (slowly converging tails).
 """
 
 NEARLY_AS_GOOD: Final = 2.0
@@ -124,9 +124,9 @@ SIGNIFICANCE: Final = 0.01
 LARGEST_DRIFT: Final = 0.25
 """Change of the exponent that must be excluded for a power law: not to reject is no evidence.
 
-Over the range of the central 95% of the values on the window: a steep law has few values in its last decades, from which
-no drift can be known. Where it is not excluded, a lognormal does as well, and the law is compatible with the data. Effect: docs/inference_tests.md
-(products, logit-normals).
+Over the range of the central 95% of the values on the window: a steep law has few values in its last decades, from
+which no drift can be known. Where it is not excluded, a lognormal does as well, and the law is compatible with the
+data. Effect: docs/inference_tests.md (products, logit-normals).
 """
 
 TOLERATED_DRIFT: Final = 0.2

@@ -12,6 +12,7 @@ _ZERO: Final = re.compile(r"-?0(\.0+)?")
 LAW_GRADES: Final = ("power law", "power law with cut-off")
 """Grades of a fit that claim a power law, as tables and records have them."""
 
+
 def power_text(name: str, exponent: float | str) -> str:
     """``name`` to the power of minus the exponent; a number gets two digits, and zero none.
 

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED
+from critlearn.numerics.notation import LAW_GRADES
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
 from critlearn.studies.sweep.study.schema import Study
 from critlearn.whole_files import write_whole
-from critlearn.numerics.notation import LAW_GRADES
 
 PAGE: Final = "reproduction.md"
 _FIGURES: Final = "images"

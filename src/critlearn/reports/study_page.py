@@ -8,6 +8,7 @@ import pandas as pd
 
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
+from critlearn.numerics.notation import LAW_GRADES
 from critlearn.reports.page import render
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
@@ -15,7 +16,6 @@ from critlearn.studies.run_folder import REPORT
 from critlearn.studies.runs.methods import Methods
 from critlearn.studies.runs.table import setting_columns
 from critlearn.whole_files import write_whole
-from critlearn.numerics.notation import LAW_GRADES
 
 _MOST_VALUES: Final = 40
 _MOST_PANELS: Final = 24

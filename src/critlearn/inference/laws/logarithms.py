@@ -87,9 +87,9 @@ def _varies(exponent: float, power: int, gap: float, reach: float) -> bool:
 def _products(
     everything: Family, window: Family, upper: float, factors: int, gaps: Float64[np.ndarray, " gap"]
 ) -> Float64[np.ndarray, " gap"]:
-    """Likelihoods on the window of ``ln(scale / delta)^m``: of the scale that fits everything best; else minus infinity.
+    """Likelihoods on the window of ``ln(scale / delta)^m``, for the scales that fit everything about as well as any.
 
-    Nothing but the scale is fitted, so that a likelihood within one half of the largest is as good as it.
+    Minus infinity for the others.
     """
     likelihoods = np.array([_product_likelihood(everything, upper, factors, gap) for gap in gaps])
     near = likelihoods >= likelihoods.max() - _AS_GOOD
