@@ -71,6 +71,8 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "discrete": observed.discrete,
         "heaped_digits": observed.heaped_digits,
         "autocorrelation_time": observed.autocorrelation_time,
+        "lognormal_whole": None,
+        "curve": None,
         "density": DensityCurve.of(observed.counts) if some else None,
         "counts": observed.counts.of_one_group() if some else None,
     }
@@ -274,7 +276,7 @@ def _without_window(judgement: Judgement, common: dict[str, Any]) -> PowerLawFit
         reason=judgement.reason,
         needed=judgement.needed,
         lognormal=None,
-        **({"lognormal_whole": None, "curve": None} | common),
+        **common,
     )
 
 

@@ -107,9 +107,6 @@ def judge(evidence: Evidence) -> Judgement:
             return judgement
     if evidence.basis is Basis.EQUIVALENCE:
         reason = f"the local exponent stays within {evidence.tolerance:g} of a constant on the window"
-    elif evidence.p_value is None:
-        reason = f"the local exponent drifts by {evidence.drift:+.2f}; no test, as the number of values is not known"
-        return Judgement(Grade.COMPATIBLE, reason)
     else:
         reason = f"not rejected on the window ({_test(evidence)})"
     return Judgement(Grade.POWER_LAW, reason)
@@ -176,13 +173,12 @@ def _against(evidence: Evidence) -> Judgement | None:
     if evidence.basis is Basis.EQUIVALENCE:
         return None
     drift = evidence.drift
-    if evidence.curved and abs(drift) > TOLERATED_DRIFT:
-        return Judgement(Grade.DRIFTING, f"a lognormal fits better, its exponent drifting by {drift:+.2f}")
     if evidence.p_value is None:
         # Without a number of values the size of the drift speaks alone.
-        if abs(drift) <= TOLERATED_DRIFT:
-            return None
-        return Judgement(Grade.DRIFTING, f"the exponent drifts by {drift:+.2f} over the window")
+        reason = f"the exponent drifts by {drift:+.2f} over the window; no test, as the number of values is not known"
+        return Judgement(Grade.COMPATIBLE if abs(drift) <= TOLERATED_DRIFT else Grade.DRIFTING, reason)
+    if evidence.curved and abs(drift) > TOLERATED_DRIFT:
+        return Judgement(Grade.DRIFTING, f"a lognormal fits better, its exponent drifting by {drift:+.2f}")
     if evidence.basis is Basis.NEAREST and evidence.curved:
         reason = (
             f"the exponent drifts by {drift:+.2f} over the window, within the {TOLERATED_DRIFT:g} that is tolerated"

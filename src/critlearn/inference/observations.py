@@ -282,16 +282,17 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
     group, time = _groups(values.size, sizes, kept, reading)
     discrete = _is_discrete(sizes, reading)
     if sizes.size == 0:
-        empty = GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0)))
-        return Observations(empty, values.size, zeros, bad, discrete=discrete)
+        return replace(_nothing(values.size, zeros, bad), discrete=discrete)
     digits = heaped_digits(sizes)
     rounded = _rounded_cells(sizes, digits, discrete=discrete)
     log_floor = reading.log_floor
     if log_floor is None and rounded is None:
         floor = resolution_floor(sizes, smallest)
         log_floor = None if floor is None else math.log(floor)
-    cells = rounded if rounded is not None else cells_for(sizes, window, log_floor, spacing)
     floor = -math.inf if log_floor is None else log_floor
+    if not float(sizes.max()) > 0 or math.log(float(sizes.max())) < floor:
+        return replace(_nothing(values.size, zeros, bad), below_floor=sizes.size, log_floor=log_floor)
+    cells = rounded if rounded is not None else cells_for(sizes, window, log_floor, spacing)
     weight = None if reading.weights is None else _weights(reading.weights, values.size)[kept]
     counts, below = count_values(sizes, group, weight, (cells, floor))
     grouped = GroupedCounts(*counts, open_below=reading.side == "small", open_above=reading.side == "large")
@@ -310,6 +311,11 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
         autocorrelation_time=time,
         distinct=_distinct(sizes) if discrete else None,
     )
+
+
+def _nothing(count: int, zeros: int, omitted: int) -> Observations:
+    """Observations of which none is left to be fitted."""
+    return Observations(GroupedCounts(Cells(np.zeros(1)), np.zeros((1, 0))), count, zeros, omitted)
 
 
 def _distinct(integers: np.ndarray) -> Float64[np.ndarray, " size"]:
@@ -390,5 +396,6 @@ def around_integers(window: Window) -> Window:
     >>> around_integers(Window(2.0, 9.5))
     <Window [1.5, 9.5] (0.8 decades)>
     """
-    lowest, highest = math.ceil(window.lo - 1e-9), math.floor(window.hi + 1e-9)
-    return Window(max(lowest, 1) - 0.5, max(highest, lowest + 1) + 0.5)
+    lowest, highest = math.ceil(window.lo - 1e-9), math.floor(min(window.hi, _LARGEST_INTEGER) + 1e-9)
+    low = max(lowest, 1) - 0.5
+    return Window(low, window.hi if window.hi > _LARGEST_INTEGER else max(highest, lowest + 1) + 0.5)

@@ -103,7 +103,7 @@ def _product_likelihood(family: Family, upper: float, factors: int, gap: float) 
     """Log-likelihood of ``ln(scale / delta)^(factors - 1)`` on the cells of a family."""
     nodes, weights = family.cells.nodes
     s = nodes - upper
-    masses = np.log(np.exp(weights + s + (factors - 1) * np.log(gap - s)).sum(axis=1))
+    masses = np.logaddexp.reduce(weights + s + (factors - 1) * np.log(gap - s), axis=1)
     return float(family.pooled @ (masses - np.logaddexp.reduce(masses)))
 
 

@@ -91,6 +91,9 @@ def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
     start = np.array([power.coefficients[0], 0.0])
     null = family.evaluate(none, basis, start)
     best = family.maximise(none, basis, start)
+    # Towards a law without a mean of u, or where all values lie in one cell, there is no information on any drift.
+    if not np.isfinite(best.covariance).all() or not best.covariance[0, 0] > 0:
+        return None
     effect = design_effect(inside, null)
     statistic = max(0.0, 2 * (best.log_likelihood - null.log_likelihood)) / effect
     # k(u) = 1 - theta - 2 psi (u - middle): across the window it changes by -2 psi times the width.

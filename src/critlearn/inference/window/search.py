@@ -193,7 +193,7 @@ class WindowScan:
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """First cells and cells after the last of the candidates; at an end without a cut-off all reach the end."""
         cells = len(self.counts.cells)
-        share = np.cumsum(self.counts.pooled) / self.counts.pooled.sum()
+        share = np.cumsum(self.counts.pooled) / max(float(self.counts.pooled.sum()), 1.0)
         # No window ends in the outermost thousandths, except at the ends of the data themselves.
         low, high = (int(np.searchsorted(share, q)) for q in (0.001, 0.999))
         at = np.concatenate([[0, cells], np.linspace(low, min(high + 1, cells), _CANDIDATES).round()])
