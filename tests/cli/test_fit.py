@@ -68,7 +68,7 @@ def test_every_kind_of_file_gives_the_same_answer(tmp_path: Path, capsys: pytest
     assert all(found == answers[0] for found in answers)
     assert set(answers[0]) >= NAMES
     assert answers[0]["exponent"] == pytest.approx(1.5, abs=0.06)
-    assert answers[0]["window"] == pytest.approx([1e-3, 1.0])
+    assert answers[0]["window"] == pytest.approx([1e-3, 1.0], rel=0.05)
     assert {item["name"] for item in answers[0]["alternatives"]} >= {"lognormal", "exponential"}
 
 
@@ -81,7 +81,7 @@ def test_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_clusters_widen_the_error(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = (str(table), "--column", "size", "--window", "1e-3,1")
     naive, robust = answer(capsys, *common), answer(capsys, *common, "--cluster", "event")
-    assert robust["stderr"] > 2 * naive["stderr"]
+    assert robust["stderr"] > 2 * naive["naive_stderr"]
     assert robust["exponent"] == pytest.approx(naive["exponent"], abs=1e-9)
 
 
@@ -144,7 +144,7 @@ def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixt
         (["table.csv", "--column", "size", "--xmin", "1e-2", "--window", "1e-2,1"], "give one of them"),
         (["table.csv", "--column", "size", "--xmin", "-1"], "--xmin takes a number above 0"),
         (["table.csv", "--column", "size", "--xmin", "nan"], "--xmin takes a number above 0"),
-        (["table.csv", "--column", "size", "--xmin", "9"], "below the lower end 9"),
+        (["table.csv", "--column", "size", "--xmin", "9"], "outside the data"),
         (["table.csv", "--column", "size", "--discrete"], "integers"),
         (["none.txt.gz"], "there is no file"),
         (["broken.npy"], "cannot be read"),
@@ -321,7 +321,10 @@ def test_integers_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.savetxt(path, np.random.default_rng(0).zipf(2.5, 5000))
     for arguments, noticed in (([], True), (["--discrete"], False), (["--continuous"], False)):
         assert run(str(path), *arguments) == 0
-        assert ("hint         all values are integers" in capsys.readouterr().out) == noticed
+        assert ("hint         the values are integers, and so is the law" in capsys.readouterr().out) == noticed
+    np.savetxt(path, 1000 * np.random.default_rng(0).zipf(2.5, 5000))
+    assert run(str(path)) == 0
+    assert "large ones, and the law is one on real numbers" in capsys.readouterr().out
     np.savetxt(path, VALUES)
     assert run(str(path)) == 0
     assert "hint" not in capsys.readouterr().out

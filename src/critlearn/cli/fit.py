@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from critlearn.inference import PowerLawFit
     from critlearn.inference.plots import PlotKind
 
-INTEGERS_HINT: Final = (
-    "all values are integers: --discrete fits a law on integers, --continuous tells that none is meant"
-)
+INTEGERS_HINT: Final = {
+    True: "the values are integers, and so is the law: --continuous fits one on real numbers",
+    False: "the values are integers, large ones, and the law is one on real numbers: --discrete fits one on integers",
+}
+"""By whether a law on integers was fitted."""
 
 
 def fit(
@@ -70,7 +72,7 @@ def fit(
     else:
         from critlearn.cli.fit_text import fit_text
 
-        hints = [] if discrete is not None or not _all_integers(values) else [INTEGERS_HINT]
+        hints = [INTEGERS_HINT[result.discrete]] if discrete is None and _all_integers(values) else []
         typer.echo(fit_text(result, hints, plot))
 
 
@@ -88,7 +90,7 @@ def _ends(window: str | None, xmin: float | None) -> tuple[float, float] | None:
         low, high = (float(part) for part in window.split(","))
     except ValueError:
         low = high = math.nan
-    if not 0 < low < high:
+    if not 0 < low < high or low == math.inf:
         raise InvalidInputError(f'--window takes two numbers 0 < lo < hi as lo,hi; got "{window}"')
     return low, high
 
@@ -108,32 +110,11 @@ def _fitted(values: "np.ndarray", options: dict[str, Any], *, shown: bool) -> "P
     """The fit; what is refused is said in options of the command."""
     from critlearn.inference import fit_power_law
 
-    options["discrete"] = bool(options["discrete"])
-    ends = options["window"]
-    if ends is not None and ends[1] == math.inf:
-        options |= {"window": (ends[0], _largest(values, ends[0])), "side": _tail(options["side"])}
     with _progress(shown=shown) as progress:
         try:
             return fit_power_law(values, progress=progress, **options)
         except InvalidInputError as problem:
             raise InvalidInputError(_in_flags(str(problem))) from None
-
-
-def _tail(side: str) -> str:
-    """Side of a law without an upper end; the other one contradicts it."""
-    if side == "small":
-        raise InvalidInputError("--side small is a law down to zero, and ends: give --window with two numbers")
-    return "large"
-
-
-def _largest(values: "np.ndarray", low: float) -> float:
-    """Largest size, where a tail ends in the data."""
-    import numpy as np
-
-    largest = float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
-    if not largest > low:
-        raise InvalidInputError(f"all values lie below the lower end {low:g} of the window; the largest is {largest:g}")
-    return largest
 
 
 def _all_integers(values: "np.ndarray") -> bool:
