@@ -307,6 +307,12 @@ def _at_shape(
         if law.nested and law.positive:
             # Without any cut-off a law to infinity may have no mean, and no direction to start in.
             start[1] = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
+    if law.nested and law.positive:
+        null = _at_power(law, family, nodes, power, shape)
+        slope = null.means[-1] @ family.pooled / family.pooled.sum() - null.mean[-1]
+        # The likelihood is concave: where it falls at the boundary, its maximum is there.
+        if np.isfinite(slope) and slope <= 0:
+            return null
     best = family.maximise(*law.terms(nodes, shape), start)
     outside = law.positive and best.coefficients[-1] < 0
     if outside or (law.nested and best.log_likelihood < power.log_likelihood):

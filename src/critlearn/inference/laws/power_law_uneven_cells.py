@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from critlearn.inference.counts.cells import FAR, Cells
+from critlearn.inference.laws.power_law import solve_phi
 
 _STEPS: Final = 60
 """Steps of scoring at most: a bound against cycles, as the length of a step ends the search before."""
@@ -19,8 +20,11 @@ _STEPS: Final = 60
 _LONGEST_STEP: Final = 2.0
 """Change of the exponent in one step at most: longer ones leave the region where the information is known."""
 
-_CONVERGED: Final = 1e-11
-"""Step, relative to ``1 + |theta|``, that ends the search."""
+_CONVERGED: Final = 1e-6
+"""Step, in standard errors of the exponent, that ends the search."""
+
+_BINS: Final = 100
+"""Equal bins that stand for a window where a search starts."""
 
 _AT_ONCE: Final = 1 << 18
 """Nodes that are handled together: 2 MiB, which stay in the processor's cache."""
@@ -139,20 +143,36 @@ def _maximise(
     ranges: _Ranges, counts: Float64[np.ndarray, "window cell"], open_end: np.ndarray, open_below: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fisher scoring: parameters, means of ``u`` in each cell and over all, information of one value."""
-    share = counts / counts.sum(axis=1, keepdims=True)
-    centres = ranges.u.mean(axis=2) - ranges.reference[:, :, 0]
-    middle = (share * centres).sum(axis=1, keepdims=True)
-    spread = np.sqrt((share * (centres - middle) ** 2).sum(axis=1)) + 1e-3
-    # Without a cut-off a theta of the wrong sign diverges: start from a tail that decays.
-    theta = np.where(open_end, np.where(open_below, 1.0, -1.0) / spread, 0.0)
+    n = counts.sum(axis=1)
+    share = counts / n[:, None]
+    theta = _start(ranges, share, open_end, open_below)
     for _ in range(_STEPS):
         means, mean, information = ranges.moments(theta)
         step = ((share * means).sum(axis=1) - mean) / np.maximum(information, 1e-300)
         limit = _LONGEST_STEP * (1 + np.abs(theta))
         theta = theta + np.clip(step, -limit, limit)
-        if (np.abs(step) < _CONVERGED * (1 + np.abs(theta))).all():
+        if (step**2 * information * n < _CONVERGED**2).all():
             break
     return theta, means, mean, information
+
+
+def _start(ranges: _Ranges, share: np.ndarray, open_end: np.ndarray, open_below: np.ndarray) -> np.ndarray:
+    """Parameters of continuous laws with the same means: scoring needs two or three steps from there.
+
+    A law without a cut-off has the mean excess ``1 / |theta|``; one with two ends is solved for as on many equal bins.
+    """
+    inside = np.isfinite(ranges.log_weights[:, :, 0])
+    centres = np.where(inside, ranges.u.mean(axis=2), 0.0)
+    mean = (share * centres).sum(axis=1)
+    low = np.where(inside, centres, np.inf).min(axis=1)
+    filled = np.where(share > 0, centres, np.nan)
+    reach = np.where(
+        open_end, np.where(open_below, np.nanmax(filled, axis=1) - mean, mean - np.nanmin(filled, axis=1)), 1.0
+    )
+    width = np.maximum(ranges.reference[:, 0, 0] - low, 1e-9)
+    bounded = solve_phi((mean - low - 0.5 * width) * _BINS / width, _BINS) * _BINS / width
+    bounded = np.clip(np.nan_to_num(bounded), -50.0, 50.0)
+    return np.where(open_end, np.where(open_below, 1.0, -1.0) / (np.maximum(reach, 0.0) + 1e-2), bounded)
 
 
 def distribution(cells: Cells, theta: np.ndarray, *, below: bool, above: bool) -> np.ndarray:
