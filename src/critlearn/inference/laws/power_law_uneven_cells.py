@@ -146,12 +146,18 @@ def _maximise(
     n = counts.sum(axis=1)
     share = counts / n[:, None]
     theta = _start(ranges, share, open_end, open_below)
+    low, high = np.full(len(theta), -np.inf), np.full(len(theta), np.inf)
     for _ in range(_STEPS):
         means, mean, information = ranges.moments(theta)
-        step = ((share * means).sum(axis=1) - mean) / np.maximum(information, 1e-300)
+        score = (share * means).sum(axis=1) - mean
+        # The score falls with theta: steps that leave what is known to hold its zero are halved instead, as those of a
+        # steep law, whose information vanishes beyond, would go to and fro.
+        low, high = np.where(score > 0, theta, low), np.where(score < 0, theta, high)
         limit = _LONGEST_STEP * (1 + np.abs(theta))
-        theta = theta + np.clip(step, -limit, limit)
-        if (step**2 * information * n < _CONVERGED**2).all():
+        step = theta + np.clip(score / np.maximum(information, 1e-300), -limit, limit)
+        theta = np.where((step > high) | (step < low), 0.5 * (low + high), step)
+        # In standard errors the step is score * sqrt(n / information).
+        if (score**2 * n < _CONVERGED**2 * information).all():
             break
     return theta, means, mean, information
 
