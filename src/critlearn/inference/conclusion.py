@@ -79,7 +79,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     if observed.zeros == observed.count:
         return _without_window(Judgement(Grade.TOO_FEW, "all values are exact zeros"), common)
     # A law with an exponent and two ends fits fewer than five cells exactly.
-    if counts.total < FEWEST or len(counts.cells) < FEWEST_CELLS:
+    if counts.total < FEWEST or int((counts.pooled > 0).sum()) < FEWEST_CELLS:
         return _of_few(counts, observed, settings, common)
     sliding = sliding_fits(counts)
     common |= {"lognormal_whole": _lognormal_of_all(counts), "curve": sliding.curve()}
@@ -287,9 +287,13 @@ def _found(choice: Choice) -> list[tuple[str, WindowFit]]:
 
 def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, WindowFit]:
     """Restrict counts to the window of a fit, coarsen their cells for the tests, and fit them again."""
-    part = counts.part(fit.start, fit.stop).coarsened(MOST_CELLS)
-    coarse = fit_window(part, 0, len(part.cells))
-    return (part, coarse) if coarse is not None else (counts, fit)
+    window = counts.part(fit.start, fit.stop)
+    # Equal cells leave a few out at the ends, and all values may lie there; joined ones leave out none.
+    for part in (window.coarsened(MOST_CELLS), window.joined(MOST_CELLS)):
+        coarse = fit_window(part, 0, len(part.cells))
+        if coarse is not None:
+            return part, coarse
+    return counts, fit
 
 
 def _chosen(counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: Goodness, seed: int) -> WindowChoice:

@@ -251,5 +251,6 @@ def _flat_start(evidence: Evidence) -> bool:
 
 def judge_few(counts: GroupedCounts) -> Judgement:
     """Grade of data that are too few for any test."""
-    reason = f"{counts.total:.0f} usable fluctuations over {len(counts.cells)} bins are too few"
+    filled = int((counts.pooled > 0).sum())
+    reason = f"{counts.total:.0f} usable fluctuations in {filled} bin{'' if filled == 1 else 's'} are too few"
     return Judgement(Grade.TOO_FEW, reason, needed=FEWEST if counts.total < FEWEST else None)

@@ -26,5 +26,11 @@ def without_far_values(counts: GroupedCounts) -> GroupedCounts:
     stop = len(pooled) if counts.open_above else min(len(pooled), int(np.searchsorted(edges, high + reach)))
     if start == 0 and stop == len(pooled):
         return counts
+    # Data begin and end with values, not with the empty space before those that are left out.
+    filled = np.flatnonzero(pooled[start:stop])
+    start, stop = (
+        (start + int(filled[0]) if start else 0),
+        (start + int(filled[-1]) + 1 if stop < len(pooled) else stop),
+    )
     part = counts.part(start, stop)
     return replace(part, outside=counts.outside + float(pooled.sum() - part.pooled.sum()))

@@ -121,7 +121,10 @@ class GroupedCounts:
         return Window.from_logs(float(self.edges[start]), float(self.edges[stop]))
 
     def cells_of(self, window: Window) -> tuple[int, int]:
-        """First cell of a window of these cells and the one after its last: the inverse of `window`."""
+        """First cell of a window of these cells and the one after its last: the inverse of `window`.
+
+        Where a law has no end and no values lie beyond the window, the empty cells there belong to it.
+        """
         first = self.cells.first_integer
         if first is None:
             start, stop = (int(np.abs(self.edges - end).argmin()) for end in (window.log_lo, window.log_hi))
@@ -130,7 +133,12 @@ class GroupedCounts:
             start = int(np.searchsorted(first, window.lo - 1e-9 * window.lo))
             stop = int(np.searchsorted(first, window.hi + 1e-9 * window.hi, side="right"))
             stop = min(stop, len(self.cells))
-        return start, max(stop, start + 1)
+        stop = max(stop, start + 1)
+        if self.open_below and not self.pooled[:start].any():
+            start = 0
+        if self.open_above and not self.pooled[stop:].any():
+            stop = len(self.cells)
+        return start, stop
 
     def is_open(self, start: int, stop: int) -> tuple[bool, bool]:
         """Whether a law on a window has no cut-off below, and above."""

@@ -94,7 +94,7 @@ def digit_cells(sizes: np.ndarray, digits: int, *, discrete: bool) -> Cells:
 def size_cells(sizes: np.ndarray) -> Cells | None:
     """Cells around each of a few sizes, with edges half-way in ``ln``; None where the values have many."""
     distinct = np.unique(sizes[: _MOST_SIZES * _TIES * 10])
-    if not 2 < len(distinct) <= _MOST_SIZES or sizes.size < _TIES * len(distinct):
+    if not 1 < len(distinct) <= _MOST_SIZES or sizes.size < _TIES * len(distinct):
         return None
     distinct = np.unique(sizes)
     if len(distinct) > _MOST_SIZES or sizes.size < _TIES * len(distinct):

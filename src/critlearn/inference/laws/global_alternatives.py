@@ -134,7 +134,8 @@ def rivals_of_all(
         everything = mixture.log_masses(joined.edges)
         distance = _distance(joined.pooled, np.exp(everything - np.logaddexp.reduce(everything)))
         densities = masses[: stop - start] - np.log(np.diff(window.cells.edges)[: stop - start])
-        slope = np.diff(densities) / np.diff(window.cells.centres[: stop - start])
+        with np.errstate(invalid="ignore"):
+            slope = np.diff(densities) / np.diff(window.cells.centres[: stop - start])
         change = float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
         accepted = effective**0.5 * distance < _WHOLLY_ACCEPTED
         rivals.append(Rival("mixture of scales", gain, change, accepted))

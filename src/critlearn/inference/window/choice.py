@@ -1,5 +1,6 @@
 """Choose the window of a fit: as the user set it, by one of two criteria, or as the range of a law with cut-off."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -95,7 +96,9 @@ def search(counts: GroupedCounts, sliding: SlidingFits, criteria: Criteria, seed
     near = _wide_enough(counts, equivalence_window(sliding, TOLERATED_DRIFT / 2))
     if near is None:
         found = scan.nearest()
-        near = None if found is None else _on_fine(counts, scan, found, half_filled)
+        # Of less than half a decade there are no candidates.
+        whole = fit_window(counts, 0, len(counts.cells))
+        near = whole if found is None else _on_fine(counts, scan, found, half_filled)
     return replace(choice, basis=Basis.NONE if near is None else Basis.NEAREST, fit=near)
 
 
@@ -160,7 +163,7 @@ def _is_cutoff(counts: GroupedCounts, found: CutoffFit) -> bool:
     """Whether a cut-off is needed, lies far enough above the lower end, and the law before it is not flat."""
     lower = float(counts.edges[found.start])
     flat = found.exponent - 1.96 * found.standard_error < _FLAT_POWER
-    return found.ends_smoothly and found.log_scale - lower >= np.log(LEAST_CUT_OFF) and not flat
+    return found.ends_smoothly and found.log_scale - lower >= math.log(LEAST_CUT_OFF) and not flat
 
 
 def _with_cutoff(counts: GroupedCounts, scan: WindowScan, choice: Choice, half_filled: int, seed: int) -> Choice | None:
