@@ -93,7 +93,7 @@ def search(counts: GroupedCounts, sliding: SlidingFits, criteria: Criteria, seed
     if choice.fit is not None:
         return choice
     # A drift that is tolerated, over a window as wide as it allows, says more than the flattest decade.
-    near = _wide_enough(counts, equivalence_window(sliding, TOLERATED_DRIFT / 2))
+    near = _wide_enough(counts, sliding, TOLERATED_DRIFT / 2)
     if near is None:
         found = scan.nearest()
         # Of less than half a decade there are no candidates.
@@ -106,7 +106,7 @@ def _by_criteria(
     counts: GroupedCounts, sliding: SlidingFits, scan: WindowScan, tolerance: float, half_filled: int
 ) -> Choice:
     """Widest window of a decade or more by equivalence or by significance; without a fit where there is none."""
-    flat = _wide_enough(counts, equivalence_window(sliding, tolerance))
+    flat = _wide_enough(counts, sliding, tolerance)
     selected = scan.selected()
     widest = None if selected is None else _on_fine(counts, scan, selected[0], half_filled)
     if widest is None or counts.width_of(widest.start, widest.stop) < DECADE:
@@ -153,9 +153,14 @@ def _tail(
     return moved, max(found[1], abs(moved.exponent - fine.exponent))
 
 
-def _wide_enough(counts: GroupedCounts, found: WindowFit | None) -> WindowFit | None:
-    """Fit on a window by equivalence if it is a decade wide; a law without a cut-off is fitted anew."""
-    fit = None if found is None else fit_window(counts, found.start, found.stop)
+def _wide_enough(counts: GroupedCounts, sliding: SlidingFits, tolerance: float) -> WindowFit | None:
+    """Fit on the window by equivalence, all cells and open ends in it; None if there is none of a decade or more."""
+    found = equivalence_window(sliding, tolerance)
+    if found is None:
+        return None
+    # Edges of short windows are edges of the counts, of which they may be some.
+    start, stop = np.searchsorted(counts.edges, sliding.counts.edges[[found.start, found.stop]] - 1e-9)
+    fit = fit_window(counts, int(start), int(stop))
     return None if fit is None or counts.width_of(fit.start, fit.stop) < DECADE else fit
 
 

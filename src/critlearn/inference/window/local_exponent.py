@@ -21,6 +21,9 @@ LENGTHS: Final = (4, 6, 9, 13, 19, 28)
 _MOST_SPANS: Final = 240
 """Spans at most, for speed: up to 24 decades each is a tenth of a decade."""
 
+_FEWEST_CELLS: Final = 160
+"""Cells that uneven counts keep at least: integers up to some tens stay apart."""
+
 _FEWEST: Final = 30
 """Fluctuations of a short window from which on its exponent is nearly normal, as the band takes it to be."""
 
@@ -147,6 +150,9 @@ def sliding_fits(counts: GroupedCounts) -> SlidingFits:
     """Fit every short window; spans are wider where the data reach over hundreds of decades."""
     # Only the whole window may lack a cut-off at one end: short windows are bounded at both.
     counts = replace(counts, open_below=False, open_above=False)
+    if counts.cells.width is None:
+        # Sums over nodes take their time; a quarter of a span is as fine as a short window needs.
+        counts = counts.joined(max(_FEWEST_CELLS, round(4 * float(counts.edges[-1] - counts.edges[0]) / STEP)))
     edges = counts.edges
     step = max(STEP, (edges[-1] - edges[0]) / _MOST_SPANS)
     targets = edges[0] + step * np.arange(int((edges[-1] - edges[0]) / step + 1e-9) + 1)
