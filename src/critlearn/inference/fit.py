@@ -22,7 +22,7 @@ from critlearn.inference.window.search import StabilityMap, WindowScan
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
-_BEYOND_ALL: Final = 1.7e308
+_BEYOND_ALL: Final = 1e308
 """Upper end of a window to infinity: there are no values beyond, and the law has no end there."""
 
 _MAP_REPLICATES: Final = 200

@@ -278,7 +278,7 @@ class PowerLawFit(Result):
             "heaped_digits": self.heaped_digits,
             "autocorrelation_time": self.autocorrelation_time,
             "naive_ci95": list(self.naive_ci95) if self.naive_ci95 else None,
-            "window": [self.window.lo, self.window.hi] if self.window else None,
+            "window": self._ends(),
             "log_window": [self.window.log_lo, self.window.log_hi] if self.window else None,
             "decades": self.decades,
             "n": self.n,
@@ -306,6 +306,13 @@ class PowerLawFit(Result):
             "equivalence": self.equivalence.to_dict() if self.equivalence else None,
             "significance": self.significance.to_dict() if self.significance else None,
         }
+
+    def _ends(self) -> list[float] | None:
+        """Ends of the window, those of integers as the integers that they are."""
+        if self.window is None:
+            return None
+        ends = [self.window.lo, self.window.hi]
+        return [float(round(end)) for end in ends] if self.discrete else ends
 
     def to_dataframe(self) -> "pd.DataFrame":
         """Fit as one row of plain values, so that many fits are a table.

@@ -14,7 +14,7 @@ MOST_CELLS: Final = 4096
 """Cells on which raw values are counted at most: 1% each over 18 decades, wider beyond."""
 
 FAR_END: Final = 709.0
-"""Logarithm from which on the upper end of a window is none: the largest float has 709.8."""
+"""Logarithm from which on the upper end of a window is none: 1e308 has 709.2."""
 
 _FEWEST_CELLS: Final = 256
 """Cells of a short window: finer than the 160 of its figures, coarse enough for sums by group."""
