@@ -398,4 +398,6 @@ def around_integers(window: Window) -> Window:
     """
     lowest, highest = math.ceil(window.lo - 1e-9), math.floor(min(window.hi, _LARGEST_INTEGER) + 1e-9)
     low = max(lowest, 1) - 0.5
-    return Window(low, window.hi if window.hi > _LARGEST_INTEGER else max(highest, lowest + 1) + 0.5)
+    if window.hi > _LARGEST_INTEGER:
+        return Window.from_logs(math.log(low), window.log_hi)
+    return Window(low, max(highest, lowest + 1) + 0.5)
