@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference import Criteria, FitVerdict, Histogram, fit_power_law
+from critlearn.inference import Criteria, Grade, Histogram, fit_power_law
 from critlearn.inference.counts.resolution import resolution_floor
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
@@ -57,7 +57,7 @@ def test_short_floats_cost_less_than_a_tenth_of_the_error(dtype: torch.dtype) ->
 def test_a_window_found_on_values_is_that_found_on_their_sketch(k: float, seed: int) -> None:
     values = power_law(k, 1e-4, 1.0, 10_000, seed)
     raw, sketched = fit_power_law(values), fit_power_law(LogSketch.from_values(values))
-    assert raw.verdict is sketched.verdict
+    assert raw.grade is sketched.grade
     assert raw.window == sketched.window
     assert raw.exponent == sketched.exponent
 
@@ -146,14 +146,21 @@ def test_what_is_no_data_is_refused(data: Any, message: str, recwarn: pytest.War
         fit_power_law(data)
 
 
-@pytest.mark.parametrize(
-    "data", [np.zeros(100), np.full(1000, 3.0), np.ones(1), VALUES[:49], np.array([1e-300, 1e300])]
-)
-def test_too_little_is_not_resolved_and_gives_no_number(data: np.ndarray) -> None:
+@pytest.mark.parametrize("data", [np.zeros(100), np.full(1000, 3.0), np.ones(1)])
+def test_a_single_size_has_no_window_and_no_exponent(data: np.ndarray) -> None:
     fit = fit_power_law(data)
-    assert fit.verdict is FitVerdict.NOT_RESOLVED
+    assert fit.grade is Grade.TOO_FEW
     assert fit.exponent is None
     assert fit.to_dict()["exponent"] is None
+
+
+@pytest.mark.parametrize(("data", "exponent"), [(VALUES[:49], 1.5), (np.array([1e-300, 1e300]), 1.0)], ids=["49", "2"])
+def test_few_values_have_an_estimate_and_are_too_few(data: np.ndarray, exponent: float) -> None:
+    fit = fit_power_law(data)
+    assert fit.grade is Grade.TOO_FEW
+    assert fit.needed == 50
+    assert fit.standard_error is not None
+    assert fit.exponent == pytest.approx(exponent, abs=4 * fit.standard_error)
 
 
 def test_a_window_outside_the_data_is_refused() -> None:

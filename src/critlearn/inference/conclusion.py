@@ -1,6 +1,6 @@
 """Test the power law on the chosen window, and give the grade."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -73,13 +73,14 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "autocorrelation_time": observed.autocorrelation_time,
         "lognormal_whole": None,
         "curve": None,
-        "density": DensityCurve.of(observed.counts) if some else None,
+        "density": DensityCurve.of(_shown(observed)) if some else None,
         "counts": observed.counts.of_one_group() if some else None,
     }
     if observed.zeros == observed.count:
         return _without_window(Judgement(Grade.TOO_FEW, "all values are exact zeros"), common)
     # A law with an exponent and two ends fits fewer than five cells exactly.
-    if counts.total < FEWEST or int((counts.pooled > 0).sum()) < FEWEST_CELLS:
+    filled = int((counts.pooled > 0).sum())
+    if counts.total < FEWEST or len(counts.cells) < FEWEST_CELLS or 0 < filled < FEWEST_CELLS:
         return _of_few(counts, observed, settings, common)
     sliding = sliding_fits(counts)
     common |= {"lognormal_whole": _lognormal_of_all(counts), "curve": sliding.curve()}
@@ -93,6 +94,14 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         few = Judgement(Grade.TOO_FEW, f"the window holds fewer than {FEWEST} fluctuations", needed=FEWEST)
         return _judged(counts, choice, observed, settings, common, few)
     return _judged(counts, choice, observed, settings, common, None)
+
+
+def _shown(observed: Observations) -> GroupedCounts:
+    """Counts whose density is shown: shares where the number of values is not known, so that no bin is too small."""
+    counts = observed.counts
+    if observed.number_known:
+        return counts
+    return replace(counts, counts=counts.counts / counts.total, outside=counts.outside / counts.total)
 
 
 def _of_few(counts: GroupedCounts, observed: Observations, settings: Settings, common: dict[str, Any]) -> PowerLawFit:

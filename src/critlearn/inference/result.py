@@ -319,11 +319,12 @@ class PowerLawFit(Result):
 
         Intervals and windows are two columns, as ``ci95_low`` and ``ci95_high``; parts have dotted names, as
         ``lognormal.p_value``, and no columns where they do not exist; of each alternative there are the p-value, the
-        gain by BIC and what is preferred, as ``alternatives.exponential.p_value``.
+        gain by BIC and what is preferred, as ``alternatives.exponential.p_value``; rivals are one text.
         """
         import pandas as pd
 
         values = {name: value for name, value in self.to_dict().items() if name not in _PARTS or value is not None}
+        values["rivals"] = ", ".join(self.rivals)
         values["alternatives"] = {
             item.name: {"p_value": item.p_value, "bic_gain": item.bic_gain, "preferred": item.preferred}
             for item in self.alternatives

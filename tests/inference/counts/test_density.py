@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from critlearn.inference import Criteria, fit_power_law
 from critlearn.inference.counts.density import DensityCurve
 from critlearn.inference.laws.fitted_law import FittedLaw
 from critlearn.inference.observations import Histogram, Reading
@@ -51,7 +52,8 @@ def test_coarse_numbers_share_the_space_between_them() -> None:
     density = density_of(np.rint(values / step) * step)
     body = (density.log_delta > math.log(3)) & (density.log_delta < math.log(1e5))
     difference = (density.log_density - law.log_density(density.log_delta) + density.log_delta)[body]
-    assert np.abs(difference).max() < 0.5
+    # The wide bins of single numbers cost up to a tenth, the rest is the error of counts.
+    assert (np.abs(difference) < 0.1 + 4.5 * density.count[body] ** -0.5).all()
 
 
 def test_the_density_of_an_integer_is_its_probability() -> None:
@@ -74,9 +76,10 @@ def test_empty_cells_beyond_the_values_are_no_part_of_it() -> None:
 def test_relative_frequencies_keep_their_bins() -> None:
     edges = np.geomspace(1, 1e3, 61)
     frequencies = np.diff(-1 / edges)
-    density = DensityCurve.of(Reading().observe(Histogram(frequencies, edges)).counts)
+    density = fit_power_law(Histogram(frequencies, edges), criteria=Criteria(replicates=10)).density
+    assert density is not None
     assert density.log_delta.size == 60
-    expected = -2 * density.log_delta - math.log(1 - 1e-3)
+    expected = -2 * density.log_delta - math.log(frequencies.sum())
     np.testing.assert_allclose(density.log_density, expected, atol=0.01)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from critlearn.inference import FitVerdict, fit_power_law
+from critlearn.inference import Grade, fit_power_law
 from critlearn.inference.counts.far_values import without_far_values
 from critlearn.inference.observations import Reading
 
@@ -23,13 +23,13 @@ def _law(size: int) -> np.ndarray:
 @pytest.mark.parametrize("uniform", [False, True])
 def test_far_values_make_no_power_law_of_what_is_none(far: tuple[float, ...], uniform: bool) -> None:
     bulk = np.random.default_rng(2).uniform(1.0, 2.0, 10_000) if uniform else _lognormal()
-    assert fit_power_law(np.append(bulk, far)).verdict is not FitVerdict.POWER_LAW
+    assert fit_power_law(np.append(bulk, far)).verdict is not Grade.POWER_LAW
 
 
 @pytest.mark.parametrize("far", FAR[:4])
 def test_far_values_hide_no_power_law(far: tuple[float, ...]) -> None:
     fit = fit_power_law(np.append(_law(10_000), far))
-    assert fit.verdict is FitVerdict.POWER_LAW
+    assert fit.grade is Grade.POWER_LAW
     assert fit.exponent == pytest.approx(1.0, abs=4 * fit.standard_error)
     assert fit.window is not None
     # Cells of 1/7 decade, where the data reach over 600 of them, cost some of the four.

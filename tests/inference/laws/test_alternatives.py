@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critlearn.inference import Alternative, Criteria, FitVerdict, fit_power_law
+from critlearn.inference import Alternative, Criteria, Grade, fit_power_law
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.alternatives import LAWS
 from critlearn.inference.laws.lognormal import lognormal_test
@@ -86,7 +86,7 @@ def test_true_exponentials_are_never_preferred_as_power_laws(seed: int) -> None:
     (item,) = (item for item in fit.alternatives if item.name == "exponential")
     assert item.preferred == "exponential"
     assert item.statistic > 10
-    assert fit.verdict is not FitVerdict.POWER_LAW
+    assert fit.grade is not Grade.POWER_LAW
 
 
 def test_the_lognormal_has_its_own_parameters() -> None:
