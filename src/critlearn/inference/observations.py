@@ -9,8 +9,8 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.inference.counts.binning import FAR_END, MOST_CELLS, cells_for, count_values
-from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.binning import MOST_CELLS, cells_for, count_values
+from critlearn.inference.counts.cells import FAR_END, Cells
 from critlearn.inference.counts.dependence import autocorrelation_time, block_length
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.counts.heaping import digit_cells, heaped_digits, size_cells

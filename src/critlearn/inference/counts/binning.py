@@ -5,16 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.cells import FAR_END, Cells
 from critlearn.inference.counts.raw_values import CHUNK
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
 
 MOST_CELLS: Final = 4096
 """Cells on which raw values are counted at most: 1% each over 18 decades, wider beyond."""
-
-FAR_END: Final = 709.0
-"""Logarithm from which on the upper end of a window is none: 1e308 has 709.2."""
 
 _FEWEST_CELLS: Final = 256
 """Cells of a short window: finer than the 160 of its figures, coarse enough for sums by group."""

@@ -23,6 +23,9 @@ LogDensity = Callable[[np.ndarray], np.ndarray]
 FAR: Final = 2000.0
 """Distance beyond the data, in ln delta, up to which a law without a cut-off is normalised."""
 
+FAR_END: Final = 709.0
+"""Logarithm from which on the upper end of a window is none: 1e308 has 709.2."""
+
 _EXACT_INTEGERS: Final = 200
 """Integers that are cells of their own; larger ones are closer together than the 1% of a sketch's bins."""
 

@@ -9,7 +9,7 @@ import scipy.special
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.counts.cells import Cells
+from critlearn.inference.counts.cells import FAR_END, Cells
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 
@@ -243,7 +243,8 @@ def check_inside(counts: GroupedCounts, window: Window) -> None:
     low, high = (float(counts.edges[at]) for at in (filled[0], filled[-1] + 1))
     if not (window.log_lo < high and window.log_hi > low):
         data = Window.from_logs(low, high)
-        raise InvalidInputError(f"window {window.summary()} is outside the data, {data.summary()}")
+        where = f"from {window.lo:.4g} on" if window.log_hi >= FAR_END else window.summary()
+        raise InvalidInputError(f"window {where} is outside the data, {data.summary()}")
 
 
 def check_sides(counts: GroupedCounts, window: Window) -> None:

@@ -1,6 +1,6 @@
 """The lognormal on the same window: it adds one term to the power law, and so tests for an exponent that drifts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -79,10 +79,14 @@ def window_family(counts: GroupedCounts, fit: WindowFit) -> tuple[Family, np.nda
 
 
 def lognormal_test(counts: GroupedCounts, fit: WindowFit) -> Lognormal | None:
-    """Test a power-law fit against the lognormal on its window; None if there are fewer than five cells."""
+    """Test a power-law fit against the lognormal on its window; None if there are fewer than five cells.
+
+    Where the law has no end, both are taken on the range of the data: a lognormal whose exponent falls has no norm
+    beyond, and could show no such drift.
+    """
     if fit.bins < FEWEST_CELLS:
         return None
-    family, inside = window_family(counts, fit)
+    family, inside = window_family(replace(counts, open_below=False, open_above=False), fit)
     middle = 0.5 * (counts.edges[fit.start] + counts.edges[fit.stop])
     s = family.cells.nodes[0] - middle
     none = np.zeros_like(s)
