@@ -95,7 +95,7 @@ class Family:
             # In units of their standard deviations: the statistics may differ by many powers of ten.
             scale = np.sqrt(np.maximum(np.diag(best.covariance), 1e-300))
             step = np.linalg.lstsq(best.covariance / np.outer(scale, scale), gradient / scale, rcond=1e-13)[0] / scale
-            # What the step would gain is known beforehand, to second order; rounding would hide less, and halve in vain.
+            # What the step would gain is known beforehand, to second order: rounding would hide less.
             if 0.5 * n * float(gradient @ step) <= _ENOUGH * (n + abs(best.log_likelihood)):
                 break
             new = self.evaluate(offset, basis, best.coefficients + step)
