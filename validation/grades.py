@@ -243,7 +243,7 @@ def known_table(draws: int, pool: ProcessPoolExecutor) -> str:
         grades = Counter(grade for grade, *_ in found)
         exponents = np.array([exponent for _, exponent, *_ in found])
         mean = f"{np.nanmean(exponents):.3f} +- {np.nanstd(exponents):.3f}"
-        inner, whole = (sum(item[at] for item in found) for at in (2, 3))
+        inner, whole = (sum(bool(item[at]) for item in found) for at in (2, 3))
         rows.append([name, f"{law.k:g}", *(str(grades[str(grade)]) for grade in Grade), mean, str(inner), str(whole)])
     columns = ["law", "k", *(str(grade) for grade in Grade), "mean exponent", "`ci95` holds k", "`ci95_total` holds k"]
     return _table(columns, rows)
@@ -257,7 +257,7 @@ def cut_off_table(draws: int, pool: ProcessPoolExecutor) -> str:
         named = [one for one in found if one[0] == str(Grade.CUT_OFF)]
         others = Counter(grade for grade, *_ in found if grade != str(Grade.CUT_OFF))
         rest = ", ".join(f"{grade} {count}" for grade, count in others.items())
-        covered = [f"{sum(one[at] for one in named) / max(len(named), 1):.0%}" for at in (1, 2)]
+        covered = [f"{sum(bool(one[at]) for one in named) / max(len(named), 1):.0%}" for at in (1, 2)]
         rows.append([kind, f"{k:g}", f"{scale:g}", str(len(named)), rest, *covered])
     return _table(["values", "k", "scale", "with cut-off", "other grades", "holds k", "holds the scale"], rows)
 

@@ -7,6 +7,7 @@ from critlearn.inference.comparison_tests import (
     compare_with_prediction,
 )
 from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.counts.histogram import Histogram
 from critlearn.inference.criteria import Criteria
 from critlearn.inference.fit import fit_power_law, stability_map
 from critlearn.inference.grade import Basis, Grade
@@ -17,7 +18,6 @@ from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
 from critlearn.inference.laws.power_law import exponent_on
 from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
-from critlearn.inference.observations import Histogram
 from critlearn.inference.result import PowerLawFit, WindowChoice
 from critlearn.inference.window.local_exponent import LocalExponentCurve
 from critlearn.inference.window.search import StabilityMap

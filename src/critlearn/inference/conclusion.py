@@ -12,9 +12,8 @@ from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import FEWEST, FEWEST_CELLS, WHOLE, Criteria
 from critlearn.inference.grade import Basis, Grade
 from critlearn.inference.grade_rules import Evidence, Judgement, drift_where_values_are, filled_range, judge, judge_few
-from critlearn.inference.laws.alternatives import Alternative, fit_alternatives
+from critlearn.inference.laws.alternatives import fit_alternatives
 from critlearn.inference.laws.global_alternatives import Rival, rivals_of_all
-from critlearn.inference.laws.logarithms import logarithm_rival
 from critlearn.inference.laws.lognormal import Lognormal, lognormal_test
 from critlearn.inference.laws.window_fits import WindowFit, fit_window, window_log_likelihood
 from critlearn.inference.observations import Observations
@@ -121,72 +120,79 @@ def _judged(
     common: dict[str, Any],
     judgement: Judgement | None,
 ) -> PowerLawFit:
-    """Estimate with tests, errors and grade on the chosen window."""
+    """Estimate with tests, errors and grade on the chosen window; a grade that is known already is taken."""
     fit = choice.fit
     assert fit is not None
-    part, coarse = _coarse(counts, fit)
     criteria, seed = settings.criteria, settings.seed
-    repeated = choice.basis is Basis.SIGNIFICANCE and criteria.selection_replicates > 0
-    goodness = goodness_of_fit(part, coarse, criteria.replicates, seed, None if repeated else settings.progress)
-    found: dict[str, Any] = {name: _chosen(counts, window, fit, goodness, seed) for name, window in _found(choice)}
-    if repeated and choice.scan is not None and choice.selected is not None:
-        p_value = selection_p_value(
-            choice.scan, *choice.selected, criteria.selection_replicates, seed, settings.progress
-        )
-        goodness = Goodness(goodness.ks, *p_value)
+    goodness, found = _tested(counts, choice, fit, settings)
     independent = exponent_interval(counts, fit, max(criteria.replicates, _INTERVAL_REPLICATES), seed)
-    lognormal = lognormal_test(counts, fit)
-    alternatives = fit_alternatives(counts, fit)
-    rivals = _rivals_of_all(counts, choice, observed)
-    first, last = filled_range(counts, fit)
     estimate = _estimate(counts, choice, independent, goodness, fit)
-    window = counts.window(first, last) if choice.basis is Basis.GIVEN else counts.window(fit.start, fit.stop)
-    sizes = observed.sizes_in(window)
-    p_value_known = observed.number_known
-    if judgement is None:
-        evidence = Evidence(
-            counts=counts,
-            fit=fit,
-            basis=choice.basis,
-            sizes=sizes,
-            ci95=estimate["ci95"],
-            p_value=estimate["p_value"] if p_value_known else None,
-            search_repeated=repeated,
-            lognormal=lognormal,
-            rivals=_as_good(counts, choice, rivals, alternatives, criteria.tolerance),
-            tolerance=criteria.tolerance,
-            cutoff=choice.cutoff,
-        )
-        judgement = judge(evidence)
-    if not p_value_known:
+    if not observed.number_known:
         estimate |= {"p_value": None, "p_value_error": None}
-    cutoff = None
-    if judgement.grade is Grade.CUT_OFF and choice.cutoff is not None:
-        cutoff = choice.cutoff.cutoff().widened(choice.selection_error, choice.scale_change)
+    first, last = filled_range(counts, fit)
+    window = counts.window(first, last) if choice.basis is Basis.GIVEN else counts.window(fit.start, fit.stop)
+    evidence = Evidence(
+        counts=counts,
+        fit=fit,
+        basis=choice.basis,
+        sizes=observed.sizes_in(window),
+        ci95=estimate["ci95"],
+        p_value=estimate["p_value"],
+        search_repeated=_repeats_search(choice, criteria),
+        lognormal=lognormal_test(counts, fit),
+        rivals_of_all=_rivals_of_all(counts, choice, observed),
+        alternatives=fit_alternatives(counts, fit),
+        tolerance=criteria.tolerance,
+        cutoff=choice.cutoff,
+    )
+    judgement = judge(evidence) if judgement is None else judgement
+    smooth = choice.cutoff
     # Errors fall as n^-1/2: the squared ratio of the two errors is the share of the values that count as independent.
     return PowerLawFit(
         **estimate,
-        ci95_total=_with_drift(counts, fit, estimate["ci95"], None if cutoff else lognormal),
+        ci95_total=_with_drift(counts, fit, estimate["ci95"], evidence.lognormal if smooth is None else None),
         selection_error=choice.selection_error,
         window=window,
         n=round(fit.n),
         effective_n=fit.n * (fit.naive_standard_error / independent.standard_error) ** 2,
         retained=fit.n / counts.total,
-        selection_repeated=repeated,
+        selection_repeated=evidence.search_repeated,
         log_likelihood=window_log_likelihood(counts, fit),
         grade=judgement.grade,
         basis=choice.basis,
         reason=judgement.reason,
         rivals=judgement.rivals,
         needed=judgement.needed,
-        cutoff=cutoff,
-        sizes=sizes,
-        lognormal=lognormal,
-        alternatives=alternatives,
-        rival=rivals[0] if rivals else None,
+        cutoff=None if smooth is None else smooth.cutoff().widened(choice.selection_error, choice.scale_change),
+        sizes=evidence.sizes,
+        lognormal=evidence.lognormal,
+        alternatives=evidence.alternatives,
+        rival=next(iter(evidence.rivals_of_all), None),
         **found,
         **common,
     )
+
+
+def _repeats_search(choice: Choice, criteria: Criteria) -> bool:
+    """Whether the p-value repeats the search for the window."""
+    return choice.basis is Basis.SIGNIFICANCE and criteria.selection_replicates > 0
+
+
+def _tested(
+    counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings
+) -> tuple[Goodness, dict[str, WindowChoice]]:
+    """Distance and p-value on the window, and the windows that the criteria found, with theirs."""
+    criteria, seed = settings.criteria, settings.seed
+    repeated = _repeats_search(choice, criteria)
+    progress = None if repeated else settings.progress
+    goodness = goodness_of_fit(*_coarse(counts, fit), criteria.replicates, seed, progress)
+    found = {name: _chosen(counts, window, fit, goodness, seed) for name, window in _found(choice)}
+    if repeated and choice.scan is not None and choice.selected is not None:
+        p_value = selection_p_value(
+            choice.scan, *choice.selected, criteria.selection_replicates, seed, settings.progress
+        )
+        goodness = Goodness(goodness.ks, *p_value)
+    return goodness, found
 
 
 def _estimate(
@@ -234,29 +240,6 @@ def _rivals_of_all(counts: GroupedCounts, choice: Choice, observed: Observations
         return ()
     bounded_below = observed.log_floor is not None or counts.outside > 0
     return rivals_of_all(counts, fit, bounded_below=bounded_below, cutoff=choice.cutoff is not None)
-
-
-def _as_good(
-    counts: GroupedCounts,
-    choice: Choice,
-    rivals: tuple[Rival, ...],
-    alternatives: tuple[Alternative, ...],
-    tolerance: float,
-) -> tuple[str, ...]:
-    """Names of the rivals that describe the window as well: laws of all values, laws of the window, logarithms."""
-    fit = choice.fit
-    assert fit is not None
-    names = [rival.name for rival in rivals if rival.as_good(tolerance)]
-    if choice.cutoff is not None:
-        names += choice.cutoff.as_good()
-    else:
-        # Nested ones are judged by their significance and by the drift that is not excluded.
-        plain = (one for one in alternatives if one.name in ("exponential", "stretched exponential"))
-        names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * tolerance]
-        effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
-        logarithm = None if choice.basis is Basis.GIVEN else logarithm_rival(counts, fit, effect)
-        names += [logarithm] if logarithm is not None else []
-    return tuple(dict.fromkeys(names))
 
 
 def _with_drift(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,10 @@ from critlearn.inference.criteria import (
     WIDEST_INTERVAL,
 )
 from critlearn.inference.grade import Basis, Grade
+from critlearn.inference.laws.alternatives import Alternative
 from critlearn.inference.laws.cutoff import CutoffFit
+from critlearn.inference.laws.global_alternatives import Rival
+from critlearn.inference.laws.logarithms import logarithm_rival
 from critlearn.inference.laws.lognormal import Lognormal
 from critlearn.inference.laws.window_fits import WindowFit, cell_probabilities
 
@@ -57,8 +61,10 @@ class Evidence:
         Whether it repeats the search.
     lognormal
         Test against a lognormal on the window.
-    rivals
-        Names of the laws that describe the window as well as the power law.
+    rivals_of_all
+        Laws fitted to all values.
+    alternatives
+        Laws fitted to the window.
     tolerance
         Deviation of the local exponent that counts as none.
     cutoff
@@ -73,7 +79,8 @@ class Evidence:
     p_value: float | None
     search_repeated: bool
     lognormal: Lognormal | None
-    rivals: tuple[str, ...]
+    rivals_of_all: tuple[Rival, ...]
+    alternatives: tuple[Alternative, ...]
     tolerance: float
     cutoff: CutoffFit | None = None
 
@@ -91,6 +98,21 @@ class Evidence:
     def largest_drift(self) -> float:
         """Drift that the data do not exclude, over the range of the central 95% of the values on the window."""
         return math.inf if self.lognormal is None else drift_where_values_are(self.counts, self.fit, self.lognormal)
+
+    @cached_property
+    def rivals(self) -> tuple[str, ...]:
+        """Names of the laws that describe the window as well: laws of all values, laws of the window, logarithms."""
+        names = [rival.name for rival in self.rivals_of_all if rival.as_good(self.tolerance)]
+        if self.cutoff is not None:
+            return tuple(dict.fromkeys((*names, *self.cutoff.as_good())))
+        # Nested ones are judged by their significance and by the drift that is not excluded.
+        plain = (one for one in self.alternatives if one.name in ("exponential", "stretched exponential"))
+        names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * self.tolerance]
+        if self.basis is not Basis.GIVEN:
+            effect = max((self.fit.standard_error / self.fit.naive_standard_error) ** 2, 1e-12)
+            logarithm = logarithm_rival(self.counts, self.fit, effect)
+            names += [] if logarithm is None else [logarithm]
+        return tuple(dict.fromkeys(names))
 
     @property
     def curved(self) -> bool:

@@ -101,11 +101,11 @@ class PowerLawFit(Result):
     log_likelihood
         Sum over the window of ``ln p(u)``, the density in ``u = ln delta`` of the values (``ln P(x)`` of integers).
         Of counts, ``p`` in a cell is its probability over its width. For the density in delta itself the sum is smaller
-        by that of ``ln delta``.
+        by that of ``ln delta``. Of the power law without a cut-off, with which the alternatives are compared.
     grade, basis, reason
         Grade, how the window was chosen, and the reason for the grade.
     cutoff
-        Exponent and scale, of a power law with cut-off.
+        Exponent and scale of a law with cut-off, where that was fitted, whatever its grade.
     rivals
         Names of the laws that describe the window as well.
     needed

@@ -7,8 +7,9 @@ import pytest
 
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.inference.counts.density import DensityCurve
+from critlearn.inference.counts.histogram import Histogram
 from critlearn.inference.laws.fitted_law import FittedLaw
-from critlearn.inference.observations import Histogram, Reading
+from critlearn.inference.observations import Reading
 from critlearn.numerics.window import Window
 
 LAWS = [FittedLaw(1.5, 1.0), FittedLaw(2.5, 1.0), FittedLaw(1.0, 1e-4, 1e4), FittedLaw(0.5, 1e-3, 1.0)]
