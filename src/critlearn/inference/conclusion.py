@@ -180,7 +180,7 @@ def _repeats_search(choice: Choice, criteria: Criteria) -> bool:
 
 def _tested(
     counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings
-) -> tuple[Goodness, dict[str, WindowChoice]]:
+) -> tuple[Goodness, dict[str, Any]]:
     """Distance and p-value on the window, and the windows that the criteria found, with theirs."""
     criteria, seed = settings.criteria, settings.seed
     repeated = _repeats_search(choice, criteria)

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from critlearn.errors import InvalidInputError
 from critlearn.inference.conclusion import Settings, conclude
+from critlearn.inference.counts.histogram import Histogram
 from critlearn.inference.counts.raw_values import as_window
 from critlearn.inference.criteria import DEFAULT_CRITERIA, FEWEST_CELLS, Criteria
 from critlearn.inference.observations import (
-    Histogram,
     NanPolicy,
     Reading,
     Side,
