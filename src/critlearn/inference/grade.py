@@ -14,9 +14,9 @@ class Grade(StrEnum):
     0.25 where the values are is excluded. ``compatible``: not rejected, but rivals, each named, do as well, or a drift
     is not excluded, or it is significant and within 0.2. ``power law with cut-off``: from a lower end on, an
     exponential cut-off is needed, the law with it is not rejected, and no rival does as well. ``drifting exponent``: a
-    lognormal fits the window significantly better, its exponent drifting by more than 0.2. ``rejected``: the test rejects. ``too few
-    data``: fewer than 50 values, less than a decade or too few sizes of them, or an interval wider than 0.25 to each
-    side.
+    lognormal fits the window significantly better, its exponent drifting by more than 0.2. ``rejected``: the test
+    rejects. ``too few data``: fewer than 50 values, less than a decade or too few sizes of them, or an interval wider
+    than 0.25 to each side.
     """
 
     POWER_LAW = "power law"
