@@ -110,11 +110,14 @@ def test_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["exponent"] == pytest.approx(2.5, abs=4 * found["stderr"])
 
 
-def test_what_is_not_resolved_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_values_have_an_estimate_and_one_size_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "few.npy", VALUES[:20])
     found = answer(capsys, str(tmp_path / "few.npy"))
-    assert found["verdict"] == "not resolved"
-    assert found["exponent"] is None
+    assert (found["verdict"], found["needed"]) == ("too few data", 50)
+    assert found["exponent"] == pytest.approx(1.5, abs=4 * found["stderr"])
+    np.save(tmp_path / "same.npy", np.full(100, 3.5))
+    found = answer(capsys, str(tmp_path / "same.npy"))
+    assert (found["verdict"], found["exponent"]) == ("too few data", None)
     assert not any(isinstance(value, float) and math.isnan(value) for value in found.values())
 
 

@@ -29,7 +29,7 @@ def fit(exponent: float | None, half_width: float = 0.02, **changes: Any) -> Pow
     interval = None if exponent is None else (exponent - half_width, exponent + half_width)
     values = {field.name: None for field in dataclasses.fields(PowerLawFit) if field.default is dataclasses.MISSING}
     values |= {"exponent": exponent, "ci95": interval, "window": WINDOW, "n": 5000, "count": 5000, "zeros": 0}
-    values |= {"verdict": Grade.POWER_LAW, "basis": Basis.SIGNIFICANCE, "reason": "made up", **changes}
+    values |= {"grade": Grade.POWER_LAW, "basis": Basis.SIGNIFICANCE, "reason": "made up", **changes}
     return PowerLawFit(**values)
 
 
@@ -74,15 +74,15 @@ def test_without_a_prediction_the_measurement_is_stated() -> None:
 
 
 def test_without_a_measured_exponent_nothing_is_decided() -> None:
-    absent = fit(None, window=None, verdict=Grade.REJECTED)
+    absent = fit(None, window=None, grade=Grade.REJECTED)
     verdict = compare("biases", absent, predicted(1.25))
     assert verdict.agreement is None
     assert "follow no power law" in verdict.statement
 
 
-@pytest.mark.parametrize("verdict", [Grade.DRIFTING, Grade.REJECTED])
-def test_a_law_that_the_fit_refuses_is_not_said_to_be_followed(verdict: Grade) -> None:
-    refused = fit(1.03, 0.04, verdict=verdict, reason="a lognormal fits better")
+@pytest.mark.parametrize("grade", [Grade.DRIFTING, Grade.REJECTED, Grade.TOO_FEW])
+def test_a_law_that_the_fit_refuses_is_not_said_to_be_followed(grade: Grade) -> None:
+    refused = fit(1.03, 0.04, grade=grade, reason="a lognormal fits better")
     told = compare("the output bias", refused, predicted(1.04))
     assert told.agreement is None
     assert "delta^" not in told.statement.split(";")[0]

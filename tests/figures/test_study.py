@@ -11,11 +11,11 @@ def test_a_phase_diagram_holds_means_of_the_seeds_that_have_a_power_law() -> Non
     drawn = [
         ("tanh", "mse", 1.0, "power law", True),
         ("tanh", "mse", 1.2, "power law", True),
-        ("tanh", "mse", 7.0, "lognormal preferred", True),
-        ("tanh", "bce", None, "not resolved", True),
+        ("tanh", "mse", 7.0, "rejected", True),
+        ("tanh", "bce", None, "too few data", True),
         ("erf", "mse", 2.0, "power law", True),
         ("erf", "mse", 2.0, "power law", False),
-        ("erf", "bce", 3.0, "drifting", None),
+        ("erf", "bce", 3.0, "drifting exponent", None),
     ]
     names = ["activation", "loss", "measured_exponent", "verdict", "certified"]
     table = pd.DataFrame(drawn, columns=names).assign(quantity="bias")

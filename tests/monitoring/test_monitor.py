@@ -205,7 +205,7 @@ def test_scalars_reach_a_writer_and_a_function_alike() -> None:
         if name.startswith("critlearn/2.bias"):
             fit = next(s for s in monitor.record.states if s.step == step).distributions["2.bias"].fit
             assert fit is not None
-            held = {"exponent": fit.exponent, "decades": fit.decades, "is_power_law": float(fit.verdict == "power law")}
+            held = {"exponent": fit.exponent, "decades": fit.decades, "is_power_law": float(fit.established)}
             assert value == held[name.rpartition("/")[2]]
 
 

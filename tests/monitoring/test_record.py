@@ -10,6 +10,7 @@ from torch import nn
 
 import critlearn as cl
 from critlearn.errors import DataError, OutputError
+from critlearn.inference import Grade
 from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.storage import load_record, save_record
 from critlearn.monitoring.updates import update_distribution
@@ -57,7 +58,8 @@ def test_the_table_has_a_row_for_each_state_and_distribution(record: MonitorReco
     ]
     assert (table.loc[table["distribution"] == "all", "count"] == 300 * 26).all()
     assert (table.loc[table["distribution"] == "updates", "count"] == 26).all()
-    assert set(table["verdict"]) <= {"power law", "drifting exponent", "rejected", "not resolved"}
+    assert set(table["verdict"]) <= set(Grade)
+    assert set(table.loc[table["distribution"] == "updates", "verdict"]) == {Grade.TOO_FEW}
 
 
 def test_a_folder_that_is_missing_leaves_no_file(record: MonitorRecord, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def quantity_of(exponent: float | None, verdict: str) -> dict[str, Any]:
 
 
 def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    absent, there = quantity_of(None, "not resolved"), quantity_of(1.3, "power law")
+    absent, there = quantity_of(None, "too few data"), quantity_of(1.3, "power law")
     assert [page._row("bias", absent)[name] for name in ("window", "predicted", "interval", "p_value")] == [""] * 4
     assert page._row("bias", there)["predicted"] == "1.390"
     Console(width=110).print(display._table({"absent": absent, "there": there}))
@@ -85,7 +85,7 @@ def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("exponent", "verdict", "told"),
     [
-        (None, "not resolved", "Nothing is shaded, as no power law was found: not resolved."),
+        (None, "too few data", "Nothing is shaded, as no power law was found: too few data."),
         (1.3, "drifting exponent", "where one was tried and is not claimed: drifting exponent."),
         (1.3, "power law", "The shaded window is where it was fitted"),
     ],

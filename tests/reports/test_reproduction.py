@@ -35,10 +35,10 @@ def test_rows_are_means_over_the_seeds_in_which_an_exponent_is_measured() -> Non
     names = ["activation", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]
     rows = [
         ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", True],
-        ["tanh", "bias", None, 1.3, None, None, None, "not resolved", None],
+        ["tanh", "bias", None, 1.3, None, None, None, "too few data", None],
         ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", False],
-        ["erf", "bias", None, 0.5, None, None, None, "not resolved", None],
-        ["erf", "bias", None, 0.7, None, None, None, "not resolved", None],
+        ["erf", "bias", None, 0.5, None, None, None, "too few data", None],
+        ["erf", "bias", None, 0.7, None, None, None, "too few data", None],
     ]
     table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement"]), ["activation"])
     first, second = table.to_dict("records")
