@@ -79,7 +79,9 @@ class Family:
             covariance = (means * probability) @ means.T - np.outer(mean, mean)
         at = slice(self.first, self.first + len(self.pooled))
         filled = self.pooled > 0
-        likelihood = float(self.pooled[filled] @ log_masses[at][filled])
+        # Far outside the region of the maximum a cell may have no probability at all.
+        with np.errstate(invalid="ignore", over="ignore"):
+            likelihood = float(self.pooled[filled] @ log_masses[at][filled])
         if not np.isfinite(likelihood):
             likelihood = -np.inf
         return Maximum(coefficients, log_masses[at], means[:, at], mean, covariance, likelihood)
