@@ -86,7 +86,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
     if window is None:
         choice = search(counts, sliding, settings.criteria, settings.seed, int(observed.on_grid))
     else:
-        choice = on_set_window(counts, window, settings.seed)
+        choice = on_set_window(counts, window, sliding, settings.seed)
     if choice.fit is None or not np.isfinite(choice.fit.naive_standard_error):
         return _without_window(Judgement(Grade.TOO_FEW, "all values lie in one end bin of every window"), common)
     if choice.fit.n < FEWEST:
@@ -144,6 +144,7 @@ def _judged(
         alternatives=fit_alternatives(counts, fit),
         tolerance=criteria.tolerance,
         cutoff=choice.cutoff,
+        nearly_flat=choice.nearly_flat,
     )
     judgement = judge(evidence) if judgement is None else judgement
     smooth = choice.cutoff

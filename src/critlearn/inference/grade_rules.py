@@ -69,6 +69,8 @@ class Evidence:
         Deviation of the local exponent that counts as none.
     cutoff
         Law with cut-off, where that was chosen.
+    nearly_flat
+        Whether the local exponent stays within the drift that is tolerated, all over the window.
     """
 
     counts: GroupedCounts
@@ -83,6 +85,7 @@ class Evidence:
     alternatives: tuple[Alternative, ...]
     tolerance: float
     cutoff: CutoffFit | None = None
+    nearly_flat: bool = False
 
     @property
     def half_width(self) -> float:
@@ -201,7 +204,8 @@ def _against(evidence: Evidence) -> Judgement | None:
         return Judgement(Grade.COMPATIBLE if abs(drift) <= TOLERATED_DRIFT else Grade.DRIFTING, reason)
     if evidence.curved and abs(drift) > TOLERATED_DRIFT:
         return Judgement(Grade.DRIFTING, f"a lognormal fits better, its exponent drifting by {drift:+.2f}")
-    if evidence.basis is Basis.NEAREST and evidence.curved:
+    significant = evidence.curved and (evidence.basis is Basis.NEAREST or evidence.p_value < ACCEPTED)
+    if evidence.nearly_flat and significant:
         reason = (
             f"the exponent drifts by {drift:+.2f} over the window, within the {TOLERATED_DRIFT:g} that is tolerated"
         )

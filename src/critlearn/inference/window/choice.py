@@ -39,7 +39,11 @@ _CUT_OFF_NORMALS: Final = 400
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Window on which the grade rests, what drawing it in changed in the exponent, and what the criteria found."""
+    """Window on which the grade rests, what drawing it in changed in the exponent, and what the criteria found.
+
+    ``nearly_flat`` is whether the local exponent stays within half of `TOLERATED_DRIFT` of the fit all over the window;
+    it is looked at where no criterion has chosen the window.
+    """
 
     basis: Basis
     fit: WindowFit | None
@@ -50,6 +54,7 @@ class Choice:
     significance: WindowFit | None = None
     cutoff: CutoffFit | None = None
     scale_change: float = 0.0
+    nearly_flat: bool = False
 
 
 def cutoff_normals(seed: int) -> Float64[np.ndarray, "replicate cell"]:
@@ -57,7 +62,7 @@ def cutoff_normals(seed: int) -> Float64[np.ndarray, "replicate cell"]:
     return np.random.default_rng(seed).standard_normal((_CUT_OFF_NORMALS, MOST_CELLS + 1))
 
 
-def on_set_window(counts: GroupedCounts, window: Window, seed: int) -> Choice:
+def on_set_window(counts: GroupedCounts, window: Window, sliding: SlidingFits, seed: int) -> Choice:
     """Fit on the window that the user has set; where the law has no cut-off it reaches to the end of the data.
 
     A law to infinity that ends smoothly is fitted with its cut-off.
@@ -73,7 +78,10 @@ def on_set_window(counts: GroupedCounts, window: Window, seed: int) -> Choice:
     found = fit_cutoff(counts, start) if counts.open_above else None
     if found is not None and _is_cutoff(counts, found) and found.accepted_ratio(cutoff_normals(seed)) <= 1:
         return Choice(Basis.GIVEN, fit, cutoff=found)
-    return Choice(Basis.GIVEN, fit)
+    first = int(np.searchsorted(sliding.marks, start))
+    last = int(np.searchsorted(sliding.marks, stop, side="right")) - 1
+    nearly_flat = last > first and sliding.is_flat(first, last, fit, TOLERATED_DRIFT / 2)
+    return Choice(Basis.GIVEN, fit, nearly_flat=nearly_flat)
 
 
 def search(counts: GroupedCounts, sliding: SlidingFits, criteria: Criteria, seed: int, half_filled: int) -> Choice:
@@ -94,12 +102,13 @@ def search(counts: GroupedCounts, sliding: SlidingFits, criteria: Criteria, seed
         return choice
     # A drift that is tolerated, over a window as wide as it allows, says more than the flattest decade.
     near = _wide_enough(counts, sliding, TOLERATED_DRIFT / 2)
+    nearly_flat = near is not None
     if near is None:
         found = scan.nearest()
         # Of less than half a decade there are no candidates.
         whole = fit_window(counts, 0, len(counts.cells))
         near = whole if found is None else _on_fine(counts, scan, found, half_filled)
-    return replace(choice, basis=Basis.NONE if near is None else Basis.NEAREST, fit=near)
+    return replace(choice, basis=Basis.NONE if near is None else Basis.NEAREST, fit=near, nearly_flat=nearly_flat)
 
 
 def _by_criteria(

@@ -69,6 +69,17 @@ class LocalExponentCurve(Result):
         return f"local exponent on {kept.size} windows, delta from {low} to {high}"
 
 
+@dataclass(frozen=True)
+class _Bounds:
+    """Least lower and greatest upper end of resolved bands, least upper and greatest lower end of all, and coverage."""
+
+    lower: float
+    upper: float
+    lowest: float
+    highest: float
+    covered: bool
+
+
 @dataclass(frozen=True, eq=False)
 class SlidingFits:
     """Short windows of several lengths at every span.
@@ -103,27 +114,35 @@ class SlidingFits:
         """Whether the local exponent, with its band, stays within the tolerance of the fit all over its window.
 
         Every span ``first .. stop - 1`` must be covered by a short window, inside the window of the fit, whose band is
-        narrower than half the tolerance, and every such short window must agree.
+        narrower than half the tolerance, and every such short window must agree. No other may contradict: long ones
+        average over a ripple that short ones, with wider bands, show.
         """
-        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
-        return covered and upper - fit.exponent <= tolerance and fit.exponent - lower <= tolerance
+        bounds = self._resolved_bounds(first, stop, tolerance)
+        within = bounds.upper - fit.exponent <= tolerance and fit.exponent - bounds.lower <= tolerance
+        spread = max(bounds.highest - fit.exponent, fit.exponent - bounds.lowest)
+        return bounds.covered and within and spread <= tolerance
 
     def may_be_flat(self, first: int, stop: int, tolerance: float) -> bool:
         """Whether any exponent at all could make these spans flat: without it a fit to them is not worth making."""
-        lower, upper, covered = self._resolved_bounds(first, stop, tolerance)
-        return covered and upper - lower <= 2 * tolerance
+        bounds = self._resolved_bounds(first, stop, tolerance)
+        spread = max(bounds.upper - bounds.lower, bounds.highest - bounds.lowest)
+        return bounds.covered and spread <= 2 * tolerance
 
-    def _resolved_bounds(self, first: int, stop: int, tolerance: float) -> tuple[float, float, bool]:
-        """Least and greatest end of the bands of resolved short windows, and whether these cover all spans."""
+    def _resolved_bounds(self, first: int, stop: int, tolerance: float) -> "_Bounds":
+        """Ends of the bands of short windows, and whether resolved ones cover all spans."""
         factor = self.band_factor(stop - first)
         covered = np.zeros(stop - first, dtype=bool)
         lower, upper = math.inf, -math.inf
+        lowest, highest = math.inf, -math.inf
         for row, length in enumerate(LENGTHS):
             # A short window must be short beside the window, or it would average over the drift it is to find.
             if length > max(LENGTHS[0], (stop - first) // 3):
                 break
             short = slice(first, max(first, stop - length + 1))
             half = factor * self.standard_error[row, short]
+            known = np.isfinite(half)
+            lowest = min(lowest, float((self.exponent[row, short] + half)[known].min(initial=math.inf)))
+            highest = max(highest, float((self.exponent[row, short] - half)[known].max(initial=-math.inf)))
             resolved = half <= 0.5 * tolerance
             if not resolved.any():
                 continue
@@ -132,7 +151,7 @@ class SlidingFits:
             upper = max(upper, float((exponent + half).max()))
             starts = np.flatnonzero(resolved)
             covered[(starts[:, None] + np.arange(length)).ravel()] = True
-        return lower, upper, bool(covered.all())
+        return _Bounds(lower, upper, lowest, highest, bool(covered.all()))
 
     def curve(self) -> LocalExponentCurve:
         """The local exponent, by the shortest windows, with its band."""
