@@ -53,7 +53,8 @@ def test_every_alternative_integrates_to_one_and_nesting_holds(
     data = draw(kind, 2000, seed)
     inside = ((data > window.lo) & (data < window.hi)).sum()
     found = alternatives(data, window, criteria=Criteria(replicates=10))
-    assert set(found) == (set(NAMES) if inside >= 50 else set())
+    # Of fewer than 50 values there is an estimate, and alternatives where it has a window of five cells.
+    assert set(found) == set(NAMES) or (inside < 50 and not found)
     for item in found.values():
         points = [window.log_lo, window.log_hi]
         if item.name == "one-break power law":

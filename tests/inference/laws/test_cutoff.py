@@ -1,0 +1,114 @@
+"""The law with cut-off against the exact likelihood of the values themselves."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.optimize
+
+from critlearn.inference import Criteria, Grade, PowerLawFit, fit_power_law
+from critlearn.inference.laws.cutoff import fit_cutoff
+from critlearn.inference.observations import Reading
+from critlearn.numerics.window import Window
+from reference.power_law_samples import integers, power_law, with_cutoff
+
+FEW = Criteria(replicates=50)
+
+
+def log_normaliser(k: float, scale: float) -> float:
+    """``ln`` of the integral of ``x^-k exp(-x / scale)`` from 1 to infinity."""
+    return float(mpmath.log(mpmath.gammainc(1 - k, 1 / scale)) + (1 - k) * mpmath.log(scale))
+
+
+def maximum(values: np.ndarray, support: np.ndarray | None = None) -> tuple[float, float, np.ndarray]:
+    """Exponent, ``ln`` scale and their errors: direct search of the exact likelihood, and its second derivatives."""
+    logs, mean, n = float(np.log(values).mean()), float(values.mean()), values.size
+
+    def loss(at: np.ndarray) -> float:
+        k, scale = float(at[0]), math.exp(at[1])
+        if support is None:
+            normaliser = log_normaliser(k, scale)
+        else:
+            normaliser = float(np.log(np.sum(support**-k * np.exp(-support / scale))))
+        return k * logs + mean / scale + normaliser
+
+    found = scipy.optimize.minimize(loss, [1.3, math.log(mean)], method="Nelder-Mead", options={"xatol": 1e-5}).x
+    h = np.array([1e-3, 1e-3])
+    hessian = np.zeros((2, 2))
+    for i in range(2):
+        for j in range(2):
+            a, b = np.eye(2)[i] * h, np.eye(2)[j] * h
+            corners = loss(found + a + b) - loss(found + a - b) - loss(found - a + b) + loss(found - a - b)
+            hessian[i, j] = corners / (4 * h[i] * h[j])
+    return float(found[0]), float(found[1]), np.sqrt(np.diag(np.linalg.inv(hessian)) / n)
+
+
+@pytest.mark.parametrize(("k", "scale"), [(1.0, 100.0), (1.5, 1000.0), (2.0, 10.0)])
+def test_exponent_scale_and_errors_are_those_of_the_exact_likelihood(k: float, scale: float) -> None:
+    values = with_cutoff(k, scale, 20_000, 1)
+    exponent, log_scale, errors = maximum(values)
+    # Cells that begin with the law: those of a grid begin below its lower end.
+    counts = Reading(side="large").observe(values, Window(1.0, float(values.max()))).counts
+    found = fit_cutoff(counts, 0)
+    assert found is not None
+    assert found.exponent == pytest.approx(exponent, abs=0.1 * errors[0])
+    assert found.log_scale == pytest.approx(log_scale, abs=0.1 * errors[1])
+    assert found.standard_error == pytest.approx(errors[0], rel=0.05)
+    cutoff = found.cutoff()
+    assert cutoff.scale_error / cutoff.scale == pytest.approx(errors[1], rel=0.05)
+
+
+@pytest.mark.parametrize(("k", "scale"), [(1.5, 100.0), (2.0, 10.0)])
+def test_integers_have_the_maximum_of_their_sums(k: float, scale: float) -> None:
+    values = integers(k, 1, 20_000, 2, scale)
+    exponent, log_scale, errors = maximum(values, np.arange(1.0, 60 * scale))
+    found = fit_cutoff(Reading(side="large").observe(values).counts, 0)
+    assert found is not None
+    assert found.exponent == pytest.approx(exponent, abs=0.1 * errors[0])
+    assert found.log_scale == pytest.approx(log_scale, abs=0.1 * errors[1])
+    assert found.standard_error == pytest.approx(errors[0], rel=0.05)
+
+
+def covered(fit: PowerLawFit, k: float, scale: float) -> None:
+    assert fit.grade is Grade.CUT_OFF
+    assert fit.cutoff is not None
+    assert fit.cutoff.exponent == pytest.approx(k, abs=4 * fit.cutoff.exponent_error)
+    assert fit.cutoff.scale == pytest.approx(scale, abs=4 * fit.cutoff.scale_error)
+    assert fit.exponent == fit.cutoff.exponent
+    assert set(fit.to_dict()["cutoff"]) == {"scale", "scale_stderr", "exponent", "exponent_stderr"}
+
+
+def test_a_smooth_end_is_found_in_the_unit_of_the_data() -> None:
+    values = with_cutoff(1.5, 1000.0, 20_000, 3)
+    fit = fit_power_law(values, criteria=FEW)
+    covered(fit, 1.5, 1000.0)
+    scaled = fit_power_law(1e-6 * values, criteria=FEW)
+    covered(scaled, 1.5, 1e-3)
+    assert "cut-off" in fit.summary()
+
+
+def test_a_smooth_end_of_integers_is_found() -> None:
+    fit = fit_power_law(integers(1.5, 1, 20_000, 4, 100.0), criteria=FEW)
+    assert fit.discrete
+    covered(fit, 1.5, 100.0)
+    # The law goes on to infinity, with its cut-off.
+    assert fit.law is not None
+    assert fit.law.upper == math.inf
+
+
+def test_a_sharp_end_is_none() -> None:
+    fit = fit_power_law(power_law(1.5, 1.0, 1e3, 20_000, 5), criteria=FEW)
+    assert fit.grade is Grade.POWER_LAW
+    assert fit.cutoff is None
+    counts = Reading().observe(power_law(1.5, 1.0, 1e3, 20_000, 5)).counts
+    found = fit_cutoff(counts, 0)
+    assert found is not None
+    assert found.gain_over_bounded < 0
+
+
+def test_a_pure_tail_needs_none() -> None:
+    found = fit_cutoff(Reading(side="large").observe(power_law(2.5, 1.0, math.inf, 20_000, 6)).counts, 0)
+    assert found is not None
+    assert not found.ends_smoothly
+    assert found.p_value > 1e-3
