@@ -59,8 +59,6 @@ def fit(
     options["weights"] = None if weights is None else choose_column(columns, weights, file)
     options["nan"] = "omit" if omit_nan else "refuse"
     options |= {"window": ends, "side": side, "discrete": discrete, "criteria": criteria, "seed": seed}
-    if discrete:
-        _refuse({"--sign": sign, "--block": block, "--weights": weights, "--omit-nan": omit_nan or None})
     result = _fitted(values, options, shown=bootstrap > 0 and not json)
     if plot is not None:
         _save(result, plot, column or "δ", kinds)
@@ -146,13 +144,6 @@ def _labels(columns: Mapping[str, Any], name: str | None) -> Any:
     if name not in columns:
         raise unknown_name("column", name, columns)
     return columns[name].astype(str) if columns[name].dtype == object else columns[name]
-
-
-def _refuse(options: dict[str, Any]) -> None:
-    """Raise if an option is used that means nothing for integers."""
-    used = [name for name, value in options.items() if value is not None]
-    if used:
-        raise InvalidInputError(f"{' and '.join(used)} cannot be combined with --discrete")
 
 
 def _kinds(chosen: str | None, plot: Path | None) -> "tuple[PlotKind, ...]":

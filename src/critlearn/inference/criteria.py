@@ -54,11 +54,53 @@ FEWEST_CELLS: Final = 5
 Effect: docs/inference_tests.md (not resolved).
 """
 
-FEWEST_SIZES: Final = 64
-"""Number of different sizes, of values that are mostly ties, below which they are no sample of a continuous law.
+DEPENDENCE_SIGNIFICANCE: Final = 8.0
+"""Standard deviations of a portmanteau statistic from which on the order of values shows dependence: one series in
+millions has it by chance. Effect: docs/grades_measured.md (autoregressive).
+"""
 
-A law on a few sizes is one on integers or on the edges of bins; ``discrete=True`` or a histogram fits it as such.
-Effect: docs/inference.md (integers).
+NOTICEABLE_TIME: Final = 1.2
+"""Autocorrelation time from which on errors change by a tenth; below it, values count as independent. Effect:
+docs/grades_measured.md (autoregressive).
+"""
+
+BLOCK_TIMES: Final = 5.0
+"""Length of blocks in autocorrelation times: their variance is then that of the series but for a tenth. Effect:
+docs/grades_measured.md (autoregressive).
+"""
+
+FEWEST_BLOCKS: Final = 20
+"""Number of blocks that errors are taken over at least: Student's t with fewer degrees of freedom is wide. Effect:
+docs/grades_measured.md (autoregressive).
+"""
+
+HEAPED: Final = 0.1
+"""Share of round values above that by chance that makes heaps: fewer move no exponent by as much as its error. Effect:
+docs/grades_measured.md (two digits, one digit).
+"""
+
+SMALL_INTEGER: Final = 100
+"""Integer below which the step to the next one, 1% or more, is wider than a cell: a law on integers is another one than
+on real numbers. Effect: docs/grades_measured.md (integers).
+"""
+
+WHOLLY_ACCEPTED: Final = 1.0
+"""``sqrt(n)`` times the Kolmogorov-Smirnov distance below which a law with two fitted parameters describes all values.
+
+The 1% point for a fitted normal law is 1.03 (Lilliefors, JASA 62, 399, 1967); for other laws it is near. Effect:
+docs/grades_measured.md (Weibull).
+"""
+
+SCALE_BEYOND: Final = 3.0
+"""Distance in ``ln delta`` from the largest value within which the scale of a logarithm lies.
+
+A product of factors that end somewhere ends there too. A scale far beyond would make any power a logarithm. Effect:
+docs/grades_measured.md (products).
+"""
+
+AS_GOOD_LOGARITHM: Final = 1.0
+"""Log-likelihood by which a logarithm may be worse than the power law, or than the best one, and still be as good.
+Effect: docs/grades_measured.md (products).
 """
 
 LEAST_RETAINED: Final = 0.05
@@ -147,13 +189,13 @@ docs/inference_tests.md (exponential, Gaussian).
 """
 
 MOST_EMPTY: Final = 0.1
-"""Share of its values that a fitted law may expect where a given window holds none. Effect: docs/inference.md
-(verdicts).
+"""Share of its values that a fitted law may expect where a given window holds none. Effect: docs/grades.md
+(rejected).
 """
 
 MISSING_VALUES: Final = 20
 """Number of values expected where a given window holds none, below which their absence says nothing. Effect:
-docs/inference.md (verdicts).
+docs/grades.md (rejected).
 """
 
 DRAWN_IN: Final = 0.1

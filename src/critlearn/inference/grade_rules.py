@@ -106,14 +106,17 @@ class Evidence:
     def rivals(self) -> tuple[str, ...]:
         """Names of the laws that describe the window as well: laws of all values, laws of the window, logarithms."""
         names = [rival.name for rival in self.rivals_of_all if rival.as_good(self.tolerance)]
-        if self.cutoff is not None:
-            return tuple(dict.fromkeys((*names, *self.cutoff.as_good())))
-        # Nested ones are judged by their significance and by the drift that is not excluded.
-        plain = (one for one in self.alternatives if one.name in ("exponential", "stretched exponential"))
-        names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * self.tolerance]
+        smooth = self.cutoff
+        if smooth is not None:
+            names += smooth.as_good()
+        else:
+            # Nested ones are judged by their significance and by the drift that is not excluded.
+            plain = (one for one in self.alternatives if one.name in ("exponential", "stretched exponential"))
+            names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * self.tolerance]
         if self.basis is not Basis.GIVEN:
             effect = max((self.fit.standard_error / self.fit.naive_standard_error) ** 2, 1e-12)
-            logarithm = logarithm_rival(self.counts, self.fit, effect)
+            exponent = self.fit.exponent if smooth is None else smooth.exponent
+            logarithm = logarithm_rival(self.counts, self.fit, exponent, effect, cutoff=smooth is not None)
             names += [] if logarithm is None else [logarithm]
         return tuple(dict.fromkeys(names))
 

@@ -16,6 +16,7 @@ from critlearn.inference.counts.heaping import digit_cells, heaped_digits, size_
 from critlearn.inference.counts.histogram import Histogram
 from critlearn.inference.counts.raw_values import MOST_GROUPS, as_values, group_labels
 from critlearn.inference.counts.resolution import resolution_floor
+from critlearn.inference.criteria import SMALL_INTEGER
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.validation import as_number, check_integer
 from critlearn.numerics.window import Window
@@ -28,11 +29,12 @@ NanPolicy = Literal["refuse", "omit"]
 _LARGEST_INTEGER: Final = 2**53
 """Up to here every integer is a float of its own."""
 
+_FIRST: Final = 1000
+"""Values of which a common divisor is looked for first."""
+
 _COUNTED_INTEGER: Final = 1 << 20
 """Integer up to which values are counted in a table."""
 
-_SMALL_INTEGER: Final = 100
-"""Integer below which the step to the next one, 1% or more, is wider than a cell: a law on integers is another one."""
 
 _GRID_SLACK: Final = 1e-9
 """Rounding, in cells, by which a window's end may miss an edge of a grid and still be that edge."""
@@ -301,7 +303,8 @@ def _is_discrete(sizes: np.ndarray, reading: Reading) -> bool:
         return bool(reading.discrete)
     integers = bool((sizes == np.rint(sizes)).all())
     if reading.discrete is None:
-        return integers and float(sizes.max()) <= _LARGEST_INTEGER and float(sizes.min()) < _SMALL_INTEGER
+        small = integers and float(sizes.max()) <= _LARGEST_INTEGER and float(sizes.min()) < SMALL_INTEGER
+        return small and _step(sizes) == 1
     if not integers:
         raise InvalidInputError("a discrete power law needs integers that are not negative")
     if sizes.max() > _LARGEST_INTEGER:
@@ -317,7 +320,24 @@ def _rounded_cells(sizes: np.ndarray, digits: int | None, *, discrete: bool) -> 
         return digit_cells(sizes, digits, discrete=discrete)
     if discrete:
         return Cells.integers(int(sizes.min()), int(sizes.max()))
-    return size_cells(sizes)
+    few = size_cells(sizes)
+    step = _step(sizes) if few is None else 1
+    if step == 1 or float(sizes.min()) >= SMALL_INTEGER * step:
+        return few
+    # Multiples of a step are rounded to it, as far as a law on real numbers can tell.
+    multiples = Cells.integers(int(sizes.min()) // step, int(sizes.max()) // step)
+    return Cells(multiples.edges + math.log(step))
+
+
+def _step(sizes: np.ndarray) -> int:
+    """Greatest common divisor of integers; 1 of other numbers, and of integers too large to be exact."""
+    if float(sizes.max()) > _LARGEST_INTEGER or not bool((sizes[:_FIRST] == np.rint(sizes[:_FIRST])).all()):
+        return 1
+    # A few show that there is none; where they have one, all are looked at.
+    few = int(np.gcd.reduce(sizes[:_FIRST].astype(np.int64)))
+    if few <= 1 or not bool((sizes == np.rint(sizes)).all()):
+        return 1
+    return int(np.gcd.reduce(sizes.astype(np.int64)))
 
 
 def _wanted(values: np.ndarray, finite: np.ndarray, sign: Sign | None) -> np.ndarray:

@@ -5,53 +5,73 @@ from typing import Final
 import numpy as np
 import scipy.fft
 
+from critlearn.inference.criteria import BLOCK_TIMES, DEPENDENCE_SIGNIFICANCE, FEWEST_BLOCKS, NOTICEABLE_TIME
+
 _LOOKED_AT: Final = 1 << 17
 """Values from the first on that are looked at: an autocorrelation time of thousands shows in them."""
 
-_FEWEST: Final = 100
-"""Values from which on an autocorrelation is known to a tenth."""
+_PIECES: Final = 20
+_SHORTEST_PIECE: Final = 50
+"""Pieces in which correlations are taken, and the least length of one. The median over pieces is that of the series; a
+step in level, as where two samples were put one after the other, is in one piece only.
+"""
 
-_SIGNIFICANT: Final = 5.0
-"""Standard errors of the autocorrelation of neighbours that make it one: one series in a million has it by chance."""
+_MOST_LAGS: Final = 100
+"""Lags of the test at most: dependence that begins later, in periods or panels, shows in its echoes before."""
 
-_NOTICEABLE: Final = 1.2
-"""Autocorrelation time from which on errors change by a tenth; below it, values count as independent."""
+_SIGNIFICANT_LAG: Final = 4.0
+"""Standard errors of a correlation from which on it is added to the time."""
 
-_FEWEST_TURNS: Final = 0.1
-"""Share of turning points below which values were sorted, whole or in pieces: of independent values two thirds are."""
+_MOST_TURNS: Final = 0.002
+"""Share of turning points up to which values are sorted; of independent values two thirds are."""
 
-BLOCK_TIMES: Final = 5.0
-"""Length of blocks in autocorrelation times: their variance is then that of the series but for a tenth."""
-
-FEWEST_BLOCKS: Final = 20
-"""Blocks that errors are taken over at least: Student's t with fewer degrees of freedom is wide."""
+_MEDIAN: Final = 1.57
+"""Variance of a median over that of a mean, ``pi / 2``."""
 
 
 def autocorrelation_time(values: np.ndarray) -> float | None:
     """Number of neighbours that are worth one independent value, ``1 + 2 sum rho(t)``; None without dependence.
 
-    Of logarithms, so that single large values do not hide it. The sum ends with Geyer's first negative pair
-    (Statistical Science 7, 473, 1992). Sorted values have no order in time, and none is found in them.
+    Of logarithms, so that single large values do not hide it. Correlations ``rho(t)`` are medians over pieces, each
+    about its own mean; only significant ones are added, at any lag, so that periods and panels are noticed too. The
+    test is a portmanteau one, of the sum of their squares. Sorted values have no order in time, and none is found in
+    them.
     """
     series = np.log(values[:_LOOKED_AT].astype(np.float64))
-    if series.size < _FEWEST or np.ptp(series) == 0:
+    pieces = min(_PIECES, series.size // _SHORTEST_PIECE)
+    if pieces < 4 or np.ptp(series) == 0 or _is_sorted(series):
         return None
+    length = series.size // pieces
+    rho = _correlations(series[: pieces * length].reshape(pieces, length))
+    variance = _MEDIAN / (pieces * length)
+    lags = min(_MOST_LAGS, length // 4)
+    excess = (float((rho[1 : lags + 1] ** 2).sum()) / variance - lags) / (2 * lags) ** 0.5
+    if excess < DEPENDENCE_SIGNIFICANCE:
+        return None
+    # Taken about the mean of a piece, correlations add up to minus one half: the negative ones are mostly that.
+    significant = rho[1 : length // 4]
+    time = 1 + 2 * float(significant[significant > _SIGNIFICANT_LAG * variance**0.5].sum())
+    return time if time >= NOTICEABLE_TIME else None
+
+
+def _is_sorted(series: np.ndarray) -> bool:
+    """Whether the values rise or fall with hardly a turn: sorted, whole or in a few long stretches."""
     steps = np.sign(np.diff(series))
     steps = steps[steps != 0]
-    if (np.diff(steps) != 0).sum() < _FEWEST_TURNS * series.size:
-        return None
-    centred = series - series.mean()
-    size = scipy.fft.next_fast_len(2 * series.size, real=True)
-    spectrum = scipy.fft.rfft(centred, size)
-    rho = scipy.fft.irfft(spectrum * spectrum.conj(), size)[: series.size // 2]
-    rho = rho / rho[0]
-    if rho[1] * series.size**0.5 < _SIGNIFICANT:
-        return None
-    pairs = rho[0 : len(rho) // 2 * 2 : 2] + rho[1 : len(rho) // 2 * 2 : 2]
-    negative = np.flatnonzero(pairs <= 0)
-    last = int(negative[0]) if negative.size else len(pairs)
-    time = 2 * float(pairs[:last].sum()) - 1
-    return time if time >= _NOTICEABLE else None
+    return int((np.diff(steps) != 0).sum()) <= max(3.0, _MOST_TURNS * series.size)
+
+
+def _correlations(pieces: np.ndarray) -> np.ndarray:
+    """Median over pieces, shape (piece, value), of their autocorrelations by lag."""
+    centred = pieces - pieces.mean(axis=1, keepdims=True)
+    length = pieces.shape[1]
+    size = scipy.fft.next_fast_len(2 * length, real=True)
+    spectrum = scipy.fft.rfft(centred, size, axis=1)
+    covariance = scipy.fft.irfft(spectrum * spectrum.conj(), size, axis=1)[:, :length]
+    kept = covariance[:, 0] > 0
+    # Divided by as many products as there are at a lag, or long lags would look uncorrelated.
+    number = np.arange(length, 0, -1) / length
+    return np.median(covariance[kept] / covariance[kept, :1] / number, axis=0)
 
 
 def block_length(time: float, size: int) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from critlearn.inference.counts.cells import Cells
+from critlearn.inference.criteria import HEAPED
 
 _LOOKED_AT: Final = 100_000
 """Values that are looked at for heaps: a share of a tenth is then known to a thousandth."""
@@ -20,8 +21,6 @@ _MOST_DIGITS: Final = 3
 _FEWEST_ELIGIBLE: Final = 100
 """Values with more digits than those looked for, from which on a share of round ones says something."""
 
-_HEAPED: Final = 0.1
-"""Share of round values above that by chance that makes heaps: fewer move no exponent by as much as its error."""
 
 _SLACK: Final = 1e-9
 """Relative rounding of decimal numbers as floats, many times over."""
@@ -53,7 +52,7 @@ def heaped_digits(sizes: np.ndarray) -> int | None:
         step = 10.0 ** (np.floor(np.log10(eligible) + _SLACK) - digits)
         round_ones = float(_has_digits(eligible, digits).mean())
         chance = float((_has_digits(eligible - step, digits) & (eligible - step > step)).mean())
-        if round_ones > max(2 * chance, chance + _HEAPED):
+        if round_ones > max(2 * chance, chance + HEAPED):
             return digits
     return None
 

@@ -59,7 +59,9 @@ class Histogram:
         if n is not None and not 0 < as_number(n) < math.inf:
             raise InvalidInputError(f"the number of values of a histogram must be positive; got {n!r}")
         # Counts are one or more each, unless they are weights; what never exceeds 1 in all are shares.
-        frequencies = n is not None or (counts.sum() > 0 and counts.max() <= 1 and counts.sum() <= 1 + _FREQUENCY_SLACK)
+        # Rows of groups may add up to 1 each, or all of them together.
+        shares = counts.sum() > 0 and counts.max() <= 1 and counts.sum(axis=-1).max() <= 1 + _FREQUENCY_SLACK
+        frequencies = n is not None or shares
         if frequencies and counts.any():
             counts = counts * (n / counts.sum() if n is not None else 1 / counts[counts > 0].min())
         object.__setattr__(self, "counts", counts)

@@ -13,7 +13,7 @@ import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import FEWEST_CELLS, WHOLE, WINDOW_PARAMETERS
+from critlearn.inference.criteria import FEWEST_CELLS, WHOLE, WHOLLY_ACCEPTED, WINDOW_PARAMETERS
 from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, Law, exponent_range, fit_law
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
@@ -26,13 +26,6 @@ _NAMES: Final = ("lognormal", "exponential", "stretched exponential")
 
 _SHAPES: Final = np.geomspace(0.05, 8.0, 24)
 """Shapes of a stretched exponential that are tried: from nearly a power law to steeper than a Gaussian."""
-
-
-_WHOLLY_ACCEPTED: Final = 1.0
-"""``sqrt(n)`` times the Kolmogorov-Smirnov distance below which a law with two fitted parameters describes all values.
-
-The 1% point for a fitted normal law is 1.03 (Lilliefors, JASA 62, 399, 1967); for other laws it is near.
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,7 +114,7 @@ def rivals_of_all(
 
         distance = _distance(joined.pooled, np.exp(best.log_masses))
         gain = float(2 * (there.log_likelihood - power.log_likelihood) / effect + penalty)
-        accepted = effective**0.5 * distance < _WHOLLY_ACCEPTED
+        accepted = effective**0.5 * distance < WHOLLY_ACCEPTED
         rivals.append(Rival(law.name, gain, exponent_range(log_density, low, high), accepted))
     if counts.cells.first_integer is None:
         mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
@@ -137,7 +130,7 @@ def rivals_of_all(
         with np.errstate(invalid="ignore"):
             slope = np.diff(densities) / np.diff(window.cells.centres[: stop - start])
         change = float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
-        accepted = effective**0.5 * distance < _WHOLLY_ACCEPTED
+        accepted = effective**0.5 * distance < WHOLLY_ACCEPTED
         rivals.append(Rival("mixture of scales", gain, change, accepted))
     return tuple(sorted(rivals, key=lambda rival: -rival.bic_gain))
 

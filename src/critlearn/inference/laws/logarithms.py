@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.criteria import FEWEST_CELLS, TOLERANCE, WHOLE
-from critlearn.inference.laws.alternatives import exponent_range
+from critlearn.inference.criteria import AS_GOOD_LOGARITHM, FEWEST_CELLS, SCALE_BEYOND, TOLERANCE, WHOLE
+from critlearn.inference.laws.alternatives import CUT_OFF, exponent_range, fit_law
 from critlearn.inference.laws.exponential_family import Family
 from critlearn.inference.laws.lognormal import MOST_CELLS
 from critlearn.inference.laws.window_fits import WindowFit
@@ -22,14 +22,6 @@ _GAPS: Final = 30
 _LEAST_GAP: Final = 0.05
 """Number of scales that are tried, and the smallest distance of one from the window's upper end, in ``ln delta``."""
 
-_SCALE_BEYOND: Final = 3.0
-"""Distance in ``ln delta`` from the largest value within which the scale of a logarithm lies.
-
-A product of factors that end somewhere ends there too. A scale far beyond would make any power a logarithm.
-"""
-
-_AS_GOOD: Final = 1.0
-"""Log-likelihood by which a logarithm may be worse than the power law, or than the best one, and still be as good."""
 
 _MOST_FACTORS: Final = 5
 """Factors of a product whose logarithm is tried: a product of more is a lognormal sooner than a logarithm."""
@@ -38,14 +30,16 @@ _LEAST: Final = 0.02
 """Exponent below which no logarithm is looked for: the density is flat."""
 
 
-def logarithm_rival(counts: GroupedCounts, fit: WindowFit, effect: float) -> str | None:
+def logarithm_rival(
+    counts: GroupedCounts, fit: WindowFit, exponent: float, effect: float, *, cutoff: bool = False
+) -> str | None:
     """Name of a logarithm that describes all values below the window's upper end as well as the power law its own.
 
     Only for exponents between 0 and 1, where a density that is finite at zero but for a logarithm can be confused with
     a power. None where there is none, or where its own local exponent is constant within the tolerance on all that it
     describes: it is a power law there.
     """
-    if not _LEAST < fit.exponent < 1:
+    if not _LEAST < exponent < 1:
         return None
     part = counts.part(0, fit.stop).joined(MOST_CELLS)
     start = int(np.abs(part.edges - counts.edges[fit.start]).argmin())
@@ -59,11 +53,12 @@ def logarithm_rival(counts: GroupedCounts, fit: WindowFit, effect: float) -> str
     held = float(window.pooled.sum()) / float(everything.pooled.sum())
     penalty = 0.0 if held >= WHOLE else 0.5 * np.log(max(fit.n / effect, 1.0))
     s = window.cells.nodes[0] - upper
-    power = window.maximise(0 * s, s[None], np.array([fit.theta])).log_likelihood / effect
+    law = window.maximise(0 * s, s[None], np.array([fit.theta]))
+    power = (fit_law(CUT_OFF, window, s, law) if cutoff else law).log_likelihood / effect
     # The scale, where the logarithm vanishes, lies about where the values end.
-    reach = float(counts.edges[np.flatnonzero(counts.pooled)[-1] + 1]) - upper + _SCALE_BEYOND
+    reach = float(counts.edges[np.flatnonzero(counts.pooled)[-1] + 1]) - upper + SCALE_BEYOND
     gaps = np.geomspace(_LEAST_GAP, reach, _GAPS)
-    least = power - _AS_GOOD - 2 * penalty
+    least = power - AS_GOOD_LOGARITHM - 2 * penalty
     for factors in range(2, _MOST_FACTORS + 1):
         for gap, gain in zip(gaps, _products(everything, window, upper, factors, gaps), strict=True):
             if gain / effect >= least and _varies(0.0, factors - 1, gap, low - upper):
@@ -92,7 +87,7 @@ def _products(
     Minus infinity for the others.
     """
     likelihoods = np.array([_product_likelihood(everything, upper, factors, gap) for gap in gaps])
-    near = likelihoods >= likelihoods.max() - _AS_GOOD
+    near = likelihoods >= likelihoods.max() - AS_GOOD_LOGARITHM
     on_window = [
         _product_likelihood(window, upper, factors, gap) if ok else -np.inf for gap, ok in zip(gaps, near, strict=True)
     ]

@@ -98,7 +98,7 @@ def log_normaliser(phi: Values, bins: Values | int) -> Values:
     bins = np.asarray(bins, dtype=np.float64)
     # The law is symmetric in phi; in terms of exp(-2 half) nothing overflows, as sinh would.
     half = 0.5 * np.abs(phi)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exact = (bins - 1) * half + np.log(np.expm1(-2 * bins * half) / np.expm1(-2 * half))
     series = np.log(bins) + half**2 * (bins**2 - 1) / 6 - half**4 * (bins**4 - 1) / 180
     return np.where(_near_uniform(2 * half, bins), series, exact)

@@ -78,8 +78,9 @@ def on_set_window(counts: GroupedCounts, window: Window, sliding: SlidingFits, s
     found = fit_cutoff(counts, start) if counts.open_above else None
     if found is not None and _is_cutoff(counts, found) and found.accepted_ratio(cutoff_normals(seed)) <= 1:
         return Choice(Basis.GIVEN, fit, cutoff=found)
-    first = int(np.searchsorted(sliding.marks, start))
-    last = int(np.searchsorted(sliding.marks, stop, side="right")) - 1
+    marks = sliding.counts.edges[sliding.marks]
+    first = int(np.searchsorted(marks, counts.edges[start] - 1e-9))
+    last = int(np.searchsorted(marks, counts.edges[stop] + 1e-9, side="right")) - 1
     nearly_flat = last > first and sliding.is_flat(first, last, fit, TOLERATED_DRIFT / 2)
     return Choice(Basis.GIVEN, fit, nearly_flat=nearly_flat)
 

@@ -254,7 +254,8 @@ class WindowScan:
         low, high = self.counts.log_ends
         wide = high[fits.stop] - low[fits.start] >= DECADE - 1e-9
         below = np.concatenate([[0.0], np.cumsum(counts.pooled)])
-        flat = _is_flat_start(fits, below)
+        # Here even one that holds nearly all values: the law may be in the tail above it.
+        flat = (fits.exponent <= FLAT) & (below[fits.start] <= MOST_BELOW_FLAT * fits.n)
         bent = wide & ~flat
         # A tail may be wider than any window in the body above which it lies, and hold a fraction of the values.
         for group in ((enough | upper) & bent, lower & bent, enough & wide & flat, enough & ~wide):
