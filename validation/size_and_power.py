@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from critlearn.inference import FitVerdict, fit_power_law
+from critlearn.inference import Grade, fit_power_law
 from critlearn.inference.laws.window_fits import fit_window
 from critlearn.inference.observations import Reading
 from critlearn.inference.window.goodness import MOST_CELLS, goodness_of_fit
@@ -148,7 +148,7 @@ def verdict_of(case: tuple[str, int, int]) -> str:
 
 def law_table(seeds: int, pool: ProcessPoolExecutor) -> str:
     """Verdicts where the window is searched for."""
-    verdicts = [str(verdict) for verdict in FitVerdict]
+    verdicts = [str(verdict) for verdict in Grade]
     text = "| law | n | " + " | ".join(verdicts) + " |\n" + "| --- " * (2 + len(verdicts)) + "|\n"
     for name in LAWS:
         if name.startswith("**"):

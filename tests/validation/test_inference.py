@@ -65,13 +65,14 @@ def test_other_laws_are_told_apart() -> None:
 def test_pieces_of_other_laws_are_no_power_laws(name: str) -> None:
     module = script("size_and_power")
     verdicts = {module.verdict_of((name, 20_000, seed)) for seed in range(4)}
-    assert verdicts <= {"not resolved", "drifting exponent"}
+    assert verdicts <= {"compatible", "drifting exponent", "too few data"}
 
 
 @pytest.mark.parametrize("name", ["k = 1 on [1e-4, 1], noise of 1e-3", "k = 1.5 from 1e-4, exponential cut-off"])
 def test_power_laws_with_something_beside_them_are_found(name: str) -> None:
     module = script("size_and_power")
-    assert [module.verdict_of((name, 20_000, seed)) for seed in range(4)] == ["power law"] * 4
+    verdicts = {module.verdict_of((name, 20_000, seed)) for seed in range(4)}
+    assert verdicts <= ({"power law", "power law with cut-off"} if "cut-off" in name else {"power law"})
 
 
 @pytest.mark.parametrize("design", [1, 2])
