@@ -1,7 +1,7 @@
 """What do fits say of known laws? Grades, coverage of exponents and cut-offs; writes ``docs/grades_measured.md``.
 
 python validation/grades.py --workers 2            # 100 draws a row, about half an hour of processor time
-python validation/grades.py --workers 2 --quick    # 10 draws a row
+python validation/grades.py --workers 2 --draws 10
 """
 
 import argparse
@@ -277,12 +277,12 @@ A cut-off is right for the log-series and the negative binomial; for no other of
 def main() -> None:
     """Draw, fit and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="10 draws a row.")
+    parser.add_argument("--draws", type=int, default=100, help="Draws a row.")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs/grades_measured.md"))
     arguments = parser.parse_args()
-    draws = 10 if arguments.quick else 100
-    text = HEADER.format(options=" --quick" if arguments.quick else "", draws=draws)
+    draws = arguments.draws
+    text = HEADER.format(options="" if draws == 100 else f" --draws {draws}", draws=draws)
     with ProcessPoolExecutor(arguments.workers) as pool:
         text += no_law_table(draws, pool)
         text += (
