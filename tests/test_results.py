@@ -17,7 +17,7 @@ from critlearn.compositions import Composition
 from critlearn.duality import Jacobian, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
-from critlearn.inference import compare_fits, fit_power_law_with_noise, stability_map
+from critlearn.inference import Cutoff, compare_fits, fit_power_law_with_noise, stability_map
 from critlearn.inverse_design import BiTemperedLogistic, QMarginLoss, TemperedSoftmax, design
 from critlearn.prediction import parse_density, predict_toy
 from critlearn.results import Result, dataframe_of, html_of
@@ -64,6 +64,7 @@ def results() -> dict[str, Result]:
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
         fit.law,
+        Cutoff(1.5, 0.01, 100.0, 5.0),
         rival,
         stability_map(VALUES), compare_fits(fit, fit),
         fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),

@@ -141,7 +141,6 @@ def test_few_values_have_an_estimate_and_one_size_has_none(tmp_path: Path, capsy
         (["table.csv", "--column", "size", "--plot", "none/x.svg"], "there is no folder"),
         (["table.csv", "--column", "size", "--plot-kind", "qq"], "give both"),
         (["table.csv", "--column", "size", "--plot-kind", "cdf", "--plot", "x.svg"], 'did you mean "ccdf"'),
-        (["table.csv", "--column", "size", "--discrete", "--sign", "absolute"], "--sign cannot be combined"),
         (["table.csv", "--column", "size", "--window", "inf,inf"], "two numbers 0 < lo < hi"),
         (["table.csv", "--column", "size", "--window", "1e-2,inf", "--side", "small"], "--side small is a law down"),
         (["table.csv", "--column", "size", "--xmin", "1e-2", "--window", "1e-2,1"], "give one of them"),
