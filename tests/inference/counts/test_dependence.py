@@ -44,6 +44,12 @@ def test_sorted_values_are_no_series() -> None:
     assert autocorrelation_time(np.concatenate([values[::2], values[1::2]])) is None
 
 
+def test_one_sample_after_the_other_is_no_series() -> None:
+    """Steps in level are pooled samples, of which an exponent is asked as of any pool."""
+    samples = [power_law(2.0, 10.0**level, 1e6, 5_000, level) for level in range(3)]
+    assert autocorrelation_time(np.concatenate(samples)) is None
+
+
 def test_blocks_are_five_times_and_twenty_at_least() -> None:
     assert block_length(3.0, 10_000) == 15
     assert block_length(300.0, 10_000) == 500
