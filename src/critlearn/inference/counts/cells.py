@@ -32,7 +32,7 @@ _EXACT_INTEGERS: Final = 200
 _INTEGER_RATIO: Final = 1.01
 """Ratio of the ends of a cell of several integers, about that of a sketch's bins."""
 
-_SUMMED_INTEGERS: Final = 8
+_SUMMED_INTEGERS: Final = 4
 """Integers of a cell up to which they are summed one by one; more are an integral but for one part in 10^4."""
 
 _NEXT: Final = 1 + 1e-12
