@@ -34,7 +34,7 @@ def as_logger(log: Any) -> Log | None:
 
 
 def log_distribution(log: Log, name: str, distribution: Distribution, step: int) -> None:
-    """Log exponent and decades of a distribution if a power law or a drifting one was fitted; nothing otherwise."""
+    """Log exponent, decades and whether it is called a power law, of a distribution with an exponent."""
     fit = distribution.fit
     if fit is None or fit.exponent is None or fit.decades is None:
         return
