@@ -98,7 +98,7 @@ A product of factors that end somewhere ends there too. A scale far beyond would
 docs/grades_measured.md (products).
 """
 
-AS_GOOD_LOGARITHM: Final = 1.0
+AS_GOOD_LOGARITHM: Final = 2.0
 """Log-likelihood by which a logarithm may be worse than the power law, or than the best one, and still be as good.
 Effect: docs/grades_measured.md (products).
 """

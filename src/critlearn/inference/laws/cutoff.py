@@ -173,9 +173,9 @@ class CutoffFit:
         process = np.cumsum(noise - (weights.T @ scores) * masses, axis=1)[:, :-1]
         return np.abs(process).max(axis=1) * (self.effect / self.n) ** 0.5
 
-    def accepted_ratio(self, normals: Float64[np.ndarray, "replicate cell"]) -> float:
-        """Distance over the one that is exceeded with probability `ACCEPTED` where the law holds."""
-        return self.distance() / float(np.quantile(self.null_distances(normals), 1 - ACCEPTED))
+    def accepted_ratio(self, normals: Float64[np.ndarray, "replicate cell"], level: float = ACCEPTED) -> float:
+        """Distance over the one that is exceeded with this probability where the law holds."""
+        return self.distance() / float(np.quantile(self.null_distances(normals), 1 - level))
 
 
 def fit_cutoff(counts: GroupedCounts, start: int) -> CutoffFit | None:

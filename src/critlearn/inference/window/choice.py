@@ -9,12 +9,14 @@ from jaxtyping import Float64
 
 from critlearn.inference.counts.grouped_counts import GroupedCounts, check_inside, check_sides
 from critlearn.inference.criteria import (
+    ACCEPTED,
     DECADE,
     DRAWN_IN,
     FEWEST,
     LEAST_CUT_OFF,
     LEAST_RETAINED,
     MOST_DRAWN_IN,
+    REJECTED_AFTER_SEARCH,
     TOLERATED_DRIFT,
     WHOLE,
     Criteria,
@@ -33,8 +35,8 @@ _CUT_OFF_STARTS: Final = 18
 _FLAT_POWER: Final = 0.1
 """Exponent that a law with cut-off must exceed significantly; below, it is an exponential or a density that rises."""
 
-_CUT_OFF_NORMALS: Final = 400
-"""Replicates of the limit of the empirical process: a critical distance is then known to 3%."""
+_CUT_OFF_NORMALS: Final = 1000
+"""Replicates of the limit of the empirical process: a critical distance is then known to 2%, that at the 1% level to 5%."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +208,9 @@ def _with_cutoff(counts: GroupedCounts, scan: WindowScan, choice: Choice, half_f
             if whole:
                 return None
             continue
-        if found.accepted_ratio(normals) <= 1:
+        # A law from the smallest value on has no lower end that was chosen for it.
+        level = REJECTED_AFTER_SEARCH if start == starts[0] else ACCEPTED
+        if found.accepted_ratio(normals, level) <= 1:
             return _drawn_in_cutoff(counts, found, choice, at_data_start=bool(start == starts[0] or whole))
     return None
 
