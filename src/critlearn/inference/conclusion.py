@@ -247,7 +247,7 @@ def _with_drift(
     counts: GroupedCounts, fit: WindowFit, ci95: tuple[float, float], lognormal: Lognormal | None
 ) -> tuple[float, float]:
     """Statistical interval, widened by the range of the local exponent where the values are, as far as not excluded."""
-    half = 0.0 if lognormal is None else 0.5 * drift_where_values_are(counts, fit, lognormal)
+    half = 0.0 if lognormal is None else 0.5 * drift_where_values_are(counts, fit, lognormal, outside=0.01)
     return ci95[0] - half, ci95[1] + half
 
 

@@ -163,7 +163,7 @@ docs/inference_recovery.md (window found).
 SIGNIFICANCE: Final = 0.01
 """p-value below which an alternative is preferred to the power law. Effect: docs/inference_tests.md (lognormal)."""
 
-LARGEST_DRIFT: Final = 0.25
+LARGEST_DRIFT: Final = 0.2
 """Change of the exponent that must be excluded for a power law: not to reject is no evidence.
 
 Over the range of the central 95% of the values on the window: a steep law has few values in its last decades, from

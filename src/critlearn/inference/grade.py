@@ -11,7 +11,7 @@ class Grade(StrEnum):
 
     ``power law``: on a window of a decade or more either the local exponent is constant within the tolerance (basis
     equivalence), or the Kolmogorov-Smirnov test does not reject; no rival does as well, and a drift of the exponent by
-    0.25 where the values are is excluded. ``compatible``: not rejected, but rivals, each named, do as well, or a drift
+    0.2 where the values are is excluded. ``compatible``: not rejected, but rivals, each named, do as well, or a drift
     is not excluded, or it is significant and within 0.2. ``power law with cut-off``: from a lower end on, an
     exponential cut-off is needed, the law with it is not rejected, and no rival does as well. ``drifting exponent``: a
     lognormal fits the window significantly better, its exponent drifting by more than 0.2. ``rejected``: the test

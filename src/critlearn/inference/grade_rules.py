@@ -140,10 +140,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Judgement(Grade.POWER_LAW, reason)
 
 
-def drift_where_values_are(counts: GroupedCounts, fit: WindowFit, lognormal: Lognormal) -> float:
-    """Drift that the data do not exclude, over the range of the central 95% of the values on a window."""
+def drift_where_values_are(counts: GroupedCounts, fit: WindowFit, lognormal: Lognormal, outside: float = 0.05) -> float:
+    """Drift that the data do not exclude, over the range of the values on a window but for a share at its ends."""
     share = np.cumsum(counts.pooled[fit.start : fit.stop]) / fit.n
-    start, stop = (fit.start + int(np.searchsorted(share, q)) for q in (0.025, 0.975))
+    start, stop = (fit.start + int(np.searchsorted(share, q)) for q in (0.5 * outside, 1 - 0.5 * outside))
     return lognormal.largest_drift * counts.width_of(start, stop + 1) / counts.width_of(fit.start, fit.stop)
 
 

@@ -77,7 +77,7 @@ class PowerLawFit(Result):
         by significance they contain the selection error.
     ci95_total
         ``ci95`` widened to either side by the systematic part: half the drift of the local exponent, over the range of
-        the central 95% of the values, that a lognormal on the window does not exclude. A law that is approached slowly
+        the central 99% of the values, that a lognormal on the window does not exclude. A law that is approached slowly
         has its limit in there.
     selection_error
         Change of the exponent when the widest window that is not rejected was drawn in; 0 for other windows.

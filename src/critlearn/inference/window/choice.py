@@ -36,7 +36,7 @@ _FLAT_POWER: Final = 0.1
 """Exponent that a law with cut-off must exceed significantly; below, it is an exponential or a density that rises."""
 
 _CUT_OFF_NORMALS: Final = 1000
-"""Replicates of the limit of the empirical process: a critical distance is then known to 2%, that at the 1% level to 5%."""
+"""Replicates of the limit of the empirical process: a critical distance at the 1% level is then known to 5%."""
 
 
 @dataclass(frozen=True, eq=False)
