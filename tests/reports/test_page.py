@@ -87,7 +87,8 @@ def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.Captu
     [
         (None, "too few data", "Nothing is shaded, as no power law was found: too few data."),
         (1.3, "drifting exponent", "where one was tried and is not claimed: drifting exponent."),
-        (1.3, "power law", "The shaded window is where it was fitted"),
+        (1.3, "power law", "The shaded window is where it was fitted; outside of it nothing is claimed."),
+        (1.3, "compatible", "the data are compatible with it, as with other laws."),
     ],
 )
 def test_a_caption_tells_of_the_window_that_is_drawn(exponent: float | None, verdict: str, told: str) -> None:
@@ -96,7 +97,7 @@ def test_a_caption_tells_of_the_window_that_is_drawn(exponent: float | None, ver
     assert told in page._shading(quantity["measured"])
     drawn = drawn_data(density_figure(sketch, quantity))["series"]
     assert drawn.eq("window of the fit").any() == (exponent is not None)
-    assert drawn.str.endswith("not established").any() == (verdict == "drifting exponent")
+    assert drawn.str.endswith(", drifting exponent").any() == (verdict == "drifting exponent")
 
 
 def test_a_page_tells_the_reason_of_a_verdict_once(study: Path) -> None:

@@ -55,7 +55,7 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
         if measured["verdict"] not in LAW_GRADES:
-            label += ", not established"
+            label += f", {measured['verdict']}"
         axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)

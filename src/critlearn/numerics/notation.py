@@ -12,6 +12,9 @@ _ZERO: Final = re.compile(r"-?0(\.0+)?")
 LAW_GRADES: Final = ("power law", "power law with cut-off")
 """Grades of a fit that claim a power law, as tables and records have them."""
 
+COMPATIBLE_GRADE: Final = "compatible"
+"""Grade of a fit that the data do not reject, where rivals do as well."""
+
 
 def power_text(name: str, exponent: float | str) -> str:
     """``name`` to the power of minus the exponent; a number gets two digits, and zero none.

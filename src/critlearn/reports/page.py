@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
-from critlearn.numerics.notation import LAW_GRADES, interval_text
+from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.studies.record_schema import headlines
@@ -156,6 +156,8 @@ def _shading(measured: Mapping[str, Any]) -> str:
     """Sentence that says what the shading of a figure means, if there is any."""
     if measured["exponent"] is None:
         return f"Nothing is shaded, as no power law was found: {measured['verdict']}."
+    if measured["verdict"] == COMPATIBLE_GRADE:
+        return "The shaded window is where it was fitted; the data are compatible with it, as with other laws."
     if measured["verdict"] not in LAW_GRADES:
         return f"The shaded window is where one was tried and is not claimed: {measured['verdict']}."
     return "The shaded window is where it was fitted; outside of it nothing is claimed."

@@ -8,7 +8,7 @@ import pandas as pd
 
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
-from critlearn.numerics.notation import LAW_GRADES
+from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
 from critlearn.reports.page import render
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
@@ -73,7 +73,9 @@ def statement(table: pd.DataFrame) -> str:
     law, quantities = int((table["verdict"].isin(LAW_GRADES)).sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
     followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
-    return f"{ran}: {followed} a power law over some window; {_agreement(table)}."
+    near = int((table["verdict"] == COMPATIBLE_GRADE).sum())
+    more = f", {near} more {'are' if near != 1 else 'is'} compatible with one" if near else ""
+    return f"{ran}: {followed} a power law over some window{more}; {_agreement(table)}."
 
 
 def _agreement(table: pd.DataFrame) -> str:
