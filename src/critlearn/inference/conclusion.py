@@ -151,7 +151,7 @@ def _judged(
     # Errors fall as n^-1/2: the squared ratio of the two errors is the share of the values that count as independent.
     return PowerLawFit(
         **estimate,
-        ci95_total=_with_drift(counts, fit, estimate["ci95"], evidence.lognormal if smooth is None else None),
+        ci95_total=_total(choice, evidence, estimate),
         selection_error=choice.selection_error,
         window=window,
         n=round(fit.n),
@@ -243,12 +243,20 @@ def _rivals_of_all(counts: GroupedCounts, choice: Choice, observed: Observations
     return rivals_of_all(counts, fit, bounded_below=bounded_below, cutoff=choice.cutoff is not None)
 
 
-def _with_drift(
-    counts: GroupedCounts, fit: WindowFit, ci95: tuple[float, float], lognormal: Lognormal | None
-) -> tuple[float, float]:
-    """Statistical interval, widened by the range of the local exponent where the values are, as far as not excluded."""
-    half = 0.0 if lognormal is None else 0.5 * drift_where_values_are(counts, fit, lognormal, outside=0.01)
-    return ci95[0] - half, ci95[1] + half
+def _total(choice: Choice, evidence: Evidence, estimate: dict[str, Any]) -> tuple[float, float]:
+    """Statistical interval, widened to either side by what the form of the law may change in the exponent.
+
+    On a window, half of the drift that is not excluded where the values are; of a law with cut-off, the difference to
+    the exponent on the window with sharp ends that was found.
+    """
+    low, high = estimate["ci95"]
+    wider = 0.0
+    bounded = choice.significance or choice.equivalence
+    if choice.cutoff is not None:
+        wider = 0.0 if bounded is None else abs(bounded.exponent - choice.cutoff.exponent)
+    elif evidence.lognormal is not None:
+        wider = 0.5 * drift_where_values_are(evidence.counts, evidence.fit, evidence.lognormal, outside=0.01)
+    return low - wider, high + wider
 
 
 def _without_window(judgement: Judgement, common: dict[str, Any]) -> PowerLawFit:

@@ -78,7 +78,8 @@ class PowerLawFit(Result):
     ci95_total
         ``ci95`` widened to either side by the systematic part: half the drift of the local exponent, over the range of
         the central 99% of the values, that a lognormal on the window does not exclude. A law that is approached slowly
-        has its limit in there.
+        has its limit in there. Of a law with cut-off, by the difference to the exponent on the bounded window that was
+        found: its end may have another form.
     selection_error
         Change of the exponent when the widest window that is not rejected was drawn in; 0 for other windows.
     naive_standard_error, naive_ci95
