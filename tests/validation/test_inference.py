@@ -1,23 +1,8 @@
 """Short forms of the validation of inference: the same code on fewer seeds, with bounds from the number of seeds."""
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "validation"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"validation_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from reference.validation_scripts import script
 
 
 def deviations(share: float, expected: float, number: int) -> float:

@@ -1,8 +1,5 @@
 """Short forms of the validation on published data sets: its draws follow the laws that they are said to follow."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -10,19 +7,12 @@ import powerlaw
 import pytest
 import scipy.stats
 
-PATH = Path(__file__).parents[2] / "validation" / "published_data_sets.py"
+from reference.validation_scripts import script
 
 
 @pytest.fixture(scope="module")
 def published() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("validation_published_data_sets", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Workers and dataclasses look it up by its name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("published_data_sets")
 
 
 def test_every_data_set_has_its_published_law(published: ModuleType) -> None:

@@ -36,7 +36,7 @@ WIDEST_INTERVAL: Final = 0.25
 """Half-width of the 95% interval, in units of the exponent, above which an exponent is not resolved.
 
 At it an interval just tells the exponents 1 and 3/2 of the catalogue apart. A comparison with a prediction decides
-nothing above it either. Effect: docs/inference_tests.md (not resolved), docs/reproduction.md (comparisons that are
+nothing above it either. Effect: docs/inference_tests.md (too few data), docs/reproduction.md (comparisons that are
 decided).
 """
 
@@ -51,7 +51,7 @@ FEWEST: Final = 50
 FEWEST_CELLS: Final = 5
 """Number of cells in a window below which no law is fitted or compared: two ends and an exponent leave two to test.
 
-Effect: docs/inference_tests.md (not resolved).
+Effect: docs/inference_tests.md (too few data).
 """
 
 DEPENDENCE_SIGNIFICANCE: Final = 8.0

@@ -114,9 +114,8 @@ class Evidence:
             plain = (one for one in self.alternatives if one.name in ("exponential", "stretched exponential"))
             names += [one.name for one in plain if one.bic_gain > 0 and one.exponent_range > 2 * self.tolerance]
         if self.basis is not Basis.GIVEN:
-            effect = max((self.fit.standard_error / self.fit.naive_standard_error) ** 2, 1e-12)
             exponent = self.fit.exponent if smooth is None else smooth.exponent
-            logarithm = logarithm_rival(self.counts, self.fit, exponent, effect, cutoff=smooth is not None)
+            logarithm = logarithm_rival(self.counts, self.fit, exponent, cutoff=smooth is not None)
             names += [] if logarithm is None else [logarithm]
         return tuple(dict.fromkeys(names))
 

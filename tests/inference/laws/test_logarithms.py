@@ -19,7 +19,7 @@ def rival_on(values: np.ndarray, low: float, high: float) -> str | None:
     start, stop = counts.cells_of(Window(low, high))
     fit = fit_window(counts, start, stop)
     assert fit is not None
-    return logarithm_rival(counts, fit, fit.exponent, 1.0)
+    return logarithm_rival(counts, fit, fit.exponent)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3, 4])

@@ -21,7 +21,6 @@ _MOST_DIGITS: Final = 3
 _FEWEST_ELIGIBLE: Final = 100
 """Values with more digits than those looked for, from which on a share of round ones says something."""
 
-
 _SLACK: Final = 1e-9
 """Relative rounding of decimal numbers as floats, many times over."""
 

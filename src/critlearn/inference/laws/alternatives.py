@@ -110,7 +110,13 @@ def exponent_range(log_density: LogDensity, low: float, high: float) -> float:
     """Largest less smallest local exponent ``1 - d ln p(u) / du`` of a law between two ends in ``u = ln delta``."""
     u = np.linspace(low, high, _RANGE_POINTS)
     with np.errstate(over="ignore", invalid="ignore"):
-        slope = np.diff(log_density(u)) / np.diff(u)
+        return slope_range(log_density(u), u)
+
+
+def slope_range(log_density: Float64[np.ndarray, " point"], u: Float64[np.ndarray, " point"]) -> float:
+    """Largest less smallest slope between neighbouring points; infinite where the law has no density."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = np.diff(log_density) / np.diff(u)
     return float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
 
 
@@ -187,7 +193,7 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     nodes = family.cells.nodes[0] - reference
     power = family.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
     edges = family.cells.edges[family.first : family.first + len(family.pooled) + 1] - reference
-    effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    effect = fit.design_effect
     known = window_log_likelihood(counts, fit)
     return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
 

@@ -6,6 +6,7 @@ large. Where the law ends smoothly, exponent and scale are fitted together, and 
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -80,8 +81,10 @@ class CutoffFit:
         Of the coefficients, with the dependence inside groups.
     effect
         Design effect of the groups on the score of the rate.
-    gain_over_open, gain_over_bounded
-        Log-likelihood less that of a power law to infinity, and of one that ends with the largest value.
+    gain_over_open
+        Log-likelihood less that of a power law to infinity.
+    part
+        Counts from the lower end on.
     """
 
     start: int
@@ -92,8 +95,7 @@ class CutoffFit:
     covariance: Float64[np.ndarray, "2 2"]
     effect: float
     gain_over_open: float
-    gain_over_bounded: float
-    groups: int
+    part: GroupedCounts
 
     @property
     def exponent(self) -> float:
@@ -120,7 +122,12 @@ class CutoffFit:
     def p_value(self) -> float:
         """Of a power law to infinity, by the likelihood ratio; the rate cannot be negative, which halves it."""
         statistic = max(0.0, 2 * self.gain_over_open) / self.effect
-        return 0.5 * ratio_p_value(statistic, self.groups)
+        return 0.5 * ratio_p_value(statistic, self.part.groups)
+
+    @cached_property
+    def gain_over_bounded(self) -> float:
+        """Log-likelihood less that of a power law that ends with the largest value."""
+        return self.maximum.log_likelihood - _sharp_likelihood(replace(self.part, open_above=False))
 
     @property
     def ends_smoothly(self) -> bool:
@@ -208,8 +215,7 @@ def fit_cutoff(counts: GroupedCounts, start: int) -> CutoffFit | None:
         covariance=covariance,
         effect=design_effect(part.counts, best),
         gain_over_open=best.log_likelihood - open_law.log_likelihood,
-        gain_over_bounded=best.log_likelihood - _sharp_likelihood(replace(part, open_above=False)),
-        groups=part.groups,
+        part=part,
     )
 
 

@@ -14,7 +14,7 @@ import scipy.optimize
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import FEWEST_CELLS, WHOLE, WHOLLY_ACCEPTED, WINDOW_PARAMETERS
-from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, Law, exponent_range, fit_law
+from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, Law, exponent_range, fit_law, slope_range
 from critlearn.inference.laws.exponential_family import Family, Maximum
 from critlearn.inference.laws.lognormal import MOST_CELLS
 from critlearn.inference.laws.scale_mixture import ScaleMixture
@@ -95,12 +95,19 @@ def rivals_of_all(
     power = window.maximise(0 * nodes, nodes[None], np.array([fit.theta]))
     if cutoff:
         power = fit_law(CUT_OFF, window, nodes, power)
-    effect = max((fit.standard_error / fit.naive_standard_error) ** 2, 1e-12)
+    effect = fit.design_effect
     # The power law takes its parameters from the window and pays for them; nothing of a rival is fitted there, unless
     # the window holds nearly all values.
     penalty = 0.0 if fit.n >= WHOLE * counts.total else WINDOW_PARAMETERS * np.log(max(fit.n / effect, 1.0))
     effective = float(joined.pooled.sum()) / effect
     low, high = float(joined.edges[start]), float(joined.edges[stop])
+
+    def rival(name: str, likelihood: float, change: float, masses: np.ndarray) -> Rival:
+        """Make a rival of its likelihood and range of exponents on the window, and its masses on all cells."""
+        gain = float(2 * (likelihood - power.log_likelihood) / effect + penalty)
+        accepted = effective**0.5 * _distance(joined.pooled, masses) < WHOLLY_ACCEPTED
+        return Rival(name, gain, change, accepted)
+
     rivals = []
     for law in (law for law in LAWS if law.name in _NAMES):
         best, shape = _fitted(law, everywhere, everywhere.cells.nodes[0] - mean, variance)
@@ -112,10 +119,8 @@ def rivals_of_all(
             offset, basis = law.terms(u - mean, shape)
             return offset + coefficients @ basis
 
-        distance = _distance(joined.pooled, np.exp(best.log_masses))
-        gain = float(2 * (there.log_likelihood - power.log_likelihood) / effect + penalty)
-        accepted = effective**0.5 * distance < WHOLLY_ACCEPTED
-        rivals.append(Rival(law.name, gain, exponent_range(log_density, low, high), accepted))
+        change = exponent_range(log_density, low, high)
+        rivals.append(rival(law.name, there.log_likelihood, change, np.exp(best.log_masses)))
     if counts.cells.first_integer is None:
         mixture = ScaleMixture.fitted(joined.cells, joined.pooled, bounded_below=bounded_below)
         masses = mixture.log_masses(window.cells.edges)
@@ -123,15 +128,11 @@ def rivals_of_all(
         inside = masses[: stop - start] - np.logaddexp.reduce(masses)
         filled = window.pooled > 0
         likelihood = float(window.pooled[filled] @ inside[filled])
-        gain = float(2 * (likelihood - power.log_likelihood) / effect + penalty)
-        everything = mixture.log_masses(joined.edges)
-        distance = _distance(joined.pooled, np.exp(everything - np.logaddexp.reduce(everything)))
         densities = masses[: stop - start] - np.log(np.diff(window.cells.edges)[: stop - start])
-        with np.errstate(invalid="ignore"):
-            slope = np.diff(densities) / np.diff(window.cells.centres[: stop - start])
-        change = float(np.ptp(slope)) if np.isfinite(slope).all() else np.inf
-        accepted = effective**0.5 * distance < WHOLLY_ACCEPTED
-        rivals.append(Rival("mixture of scales", gain, change, accepted))
+        change = slope_range(densities, window.cells.centres[: stop - start])
+        everything = mixture.log_masses(joined.edges)
+        normalised = np.exp(everything - np.logaddexp.reduce(everything))
+        rivals.append(rival("mixture of scales", likelihood, change, normalised))
     return tuple(sorted(rivals, key=lambda rival: -rival.bic_gain))
 
 

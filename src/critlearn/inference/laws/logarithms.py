@@ -22,7 +22,6 @@ _GAPS: Final = 30
 _LEAST_GAP: Final = 0.05
 """Number of scales that are tried, and the smallest distance of one from the window's upper end, in ``ln delta``."""
 
-
 _MOST_FACTORS: Final = 5
 """Factors of a product whose logarithm is tried: a product of more is a lognormal sooner than a logarithm."""
 
@@ -30,9 +29,7 @@ _LEAST: Final = 0.02
 """Exponent below which no logarithm is looked for: the density is flat."""
 
 
-def logarithm_rival(
-    counts: GroupedCounts, fit: WindowFit, exponent: float, effect: float, *, cutoff: bool = False
-) -> str | None:
+def logarithm_rival(counts: GroupedCounts, fit: WindowFit, exponent: float, *, cutoff: bool = False) -> str | None:
     """Name of a logarithm that describes all values below the window's upper end as well as the power law its own.
 
     Only for exponents between 0 and 1, where a density that is finite at zero but for a logarithm can be confused with
@@ -45,6 +42,7 @@ def logarithm_rival(
     start = int(np.abs(part.edges - counts.edges[fit.start]).argmin())
     if len(part.cells) - start < FEWEST_CELLS:
         return None
+    effect = fit.design_effect
     upper = float(part.edges[-1])
     low = float(part.edges[np.flatnonzero(part.pooled)[0]])
     everything = Family(part.cells, 0, part.pooled)

@@ -39,6 +39,11 @@ class WindowFit:
         """``1 - k``."""
         return 1 - self.exponent
 
+    @property
+    def design_effect(self) -> float:
+        """Variance of the exponent over its variance if all values were independent."""
+        return max((self.standard_error / self.naive_standard_error) ** 2, 1e-12)
+
 
 @dataclass(frozen=True, eq=False)
 class WindowFits:
