@@ -6,7 +6,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from critlearn.studies.sweep.engines.local import ATTEMPTS, Task
-from critlearn.studies.sweep.engines.ray_cluster import Resources, capacity, connected_cluster, original_exception
+from critlearn.studies.sweep.engines.ray_cluster import (
+    Resources,
+    cancel_unfinished,
+    capacity,
+    connected_cluster,
+    original_exception,
+)
 from critlearn.studies.sweep.study.cells import Cell
 
 _AHEAD: Final = 2
@@ -54,13 +60,13 @@ def run_on_ray(
             num_cpus=resources.num_cpus, num_gpus=resources.num_gpus, memory=resources.memory, max_retries=0
         )(_run)
         limit = min(_AHEAD * room, processes or _AHEAD * room)
-        yield from _in_flight(ray, cells, lambda cell: remote.remote(task, cell, resources.threads), limit)
+        yield from _in_flight(ray, cells, lambda cell: remote.remote(task, cell, resources.threads), limit, room)
 
 
 def _in_flight(
-    ray: ModuleType, cells: tuple[Cell, ...], start: Callable[[Cell], Any], limit: int
+    ray: ModuleType, cells: tuple[Cell, ...], start: Callable[[Cell], Any], limit: int, room: int
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Yield cells as they finish, with at most ``limit`` of them submitted at a time."""
+    """Yield cells as they finish, with at most ``limit`` of them submitted at a time, of which ``room`` can run."""
     waiting, attempts = deque(cells), Counter[str]()
     running: dict[Any, Cell] = {}
     try:
@@ -81,8 +87,7 @@ def _in_flight(
                     else:
                         yield cell, f"its process or machine was lost ({type(problem).__name__})"
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        cancel_unfinished(ray, tuple(running), room)
 
 
 def _run(task: Task, cell: Cell, threads: int) -> str | None:

@@ -4,7 +4,7 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from critlearn.errors import InvalidInputError, MissingPackageError
 
 _PATIENCE: Final = 5.0
 """Seconds in which an address must answer: Ray itself would try for two minutes, and then end the process."""
+
+_LAST_SECONDS: Final = 1.0
+"""Seconds that running tasks have to end before they are cancelled."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,37 @@ def capacity(ray: ModuleType, resources: Resources) -> int:
     if not tasks:
         raise InvalidInputError(f"no machine of the cluster has {_listed(resources.amounts)}: {_machines(ray)}")
     return tasks
+
+
+def cancel_unfinished(ray: ModuleType, tasks: Sequence[Any], room: int) -> None:
+    """Cancel the tasks that have not finished; those that run get a second to end by themselves.
+
+    Ray kills the process that submitted a task ("Tried to complete task that was not pending") if it is cancelled just
+    as it ends, and tasks that fail for the same reason end together. A task still in the queue is safe to cancel.
+
+    Parameters
+    ----------
+    ray
+        Ray, connected.
+    tasks
+        References to the tasks' results, in the order of submission, in which Ray starts them.
+    room
+        Number of tasks that the cluster can run at once.
+    """
+    unfinished = _unfinished(ray, tasks, 0.0)
+    # From the end of the queue, lest one is started meanwhile.
+    for task in reversed(unfinished[room:]):
+        ray.cancel(task, force=True)
+    for task in _unfinished(ray, unfinished[:room], _LAST_SECONDS):
+        ray.cancel(task, force=True)
+
+
+def _unfinished(ray: ModuleType, tasks: Sequence[Any], seconds: float) -> list[Any]:
+    """Tasks that have no result yet when all have one or the seconds are over, in the order given."""
+    if not tasks:
+        return []
+    waiting = set(ray.wait(list(tasks), num_returns=len(tasks), timeout=seconds, fetch_local=False)[1])
+    return [task for task in tasks if task in waiting]
 
 
 def original_exception(problem: Any) -> BaseException:

@@ -8,7 +8,13 @@ import torch
 from critlearn.fluctuations import GROUPS, Fluctuations, Quantities, measure_part
 from critlearn.network import NeuralSystem
 from critlearn.studies.sweep.engines.local import ATTEMPTS
-from critlearn.studies.sweep.engines.ray_cluster import Resources, capacity, connected_cluster, original_exception
+from critlearn.studies.sweep.engines.ray_cluster import (
+    Resources,
+    cancel_unfinished,
+    capacity,
+    connected_cluster,
+    original_exception,
+)
 
 
 def measure_on_ray(
@@ -59,7 +65,7 @@ def measure_on_ray(
         "precision": precision,
     }
     with connected_cluster(address, None, resources) as ray:
-        capacity(ray, resources)
+        room = capacity(ray, resources)
         remote = ray.remote(
             num_cpus=resources.num_cpus,
             num_gpus=resources.num_gpus,
@@ -74,8 +80,7 @@ def measure_on_ray(
         except ray.exceptions.RayTaskError as problem:
             raise original_exception(problem) from None
         finally:
-            for part in running:
-                ray.cancel(part, force=True)
+            cancel_unfinished(ray, running, room)
 
 
 def _measure(system: NeuralSystem, part: int, parts: int, threads: int, settings: dict[str, Any]) -> Fluctuations:
