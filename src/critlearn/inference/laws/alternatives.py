@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 from jaxtyping import Float64
 
 from critlearn.inference.counts.cells import Cells, LogDensity
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import FEWEST_CELLS, SIGNIFICANCE
-from critlearn.inference.laws.exponential_family import Family, Maximum, design_effect
+from critlearn.inference.laws.exponential_family import ROUGH, Family, Maximum, best_shape, design_effect
 from critlearn.inference.laws.lognormal import ratio_p_value, window_family
 from critlearn.inference.laws.window_fits import WindowFit, window_log_likelihood
 from critlearn.results import Result
@@ -198,9 +197,9 @@ def fit_alternatives(counts: GroupedCounts, fit: WindowFit) -> tuple[Alternative
     return tuple(_compare(law, family, nodes, power, inside, reference, edges, effect, known) for law in LAWS)
 
 
-def fit_law(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float = 0.0) -> Maximum:
-    """Maximum over the coefficients of a law, from the power law at which it starts where that is nested."""
-    return _at_shape(law, family, nodes, power, shape)
+def fit_law(law: Law, family: Family, nodes: np.ndarray, power: Maximum) -> Maximum:
+    """Maximum over the coefficients of a law without a shape, from the power law where that is nested."""
+    return _at_shape(law, family, nodes, power, 0.0)
 
 
 def best_of_law(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np.ndarray) -> Maximum:
@@ -270,27 +269,20 @@ def _best(law: Law, family: Family, nodes: np.ndarray, power: Maximum, edges: np
     if law.shapes is None:
         return _at_shape(law, family, nodes, power, 0.0), 0.0
     allowed = law.shapes(edges)
+
+    def maxima(shapes: np.ndarray, start: np.ndarray | None, enough: float) -> list[Maximum]:
+        return _at_shapes(law, family, nodes, power, shapes, start, enough)
+
+    if not law.only_these:
+        return best_shape(maxima, allowed)
     shapes = allowed[:: max(1, len(allowed) // _SHAPES)]
-    tried: list[tuple[Maximum, float]] = []
-    for shape in shapes.tolist():
-        start = tried[-1][0].coefficients if tried else None
-        tried.append((_at_shape(law, family, nodes, power, shape, start), shape))
+    tried = list(zip(maxima(shapes, None, ROUGH), shapes.tolist(), strict=True))
     top = int(np.argmax([maximum.log_likelihood for maximum, _ in tried]))
     low, high = shapes[max(top - 1, 0)], shapes[min(top + 1, len(shapes) - 1)]
-    start = tried[top][0].coefficients
-    if law.only_these:
-        further = allowed[(allowed > low) & (allowed < high)].tolist()
-    else:
-        # To a hundredth of the bracket: near its maximum the likelihood hardly changes.
-        search = scipy.optimize.minimize_scalar(
-            lambda shape: -_at_shape(law, family, nodes, power, float(shape), start).log_likelihood,
-            bounds=(low, high),
-            method="bounded",
-            options={"xatol": 1e-2 * (high - low), "maxiter": 15},
-        )
-        further = [float(search.x)]
-    tried += [(_at_shape(law, family, nodes, power, shape, start), shape) for shape in further]
-    return max(tried, key=lambda item: item[0].log_likelihood)
+    further = allowed[(allowed > low) & (allowed < high)]
+    tried += zip(maxima(further, tried[top][0].coefficients, ROUGH), further.tolist(), strict=True)
+    best, shape = max(tried, key=lambda item: item[0].log_likelihood)
+    return maxima(np.array([shape]), best.coefficients, 0.0)[0], shape
 
 
 def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
@@ -299,31 +291,57 @@ def _at_power(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape
     return family.evaluate(*law.terms(nodes, shape), coefficients)
 
 
-def _at_shape(
-    law: Law,
-    family: Family,
-    nodes: np.ndarray,
-    power: Maximum,
-    shape: float,
-    start: np.ndarray | None = None,
-) -> Maximum:
-    """Maximum over the coefficients at one shape; without a start, from the power law where that is nested."""
-    if start is None:
-        start = np.array([power.coefficients[0], 0.0]) if law.nested else np.array([1.0])
-        if law.nested and law.positive:
-            # Without any cut-off a law to infinity may have no mean, and no direction to start in.
-            start[1] = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
+def _at_shape(law: Law, family: Family, nodes: np.ndarray, power: Maximum, shape: float) -> Maximum:
+    """Maximum over the coefficients at one shape, which is found from the power law where that is nested."""
+    start = None
     if law.nested and law.positive:
         null = _at_power(law, family, nodes, power, shape)
         slope = null.means[-1] @ family.pooled / family.pooled.sum() - null.mean[-1]
         # The likelihood is concave: where it falls at the boundary, its maximum is there.
         if np.isfinite(slope) and slope <= 0:
             return null
-    best = family.maximise(*law.terms(nodes, shape), start)
-    outside = law.positive and best.coefficients[-1] < 0
-    if outside or (law.nested and best.log_likelihood < power.log_likelihood):
-        return _at_power(law, family, nodes, power, shape)
-    return best
+        # Without any cut-off a law to infinity may have no mean, and no direction to start in.
+        rate = float(np.exp(-nodes[family.first + len(family.pooled) - 1].max()))
+        start = np.array([power.coefficients[0], rate])
+    return _at_shapes(law, family, nodes, power, np.array([shape]), start)[0]
+
+
+def _at_shapes(
+    law: Law,
+    family: Family,
+    nodes: np.ndarray,
+    power: Maximum,
+    shapes: Float64[np.ndarray, " shape"],
+    start: Float64[np.ndarray, " term"] | None,
+    enough: float = 0.0,
+) -> list[Maximum]:
+    """Maxima over the coefficients at many shapes; without a start, from the power law where that is nested."""
+    terms = [law.terms(nodes, shape) for shape in shapes.tolist()]
+    if not terms:
+        return []
+    offsets, bases = np.stack([offset for offset, _ in terms]), np.stack([basis for _, basis in terms])
+    starts = np.tile(start, (len(terms), 1)) if start is not None else _starts(law, family, bases, power)
+    maxima = family.maximise_each(offsets, bases, starts, enough)
+    for at, best in enumerate(maxima):
+        outside = law.positive and best.coefficients[-1] < 0
+        if outside or (law.nested and best.log_likelihood < power.log_likelihood):
+            maxima[at] = _at_power(law, family, nodes, power, float(shapes[at]))
+    return maxima
+
+
+def _starts(
+    law: Law, family: Family, bases: Float64[np.ndarray, "law term cell node"], power: Maximum
+) -> Float64[np.ndarray, "law term"]:
+    """Coefficients to start from: those of the power law where that is nested, of laws on all numbers else."""
+    if law.nested:
+        return np.tile([power.coefficients[0], 0.0], (len(bases), 1))
+    return stretched_rates(family, bases)[:, None]
+
+
+def stretched_rates(family: Family, bases: Float64[np.ndarray, "law term cell node"]) -> Float64[np.ndarray, " law"]:
+    """Maxima of ``exp(shape u - rate exp(shape u))`` on all numbers: one over the mean of ``exp(shape u)``."""
+    at = slice(family.first, family.first + len(family.pooled))
+    return family.pooled.sum() / (-bases[:, 0, at].mean(axis=2) @ family.pooled)
 
 
 def _vuong(inside: np.ndarray, difference: np.ndarray) -> tuple[float, float]:

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import scipy.optimize
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import FEWEST_CELLS, WHOLE, WHOLLY_ACCEPTED, WINDOW_PARAMETERS
-from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, Law, exponent_range, fit_law, slope_range
-from critlearn.inference.laws.exponential_family import Family, Maximum
+from critlearn.inference.laws.alternatives import (
+    CUT_OFF,
+    LAWS,
+    Law,
+    exponent_range,
+    fit_law,
+    slope_range,
+    stretched_rates,
+)
+from critlearn.inference.laws.exponential_family import Family, Maximum, best_shape
 from critlearn.inference.laws.lognormal import MOST_CELLS
 from critlearn.inference.laws.scale_mixture import ScaleMixture
 from critlearn.inference.laws.window_fits import WindowFit
@@ -143,18 +150,17 @@ def _distance(pooled: np.ndarray, masses: np.ndarray) -> float:
 
 def _fitted(law: Law, family: Family, nodes: np.ndarray, variance: float) -> tuple[Maximum, float]:
     """Maximum over the coefficients and the shape, on all data."""
+
     # The nested one is the lognormal: it starts with the variance of the data.
-    start = np.array([0.0, -0.5 / variance]) if law.nested else np.ones(1)
+    # A stretched exponential starts where it is best on all numbers.
+    def maxima(shapes: np.ndarray, start: np.ndarray | None, enough: float) -> list[Maximum]:
+        terms = [law.terms(nodes, shape) for shape in shapes.tolist()]
+        offsets, bases = np.stack([offset for offset, _ in terms]), np.stack([basis for _, basis in terms])
+        if start is None and law.nested:
+            start = np.array([0.0, -0.5 / variance])
+        starts = stretched_rates(family, bases)[:, None] if start is None else np.tile(start, (len(terms), 1))
+        return family.maximise_each(offsets, bases, starts, enough)
+
     if law.shapes is None:
-        return family.maximise(*law.terms(nodes, 0.0), start), 0.0
-    tried: list[tuple[Maximum, float]] = []
-
-    def loss(shape: float) -> float:
-        begin = tried[-1][0].coefficients if tried else start
-        tried.append((family.maximise(*law.terms(nodes, shape), begin), shape))
-        return -tried[-1][0].log_likelihood
-
-    top = int(np.argmin([loss(float(shape)) for shape in _SHAPES]))
-    bounds = _SHAPES[max(top - 1, 0)], _SHAPES[min(top + 1, len(_SHAPES) - 1)]
-    scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4 * bounds[1]})
-    return max(tried, key=lambda item: item[0].log_likelihood)
+        return maxima(np.zeros(1), None, 0.0)[0], 0.0
+    return best_shape(maxima, _SHAPES)

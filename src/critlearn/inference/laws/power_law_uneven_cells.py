@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64
 
 from critlearn.inference.counts.cells import FAR, Cells
 from critlearn.inference.laws.power_law import solve_phi
+from critlearn.inference.laws.score_tables import fit_by_tables
 
 _STEPS: Final = 60
 """Steps of scoring at most: a bound against cycles, as the length of a step ends the search before."""
@@ -25,6 +26,9 @@ _CONVERGED: Final = 1e-6
 
 _BINS: Final = 100
 """Equal bins that stand for a window where a search starts."""
+
+_FEWEST_FOR_TABLES: Final = 40
+"""Windows of one call from which on tables take less time than one search for each."""
 
 _AT_ONCE: Final = 1 << 18
 """Nodes that are handled together: 2 MiB, which stay in the processor's cache."""
@@ -100,8 +104,13 @@ def fit_windows(
     padded[:, offset : offset + len(cells)] = counts
     theta, information = np.full(len(start), np.nan), np.full(len(start), np.nan)
     score = np.zeros((len(counts), len(start)))
-    usable = _usable(cells, counts.sum(axis=0), start, stop, below=below, above=above)
-    for batch in _batches(first, last, usable, far.nodes[0].shape[1]):
+    pooled = counts.sum(axis=0)
+    left = np.flatnonzero(_usable(cells, pooled, start, stop, below=below, above=above))
+    if len(counts) == 1 and len(left) >= _FEWEST_FOR_TABLES:
+        # With one group the sum of the scores is all there is, and that is zero.
+        theta[left], information[left] = fit_by_tables(far, padded[0], first[left], last[left])
+        left = left[np.isnan(theta[left])]
+    for batch in _batches(first, last, left, far.nodes[0].shape[1]):
         ranges = _Ranges.of(far, first[batch], last[batch])
         index = np.minimum(first[batch][:, None] + np.arange(ranges.u.shape[1]), len(far) - 1)
         inside = np.isfinite(ranges.log_weights[:, :, 0])
@@ -124,9 +133,8 @@ def _usable(
     return (stop - start >= 2) & ((number >= 2) | ((number == 1) & ~in_end))
 
 
-def _batches(first: np.ndarray, last: np.ndarray, usable: np.ndarray, points: int) -> Iterator[np.ndarray]:
+def _batches(first: np.ndarray, last: np.ndarray, order: np.ndarray, points: int) -> Iterator[np.ndarray]:
     """Indices of windows of similar length, few enough to be held together."""
-    order = np.flatnonzero(usable)
     length = (last - first)[order]
     order, length = order[np.argsort(length, kind="stable")], np.sort(length, kind="stable")
     at = 0

@@ -36,6 +36,10 @@ def group_weights(groups: int, replicates: int, seed: int) -> Float64[np.ndarray
     return generator.multinomial(groups, np.full(groups, 1 / groups), size=replicates).astype(np.float64)
 
 
+_EXACT: Final = 1e-7
+"""Error of an interval's end, in standard errors, that ends the search for it."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """Standard error of an exponent and its 95% interval."""
@@ -105,19 +109,25 @@ def likelihood_bounds(
 
 
 def _general_interval(counts: GroupedCounts, fit: WindowFit) -> tuple[float, float]:
-    """Likelihood interval by root finding."""
+    """Likelihood interval by the secant method on the signed root of the loss, which is almost a straight line."""
     below, above = counts.is_open(fit.start, fit.stop)
     cells, pooled = counts.cells.part(fit.start, fit.stop), counts.pooled[fit.start : fit.stop]
-
-    def loss(theta: float) -> float:
-        return 2 * (top - general_law.log_likelihood(cells, pooled, theta, below=below, above=above)) - _LEVEL
-
     top = general_law.log_likelihood(cells, pooled, fit.theta, below=below, above=above)
+
+    def root(step: float) -> float:
+        """Root of twice the loss at this many standard errors from the maximum."""
+        theta = fit.theta + step * fit.naive_standard_error
+        loss = 2 * (top - general_law.log_likelihood(cells, pooled, theta, below=below, above=above))
+        return max(loss, 0.0) ** 0.5
+
     ends = []
     for sign in (-1, 1):
-        step = 2 * sign * fit.naive_standard_error
-        # Outwards until the end of the interval is bracketed.
-        while loss(fit.theta + step) < 0:
-            step *= 2
-        ends.append(float(scipy.optimize.brentq(loss, fit.theta, fit.theta + step, xtol=1e-10)))
+        known, step = (0.0, 0.0), sign * _LEVEL**0.5
+        for _ in range(_NEWTON_STEPS):
+            value = root(step)
+            if abs(value - _LEVEL**0.5) < _EXACT or value <= known[1]:
+                break
+            slope = (value - known[1]) / (step - known[0])
+            known, step = (step, value), step + (_LEVEL**0.5 - value) / slope
+        ends.append(fit.theta + step * fit.naive_standard_error)
     return 1 - ends[1], 1 - ends[0]

@@ -61,10 +61,13 @@ def equivalence_window(sliding: SlidingFits, tolerance: float) -> WindowFit | No
     marks = sliding.marks
     below = np.concatenate([[0.0], np.cumsum(sliding.counts.pooled)])
     flat_start: WindowFit | None = None
+    ends = sliding.resolved_runs(tolerance, _FEWEST_SPANS)
     # From the widest down; of windows of one length the one with the most fluctuations.
     for length in range(sliding.spans, _FEWEST_SPANS - 1, -1):
-        every = range(sliding.spans - length + 1)
-        first = np.array([at for at in every if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64)
+        covered = np.flatnonzero(ends[: sliding.spans - length + 1] - np.arange(sliding.spans - length + 1) >= length)
+        first = np.array(
+            [at for at in covered.tolist() if sliding.may_be_flat(at, at + length, tolerance)], dtype=np.int64
+        )
         if not first.size:
             continue
         fits = fit_windows(sliding.counts, marks[first], marks[first + length])
