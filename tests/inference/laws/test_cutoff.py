@@ -112,3 +112,31 @@ def test_a_pure_tail_needs_none() -> None:
     assert found is not None
     assert not found.ends_smoothly
     assert found.p_value > 1e-3
+
+
+def test_the_form_of_the_end_is_tested() -> None:
+    """A law that is exact up to 1 and goes on as ``exp(1 - x)`` ends more sharply than an exponential cut-off."""
+    generator = np.random.default_rng(0)
+    x = power_law(1.5, 1e-4, 100.0, 150_000, 0)
+    sharper = x[generator.random(x.size) < np.exp(np.minimum(1 - x, 0.0))][:100_000]
+    for values, right in ((sharper, False), (with_cutoff(1.5, 1000.0, 100_000, 1), True)):
+        low = float(values.min())
+        counts = Reading(side="large").observe(values, Window(low, float(values.max()))).counts
+        found = fit_cutoff(counts, 0)
+        assert found is not None
+        assert (found.form_p_value > 0.01) is right
+    fit = fit_power_law(sharper, criteria=FEW)
+    assert fit.cutoff is None
+    assert fit.ci95 is not None
+    assert fit.ci95[0] < 1.5 < fit.ci95[1]
+
+
+def test_a_true_form_is_rejected_as_often_as_the_level_says() -> None:
+    rejected = 0
+    for seed in range(40):
+        values = with_cutoff(1.5, 100.0, 2000, seed)
+        found = fit_cutoff(Reading(side="large").observe(values, Window(1.0, float(values.max()))).counts, 0)
+        assert found is not None
+        rejected += found.form_p_value < 0.1
+    # Binomial(40, 0.1): 11 or more has a probability of 0.0005.
+    assert rejected <= 10

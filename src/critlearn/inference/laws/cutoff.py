@@ -125,6 +125,26 @@ class CutoffFit:
         return 0.5 * ratio_p_value(statistic, self.part.groups)
 
     @cached_property
+    def form_p_value(self) -> float:
+        """Of an end ``exp(-x / scale)`` against ``exp(-(x / scale)^g)``, by the score of ``g`` at 1.
+
+        The end holds few of the values, and a distance of all of them notices its form late.
+        """
+        s = self.family.cells.nodes[0] - self.reference
+        offset, basis = CUT_OFF.terms(s, 0.0)
+        rate = float(self.maximum.coefficients[1])
+        basis = np.concatenate([basis, rate * basis[1:] * (s + math.log(rate))])
+        null = self.family.evaluate(offset, basis, np.append(self.maximum.coefficients, 0.0))
+        if not np.isfinite(null.covariance).all():
+            return 1.0
+        # The other scores are zero at the maximum; the information is what they leave of it.
+        score = float((null.means[2] - null.mean[2]) @ self.family.pooled)
+        explained = np.linalg.pinv(null.covariance[:2, :2], hermitian=True) @ null.covariance[:2, 2]
+        information = self.n * float(null.covariance[2, 2] - explained @ null.covariance[:2, 2])
+        effect = design_effect(self.part.counts, null)
+        return ratio_p_value(score**2 / max(information, 1e-300) / effect, self.part.groups)
+
+    @cached_property
     def gain_over_bounded(self) -> float:
         """Log-likelihood less that of a power law that ends with the largest value."""
         return self.maximum.log_likelihood - _sharp_likelihood(replace(self.part, open_above=False))

@@ -17,6 +17,7 @@ from critlearn.inference.criteria import (
     LEAST_RETAINED,
     MOST_DRAWN_IN,
     REJECTED_AFTER_SEARCH,
+    SIGNIFICANCE,
     TOLERATED_DRIFT,
     WHOLE,
     Criteria,
@@ -204,7 +205,8 @@ def _with_cutoff(counts: GroupedCounts, scan: WindowScan, choice: Choice, half_f
         # The law before its cut-off must be as wide as the window, or hold as many values.
         if found.n < held * WHOLE and found.log_scale - float(counts.edges[start]) < width:
             return None
-        if not _is_cutoff(counts, found):
+        # An end of another form is cut off by the window that was found.
+        if not _is_cutoff(counts, found) or (choice.fit is not None and found.form_p_value < SIGNIFICANCE):
             if whole:
                 return None
             continue
