@@ -278,6 +278,18 @@ def test_text_has_comments_and_columns_between_blanks_tabs_or_commas(
     assert read_columns(str(path))["size"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ", "])
+def test_numbers_in_one_line_are_a_sample(separator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    column, row = tmp_path / "column.txt", tmp_path / "row.txt"
+    np.savetxt(column, VALUES)
+    row.write_text("# sizes\n" + separator.join(map(repr, np.loadtxt(column).tolist())) + "\n\n")
+    assert answer(capsys, str(row)) == answer(capsys, str(column))
+    # A few numbers in one line are a table with one row.
+    row.write_text(separator.join("1234567"))
+    assert run(str(row)) == 2
+    assert "7 columns" in capsys.readouterr().err
+
+
 def test_archives_are_not_expanded_beyond_what_is_plausible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

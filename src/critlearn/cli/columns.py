@@ -21,6 +21,9 @@ PLAIN_SUFFIXES: Final = (".csv", ".txt", ".npy")
 """Files that are also read as ``.gz``; the others are compressed in themselves."""
 SUFFIXES: Final = (*PLAIN_SUFFIXES, ".npz", ".parquet")
 
+FEWEST_IN_ROW: Final = 20
+"""Numbers in the only row of a text from which on they are a sample, and not a table of one row."""
+
 
 def read_columns(file: str) -> Mapping[str, np.ndarray]:
     """All columns, or arrays, of a file, in order.
@@ -28,9 +31,10 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
     Parameters
     ----------
     file
-        ``.csv`` (with or without a line of names), ``.txt`` (numbers, or columns of them between blanks, tabs or
-        commas; ``#`` begins a comment), ``.npy`` (flat, or columns 0, 1, ... of a two-dimensional array), each also
-        compressed as ``.gz``; ``.npz``, ``.parquet``, or ``-`` for text like that of a ``.txt`` on standard input.
+        ``.csv`` (with or without a line of names), ``.txt`` (numbers, columns of them between blanks, tabs or commas,
+        or all of them in one line; ``#`` begins a comment), ``.npy`` (flat, or columns 0, 1, ... of a two-dimensional
+        array), each also compressed as ``.gz``; ``.npz``, ``.parquet``, or ``-`` for text like that of a ``.txt`` on
+        standard input.
 
     Raises
     ------
@@ -152,7 +156,7 @@ def _without_comments(text: str) -> str:
 def _table(text: str, source: str, comment: str | None = None) -> Mapping[str, np.ndarray]:
     """Table in text; the first line is one of names unless all of it are numbers."""
     # The first two lines alone: a list of all of them takes several times the memory of the text.
-    lines = [line.strip() for line, _ in zip(io.StringIO(text.lstrip(), newline=None), range(2), strict=False)]
+    lines = [line.strip() for line, _ in zip(io.StringIO(text.strip(), newline=None), range(2), strict=False)]
     if comment is not None:
         lines = [line.split(comment)[0].strip() for line in lines]
     if not lines:
@@ -164,6 +168,8 @@ def _table(text: str, source: str, comment: str | None = None) -> Mapping[str, n
     separator = "," if "," in lines[0] or lone else r"\s+"
     first = lines[0].split(",") if separator == "," else lines[0].split()
     header = None if all(map(_is_number, first)) else 0
+    if header is None and len(lines) == 1 and len(first) >= FEWEST_IN_ROW:
+        return {"0": np.array(first, dtype=np.float64)}
     frame = parsed_csv(text, source, sep=separator, header=header, skipinitialspace=True, comment=comment)
     if frame.shape[0] == 0:
         raise DataError(f"{source} has names of columns and no rows")

@@ -70,7 +70,7 @@ def fit(
     else:
         from critlearn.cli.fit_text import fit_text
 
-        hints = [INTEGERS_HINT[result.discrete]] if discrete is None and _all_integers(values) else []
+        hints = [INTEGERS_HINT[result.discrete]] if discrete is None and result.integers else []
         typer.echo(fit_text(result, hints, plot))
 
 
@@ -113,14 +113,6 @@ def _fitted(values: "np.ndarray", options: dict[str, Any], *, shown: bool) -> "P
             return fit_power_law(values, progress=progress, **options)
         except InvalidInputError as problem:
             raise InvalidInputError(_in_flags(str(problem))) from None
-
-
-def _all_integers(values: "np.ndarray") -> bool:
-    """Whether the finite values are integers."""
-    import numpy as np
-
-    finite = values[np.isfinite(values)]
-    return finite.size > 0 and bool((finite == np.rint(finite)).all())
 
 
 def _in_flags(message: str) -> str:

@@ -68,6 +68,7 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         "below_floor": observed.below_floor,
         "log_floor": observed.log_floor,
         "discrete": observed.discrete,
+        "integers": observed.integers,
         "heaped_digits": observed.heaped_digits,
         "autocorrelation_time": observed.autocorrelation_time,
         "lognormal_whole": None,
@@ -181,14 +182,19 @@ def _repeats_search(choice: Choice, criteria: Criteria) -> bool:
 
 def _tested(
     counts: GroupedCounts, choice: Choice, fit: WindowFit, settings: Settings
-) -> tuple[Goodness, dict[str, Any]]:
-    """Distance and p-value on the window, and the windows that the criteria found, with theirs."""
+) -> tuple[Goodness | None, dict[str, Any]]:
+    """Distance and p-value on the window, and the windows that the criteria found, with theirs.
+
+    None for a law with cut-off, which has a test of its own.
+    """
     criteria, seed = settings.criteria, settings.seed
     repeated = _repeats_search(choice, criteria)
     progress = None if repeated else settings.progress
-    goodness = goodness_of_fit(*_coarse(counts, fit), criteria.replicates, seed, progress)
+    goodness = None
+    if choice.cutoff is None:
+        goodness = goodness_of_fit(*_coarse(counts, fit), criteria.replicates, seed, progress)
     found = {name: _chosen(counts, window, fit, goodness, seed) for name, window in _found(choice)}
-    if repeated and choice.scan is not None and choice.selected is not None:
+    if goodness is not None and repeated and choice.scan is not None and choice.selected is not None:
         p_value = selection_p_value(
             choice.scan, *choice.selected, criteria.selection_replicates, seed, settings.progress
         )
@@ -197,12 +203,13 @@ def _tested(
 
 
 def _estimate(
-    counts: GroupedCounts, choice: Choice, independent: Interval, goodness: Goodness, fit: WindowFit
+    counts: GroupedCounts, choice: Choice, independent: Interval, goodness: Goodness | None, fit: WindowFit
 ) -> dict[str, Any]:
     """Exponent with errors, distance and p-value: of the law with cut-off where that was chosen, else of the window."""
     quantile = counts.t_quantile(0.975)
     smooth = choice.cutoff
     if smooth is None:
+        assert goodness is not None
         interval = independent.widened(choice.selection_error, quantile)
         naive = fit.naive_standard_error
         return {
@@ -297,9 +304,11 @@ def _coarse(counts: GroupedCounts, fit: WindowFit) -> tuple[GroupedCounts, Windo
     return counts, fit
 
 
-def _chosen(counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: Goodness, seed: int) -> WindowChoice:
+def _chosen(
+    counts: GroupedCounts, found: WindowFit, fit: WindowFit, goodness: Goodness | None, seed: int
+) -> WindowChoice:
     """Window that one criterion chose, with fit and test; the test is not repeated on the window of the verdict."""
-    if found != fit:
+    if goodness is None or found != fit:
         goodness = goodness_of_fit(*_coarse(counts, found), _OTHER_REPLICATES, seed)
     window = counts.window(found.start, found.stop)
     return WindowChoice(window, found.exponent, found.standard_error, round(found.n), goodness.p_value)

@@ -68,6 +68,8 @@ class Observations:
         Whether the number of values is known; not so for relative frequencies.
     distinct
         The different sizes, ascending, of integers; None otherwise.
+    integers
+        Whether all values are integers, whatever the law.
     """
 
     counts: GroupedCounts
@@ -82,6 +84,7 @@ class Observations:
     autocorrelation_time: float | None = None
     number_known: bool = True
     distinct: Float64[np.ndarray, " size"] | None = None
+    integers: bool = False
 
     def sizes_in(self, window: Window) -> int | None:
         """Number of different sizes in a window of integers; None for a continuous law."""
@@ -227,7 +230,8 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
     if reading.sign is not None:
         sizes = np.abs(sizes)
     group, time = _groups(values.size, sizes, kept, reading)
-    discrete = _is_discrete(sizes, reading)
+    integers = sizes.size > 0 and bool((sizes == np.rint(sizes)).all())
+    discrete = _is_discrete(sizes, reading, integers=integers)
     if sizes.size == 0:
         return replace(_nothing(values.size, zeros, bad), discrete=discrete)
     digits = heaped_digits(sizes)
@@ -257,6 +261,7 @@ def _from_values(data: Any, reading: Reading, window: Window | None) -> Observat
         digits,
         autocorrelation_time=time,
         distinct=_distinct(sizes) if discrete else None,
+        integers=integers,
     )
 
 
@@ -289,7 +294,7 @@ def _groups(size: int, sizes: np.ndarray, kept: np.ndarray, reading: Reading) ->
     return group_labels(sizes.size, None, block_length(time, sizes.size)), time
 
 
-def _is_discrete(sizes: np.ndarray, reading: Reading) -> bool:
+def _is_discrete(sizes: np.ndarray, reading: Reading, *, integers: bool) -> bool:
     """Whether the sizes are fitted with a law on integers.
 
     As demanded; else where they all are integers, some of them small enough for the steps between them to show.
@@ -301,7 +306,6 @@ def _is_discrete(sizes: np.ndarray, reading: Reading) -> bool:
     """
     if reading.discrete is False or sizes.size == 0:
         return bool(reading.discrete)
-    integers = bool((sizes == np.rint(sizes)).all())
     if reading.discrete is None:
         small = integers and float(sizes.max()) <= _LARGEST_INTEGER and float(sizes.min()) < SMALL_INTEGER
         return small and _step(sizes) == 1

@@ -111,8 +111,9 @@ class PowerLawFit(Result):
         Names of the laws that describe the window as well.
     needed
         Number of values that would decide, where they are too few.
-    discrete, sizes
-        Whether the law is one on integers, and the number of different sizes on the window.
+    discrete, integers, sizes
+        Whether the law is one on integers, whether all values are integers, and the number of different sizes on the
+        window of a law on integers.
     heaped_digits
         Significant digits to which many values were rounded; the fit then takes rounding for binning.
     autocorrelation_time
@@ -159,6 +160,7 @@ class PowerLawFit(Result):
     rivals: tuple[str, ...] = ()
     needed: int | None = None
     discrete: bool = False
+    integers: bool = False
     sizes: int | None = None
     heaped_digits: int | None = None
     autocorrelation_time: float | None = None
