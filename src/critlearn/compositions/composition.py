@@ -18,6 +18,7 @@ from critlearn.compositions.tails.all_asymptotes import all_asymptotes
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.compositions.tails.singularities import singular_places
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
+from critlearn.compositions.value_and_error import value_and_error
 from critlearn.errors import InvalidInputError
 
 
@@ -107,6 +108,10 @@ class Composition:
         # In double precision, whatever the precision of the outputs.
         state = self._state(_double(y), t)
         return state.sign(), state.log_error()
+
+    def value_and_error(self, y: Array, t: Array) -> tuple[Array, Array]:
+        """Loss and output error, as `value` and `output_error`, of one evaluation in double precision."""
+        return value_and_error(self.activation, self.loss, _double(y), t)
 
     def intrinsic_exponent(self, y: Array, t: Array = 1) -> Array:
         """``kappa = 1 + lambda'' / lambda'^2``: the exponent that the composition alone gives at ``y``.

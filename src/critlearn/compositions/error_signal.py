@@ -108,7 +108,7 @@ def state_of(activation: Activation, loss: Loss, y: Array, t: Array) -> State:
     """Outputs in the variables of the loss, for pre-activations and targets whose shapes broadcast."""
     # One target for all: SymPy can then cancel it in f - t, which keeps small residuals exact.
     single = float(t) if not activation.bounded and np.ndim(t) == 0 and library_of(t) == "numpy" else None
-    y, t = _together(y, checked_target(activation, loss, t))
+    y, t = together(y, checked_target(activation, loss, t))
     if not activation.bounded:
         value = activation(y)
         residual = activation.residual(y, single) if single is not None and library_of(y) == "numpy" else value - t
@@ -146,8 +146,8 @@ def checked_target(activation: Activation, loss: Loss, t: Array) -> Array:
     return array
 
 
-def _together(y: Array, t: Array) -> tuple[Array, Array]:
-    """Pre-activations and targets as arrays of one library, broadcast against each other."""
+def together(y: Array, t: Array) -> tuple[Array, Array]:
+    """Return pre-activations and targets as arrays of one library, broadcast against each other."""
     if library_of(y) == "torch" or library_of(t) == "torch":
         import torch
 

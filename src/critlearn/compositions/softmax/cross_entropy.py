@@ -38,7 +38,7 @@ class SoftmaxCrossEntropy:
         """
         y, true = outputs_and_true_class(y, t)
         library = array_module(y)
-        others = log_sum_exp(_without_true_class(y, true))
+        others = log_sum_exp(without(true, y))
         # Not ln sum_i exp(y_i) - y_t, which cancels to zero at margins above 37.
         return library.logaddexp(library.zeros_like(y[:, 0]), others - (y * true).sum(1))
 
@@ -53,7 +53,7 @@ class SoftmaxCrossEntropy:
         double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
         double, true = outputs_and_true_class(double, t)
         library = array_module(double)
-        others = log_sum_exp(_without_true_class(double, true))
+        others = log_sum_exp(without(true, double))
         # For the true class ln(1 - p_t) = ln sum_(i != t) p_i; for the others ln p_i.
         log_size = library.where(true, others[:, None], double) - log_sum_exp(double)[:, None]
         return 1.0 - 2.0 * true, log_size
@@ -74,7 +74,7 @@ class SoftmaxCrossEntropy:
             If shapes do not fit or a target is not the index of a class.
         """
         y, true = outputs_and_true_class(y, t)
-        return y[true] - log_sum_exp(_without_true_class(y, true))
+        return y[true] - log_sum_exp(without(true, y))
 
 
 def array_module(y: Array) -> Any:
@@ -111,9 +111,9 @@ def outputs_and_true_class(y: Array, t: Array) -> tuple[Array, Array]:
     return y, np.arange(classes) == t[:, None]
 
 
-def _without_true_class(y: Array, true: Array) -> Array:
-    """Outputs with that of the true class replaced by minus infinity."""
-    return y.masked_fill(true, -np.inf) if library_of(y) == "torch" else np.where(true, -np.inf, y)
+def without(classes: Array, y: Array) -> Array:
+    """Outputs with those of some classes, given by a mask, replaced by minus infinity."""
+    return y.masked_fill(classes, -np.inf) if library_of(y) == "torch" else np.where(classes, -np.inf, y)
 
 
 def log_sum_exp(y: Array) -> Array:

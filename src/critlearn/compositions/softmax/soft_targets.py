@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from critlearn.compositions.softmax.cross_entropy import array_module, log_sum_exp
+from critlearn.compositions.softmax.cross_entropy import array_module, log_sum_exp, without
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
@@ -34,6 +34,15 @@ class SoftTargetCrossEntropy:
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and ``ln|p_i s - t_i|``, shape (batch, classes), in double precision."""
+        return self._evaluated(y, t)[1:]
+
+    def value_and_error(self, y: Array, t: Array) -> tuple[Array, Array]:
+        """Loss and output error, as `value` and `output_error`, of one evaluation in double precision."""
+        value, sign, log_size = self._evaluated(y, t)
+        return value, sign * array_module(log_size).exp(log_size)
+
+    def _evaluated(self, y: Array, t: Array) -> tuple[Array, Array, Array]:
+        """Loss, sign of the output error and ``ln|p_i s - t_i|``, in double precision."""
         y, t = _checked(y, t)
         library = array_module(y)
         log_all = log_sum_exp(y)[:, None]
@@ -46,8 +55,10 @@ class SoftTargetCrossEntropy:
         with np.errstate(divide="ignore"):
             direct = library.log(abs(difference))
             log_weight = library.log(weight)
-        log_size = library.where(whole, log_others(y) - log_all + log_weight, direct)
-        return sign, library.where(none & ~whole, y - log_all + log_weight, log_size)
+        # One class at most has all the weight, so one sum over the others suffices for a sample.
+        log_rest = log_sum_exp(without(whole, y))[:, None]
+        log_size = library.where(whole, log_rest - log_all + log_weight, direct)
+        return t * (log_all - y), sign, library.where(none & ~whole, y - log_all + log_weight, log_size)
 
     def output_error(self, y: Array, t: Array) -> Array:
         """``p_i s - t_i``, shape and dtype of ``y``."""

@@ -16,10 +16,17 @@ from critlearn.compositions.symbolic.libraries import functions_of, library_of
 from critlearn.compositions.symbolic.printer import printer_for
 
 
-def compiled_together(forms: tuple[sp.Expr, ...], variable: sp.Symbol) -> Callable[[Any], tuple[Any, ...]]:
-    """Compile several expressions into one function of an mpmath number, which shares common subexpressions."""
-    functions = functions_of("mpmath")
-    return sp.lambdify(variable, forms, modules=[functions], printer=printer_for(functions), cse=True)
+def compiled_together(
+    forms: tuple[sp.Expr, ...], *symbols: sp.Symbol, library: str = "mpmath"
+) -> Callable[..., tuple[Any, ...]]:
+    """Compile several expressions into one function of their symbols, which evaluates what they share only once."""
+    functions = functions_of(library)
+    # SymPy would also take out what the functions within an expression share, with their own variables.
+    shared = not any(sp.sympify(form).has(sp.Lambda) for form in forms)
+    return sp.lambdify(symbols, forms, modules=[functions], printer=printer_for(functions), cse=shared)
+
+
+_compiled_together = cache(compiled_together)
 
 
 @cache
@@ -39,8 +46,11 @@ def log(value: Array) -> Array:
 
 
 def _elementary(name: str, value: Array) -> Array:
+    library = library_of(value)
+    if library == "torch":
+        return functions_of(library)[name](value)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        return functions_of(library_of(value))[name](value)
+        return functions_of(library)[name](value)
 
 
 def choose(condition: Array, first: Array, second: Array) -> Array:
@@ -90,11 +100,38 @@ def evaluate(expression: sp.Basic, values: Mapping[sp.Symbol, Array]) -> Array:
     symbols = tuple(sorted(values, key=attrgetter("name")))
     arguments = tuple(map(values.__getitem__, symbols))
     library = library_of(arguments[0])
+    result = _called(_compiled(sp.sympify(expression), symbols, library), arguments, library)
+    return _shaped_like(arguments[0], result, library)
+
+
+def evaluate_together(forms: tuple[sp.Expr, ...], values: Mapping[sp.Symbol, Array | float]) -> tuple[Array, ...]:
+    """Values of several expressions, as `evaluate`; subexpressions that they share are evaluated once.
+
+    Parameters
+    ----------
+    forms
+        The expressions.
+    values
+        Arrays in place of symbols; all but the first may be plain numbers.
+    """
+    arguments = tuple(values.values())
+    library = library_of(arguments[0])
+    results = _called(_compiled_together(forms, *values, library=library), arguments, library)
+    return tuple(_shaped_like(arguments[0], result, library) for result in results)
+
+
+def _called(function: Callable[..., Any], arguments: tuple[Any, ...], library: str) -> Any:
+    """Call a compiled function; only NumPy warns, and to tell it not to takes as long as a small batch in torch."""
+    if library == "torch":
+        return function(*arguments)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        result = _compiled(sp.sympify(expression), symbols, library)(*arguments)
-    # A constant expression comes out as a plain number: give it the shape of the arguments.
+        return function(*arguments)
+
+
+def _shaped_like(array: Array, result: Array | float, library: str) -> Array:
+    """Result of an evaluation: a constant expression, which comes out as a plain number, gets the array's shape."""
     if library == "numpy" and np.isscalar(result):
-        return np.full(np.shape(arguments[0]), result, dtype=np.float64)
+        return np.full(np.shape(array), result, dtype=np.float64)
     if library == "torch" and not hasattr(result, "dtype"):
-        return arguments[0].new_full(arguments[0].shape, float(result))
+        return array.new_full(array.shape, float(result))
     return result

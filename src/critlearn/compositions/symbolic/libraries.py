@@ -74,12 +74,11 @@ def _torch_functions() -> dict[str, Any]:
 
     def constant_or(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         # Constants such as log(2) stay symbolic in an expression; torch functions refuse plain numbers.
-        def called(x: Any) -> Any:
-            if isinstance(x, torch.Tensor):
-                return function(x)
+        @cache
+        def of_constant(x: Any) -> float:
             return float(function(torch.tensor(float(x), dtype=torch.float64)))
 
-        return called
+        return lambda x: function(x) if isinstance(x, torch.Tensor) else of_constant(x)
 
     def pairwise(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         # One of the two may be a plain number.
