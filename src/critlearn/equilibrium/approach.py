@@ -17,6 +17,7 @@ from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.inputs import read_pairs
 from critlearn.network.copying import copied
+from critlearn.network.training.step import TrainingStep
 from critlearn.numerics.validation import check_learning_rate
 from critlearn.results import Result
 
@@ -191,22 +192,18 @@ def _train_epoch(
 ) -> float:
     """Train for one pass over the data in random order, and return the mean loss over the samples."""
     total = torch.zeros((), dtype=torch.float64, device=next(iter(system.parameters.values())).device)
+    step = TrainingStep(system)
     for x, t in _shuffled(system, batch_size, generator):
+        optimiser.zero_grad()
         try:
-            y, target = system.forward(x, t)
+            loss = step(x, t)
         except NonFiniteError as problem:
             # The number of the sample counts within a random batch and would mislead, so it is left out.
             raise InvalidInputError(
                 f"{problem.where} is not finite in a batch of the training: look at the data, or try a smaller "
                 "learning rate"
             ) from None
-        optimiser.zero_grad()
-        # Back-propagating the output errors divided by their number is the gradient of the mean loss, exact in the
-        # tail, and needs no autograd graph of the loss. A loss has one value per target; softmax has one per sample.
-        with torch.no_grad():
-            error = system.loss.output_error(y, target)
-            total += system.loss.value(y, target).double().mean() * len(x)
-        y.backward(error / target.numel())
+        total += loss * len(x)
         optimiser.step()
     return float(total) / len(system)
 
