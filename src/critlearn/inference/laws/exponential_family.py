@@ -165,8 +165,9 @@ class Family:
             active = active[np.isfinite(best.covariance[active]).all(axis=(1, 2))]
             steps, gains = _scoring_steps(best, active, self.pooled / n)
             # What the step would gain is known beforehand, to second order: rounding would hide less.
-            worth = n * gains > np.maximum(enough, _ENOUGH * (n + np.abs(best.log_likelihood[active])))
-            active, steps, gains = active[worth], steps[worth], gains[worth]
+            least = np.maximum(enough, _ENOUGH * (n + np.abs(best.log_likelihood[active])))
+            worth = n * gains > least
+            active, steps, gains, least = active[worth], steps[worth], gains[worth], least[worth]
             if not active.size:
                 break
             # Without a copy of everything where all are still on their way.
@@ -183,12 +184,12 @@ class Family:
                 new.replace_at(lower, halved)
                 lower = lower[halved.log_likelihood < best.log_likelihood[at]]
                 # A concave function gains no more than its slope says.
-                lower = lower[n * gains[lower] * 0.5**halvings > enough]
+                lower = lower[n * gains[lower] * 0.5**halvings > least[lower]]
             with np.errstate(invalid="ignore"):
                 gain = new.log_likelihood - best.log_likelihood[active]
             better = gain >= 0
             best.replace_at(active[better], _Maxima(*(column[better] for column in vars(new).values())))
-            active = active[gain > np.maximum(enough, _ENOUGH * (n + np.abs(best.log_likelihood[active])))]
+            active = active[gain > least]
         return [best[at] for at in range(len(starts))]
 
 
