@@ -39,8 +39,8 @@ Looser than `ACCURACY`, because quotients such as ``E'' / E - (E' / E)^2`` cance
 _ROUNDING: Final = 16 * 2.3e-16
 """Relative change of ``x`` by a few roundings: 16 times the spacing 2.2e-16 of double precision."""
 
-Precise = tuple[mpmath.mpf, ...]
-"""``ln|E|`` and its first three derivatives."""
+Precise = tuple[mpmath.mpf | float, ...]
+"""``ln|E|`` and its first three derivatives; those that do not depend on ``x`` are ordinary numbers."""
 
 
 @lru_cache(maxsize=512)
@@ -78,7 +78,7 @@ class Magnitude:
         return tuple(forms)
 
     @cached_property
-    def _precisely(self) -> Callable[[mpmath.mpf], tuple[mpmath.mpf, ...]]:
+    def _precisely(self) -> Callable[[mpmath.mpf], Precise]:
         """Compiled function of all derivatives together, which computes common subexpressions once."""
         return compiled_together(self.derivatives, self.variable)
 
