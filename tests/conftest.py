@@ -14,6 +14,11 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+import shape_checker
+
+# Before critlearn is loaded.
+shape_checker.install()
+
 # The same examples in every run: a test that fails must fail for everybody.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
