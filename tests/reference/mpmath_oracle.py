@@ -1,9 +1,25 @@
 """Error signals from plain definitions at high precision: no logarithms, no symmetry, nothing of critlearn."""
 
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
 import mpmath as mp
 
 # Differences such as 1 - tanh(700) need 608 digits before the first one that counts.
 DIGITS = 1400
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Function that keeps its values at each precision: all losses ask for those of the same activation."""
+    kept = lru_cache(maxsize=50_000)(lambda precision, *arguments: function(*arguments))
+
+    @wraps(function)
+    def remembering(*arguments: Any) -> Any:
+        return kept(mp.mp.prec, *arguments)
+
+    return remembering
+
 
 VALUE = {
     "sigmoid": lambda y: 1 / (1 + mp.exp(-y)),
@@ -46,12 +62,15 @@ SLOPE = {
     "square": lambda y: 2 * y,
 }
 
+VALUE, SLOPE = ({name: _remembered(function) for name, function in table.items()} for table in (VALUE, SLOPE))
+
 
 def target_value(activation: str, t: int) -> mp.mpf:
     """Value that the output of a class should take."""
     return mp.mpf((t + 1) // 2) if activation in ("sigmoid", "normal-cdf") else mp.mpf(t)
 
 
+@_remembered
 def residual(activation: str, y: mp.mpf, t: int) -> mp.mpf:
     """f(y) - t by subtraction; for erf, whose complement needs 200,000 digits, by erfc."""
     if activation == "erf":
@@ -100,6 +119,7 @@ def loss_slope(activation: str, loss: str, y: mp.mpf, t: int) -> mp.mpf:  # noqa
     raise ValueError(loss)
 
 
+@_remembered
 def output_error(activation: str, loss: str, y: float, t: int) -> mp.mpf:
     """dl/dy of the composition."""
     with mp.workdps(DIGITS):

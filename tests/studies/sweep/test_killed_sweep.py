@@ -10,6 +10,9 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from critlearn.cli.main import app, exit_code
 from critlearn.studies import load_study
 from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
@@ -25,10 +28,11 @@ seeds: [0, 1, 2, 3]
 """
 
 
-def _command(study: Path, store: Path) -> list[str]:
-    program = "from critlearn.cli.main import main; main()"
-    options = ["--store", str(store), "--processes", "2", "--json"]
-    return [sys.executable, "-c", program, "sweep", str(study), *options]
+PROGRAM = [sys.executable, "-c", "from critlearn.cli.main import main; main()"]
+
+
+def _sweep(study: Path, store: Path, processes: int) -> list[str]:
+    return ["sweep", str(study), "--store", str(store), "--processes", str(processes), "--json"]
 
 
 def _finished(store: Path) -> list[str]:
@@ -42,11 +46,11 @@ def _results(store: str) -> dict[str, Any]:
 
 
 def test_a_killed_sweep_goes_on_with_the_same_results_as_one_process(
-    tmp_path: Path, without_shape_checker: None
+    tmp_path: Path, without_shape_checker: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study, store = tmp_path / "killed.yaml", tmp_path / "store"
     study.write_text(STUDY)
-    first = subprocess.Popen(_command(study, store), start_new_session=True, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen([*PROGRAM, *_sweep(study, store, 2)], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not _finished(store) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -55,9 +59,8 @@ def test_a_killed_sweep_goes_on_with_the_same_results_as_one_process(
     before = {name: (store / "cells" / name / "run.json").stat().st_mtime_ns for name in _finished(store)}
     assert before
 
-    again = subprocess.run(_command(study, store), capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["finished"] == len(_finished(store)) == 4
+    assert exit_code(app, _sweep(study, store, 1)) == 0
+    assert json.loads(capsys.readouterr().out)["finished"] == len(_finished(store)) == 4
     assert all((store / "cells" / name / "run.json").stat().st_mtime_ns == time for name, time in before.items())
     assert not [path for path in store.rglob("*partial*")]
 
