@@ -22,6 +22,8 @@ WINDOW: Final = "#F0E442"
 PANEL_SIZE: Final = (4.8, 3.3)
 """Inches of a picture: small, so that its text is still read on a phone, where it is 360 pixels wide."""
 
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 LN10: Final = math.log(10.0)
 """Divisor that makes decimal logarithms of natural ones."""
 
@@ -46,7 +48,13 @@ def log_log_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 def label_as_powers(axis: Axis) -> None:
     """Label an axis of decimal logarithms as powers of 10."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:g}}}$"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
+
+
+def _power_of_ten(exponent: float) -> str:
+    """Power of 10 in raised characters: typesetting formulas would take half the time of a picture."""
+    text = f"{exponent:g}"
+    return "10" + text.translate(_RAISED) if set(text) <= set("-0123456789") else f"$10^{{{text}}}$"
 
 
 def label_as_numbers(axis: Axis) -> None:
