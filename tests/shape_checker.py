@@ -1,6 +1,7 @@
 """Checker of types and array shapes that the test run puts round every function of critlearn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from types import FunctionType
 from typing import Any
@@ -17,6 +18,17 @@ _by_jaxtyping = jaxtyping.jaxtyped
 def install() -> None:
     """Have functions checked by `checked` instead of by jaxtyping alone, which takes half the time of some tests."""
     jaxtyping.jaxtyped = checked  # type: ignore[assignment]
+
+
+@contextmanager
+def switched_off() -> Iterator[None]:
+    """Context without the checker: a whole run is many calls, and the checker is for the tests of its parts."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def checked(function: Any = None, *, typechecker: Any = None) -> Any:

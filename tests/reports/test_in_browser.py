@@ -10,6 +10,7 @@ from critlearn.cli.main import app, exit_code
 from critlearn.reports.page import report_page
 from critlearn.studies import TwoClassConfig, run_two_class, write_run
 from reference.chromium import chromium
+from shape_checker import switched_off
 
 LEAST_TEXT = 8.0
 """Pixels of the smallest text of a picture."""
@@ -28,7 +29,8 @@ def browser() -> Iterator[Browser]:
 def pages(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Page of a network, with all its quantities, and page of a study."""
     config = TwoClassConfig(data="moons", activation="softsign", loss="mse", hidden=(8, 8), epochs=15)
-    record = write_run(tmp_path_factory.mktemp("network"), run_two_class(config), report_page)
+    with switched_off():
+        record = write_run(tmp_path_factory.mktemp("network"), run_two_class(config), report_page)
     assert exit_code(app, ["report", str(study)]) == 0
     return [Path(record["run_dir"]) / "report.html", study / "report.html"]
 
