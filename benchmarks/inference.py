@@ -1,6 +1,6 @@
 """Fits of critlearn beside those of ``powerlaw``, in one run; writes ``docs/inference_speed.md``.
 
-python benchmarks/inference.py            # up to 1e7 values, powerlaw for ten minutes of processor time in all
+python benchmarks/inference.py            # up to 1e7 values, powerlaw for four minutes of processor time in all
 python benchmarks/inference.py --quick    # 1e4 values only, and no measurement of memory
 """
 
@@ -43,7 +43,7 @@ fit.distribution_compare("power_law", "lognormal")
 print(json.dumps(found | {{"whole": time.process_time() - start}}), flush=True)
 """
 
-PEER_SECONDS = 600
+PEER_SECONDS = 240
 """Processor time that the peer may take in all: its time grows with the number of different values, squared."""
 
 MEMORY = """
@@ -172,7 +172,7 @@ INTRODUCTION = """# Speed of inference
 Made by `python benchmarks/inference.py{options}`: processor time of one process, critlearn and powerlaw {version} side
 by side in one run, critlearn as the best of three. k = 2.5 from 1 to infinity, lower end found. critlearn's whole fit
 contains the tests, all alternatives and the local exponent; powerlaw's fit is `Fit`, its whole that and
-`distribution_compare` with a lognormal, and the ratio is that of the whole ones. powerlaw has ten minutes in all: what
+`distribution_compare` with a lognormal, and the ratio is that of the whole ones. powerlaw has four minutes in all: what
 does not end within the rest of them is stopped, and larger samples of that kind are not run.
 
 """
