@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.optimize
 import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from critlearn.inference import Alternative, Criteria, Grade, fit_power_law
+from critlearn.inference.counts.cells import Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.laws.alternatives import LAWS
+from critlearn.inference.laws.exponential_family import Family
 from critlearn.inference.laws.lognormal import lognormal_test
 from critlearn.inference.laws.window_fits import fit_window
 from critlearn.numerics.log_sketch import LogSketch
@@ -170,3 +173,18 @@ def test_open_tails_are_compared_on_their_whole_range() -> None:
 
 def test_laws_are_listed_once() -> None:
     assert [law.name for law in LAWS] == NAMES
+
+
+def test_an_exponential_is_fitted_to_values_where_it_has_no_probability_in_floats() -> None:
+    x = np.exp(np.linspace(0.0, 9.0, 2001))
+    counts = np.rint(2e5 * x[:-1] ** -1.5)
+    family = Family(Cells(np.log(x)), 0, counts)
+    s = family.cells.nodes[0] - 1.0
+    best = family.maximise(s, -np.exp(s)[None], np.ones(1))
+    assert float(best.log_masses.min()) < -800
+
+    def loss(rate: float) -> float:
+        return -family.evaluate(s, -np.exp(s)[None], np.array([rate])).log_likelihood
+
+    direct = scipy.optimize.minimize_scalar(loss, bounds=(0.01, 10.0), method="bounded", options={"xatol": 1e-9})
+    assert best.coefficients[0] == pytest.approx(direct.x, rel=1e-6)

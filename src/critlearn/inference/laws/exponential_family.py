@@ -131,10 +131,11 @@ class Family:
             shares /= sums[:, :, None]
             means = np.stack([(bases[:, i] * shares).sum(axis=2) for i in terms], axis=1)
             probability = np.exp(log_masses)[:, None]
-            # Cells without probability may hold statistics without bound.
-            means = np.where(probability > 0, means, 0.0)
-            mean = (means * probability).sum(axis=2)
-            covariance = (means * probability) @ means.swapaxes(1, 2) - mean[:, :, None] * mean[:, None]
+            # Cells without probability may hold statistics without bound; data in them count in the score all the same.
+            means = np.where(np.isfinite(means), means, 0.0)
+            held = np.where(probability > 0, means, 0.0)
+            mean = (held * probability).sum(axis=2)
+            covariance = (held * probability) @ held.swapaxes(1, 2) - mean[:, :, None] * mean[:, None]
         at = slice(self.first, self.first + len(self.pooled))
         filled = self.pooled > 0
         # Far outside the region of the maximum a cell may have no probability at all.
