@@ -3,15 +3,18 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from critlearn.equilibrium.certificate import Certificate, certify
-from critlearn.equilibrium.criteria import EXCEPTIONS, LOSS_WINDOW, SEPARATED_EPOCHS, TOLERANCE
-from critlearn.equilibrium.moments import Moments, moments
+from critlearn.equilibrium.certificate import Certificate
+from critlearn.equilibrium.certification import certificate_of, separated
+from critlearn.equilibrium.criteria import COOLED, COOLING, EXCEPTIONS, LOSS_WINDOW, SEPARATED_EPOCHS, TOLERANCE
+from critlearn.equilibrium.decay import decay_of
+from critlearn.equilibrium.moments import Moments
+from critlearn.equilibrium.trend import loss_trend
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
@@ -42,16 +45,18 @@ class Approach(Result):
         The system with trained weights; the original system is unchanged.
     certificate
         Certificate of the final state.
-    moments
-        Drift and fluctuation of each variable at the end.
     losses
         Mean loss over each epoch.
     """
 
     system: NeuralSystem
     certificate: Certificate
-    moments: Moments
     losses: tuple[float, ...]
+
+    @property
+    def moments(self) -> Moments:
+        """Drift and fluctuation of each variable at the end."""
+        return self.certificate.moments
 
     def to_dict(self) -> dict[str, Any]:
         """Certificate and losses as plain values."""
@@ -81,8 +86,10 @@ def equilibrate(
     """Train a copy of the system's network until it is at local learning equilibrium.
 
     The optimiser is Adam with decoupled weight decay; equilibrium is a property of the mean gradient and does not
-    depend on how it is reached. A data set that the network separates has no equilibrium if the output saturates.
-    Weight decay keeps the weights finite; it is part of neither drift nor fluctuation, which are those of the loss.
+    depend on how it is reached. Once the loss is stationary the learning rate falls to a hundredth over 20 epochs, so
+    that the noise of training no longer counts as drift, and the state is certified; if it is no equilibrium, training
+    goes on at the full rate. The last 20 epochs always are such ones. A data set that the network separates has no
+    equilibrium if the output saturates; weight decay keeps the weights finite, and is part of the drift then.
     Source: theory, local learning equilibrium.
 
     Parameters
@@ -99,7 +106,7 @@ def equilibrate(
         A variable is at equilibrium if its drift is at most `tolerance` times its fluctuation; `exceptions` is the
         share of variables that may drift more.
     check_every
-        Epochs between two attempts to certify.
+        Epochs between two looks at the trend of the loss.
     stop_at_equilibrium
         Whether to stop at the first certified equilibrium, or once the data prove separable. Otherwise all epochs are
         trained, and the certificate is that of the final state.
@@ -116,42 +123,101 @@ def equilibrate(
         If `throw` is set and equilibrium is not certified.
     """
     _check(epochs, batch_size, lr, weight_decay, check_every)
-    model = copied(system.model)
-    trained = NeuralSystem(model, system.loss, system.dataset)
-    optimiser = _optimiser(trained, lr, weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    losses: list[float] = []
-    fraction: float | None = None
-    separated_for = 0
+    trained = NeuralSystem(copied(system.model), system.loss, system.dataset)
+    training = _Training(trained, batch_size, lr, weight_decay, seed)
+    criteria = {"tolerance": tolerance, "exceptions": exceptions}
+    schedule = _Schedule(epochs, check_every, stop_at_equilibrium)
+    certificate, fraction, separated_for = None, None, 0
     with _threads_worth_starting(trained, batch_size):
         for epoch in range(1, epochs + 1):
-            losses.append(_train_epoch(trained, optimiser, batch_size, generator))
-            if not math.isfinite(losses[-1]):
-                raise InvalidInputError(
-                    f"the loss is not finite after epoch {epoch}: try a smaller learning rate than {lr:g}"
-                )
+            training.epoch(schedule.rate(epoch))
             if progress is not None:
-                progress(epoch, epochs, losses[-1], fraction)
-            if epoch != epochs and (epoch % check_every or epoch < LOSS_WINDOW):
-                continue
-            state = moments(trained, batch_size=_LARGE_BATCH)
-            fraction = state.fraction_at_equilibrium(tolerance)
-            separated_for = separated_for + check_every if _separated(trained) else 0
+                progress(epoch, epochs, training.losses[-1], fraction)
+            if epoch % check_every == 0:
+                separated_for = separated_for + check_every if separated(trained, _LARGE_BATCH) else 0
             # With weight decay the weights stay finite, and training goes on.
-            growing = weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
-            certificate = certify(
-                fraction=fraction,
-                frozen=state.frozen_count,
-                losses=losses,
-                separated=growing or (separated_for > 0 and epoch == epochs),
-                tolerance=tolerance,
-                exceptions=exceptions,
-            )
-            if stop_at_equilibrium and (certificate.certified or growing):
-                break
+            given_up = stop_at_equilibrium and weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
+            if schedule.cooled(epoch) or given_up:
+                certificate = training.certificate(schedule, **criteria)
+                fraction = certificate.fraction
+                if given_up or (stop_at_equilibrium and certificate.certified):
+                    break
+            schedule.look(epoch, training.losses)
+    assert certificate is not None
     if throw and not certificate.certified:
         raise NotAtEquilibriumError(certificate.summary())
-    return Approach(trained, certificate, state, tuple(losses))
+    return Approach(trained, certificate, tuple(training.losses))
+
+
+class _Schedule:
+    """Learning rate of every epoch: full until the loss is stationary, then falling; and full again."""
+
+    def __init__(self, epochs: int, check_every: int, stop: bool) -> None:
+        self._epochs, self._check_every, self._stop = epochs, check_every, stop
+        # Too short a training to have a trend is not cooled either.
+        self._length = COOLING if epochs >= LOSS_WINDOW + COOLING else 0
+        self._last = epochs - self._length
+        self._begun: int | None = None
+        self.checks, self._wait = 0, check_every
+        self._next = LOSS_WINDOW
+        self.steady: list[float] = []
+
+    def rate(self, epoch: int) -> float:
+        """Factor of the learning rate."""
+        if self._begun is None and epoch > self._last:
+            self._begun = epoch - 1
+        if self._begun is None:
+            return 1.0
+        return float(COOLED ** ((epoch - self._begun) / self._length))
+
+    def cooled(self, epoch: int) -> bool:
+        """Whether the rate has fallen to its end, and the state is to be certified."""
+        return epoch == self._epochs or (self._begun is not None and epoch - self._begun == self._length)
+
+    def look(self, epoch: int, losses: list[float]) -> None:
+        """Look at the trend of the losses at full rate, and let the rate fall if they are stationary."""
+        if self._begun is not None:
+            if self.cooled(epoch):
+                # Each attempt that fails doubles the time to the next.
+                self._begun, self._next, self._wait = None, epoch + self._wait, 2 * self._wait
+            return
+        self.steady.append(losses[-1])
+        if not self._stop or epoch < self._next or (epoch - self._next) % self._check_every:
+            return
+        self.checks += 1
+        trend = loss_trend(self.steady, check=self.checks)
+        if trend is not None and trend.stationary and epoch + self._length <= self._epochs:
+            self._begun = epoch
+
+
+class _Training:
+    """Training of a system by AdamW, epoch by epoch."""
+
+    def __init__(self, system: NeuralSystem, batch_size: int, lr: float, weight_decay: float, seed: int) -> None:
+        self.losses: list[float] = []
+        self._system, self._batch_size, self._lr = system, batch_size, lr
+        self._optimiser = _optimiser(system, lr, weight_decay)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def epoch(self, rate: float) -> None:
+        """Train for one epoch at a factor of the learning rate."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._lr * rate
+        self.losses.append(_train_epoch(self._system, self._optimiser, self._batch_size, self._generator))
+        if not math.isfinite(self.losses[-1]):
+            raise InvalidInputError(
+                f"the loss is not finite after epoch {len(self.losses)}: try a smaller learning rate than {self._lr:g}"
+            )
+
+    def certificate(self, schedule: _Schedule, **criteria: float) -> Certificate:
+        """Certificate of the present state, with the losses at full rate as its history."""
+        # A gradient of training is a mean over a sample's outputs, a change of the engine a sum.
+        x, t = next(self._system.boundary(1))
+        decay = decay_of(self._system, 0.0, self._optimiser).scaled(self._system.forward(x, t)[1].numel())
+        found = certificate_of(
+            self._system, decay, losses=schedule.steady, check=max(1, schedule.checks), **criteria
+        )
+        return replace(found, epochs=len(self.losses))
 
 
 def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_every: int) -> None:
@@ -218,16 +284,3 @@ def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator)
     x, t = tensors
     for chosen in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
         yield x[chosen], t[chosen]
-
-
-@torch.no_grad()
-def _separated(system: NeuralSystem) -> bool:
-    """Whether every sample is classified correctly: positive margin of a saturating output, or largest output."""
-    if not system.loss.class_targets and not getattr(getattr(system.loss, "activation", None), "bounded", False):
-        return False
-    for x, t in system.boundary(_LARGE_BATCH):
-        y, target = system.forward(x, t)
-        right = y.argmax(dim=1) == target if system.loss.class_targets else torch.where(target > 0, 1.0, -1.0) * y > 0
-        if not bool(right.all()):
-            return False
-    return True

@@ -1,25 +1,62 @@
-"""Certificate of local learning equilibrium: the outcome of a state of training, and its evidence."""
+"""Certificate of local learning equilibrium: what a state of a network is, the evidence, and what to do."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar, Final
 
-import numpy as np
-from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
-from critlearn.equilibrium.criteria import EXCEPTIONS, LARGEST_R_HAT, LOSS_WINDOW, TOLERANCE
+from critlearn.equilibrium.coherence import Drift
+from critlearn.equilibrium.curvature import Curvature
+from critlearn.equilibrium.moments import Moments
+from critlearn.equilibrium.trend import Trend
 from critlearn.results import Result
 
 
 class Status(StrEnum):
-    """Outcome of an approach to equilibrium."""
+    """What a state of a network is; the first two are equilibria."""
 
-    EQUILIBRIUM = "equilibrium"
-    SEPARABLE = "separable"
-    NOT_STATIONARY = "not stationary"
-    DRIFTING = "drifting"
+    EQUILIBRIUM = "EQUILIBRIUM"
+    HELD_BY_DECAY = "HELD_BY_DECAY"
+    SEPARABLE = "SEPARABLE"
+    SADDLE = "SADDLE"
+    DRIFTING = "DRIFTING"
+    NOT_STATIONARY = "NOT_STATIONARY"
+    TOO_FEW = "TOO_FEW"
+
+    @property
+    def words(self) -> str:
+        """The status as a sentence begins with it."""
+        return _WORDS[self]
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return _ADVICE[self]
+
+    @property
+    def certified(self) -> bool:
+        """Whether it is an equilibrium: of the loss, or of loss and weight decay together."""
+        return self in (Status.EQUILIBRIUM, Status.HELD_BY_DECAY)
+
+
+_WORDS: Final = {
+    Status.EQUILIBRIUM: "at equilibrium",
+    Status.HELD_BY_DECAY: "held by weight decay",
+    Status.SEPARABLE: "separable",
+    Status.SADDLE: "at a saddle",
+    Status.DRIFTING: "drifting",
+    Status.NOT_STATIONARY: "not stationary",
+    Status.TOO_FEW: "too few samples",
+}
+
+_ADVICE: Final = {
+    Status.EQUILIBRIUM: "exponents are those of a learning equilibrium",
+    Status.HELD_BY_DECAY: "exponents are those of loss and decay together, and move with the decay",
+    Status.SEPARABLE: "use weight decay and tell it, add data or noise of labels, or read the exponents as a transient's",
+    Status.SADDLE: "train on with a larger learning rate or from larger initial weights",
+    Status.DRIFTING: "train on, with a smaller learning rate at the end; if weights decayed in training, tell the decay",
+    Status.NOT_STATIONARY: "train on, or with a smaller learning rate",
+    Status.TOO_FEW: "certify on more samples, or on samples that the network does not fit exactly",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,114 +66,119 @@ class Certificate(Result):
     Parameters
     ----------
     status
-        The outcome.
+        What the state is.
     reason
-        The outcome in a sentence.
+        The same in a sentence that says why.
     fraction
-        Share of variables with ``|D| <= tolerance * S`` among those that are not frozen.
+        Share of variables with ``|D| <= tolerance * S`` among those that are not frozen; D includes decay where the
+        state is held by it.
     frozen
         Number of variables that no sample moves, which are excluded.
-    epochs
-        Epochs of training.
-    r_hat
-        Split R-hat of the last losses; None if there were too few.
+    samples
+        Number of samples.
+    separated
+        Whether every sample is on the right side of an output that saturates.
+    drift
+        Drift of the loss alone, of variables and along directions.
+    decayed
+        Drift with the weight decay; None if there is none.
+    curvature
+        Curvature of the loss and what lies along it; None if it was not looked at.
+    trend
+        Trend of the loss; None without a history of at least 40 epochs.
+    epochs, r_hat
+        Epochs of the history, and split R-hat of its last losses, which decides nothing; None without a history.
+    left_out
+        What was not looked at: ``curvature``, ``directions``, ``trend``.
     tolerance, exceptions
         Criteria that were used.
+    moments
+        Drift and fluctuation of every variable.
     """
+
+    derived_values: ClassVar[tuple[str, ...]] = ("certified",)
+    bulky_fields: ClassVar[tuple[str, ...]] = ("moments",)
 
     status: Status
     reason: str
     fraction: float
     frozen: int
-    epochs: int
+    samples: int
+    separated: bool
+    drift: Drift
+    decayed: Drift | None
+    curvature: Curvature | None
+    trend: Trend | None
+    epochs: int | None
     r_hat: float | None
-    tolerance: float = TOLERANCE
-    exceptions: float = EXCEPTIONS
+    left_out: tuple[str, ...]
+    tolerance: float
+    exceptions: float
+    moments: Moments
 
     @property
     def certified(self) -> bool:
-        """Whether the system is at equilibrium."""
-        return self.status is Status.EQUILIBRIUM
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as plain values."""
-        return {
-            "certified": self.certified,
-            "status": str(self.status),
-            "reason": self.reason,
-            "fraction": self.fraction,
-            "frozen": self.frozen,
-            "epochs": self.epochs,
-            "r_hat": self.r_hat,
-            "tolerance": self.tolerance,
-        }
+        """Whether the system is at equilibrium, of the loss or of loss and weight decay together."""
+        return self.status.certified
 
     def summary(self) -> str:
-        """Outcome and reason in one line."""
-        return f"{'at equilibrium' if self.certified else 'not at equilibrium'}: {self.reason}"
+        """Status, reason, and what to do."""
+        return f"{self.status.words}: {self.reason}; {self.status.advice}"
 
 
-def loss_r_hat(losses: Sequence[float]) -> float | None:
-    """Split R-hat of the last `LOSS_WINDOW` losses, which compares their two halves; None if there are fewer.
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of a state, from which `judge` concludes.
 
-    Source: Vehtari et al., Bayesian Analysis 16, 667 (2021), as implemented in arviz-stats.
+    Parameters are those of `Certificate`; ``moved`` is whether any sample moves any variable, ``enough`` whether there
+    are enough samples.
     """
-    if len(losses) < LOSS_WINDOW:
-        return None
-    last = np.array(losses[-LOSS_WINDOW:])
-    if not np.isfinite(last).all():
-        return None
-    # A constant loss is stationary; its R-hat would be 0 / 0.
-    if np.ptp(last) == 0:
-        return 1.0
-    # Split here, because arviz-stats refuses a single chain; the R-hat of the two halves is the split R-hat.
-    with np.errstate(divide="ignore"):
-        value = float(array_stats.rhat(last.reshape(2, -1), method="identity"))
-    return value if math.isfinite(value) else None
+
+    moved: bool
+    enough: bool
+    samples: int
+    separated: bool
+    drift: Drift
+    decayed: Drift | None
+    curvature: Curvature | None
+    trend: Trend | None
+    history: bool
 
 
-def certify(
-    *,
-    fraction: float,
-    frozen: int,
-    losses: Sequence[float],
-    separated: bool,
-    tolerance: float = TOLERANCE,
-    exceptions: float = EXCEPTIONS,
-) -> Certificate:
-    """Certify a state of training: equilibrium, separable, drifting or not stationary.
+def judge(found: Evidence) -> tuple[Status, str]:
+    """Status of a state and the reason, from what was measured.
 
-    Source: theory, local learning equilibrium.
-
-    Parameters
-    ----------
-    fraction, frozen
-        Share of variables at equilibrium, and number of frozen ones, from `Moments`.
-    losses
-        Mean loss of each epoch so far.
-    separated
-        Whether every sample has been classified correctly, by an output that saturates, for some time.
-    tolerance, exceptions
-        Tolerance of the drift, and the share of variables that may exceed it.
+    Drift comes first: a state that drifts is none, wherever it drifts to. With decay the drift of loss and decay
+    together counts where the loss alone drifts. Then the curvature, which tells a saddle from a minimum, and the trend.
+    Source: theory, equilibrium that cannot be fooled.
     """
-    r_hat, epochs = loss_r_hat(losses), len(losses)
-    stationary = r_hat is not None and r_hat <= LARGEST_R_HAT
-    shown = "undefined" if r_hat is None else f"{r_hat:.3f}"
-    moving = f"{fraction:.1%} of the variables have |drift| <= {tolerance:g} of their fluctuation"
-    # Separated data that meet both criteria are certified all the same.
-    if separated and not (stationary and fraction >= 1 - exceptions):
-        status = Status.SEPARABLE
-        reason = (
-            "separable: every sample is on the right side, so that all pull the same way and the data alone have no "
-            f"finite equilibrium (split R-hat of the loss {shown}; {moving})"
+    if not found.moved:
+        return Status.TOO_FEW, "no sample moves any trainable variable, so that there is nothing to judge"
+    if not found.enough:
+        return Status.TOO_FEW, f"{found.samples} samples are too few to tell drift from chance"
+    held = not found.drift.within and found.decayed is not None and found.decayed.within
+    if not found.drift.within and not held:
+        return _drifting(found)
+    curvature, trend = found.curvature, found.trend
+    if curvature is not None and curvature.saddle:
+        return Status.SADDLE, f"the drift is small, but {curvature.summary()}"
+    if found.history and (trend is None or not trend.stationary):
+        return Status.NOT_STATIONARY, "the history of the loss is too short" if trend is None else trend.summary()
+    drift = found.decayed if held and found.decayed is not None else found.drift
+    shown = [drift.summary(), *(part.summary() for part in (curvature, trend) if part is not None)]
+    if held:
+        alone = "the data are separable" if found.separated else "the loss alone would drift"
+        shown.append(f"{alone} without the decay")
+    return Status.HELD_BY_DECAY if held else Status.EQUILIBRIUM, ", ".join(shown)
+
+
+def _drifting(found: Evidence) -> tuple[Status, str]:
+    """Separable, if every sample is on the right side and pulls along the weights; drifting otherwise."""
+    drift = found.drift if found.decayed is None else found.decayed
+    if found.separated:
+        return Status.SEPARABLE, (
+            "every sample is on the right side, so that the data alone have no finite equilibrium: "
+            f"{', '.join(drift.reasons)}"
         )
-    elif fraction < 1 - exceptions:
-        status = Status.DRIFTING
-        reason = f"drifting: only {moving}, {1 - exceptions:.0%} are needed"
-    elif not stationary:
-        status = Status.NOT_STATIONARY
-        reason = f"not stationary: the loss of the last {LOSS_WINDOW} epochs still changes (split R-hat {shown})"
-    else:
-        status = Status.EQUILIBRIUM
-        reason = f"{moving}, and the loss is stationary (split R-hat {shown})"
-    return Certificate(status, reason, fraction, frozen, epochs, r_hat, tolerance, exceptions)
+    return Status.DRIFTING, ", ".join(drift.reasons)
+

@@ -1,25 +1,81 @@
-"""Criteria for certifying a state of training as local learning equilibrium.
+"""Criteria for certifying a state of a network as local learning equilibrium.
 
-Their effect on the two-neuron model is shown in docs/toy_exponents.md (column equilibrium), on networks in
-docs/reproduction.md and docs/catalogue_exponents.md (runs at certified equilibrium).
+Their effect on states whose truth is known is shown in docs/equilibrium_states.md.
 """
 
 from typing import Final
 
 TOLERANCE: Final = 0.1
-"""Largest drift of a variable at equilibrium, in units of its fluctuation."""
+"""Largest drift at equilibrium of a variable or along a direction, in units of its fluctuation."""
 
 EXCEPTIONS: Final = 0.05
-"""Largest share of the variables that may drift more."""
+"""Largest share of the variables that may drift more: noise of training moves some of them."""
 
-LARGEST_R_HAT: Final = 1.05
-"""Split R-hat of the last losses above which the loss is not stationary; a stationary series has 1."""
+LARGEST_COHERENCE: Final = 0.3
+"""Largest ``|sum delta| / sum |delta|`` at equilibrium; it is 1 where all samples push one way.
 
-LOSS_WINDOW: Final = 20
-"""Number of last epochs whose losses are tested; halves of ten are the shortest for a meaningful R-hat."""
+For changes of Gaussian spread a drift of 0.1 fluctuations is a coherence of 0.125; where few samples move a variable
+the drift is small beside the fluctuation, and only the coherence shows that they all push it one way.
+"""
+
+COHERENT_BY_CHANCE: Final = 4.0
+"""Sum of the changes, in units of the root of their summed squares, below which chance may have made them coherent: so
+many changes of equal size and one sign need 16 samples."""
+
+ONE_SIGNED: Final = 0.99
+"""Coherence from which all samples that move a variable push it one way, whichever of them are in charge."""
+
+FEWEST_ONE_SIGNED: Final = 16
+"""Samples that must move a one-signed variable: sixteen random signs agree in 1 of 30,000."""
+
+LEAST_SHARE: Final = 1e-3
+"""Least share of a principal direction in the samples' variance. Along directions of less the loss is flat and drifts
+slowly at true equilibria (0.2 fluctuations), while one of a thousandth drifts by 0.001."""
+
+COHERENT_EXCEPTIONS: Final = 0.001
+"""Largest share of the variables that may be coherent: the others must not hide one feature that is still learned."""
+
+DIRECTIONS: Final = 20
+"""Number of leading principal directions of the samples' changes along which drift is looked at."""
+
+FEWEST_SAMPLES: Final = 30
+"""Samples below which drift and chance cannot be told apart: a drift of 0.1 fluctuations is half a standard error."""
+
+SADDLE_GAIN: Final = 0.02
+"""Fall of the loss, relative to it, in a short descent along the lowest curvature from which on the state is a saddle:
+true equilibria have less than 0.01, saddles 0.5 to 1."""
+
+SADDLE_ERRORS: Final = 4.0
+"""The same fall in standard errors, paired over samples: saddles have tens to thousands."""
+
+LANCZOS_STEPS: Final = 20
+"""Products of the Hessian with a vector; the lowest eigenvalue of a saddle is apart from the others long before."""
+
+CURVATURE_SAMPLES: Final = 1000
+"""Samples whose loss is looked at for its curvature, and as many others on which a fall is judged."""
+
+LOSS_WINDOW: Final = 40
+"""Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is seven
+standard errors, enough to exclude it in the hundredth check of a training."""
+
+EXCLUDED_FALL: Final = 0.1
+"""Fall of the loss per epoch, in its standard deviations, that must be excluded for it to be stationary."""
+
+FALSE_STATIONARY: Final = 0.1
+"""Probability that a loss which falls so fast passes any of the repeated checks of one training."""
+
+LEAST_SCATTER: Final = 1e-6
+"""Least standard deviation of losses, relative to them: a full batch gives a smooth loss without any, whose fall by
+1e-7 per epoch changes no exponent."""
 
 SEPARATED_EPOCHS: Final = 200
-"""Number of epochs for which data must stay separated, without weight decay, to be called separable.
+"""Epochs for which data must stay separated, without weight decay, before training is given up.
 
 The weights of separable data grow without bound; a single check may find data separated by chance.
 """
+
+COOLING: Final = 20
+"""Epochs over which the learning rate falls before a state is certified: Adam's noise follows the rate."""
+
+COOLED: Final = 0.01
+"""Factor to which it falls: noise of the weights then is a tenth to a hundredth of that at the full rate."""

@@ -1,6 +1,7 @@
-"""Moments of the changes of every trainable variable over the data set: drift and fluctuation, in one pass."""
+"""Moments of the changes of every trainable variable over the data set: drift, fluctuation and size, in one pass."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from critlearn.equilibrium.criteria import TOLERANCE
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.moments.running_moments import running_moments
+from critlearn.fluctuations.moments.running_moments import RunningMoments, running_moments
 from critlearn.network import NeuralSystem
 from critlearn.results import Result
 
@@ -19,31 +20,39 @@ _LEAST: Final = -600.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Moments(Result):
-    """Drift ``D = mean(dq)`` and fluctuation ``S = std(dq)`` of each trainable variable over the samples, at unit rate.
+    """Drift ``D = mean(dq)``, fluctuation ``S = std(dq)`` and size ``mean|dq|`` of each variable's changes at unit rate.
 
-    Both are in units of ``exp(log_unit)``, so that their ratios are exact even if the values would underflow. A
+    All are in units of ``exp(log_unit)``, so that their ratios are exact even if the values would underflow. A
     variable whose changes are all below ``exp(-600)`` units is reported at that size, with its exact ratio ``D / S``.
     Source: theory, local learning equilibrium.
 
     Parameters
     ----------
-    drift, fluctuation
+    drift, fluctuation, size
         By name of the trainable variable, in its shape, double precision.
-    frozen
-        Mask of the entries whose changes are all exactly zero.
+    movers
+        Number of samples that move each entry: those whose change is not exactly zero.
     log_unit
         Logarithm of the unit.
+    samples
+        Number of samples.
     """
 
     drift: dict[str, Tensor]
     fluctuation: dict[str, Tensor]
-    frozen: dict[str, Tensor]
+    size: dict[str, Tensor]
+    movers: dict[str, Tensor]
     log_unit: float
+    samples: int
+
+    @property
+    def frozen(self) -> dict[str, Tensor]:
+        """Mask of the entries that no sample moves, by name of the variable."""
+        return {name: part == 0 for name, part in self.movers.items()}
 
     def flat(self) -> tuple[Tensor, Tensor, Tensor]:
         """Drift, fluctuation and frozen mask of all variables, one after the other."""
-        parts = (self.drift, self.fluctuation, self.frozen)
-        return tuple(torch.cat([value.flatten() for value in part.values()]) for part in parts)  # type: ignore[return-value]
+        return joined(self.drift), joined(self.fluctuation), joined(self.frozen)
 
     @property
     def frozen_count(self) -> int:
@@ -63,7 +72,7 @@ class Moments(Result):
         """Number, frozen ones, median and largest ``|D| / S`` of the others, by name of the trainable variable."""
         rows = {}
         for name, drift in self.drift.items():
-            fluctuation, frozen = self.fluctuation[name], self.frozen[name]
+            fluctuation, frozen = self.fluctuation[name], self.movers[name] == 0
             ratio = (drift.abs() / fluctuation)[~frozen & (fluctuation > 0)]
             median, highest = (None, None) if not ratio.numel() else (float(ratio.median()), float(ratio.max()))
             rows[name] = {
@@ -83,18 +92,30 @@ class Moments(Result):
 
 
 def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
-    """Compute drift and fluctuation over all samples from the layers' inputs and errors.
+    """Compute drift, fluctuation and size over all samples from the layers' inputs and errors.
 
     See `fluctuations.moments.running_moments`.
     """
-    running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size))
+    running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size)).entries
+    return common_unit(running, {name: value.shape for name, value in system.parameters.items()})
+
+
+def common_unit(running: Mapping[str, RunningMoments], shapes: Mapping[str, torch.Size]) -> Moments:
+    """Moments of all variables in one unit, in the variables' shapes."""
     log_unit = max(part.log_unit for part in running.values())
-    drift, fluctuation, frozen = {}, {}, {}
-    for name, value in system.parameters.items():
+    drift, fluctuation, size, movers = {}, {}, {}, {}
+    for name, shape in shapes.items():
         part = running[name]
         # If every error vanishes there is no unit, and all values are zero in any.
         factor = math.exp(max(part.log_unit - log_unit, _LEAST)) if log_unit > -math.inf else 1.0
-        drift[name] = (part.drift * factor).reshape(value.shape)
-        fluctuation[name] = (part.fluctuation * factor).reshape(value.shape)
-        frozen[name] = ~part.moments.moved.reshape(value.shape)
-    return Moments(drift, fluctuation, frozen, log_unit)
+        drift[name] = (part.drift * factor).reshape(shape)
+        fluctuation[name] = (part.fluctuation * factor).reshape(shape)
+        size[name] = (part.size * factor).reshape(shape)
+        movers[name] = part.moments.movers.reshape(shape)
+    samples = next(iter(running.values())).moments.samples
+    return Moments(drift, fluctuation, size, movers, log_unit, samples)
+
+
+def joined(part: Mapping[str, Tensor]) -> Tensor:
+    """Values of all variables, flat, one after the other."""
+    return torch.cat([value.flatten() for value in part.values()])

@@ -182,6 +182,15 @@ def test_linear_combinations(case: Case) -> None:
     assert torch.allclose(case.grad_sample.weighted_sum(weight), weight @ case.expected, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("written_out", [1, 1 << 22])
+def test_projections_and_inner_products(case: Case, written_out: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.grad_sample.protocol.WRITTEN_OUT", written_out)
+    direction, weight = _normal(19, case.expected.shape[1]), _normal(20, SAMPLES).exp()
+    assert torch.allclose(case.grad_sample.projected(direction), case.expected @ direction, rtol=1e-10, atol=1e-13)
+    weighted = case.expected * weight[:, None]
+    assert torch.allclose(case.grad_sample.inner_products(weight), weighted @ weighted.T, rtol=1e-10, atol=1e-13)
+
+
 def test_means_that_cancel_are_exact_zeros(case: Case) -> None:
     """Twice 1/10 less three times 1/15 of the same sample: zero but for rounding."""
     rows = torch.tensor([[4] * 5, [3] * 5])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 
@@ -15,18 +15,21 @@ class EntryMoments:
     ----------
     mean, squares
         Mean, and sum of squared deviations from it, in units of ``peak`` and its square.
+    size
+        Mean of the absolute values, in units of ``peak``.
     peak
         Bound of the entry's size: squares of entries far smaller than others would underflow in a common unit.
-    moved
-        Whether an entry is nonzero for at least one sample.
+    movers
+        Number of samples for which an entry is not zero.
     samples
         Number of samples.
     """
 
     mean: Float64[Tensor, " variable"]
     squares: Float64[Tensor, " variable"]
+    size: Float64[Tensor, " variable"]
     peak: Float64[Tensor, " variable"]
-    moved: Bool[Tensor, " variable"]
+    movers: Float64[Tensor, " variable"]
     samples: int
 
     @classmethod
@@ -34,8 +37,10 @@ class EntryMoments:
         """Moments of ``weight * values``; deviations are formed before they are squared, so that nothing cancels."""
         weighted = values.double() * weight[:, None]
         peak = weighted.abs().amax(dim=0)
-        variance, mean = torch.var_mean(weighted / one_for_zero(peak), dim=0, correction=0)
-        return cls(mean, variance * len(values), peak, (values != 0).any(dim=0), len(values))
+        weighted = weighted / one_for_zero(peak)
+        variance, mean = torch.var_mean(weighted, dim=0, correction=0)
+        movers = (values != 0).sum(dim=0).double()
+        return cls(mean, variance * len(values), weighted.abs().mean(dim=0), peak, movers, len(values))
 
     def merged(self, other: "EntryMoments", *, shrunk: float = 1.0) -> "EntryMoments":
         """Moments of the samples of both, as Chan, Golub and LeVeque (1983) merge means and sums of squares.
@@ -51,7 +56,8 @@ class EntryMoments:
         squares = mine**2 * self.squares + theirs**2 * other.squares
         squares = squares + difference**2 * (self.samples * other.samples / total)
         mean = mean + difference * (other.samples / total)
-        return EntryMoments(mean, squares, peak, self.moved | other.moved, total)
+        size = mine * self.size * (self.samples / total) + theirs * other.size * (other.samples / total)
+        return EntryMoments(mean, squares, size, peak, self.movers + other.movers, total)
 
 
 def one_for_zero(peak: Tensor) -> Tensor:

@@ -82,6 +82,14 @@ class Materialised(GradSample):
         """Mean and spread over the samples."""
         return EntryMoments.of(self.values, weight)
 
+    def projected(self, direction: Tensor) -> Tensor:
+        """Sum of gradient times direction over the entries, for each sample."""
+        return self.values.double() @ direction
+
+    def inner_products(self, weight: Tensor) -> Tensor:
+        """Gram matrix of the samples."""
+        return self.inner_products_of_entries(weight)
+
     def units(self, number: int) -> Iterator["Materialised"]:
         """Gradients of the entries of each output unit."""
         logs = None if self.log_size is None else self.log_size.unflatten(1, (number, -1))

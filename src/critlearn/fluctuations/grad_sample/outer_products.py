@@ -152,7 +152,7 @@ class OuterProducts(GradSample):
                 yield OuterProducts(self.errors[unit], self.inputs[:, block : block + 1], logs, self.over_samples)
 
     def moments(self, weight: Tensor) -> EntryMoments:
-        """Mean and spread over the samples: for one place from three matrix products, if writing out is too much.
+        """Mean and spread over the samples: for one place from four matrix products, if writing out is too much.
 
         There the mean square less the squared mean is formed: its rounding error, 1e-16 of the squared mean, is of no
         account unless the drift is a million times the fluctuation.
@@ -170,9 +170,24 @@ class OuterProducts(GradSample):
 
         mean = summed(errors, inputs) / samples
         squares = summed(errors**2, inputs**2) - samples * mean**2
-        moved = summed((errors != 0).double(), (inputs != 0).double()) > 0
+        size = summed(errors.abs(), inputs.abs()) / samples
+        movers = summed((errors != 0).double(), (inputs != 0).double())
         peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
-        return EntryMoments(mean, squares.clamp_(min=0), peak, moved, samples)
+        return EntryMoments(mean, squares.clamp_(min=0), size, peak, movers, samples)
+
+    def projected(self, direction: Tensor) -> Tensor:
+        """Sum of gradient times direction over the entries, for each sample: errors times what the inputs make of it."""
+        weights = direction.reshape(self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
+        through = torch.einsum("sbpi,boi->sbpo", self.inputs.double(), weights)
+        return (self.errors.double() * through).sum(dim=(1, 2, 3))
+
+    def inner_products(self, weight: Tensor) -> Tensor:
+        """Gram matrix of the samples: with one place the product of those of errors and inputs."""
+        if not self._one_place:
+            return self.inner_products_of_entries(weight)
+        errors, inputs = (part[:, :, 0].double().transpose(0, 1) for part in (self.errors, self.inputs))
+        errors = errors * weight[:, None]
+        return ((errors @ errors.mT) * (inputs @ inputs.mT)).sum(dim=0)
 
 
 def _product_logs(errors: Tensor, inputs: Tensor, log_errors: Tensor) -> tuple[Tensor, Tensor]:

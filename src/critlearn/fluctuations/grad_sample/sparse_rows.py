@@ -102,8 +102,25 @@ class SparseRows(GradSample):
         touched = by_row(torch.ones_like(weighted))
         # Where a row is not touched the gradient is zero, and its deviation the mean.
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
-        moved = by_row((self.values != 0).double()) > 0
-        return EntryMoments(mean.flatten(), squares.flatten(), peak.flatten(), moved.flatten(), self.samples)
+        size = by_row(weighted.abs()) / self.samples
+        movers = by_row((self.values != 0).double())
+        parts = (part.flatten() for part in (mean, squares, size, peak, movers))
+        return EntryMoments(*parts, samples=self.samples)
+
+    def projected(self, direction: Tensor) -> Tensor:
+        """Sum of gradient times direction over the entries, for each sample."""
+        terms = (self.values.double() * direction.reshape(self.table, -1)[self.row]).sum(dim=1)
+        return direction.new_zeros(self.batch).index_add_(0, self.sample, terms)
+
+    def inner_products(self, weight: Tensor) -> Tensor:
+        """Gram matrix of the samples, row by row of the table: only samples that touch a row have a product there."""
+        total = weight.new_zeros(self.batch, self.batch)
+        order = self.row.argsort()
+        for at in order.split(self.row[order].unique_consecutive(return_counts=True)[1].tolist()):
+            sample = self.sample[at]
+            values = self.values[at].double() * weight[sample][:, None]
+            total[sample[:, None], sample[None, :]] += values @ values.T
+        return total
 
     def units(self, number: int) -> Iterator[Materialised]:
         """Gradients of the entries of each row of the table."""

@@ -78,6 +78,14 @@ class TiedGradSample(GradSample):
         """Mean and spread over the samples."""
         return self.moments_of_entries(weight)
 
+    def projected(self, direction: Tensor) -> Tensor:
+        """Sum of gradient times direction over the entries, for each sample."""
+        return torch.stack([part.projected(direction) for part in self.parts]).sum(dim=0)
+
+    def inner_products(self, weight: Tensor) -> Tensor:
+        """Gram matrix of the samples."""
+        return self.inner_products_of_entries(weight)
+
     def units(self, number: int) -> Iterator[Materialised]:
         """Gradients of the entries of each output unit."""
         return Materialised(self.dense()).units(number)

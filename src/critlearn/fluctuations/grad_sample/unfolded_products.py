@@ -13,6 +13,7 @@ from torch import Tensor
 
 from critlearn.fluctuations.counting.protocol import Counter
 from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments
+from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.outer_products import BUFFER_BYTES, OuterProducts
 from critlearn.fluctuations.grad_sample.protocol import Entries, GradSample
 
@@ -69,6 +70,15 @@ class UnfoldedProducts(GradSample):
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples."""
         return self.moments_of_entries(weight)
+
+    def projected(self, direction: Tensor) -> Tensor:
+        """Sum of gradient times direction over the entries, for each sample."""
+        return torch.cat([part.projected(direction) for _, part in self._parts()])
+
+    def inner_products(self, weight: Tensor) -> Tensor:
+        """Gram matrix of the samples."""
+        # Written out once: the inputs would be unfolded again for every run of entries.
+        return Materialised(self.dense()).inner_products(weight)
 
     def units(self, number: int) -> Iterator[OuterProducts]:
         """Gradients of the weights of each output channel."""

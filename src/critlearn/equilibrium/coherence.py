@@ -1,0 +1,217 @@
+"""Drift along directions and one-signed drift of variables: what single variables hide where they mix signs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from critlearn.equilibrium.criteria import (
+    COHERENT_BY_CHANCE,
+    COHERENT_EXCEPTIONS,
+    DIRECTIONS,
+    EXCEPTIONS,
+    FEWEST_ONE_SIGNED,
+    LARGEST_COHERENCE,
+    LEAST_SHARE,
+    ONE_SIGNED,
+    TOLERANCE,
+)
+from critlearn.equilibrium.moments import Moments, joined
+from critlearn.fluctuations.moments.running_moments import RunningMoments
+from critlearn.fluctuations.principal_directions import PrincipalDirections
+from critlearn.results import Result
+
+
+@dataclass(frozen=True, repr=False)
+class Pull(Result):
+    """Drift along one direction in the space of the trainable variables.
+
+    Parameters
+    ----------
+    along
+        The direction: ``weights of NAME`` or ``principal direction K``.
+    ratio
+        ``|D| / S`` along the direction.
+    coherence
+        ``|sum delta| / sum |delta|``: 1 where every sample pushes the same way; decay may make it larger.
+    by_chance
+        The coherence that as many changes of random signs would have: ``sqrt(2/pi) sqrt(sum delta^2) / sum |delta|``.
+    """
+
+    along: str
+    ratio: float
+    coherence: float
+    by_chance: float
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the drift is small beside the fluctuation, and is not one-signed beyond chance."""
+        return self.ratio <= tolerance and not _coherent(self.coherence, self.by_chance)
+
+    def summary(self) -> str:
+        """Ratio and coherence in one line."""
+        return f"{self.along}: |drift| {self.ratio:.3f} of the fluctuation, coherence {self.coherence:.2f}"
+
+
+@dataclass(frozen=True, repr=False)
+class Drift(Result):
+    """Drift of a state, of the loss alone or with the decay: of single variables and along directions.
+
+    Parameters
+    ----------
+    fraction
+        Share of the variables that are not frozen with ``|D| <= tolerance S``.
+    coherent
+        Share of them that drift coherently: nearly all samples that move one push it the same way.
+    pulls
+        Drift along the weights of each layer and along the leading principal directions.
+    tolerance, exceptions
+        Criteria that were used.
+    """
+
+    fraction: float
+    coherent: float
+    pulls: tuple[Pull, ...]
+    tolerance: float = TOLERANCE
+    exceptions: float = EXCEPTIONS
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What drifts, in words; empty at equilibrium."""
+        reasons = []
+        if self.fraction < 1 - self.exceptions:
+            reasons.append(
+                f"only {self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} of their fluctuation, "
+                f"{1 - self.exceptions:.0%} are needed"
+            )
+        if self.coherent > COHERENT_EXCEPTIONS:
+            reasons.append(
+                f"{self.coherent:.2%} of the variables are pushed one way by nearly all samples that move them"
+            )
+        worst = max(
+            (pull for pull in self.pulls if not pull.within(self.tolerance)), key=lambda p: p.ratio, default=None
+        )
+        if worst is not None:
+            reasons.append(f"there is a common drift along the {worst.summary()}")
+        return tuple(reasons)
+
+    @property
+    def within(self) -> bool:
+        """Whether nothing drifts."""
+        return not self.reasons
+
+    def summary(self) -> str:
+        """Shares and the largest drift along a direction, in one line."""
+        shares = f"{self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} of their fluctuation"
+        worst = max(self.pulls, key=lambda pull: pull.ratio, default=None)
+        return shares if worst is None else f"{shares}; largest along the {worst.summary()}"
+
+
+def drift_of(
+    moments: Moments,
+    along: Mapping[str, RunningMoments],
+    directions: PrincipalDirections | None,
+    decay: Mapping[str, Tensor] | None,
+    weights: Mapping[str, Tensor],
+    tolerance: float,
+    exceptions: float,
+) -> Drift:
+    """Drift of the loss, with the change by the decay added to it if that is given.
+
+    Parameters
+    ----------
+    moments
+        Moments of every variable.
+    along
+        Moments of each variable's changes along its own values.
+    directions
+        Principal directions, with the components of drift and decay; None if they are not looked at.
+    decay
+        Change of each variable by decay; None for the drift of the loss alone.
+    weights
+        Values of the variables, of unit length each: the directions of ``along``.
+    tolerance, exceptions
+        Criteria.
+    """
+    unit = math.exp(min(-moments.log_unit, 700.0)) if moments.log_unit > -math.inf else 0.0
+    drift, fluctuation, frozen = moments.flat()
+    size = joined(moments.size)
+    if decay is not None:
+        drift = drift + joined(decay).to(drift) * unit
+    drift, fluctuation, size = drift[~frozen].abs(), fluctuation[~frozen], size[~frozen]
+    samples = moments.samples
+    squares = (fluctuation**2 + (joined(moments.drift)[~frozen]) ** 2).sqrt() / math.sqrt(samples)
+    coherent = _coherent(drift / size, math.sqrt(2 / math.pi) * squares / size)
+    one_signed = (drift >= ONE_SIGNED * size) & (joined(moments.movers)[~frozen] >= FEWEST_ONE_SIGNED)
+    within = (drift <= tolerance * fluctuation) & (fluctuation > 0)
+    some = bool(len(drift))
+    pulls = [_pull(name, part, decay, weights, samples) for name, part in along.items()]
+    if directions is not None:
+        pulls += _principal_pulls(directions, decay is not None, moments)
+    return Drift(
+        float(within.double().mean()) if some else 0.0,
+        float((coherent | one_signed).double().mean()) if some else 0.0,
+        tuple(pull for pull in pulls if pull is not None),
+        tolerance,
+        exceptions,
+    )
+
+
+def _coherent(coherence: Tensor | float, by_chance: Tensor | float) -> Tensor | bool:
+    """Whether changes are coherent, and more so than chance would make them."""
+    # By chance the sum has 0.8 = sqrt(2/pi) root mean squares; the bound is in those.
+    limit = COHERENT_BY_CHANCE / math.sqrt(2 / math.pi) * by_chance
+    if isinstance(coherence, Tensor):
+        return (coherence > LARGEST_COHERENCE) & (coherence >= limit)
+    return coherence > LARGEST_COHERENCE and coherence >= float(limit)
+
+
+def _pull(
+    name: str, part: RunningMoments, decay: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor], samples: int
+) -> Pull | None:
+    """Drift along a variable's own values; None if they are zero or no sample changes them."""
+    own, fluctuation, size = (float(value) for value in (part.drift, part.fluctuation, part.size))
+    if size == 0:
+        return None
+    drift = own
+    if decay is not None:
+        drift += float((decay[name].flatten() * weights[name]).sum()) * math.exp(min(-part.log_unit, 700.0))
+    return _of(f"weights of {name}", drift, own, fluctuation, size, samples)
+
+
+def _of(along: str, drift: float, own: float, fluctuation: float, size: float, samples: int) -> Pull:
+    """Drift along a direction, from the mean with the decay, and mean, spread and size without it."""
+    ratio = abs(drift) / fluctuation if fluctuation > 0 else math.inf
+    by_chance = math.sqrt(2 / math.pi) * math.hypot(fluctuation, own) / math.sqrt(samples) / size
+    return Pull(along, ratio, abs(drift) / size, by_chance)
+
+
+def _principal_pulls(directions: PrincipalDirections, decayed: bool, moments: Moments) -> list[Pull]:
+    """Drift along the principal directions: of all samples, beside spread and size of those that made them."""
+    components = directions.components()
+    shift = math.exp(min(moments.log_unit - directions.log_unit, 700.0))
+    pulls = []
+    for number in range(int((directions.shares >= LEAST_SHARE).sum())):
+        changes = directions.projections[:, number]
+        own = float(components[0, number]) * shift
+        drift = own + (float(components[1, number]) * math.exp(min(-directions.log_unit, 700.0)) if decayed else 0.0)
+        spread, size = float(changes.std(correction=0)), float(changes.abs().mean())
+        pulls.append(_of(f"principal direction {number + 1}", drift, own, spread, size, moments.samples))
+    return pulls
+
+
+def least_directions(samples: int) -> int:
+    """Number of principal directions that so many samples can tell."""
+    return min(DIRECTIONS, samples // 4)
+
+
+def unit_weights(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+    """Values of every weight tensor, flat, of unit length; vectors such as biases are no layer's weights."""
+    directions = {}
+    for name, value in parameters.items():
+        flat = value.detach().double().flatten()
+        length = float(flat.norm())
+        if value.dim() >= 2 and length > 0:
+            directions[name] = flat / length
+    return directions
