@@ -28,6 +28,7 @@ Progress = Callable[[int, int, float, float | None], None]
 """Function called after each epoch with the epoch, the number of epochs, the loss and the last equilibrium fraction."""
 
 
+BETAS = (0.9, 0.99)
 _LARGE_BATCH: Final = 4096
 """Number of samples in one batch of a check."""
 
@@ -234,7 +235,7 @@ def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.op
     """Make AdamW, fused into one kernel where possible: on small networks its overhead dominates."""
     variables = list(system.parameters.values())
     fused = all(value.device.type in ("cpu", "cuda") and value.is_floating_point() for value in variables)
-    return torch.optim.AdamW(variables, lr=lr, weight_decay=weight_decay, fused=fused)
+    return torch.optim.AdamW(variables, lr=lr, betas=BETAS, weight_decay=weight_decay, fused=fused)
 
 
 @contextmanager

@@ -59,6 +59,9 @@ _ADVICE: Final = {
 }
 
 
+_ALL_RIGHT: Final = "every sample is on the right side, so that the data alone have no finite equilibrium"
+
+
 @dataclass(frozen=True, repr=False)
 class Certificate(Result):
     """Certificate that a system is, or is not, at local learning equilibrium, with the evidence.
@@ -163,12 +166,15 @@ def judge(found: Evidence) -> tuple[Status, str]:
     if curvature is not None and curvature.saddle:
         return Status.SADDLE, f"the drift is small, but {curvature.summary()}"
     if found.history and (trend is None or not trend.stationary):
-        return Status.NOT_STATIONARY, "the history of the loss is too short" if trend is None else trend.summary()
+        moving = "the history of the loss is too short" if trend is None else trend.summary()
+        # Decay that shrinks with the gradients, as AdamW's does, holds separable data ever further out.
+        if held and found.separated:
+            return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but {moving}"
+        return Status.NOT_STATIONARY, moving
     drift = found.decayed if held and found.decayed is not None else found.drift
     shown = [drift.summary(), *(part.summary() for part in (curvature, trend) if part is not None)]
     if held:
-        alone = "the data are separable" if found.separated else "the loss alone would drift"
-        shown.append(f"{alone} without the decay")
+        shown.append("without the decay the loss would drift" + ", as the data are separable" * found.separated)
     return Status.HELD_BY_DECAY if held else Status.EQUILIBRIUM, ", ".join(shown)
 
 
@@ -176,9 +182,6 @@ def _drifting(found: Evidence) -> tuple[Status, str]:
     """Separable, if every sample is on the right side and pulls along the weights; drifting otherwise."""
     drift = found.drift if found.decayed is None else found.decayed
     if found.separated:
-        return Status.SEPARABLE, (
-            "every sample is on the right side, so that the data alone have no finite equilibrium: "
-            f"{', '.join(drift.reasons)}"
-        )
+        return Status.SEPARABLE, f"{_ALL_RIGHT}: {', '.join(drift.reasons)}"
     return Status.DRIFTING, ", ".join(drift.reasons)
 
