@@ -61,24 +61,24 @@ def print_run(record: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     equilibrium = record["equilibrium"]
     console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
-    state = "equilibrium" if equilibrium["certified"] else "NOT at equilibrium"
-    console.print(f"{state} after {equilibrium['epochs']} epochs: {equilibrium['reason']}")
+    console.print(f"{equilibrium['status']} after {equilibrium['epochs']} epochs: {equilibrium['reason']}")
     console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
-    console.print(_table(record["quantities"]), soft_wrap=False)
+    console.print(_table(record["quantities"], equilibrium["status"]), soft_wrap=False)
     console.print("\n" + "\n".join(headlines(record["quantities"])))
     console.print(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
-def _table(quantities: Mapping[str, Any]) -> Table:
+def _table(quantities: Mapping[str, Any], status: str) -> Table:
     """Measured and predicted exponents."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("quantity", "k", "95% interval", "decades", "kept", "predicted", "agree", "verdict"):
+    for heading in ("status", "quantity", "k", "95% interval", "decades", "kept", "predicted", "agree", "verdict"):
         table.add_column(heading, no_wrap=True)
     for name, quantity in quantities.items():
         measured, predicted = quantity["measured"], quantity["predicted"]
         there = measured["exponent"] is not None
         here = predicted["exponent_on_measured_window"] if there and predicted is not None else None
         table.add_row(
+            status,
             name,
             f"{measured['exponent']:.2f}" if there else "-",
             interval_text(*measured["ci95"]) if there else "-",

@@ -30,7 +30,7 @@ def list_(out: Out = Path("runs"), json: Json = False) -> None:
         _print_json({"runs": rows})
         return
     # Composition and seed stand in the name.
-    headings = ("run", "data", "equilibrium", "quantity", "k", "verdict", "agree")
+    headings = ("equilibrium", "run", "data", "quantity", "k", "verdict", "agree")
     _print_table(headings, [_list_cells(row) for row in rows])
     for row in rows:
         if row["status"] != "finished":
@@ -106,10 +106,10 @@ def rm(
 def _list_cells(row: Mapping[str, Any]) -> list[str]:
     """Cells of a run in the list."""
     if row["status"] != "finished":
-        return [row["run"], "corrupt"]
+        return ["corrupt", row["run"]]
     data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
-    return [row["run"], data, _yes(row["certified"]), row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
+    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
 
 
 def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:

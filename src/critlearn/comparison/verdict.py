@@ -1,6 +1,7 @@
 """Verdict: a measured power law held against a predicted distribution, on the window of the measurement."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.results import Result
+
+if TYPE_CHECKING:
+    from critlearn.equilibrium import Status
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +39,9 @@ class Verdict(Result):
         return self.statement
 
 
-def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Verdict:
+def compare(
+    subject: str, fit: PowerLawFit, prediction: Prediction | None, *, state: "Status | None" = None
+) -> Verdict:
     """Compare a measured power law with a prediction.
 
     Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other
@@ -52,8 +58,10 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
         The measurement.
     prediction
         The prediction; None where there is none.
+    state
+        Status of the network's certificate, if it has one: where that is no equilibrium, the sentence begins with it.
     """
-    measured = f"Fluctuations of {subject} {_measured(fit)}"
+    measured = f"{_opening(state)}luctuations of {subject} {_measured(fit)}"
     if prediction is None:
         return Verdict(None, None, f"{measured}.")
     exponent, half_width, window = _comparable(fit)
@@ -68,6 +76,14 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None) -> Ve
         agreement = abs(exponent - here) <= MARGIN + half_width
     word = {True: "consistent", False: "inconsistent", None: "not decided: the interval is too wide"}[agreement]
     return Verdict(agreement, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.")
+
+
+def _opening(state: "Status | None") -> str:
+    """Begin the sentence: with what the state is, unless it is an equilibrium."""
+    if state is None or state.certified:
+        return "F"
+    words = state.words
+    return f"{words[0].upper()}{words[1:]}, not at equilibrium: f"
 
 
 def _comparable(fit: PowerLawFit) -> tuple[float | None, float, Window | None]:

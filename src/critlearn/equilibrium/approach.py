@@ -28,7 +28,10 @@ Progress = Callable[[int, int, float, float | None], None]
 """Function called after each epoch with the epoch, the number of epochs, the loss and the last equilibrium fraction."""
 
 
-BETAS = (0.9, 0.99)
+_BETAS: Final = (0.9, 0.99)
+"""Decay rates of Adam's means. The second one remembers a hundred steps, not a thousand: at the start gradients are
+large, and with a longer memory a short training ends before their size is forgotten."""
+
 _LARGE_BATCH: Final = 4096
 """Number of samples in one batch of a check."""
 
@@ -235,7 +238,7 @@ def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.op
     """Make AdamW, fused into one kernel where possible: on small networks its overhead dominates."""
     variables = list(system.parameters.values())
     fused = all(value.device.type in ("cpu", "cuda") and value.is_floating_point() for value in variables)
-    return torch.optim.AdamW(variables, lr=lr, betas=BETAS, weight_decay=weight_decay, fused=fused)
+    return torch.optim.AdamW(variables, lr=lr, betas=_BETAS, weight_decay=weight_decay, fused=fused)
 
 
 @contextmanager

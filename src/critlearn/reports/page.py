@@ -50,7 +50,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         "page.html",
         record=record,
         headlines=headlines(quantities),
-        rows=[_row(name, quantity) for name, quantity in quantities.items()],
+        rows=[_row(record["equilibrium"]["status"], name, quantity) for name, quantity in quantities.items()],
         first={name: shown[name] for name in first},
         others={name: pair for name, pair in shown.items() if name in quantities and name not in first},
         training=shown["training"],
@@ -103,13 +103,14 @@ def command_of(record: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _row(name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
+def _row(state: str, name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of results."""
     measured, predicted = quantity["measured"], quantity["predicted"]
     fitted = measured["exponent"] is not None
     # A fit without an exponent may have a window that was tried; the table shows none, and nothing is compared on it.
     here = predicted["exponent_on_measured_window"] if fitted and predicted is not None else None
     return {
+        "state": state,
         "name": name,
         "axis": quantity["axis"],
         "count": f"{quantity['count']:,}",

@@ -98,7 +98,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
         found = numbers["measured_exponent"].notna()
         shown = numbers[found]
-        decided = group["agreement"].dropna()
+        decided = group.loc[group["certified"] == True, "agreement"].dropna()  # noqa: E712
         rows.append(
             {
                 **dict(zip([*settings, "quantity"], key, strict=True)),
@@ -156,7 +156,7 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
         f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions; prediction and measurement agree in "
-        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons that are decided.\n\n"
+        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons at equilibrium that are decided.\n\n"
         f"![{picture.alternative}]({_FIGURES}/{picture.name}.svg)\n\n{picture.caption} "
         f"[Numbers]({_FIGURES}/{picture.name}.csv).\n\n" + "\n".join(lines) + "\n"
     )

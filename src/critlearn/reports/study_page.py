@@ -24,7 +24,9 @@ _MOST_QUANTITIES: Final = 3
 
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 """Words for a single run: not certified, and certified."""
-_SHOWN: Final = ("cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed")
+_SHOWN: Final = (
+    "equilibrium", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed",
+)  # fmt: skip
 """Columns of the table on the page, before those of the settings."""
 
 
@@ -80,13 +82,16 @@ def statement(table: pd.DataFrame) -> str:
 
 def _agreement(table: pd.DataFrame) -> str:
     """Clause that says how often prediction and measurement agree, where that is decided."""
-    decided = table["agreement"].dropna()
+    # Of runs at equilibrium alone: what agrees elsewhere may do so by chance of the moment.
+    decided = table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
     agree = int((decided == True).sum())  # noqa: E712
     if len(decided) == 0:
-        return "no comparison of prediction and measurement is decided"
+        return "no comparison of prediction and measurement at equilibrium is decided"
     if len(decided) == 1:
-        return f"prediction and measurement {'agree' if agree else 'disagree'} in the one comparison that is decided"
-    return f"prediction and measurement agree in {agree} of the {len(decided)} comparisons that are decided"
+        word = "agree" if agree else "disagree"
+        return f"prediction and measurement {word} in the one comparison at equilibrium that is decided"
+    counts = f"{agree} of the {len(decided)} comparisons at equilibrium that are decided"
+    return f"prediction and measurement agree in {counts}"
 
 
 def _certified(table: pd.DataFrame) -> int:

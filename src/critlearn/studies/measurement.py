@@ -136,11 +136,8 @@ def _quantities(
     for name, subject in expected.subjects.items():
         fit = fit_power_law(fluctuations[name], seed=config.seed, log_floor=fluctuations.log_floor)
         prediction = expected.predictions.get(name)
-        verdict = compare(subject, fit, prediction)
-        entry = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
-        if not approach.certificate.certified:
-            entry["statement"] += f" Not at local learning equilibrium: {approach.certificate.status}."
-        quantities[name] = entry
+        verdict = compare(subject, fit, prediction, state=approach.certificate.status)
+        quantities[name] = quantity_record(fluctuations.axis(name), fit, prediction, verdict)
     return quantities
 
 

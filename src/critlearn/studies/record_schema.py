@@ -38,6 +38,7 @@ class _Quantity(BaseModel):
 
 class _Equilibrium(BaseModel):
     certified: bool
+    status: str
     epochs: int
 
 

@@ -88,6 +88,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "composition": record["composition"]["name"],
         "data": record["data"],
         "seed": record["seed"],
+        "equilibrium": record["equilibrium"]["status"],
         "certified": record["equilibrium"]["certified"],
         "quantity": name,
         "exponent": quantity["measured"]["exponent"],

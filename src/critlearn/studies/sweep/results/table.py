@@ -12,8 +12,9 @@ from critlearn.studies.sweep.study.manifest import Manifest
 from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
-    "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades",
-    "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason", "seed",
+    "equilibrium", "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low",
+    "ci_high", "decades", "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason",
+    "seed",
 )  # fmt: skip
 """Columns of every table of results; those of the swept settings follow."""
 
@@ -99,6 +100,7 @@ def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
         "decades": measured["decades"],
         "verdict": measured["verdict"],
         "agreement": quantity["agreement"],
+        "equilibrium": record["equilibrium"]["status"],
         "certified": record["equilibrium"]["certified"],
         "epochs_trained": record["equilibrium"]["epochs"],
         "seconds": record["seconds"],
