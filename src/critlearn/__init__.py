@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from critlearn.comparison import Verdict, compare, predict
     from critlearn.compositions import Activation, Composition, Loss
     from critlearn.duality import DualityMap
-    from critlearn.equilibrium import Certificate, Status, equilibrate
+    from critlearn.equilibrium import Certificate, Status, certify, equilibrate
     from critlearn.errors import CritlearnError
     from critlearn.fluctuations import Fluctuations, Quantities, measure
     from critlearn.inference import PowerLawFit, compare_fits, fit_power_law
@@ -29,7 +29,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "compositions": ("Activation", "Composition", "Loss"),
     "network": ("NeuralSystem", "tail_exact"),
     # What one does with it: train to equilibrium, measure, map, follow.
-    "equilibrium": ("Certificate", "Status", "equilibrate"),
+    "equilibrium": ("Certificate", "Status", "certify", "equilibrate"),
     "fluctuations": ("Fluctuations", "Quantities", "measure"),
     "duality": ("DualityMap",),
     "monitoring": ("Monitor",),
@@ -64,6 +64,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "certify",
     "compare",
     "compare_fits",
     "design",

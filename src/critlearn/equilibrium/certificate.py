@@ -51,15 +51,15 @@ _WORDS: Final = {
 _ADVICE: Final = {
     Status.EQUILIBRIUM: "exponents are those of a learning equilibrium",
     Status.HELD_BY_DECAY: "exponents are those of loss and decay together, and move with the decay",
-    Status.SEPARABLE: "use weight decay and tell it, add data or noise of labels, or read the exponents as a transient's",
-    Status.SADDLE: "train on with a larger learning rate or from larger initial weights",
-    Status.DRIFTING: "train on, with a smaller learning rate at the end; if weights decayed in training, tell the decay",
-    Status.NOT_STATIONARY: "train on, or with a smaller learning rate",
-    Status.TOO_FEW: "certify on more samples, or on samples that the network does not fit exactly",
+    Status.SEPARABLE: "use weight decay and tell it, or data that overlap",
+    Status.SADDLE: "train on, or from larger initial weights",
+    Status.DRIFTING: "train on, and tell the weight decay if there was any",
+    Status.NOT_STATIONARY: "train on",
+    Status.TOO_FEW: "certify on more samples",
 }
 
 
-_ALL_RIGHT: Final = "every sample is on the right side, so that the data alone have no finite equilibrium"
+_ALL_RIGHT: Final = "every sample is on the right side, so that the data hold no weights"
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,6 +182,6 @@ def _drifting(found: Evidence) -> tuple[Status, str]:
     """Separable, if every sample is on the right side and pulls along the weights; drifting otherwise."""
     drift = found.drift if found.decayed is None else found.decayed
     if found.separated:
-        return Status.SEPARABLE, f"{_ALL_RIGHT}: {', '.join(drift.reasons)}"
-    return Status.DRIFTING, ", ".join(drift.reasons)
+        return Status.SEPARABLE, f"{_ALL_RIGHT}: {drift.reasons[-1]}"
+    return Status.DRIFTING, drift.reasons[0]
 

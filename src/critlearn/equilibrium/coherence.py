@@ -51,7 +51,7 @@ class Pull(Result):
 
     def summary(self) -> str:
         """Ratio and coherence in one line."""
-        return f"{self.along}: |drift| {self.ratio:.3f} of the fluctuation, coherence {self.coherence:.2f}"
+        return f"{self.along}: |drift| {self.ratio:.3f} fluctuations, coherence {self.coherence:.2f}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,19 +81,14 @@ class Drift(Result):
         """What drifts, in words; empty at equilibrium."""
         reasons = []
         if self.fraction < 1 - self.exceptions:
-            reasons.append(
-                f"only {self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} of their fluctuation, "
-                f"{1 - self.exceptions:.0%} are needed"
-            )
+            reasons.append(f"only {self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} fluctuations")
         if self.coherent > COHERENT_EXCEPTIONS:
-            reasons.append(
-                f"{self.coherent:.2%} of the variables are pushed one way by nearly all samples that move them"
-            )
+            reasons.append(f"the samples push {self.coherent:.2%} of the variables one way")
         worst = max(
             (pull for pull in self.pulls if not pull.within(self.tolerance)), key=lambda p: p.ratio, default=None
         )
         if worst is not None:
-            reasons.append(f"there is a common drift along the {worst.summary()}")
+            reasons.append(f"they push one way along the {worst.summary()}")
         return tuple(reasons)
 
     @property
@@ -103,9 +98,9 @@ class Drift(Result):
 
     def summary(self) -> str:
         """Shares and the largest drift along a direction, in one line."""
-        shares = f"{self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} of their fluctuation"
+        shares = f"{self.fraction:.1%} of the variables have |drift| <= {self.tolerance:g} fluctuations"
         worst = max(self.pulls, key=lambda pull: pull.ratio, default=None)
-        return shares if worst is None else f"{shares}; largest along the {worst.summary()}"
+        return shares if worst is None else f"{shares}, at most {worst.ratio:.3f} along a direction"
 
 
 def drift_of(

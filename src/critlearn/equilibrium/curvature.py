@@ -74,10 +74,8 @@ class Curvature(Result):
 
     def summary(self) -> str:
         """Fall along the direction, in one line."""
-        return (
-            f"a descent along the lowest curvature lowers the loss by {self.gain:.1%} "
-            f"({self.gain_errors:.1f} standard errors)"
-        )
+        errors = f"{self.gain_errors:.1f} standard errors"
+        return f"a descent along the lowest curvature takes {self.gain:.1%} off the loss ({errors})"
 
 
 def curvature(system: NeuralSystem, decay: Decay, *, seed: int = 0) -> Curvature:

@@ -39,10 +39,8 @@ class Trend(Result):
 
     def summary(self) -> str:
         """Fall and its bound in one line."""
-        return (
-            f"the loss falls by {self.fall:.3f} of its scatter per epoch (at most {self.bound:.3f}; "
-            f"{'' if self.stationary else 'not '}stationary)"
-        )
+        allowed = "" if self.stationary else f", and {EXCLUDED_FALL:g} is not excluded"
+        return f"the loss falls by {self.fall:.3f} of its scatter per epoch{allowed}"
 
 
 _HALVES: Final = 20
