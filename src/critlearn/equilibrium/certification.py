@@ -7,7 +7,7 @@ import torch
 
 from critlearn.equilibrium.certificate import Certificate, Evidence, judge
 from critlearn.equilibrium.coherence import Drift, drift_of, unit_weights
-from critlearn.equilibrium.criteria import DIRECTIONS, EXCEPTIONS, FEWEST_SAMPLES, TOLERANCE
+from critlearn.equilibrium.criteria import DIRECTIONS, EXCEPTIONS, FEWEST_SAMPLES, MODE_SAMPLES, TOLERANCE
 from critlearn.equilibrium.curvature import curvature
 from critlearn.equilibrium.decay import Decay, decay_of
 from critlearn.equilibrium.moments import Moments, common_unit
@@ -31,7 +31,7 @@ def certify(
     leave_out: Collection[str] = (),
     tolerance: float = TOLERANCE,
     exceptions: float = EXCEPTIONS,
-    batch_size: int = 256,
+    batch_size: int = 1024,
     seed: int = 0,
 ) -> Certificate:
     """Certify whether a network is at local learning equilibrium on its data set, however it was trained.
@@ -94,7 +94,7 @@ def certificate_of(
     leave_out: Collection[str] = (),
     tolerance: float = TOLERANCE,
     exceptions: float = EXCEPTIONS,
-    batch_size: int = 256,
+    batch_size: int = 1024,
     check: int = 1,
     seed: int = 0,
 ) -> Certificate:
@@ -153,7 +153,7 @@ def _drifts(
     directions = None
     if with_directions and len(system) >= FEWEST_SAMPLES:
         number = min(DIRECTIONS, len(system) // 4)
-        directions = principal_directions(gradients, [moments.drift, pull], number=number, samples=batch_size)
+        directions = principal_directions(gradients, [moments.drift, pull], number=number, samples=min(batch_size, MODE_SAMPLES))
     shared = (moments, gathered.along, directions)
     alone = drift_of(*shared, None, weights, tolerance, exceptions)
     return moments, alone, None if decay.none else drift_of(*shared, pull, weights, tolerance, exceptions)

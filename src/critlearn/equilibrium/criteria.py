@@ -38,6 +38,9 @@ COHERENT_EXCEPTIONS: Final = 0.001
 DIRECTIONS: Final = 20
 """Number of leading principal directions of the samples' changes along which drift is looked at."""
 
+MODE_SAMPLES: Final = 256
+"""Samples that give the principal directions: the standard deviation along one is known to 4%."""
+
 FEWEST_SAMPLES: Final = 30
 """Samples below which drift and chance cannot be told apart: a drift of 0.1 fluctuations is half a standard error."""
 

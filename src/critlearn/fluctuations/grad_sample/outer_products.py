@@ -154,8 +154,8 @@ class OuterProducts(GradSample):
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples: for one place from four matrix products, if writing out is too much.
 
-        There the mean square less the squared mean is formed: its rounding error, 1e-16 of the squared mean, is of no
-        account unless the drift is a million times the fluctuation.
+        There the mean square less the squared mean is formed: its rounding error, 1e-7 of the squared mean, is of no
+        account unless the drift is a thousand times the fluctuation.
         """
         samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
         if samples * variables <= WRITTEN_OUT or not self._one_place:
@@ -166,12 +166,14 @@ class OuterProducts(GradSample):
         errors, inputs = errors / one_for_zero(error_peak), inputs / one_for_zero(input_peak)
 
         def summed(left: Tensor, right: Tensor) -> Tensor:
-            return torch.einsum("sbo,sbi->boi", left, right).flatten()
+            return (left.permute(1, 2, 0) @ right.transpose(0, 1)).flatten().double()
 
         mean = summed(errors, inputs) / samples
-        squares = summed(errors**2, inputs**2) - samples * mean**2
-        size = summed(errors.abs(), inputs.abs()) / samples
-        movers = summed((errors != 0).double(), (inputs != 0).double())
+        # Sums of what has one sign lose nothing in single precision, which takes half the time.
+        sizes = errors.abs().float(), inputs.abs().float()
+        squares = summed(sizes[0] ** 2, sizes[1] ** 2) - samples * mean**2
+        size = summed(*sizes) / samples
+        movers = summed((errors != 0).float(), (inputs != 0).float())
         peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
         return EntryMoments(mean, squares.clamp_(min=0), size, peak, movers, samples)
 
