@@ -41,7 +41,7 @@ def results() -> dict[str, Result]:
     still = torch.nn.Linear(1, 1).double()
     torch.nn.init.zeros_(still.weight)
     torch.nn.init.zeros_(still.bias)
-    certified = cl.certify(cl.NeuralSystem(still, Composition('sigmoid', 'bce'), overlapping), leave_out=['directions'])
+    certified = cl.certify(cl.NeuralSystem(still, Composition("sigmoid", "bce"), overlapping), leave_out=["directions"])
     assert certified.curvature is not None
     fit = cl.fit_power_law(VALUES)
     toy = predict_toy(composition, parse_density("normal(1,1)"), 2.0, 0.0)
@@ -77,8 +77,9 @@ def results() -> dict[str, Result]:
         fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
         next(iter(factorised.factorisation(fluctuations).values())),
-        approach, approach.certificate, approach.moments, approach.certificate.drift, approach.certificate.drift.pulls[0],
-        certified.curvature, loss_trend([1.0, 2.0] * 20), fluctuations, fluctuations["0.bias"],
+        approach, approach.certificate, approach.moments, approach.certificate.drift,
+        approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 20), fluctuations,
+        fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
         QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),
         examine(Path("runs")),

@@ -39,9 +39,7 @@ class Verdict(Result):
         return self.statement
 
 
-def compare(
-    subject: str, fit: PowerLawFit, prediction: Prediction | None, *, state: "Status | None" = None
-) -> Verdict:
+def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, state: "Status | None" = None) -> Verdict:
     """Compare a measured power law with a prediction.
 
     Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from critlearn.equilibrium.certificate import Certificate
 from critlearn.equilibrium.certification import certificate_of, separated
-from critlearn.equilibrium.criteria import COOLED, COOLING, EXCEPTIONS, LOSS_WINDOW, SEPARATED_EPOCHS, TOLERANCE
+from critlearn.equilibrium.criteria import EXCEPTIONS, SEPARATED_EPOCHS, TOLERANCE
 from critlearn.equilibrium.decay import decay_of
 from critlearn.equilibrium.moments import Moments
-from critlearn.equilibrium.trend import loss_trend
+from critlearn.equilibrium.schedule import Schedule
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
@@ -129,8 +129,7 @@ def equilibrate(
     _check(epochs, batch_size, lr, weight_decay, check_every)
     trained = NeuralSystem(copied(system.model), system.loss, system.dataset)
     training = _Training(trained, batch_size, lr, weight_decay, seed)
-    criteria = {"tolerance": tolerance, "exceptions": exceptions}
-    schedule = _Schedule(epochs, check_every, stop_at_equilibrium)
+    schedule = Schedule(epochs, check_every, stop_at_equilibrium)
     certificate, fraction, separated_for = None, None, 0
     with _threads_worth_starting(trained, batch_size):
         for epoch in range(1, epochs + 1):
@@ -142,7 +141,7 @@ def equilibrate(
             # With weight decay the weights stay finite, and training goes on.
             given_up = stop_at_equilibrium and weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
             if schedule.cooled(epoch) or given_up:
-                certificate = training.certificate(schedule, **criteria)
+                certificate = training.certificate(schedule, tolerance, exceptions)
                 fraction = certificate.fraction
                 if given_up or (stop_at_equilibrium and certificate.certified):
                     break
@@ -151,47 +150,6 @@ def equilibrate(
     if throw and not certificate.certified:
         raise NotAtEquilibriumError(certificate.summary())
     return Approach(trained, certificate, tuple(training.losses))
-
-
-class _Schedule:
-    """Learning rate of every epoch: full until the loss is stationary, then falling; and full again."""
-
-    def __init__(self, epochs: int, check_every: int, stop: bool) -> None:
-        self._epochs, self._check_every, self._stop = epochs, check_every, stop
-        # Too short a training to have a trend is not cooled either.
-        self._length = COOLING if epochs >= LOSS_WINDOW + COOLING else 0
-        self._last = epochs - self._length
-        self._begun: int | None = None
-        self.checks, self._wait = 0, check_every
-        self._next = LOSS_WINDOW
-        self.steady: list[float] = []
-
-    def rate(self, epoch: int) -> float:
-        """Factor of the learning rate."""
-        if self._begun is None and epoch > self._last:
-            self._begun = epoch - 1
-        if self._begun is None:
-            return 1.0
-        return float(COOLED ** ((epoch - self._begun) / self._length))
-
-    def cooled(self, epoch: int) -> bool:
-        """Whether the rate has fallen to its end, and the state is to be certified."""
-        return epoch == self._epochs or (self._begun is not None and epoch - self._begun == self._length)
-
-    def look(self, epoch: int, losses: list[float]) -> None:
-        """Look at the trend of the losses at full rate, and let the rate fall if they are stationary."""
-        if self._begun is not None:
-            if self.cooled(epoch):
-                # Each attempt that fails doubles the time to the next.
-                self._begun, self._next, self._wait = None, epoch + self._wait, 2 * self._wait
-            return
-        self.steady.append(losses[-1])
-        if not self._stop or epoch < self._next or (epoch - self._next) % self._check_every:
-            return
-        self.checks += 1
-        trend = loss_trend(self.steady, check=self.checks)
-        if trend is not None and trend.stationary and epoch + self._length <= self._epochs:
-            self._begun = epoch
 
 
 class _Training:
@@ -213,13 +171,18 @@ class _Training:
                 f"the loss is not finite after epoch {len(self.losses)}: try a smaller learning rate than {self._lr:g}"
             )
 
-    def certificate(self, schedule: _Schedule, **criteria: float) -> Certificate:
+    def certificate(self, schedule: Schedule, tolerance: float, exceptions: float) -> Certificate:
         """Certificate of the present state, with the losses at full rate as its history."""
         # A gradient of training is a mean over a sample's outputs, a change of the engine a sum.
         x, t = next(self._system.boundary(1))
         decay = decay_of(self._system, 0.0, self._optimiser).scaled(self._system.forward(x, t)[1].numel())
         found = certificate_of(
-            self._system, decay, losses=schedule.steady, check=max(1, schedule.checks), **criteria
+            self._system,
+            decay,
+            losses=schedule.steady,
+            check=max(1, schedule.checks),
+            tolerance=tolerance,
+            exceptions=exceptions,
         )
         return replace(found, epochs=len(self.losses))
 

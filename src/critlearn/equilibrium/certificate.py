@@ -184,4 +184,3 @@ def _drifting(found: Evidence) -> tuple[Status, str]:
     if found.separated:
         return Status.SEPARABLE, f"{_ALL_RIGHT}: {drift.reasons[-1]}"
     return Status.DRIFTING, drift.reasons[0]
-

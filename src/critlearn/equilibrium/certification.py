@@ -153,7 +153,8 @@ def _drifts(
     directions = None
     if with_directions and len(system) >= FEWEST_SAMPLES:
         number = min(DIRECTIONS, len(system) // 4)
-        directions = principal_directions(gradients, [moments.drift, pull], number=number, samples=min(batch_size, MODE_SAMPLES))
+        samples = min(batch_size, MODE_SAMPLES)
+        directions = principal_directions(gradients, [moments.drift, pull], number=number, samples=samples)
     shared = (moments, gathered.along, directions)
     alone = drift_of(*shared, None, weights, tolerance, exceptions)
     return moments, alone, None if decay.none else drift_of(*shared, pull, weights, tolerance, exceptions)

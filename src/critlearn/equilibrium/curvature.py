@@ -135,7 +135,8 @@ def lanczos(
     vector = torch.randn(length, generator=generator, dtype=torch.float64).to(device)
     basis = vector.new_empty(steps + 1, length)
     basis[0] = vector / vector.norm()
-    diagonal, below = [], []
+    diagonal: list[float] = []
+    below: list[float] = []
     for step in range(steps):
         image = product(basis[step])
         diagonal.append(float(image @ basis[step]))
@@ -220,9 +221,7 @@ class _Surface:
 
     def product(self, vector: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
         """Hessian times a vector of unit length, as the central difference of two gradients."""
-        ahead, behind = (
-            self._loss_and_gradient(self.at + side * self._step * vector)[1] for side in (1, -1)
-        )
+        ahead, behind = (self._loss_and_gradient(self.at + side * self._step * vector)[1] for side in (1, -1))
         return (ahead - behind) / (2 * self._step)
 
     @torch.no_grad()
@@ -252,8 +251,13 @@ class _Surface:
         with suppress(NonFiniteError):
             start = min(starts, key=lambda start: float(self.losses(start).mean()))
             # Five corrections in place of ten: for large networks their sums take longer than the gradients.
-            options = {"maxiter": _DESCENT, "maxfun": 2 * _DESCENT, "maxcor": 5}
-            minimize(looked, start.cpu().numpy(), jac=True, method="L-BFGS-B", options=options)
+            minimize(
+                looked,
+                start.cpu().numpy(),
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxiter": _DESCENT, "maxfun": 2 * _DESCENT, "maxcor": 5},
+            )
         return place
 
     def fall(self, place: Float64[Tensor, " variable"]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ _LEAST: Final = -600.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Moments(Result):
-    """Drift ``D = mean(dq)``, fluctuation ``S = std(dq)`` and size ``mean|dq|`` of each variable's changes at unit rate.
+    """Drift ``D = mean(dq)``, fluctuation ``S = std(dq)`` and size ``mean|dq|`` of each variable at unit rate.
 
     All are in units of ``exp(log_unit)``, so that their ratios are exact even if the values would underflow. A
     variable whose changes are all below ``exp(-600)`` units is reported at that size, with its exact ratio ``D / S``.

@@ -1,4 +1,4 @@
-"""Leading principal directions of the samples' changes, from inner products of samples: no matrix is as wide as a net."""
+"""Leading principal directions of the samples' changes, from the samples' inner products: no wide matrix is formed."""
 
 import math
 from dataclasses import dataclass

@@ -156,7 +156,8 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
         f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions; prediction and measurement agree in "
-        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons at equilibrium that are decided.\n\n"
+        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons at equilibrium that are "
+        f"decided.\n\n"
         f"![{picture.alternative}]({_FIGURES}/{picture.name}.svg)\n\n{picture.caption} "
         f"[Numbers]({_FIGURES}/{picture.name}.csv).\n\n" + "\n".join(lines) + "\n"
     )

@@ -25,7 +25,8 @@ _MOST_QUANTITIES: Final = 3
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 """Words for a single run: not certified, and certified."""
 _SHOWN: Final = (
-    "equilibrium", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict", "seed",
+    "equilibrium", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict",
+    "seed",
 )  # fmt: skip
 """Columns of the table on the page, before those of the settings."""
 

@@ -178,7 +178,7 @@ class OuterProducts(GradSample):
         return EntryMoments(mean, squares.clamp_(min=0), size, peak, movers, samples)
 
     def projected(self, direction: Tensor) -> Tensor:
-        """Sum of gradient times direction over the entries, for each sample: errors times what the inputs make of it."""
+        """Sum of gradient times direction over the entries, for each sample: errors times the inputs' images."""
         weights = direction.reshape(self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
         through = torch.einsum("sbpi,boi->sbpo", self.inputs.double(), weights)
         return (self.errors.double() * through).sum(dim=(1, 2, 3))

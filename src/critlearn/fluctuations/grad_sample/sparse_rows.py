@@ -104,8 +104,8 @@ class SparseRows(GradSample):
         squares = by_row((weighted - mean[self.row]) ** 2) + (self.samples - touched) * mean**2
         size = by_row(weighted.abs()) / self.samples
         movers = by_row((self.values != 0).double())
-        parts = (part.flatten() for part in (mean, squares, size, peak, movers))
-        return EntryMoments(*parts, samples=self.samples)
+        mean, squares, size, peak, movers = (part.flatten() for part in (mean, squares, size, peak, movers))
+        return EntryMoments(mean, squares, size, peak, movers, self.samples)
 
     def projected(self, direction: Tensor) -> Tensor:
         """Sum of gradient times direction over the entries, for each sample."""

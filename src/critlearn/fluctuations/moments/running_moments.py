@@ -95,4 +95,3 @@ def running_moments(
 
 def _merge(found: dict[str, RunningMoments], name: str, batch: EntryMoments, log_unit: float) -> None:
     found[name] = found[name].merged(batch, log_unit) if name in found else RunningMoments(batch, log_unit)
-
