@@ -213,6 +213,9 @@ FURTHER: dict[str, State] = {
     "wavy boundary, no label noise, Adam, rate 0.01": State(
         functools.partial(waves, noise=0.0), small, Adam(lr=0.01), 100
     ),
+    "wavy boundary, 10% label noise, 4 units, Adam, rate 0.01": State(
+        functools.partial(waves, noise=0.1), functools.partial(network, 2, 4), Adam(lr=0.01), 100
+    ),
     "half the units dead": State(gaussians, half_dead, Adam(lr=3e-3), 100),
     "layer normalisation": State(gaussians, functools.partial(network, 2, 16, norm=True), Adam(lr=3e-3), 100),
     "convolutions, ten classes": State(
@@ -221,6 +224,9 @@ FURTHER: dict[str, State] = {
     "convolutions, ten classes, 10% label noise": State(
         functools.partial(ten_digits, noise=0.1), functools.partial(convolutional, 2), Adam(lr=3e-3), 100,
         losses=nn.functional.cross_entropy,
+    ),
+    "Gaussian classes, 4 units, full batch": State(
+        gaussians, functools.partial(network, 2, 4), Adam(lr=0.01), 2000, WHOLE
     ),
     "Gaussian classes, full batch": State(gaussians, small, Adam(lr=0.01), 2000, WHOLE),
 }  # fmt: skip

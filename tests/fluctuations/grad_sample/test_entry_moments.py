@@ -21,7 +21,9 @@ def test_merged_batches_have_the_moments_of_all_samples() -> None:
     # Squares of 1e-200 are no numbers: the units are.
     scaled = expected / np.where(merged.peak > 0, merged.peak, 1)
     np.testing.assert_allclose(merged.squares, ((scaled - scaled.mean(axis=0)) ** 2).sum(axis=0), rtol=1e-12, atol=0)
-    assert merged.moved.tolist() == [True, True, True, False]
+    np.testing.assert_allclose(merged.size * merged.peak, np.abs(expected).mean(axis=0), rtol=1e-12, atol=0)
+    # The third entry has no change in the three samples of the first batch.
+    assert merged.movers.tolist() == [20, 20, 17, 0]
 
 
 def test_units_of_two_batches_far_apart() -> None:
@@ -33,5 +35,7 @@ def test_units_of_two_batches_far_apart() -> None:
     values = [Fraction(3, 2**60), Fraction(5, 2**60), Fraction(1), Fraction(2)]
     mean = sum(values) / 4
     assert float(merged.mean * merged.peak) == float(mean)
+    # All are positive, so that the mean size is the mean.
+    assert float(merged.size * merged.peak) == float(mean)
     squares = float(sum((value - mean) ** 2 for value in values))
     np.testing.assert_allclose(float(merged.squares * merged.peak**2), squares, rtol=1e-15)

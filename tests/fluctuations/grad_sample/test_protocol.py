@@ -208,8 +208,11 @@ def test_moments(case: Case, written_out: int, monkeypatch: pytest.MonkeyPatch) 
     assert found.samples == SAMPLES
     np.testing.assert_allclose(found.mean * found.peak, expected.mean(axis=0), rtol=1e-10, atol=1e-14)
     deviation = (found.squares / SAMPLES).sqrt() * found.peak
-    np.testing.assert_allclose(deviation, expected.std(axis=0), rtol=1e-9, atol=1e-14)
-    assert np.array_equal(found.moved, (expected != 0).any(axis=0))
+    # Where products are not written out, sums of one sign are in single precision.
+    rounding = 1e-9 if written_out > 1 else 2e-6
+    np.testing.assert_allclose(deviation, expected.std(axis=0), rtol=rounding, atol=1e-14)
+    np.testing.assert_allclose(found.size * found.peak, np.abs(expected).mean(axis=0), rtol=rounding, atol=0)
+    assert np.array_equal(found.movers, (expected != 0).sum(axis=0))
 
 
 def test_runs_are_all_samples_in_order(case: Case) -> None:

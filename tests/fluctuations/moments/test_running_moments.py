@@ -1,4 +1,4 @@
-"""Drift and fluctuation from the layers' inputs and errors, against those of written-out gradients."""
+"""Moments of entries and along directions, from the layers' inputs and errors, against written-out gradients."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 from critlearn.fluctuations.grad_sample import outer_products, protocol
 from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.moments.running_moments import running_moments
+from critlearn.fluctuations.moments.running_moments import RunningMoments, running_moments
 from critlearn.network import NeuralSystem
 from reference.plain_gradients import plain_gradients
 
@@ -40,12 +40,28 @@ def test_moments(case, written_out: bool, monkeypatch: pytest.MonkeyPatch) -> No
     model = model.double()
     t = torch.randint(3, (SAMPLES,))
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
-    found = running_moments(PerSampleGradients(system), system.boundary(4))
+    generator = torch.Generator().manual_seed(2)
+    directions = {
+        name: torch.randn(value.numel(), generator=generator, dtype=torch.float64)
+        for name, value in system.parameters.items()
+        if value.dim() >= 2
+    }
+    gathered = running_moments(PerSampleGradients(system), system.boundary(4), directions)
+    assert gathered.along.keys() == directions.keys()
     for name, values in plain_gradients(model, nn.CrossEntropyLoss(), x, t).items():
-        unit = np.exp(found[name].log_unit)
-        np.testing.assert_allclose(found[name].drift * unit, -values.mean(axis=0), rtol=1e-9, atol=1e-15)
-        np.testing.assert_allclose(found[name].fluctuation * unit, values.std(axis=0), rtol=1e-7, atol=1e-15)
-        assert np.array_equal(found[name].moments.moved, (values != 0).any(axis=0))
+        # Sums of one sign over products that are not written out are in single precision.
+        assert_moments(gathered.entries[name], -values, 1e-7 if written_out else 2e-6)
+        if name in directions:
+            assert_moments(gathered.along[name], -values @ directions[name].numpy()[:, None], 1e-9)
+
+
+def assert_moments(found: RunningMoments, changes: np.ndarray, rounding: float) -> None:
+    """Moments are those of changes that are written out (sample, entry)."""
+    unit = np.exp(found.log_unit)
+    np.testing.assert_allclose(found.drift * unit, changes.mean(axis=0), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(found.fluctuation * unit, changes.std(axis=0), rtol=rounding, atol=1e-15)
+    np.testing.assert_allclose(found.size * unit, np.abs(changes).mean(axis=0), rtol=rounding, atol=0)
+    assert np.array_equal(found.moments.movers, (changes != 0).sum(axis=0))
 
 
 @pytest.mark.parametrize("written_out", [True, False])
@@ -57,4 +73,21 @@ def test_squares_do_not_underflow(written_out: bool, monkeypatch: pytest.MonkeyP
     inputs = torch.tensor([[1.0], [1.0]], dtype=torch.float64)[:, None, None]
     sums = OuterProducts(errors, inputs).moments(torch.ones(2, dtype=torch.float64))
     deviation = (sums.squares / 2).sqrt() * sums.peak
-    np.testing.assert_allclose(deviation, [0.5, 1e-200], rtol=1e-12)
+    np.testing.assert_allclose(deviation, [0.5, 1e-200], rtol=1e-12 if written_out else 1e-6)
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+def test_a_unit_that_only_samples_of_small_errors_reach_has_a_spread(
+    written_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third sample has the largest error, but the second input is zero for it."""
+    if not written_out:
+        for module in (outer_products, protocol):
+            monkeypatch.setattr(module, "WRITTEN_OUT", 0)
+    errors = torch.tensor([1e-30, 3e-30, 1.0], dtype=torch.float64)[:, None, None, None]
+    inputs = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)[:, None, None]
+    found = OuterProducts(errors, inputs).moments(torch.ones(3, dtype=torch.float64))
+    spread = float((found.squares[1] / 3).sqrt() * found.peak[1])
+    assert spread == pytest.approx(float(np.std([1e-30, 3e-30, 0.0])), rel=1e-6)
+    assert float(found.size[1] * found.peak[1]) == pytest.approx(4e-30 / 3, rel=1e-6)
+    assert found.movers.tolist() == [3, 2]

@@ -18,6 +18,10 @@ BUFFER_BYTES: Final = 4 << 20
 """Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
 
 
+_SINGLE: Final = 1e-15
+"""Size, relative to the largest, whose square is a normal number in single precision."""
+
+
 @dataclass(frozen=True, eq=False)
 class OuterProducts(GradSample):
     """Gradients ``sum over places of error x input``: of a dense layer, or of a convolution of unfolded inputs.
@@ -169,8 +173,11 @@ class OuterProducts(GradSample):
             return (left.permute(1, 2, 0) @ right.transpose(0, 1)).flatten().double()
 
         mean = summed(errors, inputs) / samples
-        # Sums of what has one sign lose nothing in single precision, which takes half the time.
-        sizes = errors.abs().float(), inputs.abs().float()
+        # Sums of what has one sign lose nothing in single precision, which takes half the time; but squares of entries
+        # whose samples are far from the largest errors or inputs would be zeros there.
+        sizes = errors.abs(), inputs.abs()
+        if _smallest(sizes[0]) * _smallest(sizes[1]) > _SINGLE:
+            sizes = sizes[0].float(), sizes[1].float()
         squares = summed(sizes[0] ** 2, sizes[1] ** 2) - samples * mean**2
         size = summed(*sizes) / samples
         movers = summed((errors != 0).float(), (inputs != 0).float())
@@ -190,6 +197,11 @@ class OuterProducts(GradSample):
         errors, inputs = (part[:, :, 0].double().transpose(0, 1) for part in (self.errors, self.inputs))
         errors = errors * weight[:, None]
         return ((errors @ errors.mT) * (inputs @ inputs.mT)).sum(dim=0)
+
+
+def _smallest(sizes: Tensor) -> float:
+    """Smallest size that is not zero; infinite if all are."""
+    return float(torch.where(sizes > 0, sizes, torch.inf).amin())
 
 
 def _product_logs(errors: Tensor, inputs: Tensor, log_errors: Tensor) -> tuple[Tensor, Tensor]:
