@@ -74,10 +74,16 @@ def quantity_of(exponent: float | None, verdict: str) -> dict[str, Any]:
 
 def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     absent, there = quantity_of(None, "too few data"), quantity_of(1.3, "power law")
-    assert [page._row("bias", absent)[name] for name in ("window", "predicted", "interval", "p_value")] == [""] * 4
-    assert page._row("bias", there)["predicted"] == "1.390"
-    Console(width=110).print(display._table({"absent": absent, "there": there}))
-    first, second = (line for line in capsys.readouterr().out.splitlines() if line.startswith(("absent", "there")))
+    assert [
+        page._row("EQUILIBRIUM", "bias", absent)[name] for name in ("window", "predicted", "interval", "p_value")
+    ] == [""] * 4
+    assert page._row("EQUILIBRIUM", "bias", there)["predicted"] == "1.390"
+    Console(width=110).print(display._table({"absent": absent, "there": there}, "DRIFTING"))
+    first, second = (
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith(("DRIFTING  absent", "DRIFTING  there"))
+    )
     assert "1.39" not in first
     assert "1.39" in second
 

@@ -34,17 +34,18 @@ STUDY = Study.model_validate(
 def test_rows_are_means_over_the_seeds_in_which_an_exponent_is_measured() -> None:
     names = ["activation", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]
     rows = [
-        ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", True],
-        ["tanh", "bias", None, 1.3, None, None, None, "too few data", None],
-        ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", False],
-        ["erf", "bias", None, 0.5, None, None, None, "too few data", None],
-        ["erf", "bias", None, 0.7, None, None, None, "too few data", None],
+        ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", True, True],
+        ["tanh", "bias", None, 1.3, None, None, None, "too few data", None, True],
+        ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", False, True],
+        ["tanh", "bias", 1.1, 1.1, 1.0, 1.2, 2.5, "power law", True, False],
+        ["erf", "bias", None, 0.5, None, None, None, "too few data", None, True],
+        ["erf", "bias", None, 0.7, None, None, None, "too few data", None, True],
     ]
-    table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement"]), ["activation"])
+    table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement", "certified"]), ["activation"])
     first, second = table.to_dict("records")
     assert first == {
-        "activation": "tanh", "quantity": "bias", "predicted": pytest.approx(1.15), "measured": pytest.approx(1.1),
-        "low": 0.9, "high": 1.5, "decades": 2.5, "laws": 2, "seeds": 3, "agree": 1, "decided": 2,
+        "activation": "tanh", "quantity": "bias", "predicted": pytest.approx(3.4 / 3), "measured": pytest.approx(1.1),
+        "low": 0.9, "high": 1.5, "decades": 2.5, "laws": 3, "seeds": 4, "agree": 1, "decided": 2,
     }  # fmt: skip
     assert (second["activation"], second["laws"], second["seeds"], second["decided"]) == ("erf", 0, 2, 0)
     # Without a measured window there is nothing that a prediction on it could be.

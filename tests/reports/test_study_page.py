@@ -96,10 +96,10 @@ def test_a_single_run_is_told_as_one(study: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("agreement", "told"),
     [
-        ([None, None], "no comparison of prediction and measurement is decided."),
-        ([True, None], "prediction and measurement agree in the one comparison that is decided."),
-        ([False, None], "prediction and measurement disagree in the one comparison that is decided."),
-        ([True, False], "prediction and measurement agree in 1 of the 2 comparisons that are decided."),
+        ([None, None], "no comparison of prediction and measurement at equilibrium is decided."),
+        ([True, None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
+        ([False, None], "prediction and measurement disagree in the one comparison at equilibrium that is decided."),
+        ([True, False], "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided."),
     ],
 )
 def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told: str) -> None:
@@ -108,6 +108,13 @@ def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told
     )
     assert statement(table).startswith("1 run, at equilibrium: 2 of 2 quantities follow a power law")
     assert statement(table).endswith(told)
+
+
+def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
+    table = pd.DataFrame(
+        {"cell": ["a", "b"], "certified": [True, False], "quantity": "bias", "verdict": "power law", "agreement": True}
+    )
+    assert "agree in the one comparison at equilibrium that is decided" in statement(table)
     two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
     assert statement(two).startswith("2 runs, 1 of them at equilibrium: 4 of 4")
 
