@@ -1,4 +1,4 @@
-"""Drift and fluctuation against a two-pass reference, for fluctuations of any size."""
+"""Drift, fluctuation and size against a two-pass reference, for fluctuations of any size."""
 
 import math
 
@@ -27,6 +27,8 @@ def test_moments_are_those_of_two_passes_of_numpy(batch_size: int) -> None:
         changes = -gradient.numpy()
         drift, fluctuation = changes.mean(axis=0), changes.std(axis=0)
         np.testing.assert_allclose(unit * state.fluctuation[name].numpy(), fluctuation, rtol=1e-11)
+        np.testing.assert_allclose(unit * state.size[name].numpy(), np.abs(changes).mean(axis=0), rtol=1e-11)
+        assert np.array_equal(state.movers[name], (changes != 0).sum(axis=0))
         # A mean may cancel: its error is measured in units of the fluctuation.
         assert (np.abs(unit * state.drift[name].numpy() - drift) <= 1e-12 * fluctuation).all()
 
@@ -100,6 +102,8 @@ def test_frozen_variables_are_found_and_left_out() -> None:
     assert state.frozen_count == 4
     assert state.frozen["hidden1.weight"].tolist() == [[False, False], [True, True]]
     assert state.frozen["output.weight"].tolist() == [[False, True]]
+    assert state.movers["hidden1.weight"].tolist() == [[50, 50], [0, 0]]
+    assert state.samples == 50
 
 
 def test_where_no_sample_has_an_error_everything_is_frozen() -> None:
@@ -117,7 +121,8 @@ def test_the_fraction_counts_variables_within_the_tolerance() -> None:
     drift = torch.tensor([0.05, -0.1, 0.11, -3.0, 0.0], dtype=torch.float64)
     frozen = torch.tensor([False, False, False, False, True])
     fluctuation = torch.where(frozen, 0.0, 1.0).double()
-    state = Moments({"q": drift}, {"q": fluctuation}, {"q": frozen}, 0.0)
+    movers = torch.where(frozen, 0.0, 20.0).double()
+    state = Moments({"q": drift}, {"q": fluctuation}, {"q": drift.abs()}, {"q": movers}, 0.0, 20)
     assert state.fraction_at_equilibrium(0.1) == 0.5
     assert state.fraction_at_equilibrium(0.01) == 0.0
     assert state.fraction_at_equilibrium(5.0) == 1.0

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-from scipy.stats import t as student
+from scipy.special import nctdtrinc
 
 from critlearn.equilibrium.criteria import EXCLUDED_FALL, FALSE_STATIONARY, LEAST_SCATTER, LOSS_WINDOW
 from critlearn.errors import InvalidInputError
@@ -21,11 +21,11 @@ class Trend(Result):
     Parameters
     ----------
     fall
-        Fall per epoch of the straight line through the losses, in standard deviations of the losses about it.
+        Fall per epoch of the straight line through the losses, in units of `scatter`.
     bound
         Upper confidence bound of the fall.
     scatter
-        Standard deviation of the losses about the line.
+        Standard deviation of the losses about a slow change, from the differences of successive ones.
     """
 
     fall: float
@@ -68,9 +68,12 @@ def loss_r_hat(losses: Sequence[float]) -> float | None:
 def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
     """Trend of the last losses; None if there are too few.
 
-    A straight line is fitted to the last 40 losses; the fall per epoch has a Student t distribution. The loss is
-    stationary if a fall of 0.1 standard deviations per epoch is excluded at level ``0.1 / (check (check + 1))``: the
-    levels of all checks of one training add up to 10%, so that a falling loss passes any of them in 10% at most.
+    A straight line is fitted to the last 40 losses. Its fall per epoch over the scatter has a noncentral t distribution:
+    the scatter is estimated, too. It is that of successive differences, as the bend of a loss that fell fast is no
+    scatter. The loss is stationary if a fall of 0.1 standard deviations per epoch is excluded at level
+    ``0.1 / (check (check + 1))``: the levels of all checks of one training add up to 10%, so that a falling loss passes
+    any of them in 10% at most. Source: J. von Neumann, Annals of Mathematical Statistics 12, 367 (1941), for the
+    differences.
 
     Parameters
     ----------
@@ -89,15 +92,40 @@ def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
     last = np.asarray(losses[-LOSS_WINDOW:], dtype=float)
     if not np.isfinite(last).all():
         raise InvalidInputError("the losses must be finite: the last ones are not")
-    # In units of the first loss, from which differences are formed, so that nothing overflows or cancels.
+    # In units of the largest, as differences from the first, so that nothing overflows.
     scale = float(np.abs(last).max()) or 1.0
-    values = (last - last[0]) / scale
-    epoch = np.arange(LOSS_WINDOW) - (LOSS_WINDOW - 1) / 2
-    slope = float(epoch @ values / (epoch @ epoch))
-    residuals = values - values.mean() - slope * epoch
-    freedom = LOSS_WINDOW - 2
-    scatter = math.hypot(math.sqrt(residuals @ residuals / freedom), LEAST_SCATTER)
-    error = 1 / math.sqrt(epoch @ epoch)
+    values = last / scale - last[0] / scale
+    slope = float(_EPOCH @ values / (_EPOCH @ _EPOCH))
+    differences = np.diff(values - slope * _EPOCH)
+    scatter = math.hypot(math.sqrt(differences @ differences / _EXPECTED), LEAST_SCATTER)
+    error = 1 / math.sqrt(_EPOCH @ _EPOCH)
     level = FALSE_STATIONARY / (check * (check + 1))
     fall = -slope / scatter
-    return Trend(fall, fall + float(student.isf(level, freedom)) * error, scatter * scale)
+    return Trend(fall, _bound(fall / error, level) * error, scatter * scale)
+
+
+def _bound(ratio: float, level: float) -> float:
+    """Noncentrality that a ratio of slope to its error excludes at a level; far out it is proportional to the ratio."""
+    near = min(max(ratio, -_FAR), _FAR)
+    return float(nctdtrinc(_FREEDOM, level, near)) * (ratio / near if near else 1.0)
+
+
+_EPOCH: Final = np.arange(LOSS_WINDOW) - (LOSS_WINDOW - 1) / 2
+
+_FAR: Final = 100.0
+"""Ratio of slope to error beyond which only the scatter's own error counts."""
+
+
+def _of_differences() -> tuple[float, float]:
+    """Expectation of the sum of squared differences of white noise about its line, and the degrees of freedom.
+
+    The sum is a quadratic form of the noise; it has about a chi-squared distribution of the same variance
+    (Satterthwaite, 1946).
+    """
+    lines = np.column_stack([np.ones(LOSS_WINDOW), _EPOCH])
+    residual = np.eye(LOSS_WINDOW) - lines @ np.linalg.solve(lines.T @ lines, lines.T)
+    form = np.diff(residual, axis=0).T @ np.diff(residual, axis=0)
+    return float(np.trace(form)), float(np.trace(form) ** 2 / np.trace(form @ form))
+
+
+_EXPECTED, _FREEDOM = _of_differences()
