@@ -1,79 +1,109 @@
-"""Rules of the certificate, and the split R-hat against arviz and its definition."""
+"""Rules by which a state is judged, on evidence that is made up, and what a certificate says of it."""
 
-import math
+import json
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from arviz_stats.base import array_stats
+import torch
+from torch import nn
 
-from critlearn.equilibrium import Status, certify, loss_r_hat
-from critlearn.equilibrium.criteria import LOSS_WINDOW
+from critlearn.compositions import Composition
+from critlearn.equilibrium import Curvature, Drift, Pull, Status, Trend, certify
+from critlearn.equilibrium.certificate import Evidence, judge
+from critlearn.network import NeuralSystem
+from reference.networks import classes
 
-FLAT = [1.0 + 0.01 * (-1) ** i * (1 + i % 3) for i in range(40)]
-FALLING = [math.exp(-0.1 * i) for i in range(40)]
-
-
-def judged(**changes: object) -> Status:
-    settings = {"fraction": 1.0, "frozen": 0, "losses": FLAT, "separated": False, **changes}
-    return certify(**settings).status  # type: ignore[arg-type]
-
-
-def test_a_state_is_certified_if_and_only_if_it_meets_both_conditions() -> None:
-    assert judged() is Status.EQUILIBRIUM
-    assert judged(fraction=0.95) is Status.EQUILIBRIUM
-    assert judged(fraction=0.94) is Status.DRIFTING
-    assert judged(losses=FALLING) is Status.NOT_STATIONARY
-    assert judged(losses=FLAT[: LOSS_WINDOW - 1]) is Status.NOT_STATIONARY
-    assert judged(fraction=0.5, losses=FALLING) is Status.DRIFTING
+STILL = Drift(1.0, 0.0, (Pull("weights of a", 0.01, 0.02, 0.01),))
+PUSHED = Drift(1.0, 0.0, (Pull("weights of a", 0.5, 1.0, 0.01),))
+BOWL = Curvature(-0.001, 1.0, 1e-6, 0.001, 0.5, 1000)
+SADDLE = Curvature(-0.1, 1.0, 1e-6, 0.6, 80.0, 1000)
+FLAT, FALLING = Trend(0.0, 0.02, 1.0), Trend(0.3, 0.4, 1.0)
+FINE = Evidence(True, True, 400, False, STILL, None, BOWL, None, False)
 
 
-def test_exceptions_are_what_was_asked_for() -> None:
-    assert judged(fraction=0.8, exceptions=0.2) is Status.EQUILIBRIUM
-    assert judged(fraction=0.99, exceptions=0.0) is Status.DRIFTING
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Status.EQUILIBRIUM),
+        ({"curvature": None}, Status.EQUILIBRIUM),
+        ({"trend": FLAT, "history": True}, Status.EQUILIBRIUM),
+        # On the right side everywhere, but nothing pushes: a loss that does not saturate, or a bounded network.
+        ({"separated": True}, Status.EQUILIBRIUM),
+        ({"decayed": STILL}, Status.EQUILIBRIUM),
+        # Decay that was told but pulls inwards harder than the loss: the loss alone is at equilibrium.
+        ({"decayed": PUSHED}, Status.EQUILIBRIUM),
+        ({"drift": PUSHED, "decayed": STILL}, Status.HELD_BY_DECAY),
+        ({"drift": PUSHED, "decayed": STILL, "separated": True}, Status.HELD_BY_DECAY),
+        ({"drift": PUSHED}, Status.DRIFTING),
+        ({"drift": PUSHED, "decayed": PUSHED}, Status.DRIFTING),
+        ({"drift": PUSHED, "separated": True}, Status.SEPARABLE),
+        ({"drift": PUSHED, "decayed": PUSHED, "separated": True}, Status.SEPARABLE),
+        ({"curvature": SADDLE}, Status.SADDLE),
+        ({"curvature": SADDLE, "drift": PUSHED, "decayed": STILL}, Status.SADDLE),
+        ({"curvature": SADDLE, "trend": FALLING, "history": True}, Status.SADDLE),
+        # A fall that chance explains, or one too small to matter, is no saddle.
+        ({"curvature": replace(SADDLE, gain_errors=3.9)}, Status.EQUILIBRIUM),
+        ({"curvature": replace(SADDLE, gain=0.001)}, Status.EQUILIBRIUM),
+        ({"trend": FALLING, "history": True}, Status.NOT_STATIONARY),
+        ({"trend": None, "history": True}, Status.NOT_STATIONARY),
+        ({"drift": PUSHED, "trend": FALLING, "history": True}, Status.DRIFTING),
+        ({"drift": PUSHED, "decayed": STILL, "trend": FALLING, "history": True}, Status.NOT_STATIONARY),
+        # Decay holds separated data ever further out: the loss goes on falling.
+        (
+            {"drift": PUSHED, "decayed": STILL, "trend": FALLING, "history": True, "separated": True},
+            Status.SEPARABLE,
+        ),
+        ({"enough": False}, Status.TOO_FEW),
+        ({"moved": False}, Status.TOO_FEW),
+        ({"moved": False, "drift": PUSHED, "separated": True}, Status.TOO_FEW),
+    ],
+)  # fmt: skip
+def test_status_of_made_up_evidence(changes: dict[str, object], expected: Status) -> None:
+    status, reason = judge(replace(FINE, **changes))  # type: ignore[arg-type]
+    assert status is expected
+    assert reason
+    assert "\n" not in reason
 
 
-def test_separated_data_are_named_unless_something_else_holds_the_weights() -> None:
-    assert judged(separated=True, losses=FALLING) is Status.SEPARABLE
-    assert judged(separated=True, fraction=0.2) is Status.SEPARABLE
-    # Weight decay can bring separated data to a state that meets both conditions.
-    assert judged(separated=True) is Status.EQUILIBRIUM
+def test_reasons_give_the_evidence_that_decided() -> None:
+    assert "100.0% of the variables" in judge(FINE)[1]
+    assert "0.1% off the loss" in judge(FINE)[1]
+    assert "off the loss" not in judge(replace(FINE, curvature=None))[1]
+    assert "60.0% off the loss (80.0 standard errors)" in judge(replace(FINE, curvature=SADDLE))[1]
+    assert "0.300 of its scatter per epoch" in judge(replace(FINE, trend=FALLING, history=True))[1]
+    assert "too short" in judge(replace(FINE, history=True))[1]
+    assert "weights of a: |drift| 0.500" in judge(replace(FINE, drift=PUSHED))[1]
+    assert "every sample is on the right side" in judge(replace(FINE, drift=PUSHED, separated=True))[1]
+    held = replace(FINE, drift=PUSHED, decayed=STILL)
+    assert "without the decay the loss would drift" in judge(held)[1]
+    assert "separable" not in judge(held)[1]
+    assert "separable" in judge(replace(held, separated=True))[1]
+    assert "12 samples" in judge(replace(FINE, enough=False, samples=12))[1]
 
 
-def test_the_reason_names_the_numbers() -> None:
-    certificate = certify(fraction=0.5, frozen=3, losses=FLAT, separated=False)
-    assert not certificate.certified
-    assert "50.0%" in certificate.reason
-    assert "95%" in certificate.reason
-    record = certificate.to_dict()
-    assert record["certified"] is False
-    assert record["frozen"] == 3
-    assert record["epochs"] == 40
-    assert certificate.summary().startswith("not at equilibrium: drifting")
+def test_every_status_has_words_advice_and_a_name_that_files_keep() -> None:
+    assert [str(status) for status in Status] == [
+        "EQUILIBRIUM", "HELD_BY_DECAY", "SEPARABLE", "SADDLE", "DRIFTING", "NOT_STATIONARY", "TOO_FEW",
+    ]  # fmt: skip
+    assert len({status.words for status in Status}) == len({status.advice for status in Status}) == 7
+    assert [status for status in Status if status.certified] == [Status.EQUILIBRIUM, Status.HELD_BY_DECAY]
 
 
-def test_r_hat_is_that_of_arviz_and_of_its_definition() -> None:
-    losses = np.random.default_rng(0).normal(size=35).cumsum()
-    last = losses[-LOSS_WINDOW:]
-    got = loss_r_hat(list(losses))
-    assert got is not None
-    # Gelman and Rubin: between and within variance of the two halves.
-    halves = last.reshape(2, -1)
-    n = halves.shape[1]
-    within = halves.var(axis=1, ddof=1).mean()
-    between = n * halves.mean(axis=1).var(ddof=1)
-    assert got == pytest.approx(math.sqrt(((n - 1) / n * within + between / n) / within), rel=1e-12)
-    # arviz' own split, of two chains that are the same: its four half-chains have a between variance of 2/3 of ours.
-    split = float(array_stats.rhat(np.stack([last, last]), method="split"))
-    assert split == pytest.approx(math.sqrt(((n - 1) / n * within + 2 / 3 * between / n) / within), rel=1e-12)
-
-
-def test_r_hat_that_does_not_exist_is_none() -> None:
-    assert loss_r_hat([1.0] * (LOSS_WINDOW - 1)) is None
-    assert loss_r_hat([math.nan] * LOSS_WINDOW) is None
-    assert loss_r_hat([1.0] * LOSS_WINDOW) == 1.0
-    # Two constant halves that differ have no variance within: R-hat is infinite.
-    assert loss_r_hat([1.0] * (LOSS_WINDOW // 2) + [2.0] * (LOSS_WINDOW // 2)) is None
-
-
-def test_losses_long_past_do_not_count() -> None:
-    assert loss_r_hat(FALLING + FLAT[:LOSS_WINDOW]) == loss_r_hat(FLAT[:LOSS_WINDOW])
+def test_a_certificate_is_one_sentence_and_plain_values() -> None:
+    torch.manual_seed(0)
+    system = NeuralSystem(nn.Linear(3, 1).double(), Composition("sigmoid", "bce"), classes((100, 3)))
+    for certificate in (
+        certify(system),
+        certify(system, weight_decay=0.1, losses=[1.0, 0.9] * 30, leave_out=["curvature"]),
+    ):
+        assert certificate.summary().startswith(f"{certificate.status.words}: {certificate.reason}; ")
+        record = json.loads(json.dumps(certificate.to_dict()))
+        assert record["status"] == str(certificate.status)
+        assert record["certified"] is certificate.certified
+        assert record["fraction"] == certificate.fraction
+        assert record["samples"] == 100
+        assert record["drift"]["pulls"][0]["along"] == "weights of weight"
+        assert record["left_out"] == list(certificate.left_out)
+    assert record["epochs"] == 60
+    assert record["trend"]["fall"] == pytest.approx(0, abs=0.01)
+    assert record["decayed"]["fraction"] <= 1
