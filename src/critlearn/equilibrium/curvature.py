@@ -20,6 +20,7 @@ from torch import Tensor
 
 from critlearn.equilibrium.criteria import CURVATURE_SAMPLES, LANCZOS_STEPS, SADDLE_ERRORS, SADDLE_GAIN
 from critlearn.equilibrium.decay import Decay
+from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.inputs import chosen_pairs
@@ -170,7 +171,7 @@ class _Surface:
             self._system = system.judging(model, system.loss)
             with torch.no_grad():
                 self._system.forward(*(self._system.as_network_takes(part[:1]) for part in (x, t)))
-        except (RuntimeError, TypeError):
+        except (RuntimeError, TypeError, InvalidInputError):
             # It holds tensors of its own, or names a precision: it stays in its own.
             model, precision = copied(system.model), torch.float32
             self._system = system.judging(model, system.loss)
@@ -234,6 +235,13 @@ class _Surface:
             parts.append(self._system.loss.value(y, target).double().reshape(len(x), -1).sum(dim=1))
         return torch.cat(parts) + 0.5 * float((self._strength * place**2).sum())
 
+    def _mean_loss(self, place: Tensor) -> float:
+        """Mean loss at a place; infinite where the network is not finite."""
+        try:
+            return float(self.losses(place).mean())
+        except NonFiniteError:
+            return math.inf
+
     def descended(self, direction: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
         """Place that a short descent reaches which starts along a direction, the lowest one that it meets."""
         lowest, place = math.inf, self.at
@@ -247,9 +255,9 @@ class _Surface:
             return loss, gradient.cpu().numpy()
 
         starts = [self.at + side * way * self._scale * direction for way in _WAYS for side in (1.0, -1.0)]
+        start = min(starts, key=self._mean_loss)
         # A descent may run to where the network is no longer finite: what it met before counts.
         with suppress(NonFiniteError):
-            start = min(starts, key=lambda start: float(self.losses(start).mean()))
             # Five corrections in place of ten: for large networks their sums take longer than the gradients.
             minimize(
                 looked,
