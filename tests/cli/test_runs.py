@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_the_list_names_every_run_in_full(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(capsys, "list", "--out", str(runs)).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == names_of(runs)
+    assert [line.split()[1] for line in lines[1:]] == names_of(runs)
     listed = json.loads(told(capsys, "list", "--out", str(runs), "--json"))["runs"]
     assert [row["run"] for row in listed] == names_of(runs)
     for row in listed:

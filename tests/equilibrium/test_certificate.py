@@ -15,6 +15,7 @@ from reference.networks import classes
 
 STILL = Drift(1.0, 0.0, (Pull("weights of a", 0.01, 0.02, 0.01),))
 PUSHED = Drift(1.0, 0.0, (Pull("weights of a", 0.5, 1.0, 0.01),))
+LEANING = Drift(1.0, 0.0, (Pull("weights of a", 0.08, 0.2, 0.1),))
 BOWL = Curvature(-0.001, 1.0, 1e-6, 0.001, 0.5, 1000)
 SADDLE = Curvature(-0.1, 1.0, 1e-6, 0.6, 80.0, 1000)
 FLAT, FALLING = Trend(0.0, 0.02, 1.0), Trend(0.3, 0.4, 1.0)
@@ -30,8 +31,14 @@ FINE = Evidence(True, True, 400, False, STILL, None, BOWL, None, False)
         # On the right side everywhere, but nothing pushes: a loss that does not saturate, or a bounded network.
         ({"separated": True}, Status.EQUILIBRIUM),
         ({"decayed": STILL}, Status.EQUILIBRIUM),
-        # Decay that was told but pulls inwards harder than the loss: the loss alone is at equilibrium.
-        ({"decayed": PUSHED}, Status.EQUILIBRIUM),
+        # Decay that was told but pulls inwards harder than the loss: the two drift together.
+        ({"decayed": PUSHED}, Status.DRIFTING),
+        # The loss alone drifts by less than the tolerance, and decay balances it: training on without it would go on.
+        ({"drift": LEANING, "decayed": STILL}, Status.HELD_BY_DECAY),
+        # A way down where nothing curves down is a slow drift.
+        ({"curvature": replace(SADDLE, lowest=0.1)}, Status.DRIFTING),
+        # Few samples carry the loss: its fall has large errors, and is large.
+        ({"curvature": replace(SADDLE, gain_errors=2.5)}, Status.SADDLE),
         ({"drift": PUSHED, "decayed": STILL}, Status.HELD_BY_DECAY),
         ({"drift": PUSHED, "decayed": STILL, "separated": True}, Status.HELD_BY_DECAY),
         ({"drift": PUSHED}, Status.DRIFTING),
@@ -42,7 +49,8 @@ FINE = Evidence(True, True, 400, False, STILL, None, BOWL, None, False)
         ({"curvature": SADDLE, "drift": PUSHED, "decayed": STILL}, Status.SADDLE),
         ({"curvature": SADDLE, "trend": FALLING, "history": True}, Status.SADDLE),
         # A fall that chance explains, or one too small to matter, is no saddle.
-        ({"curvature": replace(SADDLE, gain_errors=3.9)}, Status.EQUILIBRIUM),
+        ({"curvature": replace(SADDLE, gain_errors=1.9)}, Status.EQUILIBRIUM),
+        ({"curvature": replace(SADDLE, gain=0.1, gain_errors=2.9)}, Status.EQUILIBRIUM),
         ({"curvature": replace(SADDLE, gain=0.001)}, Status.EQUILIBRIUM),
         ({"trend": FALLING, "history": True}, Status.NOT_STATIONARY),
         ({"trend": None, "history": True}, Status.NOT_STATIONARY),

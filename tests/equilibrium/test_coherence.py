@@ -41,7 +41,10 @@ def test_pulls_of_a_network_are_those_of_a_loop_of_autograd(decay: float) -> Non
     assert (certificate.decayed is None) == (decay == 0)
     plain = nn.Sequential(model.hidden1, nn.Tanh(), model.hidden2, nn.Tanh(), model.output)
     gradients = loop_of_autograd(plain, logistic_cross_entropy, data.x, data.t)
-    changes = {name: -rows.reshape(200, -1).numpy() for name, rows in zip(certificate.moments.drift, gradients.values(), strict=True)}
+    changes = {
+        name: -rows.reshape(200, -1).numpy()
+        for name, rows in zip(certificate.moments.drift, gradients.values(), strict=True)
+    }
     values = {name: value.detach().numpy().flatten() for name, value in model.named_parameters()}
     pulls = {pull.along: pull for pull in (certificate.decayed or certificate.drift).pulls}
     for name in ("hidden1.weight", "hidden2.weight", "output.weight"):
@@ -117,7 +120,9 @@ def test_level_by_chance_is_the_mean_coherence_of_random_signs(heavy: bool) -> N
     found = drift_of_changes((size * generator.choice([-1, 1], 300))[:, None]).pulls[0]
     draws = np.abs(generator.choice([-1, 1], (4000, 300)) @ size) / size.sum()
     # Sums of random signs are about normal where no single size rules; the heaviest tail here is 3% off.
-    assert draws.mean() == pytest.approx(found.by_chance, abs=4 * draws.std() / math.sqrt(4000) + (0.03 if heavy else 0) * found.by_chance)
+    assert draws.mean() == pytest.approx(
+        found.by_chance, abs=4 * draws.std() / math.sqrt(4000) + (0.03 if heavy else 0) * found.by_chance
+    )
 
 
 def test_a_common_direction_drifts_where_single_variables_do_not() -> None:
@@ -133,7 +138,7 @@ def test_a_common_direction_drifts_where_single_variables_do_not() -> None:
     assert found.pulls[0].along == "principal direction 1"
     assert found.pulls[0].ratio == pytest.approx(0.5 / math.sqrt(5), abs=0.06)
     assert not found.within
-    assert "one way along the principal direction 1" in found.reasons[-1]
+    assert "common drift along the principal direction 1" in found.reasons[-1]
 
 
 def test_reasons_name_what_drifts_and_nothing_else() -> None:

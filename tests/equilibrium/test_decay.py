@@ -84,7 +84,9 @@ def test_a_full_batch_under_adamw_ends_where_its_decay_is_one_over_the_weight() 
     assert certify(system, weight_decay=decay).status is Status.DRIFTING
 
 
-def stepped(kind: type[torch.optim.Optimizer], steps: int, **settings: object) -> tuple[NeuralSystem, torch.optim.Optimizer, np.ndarray]:
+def stepped(
+    kind: type[torch.optim.Optimizer], steps: int, **settings: object
+) -> tuple[NeuralSystem, torch.optim.Optimizer, np.ndarray]:
     """A network after some steps of given gradients, its optimiser, and these gradients."""
     model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
     optimizer = kind(model.parameters(), **settings)  # type: ignore[call-arg]

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from critlearn.equilibrium.coherence import Drift
+from critlearn.equilibrium.criteria import HOLDING
 from critlearn.equilibrium.curvature import Curvature
 from critlearn.equilibrium.moments import Moments
 from critlearn.equilibrium.trend import Trend
@@ -159,28 +160,39 @@ def judge(found: Evidence) -> tuple[Status, str]:
         return Status.TOO_FEW, "no sample moves any trainable variable, so that there is nothing to judge"
     if not found.enough:
         return Status.TOO_FEW, f"{found.samples} samples are too few to tell drift from chance"
-    held = not found.drift.within and found.decayed is not None and found.decayed.within
-    if not found.drift.within and not held:
-        return _drifting(found)
-    curvature, trend = found.curvature, found.trend
-    if curvature is not None and curvature.saddle:
-        return Status.SADDLE, f"the drift is small, but {curvature.summary()}"
+    # Decay that was told is part of the drift, whether the loss alone would drift or not.
+    drift = found.drift if found.decayed is None else found.decayed
+    if not drift.within:
+        return _drifting(found, drift)
+    held, curvature, trend = _held(found), found.curvature, found.trend
+    if curvature is not None and curvature.way_down:
+        status = Status.SADDLE if curvature.saddle else Status.DRIFTING
+        return status, f"the drift is small, but {curvature.summary()}"
     if found.history and (trend is None or not trend.stationary):
         moving = "the history of the loss is too short" if trend is None else trend.summary()
         # Decay that shrinks with the gradients, as AdamW's does, holds separable data ever further out.
         if held and found.separated:
             return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but {moving}"
         return Status.NOT_STATIONARY, moving
-    drift = found.decayed if held and found.decayed is not None else found.drift
     shown = [drift.summary(), *(part.summary() for part in (curvature, trend) if part is not None)]
     if held:
         shown.append("without the decay the loss would drift" + ", as the data are separable" * found.separated)
     return Status.HELD_BY_DECAY if held else Status.EQUILIBRIUM, ", ".join(shown)
 
 
-def _drifting(found: Evidence) -> tuple[Status, str]:
+def _held(found: Evidence) -> bool:
+    """Whether decay balances a drift of the loss: too large a one, or half of that along a direction."""
+    if found.decayed is None:
+        return False
+    pairs = zip(found.drift.pulls, found.decayed.pulls, strict=True)
+    balanced = (
+        alone.ratio > HOLDING * found.drift.tolerance and both.ratio < HOLDING * alone.ratio for alone, both in pairs
+    )
+    return not found.drift.within or any(balanced)
+
+
+def _drifting(found: Evidence, drift: Drift) -> tuple[Status, str]:
     """Separable, if every sample is on the right side and pulls along the weights; drifting otherwise."""
-    drift = found.drift if found.decayed is None else found.decayed
     if found.separated:
         return Status.SEPARABLE, f"{_ALL_RIGHT}: {drift.reasons[-1]}"
     return Status.DRIFTING, drift.reasons[0]

@@ -12,7 +12,7 @@ from critlearn.equilibrium.curvature import curvature
 from critlearn.equilibrium.decay import Decay, decay_of
 from critlearn.equilibrium.moments import Moments, common_unit
 from critlearn.equilibrium.trend import loss_r_hat, loss_trend
-from critlearn.errors import unknown_name
+from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.fluctuations.principal_directions import principal_directions
@@ -45,7 +45,8 @@ def certify(
     system
         Network, loss and data set.
     weight_decay
-        Strength of the L2 decay with which it was trained: ``weight_decay * |w|^2 / 2`` is part of the loss.
+        Strength of the L2 decay with which it was trained: ``weight_decay * |w|^2 / 2`` is part of a sample's loss,
+        which for several outputs is the sum of theirs unless the loss is torch's with its mean.
     optimizer
         In its place the optimiser that trained the network, for decay that is decoupled from the gradient (AdamW).
     losses
@@ -76,12 +77,18 @@ def certify(
     >>> certify(NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, t))).status
     <Status.EQUILIBRIUM: 'EQUILIBRIUM'>
     """
-    for name in leave_out:
+    left_out = (leave_out,) if isinstance(leave_out, str) else tuple(dict.fromkeys(leave_out))
+    for name in left_out:
         if name not in EVIDENCE:
-            raise unknown_name("evidence", name, EVIDENCE)
+            raise unknown_name("evidence", str(name), EVIDENCE)
+    for what, share in (("tolerance", tolerance), ("share of exceptions", exceptions)):
+        if not 0 <= share <= 1:
+            raise InvalidInputError(f"the {what} must be between 0 and 1; got {share}")
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise InvalidInputError(f"the optimizer must be one of torch's; got {type(optimizer).__name__}")
     decay = decay_of(system, weight_decay, optimizer)
     return certificate_of(
-        system, decay, losses=losses, leave_out=leave_out, tolerance=tolerance, exceptions=exceptions,
+        system, decay, losses=losses, leave_out=left_out, tolerance=tolerance, exceptions=exceptions,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
 
@@ -100,7 +107,7 @@ def certificate_of(
 ) -> Certificate:
     """Certify a state whose decay is known; ``check`` is the number of this check of one training."""
     moments, drift, decayed = _drifts(system, decay, "directions" not in leave_out, tolerance, exceptions, batch_size)
-    within = drift.within or (decayed is not None and decayed.within)
+    within = (drift if decayed is None else decayed).within
     # A state that drifts is none, whatever its curvature.
     looked = within and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
     found = Evidence(
@@ -119,7 +126,7 @@ def certificate_of(
     return Certificate(
         status=status,
         reason=reason + _not_looked_at(leave_out),
-        fraction=(drift if decayed is None or drift.within else decayed).fraction,
+        fraction=(drift if decayed is None else decayed).fraction,
         frozen=moments.frozen_count,
         samples=len(system),
         separated=found.separated,

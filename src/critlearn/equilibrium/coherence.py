@@ -10,7 +10,6 @@ from torch import Tensor
 from critlearn.equilibrium.criteria import (
     COHERENT_BY_CHANCE,
     COHERENT_EXCEPTIONS,
-    DIRECTIONS,
     EXCEPTIONS,
     FEWEST_ONE_SIGNED,
     LARGEST_COHERENCE,
@@ -88,7 +87,7 @@ class Drift(Result):
             (pull for pull in self.pulls if not pull.within(self.tolerance)), key=lambda p: p.ratio, default=None
         )
         if worst is not None:
-            reasons.append(f"they push one way along the {worst.summary()}")
+            reasons.append(f"there is a common drift along the {worst.summary()}")
         return tuple(reasons)
 
     @property
@@ -194,11 +193,6 @@ def _principal_pulls(directions: PrincipalDirections, decayed: bool, moments: Mo
         spread, size = float(changes.std(correction=0)), float(changes.abs().mean())
         pulls.append(_of(f"principal direction {number + 1}", drift, own, spread, size, moments.samples))
     return pulls
-
-
-def least_directions(samples: int) -> int:
-    """Number of principal directions that so many samples can tell."""
-    return min(DIRECTIONS, samples // 4)
 
 
 def unit_weights(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Criteria for certifying a state of a network as local learning equilibrium.
 
-Their effect on states whose truth is known is shown in docs/equilibrium_states.md.
+docs/certificates.md has the rules; validation/equilibrium_states.py shows their effect on states whose truth is known.
 """
 
 from typing import Final
@@ -32,8 +32,12 @@ LEAST_SHARE: Final = 1e-3
 """Least share of a principal direction in the samples' variance. Along directions of less the loss is flat and drifts
 slowly at true equilibria (0.2 fluctuations), while one of a thousandth drifts by 0.001."""
 
-COHERENT_EXCEPTIONS: Final = 0.001
-"""Largest share of the variables that may be coherent: the others must not hide one feature that is still learned."""
+COHERENT_EXCEPTIONS: Final = 1e-4
+"""Largest share of the variables that may be coherent: none of ten thousand, so that the others do not hide one feature
+that is still learned. True equilibria of small networks have none."""
+
+HOLDING: Final = 0.5
+"""Share of the tolerance from which on a drift along a direction that decay balances is one that decay holds."""
 
 DIRECTIONS: Final = 20
 """Number of leading principal directions of the samples' changes along which drift is looked at."""
@@ -44,18 +48,25 @@ MODE_SAMPLES: Final = 256
 FEWEST_SAMPLES: Final = 30
 """Samples below which drift and chance cannot be told apart: a drift of 0.1 fluctuations is half a standard error."""
 
-SADDLE_GAIN: Final = 0.02
-"""Fall of the loss, relative to it, in a short descent along the lowest curvature from which on the state is a saddle:
-true equilibria have less than 0.01, saddles 0.5 to 1."""
+SADDLE_GAIN: Final = 0.03
+"""Fall of the loss, relative to it, in a short descent along the lowest curvature from which on the state is a saddle,
+or still on its way down: states that stay where they are have at most 0.02, saddles 0.1 to 1."""
 
-SADDLE_ERRORS: Final = 4.0
+SADDLE_ERRORS: Final = 3.0
 """The same fall in standard errors, paired over samples: saddles have tens to thousands."""
+
+LARGE_GAIN: Final = 0.2
+"""Fall from which on fewer standard errors do: no true equilibrium shows a tenth of it."""
+
+LARGE_GAIN_ERRORS: Final = 2.0
+"""Standard errors that a large fall needs."""
 
 LANCZOS_STEPS: Final = 20
 """Products of the Hessian with a vector; the lowest eigenvalue of a saddle is apart from the others long before."""
 
 CURVATURE_SAMPLES: Final = 1000
-"""Samples whose loss is looked at for its curvature, and as many others on which a fall is judged."""
+"""Samples whose loss is looked at for its curvature; four times as many are descended over and judged together, as the
+whole data set. Of larger sets so many are descended over and as many others judged."""
 
 LOSS_WINDOW: Final = 40
 """Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is seven

@@ -34,8 +34,8 @@ class Trend(Result):
 
     @property
     def stationary(self) -> bool:
-        """Whether a fall of `EXCLUDED_FALL` standard deviations per epoch is excluded."""
-        return self.bound < EXCLUDED_FALL
+        """Whether a fall of `EXCLUDED_FALL` standard deviations per epoch is excluded, and as fast a rise."""
+        return self.bound < EXCLUDED_FALL and self.fall > -EXCLUDED_FALL
 
     def summary(self) -> str:
         """Fall and its bound in one line."""
@@ -68,7 +68,7 @@ def loss_r_hat(losses: Sequence[float]) -> float | None:
 def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
     """Trend of the last losses; None if there are too few.
 
-    A straight line is fitted to the last 40 losses. Its fall per epoch over the scatter has a noncentral t distribution:
+    A straight line is fitted to the last 40 losses. Its fall per epoch over the scatter has a noncentral t law:
     the scatter is estimated, too. It is that of successive differences, as the bend of a loss that fell fast is no
     scatter. The loss is stationary if a fall of 0.1 standard deviations per epoch is excluded at level
     ``0.1 / (check (check + 1))``: the levels of all checks of one training add up to 10%, so that a falling loss passes

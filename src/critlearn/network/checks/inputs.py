@@ -61,8 +61,10 @@ def read_pairs(
     InvalidInputError
         If the data set gives anything but pairs that make tensors.
     """
+    # A generator of its own where none is needed: a loader draws a seed, from torch's global state if it has no other.
+    generator = torch.Generator() if shuffled_by is None else shuffled_by
     shuffle = shuffled_by is not None
-    loader = DataLoader(dataset, batch_size, shuffle=shuffle, generator=shuffled_by, collate_fn=_collated)
+    loader = DataLoader(dataset, batch_size, shuffle=shuffle, generator=generator, collate_fn=_collated)
     yield from loader
 
 
