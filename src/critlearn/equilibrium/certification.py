@@ -117,7 +117,7 @@ def certificate_of(
         separated=separated(system, batch_size),
         drift=drift,
         decayed=decayed,
-        curvature=curvature(system, decay, seed=seed) if looked else None,
+        curvature=curvature(system, decay, fluctuation=moments.typical(), seed=seed) if looked else None,
         trend=None if losses is None else loss_trend(losses, check=check),
         history=losses is not None,
     )

@@ -6,7 +6,7 @@ for a descent that starts along the direction.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -70,7 +70,7 @@ class Curvature(Result):
     Parameters
     ----------
     lowest, highest
-        Lowest and highest eigenvalue of the Hessian that Lanczos found.
+        Lowest and highest eigenvalue of the Hessian that Lanczos found, in units of the variables.
     residual
         Error of the lowest one: norm of ``H v - lowest v``.
     gain
@@ -108,7 +108,9 @@ class Curvature(Result):
         return f"a descent along the lowest curvature takes {self.gain:.1%} off the loss ({errors})"
 
 
-def curvature(system: NeuralSystem, decay: Decay, *, seed: int = 0) -> Curvature:
+def curvature(
+    system: NeuralSystem, decay: Decay, *, fluctuation: Mapping[str, float] | None = None, seed: int = 0
+) -> Curvature:
     """Lowest curvature of the loss and decay together, and the fall of the loss along it.
 
     Lanczos takes 20 products of the Hessian with a vector over at most 1,000 samples, each a finite difference of two
@@ -117,6 +119,16 @@ def curvature(system: NeuralSystem, decay: Decay, *, seed: int = 0) -> Curvature
     that still falls because the network fits noise of the labels falls on its own samples only. Of larger sets 1,000
     are descended over, and the fall is judged on as many others: over so few any network can be fitted better.
 
+    Parameters
+    ----------
+    system, decay
+        The state.
+    fluctuation
+        Root mean square fluctuation of each variable's entries, by its name. The loss over it is the unit of the
+        variable, so that neither the units of the inputs nor those of the outputs matter; by default all units are 1.
+    seed
+        Seed of the first vector of Lanczos.
+
     Raises
     ------
     InvalidInputError
@@ -124,13 +136,13 @@ def curvature(system: NeuralSystem, decay: Decay, *, seed: int = 0) -> Curvature
     """
     variables = sum(value.numel() for value in system.parameters.values())
     samples = min(CURVATURE_SAMPLES, max(_FEWEST, _AFFORDABLE // variables))
-    surface = _Surface(system, decay, system.scattered(samples))
+    surface = _Surface(system, decay, system.scattered(samples), fluctuation)
     values, vector, residual = lanczos(surface.product, surface.length, seed=seed, device=surface.at.device)
     if len(system) <= _WHOLE * samples:
-        surface = judged = _Surface(system, decay, list(range(len(system))))
+        surface = judged = _Surface(system, decay, list(range(len(system))), fluctuation)
     else:
         numbers = system.scattered(2 * samples)
-        surface, judged = (_Surface(system, decay, numbers[start::2]) for start in (0, 1))
+        surface, judged = (_Surface(system, decay, numbers[start::2], fluctuation) for start in (0, 1))
     below = surface.descended(vector)
     gain, errors = judged.fall(below)
     return Curvature(float(values[0]), float(values[-1]), residual, gain, errors, judged.samples)
@@ -184,7 +196,9 @@ class _Surface:
     It is passed in double precision where the network can be: differences of nearly equal losses are formed.
     """
 
-    def __init__(self, system: NeuralSystem, decay: Decay, numbers: list[int]) -> None:
+    def __init__(
+        self, system: NeuralSystem, decay: Decay, numbers: list[int], fluctuation: Mapping[str, float] | None
+    ) -> None:
         model = copied(system.model)
         precision = torch.float64
         x, t = chosen_pairs(system.dataset, numbers)
@@ -203,7 +217,11 @@ class _Surface:
         self.at = self._flat()
         self.length = len(self.at)
         self.samples = len(numbers)
-        self._scale = max(float(self.at.norm()), 1.0)
+        loss = self._mean_loss(self.at)
+        self._loss_unit = loss if 0 < loss < math.inf else 1.0
+        self._units = torch.ones_like(self.at) if fluctuation is None else self._natural(fluctuation)
+        # Lengths are in units of the variables; where these are 1 the variables' own length stands for them.
+        self._scale = max(float(self.at.norm()), 1.0) if fluctuation is None else 1.0
         self._step = _STEP[precision] * self._scale
 
     def _flat(self) -> Float64[Tensor, " variable"]:
@@ -243,9 +261,10 @@ class _Surface:
         return loss, total
 
     def product(self, vector: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
-        """Hessian times a vector of unit length, as the central difference of two gradients."""
-        ahead, behind = (self._loss_and_gradient(self.at + side * self._step * vector)[1] for side in (1, -1))
-        return (ahead - behind) / (2 * self._step)
+        """Hessian, in units of the variables, times a vector: the central difference of two gradients."""
+        step = self._step * self._units * vector
+        ahead, behind = (self._loss_and_gradient(self.at + side * step)[1] for side in (1, -1))
+        return self._units * (ahead - behind) / (2 * self._step)
 
     @torch.no_grad()
     def losses(self, place: Tensor) -> Float64[Tensor, " sample"]:
@@ -264,20 +283,32 @@ class _Surface:
         except NonFiniteError:
             return math.inf
 
+    def _natural(self, fluctuation: Mapping[str, float]) -> Float64[Tensor, " variable"]:
+        """Change of each variable that would change a sample's loss by about the mean loss; 0 for one that does not."""
+        units = []
+        for name, value in self._system.parameters.items():
+            size = fluctuation[name]
+            unit = self._loss_unit / size if size > 0 else 0.0
+            units.append(torch.full((value.numel(),), unit if math.isfinite(unit) else 0.0, dtype=torch.float64))
+        return torch.cat(units).to(self.at)
+
     def descended(self, direction: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
-        """Place that a short descent reaches which starts along a direction, the lowest one that it meets."""
+        """Place that a short descent reaches which starts along a direction, the lowest one that it meets.
+
+        In units of the loss and of the variables: L-BFGS chooses its first step by absolute numbers.
+        """
         lowest, place = math.inf, self.at
 
         def looked(numbers: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal lowest, place
-            here = torch.from_numpy(numbers).to(self.at)
-            loss, gradient = self._loss_and_gradient(here)
+            there = self.at + self._units * torch.from_numpy(numbers).to(self.at)
+            loss, gradient = self._loss_and_gradient(there)
             if loss < lowest:
-                lowest, place = loss, here.clone()
-            return loss, gradient.cpu().numpy()
+                lowest, place = loss, there
+            return loss / self._loss_unit, (self._units * gradient / self._loss_unit).cpu().numpy()
 
-        starts = [self.at + side * way * self._scale * direction for way in _WAYS for side in (1.0, -1.0)]
-        start = min(starts, key=self._mean_loss)
+        ways = [side * way * self._scale * direction for way in _WAYS for side in (1.0, -1.0)]
+        start = min(ways, key=lambda way: self._mean_loss(self.at + self._units * way))
         # A descent may run to where the network is no longer finite: what it met before counts.
         with suppress(NonFiniteError):
             # Five corrections in place of ten: for large networks their sums take longer than the gradients.

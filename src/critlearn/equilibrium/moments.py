@@ -59,6 +59,11 @@ class Moments(Result):
         """Number of variables that no sample moves."""
         return int(sum(int(mask.sum()) for mask in self.frozen.values()))
 
+    def typical(self) -> dict[str, float]:
+        """Root mean square fluctuation of the entries of each variable; 0 where it is no floating-point number."""
+        unit = math.exp(max(self.log_unit, _LEAST))
+        return {name: unit * float(part.square().mean().sqrt()) for name, part in self.fluctuation.items()}
+
     def fraction_at_equilibrium(self, tolerance: float) -> float:
         """Share of variables with ``|D| <= tolerance * S`` among those that are not frozen; 0 if all are frozen.
 
