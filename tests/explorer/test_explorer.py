@@ -164,8 +164,8 @@ def test_runs_are_filtered_opened_and_compared(page: Page) -> None:
     expect(page.get_by_role("combobox", name=re.compile("Run 1"))).to_have_value(
         re.compile(r"sigmoid\+bce · uniform\(-0.3,2.3\) · seed 0 · ")
     )
-    tables = page.get_by_test_id("stDataFrame").count()
     _settled(page)
+    tables = page.get_by_test_id("stDataFrame").count()
     # Upper left of a chart whose columns are softsign's and sigmoid's, its rows those of the losses.
     chart = page.get_by_test_id("stVegaLiteChart")
     chart.locator("canvas, svg").first.click(position={"x": 700, "y": 20})

@@ -66,7 +66,7 @@ def test_moments_of_a_tied_table_are_those_of_autograd(written_out: list[int]) -
     system = _system()
     x, t = system.dataset.tensors  # type: ignore[attr-defined]
     (values,) = plain_gradients(system.model, nn.CrossEntropyLoss(), x, t).values()
-    moments = running_moments(PerSampleGradients(system), system.boundary(4))["table.weight"]
+    moments = running_moments(PerSampleGradients(system), system.boundary(4)).entries["table.weight"]
     unit = math.exp(moments.log_unit)
     assert torch.allclose(moments.drift * unit, -torch.from_numpy(values.mean(axis=0)), rtol=1e-9, atol=1e-15)
     assert torch.allclose(moments.fluctuation * unit, torch.from_numpy(values.std(axis=0)), rtol=1e-9, atol=1e-15)
