@@ -56,11 +56,9 @@ FINE = Evidence(True, True, 400, False, STILL, None, BOWL, None, False)
         ({"trend": None, "history": True}, Status.NOT_STATIONARY),
         ({"drift": PUSHED, "trend": FALLING, "history": True}, Status.DRIFTING),
         ({"drift": PUSHED, "decayed": STILL, "trend": FALLING, "history": True}, Status.NOT_STATIONARY),
-        # Decay holds separated data ever further out: the loss goes on falling.
-        (
-            {"drift": PUSHED, "decayed": STILL, "trend": FALLING, "history": True, "separated": True},
-            Status.SEPARABLE,
-        ),
+        # Decay that shrinks with the gradients holds separated data ever further out.
+        ({"drift": PUSHED, "decayed": STILL, "separated": True, "decoupled": True}, Status.SEPARABLE),
+        ({"drift": PUSHED, "decayed": STILL, "decoupled": True}, Status.HELD_BY_DECAY),
         ({"enough": False}, Status.TOO_FEW),
         ({"moved": False}, Status.TOO_FEW),
         ({"moved": False, "drift": PUSHED, "separated": True}, Status.TOO_FEW),

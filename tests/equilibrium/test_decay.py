@@ -115,12 +115,15 @@ def test_decoupled_decay_acts_by_the_running_squares(kind: type[torch.optim.Opti
     weight = system.parameters["weight"].detach().numpy()
     np.testing.assert_allclose(strength.pull(system)["weight"], -expected * weight, rtol=1e-12)
     np.testing.assert_allclose(strength.scaled(3.0).strength["weight"], 3 * expected, rtol=1e-12)
+    assert strength.decoupled
+    assert strength.scaled(3.0).decoupled
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop, torch.optim.Adagrad])
 def test_coupled_decay_is_l2_whatever_the_optimiser_makes_of_it(kind: type[torch.optim.Optimizer]) -> None:
     system, optimizer, _ = stepped(kind, 2, lr=1e-3, weight_decay=0.2)
     assert decay_of(system, 0.0, optimizer).strength["weight"].tolist() == [[0.2] * 3]
+    assert not decay_of(system, 0.0, optimizer).decoupled
     # No step is needed to know it.
     fresh = kind(system.model.parameters(), lr=1e-3, weight_decay=0.2)  # type: ignore[call-arg]
     assert decay_of(system, 0.0, fresh).strength["weight"].tolist() == [[0.2] * 3]

@@ -135,7 +135,7 @@ class Evidence:
     """What was measured of a state, from which `judge` concludes.
 
     Parameters are those of `Certificate`; ``moved`` is whether any sample moves any variable, ``enough`` whether there
-    are enough samples.
+    are enough samples, ``decoupled`` whether the decay shrinks with the gradients.
     """
 
     moved: bool
@@ -147,6 +147,7 @@ class Evidence:
     curvature: Curvature | None
     trend: Trend | None
     history: bool
+    decoupled: bool = False
 
 
 def judge(found: Evidence) -> tuple[Status, str]:
@@ -168,11 +169,11 @@ def judge(found: Evidence) -> tuple[Status, str]:
     if curvature is not None and curvature.way_down:
         status = Status.SADDLE if curvature.saddle else Status.DRIFTING
         return status, f"the drift is small, but {curvature.summary()}"
+    if held and found.separated and found.decoupled:
+        # AdamW's: the loss falls tenfold while both balance, and where it ends depends on the batch.
+        return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but shrinks with the gradients"
     if found.history and (trend is None or not trend.stationary):
         moving = "the history of the loss is too short" if trend is None else trend.summary()
-        # Decay that shrinks with the gradients, as AdamW's does, holds separable data ever further out.
-        if held and found.separated:
-            return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but {moving}"
         return Status.NOT_STATIONARY, moving
     shown = [drift.summary(), *(part.summary() for part in (curvature, trend) if part is not None)]
     if held:

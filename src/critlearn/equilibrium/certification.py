@@ -120,6 +120,7 @@ def certificate_of(
         curvature=curvature(system, decay, fluctuation=moments.typical(), seed=seed) if looked else None,
         trend=None if losses is None else loss_trend(losses, check=check),
         history=losses is not None,
+        decoupled=decay.decoupled,
     )
     status, reason = judge(found)
     skipped = tuple(name for name in EVIDENCE if name in leave_out) + (() if losses is not None else ("trend",))

@@ -26,9 +26,12 @@ class Decay:
     ----------
     strength
         By name of the trainable variable, in its shape.
+    decoupled
+        Whether it grows and shrinks with the gradients, as that of AdamW does.
     """
 
     strength: dict[str, Tensor]
+    decoupled: bool = False
 
     @property
     def none(self) -> bool:
@@ -37,7 +40,7 @@ class Decay:
 
     def scaled(self, factor: float) -> "Decay":
         """Decay in units in which the loss is so many times larger."""
-        return Decay({name: part * factor for name, part in self.strength.items()})
+        return Decay({name: part * factor for name, part in self.strength.items()}, self.decoupled)
 
     def pull(self, system: NeuralSystem) -> dict[str, Tensor]:
         """Change ``-strength * w`` of every variable, in double precision."""
@@ -68,15 +71,22 @@ def decay_of(system: NeuralSystem, weight_decay: float, optimizer: torch.optim.O
             f"{type(optimizer).__name__}"
         )
     groups = {id(value): group for group in optimizer.param_groups for value in group["params"]}
-    strength = {}
+    strength, decoupled = {}, False
     for name, value in system.parameters.items():
         if id(value) not in groups:
             raise InvalidInputError(
                 f'the optimizer ({type(optimizer).__name__}) does not train "{name}": give the optimizer that trained '
                 "the network, or freeze the variable with requires_grad_(False)"
             )
-        strength[name] = _strength(optimizer, groups[id(value)], value, name)
-    return Decay(strength)
+        group = groups[id(value)]
+        strength[name] = _strength(optimizer, group, value, name)
+        decoupled |= group.get("weight_decay", 0.0) != 0 and _is_decoupled(optimizer, group)
+    return Decay(strength, decoupled)
+
+
+def _is_decoupled(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> bool:
+    """Whether the decay is apart from the gradient."""
+    return type(optimizer).__name__ == "AdamW" or bool(group.get("decoupled_weight_decay", False))
 
 
 def _strength(
@@ -86,7 +96,7 @@ def _strength(
     kind, decay = type(optimizer).__name__, float(group.get("weight_decay", 0.0))
     if decay == 0:
         return torch.zeros_like(value, dtype=torch.float64)
-    decoupled = kind == "AdamW" or bool(group.get("decoupled_weight_decay", False))
+    decoupled = _is_decoupled(optimizer, group)
     if kind not in (_DECOUPLED if decoupled else _COUPLED):
         raise InvalidInputError(
             f"the effect of {kind}'s weight decay is known for {', '.join(_COUPLED)} and AdamW only: give "
