@@ -284,11 +284,14 @@ class _Surface:
             return math.inf
 
     def _natural(self, fluctuation: Mapping[str, float]) -> Float64[Tensor, " variable"]:
-        """Change of each variable that would change a sample's loss by about the mean loss; 0 for one that does not."""
+        """Change of each variable that would change a sample's loss by about the mean loss; 1 where no sample moves it.
+
+        At the saddle of a product of two zeros no sample moves either.
+        """
         units = []
         for name, value in self._system.parameters.items():
             size = fluctuation[name]
-            unit = self._loss_unit / size if size > 0 else 0.0
+            unit = self._loss_unit / size if size > 0 else 1.0
             units.append(torch.full((value.numel(),), unit if math.isfinite(unit) else 0.0, dtype=torch.float64))
         return torch.cat(units).to(self.at)
 
