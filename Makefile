@@ -48,7 +48,6 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/push_forward.py
 	$(BIN)/python validation/round_trips.py
 	$(BIN)/python validation/killed_sweeps.py
-	$(BIN)/python validation/equilibrium_states.py
 	$(BIN)/python validation/catalogue.py
 
 clean: ## remove the environment and what was built
