@@ -12,7 +12,7 @@ from torch import Tensor
 from critlearn.equilibrium.certificate import Certificate
 from critlearn.equilibrium.certification import certificate_of, separated
 from critlearn.equilibrium.criteria import EXCEPTIONS, SEPARATED_EPOCHS, TOLERANCE
-from critlearn.equilibrium.decay import decay_of
+from critlearn.equilibrium.decay import check_weight_decay, decay_of
 from critlearn.equilibrium.moments import Moments
 from critlearn.equilibrium.schedule import Schedule
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
@@ -130,16 +130,17 @@ def equilibrate(
     trained = NeuralSystem(copied(system.model), system.loss, system.dataset)
     training = _Training(trained, batch_size, lr, weight_decay, seed)
     schedule = Schedule(epochs, check_every, stop_at_equilibrium)
+    # With weight decay the weights stay finite, and training goes on.
+    may_give_up = stop_at_equilibrium and weight_decay == 0
     certificate, fraction, separated_for = None, None, 0
     with _threads_worth_starting(trained, batch_size):
         for epoch in range(1, epochs + 1):
             training.epoch(schedule.rate(epoch))
             if progress is not None:
                 progress(epoch, epochs, training.losses[-1], fraction)
-            if epoch % check_every == 0:
+            if may_give_up and epoch % check_every == 0:
                 separated_for = separated_for + check_every if separated(trained, _LARGE_BATCH) else 0
-            # With weight decay the weights stay finite, and training goes on.
-            given_up = stop_at_equilibrium and weight_decay == 0 and separated_for >= SEPARATED_EPOCHS
+            given_up = separated_for >= SEPARATED_EPOCHS
             if schedule.cooled(epoch) or given_up:
                 certificate = training.certificate(schedule, tolerance, exceptions)
                 fraction = certificate.fraction
@@ -193,8 +194,7 @@ def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_e
     for name, value in (("epochs", epochs), ("batch size", batch_size), ("check_every", check_every)):
         if value < 1:
             raise InvalidInputError(f"{name} must be at least 1; got {value}")
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        raise InvalidInputError(f"weight decay must be non-negative and finite; got {weight_decay}")
+    check_weight_decay(weight_decay)
 
 
 def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.optim.Optimizer:

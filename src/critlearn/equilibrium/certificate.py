@@ -74,8 +74,8 @@ class Certificate(Result):
     reason
         The same in a sentence that says why.
     fraction
-        Share of variables with ``|D| <= tolerance * S`` among those that are not frozen; D includes decay where the
-        state is held by it.
+        Share of variables with ``|D| <= tolerance * S`` among those that are not frozen; D includes the decay
+        that was told.
     frozen
         Number of variables that no sample moves, which are excluded.
     samples
@@ -153,8 +153,8 @@ class Evidence:
 def judge(found: Evidence) -> tuple[Status, str]:
     """Status of a state and the reason, from what was measured.
 
-    Drift comes first: a state that drifts is none, wherever it drifts to. With decay the drift of loss and decay
-    together counts where the loss alone drifts. Then the curvature, which tells a saddle from a minimum, and the trend.
+    Drift comes first: a state that drifts is none, wherever it drifts to. Where decay was told the drift of
+    loss and decay together counts. Then the way down, which tells a saddle from a minimum, and the trend.
     Source: theory, equilibrium that cannot be fooled.
     """
     if not found.moved:

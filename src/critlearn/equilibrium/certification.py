@@ -37,8 +37,9 @@ def certify(
     """Certify whether a network is at local learning equilibrium on its data set, however it was trained.
 
     One pass over the data takes drift, fluctuation and coherence of every variable and along each layer's weights; 256
-    samples give the leading principal directions; at most 1,000 samples the curvature of the loss, by 20 products with
-    the Hessian. Source: theory, local learning equilibrium, and equilibrium that cannot be fooled.
+    samples give the leading principal directions; at most 1,000 the lowest curvature of the loss, by 20 products with
+    the Hessian, from where a short descent looks for a way down. Source: theory, local learning equilibrium, and
+    equilibrium that cannot be fooled.
 
     Parameters
     ----------
@@ -107,9 +108,9 @@ def certificate_of(
 ) -> Certificate:
     """Certify a state whose decay is known; ``check`` is the number of this check of one training."""
     moments, drift, decayed = _drifts(system, decay, "directions" not in leave_out, tolerance, exceptions, batch_size)
-    within = (drift if decayed is None else decayed).within
+    counted = drift if decayed is None else decayed
     # A state that drifts is none, whatever its curvature.
-    looked = within and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
+    looked = counted.within and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
     found = Evidence(
         moved=moments.frozen_count < sum(part.numel() for part in moments.frozen.values()),
         enough=len(system) >= FEWEST_SAMPLES,
@@ -127,7 +128,7 @@ def certificate_of(
     return Certificate(
         status=status,
         reason=reason + _not_looked_at(leave_out),
-        fraction=(drift if decayed is None else decayed).fraction,
+        fraction=counted.fraction,
         frozen=moments.frozen_count,
         samples=len(system),
         separated=found.separated,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from critlearn.equilibrium.moments import Moments, joined
 from critlearn.fluctuations.moments.running_moments import RunningMoments
 from critlearn.fluctuations.principal_directions import PrincipalDirections
 from critlearn.results import Result
+
+_LARGEST: Final = 700.0
+"""Logarithm of the largest ratio of two units: exp(700) = 1e304 is still a float."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,11 +132,10 @@ def drift_of(
     tolerance, exceptions
         Criteria.
     """
-    unit = math.exp(min(-moments.log_unit, 700.0)) if moments.log_unit > -math.inf else 0.0
     drift, fluctuation, frozen = moments.flat()
     size = joined(moments.size)
     if decay is not None:
-        drift = drift + joined(decay).to(drift) * unit
+        drift = drift + joined(decay).to(drift) * _ratio(0.0, moments.log_unit)
     drift, fluctuation, size = drift[~frozen].abs(), fluctuation[~frozen], size[~frozen]
     samples = moments.samples
     squares = (fluctuation**2 + (joined(moments.drift)[~frozen]) ** 2).sqrt() / math.sqrt(samples)
@@ -170,7 +173,7 @@ def _pull(
         return None
     drift = own
     if decay is not None:
-        drift += float((decay[name].flatten() * weights[name]).sum()) * math.exp(min(-part.log_unit, 700.0))
+        drift += float((decay[name].flatten() * weights[name]).sum()) * _ratio(0.0, part.log_unit)
     return _of(f"weights of {name}", drift, own, fluctuation, size, samples)
 
 
@@ -181,15 +184,20 @@ def _of(along: str, drift: float, own: float, fluctuation: float, size: float, s
     return Pull(along, ratio, abs(drift) / size, by_chance)
 
 
+def _ratio(log_unit: float, other: float) -> float:
+    """Unit in units of another one, as far as floats reach; 0 if the other is that of changes which all are zero."""
+    return math.exp(min(log_unit - other, _LARGEST)) if other > -math.inf else 0.0
+
+
 def _principal_pulls(directions: PrincipalDirections, decayed: bool, moments: Moments) -> list[Pull]:
     """Drift along the principal directions: of all samples, beside spread and size of those that made them."""
     components = directions.components()
-    shift = math.exp(min(moments.log_unit - directions.log_unit, 700.0))
+    shift, unit = _ratio(moments.log_unit, directions.log_unit), _ratio(0.0, directions.log_unit)
     pulls = []
     for number in range(int((directions.shares >= LEAST_SHARE).sum())):
         changes = directions.projections[:, number]
         own = float(components[0, number]) * shift
-        drift = own + (float(components[1, number]) * math.exp(min(-directions.log_unit, 700.0)) if decayed else 0.0)
+        drift = own + (float(components[1, number]) * unit if decayed else 0.0)
         spread, size = float(changes.std(correction=0)), float(changes.abs().mean())
         pulls.append(_of(f"principal direction {number + 1}", drift, own, spread, size, moments.samples))
     return pulls

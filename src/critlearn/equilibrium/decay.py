@@ -47,6 +47,12 @@ class Decay:
         return {name: -self.strength[name] * value.detach().double() for name, value in system.parameters.items()}
 
 
+def check_weight_decay(weight_decay: float) -> None:
+    """Raise if a weight decay is negative or not finite."""
+    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        raise InvalidInputError(f"weight decay must be non-negative and finite; got {weight_decay}")
+
+
 def decay_of(system: NeuralSystem, weight_decay: float, optimizer: torch.optim.Optimizer | None) -> Decay:
     """Weight decay that was told, as a number (L2) or by the optimiser that trained the network.
 
@@ -60,8 +66,7 @@ def decay_of(system: NeuralSystem, weight_decay: float, optimizer: torch.optim.O
         If both are given, the number is negative, or the optimiser does not train a variable, has a decay whose effect
         is not known here, or has not made a step.
     """
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        raise InvalidInputError(f"weight decay must be non-negative and finite; got {weight_decay}")
+    check_weight_decay(weight_decay)
     if optimizer is None:
         like = system.parameters
         return Decay({name: torch.full_like(value, weight_decay, dtype=torch.float64) for name, value in like.items()})
