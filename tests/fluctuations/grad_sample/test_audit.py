@@ -126,3 +126,58 @@ def test_parts_do_not_depend_on_what_came_before_them() -> None:
         parts = [measure_part(system, part, 3, batch_size=4, groups=3) for part in range(3)]
     merged = reduce(Fluctuations.merge, parts)
     assert all(merged[name] == whole[name] for name in whole)
+
+
+class Rows(nn.Module):
+    """Each sample is passed through a layer on its own, without a dimension of samples."""
+
+    def __init__(self, layer: nn.Module, last: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.last = layer, last
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = [self._whole(self.layer(row)) for row in x]
+        return self.last(torch.tanh(torch.stack(rows)).flatten(1))
+
+    @staticmethod
+    def _whole(found: Tensor | tuple[Tensor, ...]) -> Tensor:
+        return found if isinstance(found, Tensor) else found[0]
+
+
+class OneAttention(nn.Module):
+    """Attention of one sample to itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Without biases: those of keys have gradients of rounding alone.
+        self.attention = nn.MultiheadAttention(4, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x)[0]
+
+
+# Four samples are looked at beforehand: whatever has a first dimension of 4 could be taken for one of samples.
+@pytest.mark.parametrize(
+    ("layer", "shape", "width"),
+    [
+        (lambda: nn.Linear(4, 3), (4,), 3),
+        (lambda: nn.LayerNorm(4), (4,), 4),
+        (lambda: nn.Conv1d(4, 2, 3), (4, 5), 6),
+        (lambda: nn.GRU(3, 2), (4, 3), 8),
+        (lambda: nn.LSTM(3, 2, batch_first=True), (4, 3), 8),
+        (OneAttention, (4, 4), 16),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [3, 4, 7])
+def test_a_layer_that_is_called_for_each_sample_is_counted(
+    layer: Callable[[], nn.Module], shape: tuple[int, ...], width: int, batch_size: int
+) -> None:
+    model = seeded(lambda: Rows(layer(), nn.Linear(width, 2)))
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(9, *shape, generator=generator, dtype=torch.float64)
+    t = torch.randn(9, 2, generator=generator, dtype=torch.float64)
+    system = NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t))
+    with pytest.warns(UserWarning, match="automatic differentiation of the whole network"):
+        found = measure(system, batch_size=batch_size, groups=2, exact=True)
+    for name, values in plain_gradients(model, nn.MSELoss(), x, t).items():
+        assert_same_counts(found[name], values, 2)

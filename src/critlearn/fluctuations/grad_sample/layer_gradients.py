@@ -11,10 +11,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import CritlearnError, InvalidInputError
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
-from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule, UnsuitableUseError
+from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule
 from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
 from critlearn.fluctuations.grad_sample.tied import summed_over_uses
 from critlearn.network import NeuralSystem
@@ -138,8 +138,14 @@ class LayerGradients:
                     found.setdefault(variables[local], []).append((grad_sample, use.log_scale))
         for name, parts in found.items():
             # Uses that turned out unsuitable on the way have put the whole variable on the other list.
-            if name not in apart:
-                yield VariableGradients(name, *summed_over_uses(parts))
+            if name in apart:
+                continue
+            try:
+                combined = summed_over_uses(parts)
+            except Exception as problem:
+                self.give_up_failed({name}, apart, name, problem)
+                continue
+            yield VariableGradients(name, *combined)
 
     def _from_rule(self, use: LayerUse, apart: set[str]) -> dict[str, GradSample]:
         """Gradients from the layer's rule; none if it does not suit, with the variables left to differentiation."""
@@ -149,8 +155,10 @@ class LayerGradients:
             use = use.in_one_precision()
         try:
             return rule.grad_samples(use)
-        except UnsuitableUseError as problem:
-            self.give_up(set(self._variables[use.layer].values()), apart, type(use.module).__name__, str(problem))
+        # A rule assumes shapes that a user's forward need not respect, so that it may fail in any way.
+        except Exception as problem:
+            variables = set(self._variables[use.layer].values())
+            self.give_up_failed(variables, apart, type(use.module).__name__, problem)
             return {}
 
     def by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
@@ -180,6 +188,19 @@ class LayerGradients:
             f"{kind} whole",
             f"{kind}: per-sample gradients by automatic differentiation of the whole network ({reason})",
         )
+
+    def give_up_failed(self, names: set[str], apart: set[str], kind: str, problem: Exception) -> None:
+        """Leave variables whose rule has failed to differentiation of the whole network.
+
+        Raises
+        ------
+        Exception
+            The problem itself, if it says that numbers are not finite or that memory is exhausted.
+        """
+        if isinstance(problem, CritlearnError | torch.OutOfMemoryError | MemoryError):
+            raise problem
+        reason = first_line(problem) or type(problem).__name__
+        self.give_up(names, apart, kind, reason)
 
     def _variables_of(self, layer: str, names: dict[str, str]) -> dict[str, str]:
         """Trainable variables of a layer: name within it -> name in the network."""
