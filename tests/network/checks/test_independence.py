@@ -11,7 +11,7 @@ from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import measure
 from critlearn.network import NeuralSystem
-from critlearn.network.checks.independence import check_independence
+from critlearn.network.checks.independence import check_independence, check_whole_batch, has_own_code
 from reference.networks import classes, seeded
 
 
@@ -153,3 +153,83 @@ def test_ordinary_layers_are_independent(layer: Callable[[], nn.Module], dtype: 
     for samples in (1, 2, 4):
         x = torch.randn(samples, 5, 4, generator=torch.Generator().manual_seed(samples), dtype=dtype)
         check_independence(model, x)
+
+
+class Placed(nn.Module):
+    """Doubles the outputs at some places of a batch with more than four samples, depending on its size."""
+
+    def __init__(self, places: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.places = places
+
+    def forward(self, y: Tensor) -> Tensor:
+        number = torch.arange(len(y))
+        chosen = self.places(number) if len(y) > 4 else torch.zeros(len(y), dtype=torch.bool)
+        return torch.where(chosen[:, None], 2 * y, y)
+
+
+PLACES: dict[str, Callable[[Tensor], Tensor]] = {
+    "first eight": lambda number: number < 8,
+    "last": lambda number: number == len(number) - 1,
+    "one in the middle": lambda number: number == 17,
+    "every second": lambda number: number % 2 == 0,
+    "large batches": lambda number: number.new_full((), len(number) > 20, dtype=torch.bool).expand(len(number)),
+    "small batches": lambda number: number.new_full((), len(number) < 20, dtype=torch.bool).expand(len(number)),
+    "batches of an odd size": lambda number: number.new_full((), len(number) % 2, dtype=torch.bool).expand(len(number)),
+}
+
+
+@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_places_that_a_few_samples_do_not_show_are_refused(places: str, dtype: torch.dtype) -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 4), Placed(PLACES[places]), nn.Tanh(), nn.Linear(4, 1)))
+    system = NeuralSystem(model.to(dtype), Composition("tanh", "mse"), classes((75, 3)))
+    check_independence(system.model, system.spread(4))
+    with pytest.raises(InvalidInputError, match=r'^module "1" \(Placed\) couples the samples of a batch'):
+        measure(system, batch_size=30)
+
+
+class GhostNorm(nn.Module):
+    """Subtracts the mean of every eight samples that follow one another."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return torch.cat([part - part.mean(0) if len(part) == 8 else part for part in y.split(8)])
+
+
+class Clipped(nn.Module):
+    """Divides by the largest output, if the batch is no small one."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y / y.abs().max() if len(y) > 5 else y
+
+
+@pytest.mark.parametrize("module", [GhostNorm(), Clipped()])
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_coupling_in_larger_batches_is_refused(module: nn.Module, batch_size: int) -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 4), module, nn.Tanh(), nn.Linear(4, 1)))
+    system = NeuralSystem(model, Composition("tanh", "mse"), classes((64, 3)))
+    with pytest.raises(InvalidInputError, match="couples the samples of a batch"):
+        measure(system, batch_size=batch_size)
+
+
+def test_a_hook_is_code_of_a_user() -> None:
+    system = NeuralSystem(
+        seeded(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))), Composition("tanh", "mse"),
+        classes((64, 3)),
+    )  # fmt: skip
+    assert not has_own_code(system.model)
+    system.model[0].register_forward_hook(lambda module, inputs, y: y * (1 + (len(y) > 40)))
+    with pytest.raises(InvalidInputError, match=r"^the model \(Sequential\) couples|couples the samples of a batch"):
+        measure(system)
+
+
+def test_what_is_the_same_everywhere_passes_whatever_the_size_of_the_batch() -> None:
+    class Own(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return torch.softmax(y, dim=1)
+
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 40), Own(), nn.Linear(40, 1)))
+    for dtype in (torch.float32, torch.float64):
+        for samples in (1, 2, 3, 50):
+            x = classes((samples, 3)).x.to(dtype)
+            check_whole_batch(model.to(dtype), x)

@@ -1,7 +1,9 @@
 """Check that a network treats every sample independently; otherwise no sample has a gradient of its own.
 
 Batch normalisation in train mode is recognised by its type. Other modules that subtract a mean over the batch, or draw
-random numbers, are found by experiment: the same samples are passed together, in reverse order and separately.
+random numbers, are found by experiment: the same samples are passed together, in reverse order and separately. A few
+samples do not show what a module does to the ninth of a batch, or to a batch of a hundred: whole batches of the
+measurement are passed in other parts too.
 """
 
 from collections.abc import Iterator
@@ -10,14 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.checks.hooks import hooked
 from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 
 PROBED: Final = 4
 """Number of samples that are passed: enough for batches of one, of halves and of all in reverse order to differ."""
+
+_SINGLES: Final = 3
+"""Samples of a whole batch that are passed alone: each of them comes to the first place, in a batch of another size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +36,6 @@ class _Call:
     outputs: list[Tensor]
 
 
-@torch.no_grad()
 def check_independence(model: nn.Module, x: Tensor) -> None:
     """Raise if the output of a network for a sample depends on the others of its batch, or is random.
 
@@ -46,9 +51,52 @@ def check_independence(model: nn.Module, x: Tensor) -> None:
     InvalidInputError
         If it does; the message names the innermost module that does so.
     """
+    every = list(range(len(x)))
+    _check_parts(model, x, [*([one] for one in every), every[::-1]])
+
+
+def check_whole_batch(model: nn.Module, x: Tensor) -> None:
+    """Raise if the output for a sample depends on its place in a batch, on the batch's size or on its other samples.
+
+    The batch is passed in two halves drawn at random, and some of its samples alone: whichever places a module treats
+    otherwise, other samples come to stand there, and the size of the batch is another one. That takes as long as two
+    activation passes.
+
+    Parameters
+    ----------
+    model
+        The network.
+    x
+        Inputs of a batch of the measurement.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does; the message names the innermost module that does so.
+    """
+    shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(len(x))).tolist()
+    # Single samples come first, as they cost least.
+    parts = [*([one] for one in shuffled[:_SINGLES]), shuffled[: len(x) // 2], shuffled[len(x) // 2 :]]
+    _check_parts(model, x, [part for part in parts if part])
+
+
+def has_own_code(model: nn.Module) -> bool:
+    """Whether a network runs any code of a user's own, which alone can look at places in a batch or at its size."""
+    return any(
+        type(module).__module__.split(".")[0] not in ("torch", "critlearn")
+        or isinstance(module, fx.GraphModule)
+        or "forward" in vars(module)
+        or hooked(module)
+        for module in model.modules()
+    )
+
+
+@torch.no_grad()
+def _check_parts(model: nn.Module, x: Tensor, parts: list[list[int]]) -> None:
+    """Raise if some samples have other outputs among themselves, in their order, than among all."""
     with torch.random.fork_rng(devices=[]):
         together = model(x)
-        chosen = _dependent(model, x, together)
+        chosen = _dependent(model, x, together, parts)
         if chosen is None:
             return
         if not _same(together, model(x)):
@@ -56,17 +104,17 @@ def check_independence(model: nn.Module, x: Tensor) -> None:
             raise InvalidInputError(f"{where} is random: it gives the same samples another output each time")
         raise InvalidInputError(
             f"{_culprit(model, x, chosen)} couples the samples of a batch: the output for a sample depends on the "
-            "others, and no sample has a gradient of its own"
+            "others, on its place among them or on their number, and no sample has a gradient of its own"
         )
 
 
-def _dependent(model: nn.Module, x: Tensor, together: Tensor) -> list[int] | None:
-    """Samples that have other outputs among themselves than among all; None if none are found."""
-    every = list(range(len(x)))
-    parts = [*([one] for one in every), every[::-1]]
-    if len(every) > 1 and _differs(model, x, together, parts[0]) is None:
+def _dependent(model: nn.Module, x: Tensor, together: Tensor, parts: list[list[int]]) -> list[int] | None:
+    """First of the parts in which samples have other outputs than among all; None if there is none."""
+    single = next((part for part in parts if len(part) == 1), None)
+    if len(x) > 1 and single is not None and _differs(model, x, together, single) is None:
         # The network cannot take batches of one, so halves are tried.
-        parts = [every[::-1], every[: len(every) // 2], every[len(every) // 2 :]]
+        halves = [list(range(len(x) // 2)), list(range(len(x) // 2, len(x)))]
+        parts = [*(part for part in parts if len(part) > 1), *halves]
     return next((chosen for chosen in parts if _differs(model, x, together, chosen)), None)
 
 
