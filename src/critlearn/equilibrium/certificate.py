@@ -154,7 +154,8 @@ def judge(found: Evidence) -> tuple[Status, str]:
     """Status of a state and the reason, from what was measured.
 
     Drift comes first: a state that drifts is none, wherever it drifts to. Where decay was told the drift of
-    loss and decay together counts. Then the way down, which tells a saddle from a minimum, and the trend.
+    loss and decay together counts. Decoupled decay holds no separated data, wherever they are. Then the way down, which
+    tells a saddle from a minimum, and the trend.
     Source: theory, equilibrium that cannot be fooled.
     """
     if not found.moved:
@@ -166,12 +167,12 @@ def judge(found: Evidence) -> tuple[Status, str]:
     if not drift.within:
         return _drifting(found, drift)
     held, curvature, trend = _held(found), found.curvature, found.trend
-    if curvature is not None and curvature.way_down:
-        status = Status.SADDLE if curvature.saddle else Status.DRIFTING
-        return status, f"the drift is small, but {curvature.summary()}"
     if held and found.separated and found.decoupled:
         # AdamW's: the loss falls tenfold while both balance, and where it ends depends on the batch.
         return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but shrinks with the gradients"
+    if curvature is not None and curvature.way_down:
+        status = Status.SADDLE if curvature.saddle else Status.DRIFTING
+        return status, f"the drift is small, but {curvature.summary()}"
     if found.history and (trend is None or not trend.stationary):
         moving = "the history of the loss is too short" if trend is None else trend.summary()
         return Status.NOT_STATIONARY, moving
