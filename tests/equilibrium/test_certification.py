@@ -310,7 +310,7 @@ def test_nothing_is_changed_by_looking() -> None:
         ({"leave_out": ["curvatur"]}, 'did you mean "curvature"'),
         ({"leave_out": "hessian"}, 'unknown evidence "hessian"'),
         ({"weight_decay": -1.0}, "weight decay must be non-negative"),
-        ({"losses": [1.0] * 39 + [float("nan")]}, "must be finite"),
+        ({"losses": [1.0, float("nan")]}, "must be finite"),
         ({"batch_size": 0}, "batch size"),
     ],
 )

@@ -13,7 +13,7 @@ from critlearn.equilibrium.criteria import LOSS_WINDOW
 from critlearn.equilibrium.trend import loss_r_hat
 from critlearn.errors import InvalidInputError
 
-FLAT = [1.0 + 0.01 * (-1) ** i * (1 + i % 3) for i in range(40)]
+FLAT = [1.0 + 0.01 * (-1) ** i * (1 + i % 3) for i in range(LOSS_WINDOW)]
 
 
 def stationary(losses: np.ndarray, check: int = 1) -> bool:
@@ -33,11 +33,14 @@ def test_the_line_is_that_of_linear_regression(check: int, size: float) -> None:
     assert found.fall * found.scatter == pytest.approx(-line.slope, rel=1e-9)
     # Squared differences of white noise have twice its variance, but for the line that was taken off.
     residuals = losses - np.polyval([line.slope, line.intercept], np.arange(LOSS_WINDOW))
-    assert found.scatter == pytest.approx(math.sqrt(np.mean(np.diff(residuals) ** 2) / 2), rel=1e-3)
+    of_differences = math.sqrt(np.mean(np.diff(residuals) ** 2) / 2)
+    about_the_line = math.sqrt(np.sum(residuals**2) / (LOSS_WINDOW - 2))
+    assert found.scatter == pytest.approx(min(of_differences, about_the_line), rel=1e-3)
     # A fall at the bound would give one as small as this with the probability of the check's level.
     error = math.sqrt(12 / (LOSS_WINDOW * (LOSS_WINDOW**2 - 1)))
-    level = nct.cdf(found.fall / error, 26.2193, found.bound / error)
-    assert level == pytest.approx(0.1 / (check * (check + 1)), rel=0.05)
+    # SciPy's inverse of the noncentral law is exact to 6% of a level of 1e-5.
+    level = nct.cdf(found.fall / error, 39.56, found.bound / error)
+    assert level == pytest.approx(0.1 / (check * (check + 1)), rel=0.1)
     assert found.stationary == (found.bound < 0.1)
 
 
@@ -68,10 +71,10 @@ def test_a_large_constant_does_not_hide_the_trend() -> None:
 
 
 def test_losses_that_are_constant_are_stationary_and_those_that_fall_smoothly_are_not() -> None:
-    assert stationary(np.ones(40))
-    assert stationary(np.zeros(40))
+    assert stationary(np.ones(LOSS_WINDOW))
+    assert stationary(np.zeros(LOSS_WINDOW))
     # A full batch gives a smooth loss: what matters is its fall beside itself.
-    epoch = np.arange(40.0)
+    epoch = np.arange(float(LOSS_WINDOW))
     assert stationary(1 - 1e-9 * epoch)
     assert not stationary(1 - 1e-5 * epoch)
     assert not stationary(1e-8 * np.exp(-0.01 * epoch))
@@ -88,10 +91,17 @@ def test_losses_must_be_finite() -> None:
 
 @pytest.mark.parametrize(
     ("fall", "correlation", "least", "most"),
-    [(0.1, 0.0, 0.05, 0.05), (0.1, 0.3, 0.0, 0.05), (0.0, 0.0, 0.95, 1.0), (0.0, 0.3, 0.95, 1.0)],
+    [
+        (0.1, 0.0, 0.02, 0.05),
+        (0.1, 0.5, 0.0, 0.05),
+        (0.1, -0.5, 0.0, 0.05),
+        (0.0, 0.0, 0.95, 1.0),
+        (0.0, 0.5, 0.95, 1.0),
+        (0.0, -0.5, 0.95, 1.0),
+    ],
 )
 def test_error_rates_of_a_single_check(fall: float, correlation: float, least: float, most: float) -> None:
-    """A fall of exactly the excluded one passes at the level of the first check, 0.1 / 2, where the noise is white."""
+    """A fall of exactly the excluded one passes at no more than the level of the first check, 0.1 / 2."""
     series, generator = 2000, np.random.default_rng(3)
     white = generator.standard_normal((series, LOSS_WINDOW + 20)) * math.sqrt(1 - correlation**2)
     noise = lfilter([1], [1, -correlation], white)[:, 20:]
@@ -100,16 +110,18 @@ def test_error_rates_of_a_single_check(fall: float, correlation: float, least: f
     assert least - spread <= share <= most + spread
 
 
-def test_repeated_checks_accept_a_falling_loss_in_less_than_a_tenth_of_all_trainings() -> None:
+@pytest.mark.parametrize("correlation", [-0.3, 0.0, 0.5])
+def test_repeated_checks_accept_a_falling_loss_in_less_than_a_tenth_of_all_trainings(correlation: float) -> None:
     series, generator = 300, np.random.default_rng(4)
+    white = generator.standard_normal((series, 620)) * math.sqrt(1 - correlation**2)
     accepted = 0
-    for _ in range(series):
-        losses = 1000 + generator.standard_normal(600) - 0.1 * np.arange(600)
+    for noise in lfilter([1], [1, -correlation], white)[:, 20:]:
+        losses = 1000 + noise - 0.1 * np.arange(600)
         ends = range(LOSS_WINDOW, 601, 10)
         accepted += any(stationary(losses[:end], check) for check, end in enumerate(ends, start=1))
     assert accepted / series <= 0.1
-    # The first check alone accepts a twentieth: the test would be empty if it accepted none.
-    assert accepted > 0
+    # White noise is accepted in a few per cent: the test would be empty if no series were.
+    assert accepted > 0 or correlation > 0
 
 
 def test_r_hat_is_that_of_arviz_and_of_its_definition() -> None:

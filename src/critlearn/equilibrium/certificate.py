@@ -89,7 +89,7 @@ class Certificate(Result):
     curvature
         Curvature of the loss and what lies along it; None if it was not looked at.
     trend
-        Trend of the loss; None without a history of at least 40 epochs.
+        Trend of the loss; None without a history of at least 60 epochs.
     epochs, r_hat
         Epochs of the history, and split R-hat of its last losses, which decides nothing; None without a history.
     left_out

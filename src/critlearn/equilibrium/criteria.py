@@ -68,9 +68,10 @@ CURVATURE_SAMPLES: Final = 1000
 """Samples whose loss is looked at for its curvature; four times as many are descended over and judged together, as the
 whole data set. Of larger sets so many are descended over and as many others judged."""
 
-LOSS_WINDOW: Final = 40
-"""Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is seven
-standard errors, enough to exclude it in the hundredth check of a training."""
+LOSS_WINDOW: Final = 60
+"""Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is
+thirteen standard errors, enough to exclude it in the hundredth check of a training, and also where successive losses
+are correlated by a half."""
 
 EXCLUDED_FALL: Final = 0.1
 """Fall of the loss per epoch, in its standard deviations, that must be excluded for it to be stationary."""

@@ -25,7 +25,8 @@ class Trend(Result):
     bound
         Upper confidence bound of the fall.
     scatter
-        Standard deviation of the losses about a slow change, from the differences of successive ones.
+        Standard deviation of the losses: that about the line, or that from the differences of successive ones, whichever
+        is less.
     """
 
     fall: float
@@ -68,9 +69,9 @@ def loss_r_hat(losses: Sequence[float]) -> float | None:
 def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
     """Trend of the last losses; None if there are too few.
 
-    A straight line is fitted to the last 40 losses. Its fall per epoch over the scatter has a noncentral t law:
+    A straight line is fitted to the last 60 losses. Its fall per epoch over the scatter has a noncentral t law:
     the scatter is estimated, too. It is that of successive differences, as the bend of a loss that fell fast is no
-    scatter. The loss is stationary if a fall of 0.1 standard deviations per epoch is excluded at level
+    scatter, or that about the line, where successive losses swing. The loss is stationary if a fall of 0.1 standard deviations per epoch is excluded at level
     ``0.1 / (check (check + 1))``: the levels of all checks of one training add up to 10%, so that a falling loss passes
     any of them in 10% at most. Source: J. von Neumann, Annals of Mathematical Statistics 12, 367 (1941), for the
     differences.
@@ -87,17 +88,19 @@ def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
     InvalidInputError
         If a loss is not finite.
     """
-    if len(losses) < LOSS_WINDOW:
-        return None
     last = np.asarray(losses[-LOSS_WINDOW:], dtype=float)
     if not np.isfinite(last).all():
         raise InvalidInputError("the losses must be finite: the last ones are not")
+    if len(last) < LOSS_WINDOW:
+        return None
     # In units of the largest, as differences from the first, so that nothing overflows.
     scale = float(np.abs(last).max()) or 1.0
     values = last / scale - last[0] / scale
     slope = float(_EPOCH @ values / (_EPOCH @ _EPOCH))
     differences = np.diff(values - slope * _EPOCH)
-    scatter = math.hypot(math.sqrt(differences @ differences / _EXPECTED), LEAST_SCATTER)
+    residual = values - values.mean() - slope * _EPOCH
+    squares = min(differences @ differences / _EXPECTED, residual @ residual / (LOSS_WINDOW - 2))
+    scatter = math.hypot(math.sqrt(squares), LEAST_SCATTER)
     error = 1 / math.sqrt(_EPOCH @ _EPOCH)
     level = FALSE_STATIONARY / (check * (check + 1))
     fall = -slope / scatter
