@@ -25,8 +25,8 @@ class Trend(Result):
     bound
         Upper confidence bound of the fall.
     scatter
-        Standard deviation of the losses: that about the line, or that from the differences of successive ones, whichever
-        is less.
+        Standard deviation of the losses: that about the line, or that from the differences of successive ones if it is
+        less.
     """
 
     fall: float
@@ -71,10 +71,10 @@ def loss_trend(losses: Sequence[float], *, check: int = 1) -> Trend | None:
 
     A straight line is fitted to the last 60 losses. Its fall per epoch over the scatter has a noncentral t law:
     the scatter is estimated, too. It is that of successive differences, as the bend of a loss that fell fast is no
-    scatter, or that about the line, where successive losses swing. The loss is stationary if a fall of 0.1 standard deviations per epoch is excluded at level
-    ``0.1 / (check (check + 1))``: the levels of all checks of one training add up to 10%, so that a falling loss passes
-    any of them in 10% at most. Source: J. von Neumann, Annals of Mathematical Statistics 12, 367 (1941), for the
-    differences.
+    scatter, or that about the line, where successive losses swing. The loss is stationary if a fall of 0.1 standard
+    deviations per epoch is excluded at level ``0.1 / (check (check + 1))``: the levels of all checks of one training
+    add up to 10%, so that a falling loss passes any of them in 10% at most. Source: J. von Neumann, Annals of
+    Mathematical Statistics 12, 367 (1941), for the differences.
 
     Parameters
     ----------
