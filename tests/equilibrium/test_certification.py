@@ -317,3 +317,17 @@ def test_nothing_is_changed_by_looking() -> None:
 def test_arguments_out_of_range_are_refused(logistic: NeuralSystem, setting: dict[str, object], told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         certify(logistic, **setting)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.Tanh])
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_a_network_of_zeros_that_no_sample_moves_is_at_a_saddle(activation: type[nn.Module], hidden: int) -> None:
+    layers = [layer for _ in range(hidden) for layer in (nn.Linear(2, 2, bias=False), activation())]
+    model = nn.Sequential(*layers, nn.Linear(2, 1, bias=False)).double()
+    for value in model.parameters():
+        nn.init.zeros_(value)
+    x = torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.where(x[:, :1] > 0, 1.0, -1.0).double()
+    certificate = certify(NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, t)))
+    assert certificate.status is Status.SADDLE
+    assert "no sample moves" in certificate.reason

@@ -52,7 +52,7 @@ _WORDS: Final = {
 _ADVICE: Final = {
     Status.EQUILIBRIUM: "exponents are those of a learning equilibrium",
     Status.HELD_BY_DECAY: "exponents are those of loss and decay together, and move with the decay",
-    Status.SEPARABLE: "use weight decay and tell it, or data that overlap",
+    Status.SEPARABLE: "use L2 weight decay, train until it balances, and tell it; or use data that overlap",
     Status.SADDLE: "train on, or from larger initial weights",
     Status.DRIFTING: "train on, and tell the weight decay if there was any",
     Status.NOT_STATIONARY: "train on",
@@ -158,6 +158,9 @@ def judge(found: Evidence) -> tuple[Status, str]:
     tells a saddle from a minimum, and the trend.
     Source: theory, equilibrium that cannot be fooled.
     """
+    curvature, trend = found.curvature, found.trend
+    if not found.moved and curvature is not None and curvature.way_down:
+        return Status.SADDLE, f"no sample moves any trainable variable, but {curvature.summary()}"
     if not found.moved:
         return Status.TOO_FEW, "no sample moves any trainable variable, so that there is nothing to judge"
     if not found.enough:
@@ -166,7 +169,7 @@ def judge(found: Evidence) -> tuple[Status, str]:
     drift = found.drift if found.decayed is None else found.decayed
     if not drift.within:
         return _drifting(found, drift)
-    held, curvature, trend = _held(found), found.curvature, found.trend
+    held = _held(found)
     if held and found.separated and found.decoupled:
         # AdamW's: the loss falls tenfold while both balance, and where it ends depends on the batch.
         return Status.SEPARABLE, f"{_ALL_RIGHT}; weight decay holds them back, but shrinks with the gradients"

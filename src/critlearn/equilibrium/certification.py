@@ -109,10 +109,11 @@ def certificate_of(
     """Certify a state whose decay is known; ``check`` is the number of this check of one training."""
     moments, drift, decayed = _drifts(system, decay, "directions" not in leave_out, tolerance, exceptions, batch_size)
     counted = drift if decayed is None else decayed
+    moved = moments.frozen_count < sum(part.numel() for part in moments.frozen.values())
     # A state that drifts is none, whatever its curvature.
-    looked = counted.within and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
+    looked = (counted.within or not moved) and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
     found = Evidence(
-        moved=moments.frozen_count < sum(part.numel() for part in moments.frozen.values()),
+        moved=moved,
         enough=len(system) >= FEWEST_SAMPLES,
         samples=len(system),
         separated=separated(system, batch_size),
