@@ -65,7 +65,7 @@ def test_root_mean_square_norm_stays_the_same_function_in_double_precision() -> 
         ("net", nn.MSELoss(), classes(0.5), "model must be a torch.nn.Module; got str"),
         (nn.Linear(3, 1), "ce", classes(0.5), 'Composition\\(activation, "ce"\\)'),
         (nn.Linear(3, 1), nn.functional.mse_loss, classes(0.5), "got function"),
-        (nn.Linear(3, 1), nn.MSELoss(), iter([1, 2]), "map-style"),
+        (nn.Linear(3, 1), nn.MSELoss(), iter([1, 2]), "start anew each time"),
     ],
 )
 def test_other_kinds_are_refused(model: object, loss: object, data: object, told: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
@@ -115,6 +115,11 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
     layers = {name: module for name, module in system.model.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
         raise InvalidInputError("predictions are made for dense layers (torch.nn.Linear); the model has none")
+    if isinstance(system.loss, TokenCrossEntropy):
+        raise InvalidInputError(
+            "predictions are made for losses of one output or class per sample; the change of a sequence is a sum over "
+            "its positions, which is no product of independent factors"
+        )
     state = _state(system, layers)
     single = state.errors.shape[1] == 1
     error = _error(system, state, lr)

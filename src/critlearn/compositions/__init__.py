@@ -9,6 +9,7 @@ from critlearn.compositions.loss import Loss
 from critlearn.compositions.output_loss import OutputLoss
 from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy
 from critlearn.compositions.softmax.soft_targets import SoftTargetCrossEntropy
+from critlearn.compositions.softmax.tokens import TokenCrossEntropy
 from critlearn.compositions.tails.asymptote import Asymptote
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OutputLoss",
     "SoftTargetCrossEntropy",
     "SoftmaxCrossEntropy",
+    "TokenCrossEntropy",
     "find_activation",
     "find_loss",
     "power",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
+from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.numerics.validation import check_count
 from critlearn.results import Result, plain
 
@@ -112,8 +113,7 @@ def learning_dimension(
         check_count(name, value)
     size = len(phi.system)
     places = torch.linspace(0, size - 1, min(samples, size)).round().long().tolist()
-    pairs = [phi.system.dataset[place] for place in places]
-    x, t = (torch.stack([torch.as_tensor(pair[part]) for pair in pairs]) for part in (0, 1))
+    x, t = samples_of_one_tensor(phi.system, places)
     spectra = tuple(phi.spectra(x, t))
     kept = min(directions, len(spectra[0].log_values))
     # As many samples as their tangent vectors, of 8 bytes a number, fit into the memory allowed; a pair at least.

@@ -7,8 +7,8 @@ from torch import nn
 
 from critlearn.duality.jacobian.dense_chain import DenseLayer, dense_chain
 from critlearn.network import tail_exact
+from critlearn.network.batches.model_inputs import in_type
 from critlearn.network.checks.hooks import called_hooks
-from critlearn.network.checks.inputs import in_type
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,9 +18,11 @@ from critlearn.duality.jacobian.operator import JacobianOperator
 from critlearn.duality.jacobian.output_response import continuous_targets, output_response
 from critlearn.duality.jacobian.spectra import one_thread, stack_spectra
 from critlearn.duality.jacobian.spectrum import Spectrum
+from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.learning_pass import learning_pass
+from critlearn.network.batches.model_inputs import Inputs, ModelInputs
 from critlearn.network.checks.hooks import hooked_backwards
 from critlearn.network.losses import for_targets
 from critlearn.numerics.validation import check_learning_rate
@@ -58,13 +60,14 @@ class DualityMap:
             raise InvalidInputError(f"a duality map is that of a NeuralSystem; got {type(self.system).__name__}")
         check_learning_rate(self.lr)
 
-    def __call__(self, x: Tensor, t: Tensor) -> dict[str, Tensor]:
+    def __call__(self, x: Any, t: Tensor) -> dict[str, Tensor]:
         """Return the changes that each single sample induces in each trainable variable.
 
         Parameters
         ----------
         x, t
-            A batch of boundary states, shapes (batch, ...) and (batch,) or (batch, outputs).
+            A batch of boundary states, shapes (batch, ...) and (batch,) or (batch, outputs); a tuple, or a dictionary
+            of keyword arguments, for a network that takes several inputs.
 
         Returns
         -------
@@ -77,6 +80,8 @@ class DualityMap:
         InvalidInputError
             If there is no batch, or it does not fit the network.
         """
+        if not isinstance(x, Tensor):
+            x = self.system.inputs(x)
         _check_batch(x, t)
         scaled = learning_pass(self.system, x, t)
         # Only here, in the last step, may a change underflow: the gradients are those of unit errors.
@@ -185,7 +190,7 @@ class DualityMap:
         if not isinstance(x, Tensor):
             raise InvalidInputError(f"x must be a tensor; got {_described(x)}")
         like = next(self.system.model.parameters())
-        expected = tuple(torch.as_tensor(self.system.dataset[0][0]).shape)
+        expected = tuple(samples_of_one_tensor(self.system, [0])[0].shape[1:])
         if tuple(x.shape) != expected:
             raise InvalidInputError(
                 f"the Jacobian is that of one sample: x must have the shape {expected} of the data set's inputs; "
@@ -222,10 +227,10 @@ class DualityMap:
         return partial(dense_stack, network.layers, loss, x, target, targets=with_targets), operator
 
 
-def _check_batch(x: Tensor, t: Tensor) -> None:
+def _check_batch(x: Inputs, t: Tensor) -> None:
     """Raise if inputs and targets are not a batch of boundary states."""
     for name, value in (("x", x), ("t", t)):
-        if not isinstance(value, Tensor) or value.dim() == 0:
+        if not isinstance(value, Tensor | ModelInputs) or len(value.shape) == 0:
             raise InvalidInputError(f"{name} must be a tensor that holds a batch; got {_described(value)}")
     if len(x) != len(t) or len(x) == 0:
         raise InvalidInputError(f"a batch needs as many inputs as targets, one at least; got {len(x)} and {len(t)}")

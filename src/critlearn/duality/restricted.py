@@ -13,6 +13,7 @@ from torch import Tensor
 
 from critlearn.duality.jacobian.jacobian import Jacobian
 from critlearn.duality.map import DualityMap
+from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.errors import InvalidInputError
 
 _STEP: Final = 1e-2
@@ -70,7 +71,7 @@ class RestrictedMap:
 
     def __post_init__(self) -> None:
         """Raise if the number of variables does not make the Jacobian square."""
-        x = torch.as_tensor(self.phi.system.dataset[0][0])
+        x = samples_of_one_tensor(self.phi.system, [0])[0][0]
         shape = self.phi.jacobian(x, self.t).shape
         allowed = set(range(shape[0]))
         if len(self.variables) != shape[1] or len(set(self.variables) & allowed) != shape[1]:
@@ -81,7 +82,7 @@ class RestrictedMap:
 
     def _split(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of boundary points (sample, K)."""
-        like = torch.as_tensor(self.phi.system.dataset[0][0])
+        like = samples_of_one_tensor(self.phi.system, [0])[0][0]
         inputs = like.numel()
         x = points[:, :inputs].reshape(-1, *like.shape)
         if points.shape[1] == inputs:

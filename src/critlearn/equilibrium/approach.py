@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
-from torch import Tensor
 
 from critlearn.equilibrium.certificate import Certificate
 from critlearn.equilibrium.certification import certificate_of, separated
@@ -18,7 +17,6 @@ from critlearn.equilibrium.schedule import Schedule
 from critlearn.errors import InvalidInputError, NotAtEquilibriumError
 from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
-from critlearn.network.checks.inputs import read_pairs
 from critlearn.network.copying import copied
 from critlearn.network.training.step import TrainingStep
 from critlearn.numerics.validation import check_learning_rate
@@ -127,7 +125,8 @@ def equilibrate(
         If `throw` is set and equilibrium is not certified.
     """
     _check(epochs, batch_size, lr, weight_decay, check_every)
-    trained = NeuralSystem(copied(system.model), system.loss, system.dataset)
+    system.check()
+    trained = system.judging(copied(system.model), system.loss)
     training = _Training(trained, batch_size, lr, weight_decay, seed)
     schedule = Schedule(epochs, check_every, stop_at_equilibrium)
     # With weight decay the weights stay finite, and training goes on.
@@ -176,7 +175,9 @@ class _Training:
         """Certificate of the present state, with the losses at full rate as its history."""
         # A gradient of training is a mean over a sample's outputs, a change of the engine a sum.
         x, t = next(self._system.boundary(1))
-        decay = decay_of(self._system, 0.0, self._optimiser).scaled(self._system.forward(x, t)[1].numel())
+        decay = decay_of(self._system, 0.0, self._optimiser).scaled(
+            self._system.loss.value(*self._system.forward(x, t)).numel()
+        )
         found = certificate_of(
             self._system,
             decay,
@@ -226,7 +227,7 @@ def _train_epoch(
     """Train for one pass over the data in random order, and return the mean loss over the samples."""
     total = torch.zeros((), dtype=torch.float64, device=next(iter(system.parameters.values())).device)
     step = TrainingStep(system)
-    for x, t in _shuffled(system, batch_size, generator):
+    for x, t in system.shuffled(batch_size, generator):
         optimiser.zero_grad()
         try:
             loss = step(x, t)
@@ -236,18 +237,6 @@ def _train_epoch(
                 f"{problem.where} is not finite in a batch of the training: look at the data, or try a smaller "
                 "learning rate"
             ) from None
-        total += loss * len(x)
+        total += loss * len(t)
         optimiser.step()
     return float(total) / len(system)
-
-
-def _shuffled(system: NeuralSystem, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in random order: slices of tensors if the data set holds them, otherwise a loader's batches."""
-    tensors = system.tensors()
-    if tensors is None:
-        for x, t in read_pairs(system.dataset, batch_size, shuffled_by=generator):
-            yield system.as_network_takes(x), system.as_network_takes(t)
-        return
-    x, t = tensors
-    for chosen in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
-        yield x[chosen], t[chosen]

@@ -5,6 +5,7 @@ from typing import Final
 
 import torch
 
+from critlearn.compositions import TokenCrossEntropy
 from critlearn.equilibrium.certificate import Certificate, Evidence, judge
 from critlearn.equilibrium.coherence import Drift, drift_of, unit_weights
 from critlearn.equilibrium.criteria import DIRECTIONS, EXCEPTIONS, FEWEST_SAMPLES, MODE_SAMPLES, TOLERANCE
@@ -177,7 +178,12 @@ def separated(system: NeuralSystem, batch_size: int) -> bool:
         return False
     for x, t in system.boundary(batch_size):
         y, target = system.forward(x, t)
-        right = y.argmax(dim=1) == target if system.loss.class_targets else torch.where(target > 0, 1.0, -1.0) * y > 0
+        if isinstance(system.loss, TokenCrossEntropy):
+            right = system.loss.all_right(y, target)
+        elif system.loss.class_targets:
+            right = y.argmax(dim=1) == target
+        else:
+            right = torch.where(target > 0, 1.0, -1.0) * y > 0
         if not bool(right.all()):
             return False
     return True

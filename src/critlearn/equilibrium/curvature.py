@@ -29,8 +29,8 @@ from critlearn.equilibrium.criteria import (
 from critlearn.equilibrium.decay import Decay
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import NonFiniteError
-from critlearn.network.checks.inputs import chosen_pairs
 from critlearn.network.copying import copied
 from critlearn.results import Result
 
@@ -201,7 +201,7 @@ class _Surface:
     ) -> None:
         model = copied(system.model)
         precision = torch.float64
-        x, t = chosen_pairs(system.dataset, numbers)
+        x, t = system.chosen(numbers)
         try:
             model = model.double()
             self._system = system.judging(model, system.loss)
@@ -234,7 +234,7 @@ class _Surface:
         for value, part in zip(self._variables, parts, strict=True):
             value.copy_(part.reshape(value.shape))
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[tuple[Inputs, Tensor]]:
         x, t = self._pairs
         for start in range(0, len(x), _PASS):
             rows = slice(start, start + _PASS)

@@ -17,6 +17,7 @@ from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.fluctuations.moments.log_domain_means import LogMean, Piece, mini_batch_means
 from critlearn.fluctuations.quantities import Quantities, Series, check_name
 from critlearn.fluctuations.result import POOLED, Fluctuations
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import check_finite
 from critlearn.numerics.log_sketch import MOST_COUNTS, LogSketch
 
@@ -69,7 +70,7 @@ class Accumulator:
         self._series: dict[str, list[Tensor]] = {name: [] for name in self._chosen}
         self.done = 0
 
-    def add(self, x: Tensor, t: Tensor) -> None:
+    def add(self, x: Inputs, t: Tensor) -> None:
         """Count the changes of a batch of boundary states.
 
         Raises

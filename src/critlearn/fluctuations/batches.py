@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
+from critlearn.network.batches.model_inputs import Inputs, joined_states
 
 
 class Batches:
@@ -56,6 +56,8 @@ class Batches:
     def _usable_samples(self) -> int | None:
         """Number of samples in whole mini-batches; None for a loader of unknown length."""
         if self._loader is None:
+            if not self._system.states.by_number:
+                return None
             return len(self._system) // self._mini_batch * self._mini_batch
         try:
             batches, samples = len(self._loader), len(self._loader.sampler)  # type: ignore[arg-type]
@@ -69,11 +71,11 @@ class Batches:
             samples = batches * self._loader.batch_size
         return samples // self._mini_batch * self._mini_batch
 
-    def first(self) -> tuple[Tensor, Tensor]:
+    def first(self) -> tuple[Inputs, Tensor]:
         """The first batch."""
         return next(self.start_from(0))
 
-    def start_from(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def start_from(self, start: int) -> Iterator[tuple[Inputs, Tensor]]:
         """Batches from sample number ``start`` on.
 
         Raises
@@ -86,12 +88,12 @@ class Batches:
         else:
             pairs = _after(self._pairs(self._loader), start)
         # A loader's batches need not be whole mini-batches: what is left of one goes before the next.
-        left: tuple[Tensor, Tensor] | None = None
+        left: tuple[Inputs, Tensor] | None = None
         found = False
         for pair in pairs:
-            x, t = pair if left is None else (torch.cat([left[0], pair[0]]), torch.cat([left[1], pair[1]]))
-            kept = len(x) // self._mini_batch * self._mini_batch
-            left = (x[kept:], t[kept:]) if kept < len(x) else None
+            x, t = pair if left is None else joined_states([left, pair])
+            kept = len(t) // self._mini_batch * self._mini_batch
+            left = (x[kept:], t[kept:]) if kept < len(t) else None
             if kept:
                 found = self._gave_samples = True
                 yield x[:kept], t[:kept]
@@ -103,24 +105,15 @@ class Batches:
         if not found and not start:
             raise InvalidInputError(f"the loader is empty, or does not fill one mini-batch of {self._mini_batch}")
 
-    def _pairs(self, loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pairs(self, loader: DataLoader[Any]) -> Iterator[tuple[Inputs, Tensor]]:
         """Inputs and targets of a loader, on the network's device and in its precision."""
         for batch in loader:
-            pair = isinstance(batch, tuple | list) and len(batch) == 2
-            if not pair or not all(isinstance(part, Tensor) and part.dim() for part in batch):
-                raise InvalidInputError(
-                    f"a loader must give pairs (x, t) of tensors; got {type(batch).__name__}"
-                    + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
-                )
-            x, t = batch
-            if len(x) != len(t):
-                raise InvalidInputError(f"a batch of the loader has {len(x)} inputs and {len(t)} targets")
-            yield self._system.as_network_takes(x), self._system.as_network_takes(t)
+            yield self._system.read(batch)
 
 
-def _after(pairs: Iterator[tuple[Tensor, Tensor]], start: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _after(pairs: Iterator[tuple[Inputs, Tensor]], start: int) -> Iterator[tuple[Inputs, Tensor]]:
     """Pairs without the first ``start`` samples."""
     for x, t in pairs:
-        if start < len(x):
+        if start < len(t):
             yield x[start:], t[start:]
-        start = max(0, start - len(x))
+        start = max(0, start - len(t))

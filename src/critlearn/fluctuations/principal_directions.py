@@ -11,7 +11,7 @@ from torch import Tensor
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import GradSample
-from critlearn.network.checks.inputs import chosen_pairs
+from critlearn.network.batches.model_inputs import Inputs
 
 _FEWEST_SAMPLES: Final = 64
 """Samples of the largest networks; 20 directions still have three samples each."""
@@ -80,7 +80,7 @@ def principal_directions(
     """
     system = gradients.system
     chosen = system.scattered(_affordable(gradients, samples))
-    x, t = (system.as_network_takes(part) for part in chosen_pairs(system.dataset, chosen))
+    x, t = system.chosen(chosen)
     gram, targets, log_unit = _inner_products(gradients, x, t, vectors)
     centred = gram - gram.mean(dim=0)
     centred = centred - centred.mean(dim=1, keepdim=True)
@@ -103,7 +103,7 @@ def _affordable(gradients: PerSampleGradients, samples: int) -> int:
 
 
 def _inner_products(
-    gradients: PerSampleGradients, x: Tensor, t: Tensor, vectors: list[dict[str, Tensor]]
+    gradients: PerSampleGradients, x: Inputs, t: Tensor, vectors: list[dict[str, Tensor]]
 ) -> tuple[Tensor, Tensor, float]:
     """Gram matrix of the samples' changes, their products with vectors, and the logarithm of the changes' unit."""
     pieces: dict[str, list[tuple[GradSample, Tensor]]] = {}

@@ -16,7 +16,7 @@ from critlearn.monitoring.distribution import Distribution
 from critlearn.monitoring.loggers import PREFIX, as_logger, log_distribution
 from critlearn.monitoring.preserve_state import preserve_state
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
-from critlearn.monitoring.subsample import subsystem
+from critlearn.monitoring.subsample import subsample
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
 from critlearn.numerics.validation import check_integer
@@ -111,7 +111,7 @@ class Monitor:
         """Measure the state before the first step; bad input is refused here, not in the middle of training."""
         with self._timed():
             with preserve_state(self._system.model):
-                self._measured = subsystem(self._system, self._samples, self._seed)
+                self._measured = subsample(self._system, self._samples, self._seed)
             self._add_state(self._measure())
             self._series.take(0)
         # The first measurement is not typical: compiled kernels were loaded in it.

@@ -5,7 +5,13 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-from critlearn.compositions import Composition, OutputLoss, SoftmaxCrossEntropy, SoftTargetCrossEntropy
+from critlearn.compositions import (
+    Composition,
+    OutputLoss,
+    SoftmaxCrossEntropy,
+    SoftTargetCrossEntropy,
+    TokenCrossEntropy,
+)
 from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.errors import InvalidInputError
 from critlearn.network.checks.hooks import hooked
@@ -50,8 +56,13 @@ _EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any], OutputLoss]]] = {
 }
 
 
+def takes_tokens(loss: object) -> bool:
+    """Whether a loss has a form for a class index at each position of a sequence."""
+    return isinstance(loss, nn.CrossEntropyLoss | SoftmaxCrossEntropy | TokenCrossEntropy)
+
+
 def exact_system(
-    model: nn.Module, loss: OutputLoss | nn.Module, targets: Iterable[Tensor]
+    model: nn.Module, loss: OutputLoss | nn.Module, targets: Iterable[Tensor], output: Callable[[], Any]
 ) -> tuple[nn.Module, OutputLoss]:
     """Return an equivalent network and loss whose output errors are tail-exact.
 
@@ -64,12 +75,18 @@ def exact_system(
     ----------
     targets
         Targets in batches; all are looked at only where the values of all matter.
+    output
+        Gives the output of the network for some of the first samples.
 
     Raises
     ------
     InvalidInputError
         If there is no equivalent.
     """
+    if takes_tokens(loss):
+        tokens = _for_tokens(loss, next(iter(targets)), output)
+        if tokens is not None:
+            return model, tokens
     if not isinstance(loss, nn.Module):
         return model, for_targets(loss, next(iter(targets)))
     activation = _last_activation(model)
@@ -93,6 +110,30 @@ def exact_system(
         _check_signs(targets)
     exact = for_targets(_EQUIVALENTS[type(loss)](loss), next(iter(targets)))
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
+
+
+def _for_tokens(loss: Any, targets: Tensor, output: Callable[[], Any]) -> OutputLoss | None:
+    """Form of cross-entropy for a class index at each position of a sample; None if there is one for each sample."""
+    if targets.is_floating_point() or targets.dim() < 2:
+        return None
+    y = output()
+    if not isinstance(y, Tensor) or y.dim() != targets.dim() + 1:
+        return None
+    # Torch has classes in the second dimension, models of sequences in the last; where both fit, torch's order holds
+    # but for a model whose own output is named, which is none of torch's.
+    last, second = y.shape[1:-1] == targets.shape[1:], y.shape[2:] == targets.shape[1:]
+    if not (last or second):
+        raise InvalidInputError(
+            f"outputs of shape {tuple(y.shape[1:])} and targets of shape {tuple(targets.shape[1:])} of a sample do not "
+            "fit: cross-entropy of tokens takes outputs (sample, token, class) or (sample, class, token), and targets "
+            "(sample, token)"
+        )
+    if isinstance(loss, TokenCrossEntropy):
+        return loss
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return TokenCrossEntropy(classes_last=last)
+    _refuse(loss, weight=loss.weight is not None, label_smoothing=loss.label_smoothing > 0)
+    return TokenCrossEntropy(loss.ignore_index, mean=loss.reduction == "mean", classes_last=last)
 
 
 def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:

@@ -2,20 +2,24 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
 
-from critlearn.compositions import OutputLoss
+from critlearn.compositions import OutputLoss, TokenCrossEntropy
 from critlearn.errors import InvalidInputError
+from critlearn.network.batches.adapted_model import adapted, given_model
+from critlearn.network.batches.alignment import aligned
+from critlearn.network.batches.boundary_states import BoundaryStates, HeldStates, boundary_states
+from critlearn.network.batches.held_tensors import check_dense
+from critlearn.network.batches.model_inputs import Inputs, ModelInputs, described
+from critlearn.network.batches.reading import BatchFunction, BatchReader
 from critlearn.network.checks.finiteness import NonFiniteError, check_finite, check_modules_finite
-from critlearn.network.checks.inputs import check_dense, chosen_pairs, held_tensors, read_pairs
 from critlearn.network.checks.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.copying import check_computed, computed_tensors
-from critlearn.network.losses import exact_system
+from critlearn.network.losses import exact_system, takes_tokens
 from critlearn.numerics.array_file import first_line
 
 _TARGETS_READ = 1024
@@ -30,14 +34,20 @@ class NeuralSystem:
     ----------
     model
         Any module from a batch of inputs ``(batch, ...)`` to pre-activations ``(batch,)``, ``(batch, 1)`` or
-        ``(batch, outputs)``.
+        ``(batch, outputs)``, or to an output that has them as ``logits``, as those of Hugging Face.
     loss
         Composition of output activation and loss, another loss of the protocol `OutputLoss`, or one of torch's own
         (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent:
         see `losses.exact_system`.
-    dataset
-        Map-style data set of pairs ``(x, t)``: the boundary states, asked for one by one but for a ``TensorDataset`` of
-        two tensors. ``t`` is a class -1, +1 for an output that saturates, and a class index for softmax.
+    data
+        The boundary states. A map-style data set, asked for its samples one by one but for a ``TensorDataset`` of two
+        tensors; a loader, which is its data set with its ``collate_fn``; or a data set or loader that is only iterated
+        over, anew for every pass. Batches are read by convention: pairs ``(x, t)``, longer tuples that end with the
+        targets, dictionaries of keyword arguments with ``labels``. ``t`` is a class -1, +1 for an output that
+        saturates, and a class index for softmax.
+    batch
+        Function of a batch that returns ``(arguments, targets)``, where convention does not do: a tensor, a tuple or a
+        dictionary of keyword arguments, and a tensor.
 
     Raises
     ------
@@ -50,20 +60,46 @@ class NeuralSystem:
 
     model: nn.Module
     loss: OutputLoss
-    dataset: Dataset[Any]
+    dataset: Any
+    states: BoundaryStates = field(repr=False)
+    reader: BatchReader = field(repr=False)
 
-    def __init__(self, model: nn.Module, loss: OutputLoss | nn.Module, dataset: Dataset[Any]) -> None:
-        _check_kinds(model, loss, dataset)
+    def __init__(
+        self, model: nn.Module, loss: OutputLoss | nn.Module, data: Any, batch: BatchFunction | None = None
+    ) -> None:
+        _check_kinds(model, loss, batch)
+        model = given_model(model)
+        reader = BatchReader(model, batch)
         object.__setattr__(self, "model", model)
-        object.__setattr__(self, "dataset", dataset)
+        object.__setattr__(self, "dataset", data)
+        object.__setattr__(self, "states", boundary_states(data, reader))
         self.check()
-        x, t = next(self.boundary(min(2, len(self))))
-        model, exact = exact_system(model, loss, _Targets(self))
+        x, t = self._first(_ALIGNED)
+        model = adapted(model, x[:2])
+        object.__setattr__(self, "model", model)
+        if takes_tokens(loss):
+            reader = aligned(reader, x, t)
+            object.__setattr__(self, "states", boundary_states(data, reader))
+            x, t = self._first(_ALIGNED)
+        object.__setattr__(self, "reader", reader)
+        model, exact = exact_system(model, loss, _Targets(self), lambda: self._output(x[:2]))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
-        self._check_first_pass(x, t)
+        self._check_first_pass(x[:2], t[:2])
 
-    def _check_first_pass(self, x: Tensor, t: Tensor) -> None:
+    def _first(self, most: int) -> tuple[Inputs, Tensor]:
+        """The first samples."""
+        found = self.states.first(most)
+        if found is None:
+            raise InvalidInputError("the data set is empty")
+        return self.as_network_takes(found[0]), self.as_network_takes(found[1])
+
+    @torch.no_grad()
+    def _output(self, x: Inputs) -> Any:
+        """What the network returns."""
+        return self.model(x)
+
+    def _check_first_pass(self, x: Inputs, t: Tensor) -> None:
         """Make a first pass of a few samples, and raise if the output has no gradient."""
         before = computed_tensors(self.model)
         with torch.enable_grad():
@@ -95,59 +131,91 @@ class NeuralSystem:
             values or are on several devices.
         """
         check_parameters(self.model)
-        if len(self) == 0:
+        if self.states.by_number and len(self) == 0:
             raise InvalidInputError("the data set is empty")
         check_modules(self.model)
 
     def __len__(self) -> int:
         """Number of boundary states."""
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.states)
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """Trainable variables by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    def boundary(self, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def boundary(self, batch_size: int, *, start: int = 0) -> Iterator[tuple[Inputs, Tensor]]:
         """Boundary states in order from number ``start`` on, in batches, on the device and in the model's precision.
 
         Raises
         ------
         InvalidInputError
-            If the batch size is not positive, or the data set gives anything but pairs that make tensors.
+            If the batch size is not positive, or the data set gives what cannot be read as inputs and targets.
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch size must be at least 1; got {batch_size}")
-        held = held_tensors(self.dataset)
-        if held is not None:
-            # Not `split`, which makes views of all batches at once: a million of them where two samples are wanted.
-            for at in range(start, len(self), batch_size):
-                x, t = (part[at : at + batch_size] for part in held)
-                yield self.as_network_takes(x), self.as_network_takes(t)
-            return
-        rest = Subset(self.dataset, range(start, len(self))) if start else self.dataset
-        for x, t in read_pairs(rest, batch_size):
+        return self._taken(self.states.batches(batch_size, start))
+
+    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Inputs, Tensor]]:
+        """Boundary states in a random order, or in that of a stream, which alone can give another one."""
+        return self._taken(self.states.shuffled(batch_size, generator))
+
+    def _taken(self, batches: Iterator[tuple[Inputs, Tensor]]) -> Iterator[tuple[Inputs, Tensor]]:
+        for x, t in batches:
             yield self.as_network_takes(x), self.as_network_takes(t)
 
     def scattered(self, most: int) -> list[int]:
-        """Numbers of a few samples spread evenly over the data set, whose first samples may be alike."""
+        """Numbers of a few samples spread evenly over the data set, whose first samples may be alike.
+
+        Those of a stream are its first ones: others could be had only by a pass over all.
+        """
+        if not self.states.by_number:
+            return list(range(len(self._first(most)[1])))
         most = min(most, len(self))
         return [place * (len(self) - 1) // max(1, most - 1) for place in range(most)]
 
-    def spread(self, most: int) -> Tensor:
-        """Inputs of the `scattered` samples."""
-        numbers = self.scattered(most)
-        held = held_tensors(self.dataset)
-        if held is not None:
-            return self.as_network_takes(held[0][numbers])
-        return self.as_network_takes(chosen_pairs(self.dataset, numbers)[0])
+    def chosen(self, numbers: list[int]) -> tuple[Inputs, Tensor]:
+        """Samples with these numbers as one batch."""
+        x, t = self.states.chosen(numbers)
+        return self.as_network_takes(x), self.as_network_takes(t)
 
-    def tensors(self) -> tuple[Tensor, Tensor] | None:
-        """All inputs and targets at once for a plain `TensorDataset`; None for other data sets."""
-        held = held_tensors(self.dataset)
+    def inputs(self, arguments: Any) -> Inputs:
+        """Arguments of the network for a batch, as a tuple or a dictionary of keyword arguments, as its inputs.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are none.
+        """
+        return self.as_network_takes(self.reader.inputs(arguments))
+
+    def read(self, batch: Any) -> tuple[Inputs, Tensor]:
+        """Inputs and targets of a raw batch of a loader, read as those of the data set are.
+
+        Raises
+        ------
+        InvalidInputError
+            If it has no targets, or their number is another one than that of the inputs.
+        """
+        x, t = self.reader(batch)
+        return self.as_network_takes(x), self.as_network_takes(t)
+
+    def spread(self, most: int) -> Inputs:
+        """Inputs of the `scattered` samples."""
+        return self.chosen(self.scattered(most))[0]
+
+    def subsystem(self, numbers: list[int]) -> "NeuralSystem":
+        """Same network and loss on some of the samples, read once and kept in memory."""
+        other = copy.copy(self)
+        object.__setattr__(other, "states", HeldStates(*self.states.chosen(numbers)))
+        return other
+
+    def tensors(self) -> tuple[Inputs, Tensor] | None:
+        """All inputs and targets at once, if they are in memory; None otherwise."""
+        held = self.states.held()
         return None if held is None else (self.as_network_takes(held[0]), self.as_network_takes(held[1]))
 
-    def as_network_takes(self, value: Tensor) -> Tensor:
+    def as_network_takes(self, value: Any) -> Any:
         """Move inputs or targets to the device of the model; convert floating-point numbers to its precision.
 
         Raises
@@ -155,11 +223,13 @@ class NeuralSystem:
         InvalidInputError
             If it is a sparse tensor.
         """
+        if isinstance(value, ModelInputs):
+            return value.mapped(self.as_network_takes)
         check_dense(value)
         like = next(iter(self.parameters.values()))
         return value.to(device=like.device, dtype=like.dtype if value.is_floating_point() else None)
 
-    def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Inputs, t: Tensor) -> tuple[Tensor, Tensor]:
         """Pre-activations, shape (batch, outputs), and targets: of the same shape, or class indices (batch,).
 
         Raises
@@ -173,16 +243,15 @@ class NeuralSystem:
             y = self.model(x)
         except (RuntimeError, TypeError, ValueError, IndexError) as problem:
             reason = first_line(problem)
-            raise InvalidInputError(
-                f"the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
-            ) from problem
+            remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"
+            raise InvalidInputError(f"the model cannot take inputs of {described(x)}: {reason}{remedy}") from problem
         try:
             return self.judged(y, x, t)
         except NonFiniteError:
             check_modules_finite(self.model, x)
             raise
 
-    def judged(self, y: Any, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def judged(self, y: Any, x: Inputs, t: Tensor) -> tuple[Tensor, Tensor]:
         """Output of the network for a batch, and its targets, in the shapes that the loss takes.
 
         Raises
@@ -196,6 +265,14 @@ class NeuralSystem:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
         classes = self.loss.class_targets
+        if isinstance(self.loss, TokenCrossEntropy):
+            if y.shape[1] % max(1, target.shape[1]):
+                raise InvalidInputError(
+                    f"the model gives {y.shape[1]} pre-activations per sample, which are no classes for each of "
+                    f"{target.shape[1]} targets"
+                )
+            check_finite(y, "the model's output")
+            return y, target
         if classes:
             if target.shape[1] != 1:
                 raise InvalidInputError(f'"{self.loss.name}" takes one class index per sample; got {_shape(t)}')
@@ -210,6 +287,10 @@ class NeuralSystem:
         return y, target.to(y.dtype)
 
 
+_ALIGNED: Final = 8
+"""Samples on which labels are held against the model's own loss: a few sequences have enough tokens to tell."""
+
+
 class _Targets:
     """Targets of a system in batches; every iteration starts from the first."""
 
@@ -220,8 +301,8 @@ class _Targets:
         return (t for _, t in self._system.boundary(_TARGETS_READ))
 
 
-def _check_kinds(model: object, loss: object, dataset: object) -> None:
-    """Raise if the network, the loss or the data set has a wrong type."""
+def _check_kinds(model: object, loss: object, batch: object) -> None:
+    """Raise if the network, the loss or the function of a batch has a wrong type."""
     check_kind(model)
     if not isinstance(loss, OutputLoss | nn.Module):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""
@@ -229,10 +310,9 @@ def _check_kinds(model: object, loss: object, dataset: object) -> None:
             f"the loss must be a critlearn loss or a module of torch's, such as CrossEntropyLoss(); got "
             f"{type(loss).__name__}{hint}"
         )
-    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+    if batch is not None and not callable(batch):
         raise InvalidInputError(
-            f"the data set must be map-style, with a length and entries (x, t); got {type(dataset).__name__}: give "
-            "measure(loader=...) a loader of other data"
+            f"batch= must be a function of a batch that returns (arguments, targets); got {type(batch).__name__}"
         )
 
 

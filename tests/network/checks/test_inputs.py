@@ -96,12 +96,12 @@ class Given(Dataset[Any]):
 @pytest.mark.parametrize(
     ("samples", "told"),
     [
-        ([(x, t, 0) for x, t in zip(X, T, strict=True)], r"must give pairs \(x, t\); got tuple of 3"),
-        (list(X), "got Tensor"),
-        ([{"x": x, "t": t} for x, t in zip(X, T, strict=True)], "got dict of 2"),
+        ([(x, t, 0) for x, t in zip(X, T, strict=True)], r"Linear.forward\(\) takes 2 .* give batch= a function"),
+        (list(X), r"must give pairs \(x, t\), or dictionaries with labels; got Tensor: give batch= a function"),
+        ([{"x": x, "t": t} for x, t in zip(X, T, strict=True)], "targets under one key; .* among x, t: give batch="),
         ([(x[: 2 + at], t) for at, (x, t) in enumerate(zip(X[:3], T, strict=False))], "do not make one tensor"),
-        ([(x, None) for x in X], "do not make one tensor"),
-        ([({"a": x}, t) for x, t in zip(X, T, strict=True)], "inputs of the data set must be tensors .* got dict"),
+        ([(x, None) for x in X], "targets of the data set must be tensors or numbers; got list"),
+        ([({"a": x, "b": x}, t) for x, t in zip(X, T, strict=True)], '"a", which the forward of Linear does not take'),
     ],
 )
 def test_samples_that_are_no_pairs_of_tensors_are_refused(samples: list[Any], told: str) -> None:

@@ -21,6 +21,7 @@ from critlearn.duality.inverse.first_layer import first_inputs, input_line
 from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.target_of_error import fitting_target
 from critlearn.duality.jacobian.output_response import continuous_targets
+from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.errors import InvalidInputError
 from critlearn.network.backward.learning_pass import learning_pass
@@ -68,10 +69,9 @@ class InverseSearch:
         if self.size:
             self.changes = {name: change / self.size for name, change in self.changes.items()}
         self.flat = torch.cat([change.reshape(-1) for change in self.changes.values()])
-        x, t = phi.system.dataset[0]
-        self.x_like = torch.as_tensor(x).to(self.flat)
-        self.t_like = torch.as_tensor(t).to(self.flat.device)
-        self.loss = phi.one_sample(torch.as_tensor(x), self.t_like)[2]
+        x, t = (part[0] for part in samples_of_one_tensor(phi.system, [0]))
+        self.x_like, self.t_like = x.to(self.flat), t.to(self.flat.device)
+        self.loss = phi.one_sample(x, self.t_like)[2]
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
         # The sum of probability targets cannot be found, as t + c p has the error of t: it is that of the data set.
@@ -200,7 +200,7 @@ class InverseSearch:
         if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
             return None
         starts = [] if near is None else [near]
-        starts += [torch.as_tensor(self.phi.system.dataset[at][0]) for at in range(min(_STARTS, len(self.phi.system)))]
+        starts += samples_of_one_tensor(self.phi.system, list(range(min(_STARTS, len(self.phi.system)))))[0]
         found: list[Candidate] = []
         for start, t in itertools.islice(self._pairs(starts), _DESCENTS):
             candidate = self._fitted(start, t)

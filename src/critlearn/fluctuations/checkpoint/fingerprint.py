@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from critlearn.fluctuations.quantities import Quantities
 from critlearn.network import NeuralSystem
-from critlearn.network.checks.inputs import held_tensors
+from critlearn.network.batches.boundary_states import boundary_states
+from critlearn.network.batches.held_tensors import held_tensors
+from critlearn.network.batches.model_inputs import Inputs
 
 _SAMPLED: Final = 64
 """Samples read at the start, in the middle and at the end of a data set that holds no tensors, and samples at whose
@@ -25,7 +27,7 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 def fingerprint(
     system: NeuralSystem,
     loader: DataLoader[Any] | None,
-    first: tuple[Tensor, Tensor],
+    first: tuple[Inputs, Tensor],
     quantities: Quantities,
     settings: Mapping[str, object],
 ) -> str:
@@ -86,7 +88,7 @@ def _architecture(model: nn.Module) -> Iterator[str]:
     yield str([name for name, value in model.named_parameters() if value.requires_grad])
 
 
-def _loss_words(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
+def _loss_words(system: NeuralSystem, x: Inputs, t: Tensor) -> Iterator[str]:
     """Text that describes the loss: its name and its output errors, to four places, so that rounding does not show."""
     with torch.no_grad():
         y, target = system.forward(x[:_SAMPLED], t[:_SAMPLED])
@@ -99,20 +101,26 @@ def _loss_words(system: NeuralSystem, x: Tensor, t: Tensor) -> Iterator[str]:
 
 
 def _tensors(
-    system: NeuralSystem, loader: DataLoader[Any] | None, first: tuple[Tensor, Tensor]
+    system: NeuralSystem, loader: DataLoader[Any] | None, first: tuple[Inputs, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
     """Parameters, buffers and data, with names."""
     yield from system.model.named_parameters()
     yield from system.model.named_buffers()
-    yield from zip(("first x", "first t"), first, strict=True)
+    yield from _named("first", *first)
     dataset: Any = system.dataset if loader is None else loader.dataset
     whole = held_tensors(dataset)
     if whole is not None:
         yield from ((f"data {place}", value) for place, value in enumerate(whole))
         return
-    number = len(dataset)
+    states = system.states if loader is None else boundary_states(loader, system.reader)
+    number = len(states)
     yield "samples", torch.tensor(number)
-    collate = default_collate if loader is None or loader.collate_fn is None else loader.collate_fn
     for start in (0, max(0, number // 2 - _SAMPLED // 2), max(0, number - _SAMPLED)):
-        part = collate([dataset[at] for at in range(start, min(start + _SAMPLED, number))])
-        yield from ((f"data from {start}, {place}", value) for place, value in enumerate(part))
+        yield from _named(f"data from {start}", *states.chosen(list(range(start, min(start + _SAMPLED, number)))))
+
+
+def _named(name: str, x: Inputs, t: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of some samples, with names."""
+    for place, value in enumerate((x,) if isinstance(x, Tensor) else x.tensors):
+        yield f"{name}, input {place}", value
+    yield f"{name}, target", t

@@ -161,11 +161,14 @@ def precise_network(system: NeuralSystem, layers: Sequence[tuple[str, nn.Module]
     weights = [id(layer) for layer in modules if type(layer) is nn.Linear]
     if shared or len(set(weights)) < len(weights) or not has_precise_errors(system.loss):
         return None
+    x = next(system.boundary(1))[0]
+    if not isinstance(x, Tensor):
+        return None
     try:
-        steps, cost = _steps(layers, next(system.boundary(1))[0])
+        steps, cost = _steps(layers, x)
     except NoPreciseFormError:
         return None
-    samples = min(most, len(system), _COST // cost)
+    samples = min(most, len(system.scattered(most)), _COST // cost)
     if not samples:
         return None
     # Weights are read only here, once the cost is known to be small enough.

@@ -98,6 +98,7 @@ def _precise(gradients: PerSampleGradients) -> _Logs | None:
     if network is None:
         return None
     x, t = next(gradients.system.boundary(network.samples))
+    assert isinstance(x, torch.Tensor)
     entries = {name: _chosen(value.numel()).numpy() for name, value in gradients.system.parameters.items()}
     try:
         return network.log_gradients(x, t, entries)
@@ -114,7 +115,7 @@ def _chosen(size: int) -> torch.Tensor:
 def _log_gradients(gradients: PerSampleGradients) -> _Logs:
     """``ln|gradient|`` of a few samples in the precision of the pass."""
     system = gradients.system
-    x, t = next(system.boundary(min(FLOOR_SAMPLES, len(system))))
+    x, t = next(system.boundary(FLOOR_SAMPLES))
     sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
     parts: dict[str, dict[int, np.ndarray]] = {}
     for item in gradients.batch(x, t):

@@ -27,9 +27,9 @@ from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.fluctuations.grad_sample.sparse_rows import exact_zeros
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
+from critlearn.network.batches.model_inputs import Inputs, in_type
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.independence import PROBED, check_independence
-from critlearn.network.checks.inputs import in_type
 
 _OUTSIDE: Final = "used by a function outside its layer"
 _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
@@ -60,13 +60,13 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     apart: set[str] = set()
     errors, gradients = _for_random_errors(source, x, numbers, apart)
     _compare_samples(source, model, x, errors, {item.name: item for item in gradients}, apart)
-    if learning_pass.foreign and len(system) > PROBED:
+    if learning_pass.foreign and len(system.scattered(_SUMMED)) > PROBED:
         _compare_sum(source, apart)
     return apart
 
 
 def _for_random_errors(
-    source: LayerGradients, x: Tensor, numbers: list[int], apart: set[str]
+    source: LayerGradients, x: Inputs, numbers: list[int], apart: set[str]
 ) -> tuple[Tensor, list[VariableGradients]]:
     """Draw random output errors of unit size and compute the gradients for them; ``numbers`` name the samples."""
     drawn = []
@@ -86,7 +86,7 @@ def _for_random_errors(
 def _compare_samples(
     source: LayerGradients,
     model: nn.Module,
-    x: Tensor,
+    x: Inputs,
     errors: Tensor,
     gradients: Mapping[str, VariableGradients],
     apart: set[str],
@@ -162,7 +162,7 @@ def _compare_sum(source: LayerGradients, apart: set[str]) -> None:
 
 
 def audited(
-    source: LayerGradients, uses: list[LayerUse], x: Tensor, t: Tensor, apart: set[str], first: int
+    source: LayerGradients, uses: list[LayerUse], x: Inputs, t: Tensor, apart: set[str], first: int
 ) -> Iterator[VariableGradients]:
     """Gradients of a batch by layer rules; in some batches their sum is compared with automatic differentiation.
 

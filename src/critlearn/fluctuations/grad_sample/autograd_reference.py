@@ -12,13 +12,14 @@ from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.network.backward.autograd_errors import translate_autograd_errors
 from critlearn.network.backward.scaled_errors import ScaledErrors
+from critlearn.network.batches.model_inputs import Inputs
 
 _UNDERFLOW: Final = math.exp(-700)
 """Size below which gradients by automatic differentiation are not compared: normal doubles end at e^-708."""
 
 
 def plain_gradients(
-    model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], Tensor]
+    model: nn.Module, names: Collection[str], x: Inputs, errors: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor | None]:
     """Gradients of ``sum(output * errors)`` over all samples; None for a variable that the output does not depend on.
 
@@ -108,7 +109,7 @@ class BatchSums:
     """
 
     def __init__(
-        self, model: nn.Module, names: Collection[str], x: Tensor, errors: Callable[[Tensor], ScaledErrors]
+        self, model: nn.Module, names: Collection[str], x: Inputs, errors: Callable[[Tensor], ScaledErrors]
     ) -> None:
         # Weights between 1 and 2: all different, and none so small that its sample would not count.
         drawn = torch.rand(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -24,8 +24,8 @@ from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.learning_pass import differentiated
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.backward.single_precision import BeyondSingleError
+from critlearn.network.batches.model_inputs import Inputs, in_type
 from critlearn.network.checks.finiteness import check_finite
-from critlearn.network.checks.inputs import in_type
 from critlearn.numerics.array_file import first_line
 
 _WRITTEN_OUT: Final = 128 << 20
@@ -103,14 +103,14 @@ class LayerGradients:
         other._quiet = True
         return other
 
-    def uses(self, x: Tensor, t: Tensor) -> list[LayerUse]:
+    def uses(self, x: Inputs, t: Tensor) -> list[LayerUse]:
         """Uses of the layers in the pass of a batch, in double precision if single precision does not do."""
         try:
             return self.learning_pass(x, t)
         except BeyondSingleError:
             return self._in_double()(x, t)
 
-    def uses_for_errors(self, x: Tensor, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
+    def uses_for_errors(self, x: Inputs, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
         """Uses of the layers for chosen output errors in place of those of the loss."""
         try:
             return self.learning_pass.with_errors(x, errors)
@@ -161,7 +161,7 @@ class LayerGradients:
             self.give_up_failed(variables, apart, type(use.module).__name__, problem)
             return {}
 
-    def by_differentiation(self, x: Tensor, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
+    def by_differentiation(self, x: Inputs, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
         """Gradients by ``torch.func`` on the whole network, some samples at a time."""
         precision = self.learning_pass.precision
         x = in_type(x, precision)

@@ -14,6 +14,7 @@ from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.network import NeuralSystem
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.independence import check_whole_batch, has_own_code
 from critlearn.network.checks.inputs import in_type
@@ -78,7 +79,7 @@ class PerSampleGradients:
         """Modules that follow one another in the pass, with their names in the network."""
         return self._source.learning_pass.named_links
 
-    def batch(self, x: Tensor, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
+    def batch(self, x: Inputs, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
         """Gradients of all trainable variables for a batch of boundary states, of which the first has this number.
 
         Raises
@@ -106,7 +107,7 @@ class PerSampleGradients:
         except NonFiniteError as problem:
             raise problem.numbered_from(first) from None
 
-    def _check_batch(self, x: Tensor, first: int) -> None:
+    def _check_batch(self, x: Inputs, first: int) -> None:
         """Raise if samples of a batch are coupled; the first batch of each size is checked, and then ever fewer.
 
         In single precision where parts of the pass are: it takes half the time, and what it misses is less than a bin.

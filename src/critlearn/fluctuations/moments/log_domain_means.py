@@ -16,6 +16,7 @@ from critlearn.fluctuations.grad_sample.float_limits import in_range, zero_if_ca
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.network.batches.model_inputs import Inputs
 
 Piece = tuple[int, GradSample, Tensor]
 """Number of the first sample or mini-batch, gradients, and their scales."""
@@ -111,7 +112,7 @@ class LogMean:
             yield int(rows[0]), _from_logs(value, unit), torch.zeros_like(scale[rows])
 
 
-def log_means(gradients: PerSampleGradients, batches: Iterable[tuple[Tensor, Tensor]]) -> Mapping[str, LogMean]:
+def log_means(gradients: PerSampleGradients, batches: Iterable[tuple[Inputs, Tensor]]) -> Mapping[str, LogMean]:
     """Mean gradients over all samples, flat, by name of the variable."""
     found: dict[str, LogMean] = {}
     done = 0

@@ -10,6 +10,7 @@ from torch import Tensor
 from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
+from critlearn.network.batches.model_inputs import Inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class GatheredMoments:
 
 def running_moments(
     gradients: PerSampleGradients,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Inputs, Tensor]],
     along: Mapping[str, Float64[Tensor, " variable"]] | None = None,
 ) -> GatheredMoments:
     """Moments of the changes ``-gradient`` over all samples, of each entry and along a direction of each variable.

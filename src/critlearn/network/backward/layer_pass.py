@@ -19,6 +19,8 @@ from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.links import GraphLink, Link, LinkPlan, LinkState, link_kind
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.backward.single_precision import suits, sums_over_places
+from critlearn.network.batches.adapted_model import AdaptedModel
+from critlearn.network.batches.model_inputs import Inputs, described
 from critlearn.network.checks.finiteness import check_layer, in_words
 from critlearn.network.checks.independence import PROBED
 from critlearn.network.system import NeuralSystem
@@ -62,7 +64,7 @@ class LayerPass:
         self._links = self._planned(modules, wanted, single)
         self._whole: dict[torch.dtype, nn.Module] = {}
 
-    def __call__(self, x: Tensor, t: Tensor) -> list[LayerUse]:
+    def __call__(self, x: Inputs, t: Tensor) -> list[LayerUse]:
         """Uses of the layers for one batch, last ones first.
 
         Raises
@@ -75,12 +77,12 @@ class LayerPass:
         states = self._forward(x)
         return self._uses(states, output_errors(self.system, states[-1].output, x, t))
 
-    def with_errors(self, x: Tensor, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
+    def with_errors(self, x: Inputs, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
         """Uses of the layers for errors that a function of the network's output gives, in its shape."""
         states = self._forward(x)
         return self._uses(states, errors(states[-1].output.detach()))
 
-    def _forward(self, x: Tensor) -> list[LinkState]:
+    def _forward(self, x: Inputs) -> list[LinkState]:
         """Run the links forwards."""
         states = []
         # Apply torch's lazy minus sign (of a conjugate's imaginary part): compiled kernels would not see it.
@@ -92,7 +94,7 @@ class LayerPass:
             except (RuntimeError, TypeError, ValueError, IndexError) as problem:
                 reason = first_line(problem)
                 raise InvalidInputError(
-                    f"{kind} of the model cannot take inputs of shape {tuple(x.shape)} and type {x.dtype}: {reason}"
+                    f"{kind} of the model cannot take inputs of {described(x)}: {reason}"
                 ) from problem
             if not isinstance(state.output, Tensor):
                 raise InvalidInputError(f"the model must return a tensor; {kind} gave {type(state.output).__name__}")
@@ -117,7 +119,7 @@ class LayerPass:
         chains = [chain(module, wanted) for module in whole]
         if not any(chains):
             return whole
-        state = self.system.spread(PROBED)
+        state: Any = self.system.spread(PROBED)
         with without_fused_attention(), torch.no_grad():
             for module, parts in zip(whole, chains, strict=True):
                 found.extend((parts and checked_chain(module, parts, state)) or [module])
@@ -133,7 +135,7 @@ class LayerPass:
             return set()
         found: set[nn.Module] = set()
         left: set[nn.Module] = set()
-        state, _ = next(self.system.boundary(min(2, len(self.system))))
+        state: Any = self.system.spread(2)
         with without_fused_attention():
             for module in modules:
                 state = state.detach().requires_grad_() if state.is_floating_point() else state
@@ -194,7 +196,7 @@ class LayerPass:
         Such modules may compute one sample differently from another, so a check of a few samples says little.
         """
         return any(
-            type(module).__module__.split(".")[0] not in ("torch", "critlearn")
+            type(module).__module__.split(".")[0] not in ("torch", "critlearn") or isinstance(module, AdaptedModel)
             for link in self._links
             if next(link.module.parameters(), None) is not None
             for module in link.module.modules()

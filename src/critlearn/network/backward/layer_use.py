@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from critlearn.network.checks.inputs import in_type
+from critlearn.network.batches.model_inputs import in_type
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.system import NeuralSystem
 
 
@@ -30,7 +31,7 @@ class ScaledGradients:
     log_scale: Tensor
 
 
-def learning_pass(system: NeuralSystem, x: Tensor, t: Tensor) -> ScaledGradients:
+def learning_pass(system: NeuralSystem, x: Inputs, t: Tensor) -> ScaledGradients:
     """Gradients of the loss of each sample with respect to each trainable variable.
 
     Source: theory, learning pass; ``dq = -gamma * gradient``.
@@ -52,14 +53,14 @@ def learning_pass(system: NeuralSystem, x: Tensor, t: Tensor) -> ScaledGradients
     return ScaledGradients(differentiated(system.model, variables, x, unit_error), log_scale)
 
 
-def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Tensor, errors: Tensor) -> dict[str, Tensor]:
+def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Inputs, errors: Tensor) -> dict[str, Tensor]:
     """Per-sample gradients of ``sum(output * errors)`` with respect to some of a network's variables.
 
     By ``torch.func``, or one sample after the other where it refuses (recurrent layers, data-dependent control flow).
     """
     places = parameter_places(model)
 
-    def weighted_output(values: dict[str, Tensor], sample: Tensor, error: Tensor) -> Tensor:
+    def weighted_output(values: dict[str, Tensor], sample: Inputs, error: Tensor) -> Tensor:
         # Not torch's own tying of weights, which leaves its substitutes behind in a module that is used twice.
         substitutes = {place: values[name] for place, name in places.items() if name in values}
         output = functional_call(model, substitutes, (sample.unsqueeze(0),), tie_weights=False)
@@ -83,7 +84,7 @@ def parameter_places(model: nn.Module) -> dict[str, str]:
 
 
 def _one_by_one(
-    function: Callable[..., Tensor], variables: Mapping[str, Tensor], sample: Tensor, error: Tensor
+    function: Callable[..., Tensor], variables: Mapping[str, Tensor], sample: Inputs, error: Tensor
 ) -> dict[str, Tensor]:
     """Gradients of one sample by plain automatic differentiation."""
     leaves = {name: value.detach().requires_grad_() for name, value in variables.items()}

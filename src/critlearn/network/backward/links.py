@@ -75,9 +75,9 @@ class LinkPlan:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinkState:
-    """Input and output of a link for one batch, and the calls of layers inside of it."""
+    """Input of a link for a batch (`ModelInputs` perhaps, of a first link), output, and the calls of layers inside."""
 
-    inputs: Tensor
+    inputs: Any
     output: Any
     calls: list[LayerCall]
 
@@ -89,7 +89,7 @@ class Link(ABC):
         self.plan, self.module = plan, plan.module
 
     @abstractmethod
-    def forward(self, x: Tensor) -> LinkState:
+    def forward(self, x: Any) -> LinkState:
         """Pass a batch forwards."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Link(ABC):
         """Pass errors from the output to the input, and append the uses of wanted layers."""
 
     @final
-    def converted(self, x: Tensor) -> Tensor:
+    def converted(self, x: Any) -> Any:
         """Inputs in the link's floating-point type."""
         kind = self.plan.precision
         if kind is None or not x.is_floating_point() or x.dtype == kind:
@@ -147,7 +147,7 @@ class ActivationLink(Link):
 
     module: ActivationModule
 
-    def forward(self, x: Tensor) -> LinkState:
+    def forward(self, x: Any) -> LinkState:
         """Apply the activation without automatic differentiation, which would cost more than the activation."""
         x = self.converted(x)
         with self.plan.arithmetic(), torch.no_grad():
@@ -176,7 +176,7 @@ class DenseLink(Link):
         suits = plan.precision == torch.float64 and plan.arithmetic is nullcontext
         self._sparse = SparseInputs(self.module) if suits else None
 
-    def forward(self, x: Tensor) -> LinkState:
+    def forward(self, x: Any) -> LinkState:
         """Outputs; the inputs are stored in their own type, which holds them exactly."""
         if self._sparse is not None:
             output = self._sparse(x)
@@ -198,7 +198,7 @@ class DenseLink(Link):
 class LayerLink(Link):
     """Link of any other single layer, differentiated automatically on its own."""
 
-    def forward(self, x: Tensor) -> LinkState:
+    def forward(self, x: Any) -> LinkState:
         """Outputs, with the graph of operations except for the first link, whose input needs no errors."""
         x = self.converted(x)
         with self.plan.arithmetic():
@@ -231,7 +231,7 @@ class GraphLink(Link):
         super().__init__(plan)
         self._recorder = recorder
 
-    def forward(self, x: Tensor) -> LinkState:
+    def forward(self, x: Any) -> LinkState:
         """Outputs with the graph of operations, and the layers' calls."""
         x = self.converted(x)
         x = x.detach().requires_grad_() if x.is_floating_point() and not self.plan.first else x

@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import NonFiniteError, check_finite
 from critlearn.network.system import NeuralSystem
 from critlearn.numerics.log_sketch import BIN_WIDTH
@@ -115,7 +116,7 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
 
 
 @torch.no_grad()
-def output_errors(system: NeuralSystem, output: Tensor, x: Tensor, t: Tensor) -> ScaledErrors:
+def output_errors(system: NeuralSystem, output: Tensor, x: Inputs, t: Tensor) -> ScaledErrors:
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
     # In double precision also for an output in single precision, so that rounding is not added to its own.

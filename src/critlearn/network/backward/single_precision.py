@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.numerics.kernels.float_range import single_range
 
 SMALLEST: Final = 1e-30
@@ -154,7 +155,7 @@ def _unsaturated(name: str, node: Any) -> bool:
     return longest < -math.log(SMALLEST)
 
 
-def sums_over_places(link: nn.Module, x: Tensor) -> tuple[bool, Tensor]:
+def sums_over_places(link: nn.Module, x: Inputs) -> tuple[bool, Tensor]:
     """Whether some layer of a link takes sequences or images, and the output of the link.
 
     Parameters

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.batches.model_inputs import Inputs
 
 
 class NonFiniteError(InvalidInputError):
@@ -78,7 +79,7 @@ def check_layer(name: str, module: nn.Module, inputs: Any, output: Tensor) -> No
 
 
 @torch.no_grad()
-def check_modules_finite(model: nn.Module, x: Tensor) -> None:
+def check_modules_finite(model: nn.Module, x: Inputs) -> None:
     """Raise if some module's input or output is not finite for a batch; the first one is named.
 
     Raises

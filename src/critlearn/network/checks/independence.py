@@ -16,6 +16,8 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.batches.adapted_model import AdaptedModel
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 
@@ -36,7 +38,7 @@ class _Call:
     outputs: list[Tensor]
 
 
-def check_independence(model: nn.Module, x: Tensor) -> None:
+def check_independence(model: nn.Module, x: Inputs) -> None:
     """Raise if the output of a network for a sample depends on the others of its batch, or is random.
 
     Parameters
@@ -55,7 +57,7 @@ def check_independence(model: nn.Module, x: Tensor) -> None:
     _check_parts(model, x, [*([one] for one in every), every[::-1]])
 
 
-def check_whole_batch(model: nn.Module, x: Tensor) -> None:
+def check_whole_batch(model: nn.Module, x: Inputs) -> None:
     """Raise if the output for a sample depends on its place in a batch, on the batch's size or on its other samples.
 
     The batch is passed in two halves drawn at random, and some of its samples alone: whichever places a module treats
@@ -87,12 +89,13 @@ def has_own_code(model: nn.Module) -> bool:
         or isinstance(module, fx.GraphModule)
         or "forward" in vars(module)
         or hooked(module)
+        or isinstance(module, AdaptedModel)
         for module in model.modules()
     )
 
 
 @torch.no_grad()
-def _check_parts(model: nn.Module, x: Tensor, parts: list[list[int]]) -> None:
+def _check_parts(model: nn.Module, x: Inputs, parts: list[list[int]]) -> None:
     """Raise if some samples have other outputs among themselves, in their order, than among all."""
     with torch.random.fork_rng(devices=[]):
         together = model(x)
@@ -108,7 +111,7 @@ def _check_parts(model: nn.Module, x: Tensor, parts: list[list[int]]) -> None:
         )
 
 
-def _dependent(model: nn.Module, x: Tensor, together: Tensor, parts: list[list[int]]) -> list[int] | None:
+def _dependent(model: nn.Module, x: Inputs, together: Tensor, parts: list[list[int]]) -> list[int] | None:
     """First of the parts in which samples have other outputs than among all; None if there is none."""
     single = next((part for part in parts if len(part) == 1), None)
     if len(x) > 1 and single is not None and _differs(model, x, together, single) is None:
@@ -118,7 +121,7 @@ def _dependent(model: nn.Module, x: Tensor, together: Tensor, parts: list[list[i
     return next((chosen for chosen in parts if _differs(model, x, together, chosen)), None)
 
 
-def _differs(model: nn.Module, x: Tensor, together: Tensor, chosen: list[int]) -> bool | None:
+def _differs(model: nn.Module, x: Inputs, together: Tensor, chosen: list[int]) -> bool | None:
     """Whether some samples have other outputs among themselves than among all; None if they cannot be passed."""
     try:
         apart = model(x[chosen])
@@ -139,7 +142,7 @@ def _same(one: Any, other: Any) -> bool:
     return torch.allclose(one, other, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
-def _culprit(model: nn.Module, x: Tensor, chosen: list[int]) -> str:
+def _culprit(model: nn.Module, x: Inputs, chosen: list[int]) -> str:
     """Describe the innermost module that gives different outputs for the same inputs."""
     with _recorded(model) as first:
         model(x)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.system import NeuralSystem
 from critlearn.network.training.plain_activations import PlainActivations
 from critlearn.network.training.plain_losses import plain_loss
@@ -26,7 +27,7 @@ class TrainingStep:
         self._value_and_error = plain_loss(system.loss)
         self._plain_activations = PlainActivations(system.model)
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x: Inputs, t: Tensor) -> Tensor:
         """Mean loss of inputs and targets, in double precision and without an autograd graph.
 
         Gradients are added to those that the parameters have.
@@ -44,5 +45,5 @@ class TrainingStep:
             with torch.no_grad():
                 value, error = self._value_and_error(y, target)
             # Output errors divided by their number are the gradient of the mean loss.
-            y.backward((error / target.numel()).to(y.dtype))
+            y.backward((error / value.numel()).to(y.dtype))
         return value.double().mean()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from critlearn.duality import DualityMap, learning_dimension
+from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
@@ -61,7 +62,7 @@ def _leading(system: NeuralSystem) -> list[dict[str, Any]]:
     size = len(system)
     # Samples spread evenly over the data set, the first and the last among them.
     for sample in sorted({at * (size - 1) // max(1, _PICTURED - 1) for at in range(_PICTURED)}):
-        x, t = system.dataset[sample]
+        x, t = (part[0] for part in samples_of_one_tensor(system, [sample]))
         jacobian = phi.jacobian(x, t)
         directions = jacobian.leading_directions(min(_DIRECTIONS, *jacobian.shape))
         found.append(

@@ -1,0 +1,105 @@
+"""Network of several inputs, or with outputs beside its pre-activations, as one from inputs to pre-activations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from critlearn.network.batches.model_inputs import Inputs, ModelInputs
+from critlearn.network.batches.reading import names
+from critlearn.network.copying import copied
+
+
+class AdaptedModel(nn.Module):
+    """A user's network that takes the inputs of a batch as one argument and returns its pre-activations alone.
+
+    It shares modules, parameters, buffers and mode with the network, so that all names are those of the network.
+
+    Parameters
+    ----------
+    given
+        The user's network.
+    with_positions
+        Give every sample positions of its own. A network that makes them itself makes one row for all samples, and what
+        it learns there is no sum over samples that could be told apart.
+    """
+
+    def __init__(self, given: nn.Module, *, with_positions: bool = False) -> None:
+        # In the dictionary and no submodule, which would put a prefix before all names; needed by `training` below.
+        self.__dict__["given"] = given
+        training = given.training
+        super().__init__()
+        self.training = training
+        for shared in ("_modules", "_parameters", "_buffers"):
+            self.__dict__[shared] = given.__dict__[shared]
+        self._with_positions = with_positions
+
+    @property
+    def training(self) -> bool:
+        """Mode of the user's network."""
+        return bool(self.__dict__["given"].training)
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self.__dict__["given"].training = mode
+
+    def forward(self, x: Inputs) -> Any:
+        """Pre-activations of a batch."""
+        given = self.__dict__["given"]
+        if not isinstance(x, ModelInputs):
+            return outputs_of(given(x))
+        keywords = dict(x.keywords)
+        if self._with_positions:
+            tokens = keywords["input_ids"]
+            keywords["position_ids"] = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        return outputs_of(given(*x.positional, **keywords))
+
+
+def given_model(model: nn.Module) -> nn.Module:
+    """The user's network itself, also of one that was adapted."""
+    return model.__dict__["given"] if isinstance(model, AdaptedModel) else model
+
+
+def outputs_of(returned: Any) -> Any:
+    """Pre-activations among what a network returns: a tensor, or the ``logits`` of an output with names."""
+    if isinstance(returned, Tensor):
+        return returned
+    logits = returned.get("logits") if isinstance(returned, Mapping) else getattr(returned, "logits", None)
+    return logits if isinstance(logits, Tensor) else returned
+
+
+@torch.no_grad()
+def adapted(model: nn.Module, x: Inputs) -> nn.Module:
+    """Network from inputs to pre-activations; the network itself if it is one.
+
+    Parameters
+    ----------
+    model
+        The user's network.
+    x
+        Inputs of a few samples. What the network raises for them is left to the first pass.
+    """
+    try:
+        returned = copied(model)(x) if isinstance(x, Tensor) else None
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return model
+    if returned is not None and outputs_of(returned) is returned:
+        return model
+    return AdaptedModel(model, with_positions=_makes_positions(model, x))
+
+
+def _makes_positions(model: nn.Module, x: Inputs) -> bool:
+    """Whether a network numbers the positions of all samples alike, so that giving it the numbers changes nothing."""
+    if not isinstance(x, ModelInputs) or not names(model, "position_ids") or "position_ids" in x.keywords:
+        return False
+    tokens = x.keywords.get("input_ids")
+    if not isinstance(tokens, Tensor) or tokens.dim() != 2:
+        return False
+    try:
+        plain, numbered = (AdaptedModel(model, with_positions=given)(x) for given in (False, True))
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False
+    return isinstance(plain, Tensor) and torch.allclose(
+        plain, numbered, rtol=1e-6, atol=1e-6 * float(plain.abs().max())
+    )
