@@ -61,8 +61,8 @@ class TokenCrossEntropy:
         sign, log_size = _SINGLE.log_output_error(rows, target)
         log_size = library.where(counted[:, None], log_size, -np.inf)
         if self.mean:
-            share = library.log(self._count(counted, t))
-            log_size = log_size - (share[:, None] + 0.0 * t).reshape(-1)[:, None]
+            share = library.log(self._count(counted, t))[:, None]
+            log_size = log_size - library.broadcast_to(share, tuple(t.shape)).reshape(-1)[:, None]
         return self._flat(library.where(counted[:, None], sign, 0.0), t), self._flat(log_size, t)
 
     def output_error(self, y: Array, t: Array) -> Array:
@@ -112,5 +112,7 @@ class TokenCrossEntropy:
     @staticmethod
     def _count(counted: Array, t: Array) -> Array:
         """Number of counted positions of each sample, and 1 where there is none, whose loss is 0 all the same."""
-        number = counted.reshape(tuple(t.shape)).sum(1) + 0.0
-        return number.clip(min=1.0) if library_of(number) == "torch" else np.maximum(number, 1.0)
+        number = counted.reshape(tuple(t.shape)).sum(1)
+        if library_of(number) == "torch":
+            return number.double().clip(min=1.0)
+        return np.maximum(number, 1.0)

@@ -14,10 +14,9 @@ from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.network import NeuralSystem
-from critlearn.network.batches.model_inputs import Inputs
+from critlearn.network.batches.model_inputs import Inputs, in_type
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.independence import check_whole_batch, has_own_code
-from critlearn.network.checks.inputs import in_type
 from critlearn.numerics.kernels.memory import keep_freed_memory
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from critlearn.errors import InvalidInputError
 
 
-def held_tensors(dataset: Dataset[Any]) -> tuple[Tensor, Tensor] | None:
+def held_tensors(dataset: Any) -> tuple[Tensor, Tensor] | None:
     """All inputs and targets of a plain `TensorDataset` of two tensors; None for any other data set.
 
     A subclass that overrides how samples are read may change them, so its tensors are not used directly.
