@@ -66,6 +66,11 @@ class _ExactFunctions(TorchFunctionMode):
 def with_exact_functions(module: nn.Module) -> None:
     """Make a user's own modules, and all that they call, run with exact functions; torch's modules stay as they are."""
     kind = type(module)
+    given = vars(module).get("given")
+    if isinstance(given, nn.Module):
+        # An adapted model shares the children of the user's own, whose forward it calls.
+        with_exact_functions(given)
+        return
     if kind.__module__.split(".")[0] in ("torch", "critlearn"):
         for child in module.children():
             with_exact_functions(child)

@@ -106,6 +106,10 @@ class ModelInputs:
         """Same numbers without an autograd graph."""
         return self.mapped(Tensor.detach)
 
+    def requires_grad_(self) -> "ModelInputs":
+        """Same numbers, of which those of floating-point type are leaves of the next pass."""
+        return self.mapped(lambda part: part.requires_grad_() if part.is_floating_point() else part)
+
     def resolve_neg(self) -> "ModelInputs":
         """Same numbers with torch's lazy minus signs applied."""
         return self.mapped(Tensor.resolve_neg)
