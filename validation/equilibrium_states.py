@@ -148,7 +148,8 @@ class State:
     """A training in a plain loop of torch, at the end of which the state is certified.
 
     ``expected`` are the statuses that are right, where they are known; ``told`` is whether its decay is told: what is
-    certified without it is the loss alone, and the truth is found without decay.
+    certified without it is the loss alone, and the truth is found without decay. ``history`` is whether the losses of
+    all epochs are given, too.
     """
 
     data: Callable[[int], Data]
@@ -158,6 +159,7 @@ class State:
     batch: int = 100
     expected: tuple[str, ...] = ()
     told: bool = True
+    history: bool = False
     losses: Losses = logistic
     precision: torch.dtype = torch.float32
 
@@ -236,20 +238,25 @@ FURTHER: dict[str, State] = {
 }  # fmt: skip
 """States of which it is found out whether they stay where they are."""
 
-LIMIT = {"full batch": State(functools.partial(gaussians, samples=2000), sixteen, Adam(lr=0.01), 2000, WHOLE)}
+whole = functools.partial(State, functools.partial(gaussians, samples=2000), sixteen, Adam(lr=0.01), 2000, WHOLE)
+LIMIT = {"full batch": whole(), "full batch, with the history of its loss": whole(history=True)}
 """What the certificate does not see: single samples that are fitted along valleys in which the loss is nearly flat."""
 
 
-def train(state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data: Data, epochs: int, seed: int) -> None:
-    """Train for some epochs in random order, the learning rate falling at the end."""
+def train(
+    state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data: Data, epochs: int, seed: int
+) -> list[float]:
+    """Train for some epochs in random order, the learning rate falling at the end; mean loss of each epoch."""
     x, t = data
     generator = torch.Generator().manual_seed(seed)
     full = [group["lr"] for group in optimiser.param_groups]
     cooling = min(COOLING, epochs // 4)
+    losses = []
 
     for epoch in range(1, epochs + 1):
         for group, rate in zip(optimiser.param_groups, full, strict=True):
             group["lr"] = rate * COOLED ** (max(0, epoch - epochs + cooling) / max(cooling, 1))
+        total = 0.0
         for chosen in torch.randperm(len(x), generator=generator).split(state.batch):
             part, target = (x, t) if len(chosen) == len(x) else (x[chosen], t[chosen])
 
@@ -259,9 +266,11 @@ def train(state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data
                 loss.backward()
                 return loss
 
-            optimiser.step(step)  # type: ignore[arg-type]
+            total += float(optimiser.step(step).detach()) * len(chosen)  # type: ignore[arg-type]
+        losses.append(total / len(x))
     for group, rate in zip(optimiser.param_groups, full, strict=True):
         group["lr"] = rate
+    return losses
 
 
 @torch.no_grad()
@@ -271,22 +280,24 @@ def loss_and_length(state: State, model: nn.Module, data: Data) -> tuple[float, 
     return float(state.losses(model(data[0]).double(), data[1])), length
 
 
-def trained(state: State, seed: int) -> tuple[nn.Module, torch.optim.Optimizer, Data]:
-    """Network at the end of its training, its optimiser, and its data."""
+def trained(state: State, seed: int) -> tuple[nn.Module, torch.optim.Optimizer, Data, list[float]]:
+    """Network at the end of its training, its optimiser, its data, and the losses of the epochs."""
     torch.manual_seed(seed)
     x, t = state.data(seed)
     model = state.model().to(state.precision)
     data = x.to(state.precision), t.to(state.precision) if t.is_floating_point() else t
     optimiser = state.optimiser(model.parameters())
-    train(state, model, optimiser, data, state.epochs, seed)
-    return model, optimiser, data
+    losses = train(state, model, optimiser, data, state.epochs, seed)
+    return model, optimiser, data, losses
 
 
-def certified(state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data: Data) -> Certificate:
+def certified(
+    state: State, model: nn.Module, optimiser: torch.optim.Optimizer, data: Data, losses: list[float]
+) -> Certificate:
     """Certificate of the network as it is."""
     system = NeuralSystem(model, state.loss, TensorDataset(*data))
     told = state.told and optimiser.param_groups[0].get("weight_decay")
-    return certify(system, optimizer=optimiser if told else None)
+    return certify(system, optimizer=optimiser if told else None, losses=losses if state.history else None)
 
 
 @dataclass(frozen=True)
@@ -313,8 +324,8 @@ def outcome(case: tuple[str, int]) -> Outcome:
     name, seed = case
     state = (KNOWN | FURTHER | LIMIT)[name]
     torch.set_num_threads(1)
-    model, optimiser, data = trained(state, seed)
-    found = certified(state, model, optimiser, data)
+    model, optimiser, data, losses = trained(state, seed)
+    found = certified(state, model, optimiser, data, losses)
     before = loss_and_length(state, model, data)
     longer = copy.deepcopy(model)
     same = state.optimiser(longer.parameters())
@@ -507,7 +518,8 @@ PAGE = """# Is a certificate of equilibrium right?
 
 Made by `python validation/equilibrium_states.py{options}`: {seeds} seeds a state, all criteria as they are by default.
 
-Each state is the end of a training in a plain loop of torch, certified without a history of its loss. The truth is
+Each state is the end of a training in a plain loop of torch, certified without a history of its loss but where it is
+said. The truth is
 found by training a copy on, ten times longer in all, with the same optimiser; at both ends the learning rate falls to a
 hundredth, so that noise of training does not count. A state *stays* if the loss falls by at most {fall:.0%} of itself.
 The length of the weights is shown beside it and decides nothing: noise carries the weights of a network ever further
@@ -528,7 +540,7 @@ longer training.
 
 Sixteen units, trained on all 2,000 samples at once for 2,000 epochs, fit single samples along valleys in which the loss
 is nearly flat: drift, coherence and a short descent are those of an equilibrium, and over 18,000 epochs more the loss
-falls by some hundredths.
+falls by some hundredths. The history of the loss shows it.
 
 {tables[2]}
 ## Trend of the loss
