@@ -266,7 +266,8 @@ def train(
                 loss.backward()
                 return loss
 
-            total += float(optimiser.step(step).detach()) * len(chosen)  # type: ignore[arg-type]
+            loss: Tensor = optimiser.step(step)  # type: ignore[arg-type, assignment]
+            total += float(loss.detach()) * len(chosen)
         losses.append(total / len(x))
     for group, rate in zip(optimiser.param_groups, full, strict=True):
         group["lr"] = rate
