@@ -1,6 +1,8 @@
 """Lanczos against dense eigenvalues, Hessian products against automatic differentiation, and saddles that are known."""
 
+import copy
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from torch.func import functional_call
 from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
-from critlearn.equilibrium.criteria import LANCZOS_STEPS, SADDLE_GAIN
+from critlearn.equilibrium.criteria import DESCENT_STEPS, LANCZOS_STEPS, LARGE_GAIN, SADDLE_GAIN
 from critlearn.equilibrium.curvature import curvature, lanczos
 from critlearn.equilibrium.decay import Decay, decay_of
+from critlearn.equilibrium.descent import descent
 from critlearn.network import NeuralSystem
 from reference.networks import Pairs
 
@@ -30,7 +33,8 @@ def _symmetric(size: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_lanczos_finds_the_ends_of_the_spectrum(size: int, seed: int) -> None:
     matrix = _symmetric(size, seed)
-    values, vector, residual = lanczos(lambda v: torch.from_numpy(matrix) @ v, size, seed=seed)
+    operator = torch.from_numpy(matrix)
+    values, vector, residual = lanczos(lambda v: operator @ v, operator[0], seed=seed)
     exact, vectors = np.linalg.eigh(matrix)
     assert float(vector.norm()) == pytest.approx(1, rel=1e-9)
     # The residual is what it is said to be, and bounds the distance to an eigenvalue.
@@ -56,12 +60,12 @@ def test_lanczos_stops_where_the_first_vector_spans_no_more() -> None:
         products += 1
         return diagonal * vector
 
-    values, vector, residual = lanczos(product, 61, seed=0)
+    values, vector, residual = lanczos(product, diagonal, seed=0)
     assert products == 3
     np.testing.assert_allclose(values, [-1, 2, 5], rtol=1e-10)
     assert abs(float(vector[0])) == pytest.approx(1, rel=1e-10)
     assert residual < 1e-8
-    zero = lanczos(torch.zeros_like, 5, seed=0)
+    zero = lanczos(torch.zeros_like, torch.empty(5, dtype=torch.float64), seed=0)
     assert zero[0].tolist() == [0.0]
     assert zero[2] == 0.0
 
@@ -245,3 +249,41 @@ def test_a_descent_that_leaves_the_numbers_counts_as_far_as_it_came() -> None:
     assert math.isfinite(found.gain)
     assert found.lowest < 0
     assert found.gain > SADDLE_GAIN
+
+
+def test_a_large_network_is_looked_at_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the saddle of XOR as in double precision; away from it 100 samples say as little as they are."""
+    monkeypatch.setattr("critlearn.equilibrium.curvature.CURVATURE_PRODUCTS", 2000)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    with torch.no_grad():
+        for value in model.parameters():
+            value *= 0.03
+    single = NeuralSystem(model, Composition("sigmoid", "bce"), xor(4000))
+    double = NeuralSystem(copy.deepcopy(model).double(), Composition("sigmoid", "bce"), xor(4000))
+    found, expected = (curvature(system, decay_of(system, 0.0, None)) for system in (single, double))
+    assert found.samples == expected.samples == 100
+    assert found.saddle
+    assert found.lowest == pytest.approx(expected.lowest, rel=1e-2)
+    assert found.highest == pytest.approx(expected.highest, rel=1e-2)
+
+
+def test_a_descent_that_only_fits_its_own_samples_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that have nothing to do with the inputs: 100 samples can be fitted, but no others."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(40, 300), nn.ReLU(), nn.Linear(300, 1))
+    x, t = torch.randn(3000, 40), torch.randn(3000, 1).sign()
+    system = NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, t))
+    monkeypatch.setattr("critlearn.equilibrium.curvature.CURVATURE_PRODUCTS", 0)
+    taken = []
+
+    def counted(*arguments: object, **named: object) -> Iterator[tuple[float, Tensor]]:
+        for step in descent(*arguments, **named):  # type: ignore[arg-type]
+            taken.append(step[0])
+            yield step
+
+    monkeypatch.setattr("critlearn.equilibrium.curvature.descent", counted)
+    found = curvature(system, decay_of(system, 0.0, None))
+    assert not found.way_down
+    assert len(taken) < DESCENT_STEPS
+    assert taken[-1] < 1 - LARGE_GAIN <= taken[-2]

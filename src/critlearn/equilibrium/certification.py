@@ -156,7 +156,7 @@ def _drifts(
     system: NeuralSystem, decay: Decay, with_directions: bool, tolerance: float, exceptions: float, batch_size: int
 ) -> tuple[Moments, Drift, Drift | None]:
     """Moments, drift of the loss alone, and drift with the decay, if there is any."""
-    gradients = PerSampleGradients(system, quiet=True)
+    gradients = PerSampleGradients(system, quiet=True, for_sums=True)
     weights = unit_weights(system.parameters)
     gathered = running_moments(gradients, system.boundary(batch_size), weights)
     moments = common_unit(gathered.entries, {name: value.shape for name, value in system.parameters.items()})

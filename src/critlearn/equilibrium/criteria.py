@@ -65,8 +65,28 @@ LANCZOS_STEPS: Final = 20
 """Products of the Hessian with a vector; the lowest eigenvalue of a saddle is apart from the others long before."""
 
 CURVATURE_SAMPLES: Final = 1000
-"""Samples whose loss is looked at for its curvature; four times as many are descended over and judged together, as the
-whole data set. Of larger sets so many are descended over and as many others judged."""
+"""Samples whose loss is looked at for its curvature. Of sets larger than `WHOLE_SETS` times so many, they are descended
+over and as many others judged."""
+
+CURVATURE_PRODUCTS: Final = 100_000_000
+"""Samples times variables whose loss is looked at for its curvature, if fewer than those: 100 samples of a million
+variables."""
+
+FEWEST_CURVATURE_SAMPLES: Final = 100
+"""Samples that are looked at however large the network is: the fall of the loss is known to a tenth of its spread."""
+
+WHOLE_SETS: Final = 4
+"""Multiple of those samples up to which a data set is descended over and judged as a whole: a loss that still falls
+because the network fits noise of the labels falls on its own samples only."""
+
+FIRST_STEPS: Final = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Lengths of the first step along the lowest curvature, either way, relative to the length of all variables, or to one
+that changes the loss by about itself: the descent starts from the lowest loss, from the state itself if none is lower.
+In networks of a million variables steps of 0.03 already lead far up."""
+
+DESCENT_STEPS: Final = 40
+"""Steps of the descent. From saddles of XOR it falls by half to all of the loss in 20; a network that slowly fits noise
+of labels falls by 2% in 20, as equilibria may, and by 4% in 40."""
 
 LOSS_WINDOW: Final = 60
 """Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is

@@ -9,24 +9,30 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from scipy.linalg import eigh_tridiagonal
-from scipy.optimize import minimize
 from torch import Tensor
 
 from critlearn.equilibrium.criteria import (
+    CURVATURE_PRODUCTS,
     CURVATURE_SAMPLES,
+    DESCENT_STEPS,
+    FEWEST_CURVATURE_SAMPLES,
+    FIRST_STEPS,
     LANCZOS_STEPS,
     LARGE_GAIN,
     LARGE_GAIN_ERRORS,
     SADDLE_ERRORS,
     SADDLE_GAIN,
+    WHOLE_SETS,
 )
 from critlearn.equilibrium.decay import Decay
+from critlearn.equilibrium.descent import descent
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.network.batches.model_inputs import Inputs
@@ -34,30 +40,12 @@ from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.copying import copied
 from critlearn.results import Result
 
-_STEP: Final = {torch.float64: 1e-4, torch.float32: 1e-2}
+_STEP: Final = {torch.float64: 1e-4, torch.float32: 1e-3}
 """Step of the finite difference of gradients, relative to the length of all variables: its square, the error of the
 difference, is above the rounding of the gradients divided by the step."""
 
-_WAYS: Final = (0.03, 0.1, 0.3, 1.0)
-"""Lengths of the first step along the direction, relative to the length of all variables (at least 1): the descent
-starts from the lowest loss."""
-
-_DESCENT: Final = 40
-"""Steps of the descent. From saddles of XOR it falls by half to all of the loss in 20; a network that slowly fits noise
-of labels falls by 2% in 20, as equilibria may, and by 4% in 40."""
-
-_WHOLE: Final = 4
-"""Multiple of the samples of the curvature up to which a data set is descended over as a whole."""
-
-_AFFORDABLE: Final = 100_000_000
-"""Samples times variables of a gradient: of a network of a million variables 100 samples are looked at 65 times, which
-takes less time than one measurement of ten thousand."""
-
-_INVARIANT: Final = 1e-10
+_INVARIANT: Final = {torch.float64: 1e-10, torch.float32: 1e-3}
 """Length of a new vector, relative to the largest diagonal entry, below which it is rounding."""
-
-_FEWEST: Final = 100
-"""Samples that are looked at however large the network is."""
 
 _PASS: Final = 256
 """Samples passed at once: it bounds the memory of activities."""
@@ -118,6 +106,7 @@ def curvature(
     along the lowest direction, and 40 steps of L-BFGS downhill. Sets of up to 4,000 samples are taken whole: a loss
     that still falls because the network fits noise of the labels falls on its own samples only. Of larger sets 1,000
     are descended over, and the fall is judged on as many others: over so few any network can be fitted better.
+    Networks of more than 100,000 variables are looked at with fewer samples, in single precision if it is their own.
 
     Parameters
     ----------
@@ -135,22 +124,21 @@ def curvature(
         If the network cannot be copied.
     """
     variables = sum(value.numel() for value in system.parameters.values())
-    samples = min(CURVATURE_SAMPLES, max(_FEWEST, _AFFORDABLE // variables))
-    surface = _Surface(system, decay, system.scattered(samples), fluctuation)
-    values, vector, residual = lanczos(surface.product, surface.length, seed=seed, device=surface.at.device)
-    if len(system) <= _WHOLE * samples:
-        surface = judged = _Surface(system, decay, list(range(len(system))), fluctuation)
-    else:
-        numbers = system.scattered(2 * samples)
-        surface, judged = (_Surface(system, decay, numbers[start::2], fluctuation) for start in (0, 1))
-    below = surface.descended(vector)
-    gain, errors = judged.fall(below)
+    samples = min(CURVATURE_SAMPLES, max(FEWEST_CURVATURE_SAMPLES, CURVATURE_PRODUCTS // variables))
+    whole = len(system) <= WHOLE_SETS * samples
+    numbers = system.scattered(samples if whole else 2 * samples)
+    looked, judging = (numbers, list(range(len(system)))) if whole else (numbers[::2], numbers[1::2])
+    # Falls of 3% and the direction of the lowest curvature need no more digits; of small networks it costs nothing.
+    single = samples < CURVATURE_SAMPLES and {value.dtype for value in system.parameters.values()} == {torch.float32}
+    surface, judged = (_Surface(system, decay, part, fluctuation, single=single) for part in (looked, judging))
+    values, vector, residual = lanczos(surface.product, surface.at, seed=seed)
+    gain, errors = judged.fall((judged if whole else surface).descended(vector, judged))
     return Curvature(float(values[0]), float(values[-1]), residual, gain, errors, judged.samples)
 
 
 def lanczos(
-    product: Callable[[Tensor], Tensor], length: int, *, seed: int, device: torch.device | str = "cpu"
-) -> tuple[Float64[np.ndarray, " value"], Float64[Tensor, " variable"], float]:
+    product: Callable[[Tensor], Tensor], like: Float[Tensor, " variable"], *, seed: int
+) -> tuple[Float64[np.ndarray, " value"], Float[Tensor, " variable"], float]:
     """Ritz values of a symmetric operator, the lowest one's vector v, and its error ``|A v - value v|``.
 
     Every vector is made orthogonal to all before: without that, Lanczos finds copies of the largest values.
@@ -160,30 +148,31 @@ def lanczos(
     ----------
     product
         The operator.
-    length
-        Its dimension.
+    like
+        A vector of the dimension, floating-point type and device of all vectors; its entries do not matter.
     seed
         Seed of the first vector.
     """
-    steps = min(LANCZOS_STEPS, length)
-    generator = torch.Generator().manual_seed(seed)
-    vector = torch.randn(length, generator=generator, dtype=torch.float64).to(device)
-    basis = vector.new_empty(steps + 1, length)
-    basis[0] = vector / vector.norm()
+    steps = min(LANCZOS_STEPS, len(like))
+    vector = torch.randn(len(like), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(like)
+    basis = like.new_empty(steps + 1, len(like))
+    torch.div(vector, vector.norm(), out=basis[0])
     diagonal: list[float] = []
     below: list[float] = []
     for step in range(steps):
-        image = product(basis[step])
+        image = product(basis[step]).to(like)
         diagonal.append(float(image @ basis[step]))
         # The recurrence first, then what rounding leaves of all earlier vectors.
-        image = image - diagonal[-1] * basis[step] - (below[-1] * basis[step - 1] if step else 0.0)
+        image.add_(basis[step], alpha=-diagonal[-1])
+        if step:
+            image.add_(basis[step - 1], alpha=-below[-1])
         known = basis[: step + 1]
-        image -= known.T @ (known @ image)
+        image.addmv_(known.T, known @ image, alpha=-1)
         below.append(float(image.norm()))
         # An invariant subspace: all that the first vector contains has been found.
-        if below[-1] <= _INVARIANT * max(map(abs, diagonal)):
+        if below[-1] <= _INVARIANT[like.dtype] * max(map(abs, diagonal)):
             break
-        basis[step + 1] = image / below[-1]
+        torch.div(image, below[-1], out=basis[step + 1])
     values, coefficients = eigh_tridiagonal(np.array(diagonal), np.array(below[: len(diagonal) - 1]))
     residual = abs(below[len(diagonal) - 1] * coefficients[-1, 0])
     lowest = torch.from_numpy(coefficients[:, 0].copy()).to(basis) @ basis[: len(diagonal)]
@@ -193,29 +182,36 @@ def lanczos(
 class _Surface:
     """Loss of some samples, with the energy of the decay, as a function of all variables, around their present values.
 
-    It is passed in double precision where the network can be: differences of nearly equal losses are formed.
+    Parameters
+    ----------
+    system, decay
+        The state.
+    numbers
+        Numbers of the samples.
+    fluctuation
+        See `curvature`.
+    single
+        Pass it in single precision; otherwise in double precision, where the network can be.
     """
 
     def __init__(
-        self, system: NeuralSystem, decay: Decay, numbers: list[int], fluctuation: Mapping[str, float] | None
+        self,
+        system: NeuralSystem,
+        decay: Decay,
+        numbers: list[int],
+        fluctuation: Mapping[str, float] | None,
+        *,
+        single: bool,
     ) -> None:
-        model = copied(system.model)
-        precision = torch.float64
-        x, t = system.chosen(numbers)
-        try:
-            model = model.double()
-            self._system = system.judging(model, system.loss)
-            with torch.no_grad():
-                self._system.forward(*(self._system.as_network_takes(part[:1]) for part in (x, t)))
-        except (RuntimeError, TypeError, InvalidInputError):
-            # It holds tensors of its own, or names a precision: it stays in its own.
-            model, precision = copied(system.model), torch.float32
-            self._system = system.judging(model, system.loss)
-        self._variables = [value for value in model.parameters() if value.requires_grad]
-        self._pairs = (x, t)
-        self._strength = torch.cat([decay.strength[name].flatten() for name in self._system.parameters])
-        self.at = self._flat()
-        self.length = len(self.at)
+        self._pairs = system.chosen(numbers)
+        self._system, precision = self._copied(system, single)
+        self._variables = [value for value in self._system.model.parameters() if value.requires_grad]
+        self._sizes = [value.numel() for value in self._variables]
+        # All vectors are in one precision: those of large networks take as long as its passes.
+        kind = torch.float32 if single else torch.float64
+        self.at = torch.cat([value.detach().to(kind).flatten() for value in self._variables])
+        self._strength = torch.cat([decay.strength[name].flatten() for name in self._system.parameters]).to(self.at)
+        self._decays = not decay.none
         self.samples = len(numbers)
         loss = self._mean_loss(self.at)
         self._loss_unit = loss if 0 < loss < math.inf else 1.0
@@ -224,15 +220,23 @@ class _Surface:
         self._scale = max(float(self.at.norm()), 1.0) if fluctuation is None else 1.0
         self._step = _STEP[precision] * self._scale
 
-    def _flat(self) -> Float64[Tensor, " variable"]:
-        return torch.cat([value.detach().double().flatten() for value in self._variables])
+    def _copied(self, system: NeuralSystem, single: bool) -> tuple[NeuralSystem, torch.dtype]:
+        """Copy of the system, in double precision if that is wanted and possible, and its precision."""
+        x, t = self._pairs
+        if not single:
+            with suppress(RuntimeError, TypeError, InvalidInputError):
+                double = system.judging(copied(system.model).double(), system.loss)
+                with torch.no_grad():
+                    double.forward(*(double.as_network_takes(part[:1]) for part in (x, t)))
+                return double, torch.float64
+        # It is to be, holds tensors of its own, or names a precision: it stays in its own.
+        return system.judging(copied(system.model), system.loss), torch.float32
 
     @torch.no_grad()
     def _move(self, place: Tensor) -> None:
         """Put the variables to a place."""
-        parts = place.split([value.numel() for value in self._variables])
-        for value, part in zip(self._variables, parts, strict=True):
-            value.copy_(part.reshape(value.shape))
+        for value, part in zip(self._variables, place.split(self._sizes), strict=True):
+            value.copy_(part.view_as(value))
 
     def _batches(self) -> Iterator[tuple[Inputs, Tensor]]:
         x, t = self._pairs
@@ -240,31 +244,26 @@ class _Surface:
             rows = slice(start, start + _PASS)
             yield self._system.as_network_takes(x[rows]), self._system.as_network_takes(t[rows])
 
-    def _loss_and_gradient(self, place: Tensor) -> tuple[float, Float64[Tensor, " variable"]]:
+    def _loss_and_gradient(self, place: Tensor) -> tuple[float, Float[Tensor, " variable"]]:
         """Mean loss, with the energy of the decay, and its gradient at a place."""
         self._move(place)
-        total = self._strength * place
-        loss = 0.5 * float(total @ place)
+        total = self._strength * place if self._decays else torch.zeros_like(place)
+        loss = 0.5 * float(total @ place) if self._decays else 0.0
         for x, t in self._batches():
             with torch.enable_grad():
                 y, target = self._system.forward(x, t)
                 error = self._system.loss.output_error(y.detach(), target) / self.samples
                 loss += float(self._system.loss.value(y.detach(), target).double().sum()) / self.samples
                 parts = torch.autograd.grad(y, self._variables, error, allow_unused=True)
-            flat = [
-                torch.zeros(value.numel(), dtype=torch.float64, device=total.device)
-                if part is None
-                else part.double().flatten()
-                for value, part in zip(self._variables, parts, strict=True)
-            ]
-            total += torch.cat(flat)
+            for piece, part in zip(total.split(self._sizes), parts, strict=True):
+                if part is not None:
+                    piece += part.flatten()
         return loss, total
 
-    def product(self, vector: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
+    def product(self, vector: Float[Tensor, " variable"]) -> Float[Tensor, " variable"]:
         """Hessian, in units of the variables, times a vector: the central difference of two gradients."""
-        step = self._step * self._units * vector
-        ahead, behind = (self._loss_and_gradient(self.at + side * step)[1] for side in (1, -1))
-        return self._units * (ahead - behind) / (2 * self._step)
+        ahead, behind = (self._loss_and_gradient(self._place(vector, side * self._step))[1] for side in (1, -1))
+        return ahead.sub_(behind).mul_(self._units).div_(2 * self._step)
 
     @torch.no_grad()
     def losses(self, place: Tensor) -> Float64[Tensor, " sample"]:
@@ -274,7 +273,7 @@ class _Surface:
         for x, t in self._batches():
             y, target = self._system.forward(x, t)
             parts.append(self._system.loss.value(y, target).double().reshape(len(x), -1).sum(dim=1))
-        return torch.cat(parts) + 0.5 * float((self._strength * place**2).sum())
+        return torch.cat(parts) + (0.5 * float((self._strength * place**2).sum()) if self._decays else 0.0)
 
     def _mean_loss(self, place: Tensor) -> float:
         """Mean loss at a place; infinite where the network is not finite."""
@@ -283,48 +282,45 @@ class _Surface:
         except NonFiniteError:
             return math.inf
 
-    def _natural(self, fluctuation: Mapping[str, float]) -> Float64[Tensor, " variable"]:
+    def _natural(self, fluctuation: Mapping[str, float]) -> Float[Tensor, " variable"]:
         """Change of each variable that would change a sample's loss by about the mean loss; 1 where no sample moves it.
 
         At the saddle of a product of two zeros no sample moves either.
         """
-        units = []
+        units, largest = [], torch.finfo(self.at.dtype).max
         for name, value in self._system.parameters.items():
             size = fluctuation[name]
             unit = self._loss_unit / size if size > 0 else 1.0
-            units.append(torch.full((value.numel(),), unit if math.isfinite(unit) else 0.0, dtype=torch.float64))
-        return torch.cat(units).to(self.at)
+            units.append(self.at.new_full((value.numel(),), unit if unit < largest else 0.0))
+        return torch.cat(units)
 
-    def descended(self, direction: Float64[Tensor, " variable"]) -> Float64[Tensor, " variable"]:
-        """Place that a short descent reaches which starts along a direction, the lowest one that it meets.
+    def descended(self, direction: Tensor, judged: "_Surface") -> Float[Tensor, " variable"]:
+        """Place that a short descent reaches which starts along a direction.
 
-        In units of the loss and of the variables: L-BFGS chooses its first step by absolute numbers.
+        In units of the loss and of the variables: the first step has an absolute length. The descent is given up where
+        the loss of its own samples has fallen far and that of the judging ones has not: it fits its samples' noise.
         """
-        lowest, place = math.inf, self.at
 
-        def looked(numbers: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal lowest, place
-            there = self.at + self._units * torch.from_numpy(numbers).to(self.at)
-            loss, gradient = self._loss_and_gradient(there)
-            if loss < lowest:
-                lowest, place = loss, there
-            return loss / self._loss_unit, (self._units * gradient / self._loss_unit).cpu().numpy()
+        def evaluated(way: Tensor) -> tuple[float, Tensor]:
+            try:
+                loss, gradient = self._loss_and_gradient(self._place(way))
+            except NonFiniteError:
+                return math.inf, torch.zeros_like(way)
+            return loss / self._loss_unit, gradient.mul_(self._units).div_(self._loss_unit)
 
-        ways = [side * way * self._scale * direction for way in _WAYS for side in (1.0, -1.0)]
-        start = min(ways, key=lambda way: self._mean_loss(self.at + self._units * way))
-        # A descent may run to where the network is no longer finite: what it met before counts.
-        with suppress(NonFiniteError):
-            # Five corrections in place of ten: for large networks their sums take longer than the gradients.
-            minimize(
-                looked,
-                start.cpu().numpy(),
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxiter": _DESCENT, "maxfun": 2 * _DESCENT, "maxcor": 5, "ftol": 0.0, "gtol": 0.0},
-            )
-        return place
+        ways = [side * way * self._scale for way in FIRST_STEPS for side in (1.0, -1.0)]
+        start = min((0.0, *ways), key=lambda way: self._mean_loss(self._place(direction, way))) * direction
+        way = start
+        for loss, way in islice(descent(evaluated, start, evaluations=2 * DESCENT_STEPS), DESCENT_STEPS + 1):
+            if judged is not self and loss < 1 - LARGE_GAIN and judged.fall(self._place(way))[0] == 0:
+                break
+        return self._place(way)
 
-    def fall(self, place: Float64[Tensor, " variable"]) -> tuple[float, float]:
+    def _place(self, way: Tensor, length: float = 1.0) -> Tensor:
+        """Place at the end of a way of so many of its lengths, in units of the variables."""
+        return torch.addcmul(self.at, self._units, way, value=length)
+
+    def fall(self, place: Float[Tensor, " variable"]) -> tuple[float, float]:
         """Fall of the mean loss from here to a place, relative to the loss, and in standard errors over samples."""
         here = self.losses(self.at)
         try:

@@ -101,7 +101,9 @@ def moments(system: NeuralSystem, *, batch_size: int = 256) -> Moments:
 
     See `fluctuations.moments.running_moments`.
     """
-    running = running_moments(PerSampleGradients(system, quiet=True), system.boundary(batch_size)).entries
+    running = running_moments(
+        PerSampleGradients(system, quiet=True, for_sums=True), system.boundary(batch_size)
+    ).entries
     return common_unit(running, {name: value.shape for name, value in system.parameters.items()})
 
 

@@ -31,3 +31,11 @@ FLOOR_SAMPLES: Final = 4
 
 FLOOR_ENTRIES: Final = 500
 """Entries of each variable on which the resolution floor is found, the same ones in every pass."""
+
+FEWEST_DIRECTION_SAMPLES: Final = 64
+"""Samples that give the principal directions however large the network is: each of 20 directions still has three, and
+the standard deviation along it is known to a tenth."""
+
+DIRECTION_PRODUCTS: Final = 2e11
+"""Products of numbers in all inner products of those samples, about five seconds; fewer samples are taken where they
+would be more: 256 up to three million variables."""

@@ -8,17 +8,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from critlearn.fluctuations.criteria import DIRECTION_PRODUCTS, FEWEST_DIRECTION_SAMPLES
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.network.batches.model_inputs import Inputs
-
-_FEWEST_SAMPLES: Final = 64
-"""Samples of the largest networks; 20 directions still have three samples each."""
-
-_PRODUCTS: Final = 2e11
-"""Products of numbers in all inner products together, about five seconds; fewer samples are taken where they would be
-more."""
 
 _ROUNDING: Final = 1e-10
 """Share of a direction in the variance below which it may be rounding of the Gram matrix."""
@@ -97,7 +91,7 @@ def _affordable(gradients: PerSampleGradients, samples: int) -> int:
     """Number of samples whose inner products can be had in bounded time and memory."""
     parameters = gradients.system.parameters
     variables = sum(value.numel() for value in parameters.values())
-    samples = min(samples, max(_FEWEST_SAMPLES, math.isqrt(int(_PRODUCTS / variables))))
+    samples = min(samples, max(FEWEST_DIRECTION_SAMPLES, math.isqrt(int(DIRECTION_PRODUCTS / variables))))
     written_out = sum(parameters[name].numel() for name in gradients.differentiated)
     return min(samples, max(2, _WRITTEN_OUT // written_out)) if written_out else samples
 

@@ -91,3 +91,50 @@ def test_a_unit_that_only_samples_of_small_errors_reach_has_a_spread(
     assert spread == pytest.approx(float(np.std([1e-30, 3e-30, 0.0])), rel=1e-6)
     assert float(found.size[1] * found.peak[1]) == pytest.approx(4e-30 / 3, rel=1e-6)
     assert found.movers.tolist() == [3, 2]
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_sums_of_a_network_of_single_precision(activation: type[nn.Module]) -> None:
+    """Passed in single precision, against written-out gradients in double precision of the same network."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(6, 5), activation(), nn.Linear(5, 3))
+    x, t = torch.randn(200, 6).relu(), torch.randint(3, (200,))
+    gradients = PerSampleGradients(NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t)), for_sums=True)
+    assert gradients.mixed
+    directions = {
+        name: value.detach().double().flatten() for name, value in model.named_parameters() if value.dim() >= 2
+    }
+    found = running_moments(gradients, gradients.system.boundary(64), directions)
+    for name, values in plain_gradients(model.double(), nn.CrossEntropyLoss(), x.double(), t).items():
+        changes = [(found.entries[name], -values)]
+        if name in directions:
+            changes.append((found.along[name], -values @ directions[name].numpy()[:, None]))
+        for moments, exact in changes:
+            unit, spread = np.exp(moments.log_unit), exact.std(axis=0)
+            # A mean may cancel: its error is measured in units of the fluctuation.
+            assert (np.abs(moments.drift.numpy() * unit - exact.mean(axis=0)) <= 2e-6 * spread).all()
+            np.testing.assert_allclose(moments.fluctuation * unit, spread, rtol=1e-5)
+            np.testing.assert_allclose(moments.size * unit, np.abs(exact).mean(axis=0), rtol=1e-5)
+        assert np.array_equal(found.entries[name].moments.movers, (values != 0).sum(axis=0))
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 3000.0, 1e20])
+def test_single_precision_sums_have_the_units_of_the_inputs(unit: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.randn(50, 1, 1, 4, generator=generator)
+    inputs = torch.randn(50, 1, 1, 3, generator=generator) * unit
+    found = OuterProducts(errors, inputs).moments(torch.ones(50, dtype=torch.float64))
+    exact = (errors.double().transpose(2, 3) * inputs.double()).reshape(50, 12).numpy()
+    np.testing.assert_allclose(found.mean * found.peak, exact.mean(axis=0), atol=1e-6 * unit)
+    np.testing.assert_allclose((found.squares / 50).sqrt() * found.peak, exact.std(axis=0), rtol=1e-5)
+
+
+def test_single_precision_gives_way_where_it_does_not_hold_the_squares() -> None:
+    """Errors of 1e-19 beside those of 1: their squares are below its smallest normal number."""
+    errors = torch.tensor([[1.0, 1e-19], [2.0, 3e-19], [1.0, 0.0]])[:, None, None]
+    inputs = torch.tensor([[1.0], [1.0], [2.0]])[:, None, None]
+    found = OuterProducts(errors, inputs).moments(torch.ones(3, dtype=torch.float64))
+    np.testing.assert_allclose(
+        (found.squares / 3).sqrt() * found.peak, [2**0.5 / 3, np.std([1, 3, 0]) * 1e-19], rtol=1e-6
+    )
+    assert found.movers.tolist() == [3, 2]

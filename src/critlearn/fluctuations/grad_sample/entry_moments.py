@@ -1,6 +1,6 @@
 """Mean and spread over samples of each entry of a variable, in units in which squares do not underflow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64
@@ -36,28 +36,43 @@ class EntryMoments:
     def of(cls, values: Float[Tensor, "sample variable"], weight: Float64[Tensor, " sample"]) -> "EntryMoments":
         """Moments of ``weight * values``; deviations are formed before they are squared, so that nothing cancels."""
         weighted = values.double() * weight[:, None]
-        peak = weighted.abs().amax(dim=0)
-        weighted = weighted / one_for_zero(peak)
-        variance, mean = torch.var_mean(weighted, dim=0, correction=0)
+        sizes = weighted.abs()
+        peak = sizes.amax(dim=0)
+        unit = one_for_zero(peak)
+        variance, mean = torch.var_mean(weighted.div_(unit), dim=0, correction=0)
         movers = (values != 0).sum(dim=0).double()
-        return cls(mean, variance * len(values), weighted.abs().mean(dim=0), peak, movers, len(values))
+        return cls(mean, variance * len(values), sizes.div_(unit).mean(dim=0), peak, movers, len(values))
 
     def merged(self, other: "EntryMoments", *, shrunk: float = 1.0) -> "EntryMoments":
         """Moments of the samples of both, as Chan, Golub and LeVeque (1983) merge means and sums of squares.
 
         ``shrunk`` is the unit of these moments in units of the other's.
         """
+        total = self.samples + other.samples
+        mine, theirs = (
+            (self, other) if shrunk == 1 and torch.equal(self.peak, other.peak) else self._in_one_unit(other, shrunk)
+        )
+        # As few operations as possible: each takes as long as a product of matrices of a few hundred samples.
+        difference = theirs.mean - mine.mean
+        squares = mine.squares + theirs.squares
+        squares.addcmul_(difference, difference, value=self.samples * other.samples / total)
+        mean = torch.add(mine.mean, difference, alpha=other.samples / total)
+        size = torch.lerp(mine.size, theirs.size, other.samples / total)
+        return EntryMoments(mean, squares, size, mine.peak, self.movers + other.movers, total)
+
+    def _in_one_unit(self, other: "EntryMoments", shrunk: float) -> tuple["EntryMoments", "EntryMoments"]:
+        """Moments of both in units of the larger peaks."""
         before = self.peak * shrunk
         peak = torch.maximum(before, other.peak)
-        mine, theirs = before / one_for_zero(peak), other.peak / one_for_zero(peak)
-        total = self.samples + other.samples
-        mean = mine * self.mean
-        difference = theirs * other.mean - mean
-        squares = mine**2 * self.squares + theirs**2 * other.squares
-        squares = squares + difference**2 * (self.samples * other.samples / total)
-        mean = mean + difference * (other.samples / total)
-        size = mine * self.size * (self.samples / total) + theirs * other.size * (other.samples / total)
-        return EntryMoments(mean, squares, size, peak, self.movers + other.movers, total)
+        found = []
+        for part, own in ((self, before), (other, other.peak)):
+            factor = own / one_for_zero(peak)
+            found.append(
+                replace(
+                    part, mean=factor * part.mean, squares=factor**2 * part.squares, size=factor * part.size, peak=peak
+                )
+            )
+        return found[0], found[1]
 
 
 def one_for_zero(peak: Tensor) -> Tensor:

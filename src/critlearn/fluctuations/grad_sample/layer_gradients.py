@@ -44,6 +44,8 @@ class LayerGradients:
         Floating-point type of the learning pass; see `PerSampleGradients`.
     quiet
         Do not warn of layers that have no rule, or are used in ways that theirs does not cover.
+    for_sums
+        See `PerSampleGradients`.
 
     Raises
     ------
@@ -51,7 +53,9 @@ class LayerGradients:
         If the network cannot be passed in that precision.
     """
 
-    def __init__(self, system: NeuralSystem, precision: torch.dtype | None, *, quiet: bool) -> None:
+    def __init__(
+        self, system: NeuralSystem, precision: torch.dtype | None, *, quiet: bool, for_sums: bool = False
+    ) -> None:
         self.system, self._quiet = system, quiet
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
         self.trainable = system.parameters
@@ -63,15 +67,15 @@ class LayerGradients:
                 self._warn(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
         names = aliases(system.model)
         self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
-        self.learning_pass = self._possible_pass(precision)
+        self.learning_pass = self._possible_pass(precision, for_sums)
         self._double_pass: LayerPass | None = None
 
-    def _possible_pass(self, precision: torch.dtype | None) -> LayerPass:
+    def _possible_pass(self, precision: torch.dtype | None, for_sums: bool) -> LayerPass:
         """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
 
         It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
         """
-        wanted = LayerPass(self.system, self._rules, precision)
+        wanted = LayerPass(self.system, self._rules, precision, everywhere=for_sums)
         x = self.system.spread(2)
         try:
             with torch.no_grad():

@@ -1,5 +1,6 @@
 """Per-sample gradients that are outer products of output errors and inputs: of dense layers, also over sequences."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,8 +19,9 @@ BUFFER_BYTES: Final = 4 << 20
 """Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
 
 
-_SINGLE: Final = 1e-15
-"""Size, relative to the largest, whose square is a normal number in single precision."""
+_SMALLEST_SQUARES: Final = 1e-28
+"""Sum of squares that single precision knows: a million terms below its smallest normal number, which may be lost, are
+a ten-thousandth of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,33 +163,42 @@ class OuterProducts(GradSample):
         There the mean square less the squared mean is formed: its rounding error, 1e-7 of the squared mean, is of no
         account unless the drift is a thousand times the fluctuation.
         """
-        samples, variables = self.samples, self.errors[0, :, 0].numel() * self.inputs.shape[3]
-        if samples * variables <= WRITTEN_OUT or not self._one_place:
+        if not self._one_place:
+            return self.moments_of_entries(weight)
+        if self.precision == torch.float32:
+            found = self._moments_in_single(weight)
+            if found is not None:
+                return found
+        variables = self.errors[0, :, 0].numel() * self.inputs.shape[3]
+        if self.samples * variables <= WRITTEN_OUT:
             return self.moments_of_entries(weight)
         errors, inputs = self.errors[:, :, 0].double() * weight[:, None, None], self.inputs[:, :, 0].double()
         error_peak, input_peak = errors.abs().amax(dim=0), inputs.abs().amax(dim=0)
         # Each factor in units of its largest value: squares of small gradients would underflow otherwise.
         errors, inputs = errors / one_for_zero(error_peak), inputs / one_for_zero(input_peak)
-
-        def summed(left: Tensor, right: Tensor) -> Tensor:
-            return (left.permute(1, 2, 0) @ right.transpose(0, 1)).flatten().double()
-
-        mean = summed(errors, inputs) / samples
-        # Sums of what has one sign lose nothing in single precision, which takes half the time; but squares of entries
-        # whose samples are far from the largest errors or inputs would be zeros there.
-        sizes = errors.abs(), inputs.abs()
-        if _smallest(sizes[0]) * _smallest(sizes[1]) > _SINGLE:
-            sizes = sizes[0].float(), sizes[1].float()
-        squares = summed(sizes[0] ** 2, sizes[1] ** 2) - samples * mean**2
-        size = summed(*sizes) / samples
-        movers = summed((errors != 0).float(), (inputs != 0).float())
         peak = (error_peak[:, :, None] * input_peak[:, None, :]).flatten()
-        return EntryMoments(mean, squares.clamp_(min=0), size, peak, movers, samples)
+        return _moments_of_products(errors, inputs, peak, _movers(errors, inputs))
+
+    def _moments_in_single(self, weight: Tensor) -> EntryMoments | None:
+        """Moments of gradients that are known in single precision; None if it does not hold the squares of all.
+
+        All are in one unit, a power of 1024 so that the next batch is likely to have the same.
+        """
+        largest = float(self.inputs.abs().amax())
+        unit = 1024.0 ** math.ceil(math.log(largest, 1024)) if 0 < largest < math.inf else 1.0
+        inputs = (self.inputs[:, :, 0] / unit).float()
+        errors = self.errors[:, :, 0] * weight[:, None, None].float()
+        movers = _movers(self.errors[:, :, 0], inputs)
+        peak = torch.full_like(movers, unit)
+        found = _moments_of_products(errors, inputs, peak, movers)
+        squares = found.squares + self.samples * found.mean**2
+        return found if bool(((squares >= _SMALLEST_SQUARES) | (movers == 0)).all()) else None
 
     def projected(self, direction: Tensor) -> Tensor:
         """Sum of gradient times direction over the entries, for each sample: errors times the inputs' images."""
         weights = direction.reshape(self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
-        through = torch.einsum("sbpi,boi->sbpo", self.inputs.double(), weights)
+        kind = self.precision if self._one_place else torch.float64
+        through = torch.einsum("sbpi,boi->sbpo", self.inputs.to(kind), weights.to(kind))
         return (self.errors.double() * through).sum(dim=(1, 2, 3))
 
     def inner_products(self, weight: Tensor) -> Tensor:
@@ -199,9 +210,28 @@ class OuterProducts(GradSample):
         return ((errors @ errors.mT) * (inputs @ inputs.mT)).sum(dim=0)
 
 
-def _smallest(sizes: Tensor) -> float:
-    """Smallest size that is not zero; infinite if all are."""
-    return float(torch.where(sizes > 0, sizes, torch.inf).amin())
+def _moments_of_products(errors: Tensor, inputs: Tensor, peak: Tensor, movers: Tensor) -> EntryMoments:
+    """Moments of the products of errors and inputs (sample, block, entry), from sums in the type of these."""
+    samples = len(errors)
+    mean = _summed(errors, inputs) / samples
+    squares = _summed(errors**2, inputs**2).addcmul_(mean, mean, value=-samples)
+    size = _summed(errors.abs(), inputs.abs()).div_(samples)
+    return EntryMoments(mean, squares.clamp_(min=0), size, peak, movers, samples)
+
+
+def _movers(errors: Tensor, inputs: Tensor) -> Tensor:
+    """Number of samples for which an error and an input are both not zero."""
+    moving, moved = errors != 0, inputs != 0
+    # Where one of the two is never zero the other's count does: products take as long as those of the numbers.
+    if bool(moving.all()) or bool(moved.all()):
+        counts = torch.minimum(moving.sum(dim=0)[:, :, None], moved.sum(dim=0)[:, None, :])
+        return counts.flatten().double()
+    return _summed(moving.float(), moved.float())
+
+
+def _summed(left: Tensor, right: Tensor) -> Tensor:
+    """Sum of the samples' outer products, flat, in double precision."""
+    return (left.permute(1, 2, 0) @ right.transpose(0, 1)).flatten().double()
 
 
 def _product_logs(errors: Tensor, inputs: Tensor, log_errors: Tensor) -> tuple[Tensor, Tensor]:

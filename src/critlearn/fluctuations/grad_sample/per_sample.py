@@ -33,6 +33,9 @@ class PerSampleGradients:
         in double precision.
     quiet
         Do not warn of layers that have no rule, or are used in ways that theirs does not cover.
+    for_sums
+        Gradients are summed over samples, so that their relative errors of 1e-7 do not count: parts that do not sum
+        over places are taken in single precision, too, on the same conditions.
 
     Raises
     ------
@@ -41,10 +44,12 @@ class PerSampleGradients:
         samples or on chance.
     """
 
-    def __init__(self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False, for_sums: bool = False
+    ) -> None:
         keep_freed_memory()
         self.system = system
-        self._source = LayerGradients(system, precision, quiet=quiet)
+        self._source = LayerGradients(system, precision, quiet=quiet, for_sums=for_sums)
         self.differentiated = wrong_variables(self._source)
         self._own_code = has_own_code(system.model)
         self._sizes: set[int] = set()

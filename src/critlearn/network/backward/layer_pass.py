@@ -44,6 +44,9 @@ class LayerPass:
         sum over places and where single precision is known to lose nothing.
     arithmetic
         Context in which the network's operations run, as `DegradedArithmetic`.
+    everywhere
+        Take links that do not sum over places in single precision, too, where nothing underflows: for sums over
+        samples, which need no more digits.
     """
 
     def __init__(
@@ -52,13 +55,15 @@ class LayerPass:
         layers: Collection[str],
         precision: torch.dtype | None = torch.float64,
         arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        *,
+        everywhere: bool = False,
     ) -> None:
         self.system, self.arithmetic = system, arithmetic
         self.model = tail_exact(system.model).requires_grad_(False)
         self._called = {module: name for name, module in self.model.named_modules()}
         wanted = {module: name for module, name in self._called.items() if name in layers}
         modules = self._modules_of_links(wanted)
-        single = self._modules_in_single(modules) if precision is None else set()
+        single = self._modules_in_single(modules, everywhere) if precision is None else set()
         self.mixed = bool(single)
         self.precision = precision or torch.float64
         self._links = self._planned(modules, wanted, single)
@@ -127,7 +132,7 @@ class LayerPass:
         return found
 
     @torch.enable_grad()
-    def _modules_in_single(self, modules: list[nn.Module]) -> set[nn.Module]:
+    def _modules_in_single(self, modules: list[nn.Module], everywhere: bool) -> set[nn.Module]:
         """Links to run in single precision, determined with two samples."""
         named = list(self.model.named_parameters(remove_duplicate=False))
         if len(named) > len(list(self.model.parameters())):
@@ -140,7 +145,7 @@ class LayerPass:
             for module in modules:
                 state = state.detach().requires_grad_() if state.is_floating_point() else state
                 worth, output = sums_over_places(module, state)
-                (found if worth and suits(module, output) else left).add(module)
+                (found if (worth or everywhere) and suits(module, output) else left).add(module)
                 state = output
         return found - left
 
