@@ -137,8 +137,8 @@ def test_decay_of_adamw_is_told_by_the_optimiser() -> None:
         ("digits 3 and 8, AdamW with decay 1, told", Status.SEPARABLE, Status.SEPARABLE),
     ):
         state = states.KNOWN[name]
-        model, optimizer, data = states.trained(state, 0)
-        assert states.certified(state, model, optimizer, data).status is told
+        model, optimizer, data, losses = states.trained(state, 0)
+        assert states.certified(state, model, optimizer, data, losses).status is told
         assert certify(NeuralSystem(model, state.loss, TensorDataset(*data))).status is untold
 
 
