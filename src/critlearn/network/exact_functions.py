@@ -1,35 +1,54 @@
-"""Replacement of activations that a ``forward`` calls as functions (``torch.tanh(x)``) by exact ones."""
+"""Replacement of torch's functions that cancel by exact ones, wherever a ``forward`` calls them (``torch.tanh(x)``)."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, SupportsIndex
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from critlearn.network.exact.softmax import ExactSoftmax
+from critlearn.network.exact.table import EXACT_FORMS, exact_form
 from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
-_BY_NAME: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
-    "tanh": (torch.tanh, Tensor.tanh, functional.tanh),
-    "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, functional.sigmoid),
-    "softsign": (functional.softsign,),
+_MODULES: Final[dict[Any, ActivationModule]] = {
+    function: ActivationModule(name)
+    for name, functions in {
+        "tanh": (torch.tanh, Tensor.tanh, nn.functional.tanh),
+        "sigmoid": (torch.sigmoid, torch.special.expit, Tensor.sigmoid, nn.functional.sigmoid),
+        "softsign": (nn.functional.softsign,),
+    }.items()
+    for function in functions
 }
-"""Torch's functions that are catalogue activations, by catalogue name."""
+"""Torch's functions that are catalogue activations."""
 
-_REPLACED: Final[dict[Callable[..., Any], ActivationModule]] = {
-    function: ActivationModule(name) for name, functions in _BY_NAME.items() for function in functions
-}
+_CALLING: Final = (
+    *(nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.GLU, nn.LogSoftmax, nn.Softmax, nn.Softmin),
+    *(nn.CrossEntropyLoss, nn.BCEWithLogitsLoss),
+)
+"""Torch's own modules that call functions with exact forms."""
+
+_running: Final = threading.local()
+"""Whether this thread runs with exact functions already: a mode within a mode would handle every call twice."""
 
 
-def exact_activation(function: Callable[..., Any], keywords: Mapping[str, Any]) -> nn.Module | None:
-    """Return an exact module for a function of one tensor whose derivative cancels; None for other functions."""
-    if function in _REPLACED and not keywords:
-        return _REPLACED[function]
-    if function is functional.gelu and keywords.get("approximate", "none") == "none":
+def exact_activation(
+    function: Callable[..., Any], keywords: Mapping[str, Any], arguments: tuple[Any, ...] = ()
+) -> nn.Module | None:
+    """Exact module for a function of one tensor and some settings; None for other functions."""
+    if function in _MODULES and not arguments and not keywords:
+        return _MODULES[function]
+    if function is nn.functional.gelu and not arguments and keywords.get("approximate", "none") == "none":
         return ExactGelu()
+    if exact_form(function) is EXACT_FORMS[torch.softmax]:
+        # A traced call names all settings, also those that were not given.
+        given = {name: value for name, value in keywords.items() if value is not None and name != "_stacklevel"}
+        dim = arguments[0] if arguments else given.get("dim")
+        if isinstance(dim, int) and len(arguments) + len(given) == 1:
+            return ExactSoftmax(dim)
     return None
 
 
@@ -54,28 +73,26 @@ class _ExactFunctions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call the exact function instead of ``func``, if there is one and the only argument is a tensor."""
+        """Call the exact form of ``func``, if there is one for these arguments."""
         kwargs = kwargs or {}
+        exact = exact_form(func)
         # Not for traced values: the trace must record the functions that the user calls.
-        exact = exact_activation(func, kwargs) if len(args) == 1 and isinstance(args[0], Tensor) else None
-        if exact is not None and _saved_elsewhere():
-            exact = None
-        return func(*args, **kwargs) if exact is None else exact(args[0])
+        if exact is not None and args and isinstance(args[0], Tensor) and not _saved_elsewhere():
+            result = exact(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return func(*args, **kwargs)
 
 
 def with_exact_functions(module: nn.Module) -> None:
-    """Make a user's own modules, and all that they call, run with exact functions; torch's modules stay as they are."""
-    kind = type(module)
+    """Make modules run with exact functions: a user's own, all that they call, and those of torch's that need it."""
     given = vars(module).get("given")
-    if isinstance(given, nn.Module):
-        # An adapted model shares the children of the user's own, whose forward it calls.
-        with_exact_functions(given)
-        return
-    if kind.__module__.split(".")[0] in ("torch", "critlearn"):
-        for child in module.children():
-            with_exact_functions(child)
-    elif kind.__call__ is nn.Module.__call__:
-        module.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
+    # An adapted model shares the children of the user's own, whose forward it calls.
+    for part in list((given if isinstance(given, nn.Module) else module).modules()):
+        kind = type(part)
+        own = kind.__module__.split(".")[0] not in ("torch", "critlearn")
+        if (own or isinstance(part, _CALLING)) and kind.__call__ is nn.Module.__call__:
+            part.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
 
 
 class _NoSubclassHook(nn.Module):
@@ -90,8 +107,14 @@ def _running_exactly(kind: type) -> type[nn.Module]:
     """Make a subtype whose calls run with exact functions; ``forward`` stays the user's, as layer rules compare it."""
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        with _ExactFunctions():
+        if getattr(_running, "exactly", False):
             return kind.__call__(self, *args, **kwargs)
+        _running.exactly = True
+        try:
+            with _ExactFunctions():
+                return kind.__call__(self, *args, **kwargs)
+        finally:
+            _running.exactly = False
 
     def reduce(self: nn.Module, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The subtype cannot be imported by name, so the user's type is pickled and wrapped again on loading.

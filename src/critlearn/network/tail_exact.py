@@ -9,6 +9,7 @@ from torch import nn
 from critlearn.network.checks.hooks import with_hooks_of
 from critlearn.network.checks.learnable import check_kind
 from critlearn.network.copying import copied
+from critlearn.network.exact.softmax import ExactSoftmax
 from critlearn.network.exact_functions import with_exact_functions
 from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
@@ -21,11 +22,17 @@ def _gelu(module: nn.Module) -> nn.Module:
     return ExactGelu() if getattr(module, "approximate", "none") == "none" else module
 
 
+def _softmax(module: nn.Module) -> nn.Module:
+    # Without a dimension, torch takes one that depends on the shape of the input.
+    return ExactSoftmax(module.dim) if isinstance(module.dim, int) else module
+
+
 _REPLACED: Final[dict[type[nn.Module], Callable[[nn.Module], nn.Module]]] = {
     nn.Tanh: lambda _: ActivationModule("tanh"),
     nn.Sigmoid: lambda _: ActivationModule("sigmoid"),
     nn.Softsign: lambda _: ActivationModule("softsign"),
     nn.GELU: _gelu,
+    nn.Softmax: _softmax,
 }
 """Torch's activations whose derivatives cancel, and what replaces them.
 
@@ -37,9 +44,10 @@ if they do not work in place.
 def tail_exact(model: Module) -> Module:
     """Copy a network with torch's activations replaced by exact ones: same outputs to rounding, same names.
 
-    Tanh, Sigmoid, Softsign and GELU are replaced as modules, and where a module's own ``forward`` calls them as
-    functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). Other activations are
-    kept, but no longer work in place. Parameters, buffers, ``state_dict`` keys, hooks and train mode are those of the
+    Tanh, Sigmoid, Softsign, GELU and Softmax are replaced as modules, and where a module's own ``forward`` calls them
+    as functions (``torch.tanh(x)``, ``x.tanh()``; not those that work in place or write to ``out``). So are the
+    functions of `exact.table`, which torch's attention, recurrent layers and losses call. Other activations are kept,
+    but no longer work in place. Parameters, buffers, ``state_dict`` keys, hooks and train mode are those of the
     original.
 
     Source: theory, numbers.

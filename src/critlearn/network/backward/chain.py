@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from critlearn.network.checks.hooks import hooked
+from critlearn.network.exact.table import exact_form
 from critlearn.network.exact_functions import exact_activation
 
 # Functions of `operator` that modify their first argument; a link must not modify its input.
@@ -35,8 +36,10 @@ class FunctionLink(nn.Module):
         self._function, self._arguments, self._keywords = function, arguments, keywords
 
     def forward(self, x: Any) -> Any:
-        """Apply the function to a tensor, or to a value that is being traced."""
-        return self._function(x, *self._arguments, **self._keywords)
+        """Apply the function to a tensor, or to a value that is being traced; its exact form, if it has one."""
+        exact = exact_form(self._function) if isinstance(x, Tensor) else None
+        result = NotImplemented if exact is None else exact(x, *self._arguments, **self._keywords)
+        return result if result is not NotImplemented else self._function(x, *self._arguments, **self._keywords)
 
 
 def sequence_members(model: nn.Module) -> Iterator[nn.Module]:
@@ -196,8 +199,8 @@ def _link(model: nn.Module, node: fx.Node, previous: fx.Node | None) -> nn.Modul
     in_place = function in _IN_PLACE or function.__name__.endswith("_") or keywords.get("inplace") or "out" in keywords
     if in_place or _positional_inplace(function, arguments):
         return None
-    if not arguments and (activation := exact_activation(function, keywords)) is not None:
-        return activation
+    if (exact := exact_activation(function, keywords, arguments)) is not None:
+        return exact
     if function in _RELU:
         return nn.ReLU()
     if function is functional.dropout and keywords.get("training") is False:

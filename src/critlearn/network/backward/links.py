@@ -1,7 +1,8 @@
 """Links of a network's chain: one class for each way to pass errors back.
 
-`ActivationLink` and `DenseLink` have closed derivatives, `LayerLink` differentiates one layer automatically, and
-`GraphLink` any other module, whose inner layers are recorded by hooks. `link_kind` chooses the class once.
+`ActivationLink`, `SoftmaxLink` and `DenseLink` have closed derivatives, `LayerLink` differentiates one layer
+automatically, and `GraphLink` any other module, whose inner layers are recorded by hooks. `link_kind` chooses the class
+once.
 """
 
 from abc import ABC, abstractmethod
@@ -27,6 +28,7 @@ from critlearn.network.backward.single_precision import (
 from critlearn.network.backward.sparse_inputs import SparseInputs
 from critlearn.network.checks.finiteness import check_finite, in_words
 from critlearn.network.checks.hooks import hooked
+from critlearn.network.exact.softmax import ExactSoftmax, exact_log_softmax
 from critlearn.network.modules import ActivationModule
 
 _TINY: Final = 1e-100
@@ -165,6 +167,27 @@ class ActivationLink(Link):
 
 
 @final
+class SoftmaxLink(Link):
+    """Link of a softmax, whose probabilities are known in logarithms."""
+
+    module: ExactSoftmax
+
+    def forward(self, x: Tensor) -> LinkState:
+        """Probabilities, without automatic differentiation."""
+        x = self.converted(x)
+        with self.plan.arithmetic(), torch.no_grad():
+            return LinkState(x, self.module(x), [])
+
+    def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
+        """Errors times the derivatives of the probabilities."""
+        errors = self.received(errors, state.output.dtype)
+        if self.plan.first:
+            return errors
+        logs = exact_log_softmax(state.inputs.double(), self.module.dim)
+        return errors.through_softmax(logs, self.module.dim, state.inputs.dtype)
+
+
+@final
 class DenseLink(Link):
     """Link of a dense layer: errors are multiplied by its weights."""
 
@@ -272,6 +295,8 @@ def link_kind(module: nn.Module, *, wanted: bool) -> type[Link]:
         return GraphLink
     if isinstance(module, ActivationModule):
         return ActivationLink
+    if isinstance(module, ExactSoftmax):
+        return SoftmaxLink
     if type(module) is nn.Linear:
         return DenseLink
     return LayerLink if wanted and not any(module.children()) else GraphLink

@@ -63,6 +63,25 @@ class ScaledErrors:
         logs = values.double().abs().log_() if self.logs is None else self.logs.reshape(log_slope.shape)
         return from_logs(values.sign() * slope_sign, logs + log_slope, self.log_scale, precision)
 
+    def through_softmax(self, log_probabilities: Tensor, dim: int, precision: torch.dtype) -> "ScaledErrors":
+        """Errors at the input of a softmax, ``p_i sum_j p_j (e_i - e_j)``, in logarithms.
+
+        As in `softmax_errors`, errors are taken relative to that of the largest probability, whose complement would
+        cancel; logarithms hold also the probabilities that have underflowed.
+        """
+        place = log_probabilities.argmax(dim, keepdim=True)
+        largest = torch.zeros_like(log_probabilities, dtype=torch.bool).scatter(dim, place, True)
+        values = self.values.double().reshape(log_probabilities.shape)
+        relative = (values - values.gather(dim, place)).masked_fill(largest, 0.0)
+        terms = log_probabilities + relative.abs().log()
+        unit = terms.amax(dim, keepdim=True)
+        unit = torch.where(torch.isneginf(unit), 0.0, unit)
+        total = (relative.sign() * (terms - unit).exp()).sum(dim, keepdim=True)
+        others = relative - total * unit.exp()
+        sign = torch.where(largest, -total.sign(), others.sign())
+        logs = torch.where(largest, total.abs().log() + unit, others.abs().log())
+        return from_logs(sign, logs + log_probabilities, self.log_scale, precision)
+
     def through_linear(self, weight: Tensor) -> "ScaledErrors":
         """Errors at the input of a dense layer, ``weight^T errors``.
 

@@ -37,7 +37,9 @@ _REGULAR: Final = frozenset(
 )
 """Operations whose derivatives are constants or values of the pass, none of which is exponentially small."""
 
-_SATURATING: Final = ("_ExactActivation", "_ExactGelu", "Softmax", "ScaledDotProduct")
+_SATURATING: Final = (
+    *("_ExactActivation", "_ExactAttention", "_ExactGelu", "_ExactSoftmax", "Softmax", "ScaledDotProduct"),
+)
 """Operations whose derivatives may be exponentially small; their saved values bound how small."""
 
 
@@ -147,9 +149,13 @@ def _unsaturated(name: str, node: Any) -> bool:
         (at,) = node.saved_tensors
         # The derivative falls as exp(-y^2 / 2) for y -> -inf.
         return float(at.amin()) > -math.sqrt(-2 * math.log(SMALLEST))
+    if name.startswith("_ExactSoftmax"):
+        return float(node.saved_tensors[0].detach().amin()) > SMALLEST
     if name.startswith("Softmax"):
         return float(node._saved_result.detach().amin()) > SMALLEST
-    query, key = node._saved_query.detach(), node._saved_key.detach()
+    exact = name.startswith("_ExactAttention")
+    query, key = node.saved_tensors[:2] if exact else (node._saved_query, node._saved_key)
+    query, key = query.detach(), key.detach()
     # Bound on the difference of two attention scores, and so on -ln of a softmax probability up to the count.
     longest = 2 * float(query.norm(dim=-1).amax()) * float(key.norm(dim=-1).amax()) / math.sqrt(query.shape[-1])
     return longest < -math.log(SMALLEST)

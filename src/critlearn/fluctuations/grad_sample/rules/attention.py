@@ -11,6 +11,7 @@ from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.exact.softmax import exact_softmax
 
 _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
 """Names of the positional arguments of torch's attention, in order."""
@@ -75,7 +76,7 @@ def _attend(module: nn.MultiheadAttention, projected: list[Tensor], mask: Any, p
         scores = _masked(scores, mask if mask.dim() == 2 else mask.reshape(samples, heads, *mask.shape[1:]))
     if padding is not None:
         scores = _masked(scores, padding[:, None, None, :])
-    return (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
+    return (exact_softmax(scores, -1) @ value).transpose(1, 2).flatten(2)
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Recurrent layers: dense layers over time, from inputs and from previous states."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,34 +10,7 @@ from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError, register, samples_first
 from critlearn.network.backward.layer_use import LayerUse
-from critlearn.network.modules import ActivationModule
-
-_tanh: Final = ActivationModule("tanh")
-_sigmoid: Final = ActivationModule("sigmoid")
-"""Activations whose derivatives keep their tails, which torch's own round to zero where units saturate."""
-
-State = tuple[Tensor, ...]
-Step = Callable[[Tensor, Tensor, State], State]
-"""From the two pre-activations (of input and of previous state) and the previous state to the next one."""
-
-
-def _lstm(from_input: Tensor, from_state: Tensor, state: State) -> State:
-    """Gates in torch's order: input, forget, cell, output."""
-    entry, forget, cell, output = (from_input + from_state).chunk(4, dim=-1)
-    memory = _sigmoid(forget) * state[1] + _sigmoid(entry) * _tanh(cell)
-    return _sigmoid(output) * _tanh(memory), memory
-
-
-def _gru(from_input: Tensor, from_state: Tensor, state: State) -> State:
-    """Gates in torch's order: reset, update, new; the reset gate acts behind the state's own dense layer."""
-    (reset, update, new), (reset_state, update_state, new_state) = from_input.chunk(3, -1), from_state.chunk(3, -1)
-    kept = _sigmoid(update + update_state)
-    candidate = _tanh(new + _sigmoid(reset + reset_state) * new_state)
-    return ((1 - kept) * candidate + kept * state[0],)
-
-
-def _plain(activation: Callable[[Tensor], Tensor]) -> Step:
-    return lambda from_input, from_state, state: (activation(from_input + from_state),)
+from critlearn.network.exact.recurrent import State, Step, gru_step, lstm_step, relu_step, tanh_step
 
 
 class RecurrentRule:
@@ -75,10 +47,10 @@ class RecurrentRule:
 
 def _step(module: nn.RNNBase) -> Step:
     if isinstance(module, nn.LSTM):
-        return _lstm
+        return lstm_step
     if isinstance(module, nn.GRU):
-        return _gru
-    return _plain(_tanh if module.nonlinearity == "tanh" else torch.relu)
+        return gru_step
+    return tanh_step if module.nonlinearity == "tanh" else relu_step
 
 
 def _initial(module: nn.RNNBase, sequence: Tensor, start: Any) -> list[State]:

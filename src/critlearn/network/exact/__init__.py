@@ -1,0 +1,1 @@
+"""Functions of torch whose backward passes cancel where they saturate, with the same values and exact derivatives."""
