@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from critlearn.network import ActivationModule, tail_exact
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.exact_functions import exact_activation
-from critlearn.network.exact_gelu import ExactGelu
 
 
 class Calling(nn.Module):

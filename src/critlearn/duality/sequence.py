@@ -7,7 +7,7 @@ from torch import nn
 
 from critlearn.network import ActivationModule
 from critlearn.network.checks.hooks import hooked
-from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.exact.gelu import ExactGelu
 
 SEPARATE: Final = (
     ActivationModule,

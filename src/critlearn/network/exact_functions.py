@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.exact.softmax import ExactSoftmax
 from critlearn.network.exact.table import EXACT_FORMS, exact_form
-from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 _MODULES: Final[dict[Any, ActivationModule]] = {

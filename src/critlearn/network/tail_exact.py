@@ -9,9 +9,9 @@ from torch import nn
 from critlearn.network.checks.hooks import with_hooks_of
 from critlearn.network.checks.learnable import check_kind
 from critlearn.network.copying import copied
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.exact.softmax import ExactSoftmax
 from critlearn.network.exact_functions import with_exact_functions
-from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 Module = TypeVar("Module", bound=nn.Module)

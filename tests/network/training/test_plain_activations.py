@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import ACTIVATIONS, Activation
 from critlearn.network import ActivationModule, tail_exact
-from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.training.plain_activations import PLAIN_ACTIVATIONS, PlainActivations
 
 

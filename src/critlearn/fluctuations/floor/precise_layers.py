@@ -17,7 +17,7 @@ from critlearn.compositions.symbolic.traced import traced
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.network import ActivationModule
-from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.numerics.precision_ladder import resolved
 
 _MOST_DIGITS: Final = 960

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from critlearn.network.exact.attention import exact_attention, exact_multi_head_attention
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.exact.losses import exact_cross_entropy, exact_logistic_loss
 from critlearn.network.exact.recurrent import exact_cell, exact_layers, gru_step, lstm_step, tanh_step
 from critlearn.network.exact.softmax import exact_log_softmax, exact_softmax
-from critlearn.network.exact_gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 ExactForm = Callable[..., Any]

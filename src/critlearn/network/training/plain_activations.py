@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from critlearn.compositions import ACTIVATIONS
-from critlearn.network.exact_gelu import ExactGelu
+from critlearn.network.exact.gelu import ExactGelu
 from critlearn.network.modules import ActivationModule
 
 Function = Callable[[Tensor], Tensor]
