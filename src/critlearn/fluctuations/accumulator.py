@@ -69,6 +69,7 @@ class Accumulator:
         }
         self._series: dict[str, list[Tensor]] = {name: [] for name in self._chosen}
         self.done = 0
+        self._changes_counted = 0
 
     def add(self, x: Inputs, t: Tensor) -> None:
         """Count the changes of a batch of boundary states.
@@ -82,7 +83,16 @@ class Accumulator:
         if len(x) % size:
             raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
         first = self.done // size
+        counted = len(t)
         for item in self.gradients.batch(x, t, first=self.done):
+            counted = len(t) * item.positions
+            if self.quantities.axis == "position":
+                rows = torch.arange(item.grad_sample.samples, device=item.log_scale.device)
+                # Positions of a sample depend on each other: they stay together when samples are drawn anew.
+                self._count(
+                    item.grad_sample, item.log_scale + self._log_rate, item.name, self.done, rows // item.positions
+                )
+                continue
             if item.start % size or item.grad_sample.samples % size:
                 raise InvalidInputError(
                     f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
@@ -91,6 +101,7 @@ class Accumulator:
                 self._count(grad_sample, scale, item.name, first + item.start // size + start)
             self._limit_counts()
         self.done += len(x)
+        self._changes_counted += counted // size
 
     def _limit_counts(self) -> None:
         """Halve the number of groups of samples as long as the counts of all quantities fill too much memory."""
@@ -118,9 +129,14 @@ class Accumulator:
             for further, centred, one in self._drift[item.name].removed(grad_sample, unit, self._log_rate):
                 yield start + further, centred, one
 
-    def _count(self, grad_sample: GradSample, scale: Tensor, name: str, first: int) -> None:
-        """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'."""
-        number = first + torch.arange(grad_sample.samples, device=scale.device)
+    def _count(
+        self, grad_sample: GradSample, scale: Tensor, name: str, first: int, sample_of: Tensor | None = None
+    ) -> None:
+        """Count one variable's changes as they are, and its units', chosen samples' and chosen entries'.
+
+        ``sample_of`` gives the sample of each row in the batch, where rows are not samples.
+        """
+        number = first + (torch.arange(grad_sample.samples, device=scale.device) if sample_of is None else sample_of)
         try:
             grad_sample.count(self._counter(name), scale, number)
         except InvalidInputError:
@@ -167,8 +183,8 @@ class Accumulator:
         for name, sketch in counted.items():
             if name not in plain:
                 sketches[name], sizes[name] = sketch, self._entries(name)
-        samples = (self.done - since) // self.quantities.mini_batch
-        return Fluctuations(sketches, sizes, samples, series=self._kept())
+        over = "positions" if self.quantities.axis == "position" else "samples"
+        return Fluctuations(sketches, sizes, self._changes_counted, series=self._kept(), over=over)
 
     def _entries(self, name: str) -> int:
         """Number of entries that a unit's or a single sample's quantity pools."""

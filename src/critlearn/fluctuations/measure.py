@@ -87,6 +87,8 @@ def measure(
     check_place(checkpoint)
     batches = Batches(system, loader, batch_size, quantities.mini_batch)
     _check_samples(quantities, batches.samples)
+    if checkpoint is not None and quantities.axis == "position":
+        raise InvalidInputError('a checkpoint keeps the number of samples done: leave it out with axis="position"')
     if checkpoint is not None and not batches.in_order:
         raise InvalidInputError(
             "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
@@ -187,7 +189,7 @@ def _new_accumulator(
     precision: torch.dtype | None,
 ) -> Accumulator:
     """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
-    gradients = PerSampleGradients(system, precision=precision)
+    gradients = PerSampleGradients(system, precision=precision, by_position=quantities.axis == "position")
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)
     return Accumulator(gradients, quantities, log_rate=math.log(lr), groups=groups, exact=exact, drift=drift)

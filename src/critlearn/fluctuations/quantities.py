@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float64, Int64
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.numerics.validation import check_integer
 
+AXES: Final = ("sample", "position")
+"""What is counted as one change."""
+
 CHOSEN: Final = 1000
 """Entries whose exact series are kept by default: 8 MB for each 1,000 samples."""
 
@@ -40,11 +43,16 @@ class Quantities:
         rounding counts as an exact zero.
     seed
         Decides which entries are drawn.
+    axis
+        ``"sample"``, or ``"position"`` for the contribution of each position of a sequence to the change of its sample:
+        error times activity there, before they are summed over the sequence. It comes from the same pass. It is not the
+        change under that token's own loss, whose errors reach all earlier positions: see `NeuralSystem.tokens`.
 
     Raises
     ------
     InvalidInputError
-        If an argument has the wrong type, a number is out of range, or a sample is named twice.
+        If an argument has the wrong type, a number is out of range, a sample is named twice, or positions are asked for
+        together with what is formed of whole samples.
     """
 
     units: tuple[str, ...] = ()
@@ -53,6 +61,7 @@ class Quantities:
     mini_batch: int = 1
     without_drift: bool = False
     seed: int = 0
+    axis: str = "sample"
 
     def __post_init__(self) -> None:
         """Raise if something cannot be measured."""
@@ -65,6 +74,13 @@ class Quantities:
             raise InvalidInputError(f"a mini-batch needs at least one sample; got {self.mini_batch}")
         if self.seed < 0:
             raise InvalidInputError(f"the seed must not be negative; got {self.seed}")
+        if self.axis not in AXES:
+            raise unknown_name("axis", str(self.axis), AXES)
+        if self.axis == "position" and (self.samples or self.series or self.mini_batch > 1 or self.without_drift):
+            raise InvalidInputError(
+                'axis="position" counts contributions within samples: leave out samples, series, mini_batch and '
+                "without_drift, which are about whole ones"
+            )
 
     def chosen(self, sizes: Mapping[str, int]) -> dict[str, Int64[np.ndarray, " entry"]]:
         """Flat indices of the entries whose series are kept, ascending, by name of the variable.

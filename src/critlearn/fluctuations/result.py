@@ -45,6 +45,8 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     floor_reference
         What the learning pass was held against to find the floor, one of `REFERENCES`. A pass that has only
         its own precision as its reference is judged by passes in degraded arithmetic: an estimate.
+    over
+        ``samples``, or ``positions`` of their sequences; their number is `samples` then.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     series: Series = field(default_factory=Series)
     mark: str = ""
     floor_reference: str = NOT_RECORDED
+    over: str = "samples"
 
     def __post_init__(self) -> None:
         """Raise if a sketch has lost or invented a fluctuation."""
@@ -80,7 +83,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         """Axis over which the fluctuations of a quantity are distributed: samples, variables, or both together."""
         if self._of_one_sample(name):
             return "variables"
-        return "samples" if self.variables[name] == 1 else "samples x variables"
+        return self.over if self.variables[name] == 1 else f"{self.over} x variables"
 
     def __getitem__(self, name: str) -> LogSketch:
         """Sketch of a quantity; KeyError with the nearest names if there is none."""
@@ -112,7 +115,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             {name: size for name, size in part.variables.items() if not self._of_one_sample(name)}
             for part in (self, other)
         )
-        if mine != theirs:
+        if mine != theirs or self.over != other.over:
             raise InvalidInputError("only measurements of the same quantities can be merged")
         twice = [name for name in self.sketches if name not in mine and name in other.sketches]
         if twice:
@@ -133,6 +136,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             max(floors) if floors else None,
             self.series.followed_by(other.series),
             floor_reference=max(self.floor_reference, other.floor_reference, key=REFERENCES.index),
+            over=self.over,
         )
 
     def marked(self, mark: str) -> "Fluctuations":

@@ -29,6 +29,7 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
     arrays["samples"] = np.array(fluctuations.samples)
     arrays["log_floor"] = np.array(np.nan if fluctuations.log_floor is None else fluctuations.log_floor)
     arrays["floor_reference"] = np.array(fluctuations.floor_reference)
+    arrays["over"] = np.array(fluctuations.over)
     arrays["mark"] = np.array(fluctuations.mark)
     for name, size in fluctuations.variables.items():
         arrays[f"{name}/variables"] = np.array(size)
@@ -64,7 +65,8 @@ def load_fluctuations(path: Path) -> Fluctuations:
         mark = str(stored["mark"]) if "mark" in stored else ""
         samples, log_floor = int(stored["samples"]), None if np.isnan(floor) else floor
         reference = str(stored.get("floor_reference", NOT_RECORDED))
-        return Fluctuations(sketches, variables, samples, log_floor, series, mark, reference)
+        over = str(stored.get("over", "samples"))
+        return Fluctuations(sketches, variables, samples, log_floor, series, mark, reference, over)
     except KeyError as problem:
         raise DataError(f'"{path}" holds no fluctuations: {problem.args[0]} is missing') from problem
     except (ValueError, TypeError, OverflowError) as problem:

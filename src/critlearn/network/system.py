@@ -21,6 +21,7 @@ from critlearn.network.checks.learnable import check_kind, check_modules, check_
 from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.losses import exact_system, takes_tokens
 from critlearn.numerics.array_file import first_line
+from critlearn.numerics.validation import check_integer
 
 _TARGETS_READ = 1024
 """Number of targets read at a time where all of them must be inspected to choose the form of a loss."""
@@ -208,6 +209,45 @@ class NeuralSystem:
         """Same network and loss on some of the samples, read once and kept in memory."""
         other = copy.copy(self)
         object.__setattr__(other, "states", HeldStates(*self.states.chosen(numbers)))
+        return other
+
+    def tokens(self, number: int, *, seed: int = 0) -> "NeuralSystem":
+        """System of which each sample is a token with its own loss alone, drawn from all that are counted.
+
+        The loss of one token reaches all earlier positions: each takes a pass of its whole sequence, where
+        ``Quantities(axis="position")`` takes one for all positions of it. The sequences are kept in memory, once for
+        each token.
+
+        Parameters
+        ----------
+        number
+            Number of tokens; all if there are fewer.
+        seed
+            Decides which.
+
+        Raises
+        ------
+        InvalidInputError
+            If the loss is not one of tokens, or the number is not positive.
+        """
+        if not isinstance(self.loss, TokenCrossEntropy):
+            raise InvalidInputError(f'"{self.loss.name}" has one loss for each sample, and no tokens')
+        check_integer("number of tokens", number)
+        if number < 1:
+            raise InvalidInputError(f"the number of tokens must be at least 1; got {number}")
+        ignored = self.loss.ignored
+        counts = torch.cat([(t != ignored).flatten(1).sum(dim=1) for _, t in self.boundary(_TARGETS_READ)])
+        drawn = torch.randperm(int(counts.sum()), generator=torch.Generator().manual_seed(seed))[:number].sort().values
+        # Tokens are numbered through all samples, in each by their order among the counted ones: where they stand
+        # depends on the padding of a batch.
+        ends = counts.cumsum(0).cpu()
+        owner = torch.searchsorted(ends, drawn, right=True)
+        within = drawn - (ends - counts.cpu())[owner]
+        x, t = self.states.chosen(owner.tolist())
+        counted = (t != ignored).flatten(1)
+        chosen = counted & (counted.cumsum(dim=1) == within.to(t.device)[:, None] + 1)
+        other = copy.copy(self)
+        object.__setattr__(other, "states", HeldStates(x, t.masked_fill(~chosen.reshape(t.shape), ignored)))
         return other
 
     def tensors(self) -> tuple[Inputs, Tensor] | None:

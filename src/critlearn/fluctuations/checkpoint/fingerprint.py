@@ -55,6 +55,7 @@ def fingerprint(
         "mini_batch": quantities.mini_batch,
         "without_drift": quantities.without_drift,
         "seed": quantities.seed,
+        "axis": quantities.axis,
     }
     words = [
         json.dumps([counted, dict(settings)], sort_keys=True, default=str),

@@ -6,6 +6,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from critlearn.errors import CritlearnError, InvalidInputError
 from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.positions import use_by_positions
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
 from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule
 from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
@@ -150,6 +152,19 @@ class LayerGradients:
                 self.give_up_failed({name}, apart, name, problem)
                 continue
             yield VariableGradients(name, *combined)
+
+    def by_positions(self, uses: list[LayerUse], apart: set[str], positions: int) -> Iterator[VariableGradients]:
+        """Contributions of each position, before they are summed over a sequence of so many positions.
+
+        Variables without such contributions join those ``apart``: their layers act on whole samples, or on sequences of
+        another length.
+        """
+        single = [use_by_positions(use, positions) for use in uses]
+        for use, own in zip(uses, single, strict=True):
+            if own is None:
+                apart |= set(self._variables[use.layer].values())
+        for item in self.by_rules([own for own in single if own is not None], apart):
+            yield replace(item, positions=positions)
 
     def _from_rule(self, use: LayerUse, apart: set[str]) -> dict[str, GradSample]:
         """Gradients from the layer's rule; none if it does not suit, with the variables left to differentiation."""

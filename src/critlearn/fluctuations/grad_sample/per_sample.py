@@ -5,11 +5,13 @@ automatic differentiation of the whole network.
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_variables
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
@@ -36,6 +38,8 @@ class PerSampleGradients:
     for_sums
         Gradients are summed over samples, so that their relative errors of 1e-7 do not count: parts that do not sum
         over places are taken in single precision, too, on the same conditions.
+    by_position
+        Tell apart what each position of a sequence contributes to the gradients of its sample.
 
     Raises
     ------
@@ -45,10 +49,17 @@ class PerSampleGradients:
     """
 
     def __init__(
-        self, system: NeuralSystem, *, precision: torch.dtype | None = None, quiet: bool = False, for_sums: bool = False
+        self,
+        system: NeuralSystem,
+        *,
+        precision: torch.dtype | None = None,
+        quiet: bool = False,
+        for_sums: bool = False,
+        by_position: bool = False,
     ) -> None:
         keep_freed_memory()
-        self.system = system
+        self.system, self._by_position = system, by_position
+        self._left_out: set[str] | None = None
         self._source = LayerGradients(system, precision, quiet=quiet, for_sums=for_sums)
         self.differentiated = wrong_variables(self._source)
         self._own_code = has_own_code(system.model)
@@ -86,11 +97,19 @@ class PerSampleGradients:
     def batch(self, x: Inputs, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
         """Gradients of all trainable variables for a batch of boundary states, of which the first has this number.
 
+        By position, rows are the positions of a sample, one after the other, and variables without such contributions
+        are left out, with one warning.
+
         Raises
         ------
         InvalidInputError
-            If a layer's output is not finite, outputs and targets do not fit, or samples of the batch are coupled.
+            If a layer's output is not finite, outputs and targets do not fit, samples of the batch are coupled, or
+            there are no positions.
         """
+        return self._positions(x, t, first) if self._by_position else self._samples(x, t, first)
+
+    def _samples(self, x: Inputs, t: Tensor, first: int) -> Iterator[VariableGradients]:
+        """Gradients of whole samples."""
         # A variable that a rule gives up is left to differentiation for this batch alone: results do not depend on the
         # batches that came before.
         apart = set(self.differentiated)
@@ -110,6 +129,46 @@ class PerSampleGradients:
                 yield from self._source.by_differentiation(x, t, apart)
         except NonFiniteError as problem:
             raise problem.numbered_from(first) from None
+
+    def _positions(self, x: Inputs, t: Tensor, first: int) -> Iterator[VariableGradients]:
+        """Contributions of single positions."""
+        if t.dim() < 2:
+            raise InvalidInputError(
+                'axis="position" is about sequences: targets (sample, token), such as those of language models; got '
+                f"targets of shape {tuple(t.shape)}"
+            )
+        apart = set(self.differentiated)
+        try:
+            uses = self._source.uses(x, t)
+            self._check_batch(x, first)
+            if self._source.learning_pass.foreign:
+                # Sums over positions are held against automatic differentiation, as they are without this axis.
+                for _ in audited(self._source, uses, x, t, apart, first):
+                    pass
+            yield from self._source.by_positions(uses, apart, t[0].numel())
+        except NonFiniteError as problem:
+            raise problem.numbered_from(first) from None
+        self._note_left_out(apart)
+
+    def _note_left_out(self, apart: set[str]) -> None:
+        """Warn of variables without contributions of positions; raise if there are no others, or if they change."""
+        if len(apart) == len(self._source.trainable):
+            raise InvalidInputError(
+                "no variable has contributions of positions: no layer acts on each position alone, or on as many as "
+                "there are targets"
+            )
+        if self._left_out is None and apart:
+            warnings.warn(
+                f'{len(apart)} variables have no contributions of positions and are left out, such as "{min(apart)}": '
+                "their layers do not act on each position alone, or on as many as there are targets",
+                stacklevel=5,
+            )
+        if self._left_out is not None and apart != self._left_out:
+            raise InvalidInputError(
+                f'"{min(apart ^ self._left_out)}" has contributions of positions in some batches and none in others: '
+                "freeze it with requires_grad_(False)"
+            )
+        self._left_out = apart
 
     def _check_batch(self, x: Inputs, first: int) -> None:
         """Raise if samples of a batch are coupled; the first batch of each size is checked, and then ever fewer.

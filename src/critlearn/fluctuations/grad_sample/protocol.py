@@ -194,9 +194,12 @@ class VariableGradients:
         Logarithms of the units, shape (sample,).
     start
         Position of the first sample in the batch: written-out gradients come in pieces.
+    positions
+        Rows of gradients for each sample: its positions, where their contributions are told apart.
     """
 
     name: str
     grad_sample: GradSample
     log_scale: Tensor
     start: int = 0
+    positions: int = 1

@@ -171,7 +171,7 @@ class StreamedStates(BoundaryStates):
 
     def chosen(self, numbers: list[int]) -> tuple[Inputs, Tensor]:
         """Samples with these numbers, picked out in a pass over all up to the last."""
-        order, last = {number: place for place, number in enumerate(sorted(numbers))}, max(numbers)
+        order, last = {number: place for place, number in enumerate(sorted(set(numbers)))}, max(numbers)
         parts, done = [], 0
         for x, t in self._batches():
             rows = [number - done for number in order if done <= number < done + len(t)]
