@@ -175,7 +175,7 @@ def test_settings_out_of_range_are_refused() -> None:
 
 def test_counts_that_would_fill_too_much_memory_are_kept_in_fewer_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     system = NeuralSystem(feed_forward(3, [4], "tanh", seed=0), LOSS, classes((30, 3)))
-    monkeypatch.setattr("critlearn.fluctuations.accumulator.MOST_COUNTS", 20_000)
+    monkeypatch.setattr("critlearn.fluctuations.accumulation.accumulator.MOST_COUNTS", 20_000)
     with pytest.warns(UserWarning, match="groups of samples are kept apart, not 24"):
         found = measure(system, batch_size=7, groups=24)
     groups = found[POOLED].groups

@@ -2,16 +2,19 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.accumulator import Accumulator
+from critlearn.fluctuations.accumulation.accumulator import Accumulator
+from critlearn.fluctuations.accumulation.drawn import DrawnGradients
 from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint.fingerprint import fingerprint
 from critlearn.fluctuations.checkpoint.state import Checkpoint, check_place
@@ -189,10 +192,18 @@ def _new_accumulator(
     precision: torch.dtype | None,
 ) -> Accumulator:
     """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
-    gradients = PerSampleGradients(system, precision=precision, by_position=quantities.axis == "position")
+    wanted = quantities.names({name: value.numel() for name, value in system.parameters.items()})
+    whole = PerSampleGradients(system, precision=precision, by_position=quantities.axis == "position", only=wanted)
+    gradients = DrawnGradients(whole, _on_device(quantities.drawn(wanted), system))
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)
     return Accumulator(gradients, quantities, log_rate=math.log(lr), groups=groups, exact=exact, drift=drift)
+
+
+def _on_device(drawn: Mapping[str, np.ndarray], system: NeuralSystem) -> dict[str, Tensor]:
+    """Flat indices as tensors on the device of the network."""
+    device = next(iter(system.parameters.values())).device
+    return {name: torch.from_numpy(index).to(device) for name, index in drawn.items()}
 
 
 def _count(
@@ -205,7 +216,7 @@ def _count(
         batch_counted(accumulator.done)
         if stop is not None and accumulator.done >= stop:
             break
-    return measured_resolution(accumulator.gradients)
+    return measured_resolution(accumulator.gradients.whole)
 
 
 def _checked(

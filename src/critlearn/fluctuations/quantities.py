@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from numbers import Integral
 from typing import Final
 
@@ -41,6 +42,13 @@ class Quantities:
     without_drift
         Subtract from each change the mean over the data set, which takes a pass of its own; what cancels to within
         rounding counts as an exact zero.
+    only
+        Names of the variables that are measured, or patterns of them: ``("blocks.3.*", "head.weight")``; by default
+        all trainable ones. Nothing has to be frozen for it, and gradients of the others are not formed.
+    variables
+        Number of entries of each variable that are counted, drawn at random (reproducible by `seed`): of a large
+        network at nearly the cost of its pass. A smaller variable is counted whole. A layer, and the pool of
+        all, take the same share of the entries of each of their variables. By default all are counted.
     seed
         Decides which entries are drawn.
     axis
@@ -51,8 +59,8 @@ class Quantities:
     Raises
     ------
     InvalidInputError
-        If an argument has the wrong type, a number is out of range, a sample is named twice, or positions are asked for
-        together with what is formed of whole samples.
+        If an argument has the wrong type, a number is out of range, a sample is named twice, units or series are asked
+        for of entries that are drawn, or positions together with what is formed of whole samples.
     """
 
     units: tuple[str, ...] = ()
@@ -60,12 +68,15 @@ class Quantities:
     series: bool | int | Mapping[str, tuple[int, ...]] = False
     mini_batch: int = 1
     without_drift: bool = False
+    only: tuple[str, ...] = ()
+    variables: int | None = None
     seed: int = 0
     axis: str = "sample"
 
     def __post_init__(self) -> None:
         """Raise if something cannot be measured."""
-        _check_units(self.units)
+        _check_names("units", self.units, "hidden1.weight")
+        _check_names("only", self.only, "blocks.3.*")
         _check_samples(self.samples)
         _check_series(self.series)
         check_integer("mini_batch", self.mini_batch)
@@ -81,6 +92,40 @@ class Quantities:
                 'axis="position" counts contributions within samples: leave out samples, series, mini_batch and '
                 "without_drift, which are about whole ones"
             )
+        if self.variables is None:
+            return
+        check_integer("variables", self.variables)
+        if self.variables < 1:
+            raise InvalidInputError(f"at least one entry of each variable must be counted; got {self.variables}")
+        if self.units or self.series:
+            raise InvalidInputError("units and series are not those of drawn entries: leave out variables=")
+
+    def names(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Variables that are measured, with their numbers of entries.
+
+        Parameters
+        ----------
+        sizes
+            Number of entries of each trainable variable.
+
+        Raises
+        ------
+        InvalidInputError
+            If a pattern of `only` fits no variable.
+        """
+        if not self.only:
+            return dict(sizes)
+        for pattern in self.only:
+            if not any(_fits(name, pattern) for name in sizes):
+                raise unknown_name("trainable variable", pattern, sizes)
+        return {name: size for name, size in sizes.items() if any(_fits(name, pattern) for pattern in self.only)}
+
+    def drawn(self, sizes: Mapping[str, int]) -> dict[str, Int64[np.ndarray, " entry"]]:
+        """Flat indices of the entries of each variable that are counted, in random order; none if all are."""
+        if self.variables is None:
+            return {}
+        generator = np.random.default_rng(self.seed)
+        return {name: generator.choice(size, min(size, self.variables), replace=False) for name, size in sizes.items()}
 
     def chosen(self, sizes: Mapping[str, int]) -> dict[str, Int64[np.ndarray, " entry"]]:
         """Flat indices of the entries whose series are kept, ascending, by name of the variable.
@@ -105,10 +150,15 @@ class Quantities:
         return {name: np.array(index, dtype=np.int64) for name, index in self.series.items()}
 
 
-def _check_units(units: object) -> None:
-    """Raise if the units are not a collection of names."""
-    if isinstance(units, str) or not isinstance(units, Iterable):
-        raise InvalidInputError(f'units are given by a tuple of names, as ("hidden1.weight",); got {units!r}')
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a pattern is that of a variable, or of a layer that it belongs to."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def _check_names(what: str, names: object, example: str) -> None:
+    """Raise if names are not a collection of texts."""
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise InvalidInputError(f'{what} are given by a tuple of names, as ("{example}",); got {names!r}')
 
 
 def _check_samples(samples: Iterable[int]) -> None:

@@ -47,6 +47,8 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         its own precision as its reference is judged by passes in degraded arithmetic: an estimate.
     over
         ``samples``, or ``positions`` of their sequences; their number is `samples` then.
+    drawn_from
+        Number of trainable variables from which those of each quantity were drawn; empty if all were counted.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     mark: str = ""
     floor_reference: str = NOT_RECORDED
     over: str = "samples"
+    drawn_from: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise if a sketch has lost or invented a fluctuation."""
@@ -115,7 +118,8 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             {name: size for name, size in part.variables.items() if not self._of_one_sample(name)}
             for part in (self, other)
         )
-        if mine != theirs or self.over != other.over:
+        drawn = ({name: part.drawn_from.get(name) for name in mine} for part in (self, other))
+        if mine != theirs or self.over != other.over or next(drawn) != next(drawn):
             raise InvalidInputError("only measurements of the same quantities can be merged")
         twice = [name for name in self.sketches if name not in mine and name in other.sketches]
         if twice:
@@ -137,6 +141,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
             self.series.followed_by(other.series),
             floor_reference=max(self.floor_reference, other.floor_reference, key=REFERENCES.index),
             over=self.over,
+            drawn_from={**other.drawn_from, **self.drawn_from},
         )
 
     def marked(self, mark: str) -> "Fluctuations":
@@ -146,8 +151,23 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
     def to_dict(self) -> dict[str, Any]:
         """Totals of each quantity as plain values, with the floor that all share."""
         floor = {"log_floor": self.log_floor, "floor_reference": self.floor_reference}
-        return {name: {"axis": self.axis(name), **sketch.to_dict(), **floor} for name, sketch in self.sketches.items()}
+        return {
+            name: {"axis": self.axis(name), **sketch.to_dict(), **floor, **self._drawn(name)}
+            for name, sketch in self.sketches.items()
+        }
 
     def summary(self) -> str:
         """One line for each quantity."""
-        return "\n".join(f"{name}: {sketch.summary()}" for name, sketch in self.sketches.items())
+        return "\n".join(f"{self._named(name)}: {sketch.summary()}" for name, sketch in self.sketches.items())
+
+    def _named(self, name: str) -> str:
+        """Name of a quantity, and how many variables were drawn for it, where not all are counted."""
+        if self.drawn_from.get(name, 0) <= self.variables[name]:
+            return name
+        return f"{name} ({self.variables[name]:,} variables drawn from {self.drawn_from[name]:,})"
+
+    def _drawn(self, name: str) -> dict[str, int]:
+        """Numbers of variables counted and in all, of a quantity of which some were drawn."""
+        if name not in self.drawn_from:
+            return {}
+        return {"variables": self.variables[name], "drawn_from": self.drawn_from[name]}

@@ -33,6 +33,8 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
     arrays["mark"] = np.array(fluctuations.mark)
     for name, size in fluctuations.variables.items():
         arrays[f"{name}/variables"] = np.array(size)
+    for name, size in fluctuations.drawn_from.items():
+        arrays[f"{name}/drawn_from"] = np.array(size)
     for name, entries in fluctuations.series.entries.items():
         arrays[f"{name}/entries"] = entries
         arrays[f"{name}/log_size"] = fluctuations.series.log_size[name]
@@ -66,7 +68,8 @@ def load_fluctuations(path: Path) -> Fluctuations:
         samples, log_floor = int(stored["samples"]), None if np.isnan(floor) else floor
         reference = str(stored.get("floor_reference", NOT_RECORDED))
         over = str(stored.get("over", "samples"))
-        return Fluctuations(sketches, variables, samples, log_floor, series, mark, reference, over)
+        drawn = {name: int(stored[f"{name}/drawn_from"]) for name in names if f"{name}/drawn_from" in stored}
+        return Fluctuations(sketches, variables, samples, log_floor, series, mark, reference, over, drawn)
     except KeyError as problem:
         raise DataError(f'"{path}" holds no fluctuations: {problem.args[0]} is missing') from problem
     except (ValueError, TypeError, OverflowError) as problem:

@@ -54,6 +54,8 @@ def fingerprint(
         "series": {name: list(index) for name, index in series.items()} if isinstance(series, Mapping) else series,
         "mini_batch": quantities.mini_batch,
         "without_drift": quantities.without_drift,
+        "only": quantities.only,
+        "variables": quantities.variables,
         "seed": quantities.seed,
         "axis": quantities.axis,
     }

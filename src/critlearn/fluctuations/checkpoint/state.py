@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.fluctuations.accumulator import Accumulator
+from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
 

@@ -82,7 +82,7 @@ def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
 
 def _floor(coarse: _Logs, fine: _Logs) -> float | None:
     """Floor of one pass judged by another, on as many samples as the other has."""
-    names = sorted(fine)
+    names = sorted(fine.keys() & coarse.keys())
     if not names:
         return None
     pairs = [(coarse[name][: len(fine[name])].ravel(), fine[name].ravel()) for name in names]

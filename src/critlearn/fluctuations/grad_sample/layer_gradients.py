@@ -5,7 +5,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -46,7 +46,7 @@ class LayerGradients:
         Floating-point type of the learning pass; see `PerSampleGradients`.
     quiet
         Do not warn of layers that have no rule, or are used in ways that theirs does not cover.
-    for_sums
+    for_sums, only
         See `PerSampleGradients`.
 
     Raises
@@ -56,11 +56,17 @@ class LayerGradients:
     """
 
     def __init__(
-        self, system: NeuralSystem, precision: torch.dtype | None, *, quiet: bool, for_sums: bool = False
+        self,
+        system: NeuralSystem,
+        precision: torch.dtype | None,
+        *,
+        quiet: bool,
+        for_sums: bool = False,
+        only: Collection[str] | None = None,
     ) -> None:
         self.system, self._quiet = system, quiet
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
-        self.trainable = system.parameters
+        self.trainable = {name: value for name, value in system.parameters.items() if only is None or name in only}
         self._warned_of: set[str] = set()
         self._rules = planned_rules(system.model)
         for layer, rule in self._rules.items():

@@ -87,19 +87,31 @@ class OuterProducts(GradSample):
             return Entries(self._written_out, None if self.log_errors is None else self._in_logarithms)
         shape = (self.errors.shape[1], self.errors.shape[3], self.inputs.shape[3])
         block, output, entry = torch.unravel_index(index, shape)
-        errors, inputs = self.errors[:, block, :, output], self.inputs[:, block, :, entry]
 
         def written_out() -> Tensor:
-            terms = errors * inputs
-            total = terms.sum(dim=2)
-            if self.over_samples:
-                total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
-            return total.transpose(0, 1)
+            # Of some samples at a time; successive places stand together, so that each entry's are read in one go.
+            places = self.errors.shape[2]
+            rows = torch.arange(self.samples, device=index.device).split(max(1, WRITTEN_OUT // (places * len(index))))
+            return torch.cat([self._some(run, block, output, entry) for run in rows])
 
         if self.log_errors is None:
             return Entries(written_out)
-        factors = (errors, inputs, self.log_errors[:, block, :, output])
-        return Entries(written_out, lambda: _product_logs(*(part[:, :, 0].transpose(0, 1) for part in factors)))
+        factors = (self.errors[:, block, 0, output], self.inputs[:, block, 0, entry])
+        log_errors = self.log_errors[:, block, 0, output]
+        return Entries(written_out, lambda: _product_logs(*factors, log_errors))
+
+    def _some(self, rows: Tensor, block: Tensor, output: Tensor, entry: Tensor) -> Tensor:
+        """Gradients of some entries for successive samples."""
+        run = slice(int(rows[0]), int(rows[-1]) + 1)
+        errors, inputs = (
+            part[run].transpose(2, 3).flatten(1, 2).index_select(1, block * part.shape[3] + at)
+            for part, at in ((self.errors, output), (self.inputs, entry))
+        )
+        terms = errors * inputs
+        total = terms.sum(dim=2)
+        if self.over_samples:
+            total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
+        return total
 
     def _written_out(self) -> Tensor:
         return torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)

@@ -6,7 +6,7 @@ automatic differentiation of the whole network.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class PerSampleGradients:
         over places are taken in single precision, too, on the same conditions.
     by_position
         Tell apart what each position of a sequence contributes to the gradients of its sample.
+    only
+        Names of the trainable variables whose gradients are wanted; None for all.
 
     Raises
     ------
@@ -56,11 +58,13 @@ class PerSampleGradients:
         quiet: bool = False,
         for_sums: bool = False,
         by_position: bool = False,
+        only: Collection[str] | None = None,
     ) -> None:
         keep_freed_memory()
         self.system, self._by_position = system, by_position
         self._left_out: set[str] | None = None
-        self._source = LayerGradients(system, precision, quiet=quiet, for_sums=for_sums)
+        self._source = LayerGradients(system, precision, quiet=quiet, for_sums=for_sums, only=only)
+        self.sizes: Mapping[str, int] = {name: value.numel() for name, value in self._source.trainable.items()}
         self.differentiated = wrong_variables(self._source)
         self._own_code = has_own_code(system.model)
         self._sizes: set[int] = set()

@@ -5,9 +5,9 @@ A form is a class with seven primitives (`GradSample.combined`, `entries`, `coun
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from critlearn.fluctuations.counting.protocol import Counter
 from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments
+from critlearn.network.batches.model_inputs import Inputs
 
 WRITTEN_OUT: Final = 1 << 22
 """Gradients that are written out at a time (32 MiB) where a form has nothing cheaper: many enough that the time of a
@@ -203,3 +204,15 @@ class VariableGradients:
     log_scale: Tensor
     start: int = 0
     positions: int = 1
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """Source of the gradients of single samples, batch by batch: of all entries of each variable, or of some."""
+
+    sizes: Mapping[str, int]
+    """Number of entries of each variable."""
+
+    def batch(self, x: Inputs, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
+        """Gradients for a batch of boundary states, of which the first has this number."""
+        ...

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from critlearn.fluctuations.grad_sample.float_limits import in_range, zero_if_cancelled
 from critlearn.fluctuations.grad_sample.materialised import Materialised
-from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import GradSample
+from critlearn.fluctuations.grad_sample.protocol import GradientSource, GradSample
 from critlearn.network.batches.model_inputs import Inputs
 
 Piece = tuple[int, GradSample, Tensor]
@@ -112,15 +111,14 @@ class LogMean:
             yield int(rows[0]), _from_logs(value, unit), torch.zeros_like(scale[rows])
 
 
-def log_means(gradients: PerSampleGradients, batches: Iterable[tuple[Inputs, Tensor]]) -> Mapping[str, LogMean]:
+def log_means(gradients: GradientSource, batches: Iterable[tuple[Inputs, Tensor]]) -> Mapping[str, LogMean]:
     """Mean gradients over all samples, flat, by name of the variable."""
     found: dict[str, LogMean] = {}
     done = 0
     for x, t in batches:
         for item in gradients.batch(x, t, first=done):
             if item.name not in found:
-                variables = gradients.system.parameters[item.name].numel()
-                found[item.name] = LogMean.of_none(variables, item.log_scale.device)
+                found[item.name] = LogMean.of_none(gradients.sizes[item.name], item.log_scale.device)
             found[item.name].add(item.grad_sample, item.log_scale)
         done += len(x)
     return found

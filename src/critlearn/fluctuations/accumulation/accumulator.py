@@ -1,7 +1,7 @@
 """Accumulator of a measurement: counts of all quantities so far, to which batches are added."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
+from critlearn.fluctuations.accumulation.drawn import DrawnGradients, written_out
+from critlearn.fluctuations.accumulation.pools import PoolShares, pools_of, with_pools
 from critlearn.fluctuations.counting.protocol import Counter, counter_for
 from critlearn.fluctuations.floor.resolution import Resolution
-from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.fluctuations.moments.log_domain_means import LogMean, Piece, mini_batch_means
@@ -43,7 +44,7 @@ class Accumulator:
 
     def __init__(
         self,
-        gradients: PerSampleGradients,
+        gradients: DrawnGradients,
         quantities: Quantities,
         *,
         log_rate: float,
@@ -52,9 +53,11 @@ class Accumulator:
         drift: Mapping[str, LogMean] | None = None,
     ) -> None:
         self.gradients, self.quantities, self.groups = gradients, quantities, groups
-        parameters = gradients.system.parameters
-        self.variables = {name: value.numel() for name, value in parameters.items()}
-        self._shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        parameters = gradients.whole.system.parameters
+        self.variables = gradients.sizes
+        self._whole_sizes = gradients.whole.sizes
+        self._shares = None if quantities.variables is None else PoolShares.between(self.variables, self._whole_sizes)
+        self._shapes = {name: tuple(parameters[name].shape) for name in self.variables}
         _check_pooled(self.variables)
         for name in quantities.units:
             check_name(name, self.variables)
@@ -137,8 +140,10 @@ class Accumulator:
         ``sample_of`` gives the sample of each row in the batch, where rows are not samples.
         """
         number = first + (torch.arange(grad_sample.samples, device=scale.device) if sample_of is None else sample_of)
+        counted: dict[str, GradSample] = {name: grad_sample, **self._given(grad_sample, name)}
         try:
-            grad_sample.count(self._counter(name), scale, number)
+            for quantity, part in counted.items():
+                part.count(self._counter(quantity), scale, number)
         except InvalidInputError:
             _check_finite(grad_sample, name, first)
             raise
@@ -147,11 +152,23 @@ class Accumulator:
         for sample in self.quantities.samples:
             if first <= sample < first + grad_sample.samples:
                 rows = torch.tensor([sample - first], device=scale.device)
-                for counted in (f"{name}[sample {sample}]", f"{POOLED}[sample {sample}]"):
-                    grad_sample.select(rows).count(self._counter(counted), scale[rows], number[rows])
+                parts = {name: grad_sample, POOLED: grad_sample} if self._shares is None else counted
+                for quantity in {name, POOLED} & parts.keys():
+                    counter = self._counter(f"{quantity}[sample {sample}]")
+                    parts[quantity].select(rows).count(counter, scale[rows], number[rows])
         if name in self._chosen:
             logs, positive = grad_sample.entries(self._chosen[name]).logs()
             self._series[name].append(torch.stack([logs + scale[:, None], positive.double()]).cpu())
+
+    def _given(self, grad_sample: GradSample, name: str) -> dict[str, GradSample]:
+        """What a variable of which entries were drawn gives to each pool: the first ones, as they were drawn at random.
+
+        Pools of variables that are counted whole are made of their sketches in the end.
+        """
+        if self._shares is None:
+            return {}
+        every = torch.arange(self.variables[name], device=self._device)
+        return {pool: written_out(grad_sample, every[:size]) for pool, size in self._shares.of_variable[name]}
 
     def _count_units(self, grad_sample: GradSample, scale: Tensor, number: Tensor, name: str) -> None:
         """Count the entries of each output unit apart."""
@@ -179,18 +196,32 @@ class Accumulator:
     def _result(self, counted: dict[str, LogSketch], since: int) -> Fluctuations:
         """Fluctuations from the sketches of single quantities, to which the pools are added."""
         plain = {name: counted[name] for name in self.variables if name in counted}
-        sketches, sizes = with_pools(plain, self.variables)
+        if self._shares is None:
+            sketches, sizes = with_pools(plain, self.variables)
+        else:
+            sizes = {**self.variables, **self._shares.sizes}
+            sketches = {name: counted[name] for name in sizes if name in counted}
         for name, sketch in counted.items():
-            if name not in plain:
+            if name not in sketches:
                 sketches[name], sizes[name] = sketch, self._entries(name)
         over = "positions" if self.quantities.axis == "position" else "samples"
-        return Fluctuations(sketches, sizes, self._changes_counted, series=self._kept(), over=over)
+        drawn = self._drawn_from(sketches)
+        return Fluctuations(sketches, sizes, self._changes_counted, series=self._kept(), over=over, drawn_from=drawn)
+
+    def _drawn_from(self, quantities: Iterable[str]) -> dict[str, int]:
+        """Number of all entries from which those of each quantity were drawn; none if all were counted."""
+        if self._shares is None:
+            return {}
+        sizes = dict(self._whole_sizes)
+        whole = sizes | {pool: sum(sizes[name] for name in names) for pool, names in pools_of(sizes).items()}
+        return {name: whole[name.split("[sample ")[0]] for name in quantities}
 
     def _entries(self, name: str) -> int:
         """Number of entries that a unit's or a single sample's quantity pools."""
         whole, _, part = name.rpartition("[")
         if part.startswith("sample "):
-            return sum(self.variables.values()) if whole == POOLED else self.variables[whole]
+            pooled = sum(self.variables.values()) if self._shares is None else self._shares.sizes[POOLED]
+            return pooled if whole == POOLED else self.variables[whole]
         return self.variables[whole] // self._shapes[whole][0]
 
     def _kept(self) -> Series:
@@ -219,19 +250,3 @@ def _check_finite(grad_sample: GradSample, name: str, first: int) -> None:
     for sample in range(grad_sample.samples):
         values = grad_sample.select(torch.tensor([sample])).dense()
         check_finite(values, f'the gradient of "{name}"', first=first + sample)
-
-
-def with_pools(
-    sketches: Mapping[str, LogSketch], variables: Mapping[str, int]
-) -> tuple[dict[str, LogSketch], dict[str, int]]:
-    """Sketches and numbers of variables, with the pool of each layer that has several variables and that of all."""
-    layers: dict[str, list[str]] = {}
-    for name in sketches:
-        layers.setdefault(layer_of(name), []).append(name)
-    pools = {layer: names for layer, names in layers.items() if layer and len(names) > 1}
-    pools[POOLED] = list(sketches)
-    pooled, sizes = dict(sketches), dict(variables)
-    for pool, names in pools.items():
-        pooled[pool] = LogSketch.pooled([sketches[name] for name in names])
-        sizes[pool] = sum(variables[name] for name in names)
-    return pooled, sizes
