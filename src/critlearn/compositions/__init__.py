@@ -1,7 +1,6 @@
 """Compositions of an output activation and a loss, as data: SymPy forms of the logarithm of their error signal."""
 
 from critlearn.compositions.activation import Activation
-from critlearn.compositions.averaged import Averaged, Huber
 from critlearn.compositions.catalogue.activations import ACTIVATIONS, find_activation
 from critlearn.compositions.catalogue.losses import LOSSES, find_loss, power
 from critlearn.compositions.composition import Composition
@@ -11,6 +10,7 @@ from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy
 from critlearn.compositions.softmax.soft_targets import SoftTargetCrossEntropy
 from critlearn.compositions.softmax.tokens import TokenCrossEntropy
 from critlearn.compositions.tails.asymptote import Asymptote
+from critlearn.compositions.torch_losses.averaged import Averaged, Huber
 
 __all__ = [
     "ACTIVATIONS",

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from critlearn.compositions import OutputLoss
+from critlearn.compositions import OutputLoss, TokenCrossEntropy
 from critlearn.duality.exact_copy import ExactCopy, ExactNetwork
 from critlearn.duality.inverse.inverse import Inverse, invert
 from critlearn.duality.jacobian.dense_stack import DenseStack, dense_stack
@@ -24,7 +24,8 @@ from critlearn.network import NeuralSystem
 from critlearn.network.backward.learning_pass import learning_pass
 from critlearn.network.batches.model_inputs import Inputs, ModelInputs
 from critlearn.network.checks.hooks import hooked_backwards
-from critlearn.network.losses import for_targets
+from critlearn.network.losses.differentiated import DifferentiatedLoss
+from critlearn.network.losses.equivalents import for_targets
 from critlearn.numerics.validation import check_learning_rate
 
 _STACKED: Final = 16 << 20
@@ -195,6 +196,11 @@ class DualityMap:
             raise InvalidInputError(
                 f"the Jacobian is that of one sample: x must have the shape {expected} of the data set's inputs; "
                 f"got {tuple(x.shape)}"
+            )
+        if isinstance(self.system.loss, DifferentiatedLoss | TokenCrossEntropy):
+            raise InvalidInputError(
+                f'"{self.system.loss.name}" has no Jacobian here: it takes a second derivative of the loss, which is '
+                "known for losses of one output or one class"
             )
         if not x.is_floating_point():
             raise InvalidInputError(f"inputs of type {x.dtype} are not continuous: they are no coordinates")

@@ -29,6 +29,10 @@ measurement of any size pays for a handful of such batches."""
 FLOOR_SAMPLES: Final = 4
 """Samples on which the resolution floor is found: a reference at 60 digits takes a network's weights for each."""
 
+LOSS_SAMPLES: Final = 256
+"""Samples on which the floor of a loss is found that is differentiated automatically: few are certain enough to show
+where it cancels."""
+
 FLOOR_ENTRIES: Final = 500
 """Entries of each variable on which the resolution floor is found, the same ones in every pass."""
 

@@ -1,7 +1,7 @@
 """Neural system: a network, the loss of its output, and a data set of boundary states."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from critlearn.network.batches.reading import BatchFunction, BatchReader
 from critlearn.network.checks.finiteness import NonFiniteError, check_finite, check_modules_finite
 from critlearn.network.checks.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.copying import check_computed, computed_tensors
-from critlearn.network.losses import exact_system, takes_tokens
+from critlearn.network.losses.differentiated import DifferentiatedLoss
+from critlearn.network.losses.equivalents import exact_system, takes_tokens
 from critlearn.numerics.array_file import first_line
 from critlearn.numerics.validation import check_integer
 
@@ -38,8 +39,9 @@ class NeuralSystem:
         ``(batch, outputs)``, or to an output that has them as ``logits``, as those of Hugging Face.
     loss
         Composition of output activation and loss, another loss of the protocol `OutputLoss`, or one of torch's own
-        (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent:
-        see `losses.exact_system`.
+        (``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``MSELoss``, ...), which is replaced by its tail-exact equivalent;
+        or any module or function ``(y, t) -> value`` of a batch of one, differentiated automatically: see
+        `losses.equivalents.exact_system`.
     data
         The boundary states. A map-style data set, asked for its samples one by one but for a ``TensorDataset`` of two
         tensors; a loader, which is its data set with its ``collate_fn``; or a data set or loader that is only iterated
@@ -66,7 +68,11 @@ class NeuralSystem:
     reader: BatchReader = field(repr=False)
 
     def __init__(
-        self, model: nn.Module, loss: OutputLoss | nn.Module, data: Any, batch: BatchFunction | None = None
+        self,
+        model: nn.Module,
+        loss: OutputLoss | nn.Module | Callable[..., Any],
+        data: Any,
+        batch: BatchFunction | None = None,
     ) -> None:
         _check_kinds(model, loss, batch)
         model = given_model(model)
@@ -305,6 +311,9 @@ class NeuralSystem:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
         classes = self.loss.class_targets
+        if isinstance(self.loss, DifferentiatedLoss):
+            check_finite(y, "the model's output")
+            return y, target.to(y.dtype) if target.is_floating_point() else target
         if isinstance(self.loss, TokenCrossEntropy):
             if y.shape[1] % max(1, target.shape[1]):
                 raise InvalidInputError(
@@ -344,10 +353,10 @@ class _Targets:
 def _check_kinds(model: object, loss: object, batch: object) -> None:
     """Raise if the network, the loss or the function of a batch has a wrong type."""
     check_kind(model)
-    if not isinstance(loss, OutputLoss | nn.Module):
+    if not isinstance(loss, OutputLoss | nn.Module) and not callable(loss):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""
         raise InvalidInputError(
-            f"the loss must be a critlearn loss or a module of torch's, such as CrossEntropyLoss(); got "
+            f"the loss must be a critlearn loss, a module of torch's or a function (y, t) -> value; got "
             f"{type(loss).__name__}{hint}"
         )
     if batch is not None and not callable(batch):

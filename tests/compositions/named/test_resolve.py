@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from critlearn.compositions import ACTIVATIONS, LOSSES, Composition, SoftmaxCrossEntropy
-from critlearn.compositions.averaged import Huber
 from critlearn.compositions.named.resolve import composition_of, margin_composition
+from critlearn.compositions.torch_losses.averaged import Huber
 from critlearn.errors import InvalidInputError
 
 

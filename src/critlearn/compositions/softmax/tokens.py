@@ -5,7 +5,9 @@ from typing import Final
 
 import numpy as np
 
+from critlearn.compositions.output_loss import OutputLoss
 from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy, array_module
+from critlearn.compositions.softmax.weighted import WeightedCrossEntropy
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
@@ -31,6 +33,9 @@ class TokenCrossEntropy:
         Divide by the number of counted positions of the sample.
     classes_last
         Whether outputs of a sample are ordered (position, class), and not (class, position).
+    single
+        Loss of one position: `SoftmaxCrossEntropy`, or with weights and smoothing `WeightedCrossEntropy`, by whose
+        weights a mean is divided, as torch does.
 
     >>> TokenCrossEntropy().value(np.zeros((1, 6)), np.array([[1, 2, -100]])).round(4).tolist()
     [1.3863]
@@ -39,29 +44,30 @@ class TokenCrossEntropy:
     ignored: int = -100
     mean: bool = False
     classes_last: bool = True
+    single: OutputLoss = _SINGLE
     class_targets: bool = True
 
     @property
     def name(self) -> str:
         """Name of the loss."""
-        return f"softmax+cross-entropy, {'mean' if self.mean else 'sum'} over positions"
+        return f"{self.single.name}, {'mean' if self.mean else 'sum'} over positions"
 
     def value(self, y: Array, t: Array) -> Array:
         """Loss of each sample, shape (batch,)."""
         rows, target, counted = self._rows(y, t)
         library = array_module(rows)
-        single = library.where(counted, _SINGLE.value(rows, target), 0.0)
+        single = library.where(counted, self.single.value(rows, target), 0.0)
         total = single.reshape(tuple(t.shape)).sum(1)
-        return total / self._count(counted, t) if self.mean else total
+        return total / self._count(counted, target, t) if self.mean else total
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and ``ln|dl/dy|``, shape of ``y``, in double precision."""
         rows, target, counted = self._rows(y, t)
         library = array_module(rows)
-        sign, log_size = _SINGLE.log_output_error(rows, target)
+        sign, log_size = self.single.log_output_error(rows, target)
         log_size = library.where(counted[:, None], log_size, -np.inf)
         if self.mean:
-            share = library.log(self._count(counted, t))[:, None]
+            share = library.log(self._count(counted, target, t))[:, None]
             log_size = log_size - library.broadcast_to(share, tuple(t.shape)).reshape(-1)[:, None]
         return self._flat(library.where(counted[:, None], sign, 0.0), t), self._flat(log_size, t)
 
@@ -109,10 +115,10 @@ class TokenCrossEntropy:
             return rows.reshape(samples, -1)
         return rows.reshape(samples, positions, -1).swapaxes(1, 2).reshape(samples, -1)
 
-    @staticmethod
-    def _count(counted: Array, t: Array) -> Array:
-        """Number of counted positions of each sample, and 1 where there is none, whose loss is 0 all the same."""
-        number = counted.reshape(tuple(t.shape)).sum(1)
-        if library_of(number) == "torch":
-            return number.double().clip(min=1.0)
-        return np.maximum(number, 1.0)
+    def _count(self, counted: Array, target: Array, t: Array) -> Array:
+        """Weight of the counted positions of each sample, and 1 where there is none, whose loss is 0 all the same."""
+        library = array_module(counted)
+        weight = self.single.weight_of(target) if isinstance(self.single, WeightedCrossEntropy) else 1.0
+        number = library.where(counted, weight, 0.0).reshape(tuple(t.shape)).sum(1)
+        number = number.double() if library_of(number) == "torch" else number
+        return library.where(number > 0, number, 1.0)

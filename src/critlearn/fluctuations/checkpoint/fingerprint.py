@@ -97,7 +97,7 @@ def _loss_words(system: NeuralSystem, x: Inputs, t: Tensor) -> Iterator[str]:
         y, target = system.forward(x[:_SAMPLED], t[:_SAMPLED])
         # Fixed outputs of both signs in place of the network's, whose parameters are in the digest already.
         y = torch.linspace(-4.3, 4.9, y.numel(), dtype=torch.float64, device=y.device).reshape(y.shape)
-        sign, log_size = system.loss.log_output_error(y, target if system.loss.class_targets else target.double())
+        sign, log_size = system.loss.log_output_error(y, target.double() if target.is_floating_point() else target)
     yield system.loss.name
     yield str([f"{value:.4f}" for value in (log_size + 0.0).flatten().tolist()])
     yield str(sign.flatten().tolist())

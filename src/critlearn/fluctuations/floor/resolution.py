@@ -2,22 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES
+from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES, LOSS_SAMPLES
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.network import floor_between, is_exact
 from critlearn.network.backward.degraded_arithmetic import flushed, log_gain, rounded
+from critlearn.network.losses.differentiated import DifferentiatedLoss
 
 _Logs = dict[str, Float64[np.ndarray, "_ _"]]
 """By name of the variable, shape (sample, entry); passes may have different numbers of samples."""
+
+
+_UNDERFLOW: Final = -80.0
+"""Logarithm of a gradient near which an output error in single precision may have underflowed, at e^-87."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,17 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     degraded arithmetic.
     Source: theory, numbers.
     """
+    loss = gradients.system.loss
+    if isinstance(loss, DifferentiatedLoss):
+        of_network, of_loss = _of_network(gradients), _loss_floor(gradients, loss)
+        floors = [floor for floor in (of_network.log_floor, of_loss) if floor is not None]
+        reference = DOUBLE if of_network.reference == ALL_EXACT else of_network.reference
+        return Resolution(max(floors, default=None), reference)
+    return _of_network(gradients)
+
+
+def _of_network(gradients: PerSampleGradients) -> Resolution:
+    """Resolution of the pass behind the output errors."""
     double = gradients.precision == torch.float64 and not gradients.mixed
     if double and all(is_exact(layer) for _, layer in gradients.layers):
         return Resolution(None, ALL_EXACT)
@@ -67,6 +84,19 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
             # The network holds numbers of its own in single precision.
             return Resolution(_own_floor(gradients, found), SINGLE)
     return Resolution(_own_floor(gradients, found), DOUBLE)
+
+
+def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> float | None:
+    """Floor of a loss that is differentiated automatically, by its errors in single precision.
+
+    Degraded arithmetic would not do: torch has whole losses in one operation, inside which nothing is degraded.
+    """
+    fine = _log_gradients(gradients, LOSS_SAMPLES)
+    coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), LOSS_SAMPLES)
+    # Where single precision has underflowed it tells nothing of rounding.
+    kept = {name: np.where(part < _UNDERFLOW, part, coarse[name]) for name, part in fine.items()}
+    floor = _floor(kept, fine)
+    return None if floor is None else floor - log_gain(rounded, torch.float64)
 
 
 def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
@@ -112,10 +142,10 @@ def _chosen(size: int) -> torch.Tensor:
     return torch.randperm(size, generator=generator)[:FLOOR_ENTRIES] if size > FLOOR_ENTRIES else torch.arange(size)
 
 
-def _log_gradients(gradients: PerSampleGradients) -> _Logs:
+def _log_gradients(gradients: PerSampleGradients, samples: int = FLOOR_SAMPLES) -> _Logs:
     """``ln|gradient|`` of a few samples in the precision of the pass."""
     system = gradients.system
-    x, t = next(system.boundary(FLOOR_SAMPLES))
+    x, t = next(system.boundary(samples))
     sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
     parts: dict[str, dict[int, np.ndarray]] = {}
     for item in gradients.batch(x, t):

@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from critlearn.compositions import OutputLoss
 from critlearn.errors import CritlearnError, InvalidInputError
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.positions import use_by_positions
@@ -108,6 +109,12 @@ class LayerGradients:
         precision = self.learning_pass.precision
         return self._through(LayerPass(self.system, self._rules, precision, lambda: DegradedArithmetic(degrade)))
 
+    def with_loss(self, loss: OutputLoss) -> "LayerGradients":
+        """Gradients of another loss of the same outputs and targets."""
+        other = self._through(self.learning_pass.with_loss(loss))
+        other.system = other.learning_pass.system
+        return other
+
     def _through(self, learning_pass: LayerPass) -> "LayerGradients":
         """Gradients from another learning pass, without warnings."""
         other = copy.copy(self)
@@ -193,7 +200,8 @@ class LayerGradients:
         model = self.learning_pass.whole(precision)
         with torch.no_grad(), self.learning_pass.arithmetic():
             output = model(x)
-        errors = output_errors(self.system, output, x, t)
+        with self.learning_pass.loss_arithmetic():
+            errors = output_errors(self.system, output, x, t)
         variables = {name: value for name, value in model.named_parameters() if name in names}
         size = sum(value.numel() for value in variables.values()) * torch.finfo(precision).bits // 8
         step = max(1, _WRITTEN_OUT // size)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_variables
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
@@ -76,6 +77,12 @@ class PerSampleGradients:
     def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "PerSampleGradients":
         """Gradients from a learning pass in which every result is degraded."""
         return self._from(self._source.with_degraded_numbers(degrade))
+
+    def with_loss(self, loss: OutputLoss) -> "PerSampleGradients":
+        """Gradients of another loss of the same outputs and targets."""
+        other = self._from(self._source.with_loss(loss))
+        other.system = other._source.system
+        return other
 
     def _from(self, source: LayerGradients) -> "PerSampleGradients":
         """Gradients from another source, with the same variables left to differentiation."""

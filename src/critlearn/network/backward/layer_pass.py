@@ -5,6 +5,7 @@ unit size and the logarithm of the scale is kept; activations are passed in loga
 the network and however saturated its units.
 """
 
+import copy
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.network.backward.chain import chain, checked_chain, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
@@ -23,6 +25,7 @@ from critlearn.network.batches.adapted_model import AdaptedModel
 from critlearn.network.batches.model_inputs import Inputs, described
 from critlearn.network.checks.finiteness import check_layer, in_words
 from critlearn.network.checks.independence import PROBED
+from critlearn.network.losses.differentiated import DifferentiatedLoss
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
 from critlearn.numerics.array_file import first_line
@@ -80,7 +83,19 @@ class LayerPass:
             If a layer's output is not finite, or outputs and targets do not fit.
         """
         states = self._forward(x)
-        return self._uses(states, output_errors(self.system, states[-1].output, x, t))
+        with self.loss_arithmetic():
+            errors = output_errors(self.system, states[-1].output, x, t)
+        return self._uses(states, errors)
+
+    def with_loss(self, loss: OutputLoss) -> "LayerPass":
+        """Same pass with another loss."""
+        other = copy.copy(self)
+        other.system = self.system.judging(self.system.model, loss)
+        return other
+
+    def loss_arithmetic(self) -> AbstractContextManager[Any]:
+        """Context for the loss: that of the pass where the loss is differentiated automatically, and rounds as well."""
+        return self.arithmetic() if isinstance(self.system.loss, DifferentiatedLoss) else nullcontext()
 
     def with_errors(self, x: Inputs, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
         """Uses of the layers for errors that a function of the network's output gives, in its shape."""

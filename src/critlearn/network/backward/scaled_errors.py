@@ -139,7 +139,7 @@ def output_errors(system: NeuralSystem, output: Tensor, x: Inputs, t: Tensor) ->
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
     # In double precision also for an output in single precision, so that rounding is not added to its own.
-    exact = target if system.loss.class_targets else target.double()
+    exact = target.double() if target.is_floating_point() and not system.loss.class_targets else target
     sign, log_size = system.loss.log_output_error(y.double(), exact)
     check_finite(
         torch.where(torch.isneginf(log_size), 0.0, log_size / BIN_WIDTH),

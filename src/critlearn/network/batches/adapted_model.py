@@ -23,9 +23,11 @@ class AdaptedModel(nn.Module):
     with_positions
         Give every sample positions of its own. A network that makes them itself makes one row for all samples, and what
         it learns there is no sum over samples that could be told apart.
+    names_its_output
+        Whether the network returns an output with names, as models of sequences do, with classes in the last dimension.
     """
 
-    def __init__(self, given: nn.Module, *, with_positions: bool = False) -> None:
+    def __init__(self, given: nn.Module, *, with_positions: bool = False, names_its_output: bool = False) -> None:
         # In the dictionary and no submodule, which would put a prefix before all names; needed by `training` below.
         self.__dict__["given"] = given
         training = given.training
@@ -33,7 +35,7 @@ class AdaptedModel(nn.Module):
         self.training = training
         for shared in ("_modules", "_parameters", "_buffers"):
             self.__dict__[shared] = given.__dict__[shared]
-        self._with_positions = with_positions
+        self._with_positions, self.names_its_output = with_positions, names_its_output
 
     @property
     def training(self) -> bool:
@@ -80,13 +82,15 @@ def adapted(model: nn.Module, x: Inputs) -> nn.Module:
     x
         Inputs of a few samples. What the network raises for them is left to the first pass.
     """
+    several = isinstance(x, ModelInputs)
     try:
-        returned = copied(model)(x) if isinstance(x, Tensor) else None
+        returned = copied(model)(*x.positional, **x.keywords) if isinstance(x, ModelInputs) else copied(model)(x)
     except (RuntimeError, TypeError, ValueError, IndexError):
+        return AdaptedModel(model) if several else model
+    named = outputs_of(returned) is not returned
+    if not several and not named:
         return model
-    if returned is not None and outputs_of(returned) is returned:
-        return model
-    return AdaptedModel(model, with_positions=_makes_positions(model, x))
+    return AdaptedModel(model, with_positions=_makes_positions(model, x), names_its_output=named)
 
 
 def _makes_positions(model: nn.Module, x: Inputs) -> bool:

@@ -115,16 +115,3 @@ def test_what_torch_losses_become() -> None:
     real = TensorDataset(_inputs(), _targets("real"))
     loss = NeuralSystem(nn.Linear(4, 3).double(), nn.MSELoss(), real).loss
     assert loss == Averaged(Composition("identity", "mse"))
-
-
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (nn.CrossEntropyLoss(weight=torch.ones(3)), "CrossEntropyLoss with weight"),
-        (nn.CrossEntropyLoss(label_smoothing=0.1), "CrossEntropyLoss with label_smoothing"),
-        (nn.NLLLoss(), "NLLLoss has no tail-exact equivalent here; allowed"),
-    ],
-)
-def test_losses_without_equivalent_are_refused(loss: nn.Module, message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        NeuralSystem(nn.Linear(4, 3).double(), loss, TensorDataset(_inputs(), _targets("class")))

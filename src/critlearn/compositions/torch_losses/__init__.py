@@ -1,0 +1,1 @@
+"""Losses of torch's that are no composition of the catalogue: means over outputs, weights, counts."""
