@@ -89,7 +89,7 @@ class NeuralSystem:
             object.__setattr__(self, "states", boundary_states(data, reader))
             x, t = self._first(_ALIGNED)
         object.__setattr__(self, "reader", reader)
-        model, exact = exact_system(model, loss, _Targets(self), lambda: self._output(x[:2]))
+        model, exact = exact_system(model, loss, _Targets(self), lambda: self._returned(x[:2]))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
         self._check_first_pass(x[:2], t[:2])
@@ -101,10 +101,20 @@ class NeuralSystem:
             raise InvalidInputError("the data set is empty")
         return self.as_network_takes(found[0]), self.as_network_takes(found[1])
 
-    @torch.no_grad()
-    def _output(self, x: Inputs) -> Any:
-        """What the network returns."""
-        return self.model(x)
+    def _returned(self, x: Inputs) -> Any:
+        """What the network returns.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot take the inputs.
+        """
+        try:
+            return self.model(x)
+        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+            reason = first_line(problem)
+            remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"
+            raise InvalidInputError(f"the model cannot take inputs of {described(x)}: {reason}{remedy}") from problem
 
     def _check_first_pass(self, x: Inputs, t: Tensor) -> None:
         """Make a first pass of a few samples, and raise if the output has no gradient."""
@@ -285,12 +295,7 @@ class NeuralSystem:
         NonFiniteError
             If a pre-activation or a target is not finite; samples are numbered within the batch.
         """
-        try:
-            y = self.model(x)
-        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
-            reason = first_line(problem)
-            remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"
-            raise InvalidInputError(f"the model cannot take inputs of {described(x)}: {reason}{remedy}") from problem
+        y = self._returned(x)
         try:
             return self.judged(y, x, t)
         except NonFiniteError:

@@ -98,5 +98,6 @@ def test_a_module_with_hooks_counts_as_inexact() -> None:
 def test_no_loss_takes_an_activation_with_hooks_from_a_network() -> None:
     model = nn.Sequential(nn.Linear(4, 2), nn.Sigmoid()).double()
     model[1].register_forward_hook(_doubled)
+    nn.init.constant_(model[0].bias, 9.0)
     with pytest.raises(InvalidInputError, match="without hooks"):
         NeuralSystem(model, nn.BCELoss(), TensorDataset(X, (T + 1) / 2))

@@ -181,8 +181,8 @@ def _differentiated(loss: Any, output: Tensor, targets: Tensor) -> OutputLoss:
     """
     if isinstance(loss, nn.BCELoss) and not bool(((output >= 0) & (output <= 1)).all()):
         raise InvalidInputError(
-            "BCELoss takes probabilities, and the network gives others; allowed: BCELoss behind a last Sigmoid, or "
-            "BCEWithLogitsLoss in its place"
+            "BCELoss takes probabilities, and the network gives others; allowed: BCELoss behind a last Sigmoid without "
+            "hooks, or BCEWithLogitsLoss in its place"
         )
     targets = targets[: len(output)].to(output.device)
     found = by_function(loss, output, targets.to(output.dtype) if targets.is_floating_point() else targets)
