@@ -26,8 +26,11 @@ FIRST_AUDITED: Final = 1024
 """Number of the first sample whose batch is compared with automatic differentiation; then 2,048, 4,096 and so on. A
 measurement of any size pays for a handful of such batches."""
 
-FLOOR_SAMPLES: Final = 4
-"""Samples on which the resolution floor is found: a reference at 60 digits takes a network's weights for each."""
+FLOOR_SAMPLES: Final = 8
+"""Samples on which the resolution floor is found: with fewer, the rounding of others may lie far above it."""
+
+PRECISE_SAMPLES: Final = 4
+"""The same where the reference is a pass at 60 digits, which takes a network's weights for each sample."""
 
 LOSS_SAMPLES: Final = 256
 """Samples on which the floor of a loss is found that is differentiated automatically: few are certain enough to show

@@ -44,7 +44,7 @@ class Fluctuations(Result, Mapping[str, LogSketch]):
         Fingerprint of an unfinished measurement; empty for a finished one.
     floor_reference
         What the learning pass was held against to find the floor, one of `REFERENCES`. A pass that has only
-        its own precision as its reference is judged by passes in degraded arithmetic: an estimate.
+        its own precision as its reference is judged by one with every number displaced by its rounding: an estimate.
     over
         ``samples``, or ``positions`` of their sequences; their number is `samples` then.
     drawn_from

@@ -1,5 +1,6 @@
 """Resolution floor of a network: whether its modules are tail-exact, and where rounding begins if they are not."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -50,17 +51,22 @@ def floor_between(single: Float64[np.ndarray, " value"], double: Float64[np.ndar
         Upper end of the last stretch of sizes in which too many gradients are wrong; None if there is no such stretch.
         Source: theory, numbers.
     """
-    order = np.argsort(double)
-    double, single = double[order], single[order]
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(single - double) <= WRONG_BY)
     # -inf - (-inf) is NaN, which counts as wrong above; exact zeros in both precisions are right.
     wrong &= ~(np.isneginf(single) & np.isneginf(double))
-    return _last_bad_stretch(wrong, double)
+    # What is zero in truth and not in the coarser precision is an error of the size that it has there.
+    size = np.where(wrong & np.isneginf(double), single, double)
+    order = np.argsort(size)
+    return _last_bad_stretch(wrong[order], size[order])
 
 
 def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:
-    """Upper end of the last stretch of neighbours, in order of size, that holds too many wrong values."""
+    """Upper end of the last stretch of neighbours, in order of size, that holds too many wrong values.
+
+    Where values are few, the stretch reaches far beyond its last wrong one. An error of that size makes gradients wrong
+    up to ``1 / WRONG_BY`` times as large, and no others.
+    """
     # A hundredth of all, so that the floor is known to about a percent of the gradients; at least 20, or one wrong
     # value would be more than the share that is allowed.
     stretch = max(20, len(wrong) // 100)
@@ -68,4 +74,8 @@ def _last_bad_stretch(wrong: np.ndarray, log_size: np.ndarray) -> float | None:
         return None
     share = np.convolve(wrong, np.ones(stretch) / stretch, mode="valid")
     bad = np.flatnonzero(share > WRONG_SHARE)
-    return float(log_size[min(bad[-1] + stretch - 1, len(wrong) - 1)]) if bad.size else None
+    if not bad.size:
+        return None
+    end = min(bad[-1] + stretch - 1, len(wrong) - 1)
+    last_wrong = np.flatnonzero(wrong[: end + 1])[-1]
+    return float(min(log_size[end], log_size[last_wrong] - math.log(WRONG_BY)))

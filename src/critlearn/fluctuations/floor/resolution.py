@@ -1,5 +1,6 @@
 """Resolution floor: the size below which measured fluctuations are rounding error, and the reference it comes from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,15 +8,16 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float64
+from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES, LOSS_SAMPLES
+from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES, LOSS_SAMPLES, PRECISE_SAMPLES
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.network import floor_between, is_exact
-from critlearn.network.backward.degraded_arithmetic import flushed, log_gain, rounded
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 
 _Logs = dict[str, Float64[np.ndarray, "_ _"]]
@@ -24,6 +26,9 @@ _Logs = dict[str, Float64[np.ndarray, "_ _"]]
 
 _UNDERFLOW: Final = -80.0
 """Logarithm of a gradient near which an output error in single precision may have underflowed, at e^-87."""
+
+_GAIN: Final = (53 - 24) * math.log(2)
+"""Logarithm of the factor by which rounding in double precision is smaller than in single: 53 binary digits for 24."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,13 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     """Resolution of a learning pass, found on a few samples and the same entries of all variables every time.
 
     A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
-    where network and loss have that form (`high_precision`). Where they have not, a pass that is partly or wholly in
-    single precision is held against double precision. Double precision itself is judged by passes in degraded
-    arithmetic: one with every operation rounded to the spacing of single precision, and one in which numbers below
-    2^-500 are zero. Their floors are lowered by what double precision has beyond them, which is an estimate and not a
-    bound. A network that cannot be passed in double precision is judged in the same way, by single precision in
-    degraded arithmetic.
+    where network and loss have that form (`high_precision`). Where they have not, it is held against a pass in double
+    precision in which every operation is displaced by its own rounding (`DisplacedArithmetic`): the two agree in what
+    rounding does not decide, whether the pass is in double precision, in single, or planned in single and taken in
+    double. A network that cannot be passed in double precision is displaced in single.
+
+    Of a pass that is planned in single precision, some batches may be taken so and others not. Where the first samples
+    are not, those of the first batch that was are looked at as well.
     Source: theory, numbers.
     """
     loss = gradients.system.loss
@@ -72,42 +78,48 @@ def _of_network(gradients: PerSampleGradients) -> Resolution:
     double = gradients.precision == torch.float64 and not gradients.mixed
     if double and all(is_exact(layer) for _, layer in gradients.layers):
         return Resolution(None, ALL_EXACT)
-    found = _log_gradients(gradients)
-    finest = gradients if double else gradients.in_precision(torch.float64)
-    precise = _precise(finest)
-    if precise is not None:
-        return Resolution(_floor(found, precise), HIGH_PRECISION)
-    if not double:
-        try:
-            return Resolution(_floor(found, _log_gradients(finest)), DOUBLE)
-        except (InvalidInputError, RuntimeError):
-            # The network holds numbers of its own in single precision.
-            return Resolution(_own_floor(gradients, found), SINGLE)
-    return Resolution(_own_floor(gradients, found), DOUBLE)
+    first = next(gradients.system.boundary(min(FLOOR_SAMPLES, len(gradients.system))))
+    found = _log_gradients(gradients, *first)
+    batches = [(first, found)]
+    in_single = gradients.taken_in_single
+    if gradients.mixed and not gradients.last_in_single and in_single is not None:
+        batches.append((in_single, _log_gradients(gradients, *in_single)))
+    displaced = gradients.with_displaced_numbers(torch.float64)
+    precise = _precise(displaced)
+    try:
+        floors = [_displaced_floor(displaced, *batch) for batch in (batches if precise is None else batches[1:])]
+    except (InvalidInputError, RuntimeError):
+        if gradients.precision == torch.float64:
+            raise
+        # The network holds numbers of its own in single precision.
+        displaced = gradients.with_displaced_numbers(torch.float32)
+        return Resolution(_largest([_displaced_floor(displaced, *batch) for batch in batches]), SINGLE)
+    if precise is None:
+        return Resolution(_largest(floors), DOUBLE)
+    return Resolution(_largest([_floor(found, precise), *floors]), HIGH_PRECISION)
 
 
 def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> float | None:
     """Floor of a loss that is differentiated automatically, by its errors in single precision.
 
-    Degraded arithmetic would not do: torch has whole losses in one operation, inside which nothing is degraded.
+    Displaced numbers would not do: torch has whole losses in one operation, inside which nothing is displaced.
     """
-    fine = _log_gradients(gradients, LOSS_SAMPLES)
-    coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), LOSS_SAMPLES)
+    states = next(gradients.system.boundary(LOSS_SAMPLES))
+    fine = _log_gradients(gradients, *states)
+    coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), *states)
     # Where single precision has underflowed it tells nothing of rounding.
     kept = {name: np.where(part < _UNDERFLOW, part, coarse[name]) for name, part in fine.items()}
     floor = _floor(kept, fine)
-    return None if floor is None else floor - log_gain(rounded, torch.float64)
+    return None if floor is None else floor - _GAIN
 
 
-def _own_floor(gradients: PerSampleGradients, found: _Logs) -> float | None:
-    """Floor of a pass judged by passes with coarser and with fewer numbers, lowered by what it has beyond them."""
-    floors = []
-    for degrade in (rounded, flushed):
-        floor = _floor(_log_gradients(gradients.with_degraded_numbers(degrade)), found)
-        if floor is not None:
-            floors.append(floor - log_gain(degrade, gradients.precision))
-    # Precision and range are degraded apart; whichever of the two ends first limits the pass.
-    return max(floors, default=None)
+def _displaced_floor(displaced: PerSampleGradients, states: tuple[Inputs, Tensor], found: _Logs) -> float | None:
+    """Floor of a pass, judged by another one with displaced numbers."""
+    return _floor(found, _log_gradients(displaced, *states))
+
+
+def _largest(floors: list[float | None]) -> float | None:
+    return max((floor for floor in floors if floor is not None), default=None)
 
 
 def _floor(coarse: _Logs, fine: _Logs) -> float | None:
@@ -122,9 +134,9 @@ def _floor(coarse: _Logs, fine: _Logs) -> float | None:
 def _precise(gradients: PerSampleGradients) -> _Logs | None:
     """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
 
-    ``gradients`` are those of the pass in double precision, which has the network's numbers as they are.
+    ``gradients`` are those of a pass in double precision, which has the network's numbers as they are.
     """
-    network = precise_network(gradients.system, gradients.layers, FLOOR_SAMPLES)
+    network = precise_network(gradients.system, gradients.layers, PRECISE_SAMPLES)
     if network is None:
         return None
     x, t = next(gradients.system.boundary(network.samples))
@@ -142,11 +154,9 @@ def _chosen(size: int) -> torch.Tensor:
     return torch.randperm(size, generator=generator)[:FLOOR_ENTRIES] if size > FLOOR_ENTRIES else torch.arange(size)
 
 
-def _log_gradients(gradients: PerSampleGradients, samples: int = FLOOR_SAMPLES) -> _Logs:
+def _log_gradients(gradients: PerSampleGradients, x: Inputs, t: Tensor) -> _Logs:
     """``ln|gradient|`` of a few samples in the precision of the pass."""
-    system = gradients.system
-    x, t = next(system.boundary(samples))
-    sizes: Mapping[str, int] = {name: value.numel() for name, value in system.parameters.items()}
+    sizes: Mapping[str, int] = {name: value.numel() for name, value in gradients.system.parameters.items()}
     parts: dict[str, dict[int, np.ndarray]] = {}
     for item in gradients.batch(x, t):
         index = _chosen(sizes[item.name]).to(item.log_scale.device)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import CritlearnError, InvalidInputError
+from critlearn.fluctuations.criteria import FLOOR_SAMPLES
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.positions import use_by_positions
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
@@ -21,7 +22,7 @@ from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule
 from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
 from critlearn.fluctuations.grad_sample.tied import summed_over_uses
 from critlearn.network import NeuralSystem
-from critlearn.network.backward.degraded_arithmetic import DegradedArithmetic
+from critlearn.network.backward.displaced_arithmetic import DisplacedArithmetic
 from critlearn.network.backward.layer_pass import LayerPass
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.learning_pass import differentiated
@@ -78,6 +79,8 @@ class LayerGradients:
         self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
         self.learning_pass = self._possible_pass(precision, for_sums)
         self._double_pass: LayerPass | None = None
+        self.last_in_single = False
+        self.taken_in_single: tuple[Inputs, Tensor] | None = None
 
     def _possible_pass(self, precision: torch.dtype | None, for_sums: bool) -> LayerPass:
         """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
@@ -104,10 +107,11 @@ class LayerGradients:
         """Gradients from a learning pass in another floating-point type."""
         return self._through(LayerPass(self.system, self._rules, precision))
 
-    def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "LayerGradients":
-        """Gradients from a learning pass in which every result is degraded."""
-        precision = self.learning_pass.precision
-        return self._through(LayerPass(self.system, self._rules, precision, lambda: DegradedArithmetic(degrade)))
+    def with_displaced_numbers(self, precision: torch.dtype) -> "LayerGradients":
+        """Gradients from a pass in a floating-point type in which every result is displaced by its rounding."""
+        # One for the whole pass, so that its displacements are others in every link.
+        arithmetic = DisplacedArithmetic()
+        return self._through(LayerPass(self.system, self._rules, precision, lambda: arithmetic))
 
     def with_loss(self, loss: OutputLoss) -> "LayerGradients":
         """Gradients of another loss of the same outputs and targets."""
@@ -125,9 +129,14 @@ class LayerGradients:
     def uses(self, x: Inputs, t: Tensor) -> list[LayerUse]:
         """Uses of the layers in the pass of a batch, in double precision if single precision does not do."""
         try:
-            return self.learning_pass(x, t)
+            found = self.learning_pass(x, t)
         except BeyondSingleError:
+            self.last_in_single = False
             return self._in_double()(x, t)
+        self.last_in_single = self.learning_pass.mixed
+        if self.last_in_single and self.taken_in_single is None:
+            self.taken_in_single = x[:FLOOR_SAMPLES], t[:FLOOR_SAMPLES]
+        return found
 
     def uses_for_errors(self, x: Inputs, errors: Callable[[Tensor], ScaledErrors]) -> list[LayerUse]:
         """Uses of the layers for chosen output errors in place of those of the loss."""

@@ -6,7 +6,7 @@ automatic differentiation of the whole network.
 
 import copy
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -74,9 +74,9 @@ class PerSampleGradients:
         """Gradients from a learning pass in another floating-point type."""
         return self._from(self._source.in_precision(precision))
 
-    def with_degraded_numbers(self, degrade: Callable[[Tensor], Tensor]) -> "PerSampleGradients":
-        """Gradients from a learning pass in which every result is degraded."""
-        return self._from(self._source.with_degraded_numbers(degrade))
+    def with_displaced_numbers(self, precision: torch.dtype) -> "PerSampleGradients":
+        """Gradients from a pass in a floating-point type in which every result is displaced by its rounding."""
+        return self._from(self._source.with_displaced_numbers(precision))
 
     def with_loss(self, loss: OutputLoss) -> "PerSampleGradients":
         """Gradients of another loss of the same outputs and targets."""
@@ -99,6 +99,16 @@ class PerSampleGradients:
     def mixed(self) -> bool:
         """Whether parts of the network are taken in single precision."""
         return self._source.learning_pass.mixed
+
+    @property
+    def last_in_single(self) -> bool:
+        """Whether the last batch was taken in single precision, where a pass has parts that may be."""
+        return self._source.last_in_single
+
+    @property
+    def taken_in_single(self) -> tuple[Inputs, Tensor] | None:
+        """A few samples of the first batch that was; None if none was."""
+        return self._source.taken_in_single
 
     @property
     def layers(self) -> list[tuple[str, nn.Module]]:

@@ -46,7 +46,7 @@ class LayerPass:
         Floating-point type of the pass. None for double precision, except in links of a single-precision network that
         sum over places and where single precision is known to lose nothing.
     arithmetic
-        Context in which the network's operations run, as `DegradedArithmetic`.
+        Context in which the network's operations run, as `DisplacedArithmetic`.
     everywhere
         Take links that do not sum over places in single precision, too, where nothing underflows: for sums over
         samples, which need no more digits.

@@ -60,7 +60,7 @@ class LinkPlan:
     mixed
         Whether any link of the pass is.
     arithmetic
-        Context in which its operations run: `DegradedArithmetic`, or none.
+        Context in which its operations run: `DisplacedArithmetic`, or none.
     errors_at
         What the errors that it passes back are, in words.
     """
@@ -195,7 +195,7 @@ class DenseLink(Link):
 
     def __init__(self, plan: LinkPlan) -> None:
         super().__init__(plan)
-        # Sums over sparse inputs run in double precision and outside torch, so `DegradedArithmetic` cannot act on them.
+        # Sums over sparse inputs run in double precision and outside torch, where `DisplacedArithmetic` does not act.
         suits = plan.precision == torch.float64 and plan.arithmetic is nullcontext
         self._sparse = SparseInputs(self.module) if suits else None
 
