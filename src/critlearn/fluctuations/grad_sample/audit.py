@@ -38,11 +38,19 @@ _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not t
 _SUMMED: Final = 32
 """Samples of which a sum is compared when a measurement starts, in one backward pass."""
 
+_FEWEST_SUMMED: Final = 8
+"""The same where a network has many variables: a small part of a measurement of 64 samples."""
+
+_SUMMED_GRADIENTS: Final = 1 << 25
+"""Gradients of single samples behind such a sum, as many as a small part of a second gives."""
+
 
 def wrong_variables(source: LayerGradients) -> set[str]:
     """Variables whose gradients by layer rules are not those of automatic differentiation, on a few samples.
 
-    Output errors are drawn at random: those of the loss may vanish.
+    Output errors are drawn at random: those of the loss may vanish. What the rules give for them in one pass is
+    compared twice: some samples one by one, and the weighted sum of all where modules of a user's own may treat some
+    samples unlike others.
 
     Raises
     ------
@@ -51,18 +59,31 @@ def wrong_variables(source: LayerGradients) -> set[str]:
         samples or on chance.
     """
     learning_pass, system = source.learning_pass, source.system
-    model = learning_pass.whole(learning_pass.precision)
-    x, numbers = in_type(system.spread(PROBED), learning_pass.precision), system.scattered(PROBED)
-    check_independence(model, x)
+    x, numbers = system.spread(_summed(source)), system.scattered(_summed(source))
+    alone = [place * (len(x) - 1) // (PROBED - 1) for place in range(PROBED)] if len(x) > PROBED else [*range(len(x))]
+    check_independence(learning_pass.whole(learning_pass.coarsest), in_type(x[alone], learning_pass.coarsest))
     if len(x) == 1 or not learning_pass.foreign:
         # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
         x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
+        alone = [0, 1]
     apart: set[str] = set()
-    errors, gradients = _for_random_errors(source, x, numbers, apart)
-    _compare_samples(source, model, x, errors, {item.name: item for item in gradients}, apart)
-    if learning_pass.foreign and len(system.scattered(_SUMMED)) > PROBED:
-        _compare_sum(source, apart)
+    errors, gradients = _for_random_errors(source, in_type(x, learning_pass.precision), numbers, apart)
+    # As the pass was taken: what underflows in single precision has been left to double precision.
+    single = any(item.grad_sample.precision == torch.float32 for item in gradients)
+    precision = learning_pass.coarsest if single else learning_pass.precision
+    model, x = learning_pass.whole(precision), in_type(x, precision)
+    _compare_samples(source, model, x, alone, errors, {item.name: item for item in gradients}, apart)
+    if len(x) > len(alone):
+        _compare_sum(source, model, x, errors, gradients, apart)
     return apart
+
+
+def _summed(source: LayerGradients) -> int:
+    """Number of samples that are looked at when a measurement starts."""
+    if not source.learning_pass.foreign:
+        return PROBED
+    variables = sum(value.numel() for value in source.trainable.values())
+    return min(_SUMMED, max(_FEWEST_SUMMED, _SUMMED_GRADIENTS // variables))
 
 
 def _for_random_errors(
@@ -87,15 +108,16 @@ def _compare_samples(
     source: LayerGradients,
     model: nn.Module,
     x: Inputs,
+    alone: list[int],
     errors: Tensor,
     gradients: Mapping[str, VariableGradients],
     apart: set[str],
 ) -> None:
-    """Compare gradients with automatic differentiation for each sample; variables that differ go to ``apart``."""
+    """Compare gradients with automatic differentiation for some samples; variables that differ go to ``apart``."""
     generator = torch.Generator().manual_seed(0)
     unlike: dict[str, str] = {}
     reached = set()
-    for sample in range(len(x)):
+    for sample in alone:
         one = slice(sample, sample + 1)
         reference = plain_gradients(model, source.trainable, x[one], partial(_like_output, errors[one]))
         largest = largest_by_layer(reference)
@@ -131,7 +153,7 @@ def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str
     """
     missing = [name for name in source.trainable if name not in reached]
     if missing and source.learning_pass.foreign:
-        batches = (in_type(x, source.learning_pass.precision) for x, _ in source.system.boundary(256))
+        batches = (in_type(x, source.learning_pass.coarsest) for x, _ in source.system.boundary(256))
         missing = unreached(model, missing, batches)
     if missing:
         raise InvalidInputError(
@@ -140,24 +162,18 @@ def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str
         )
 
 
-def _compare_sum(source: LayerGradients, apart: set[str]) -> None:
-    """Put variables ``apart`` whose sum over more samples is not that of automatic differentiation.
-
-    In single precision where parts of the pass are, and as closely as that allows (1e-3): it takes half the time, and
-    gradients that belong to other samples differ by more.
-    """
-    learning_pass, system = source.learning_pass, source.system
-    x = system.spread(_SUMMED)
-    # What turns out unsuitable only here stays with its rule, and is left to differentiation batch by batch.
-    errors, gradients = _for_random_errors(
-        source, in_type(x, learning_pass.precision), system.scattered(_SUMMED), set(apart)
-    )
-    precision = torch.float32 if learning_pass.mixed else learning_pass.precision
-    model, inputs = learning_pass.whole(precision), in_type(x, precision)
-    sums = BatchSums(model, source.trainable, inputs, lambda y: _of_unit_size(_like_output(errors, y)))
+def _compare_sum(
+    source: LayerGradients,
+    model: nn.Module,
+    x: Inputs,
+    errors: Tensor,
+    gradients: list[VariableGradients],
+    apart: set[str],
+) -> None:
+    """Put variables ``apart`` whose sum over all samples is not that of automatic differentiation."""
+    sums = BatchSums(model, source.trainable, x, lambda y: _of_unit_size(_like_output(errors, y)))
     for item in gradients:
-        # A layer without one row for each sample is found out in every batch.
-        if item.grad_sample.samples == len(x) and not sums.agrees(item):
+        if item.name not in apart and not sums.agrees(item):
             source.give_up({item.name}, apart, item.name, _ELSEWHERE)
 
 

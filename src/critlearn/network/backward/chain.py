@@ -120,7 +120,9 @@ def keeps_samples_apart(parts: list[nn.Module], x: Tensor) -> bool:
     for part in parts:
         output = part(x)
         if not (
-            isinstance(output, Tensor) and _close(part(x[1:]), output[1:]) and _close(part(x.flip(0)), output.flip(0))
+            isinstance(output, Tensor)
+            and same_numbers(part(x[1:]), output[1:])
+            and same_numbers(part(x.flip(0)), output.flip(0))
         ):
             return False
         x = output
@@ -159,10 +161,10 @@ def same_gradients(link: nn.Module, parts: list[nn.Module], x: Tensor) -> bool:
     finally:
         for value, wanted in zip(variables, trainable, strict=True):
             value.requires_grad_(wanted)
-    return all(_close(*pair) for pair in zip(*found, strict=True))
+    return all(same_numbers(*pair) for pair in zip(*found, strict=True))
 
 
-def _close(one: Tensor | None, other: Tensor | None) -> bool:
+def same_numbers(one: Tensor | None, other: Tensor | None) -> bool:
     """Whether two tensors differ by no more than rounding."""
     if one is None or other is None:
         return one is other

@@ -40,10 +40,18 @@ class CallRecorder:
     ----------
     names
         The layers, with their names in the network.
+
+    Attributes
+    ----------
+    common
+        Names of layers that are called once for all samples, as an embedding of positions. Each sample is given an
+        output of its own, so that errors come back sample by sample.
     """
 
     def __init__(self, names: Mapping[nn.Module, str]) -> None:
         self._names = names
+        self.common: set[str] = set()
+        self._samples = 0
         self._calls: list[LayerCall] | None = None
         self._recomputing = False
         for module in names:
@@ -51,10 +59,10 @@ class CallRecorder:
             module.register_forward_hook(self._seen, with_kwargs=True, prepend=True)
 
     @contextmanager
-    def recording(self) -> Iterator[list[LayerCall]]:
-        """Record the calls of an activation pass, in their order."""
+    def recording(self, samples: int) -> Iterator[list[LayerCall]]:
+        """Record the calls of an activation pass of so many samples, in their order."""
         calls: list[LayerCall] = []
-        self._calls = calls
+        self._calls, self._samples = calls, samples
         try:
             yield calls
         finally:
@@ -80,6 +88,8 @@ class CallRecorder:
             if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
                 continue
             check_layer(self._names[module], module, (arguments, keywords), tensor)
+            if calls is not None and self._names[module] in self.common:
+                arguments, tensor = (self._for_each_sample(arguments[0]),), self._for_each_sample(tensor)
             if not tensor.requires_grad:
                 # Nothing before this layer needs a gradient, so its output becomes the leaf of the backward pass.
                 tensor = tensor.detach().requires_grad_()
@@ -91,6 +101,11 @@ class CallRecorder:
             inputs, named = tree_map(_detached, (arguments, keywords))
             calls.append(LayerCall(self._names[module], module, inputs, named, errors))
         return tree_unflatten(tensors, structure)
+
+    def _for_each_sample(self, value: Tensor) -> Tensor:
+        """Give each sample a copy, without using memory."""
+        whole = value if len(value) == 1 else value.unsqueeze(0)
+        return whole.expand(self._samples, *whole.shape[1:])
 
 
 def _writer(errors: list[Tensor], place: int) -> Callable[[Tensor], None]:

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
-from critlearn.network.backward.chain import chain, checked_chain, sequence_members
+from critlearn.network.backward.chain import chain, checked_chain, same_numbers, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.links import GraphLink, Link, LinkPlan, LinkState, link_kind
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.backward.single_precision import suits, sums_over_places
 from critlearn.network.batches.adapted_model import AdaptedModel
-from critlearn.network.batches.model_inputs import Inputs, described
+from critlearn.network.batches.model_inputs import Inputs, described, in_type
 from critlearn.network.checks.finiteness import check_layer, in_words
 from critlearn.network.checks.independence import PROBED
 from critlearn.network.losses.differentiated import DifferentiatedLoss
@@ -69,7 +69,9 @@ class LayerPass:
         single = self._modules_in_single(modules, everywhere) if precision is None else set()
         self.mixed = bool(single)
         self.precision = precision or torch.float64
+        self._recorder: CallRecorder | None = None
         self._links = self._planned(modules, wanted, single)
+        self._find_common_calls(wanted)
         self._whole: dict[torch.dtype, nn.Module] = {}
 
     def __call__(self, x: Inputs, t: Tensor) -> list[LayerUse]:
@@ -149,20 +151,23 @@ class LayerPass:
     @torch.enable_grad()
     def _modules_in_single(self, modules: list[nn.Module], everywhere: bool) -> set[nn.Module]:
         """Links to run in single precision, determined with two samples."""
-        named = list(self.model.named_parameters(remove_duplicate=False))
-        if len(named) > len(list(self.model.parameters())):
-            # A parameter in two places has one type, so one of its links cannot be converted alone.
-            return set()
         found: set[nn.Module] = set()
         left: set[nn.Module] = set()
         state: Any = self.system.spread(2)
+        # Without gradients of variables, a network that takes tokens would have no graph to judge by.
+        self.model.requires_grad_()
         with without_fused_attention():
             for module in modules:
                 state = state.detach().requires_grad_() if state.is_floating_point() else state
                 worth, output = sums_over_places(module, state)
                 (found if (worth or everywhere) and suits(module, output) else left).add(module)
                 state = output
-        return found - left
+        self.model.requires_grad_(False)
+        found -= left
+        # A parameter in several links has one type: they are converted together or not at all.
+        while shared := {module for module in found if _shares_parameters(module, set(modules) - found)}:
+            found -= shared
+        return found
 
     def _planned(self, modules: list[nn.Module], wanted: dict[nn.Module, str], single: set[nn.Module]) -> list[Link]:
         """Make the links, each of the class for its module, in its floating-point type."""
@@ -170,6 +175,7 @@ class LayerPass:
         graphs = [module for module, kind in zip(modules, kinds, strict=True) if kind is GraphLink]
         inner = {part for module in graphs for part in module.modules()}
         recorder = CallRecorder({module: name for module, name in wanted.items() if module in inner})
+        self._recorder = recorder
         links: list[Link] = []
         for at, (module, kind) in enumerate(zip(modules, kinds, strict=True)):
             precision: torch.dtype | None = self.precision
@@ -192,6 +198,38 @@ class LayerPass:
             links.append(GraphLink(plan, recorder) if kind is GraphLink else kind(plan))
         return links
 
+    def _find_common_calls(self, wanted: dict[nn.Module, str]) -> None:
+        """Find the embeddings that are called once for all samples, as those of positions often are.
+
+        They are where an embedding's input has the same shape for one sample and for two. Copies for each sample must
+        leave the outputs as they are: where a network does something else with them than adding, they are not made.
+        """
+        tables = {name for module, name in wanted.items() if isinstance(module, nn.Embedding)}
+        if not tables or self._recorder is None:
+            return
+        x = self.system.spread(2)
+        x = x if len(x) > 1 else x[[0, 0]]
+        try:
+            one, two = self._calls(x[[0]]), self._calls(x)
+            common = {name for name in tables if name in two[1] and one[1].get(name) == two[1][name]}
+            if common:
+                self._recorder.common = common
+                output = self._calls(x)[0]
+                if not same_numbers(output, two[0]):
+                    self._recorder.common = set()
+        except InvalidInputError:
+            # What the network cannot take is said by the checks that follow.
+            self._recorder.common = set()
+
+    def _calls(self, x: Inputs) -> tuple[Tensor, dict[str, list[torch.Size]]]:
+        """Output, and the shapes of the inputs of all recorded calls by name of the layer."""
+        states = self._forward(in_type(x, self.precision) if not self.mixed else x)
+        shapes: dict[str, list[torch.Size]] = {}
+        for call in (call for state in states for call in state.calls):
+            inputs = [part.shape for part in call.arguments[:1] if isinstance(part, Tensor) and not call.keywords]
+            shapes.setdefault(call.layer, []).extend(inputs or [torch.Size((len(x),))])
+        return states[-1].output.detach(), shapes
+
     def _errors_at(self, modules: list[nn.Module]) -> str:
         """Describe the errors that the last of some links passes back, for an error message.
 
@@ -210,6 +248,14 @@ class LayerPass:
         return self._whole[precision]
 
     @property
+    def coarsest(self) -> torch.dtype:
+        """Floating-point type in which passes of the whole network are compared with this one.
+
+        Single precision where parts of the pass are: it takes half the time or less, and what differs is wrong by more.
+        """
+        return torch.float32 if self.mixed else self.precision
+
+    @property
     def foreign(self) -> bool:
         """Whether the network has modules of a user's own in links with parameters, not only torch's and critlearn's.
 
@@ -226,3 +272,9 @@ class LayerPass:
     def named_links(self) -> list[tuple[str, nn.Module]]:
         """Modules of the links in order, with their names in the network; functions have the name ''."""
         return [(self._called.get(link.module, ""), link.module) for link in self._links]
+
+
+def _shares_parameters(module: nn.Module, others: Collection[nn.Module]) -> bool:
+    """Whether a module has a parameter that one of some others has too."""
+    held = {value for other in others for value in other.parameters()}
+    return any(value in held for value in module.parameters())

@@ -262,7 +262,7 @@ class GraphLink(Link):
             self.plan.arithmetic(),
             torch.enable_grad(),
             without_fused_attention(),
-            self._recorder.recording() as calls,
+            self._recorder.recording(len(x)) as calls,
         ):
             return LinkState(x, self.module(x), calls)
 

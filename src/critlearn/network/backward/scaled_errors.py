@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from critlearn.network.backward.softmax_errors import softmax_errors_in_single
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import NonFiniteError, check_finite
 from critlearn.network.system import NeuralSystem
@@ -138,6 +139,9 @@ def from_logs(sign: Tensor, logs: Tensor, log_scale: Tensor, precision: torch.dt
 def output_errors(system: NeuralSystem, output: Tensor, x: Inputs, t: Tensor) -> ScaledErrors:
     """Errors of the loss at the network's output, in the shape of the output."""
     y, target = system.judged(output.detach(), x, t)
+    in_single = softmax_errors_in_single(system.loss, y, target)
+    if in_single is not None:
+        return ScaledErrors(in_single[0].reshape(output.shape), None, in_single[1])
     # In double precision also for an output in single precision, so that rounding is not added to its own.
     exact = target.double() if target.is_floating_point() and not system.loss.class_targets else target
     sign, log_size = system.loss.log_output_error(y.double(), exact)

@@ -29,18 +29,24 @@ _REGULAR: Final = frozenset(
     for line in (
         "Add Addmm AdaptiveAvgPool2D Alias AsStrided AvgPool2D AvgPool3D Baddbmm Bmm Cat Clone ConstantPadNd",
         "Convolution Div Embedding Expand Index LeakyRelu MaskedFill MaxPool2DWithIndices MaxPool3DWithIndices Mean Mm",
-        "Mul NativeBatchNorm NativeGroupNorm NativeLayerNorm Neg Permute ReflectionPad1D ReflectionPad2D Relu Repeat",
-        "ReplicationPad1D ReplicationPad2D ReshapeAlias Rsub Select Slice Split SplitWithSizes Squeeze Stack Sub Sum T",
-        "Threshold ToCopy Transpose Unbind Unfold UnsafeSplit UnsafeView Unsqueeze View AccumulateGrad",
+        "Mul NativeBatchNorm NativeGroupNorm NativeLayerNorm Neg NllLoss Permute ReflectionPad1D ReflectionPad2D Relu",
+        "Repeat ReplicationPad1D ReplicationPad2D ReshapeAlias Rsqrt Rsub Select Slice Split SplitWithSizes Sqrt Stack",
+        "Squeeze Sub Sum T Threshold ToCopy Transpose Unbind Unfold UnsafeSplit UnsafeView Unsqueeze View",
+        "AccumulateGrad",
     )
     for name in line.split()
 )
 """Operations whose derivatives are constants or values of the pass, none of which is exponentially small."""
 
 _SATURATING: Final = (
-    *("_ExactActivation", "_ExactAttention", "_ExactGelu", "_ExactSoftmax", "Softmax", "ScaledDotProduct"),
+    *("_ExactActivation", "_ExactAttention", "_ExactGelu", "_ExactLogSoftmax", "_ExactSoftmax", "LogSoftmax", "Pow"),
+    *("ScaledDotProduct", "Silu", "Softmax"),
 )
 """Operations whose derivatives may be exponentially small; their saved values bound how small."""
+
+
+_STEEPEST: Final = 4
+"""Largest power whose derivatives count as values of the pass: of a value of 1e-10 it is 1e-30."""
 
 
 class BeyondSingleError(Exception):
@@ -149,6 +155,15 @@ def _unsaturated(name: str, node: Any) -> bool:
         (at,) = node.saved_tensors
         # The derivative falls as exp(-y^2 / 2) for y -> -inf.
         return float(at.amin()) > -math.sqrt(-2 * math.log(SMALLEST))
+    if name.startswith("Silu"):
+        # The derivative falls as y exp(y) for y -> -inf.
+        return float(node._saved_self.detach().amin()) > math.log(SMALLEST)
+    if name.startswith("Pow"):
+        # Derivatives of other powers grow with a value's distance from 0, or fall with a root of it.
+        return bool(0 < node._saved_exponent <= _STEEPEST) if name.startswith("PowBackward0") else False
+    if name.startswith(("_ExactLogSoftmax", "LogSoftmax")):
+        logs = node.saved_tensors[0] if name.startswith("_") else node._saved_result
+        return float(logs.detach().amin()) > math.log(SMALLEST)
     if name.startswith("_ExactSoftmax"):
         return float(node.saved_tensors[0].detach().amin()) > SMALLEST
     if name.startswith("Softmax"):

@@ -18,6 +18,17 @@ def softmax_errors(probabilities: Tensor, errors: Tensor, dim: int) -> Tensor:
     """
     if _nowhere_certain(probabilities):
         return torch._softmax_backward_data(errors, probabilities, dim, probabilities.dtype)
+    if dim in (-1, probabilities.dim() - 1) and not _mapped(probabilities) and not torch.is_grad_enabled():
+        # Few rows are certain, such as the first ones of a causal mask.
+        found = torch._softmax_backward_data(errors, probabilities, dim, probabilities.dtype)
+        certain = probabilities.amax(dim) >= _CERTAIN
+        found[certain] = _relative_errors(probabilities[certain], errors[certain], -1)
+        return found
+    return _relative_errors(probabilities, errors, dim)
+
+
+def _relative_errors(probabilities: Tensor, errors: Tensor, dim: int) -> Tensor:
+    """Errors at the input of a softmax from errors relative to that of the largest probability."""
     relative = errors - errors.gather(dim, probabilities.detach().argmax(dim, keepdim=True))
     return probabilities * (relative - (probabilities * relative).sum(dim, keepdim=True))
 
@@ -51,6 +62,11 @@ def _nowhere_certain(probabilities: Tensor) -> bool:
     except RuntimeError:
         # Under torch.func.vmap no number can be looked at.
         return False
+
+
+def _mapped(values: Tensor) -> bool:
+    """Whether ``torch.func.vmap`` maps over the numbers, which cannot be picked out one by one then."""
+    return torch._C._functorch.is_batchedtensor(values)
 
 
 class _ExactSoftmax(torch.autograd.Function):
