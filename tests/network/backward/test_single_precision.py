@@ -11,6 +11,7 @@ from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.single_precision import size_range
 from critlearn.numerics.kernels.float_range import single_range
+from reference.plain_gradients import plain_gradients
 
 BOUND = 2e-5
 """Stated bound: difference from double precision in units of the variable's largest gradient of the sample."""
@@ -81,7 +82,9 @@ def _by_autograd(system: NeuralSystem) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["convolutional", "tokens"])
-@pytest.mark.parametrize("activation", [nn.Tanh(), nn.ReLU(), nn.GELU(), nn.SiLU()], ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize(
+    "activation", [nn.Tanh(), nn.ReLU(), nn.GELU(), nn.SiLU()], ids=lambda part: type(part).__name__
+)
 def test_gradients_in_single_precision_keep_their_stated_bound(kind: str, activation: nn.Module) -> None:
     system = _system(kind, activation)
     found, source = _gradients(system, None)
@@ -116,6 +119,35 @@ def test_flat_and_double_networks_are_in_double_precision() -> None:
     system = _system("convolutional", nn.ReLU())
     system.model.double()
     assert not PerSampleGradients(system).mixed
+
+
+class Tied(nn.Module):
+    """A table of words that is the output's weight too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.inner, self.head = nn.Embedding(7, 6), nn.Linear(6, 6), nn.Linear(6, 7, bias=False)
+        self.head.weight = self.words.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.gelu(self.inner(self.words(x)))).mean(dim=1)
+
+
+def test_tied_weights_in_one_link_stay_in_single_precision() -> None:
+    torch.manual_seed(2)
+    data = Pairs(torch.randint(7, (5, 4)), torch.randint(7, (5,)))
+    system = NeuralSystem(Tied(), nn.CrossEntropyLoss(), data)
+    found, source = _gradients(system, None)
+    assert source.mixed
+    for name, expected in _by_autograd_of_tokens(system).items():
+        assert ((found[name] - expected).abs() <= BOUND * expected.abs().amax(dim=1, keepdim=True)).all(), name
+
+
+def _by_autograd_of_tokens(system: NeuralSystem) -> dict[str, Tensor]:
+    model = system.model.double()
+    x, t = next(system.boundary(5))
+    found = plain_gradients(model, nn.CrossEntropyLoss(), x, t)
+    return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
 def test_range_of_sizes_by_bits() -> None:

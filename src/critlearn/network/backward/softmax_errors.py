@@ -33,7 +33,7 @@ def softmax_errors_in_single(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[Te
         `SMALLEST`, or if a target is no class.
     """
     if isinstance(loss, TokenCrossEntropy):
-        if not loss.classes_last:
+        if not loss.classes_last or not isinstance(loss.single, SoftmaxCrossEntropy):
             return None
         counted = t != loss.ignored
     elif isinstance(loss, SoftmaxCrossEntropy):
