@@ -15,7 +15,7 @@ seconds = st.floats(1e-5, 10.0)
 def test_measuring_is_paid_for_before_it_is_done(
     start: float, cost: float, step_time: float, steps: int, share: float
 ) -> None:
-    cadence, clock = WithinShare(share), Clock(spent=start)
+    cadence, clock = WithinShare(share), Clock(spent=start, last_cost=cost)
     measured = []
     for step in range(1, steps + 1):
         clock.training += step_time
@@ -23,9 +23,9 @@ def test_measuring_is_paid_for_before_it_is_done(
             measured.append(step)
             clock.spent += cost
             clock.last_cost = cost
-            # The first one comes before its price is known; all later ones leave enough for the last.
-            due = cost if len(measured) == 1 else 0.0
-            assert clock.spent <= share * clock.training * (1 + 1e-12) + due
+            # Each one leaves enough for the last.
+            assert clock.spent + cost <= share * clock.training * (1 + 1e-12)
+            assert cadence.pays_for_last(clock)
     assert all(later >= 1.41 * earlier for earlier, later in pairwise(measured) if earlier > 2)
 
 
@@ -37,7 +37,8 @@ def test_cheap_measurements_are_in_geometric_progression() -> None:
         if cadence.due(step, clock):
             measured.append(step)
     assert measured == [1, 2, 3, 5, 8, 12, 17, 25, 36, 51, 73, 104, 148]
-    assert "13 between" in cadence.description
+    assert not cadence.due(0, clock)
+    assert "13 times and at the end" in cadence.description
     assert "0 of them were later" in cadence.description
 
 

@@ -98,9 +98,13 @@ def test_batch_normalisation_in_train_mode_is_measured_in_eval_mode() -> None:
     system = cl.NeuralSystem(model, cl.Composition("sigmoid", "bce"), data)
     expected = cl.measure(system)["all"]
     model.train()
-    with cl.Monitor(system, torch.optim.SGD(model.parameters(), lr=0.1)) as monitor:
+    with cl.Monitor(system, torch.optim.SGD(model.parameters(), lr=0.1), every=1, variables=None) as monitor:
         pass
-    assert monitor.record.states[0].distributions["all"].sketch == expected
+    found = monitor.record.states[0].distributions["all"].sketch
+    # The groups of samples are fewer.
+    assert found.to_arrays()["zeros"].sum() == expected.to_arrays()["zeros"].sum()
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    assert found.log_range == expected.log_range
 
 
 def simple(samples: int = 200) -> tuple[cl.NeuralSystem, torch.optim.SGD]:
@@ -170,7 +174,7 @@ def assert_counts(distribution: object, values: np.ndarray) -> None:
 
 def test_equilibrium_fraction_of_a_subsample_is_what_sampling_alone_leaves() -> None:
     system, optimizer = simple(400)
-    with cl.Monitor(system, optimizer, samples=150) as monitor:
+    with cl.Monitor(system, optimizer, every=1, samples=150) as monitor:
         pass
     expected = monitor.record.fraction_without_drift
     # Data sets without any drift, of which samples are drawn: the share of means within a tenth of a deviation.
@@ -205,7 +209,13 @@ def test_scalars_reach_a_writer_and_a_function_alike() -> None:
         if name.startswith("critlearn/2.bias"):
             fit = next(s for s in monitor.record.states if s.step == step).distributions["2.bias"].fit
             assert fit is not None
-            held = {"exponent": fit.exponent, "decades": fit.decades, "is_power_law": float(fit.established)}
+            grade = {"power law": 5, "compatible": 4, "power law with cut-off": 3, "drifting exponent": 2}
+            held = {
+                "exponent": fit.exponent,
+                "decades": fit.decades,
+                "is_power_law": float(fit.established),
+                "grade": grade.get(fit.grade, {"rejected": 1, "too few data": 0}.get(fit.grade)),
+            }
             assert value == held[name.rpartition("/")[2]]
 
 
@@ -249,6 +259,51 @@ def test_one_quantity_may_be_given_by_its_name() -> None:
     with cl.Monitor(system, optimizer, every=5, quantities="2.bias") as monitor:
         pass
     assert set(monitor.record.states[0].distributions) == {"2.bias"}
+
+
+def test_layers_are_followed_by_default_and_an_untrained_network_is_not_spoken_of() -> None:
+    system, optimizer = simple()
+    with cl.Monitor(system, optimizer) as monitor:
+        assert monitor.record.states == ()
+        step_of(system, optimizer)
+        monitor.step()
+    (last,) = monitor.record.states
+    assert last.step == 1
+    assert set(last.distributions) == {"0", "2", "all"}
+    system, optimizer = simple()
+    with cl.Monitor(system, optimizer, every=5) as monitor:
+        pass
+    assert "equilibrium" not in monitor.record.states[0].summary()
+
+
+def test_drawn_entries_are_the_same_in_every_state_and_those_of_plain_autograd() -> None:
+    system, optimizer = simple()
+    weights = [copy.deepcopy(system.model.state_dict())]
+    with cl.Monitor(system, optimizer, every=1, variables=4, seed=3, quantities=("0.weight", "2.bias")) as monitor:
+        step_of(system, optimizer)
+        weights.append(copy.deepcopy(system.model.state_dict()))
+        monitor.step()
+    sizes = {name: value.numel() for name, value in system.parameters.items()}
+    chosen = cl.Quantities(variables=4, seed=3).drawn(sizes)
+    x, t = system.dataset.x, system.dataset.t  # type: ignore[attr-defined]
+    model = copy.deepcopy(system.model)
+    for state in monitor.record.states:
+        model.load_state_dict(weights[state.step])
+        gradients = loop_of_autograd(model, logistic_cross_entropy, x, t)
+        for name in ("0.weight", "2.bias"):
+            plain = gradients[name].numpy().reshape(len(x), -1)[:, chosen[name]]
+            assert_counts(state.distributions[name], plain)
+
+
+def test_a_state_that_time_does_not_pay_for_has_fewer_samples() -> None:
+    system, optimizer = simple(400)
+    with cl.Monitor(system, optimizer, samples=300) as monitor:
+        step_of(system, optimizer)
+        monitor.step()
+    (last,) = monitor.record.states
+    # The shortest measurement, of one batch, which is made at the end whatever it takes.
+    assert last.samples == 64
+    assert last.distributions["all"].sketch.count == 64 * 26
 
 
 @pytest.mark.usefixtures("without_shape_checker")

@@ -24,7 +24,7 @@ def record() -> MonitorRecord:
     data = classes((500, 3))
     system = cl.NeuralSystem(model, cl.Composition("sigmoid", "bce"), data)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with cl.Monitor(system, optimizer, every=2, samples=300) as monitor:
+    with cl.Monitor(system, optimizer, every=2, quantities="all", samples=300) as monitor:
         for _ in range(3):
             optimizer.zero_grad()
             nn.functional.softplus(-data.t * model(data.x)[:, 0]).mean().backward()

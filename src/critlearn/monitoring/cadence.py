@@ -50,6 +50,14 @@ class Cadence(Protocol):
         """Whether the series, which have taken so many seconds, may go on."""
         ...
 
+    def pays_for_last(self, clock: Clock) -> bool:
+        """Whether the state after the last step may be measured."""
+        ...
+
+    def seconds_of_a_state(self, clock: Clock) -> float:
+        """Time after which a measurement takes no further samples."""
+        ...
+
     @property
     def description(self) -> str:
         """Phrase that says at which steps it has measured."""
@@ -79,6 +87,14 @@ class EveryStep:
         """Return True: series go on whatever they cost."""
         return True
 
+    def pays_for_last(self, clock: Clock) -> bool:
+        """Return True: the last state is measured whatever it costs."""
+        return True
+
+    def seconds_of_a_state(self, clock: Clock) -> float:
+        """Return infinity: all samples are measured."""
+        return math.inf
+
     @property
     def description(self) -> str:
         """Phrase that says at which steps it has measured."""
@@ -88,8 +104,9 @@ class EveryStep:
 class WithinShare:
     """Measure at steps in geometric progression, each as soon as the share of the time allows it.
 
-    The share must cover all measuring since the start, this measurement and a last one. The start itself, in which
-    compiled kernels are loaded, is not covered: otherwise nothing of the first minute of training would be measured.
+    The share must cover all measuring since the start, this measurement and a last one. The start itself, in which the
+    network is looked at and compiled kernels are loaded, is not covered: otherwise nothing of the first minute of
+    training would be measured. Nothing is measured before the first step.
 
     Parameters
     ----------
@@ -109,7 +126,7 @@ class WithinShare:
 
     def due(self, step: int, clock: Clock) -> bool:
         """Whether the step is due and the share allows to measure it."""
-        if step < self._next or clock.spent + 2 * clock.last_cost > self._share * clock.training:
+        if step == 0 or step < self._next or clock.spent + 2 * clock.last_cost > self._share * clock.training:
             return False
         self._made += 1
         self._late += step > self._next
@@ -121,11 +138,19 @@ class WithinShare:
         # Most of the share is left for the measurements.
         return seconds <= 0.25 * self._share * clock.training
 
+    def pays_for_last(self, clock: Clock) -> bool:
+        """Whether the share of the time allows a measurement as long as the last one."""
+        return clock.spent + clock.last_cost <= self._share * clock.training
+
+    def seconds_of_a_state(self, clock: Clock) -> float:
+        """A quarter of what the share gives so far: later states are paid for by the time until then."""
+        return 0.25 * self._share * clock.training
+
     @property
     def description(self) -> str:
         """Phrase that says at which steps it has measured."""
         return (
-            f"at the first step, the last, and {self._made} between: the next is due when the number of steps has "
+            f"{self._made} times and at the end: the next is due when the number of steps has "
             f"grown by a factor of 1.41, and made once all measuring since the start takes no more than "
             f"{self._share:.3g} of the time of training; {self._late} of them were later than due"
         )

@@ -8,14 +8,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from critlearn.equilibrium import TOLERANCE, moments
+from critlearn.equilibrium import TOLERANCE
 from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
-from critlearn.fluctuations import POOLED, Quantities, measure
+from critlearn.fluctuations import POOLED, Fluctuations, Quantities
+from critlearn.fluctuations.accumulation.pools import pools_of
+from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.monitoring.cadence import SHARE, Cadence, Clock, EveryStep, WithinShare
 from critlearn.monitoring.distribution import Distribution
 from critlearn.monitoring.loggers import PREFIX, as_logger, log_distribution
 from critlearn.monitoring.preserve_state import preserve_state
 from critlearn.monitoring.record import UPDATES, MonitoredState, MonitorRecord
+from critlearn.monitoring.state_measurement import StateMeasurement
 from critlearn.monitoring.subsample import subsample
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
@@ -23,6 +26,9 @@ from critlearn.numerics.validation import check_integer
 
 SAMPLES: Final = 1024
 """Default number of samples: the error of their mean is 0.03 of a fluctuation, well below the tolerance 0.1."""
+
+VARIABLES: Final = 1000
+"""Default number of entries of each variable that are counted: with 64 samples enough for the exponent of a layer."""
 
 SERIES: Final = 8
 """Default number of variables whose values are kept over time."""
@@ -54,18 +60,22 @@ class Monitor:
     optimizer
         Optimiser that trains it.
     every
-        Steps between measurements. By default they are in geometric progression, each made once it is paid for.
+        Steps between measurements, from before the first on. By default they are in geometric progression, each made
+        once it is paid for, and the first one after that too: an untrained network has nothing to say.
     share
         Greatest time of measuring in units of that of training, 0.03 by default; not together with `every`.
     samples
-        Number of samples measured, the same ones each time.
+        Number of samples measured, the same ones each time; fewer, in batches of 64, where time does not pay for all.
+    variables
+        Number of entries of each variable that are counted, the same ones each time; None for all.
     quantities
-        Names of quantities of `measure`, such as ``all`` or ``2.bias``, or one of them.
+        Names of quantities of `measure`, such as ``all`` or ``2.bias``, or one of them; by default layers and ``all``.
     series
         Number of variables, drawn at random, whose values are kept over time, or flat indices by name.
     log
-        Receiver of exponents and equilibrium as they are measured: anything with ``add_scalar(name, value, step)`` or
-        a function of these. Fits are then made at once, and paid for like measurements.
+        Receiver of exponents, grades and equilibrium as they are measured: anything with ``add_scalar(name, value,
+        step)`` or a function of these. Fits of ``all``, or of the quantities that are named, are then made at once, and
+        paid for like measurements.
     seed
         Decides which samples and variables are drawn.
 
@@ -83,7 +93,8 @@ class Monitor:
         every: int | None = None,
         share: float | None = None,
         samples: int = SAMPLES,
-        quantities: str | Sequence[str] = (POOLED,),
+        variables: int | None = VARIABLES,
+        quantities: str | Sequence[str] | None = None,
         series: int | Mapping[str, tuple[int, ...]] = SERIES,
         log: Any = None,
         seed: int = 0,
@@ -96,27 +107,38 @@ class Monitor:
         if seed < 0:
             raise InvalidInputError(f"seed must not be negative; got {seed}")
         self._cadence: Cadence = WithinShare(SHARE if share is None else share) if every is None else EveryStep(every)
-        self._samples, self._seed = samples, seed
-        self._quantities = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+        self._samples, self._entries, self._seed = samples, variables, seed
+        self._quantities = (quantities,) if isinstance(quantities, str) else quantities and tuple(quantities)
         self._log = as_logger(log)
         self._variables: Mapping[str, Tensor] = system.parameters
         sizes = {name: value.numel() for name, value in self._variables.items()}
         self._series = SeriesRecorder(self._variables, Quantities(series=series, seed=seed).chosen(sizes))
         self._measured: NeuralSystem | None = None
+        self._measurement: StateMeasurement | None = None
         self._states: list[MonitoredState] = []
         self._before: dict[str, Tensor] | None = None
         self._clock, self._steps, self._since, self._closed = Clock(), 0, 0.0, False
 
     def __enter__(self) -> "Monitor":
-        """Measure the state before the first step; bad input is refused here, not in the middle of training."""
+        """Look at the network; bad input is refused here, not in the middle of training."""
         with self._timed():
             with preserve_state(self._system.model):
                 self._measured = subsample(self._system, self._samples, self._seed)
-            self._add_state(self._measure())
+                self._measurement = StateMeasurement(self._measured, self._entries, self._seed)
+            self._check_names()
+            if self._cadence.due(0, self._clock):
+                self._add_state(self._measure())
             self._series.take(0)
-        # The first measurement is not typical: compiled kernels were loaded in it.
-        self._clock = Clock(start=self._clock.spent)
+        # No measurement has been paid for yet: the first is thought to take as long as the start.
+        self._clock = Clock(start=self._clock.spent, last_cost=self._clock.spent)
         return self
+
+    def _check_names(self) -> None:
+        """Raise if a quantity is asked for that is not measured."""
+        known = [*self._variables, *pools_of(self._variables)]
+        for name in self._quantities or ():
+            if name not in known:
+                raise unknown_name("quantity", name, known)
 
     def step(self) -> None:
         """Note that the optimiser has made a step, and measure if it is time to.
@@ -138,9 +160,10 @@ class Monitor:
                 self._add_state(self._attempt())
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
-        """Measure the last state, unless training was broken off."""
+        """Measure the last state, unless training was broken off; there is at least one, whatever it takes."""
         with self._timed():
-            if kind is None and self._states[-1].step != self._steps:
+            last = self._states[-1].step if self._states else None
+            if kind is None and last != self._steps and (last is None or self._cadence.pays_for_last(self._clock)):
                 self._add_state(self._attempt())
         self._closed, self._before = True, None
 
@@ -176,42 +199,40 @@ class Monitor:
         try:
             return self._measure()
         except CritlearnError as problem:
-            return self._state({}, None, None, 0.0, str(problem))
+            return self._state({}, None, None, 0, 0.0, str(problem))
 
     def _measure(self) -> MonitoredState:
         """Measure the network as it is."""
-        assert self._measured is not None
+        assert self._measurement is not None
         _finish_kernels(self._variables)
         start = time.perf_counter()
         with preserve_state(self._system.model):
-            fluctuations = measure(self._measured)
-            drift = moments(self._measured)
-        for name in self._quantities:
-            if name not in fluctuations:
-                raise unknown_name("quantity", name, fluctuations)
+            measured = self._measurement(self._cadence.seconds_of_a_state(self._clock))
+        fluctuations = measured.fluctuations
         distributions = {
             name: Distribution(fluctuations[name], fluctuations.axis(name), fluctuations.log_floor)
-            for name in self._quantities
+            for name in self._quantities or _layers(fluctuations, self._variables)
         }
-        fraction = drift.fraction_at_equilibrium(TOLERANCE)
+        fraction, frozen = measured.drift.fraction_at_equilibrium(TOLERANCE), measured.drift.frozen_count
         if self._log is not None:
             self._log(f"{PREFIX}equilibrium_fraction", fraction, self._steps)
-            for name, part in distributions.items():
-                log_distribution(self._log, name, part, self._steps)
-        return self._state(distributions, fraction, drift.frozen_count, time.perf_counter() - start, None)
+            for name in self._quantities or (POOLED,):
+                log_distribution(self._log, name, distributions[name], self._steps)
+        return self._state(distributions, fraction, frozen, fluctuations.samples, time.perf_counter() - start, None)
 
     def _state(
         self,
         distributions: dict[str, Distribution],
         fraction: float | None,
         frozen: int | None,
+        samples: int,
         cost: float,
         problem: str | None,
     ) -> MonitoredState:
         """State at the present step."""
         rates = tuple(float(group["lr"]) for group in self._optimizer.param_groups)
         training = self._clock.training
-        return MonitoredState(self._steps, training, cost, rates, distributions, fraction, frozen, problem)
+        return MonitoredState(self._steps, training, cost, rates, distributions, fraction, frozen, problem, samples)
 
     def _add_state(self, state: MonitoredState) -> None:
         """Keep a state, and a copy of the weights until the next update is known."""
@@ -224,6 +245,7 @@ class Monitor:
         """Add the optimiser's update in the step after the last state to that state."""
         assert self._before is not None
         before, self._before = self._before, None
+        last = self._states[-1]
         start = time.perf_counter()
         try:
             update = update_distribution(before, self._variables)
@@ -233,7 +255,6 @@ class Monitor:
         if self._log is not None:
             log_distribution(self._log, UPDATES, update, self._steps)
         cost = time.perf_counter() - start
-        last = self._states[-1]
         self._clock.last_cost += cost if last.step else 0.0
         self._states[-1] = MonitoredState(
             last.step,
@@ -244,7 +265,14 @@ class Monitor:
             last.equilibrium_fraction,
             last.frozen,
             last.problem,
+            last.samples,
         )
+
+
+def _layers(fluctuations: Fluctuations, variables: Mapping[str, Tensor]) -> list[str]:
+    """Layers and the pool of all; a layer of one variable has the variable's name."""
+    alone = [name for name in variables if layer_of(name) not in fluctuations]
+    return [*alone, *(name for name in fluctuations if name not in variables)]
 
 
 def _check_optimiser(system: object, optimizer: object) -> None:

@@ -42,6 +42,8 @@ class MonitoredState(Result):
         Variables that no sample moves.
     problem
         Why nothing could be measured; None otherwise.
+    samples
+        Number of samples on which it was measured; 0 in records of earlier versions, which took all.
     """
 
     step: int
@@ -52,12 +54,17 @@ class MonitoredState(Result):
     equilibrium_fraction: float | None
     frozen: int | None
     problem: str | None = None
+    samples: int = 0
 
     def summary(self) -> str:
         """One line for the state, and one for each distribution."""
         if self.problem is not None:
             return f"step {self.step}: {self.problem}"
-        lines = [f"step {self.step}: {self.equilibrium_fraction:.1%} of the variables at equilibrium"]
+        if self.step == 0:
+            # An untrained network is at no equilibrium, whatever its drifts are.
+            lines = ["step 0, before the training"]
+        else:
+            lines = [f"step {self.step}: {self.equilibrium_fraction:.1%} of the variables at equilibrium"]
         return "\n".join(lines + [f"  {name} {part.summary()}" for name, part in self.distributions.items()])
 
 
@@ -75,7 +82,8 @@ class MonitorRecord(Result):
     series
         Values of a few variables over time.
     samples, data_samples
-        Number of samples on which fluctuations were measured, always the same ones, and of those in the data set.
+        Number of samples on which fluctuations were measured, always the same ones, and of those in the data set; a
+        state for which time did not pay has fewer.
     cadence
         When it was measured, in a sentence.
     steps
@@ -121,6 +129,7 @@ class MonitorRecord(Result):
             state_values = {
                 "step": state.step,
                 "training_seconds": state.training_seconds,
+                "samples": state.samples,
                 "equilibrium_fraction": state.equilibrium_fraction,
             }
             for name, part in state.distributions.items():

@@ -101,7 +101,8 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
             )
             for name, part in state["distributions"].items()
         }
-        values = {key: state[key] for key in _STATE_FIELDS}
+        # Earlier versions did not tell the number of samples of a state.
+        values = {key: state[key] for key in _STATE_FIELDS if key in state or key != "samples"}
         states.append(MonitoredState(**{**values, "rates": tuple(values["rates"])}, distributions=parts))
     kept = [key.removeprefix("series/").removesuffix("/entries") for key in arrays if key.endswith("/entries")]
     series = UpdateSeries(

@@ -109,6 +109,11 @@ def test_branching_callable_is_refused() -> None:
         Composition(lambda y: y if y > 0 else -y, "mse")
 
 
+def test_a_callable_that_takes_an_index_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="no symbolic counterpart"):
+        Composition(lambda y: y[..., 0], "mse")
+
+
 def test_numeric_exponent_of_the_far_tail_agrees_with_the_symbolic_one() -> None:
     composition = Composition("y/(1+abs(y)**3)**(1/3)", "abs(e)**3")
     assert composition.intrinsic_exponent(np.array([1e4]))[0] == pytest.approx(1.1, abs=1e-4)

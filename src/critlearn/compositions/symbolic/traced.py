@@ -1,6 +1,7 @@
 """Conversion of callables on tensors to SymPy expressions by ``torch.fx``, so that their limits are exact."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import sympy as sp
@@ -34,7 +35,10 @@ def traced(function: Callable[..., Any], names: tuple[str, ...]) -> sp.Expr:
         if node.op == "placeholder":
             values[node] = next(inputs, None)
         elif node.op == "output":
-            return sp.sympify(fx.map_arg(node.args[0], values.__getitem__))
+            try:
+                return sp.sympify(fx.map_arg(node.args[0], values.__getitem__))
+            except sp.SympifyError:
+                raise InvalidInputError(f'"{name}" does not return one number: give a SymPy expression') from None
         elif node.op == "get_attr":
             values[node] = sp.nsimplify(float(getattr(root, node.target)), rational=True)
         else:
@@ -81,13 +85,12 @@ def _applied(name: str, target: Any, arguments: tuple[Any, ...], options: dict[s
     """Apply the counterpart of one traced operation to its arguments."""
     key = target if isinstance(target, str) else getattr(target, "__name__", str(target)).lstrip("_").rstrip("_")
     form = COUNTERPARTS.get(key.removeprefix("special_"))
-    exact = [_exact(argument) for argument in arguments if not isinstance(argument, bool)]
-    chosen = {option: _exact(value) for option, value in options.items() if option not in _WITHOUT_EFFECT}
     if form is not None:
-        try:
+        # Arguments may be of any kind, such as the slices of an index.
+        with suppress(TypeError, sp.SympifyError):
+            exact = [_exact(argument) for argument in arguments if not isinstance(argument, bool)]
+            chosen = {option: _exact(value) for option, value in options.items() if option not in _WITHOUT_EFFECT}
             return form(*exact, **chosen)
-        except TypeError:
-            pass
     named = ", ".join(options)
     raise InvalidInputError(
         f'"{name}" uses {key}{f" with {named}" if form else ""}, which has no symbolic counterpart: '

@@ -82,13 +82,23 @@ class Accumulator:
         InvalidInputError
             If the batch cannot be divided into mini-batches, or the learning pass is not possible.
         """
+        self.add_gradients(self.gradients.batch(x, t, first=self.done), len(t))
+
+    def add_gradients(self, items: Iterable[VariableGradients], samples: int) -> None:
+        """Count the changes of a batch of so many boundary states, given by the gradients of all variables.
+
+        Raises
+        ------
+        InvalidInputError
+            As for `add`.
+        """
         size = self.quantities.mini_batch
-        if len(x) % size:
-            raise InvalidInputError(f"a batch of {len(x)} samples cannot be divided into mini-batches of {size}")
+        if samples % size:
+            raise InvalidInputError(f"a batch of {samples} samples cannot be divided into mini-batches of {size}")
         first = self.done // size
-        counted = len(t)
-        for item in self.gradients.batch(x, t, first=self.done):
-            counted = len(t) * item.positions
+        counted = samples
+        for item in items:
+            counted = samples * item.positions
             if self.quantities.axis == "position":
                 rows = torch.arange(item.grad_sample.samples, device=item.log_scale.device)
                 # Positions of a sample depend on each other: they stay together when samples are drawn anew.
@@ -103,7 +113,7 @@ class Accumulator:
             for start, grad_sample, scale in self._changes(item):
                 self._count(grad_sample, scale, item.name, first + item.start // size + start)
             self._limit_counts()
-        self.done += len(x)
+        self.done += samples
         self._changes_counted += counted // size
 
     def _limit_counts(self) -> None:

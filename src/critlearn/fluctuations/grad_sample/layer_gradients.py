@@ -77,7 +77,8 @@ class LayerGradients:
                 self._warn(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
         names = aliases(system.model)
         self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
-        self.learning_pass = self._possible_pass(precision, for_sums)
+        self._asked = (precision, for_sums)
+        self.learning_pass = self._possible_pass(*self._asked)
         self._double_pass: LayerPass | None = None
         self.last_in_single = False
         self.taken_in_single: tuple[Inputs, Tensor] | None = None
@@ -102,6 +103,10 @@ class LayerGradients:
             self._warn("precision", f"{cause}: its pass is in single precision; to change that, {remedy}")
             return LayerPass(self.system, self._rules, torch.float32)
         return wanted
+
+    def renewed(self) -> "LayerGradients":
+        """Gradients of the network as it is now: its variables may have changed since."""
+        return self._through(self._possible_pass(*self._asked))
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a learning pass in another floating-point type."""

@@ -70,6 +70,10 @@ class PerSampleGradients:
         self._own_code = has_own_code(system.model)
         self._sizes: set[int] = set()
 
+    def renewed(self) -> "PerSampleGradients":
+        """Gradients of the network as it is now; what was audited before is not audited again."""
+        return self._from(self._source.renewed())
+
     def in_precision(self, precision: torch.dtype) -> "PerSampleGradients":
         """Gradients from a learning pass in another floating-point type."""
         return self._from(self._source.in_precision(precision))
