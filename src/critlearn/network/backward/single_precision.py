@@ -49,6 +49,10 @@ _STEEPEST: Final = 4
 """Largest power whose derivatives count as values of the pass: of a value of 1e-10 it is 1e-30."""
 
 
+_STEEPEST_AT_ZERO: Final = ("tanh", "sigmoid", "softsign")
+"""Activations whose slope falls with the distance from 0, so that their smallest one is at an end."""
+
+
 class BeyondSingleError(Exception):
     """Raised if a batch has numbers near the ends of the range of single precision and needs double precision."""
 
@@ -150,6 +154,8 @@ def _unsaturated(name: str, node: Any) -> bool:
     """Whether the derivatives of an operation are not exponentially small."""
     if name.startswith("_ExactActivation"):
         (at,) = node.saved_tensors
+        if node.activation.name in _STEEPEST_AT_ZERO:
+            at = torch.stack([at.detach().amin(), at.detach().amax()])
         return float(node.activation.log_slope(at).amin()) > math.log(SMALLEST)
     if name.startswith("_ExactGelu"):
         (at,) = node.saved_tensors

@@ -1,6 +1,14 @@
 """Layer rules: how each type of layer gives the gradients of single samples without writing them out."""
 
-from critlearn.fluctuations.grad_sample.rules import attention, convolution, embedding, linear, normalization, recurrent
+from critlearn.fluctuations.grad_sample.rules import (
+    attention,
+    convolution,
+    embedding,
+    linear,
+    normalization,
+    recurrent,
+    transposed_linear,
+)
 from critlearn.fluctuations.grad_sample.rules.fallback import FallbackRule
 from critlearn.fluctuations.grad_sample.rules.linear import LinearRule
 from critlearn.fluctuations.grad_sample.rules.registry import LayerRule, UnsuitableUseError, register, rule_for
@@ -18,4 +26,5 @@ __all__ = [
     "recurrent",
     "register",
     "rule_for",
+    "transposed_linear",
 ]

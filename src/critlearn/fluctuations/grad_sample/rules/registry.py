@@ -60,10 +60,20 @@ def register(rule: LayerRule) -> LayerRule:
     return rule
 
 
+_NAMED: Final[dict[str, LayerRule]] = {}
+"""Rules for types of modules of libraries that need not be installed, by module and name of the type."""
+
+
+def register_named(rule: LayerRule, *kinds: str) -> LayerRule:
+    """Make a rule known for types of modules given by their names, such as ``transformers.pytorch_utils.Conv1D``."""
+    _NAMED.update(dict.fromkeys(kinds, rule))
+    return rule
+
+
 def rule_for(module: nn.Module) -> LayerRule | None:
     """Rule for a module; None if there is none."""
     for kind in type(module).__mro__:
-        rule = _RULES.get(kind)
+        rule = _RULES.get(kind) or _NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
         # A subtype with a forward of its own computes something else than the rule assumes.
         if rule is not None and type(module).forward is getattr(kind, "forward", None):
             return rule
