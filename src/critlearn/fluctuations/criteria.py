@@ -30,8 +30,8 @@ FLOOR_SAMPLES: Final = 8
 """Samples on which the resolution floor is found: with fewer, the rounding of others may lie far above it."""
 
 FLOOR_GRADIENTS: Final = 1 << 24
-"""Gradients of all those samples and variables, for which fewer samples are taken, but two: of large networks even two
-have tens of thousands of entries to compare, and each takes a hundredth of a measurement of 64 samples."""
+"""Gradients of all those samples and variables, for which fewer samples are taken, but two: two samples of a large
+network have tens of thousands of entries to compare, and each takes a hundredth of a measurement of 64 samples."""
 
 PRECISE_SAMPLES: Final = 4
 """The same where the reference is a pass at 60 digits, which takes a network's weights for each sample."""

@@ -38,11 +38,12 @@ _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not t
 _SUMMED: Final = 32
 """Samples of which a sum is compared when a measurement starts, in one backward pass."""
 
-_FEWEST_SUMMED: Final = 8
-"""The same where a network has many variables: a small part of a measurement of 64 samples."""
-
 _SUMMED_GRADIENTS: Final = 1 << 25
-"""Gradients of single samples behind such a sum, as many as a small part of a second gives."""
+"""Gradients of single samples behind such a sum: of large networks fewer samples are summed, but `PROBED`, so that what
+is looked at beforehand stays a small part of a measurement of 64 samples."""
+
+_ALONE: Final = 2
+"""Samples that are compared one by one where the sum is over no more than `PROBED`: the first and the last."""
 
 
 def wrong_variables(source: LayerGradients) -> set[str]:
@@ -60,12 +61,14 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     """
     learning_pass, system = source.learning_pass, source.system
     x, numbers = system.spread(_summed(source)), system.scattered(_summed(source))
-    alone = [place * (len(x) - 1) // (PROBED - 1) for place in range(PROBED)] if len(x) > PROBED else [*range(len(x))]
+    alone = _evenly(PROBED, len(x))
     check_independence(learning_pass.whole(learning_pass.coarsest), in_type(x[alone], learning_pass.coarsest))
     if len(x) == 1 or not learning_pass.foreign:
         # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
         x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
         alone = [0, 1]
+    elif _summed(source) == PROBED:
+        alone = _evenly(_ALONE, len(x))
     apart: set[str] = set()
     errors, gradients = _for_random_errors(source, in_type(x, learning_pass.precision), numbers, apart)
     # As the pass was taken: what underflows in single precision has been left to double precision.
@@ -78,12 +81,17 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     return apart
 
 
+def _evenly(number: int, samples: int) -> list[int]:
+    """Places of so many samples, or of all if there are fewer, spread over all."""
+    return [place * (samples - 1) // (number - 1) for place in range(number)] if samples > number else [*range(samples)]
+
+
 def _summed(source: LayerGradients) -> int:
     """Number of samples that are looked at when a measurement starts."""
     if not source.learning_pass.foreign:
         return PROBED
     variables = sum(value.numel() for value in source.trainable.values())
-    return min(_SUMMED, max(_FEWEST_SUMMED, _SUMMED_GRADIENTS // variables))
+    return min(_SUMMED, max(PROBED, _SUMMED_GRADIENTS // variables))
 
 
 def _for_random_errors(

@@ -114,7 +114,10 @@ class OuterProducts(GradSample):
         return total
 
     def _written_out(self) -> Tensor:
-        return torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)
+        if self.over_samples:
+            return torch.cat([piece.clone() for piece in self._pieces(1.0)]).reshape(self.samples, -1)
+        errors, inputs = self.errors.flatten(0, 1), self.inputs.flatten(0, 1).to(self.errors.dtype)
+        return (errors.transpose(1, 2) @ inputs).reshape(self.samples, -1)
 
     def _in_logarithms(self) -> tuple[Tensor, Tensor]:
         assert self.log_errors is not None

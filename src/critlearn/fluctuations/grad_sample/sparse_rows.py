@@ -70,9 +70,14 @@ class SparseRows(GradSample):
         return Entries(self._written_out if index is None else lambda: self._some_written_out(index))
 
     def _written_out(self) -> Tensor:
-        full = self.values.new_zeros(self.samples, self.table, self.values.shape[1])
-        full[self.sample, self.row] = self.values
-        return full.flatten(1)
+        full = self.values.new_zeros(self.samples, self.table * self.values.shape[1])
+        self.add_to(full)
+        return full
+
+    def add_to(self, gradients: Tensor) -> None:
+        """Add the touched rows to gradients that are written out, shape (sample, variable)."""
+        # No pair of a sample and a row stands here twice.
+        gradients.unflatten(1, (self.table, -1))[self.sample, self.row] += self.values.to(gradients.dtype)
 
     def _some_written_out(self, index: Tensor) -> Tensor:
         width = self.values.shape[1]

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from critlearn.fluctuations.counting.protocol import Counter
 from critlearn.fluctuations.grad_sample.entry_moments import EntryMoments
-from critlearn.fluctuations.grad_sample.materialised import Materialised
+from critlearn.fluctuations.grad_sample.materialised import Materialised, whole_bins
 from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, Entries, GradSample
+from critlearn.fluctuations.grad_sample.sparse_rows import SparseRows
 
 
 def summed_over_uses(uses: list[tuple[GradSample, Tensor]]) -> tuple[GradSample, Tensor]:
@@ -25,7 +26,8 @@ def summed_over_uses(uses: list[tuple[GradSample, Tensor]]) -> tuple[GradSample,
     ]
     products = [part for part in parts if isinstance(part, OuterProducts)]
     if len(products) < len(parts):
-        return TiedGradSample(tuple(parts)), unit
+        # Rows of a table come last: they are added to what is written out already.
+        return TiedGradSample(tuple(sorted(parts, key=lambda part: isinstance(part, SparseRows)))), unit
     # A sum of outer products is one form with the places of all of them.
     errors, inputs = ([getattr(part, name) for part in products] for name in ("errors", "inputs"))
     return OuterProducts(torch.cat(errors, dim=2), torch.cat(inputs, dim=2)), unit
@@ -71,8 +73,18 @@ class TiedGradSample(GradSample):
 
     def count(self, counter: Counter, scale: Tensor, sample: Tensor) -> None:
         """Count the changes of all samples, some written out at a time."""
+        whole, factor = whole_bins(scale)
         for rows in self.runs(WRITTEN_OUT, scale.device):
-            Materialised(self.select(rows).dense()).count(counter, scale[rows], sample[rows])
+            # A change is minus the gradient.
+            weight = -factor[rows].to(self.precision)[:, None]
+            first, *others = (part.combined(rows[:, None], weight) for part in self.parts)
+            total = first.dense()
+            for part in others:
+                if isinstance(part, SparseRows):
+                    part.add_to(total)
+                else:
+                    total += part.dense()
+            counter.add_values(total, whole[rows], sample[rows])
 
     def moments(self, weight: Tensor) -> EntryMoments:
         """Mean and spread over the samples."""
