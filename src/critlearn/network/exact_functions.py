@@ -1,11 +1,13 @@
 """Replacement of torch's functions that cancel by exact ones, wherever a ``forward`` calls them (``torch.tanh(x)``)."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, SupportsIndex
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -33,6 +35,12 @@ _CALLING: Final = (
 
 _running: Final = threading.local()
 """Whether this thread runs with exact functions already: a mode within a mode would handle every call twice."""
+
+
+_keeping: Final = threading.Lock()
+
+_keepers: Final[list[int]] = []
+"""Threads that run exactly, changed under the lock alone."""
 
 
 def exact_activation(
@@ -95,6 +103,36 @@ def with_exact_functions(module: nn.Module) -> None:
             part.__class__ = _running_exactly(kind)  # type: ignore[arg-type]
 
 
+class _KeptGraph:
+    """Stands for torch's reentrant activation checkpointing in threads that run exactly: the graph is kept.
+
+    Reentrant checkpointing works for ``backward()`` alone, and calls layers without a graph. A pass holds the inputs of
+    all layers anyway, which are what checkpointing would save.
+    """
+
+    torchs: Final = torch.utils.checkpoint.CheckpointFunction
+
+    @classmethod
+    def apply(cls, function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        """Call a checkpointed function."""
+        return function(*args) if getattr(_running, "exactly", False) else cls.torchs.apply(function, preserve, *args)
+
+
+@contextmanager
+def _kept_graphs() -> Iterator[None]:
+    """Put `_KeptGraph` in the place of reentrant checkpointing; it is torch's own for all other threads."""
+    with _keeping:
+        _keepers.append(threading.get_ident())
+        torch.utils.checkpoint.CheckpointFunction = _KeptGraph  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        with _keeping:
+            _keepers.remove(threading.get_ident())
+            if not _keepers:
+                torch.utils.checkpoint.CheckpointFunction = _KeptGraph.torchs  # type: ignore[misc]
+
+
 class _NoSubclassHook(nn.Module):
     """Base class that keeps a user's ``__init_subclass__`` from running, which may require arguments."""
 
@@ -111,7 +149,7 @@ def _running_exactly(kind: type) -> type[nn.Module]:
             return kind.__call__(self, *args, **kwargs)
         _running.exactly = True
         try:
-            with _ExactFunctions():
+            with _ExactFunctions(), _kept_graphs():
                 return kind.__call__(self, *args, **kwargs)
         finally:
             _running.exactly = False

@@ -18,8 +18,8 @@ from critlearn.fluctuations.criteria import FLOOR_SAMPLES
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.positions import use_by_positions
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
-from critlearn.fluctuations.grad_sample.rules import FallbackRule, LinearRule
-from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules
+from critlearn.fluctuations.grad_sample.rules import FallbackRule, LayerRule, LinearRule, UnsuitableUseError
+from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules, with_callers
 from critlearn.fluctuations.grad_sample.tied import summed_over_uses
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.displaced_arithmetic import DisplacedArithmetic
@@ -29,7 +29,10 @@ from critlearn.network.backward.learning_pass import differentiated
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.backward.single_precision import BeyondSingleError
 from critlearn.network.batches.model_inputs import Inputs, in_type
-from critlearn.network.checks.finiteness import check_finite
+from critlearn.network.checks.finiteness import check_finite, described
+from critlearn.network.checks.independence import has_own_code
+from critlearn.network.checks.uncalled import callers
+from critlearn.network.copying import copied
 from critlearn.numerics.array_file import first_line
 
 _WRITTEN_OUT: Final = 128 << 20
@@ -70,11 +73,14 @@ class LayerGradients:
         # Asked for once: walking through the modules for every batch would take longer than a small network's pass.
         self.trainable = {name: value for name, value in system.parameters.items() if only is None or name in only}
         self._warned_of: set[str] = set()
-        self._rules = planned_rules(system.model)
+        self._rules = self._planned()
         for layer, rule in self._rules.items():
             if isinstance(rule, FallbackRule):
-                kind = type(system.model.get_submodule(layer)).__name__
-                self._warn(kind, f"{kind} has no layer rule: its per-sample gradients come from torch.func")
+                kind = described(layer, system.model.get_submodule(layer))
+                self._warn(
+                    type(system.model.get_submodule(layer)).__name__,
+                    f"{kind} has no layer rule: its per-sample gradients come from torch.func",
+                )
         names = aliases(system.model)
         self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
         self._asked = (precision, for_sums)
@@ -82,6 +88,18 @@ class LayerGradients:
         self._double_pass: LayerPass | None = None
         self.last_in_single = False
         self.taken_in_single: tuple[Inputs, Tensor] | None = None
+
+    def _planned(self) -> dict[str, LayerRule]:
+        """Rule for every layer, or for the module that uses its variables without calling it."""
+        model, plan = self.system.model, planned_rules(self.system.model)
+        # A network of modules of torch's alone calls all of its layers.
+        if not has_own_code(model):
+            return plan
+        try:
+            return with_callers(plan, callers(copied(model).requires_grad_(False), plan, self.system.spread(2)))
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            # What the network cannot take is said by the pass itself.
+            return plan
 
     def _possible_pass(self, precision: torch.dtype | None, for_sums: bool) -> LayerPass:
         """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
@@ -204,11 +222,11 @@ class LayerGradients:
         if type(use.module) is nn.Linear and not isinstance(rule, LinearRule):
             use = use.in_one_precision()
         try:
-            return rule.grad_samples(use)
+            return _of_samples(rule, use)
         # A rule assumes shapes that a user's forward need not respect, so that it may fail in any way.
         except Exception as problem:
             variables = set(self._variables[use.layer].values())
-            self.give_up_failed(variables, apart, type(use.module).__name__, problem)
+            self.give_up_failed(variables, apart, described(use.layer, use.module), problem)
             return {}
 
     def by_differentiation(self, x: Inputs, t: Tensor, names: set[str]) -> Iterator[VariableGradients]:
@@ -236,7 +254,7 @@ class LayerGradients:
         """Leave variables to differentiation of the whole network, with one warning for each type of layer."""
         apart |= names
         self._warn(
-            f"{kind} whole",
+            f"{kind.partition(' at ')[0]} whole",
             f"{kind}: per-sample gradients by automatic differentiation of the whole network ({reason})",
         )
 
@@ -267,3 +285,18 @@ class LayerGradients:
         if subject not in self._warned_of and not self._quiet:
             self._warned_of.add(subject)
             warnings.warn(message, stacklevel=5)
+
+
+def _of_samples(rule: LayerRule, use: LayerUse) -> dict[str, GradSample]:
+    """Gradients by a rule, also where places of samples stand side by side in the first dimension."""
+    samples, rows = len(use.log_scale), len(use.errors[0]) if use.errors and use.errors[0].dim() else 0
+    try:
+        return rule.grad_samples(use)
+    except UnsuitableUseError:
+        if isinstance(rule, FallbackRule) or rows in (0, samples) or rows % samples:
+            raise
+    places = rows // samples
+    # Every place as a sample of its own, then summed.
+    found = rule.grad_samples(replace(use, log_scale=use.log_scale.repeat_interleave(places)))
+    own = torch.arange(rows, device=use.log_scale.device).reshape(samples, places)
+    return {name: part.combined(own, torch.ones_like(own, dtype=part.precision)) for name, part in found.items()}

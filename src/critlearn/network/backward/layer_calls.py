@@ -84,6 +84,7 @@ class CallRecorder:
             return output
         tensors, structure = tree_flatten(output)
         errors: list[Tensor] = []
+        several = sum(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors) > 1
         for place, tensor in enumerate(tensors):
             if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
                 continue
@@ -94,6 +95,10 @@ class CallRecorder:
                 # Nothing before this layer needs a gradient, so its output becomes the leaf of the backward pass.
                 tensor = tensor.detach().requires_grad_()
                 tensors[place] = tensor.clone()
+            elif several:
+                # A name of its own: one output may be computed from another inside the layer, and the errors that come
+                # back on that way are no errors of the other.
+                tensors[place] = tensor = tensor.view_as(tensor)
             if calls is not None:
                 errors.append(torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
                 tensor.register_hook(_writer(errors, len(errors) - 1))

@@ -36,6 +36,8 @@ class AdaptedModel(nn.Module):
         for shared in ("_modules", "_parameters", "_buffers"):
             self.__dict__[shared] = given.__dict__[shared]
         self._with_positions, self.names_its_output = with_positions, names_its_output
+        # What a cache keeps of one pass would be there in the next, and for other samples.
+        self._settings = {"use_cache": False} if names(given, "use_cache") else {}
 
     @property
     def training(self) -> bool:
@@ -50,8 +52,8 @@ class AdaptedModel(nn.Module):
         """Pre-activations of a batch."""
         given = self.__dict__["given"]
         if not isinstance(x, ModelInputs):
-            return outputs_of(given(x))
-        keywords = dict(x.keywords)
+            return outputs_of(given(x, **self._settings))
+        keywords: dict[str, Any] = {**self._settings, **x.keywords}
         if self._with_positions:
             tokens = keywords["input_ids"]
             keywords["position_ids"] = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)

@@ -61,6 +61,14 @@ def in_words(name: str, module: nn.Module, what: str = "layer") -> str:
     return f'{what} "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
 
 
+def described(name: str, module: nn.Module) -> str:
+    """Type of a module with the place where it is defined, and its name in the network."""
+    kind = type(module)
+    # Torch's own are known by their names.
+    where = "" if kind.__module__.split(".")[0] in ("torch", "critlearn") else f"{kind.__module__}."
+    return f"{where}{kind.__name__} at {name}" if name else f"{where}{kind.__name__}"
+
+
 def check_layer(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
     """Raise if the output of a layer is not finite; its input is named if that is not finite either.
 

@@ -6,8 +6,8 @@ from critlearn.fluctuations.grad_sample.rules import (
     embedding,
     linear,
     normalization,
+    recognised,
     recurrent,
-    transposed_linear,
 )
 from critlearn.fluctuations.grad_sample.rules.fallback import FallbackRule
 from critlearn.fluctuations.grad_sample.rules.linear import LinearRule
@@ -23,8 +23,8 @@ __all__ = [
     "embedding",
     "linear",
     "normalization",
+    "recognised",
     "recurrent",
     "register",
     "rule_for",
-    "transposed_linear",
 ]

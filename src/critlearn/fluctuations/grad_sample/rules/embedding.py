@@ -21,9 +21,7 @@ class EmbeddingRule:
         assert isinstance(module, nn.Embedding)
         if module.scale_grad_by_freq or module.max_norm is not None:
             raise UnsuitableUseError("an embedding that scales gradients or renormalises its table")
-        tokens = (
-            samples_first(use, use.arguments[0]).flatten(1) if use.arguments[0].dim() > 1 else use.arguments[0][:, None]
-        )
+        tokens = samples_first(use, use.arguments[0]).reshape(len(use.arguments[0]), -1)
         errors = use.errors[0].reshape(-1, module.embedding_dim)
         samples = torch.arange(len(tokens), device=tokens.device)[:, None].expand_as(tokens)
         # One key for each pair of sample and row: errors of a row that a sample looks up twice are added.

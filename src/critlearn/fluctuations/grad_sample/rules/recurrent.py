@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
@@ -23,16 +24,16 @@ class RecurrentRule:
         """Gradients of weights and biases of all layers and directions."""
         module = use.module
         assert isinstance(module, nn.RNNBase)
-        if module.proj_size or not isinstance(use.arguments[0], Tensor):
-            raise UnsuitableUseError("projected states or packed sequences")
-        order = (lambda part: part) if module.batch_first else (lambda part: part.transpose(0, 1))
-        sequence = samples_first(use, order(use.arguments[0]))
+        if module.proj_size:
+            raise UnsuitableUseError("projected states")
+        sequence, error, inside = _padded(module, use)
+        samples_first(use, sequence)
         start = use.arguments[1] if len(use.arguments) > 1 else use.keywords.get("hx")
         states = _initial(module, sequence, start)
         with torch.enable_grad():
-            output, finals, passes = _unrolled(module, sequence, states)
+            output, finals, passes = _unrolled(module, sequence, states, inside)
             results = [output, *finals]
-            targets = [order(use.errors[0]), *use.errors[1:]]
+            targets = [error, *use.errors[1:]]
         taps = [tap for unrolled in passes for tap in unrolled[1:3]]
         # One backward pass gives the errors at all pre-activations, of every step, layer and direction.
         errors = torch.autograd.grad(results, taps, targets)
@@ -43,6 +44,19 @@ class RecurrentRule:
                 found[f"weight_{kind}{suffix}"] = OuterProducts(error[:, None], entered.detach()[:, None])
                 found[f"bias_{kind}{suffix}"] = Materialised(error.sum(dim=1))
         return found
+
+
+def _padded(module: nn.RNNBase, use: LayerUse) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Sequences and output errors (sample, time, ...), and the places inside of sequences that were packed."""
+    given, errors = use.arguments[0], use.errors[0]
+    if not isinstance(given, PackedSequence):
+        if module.batch_first:
+            return given, errors, None
+        return given.transpose(0, 1), errors.transpose(0, 1), None
+    sequence, lengths = pad_packed_sequence(given, batch_first=True)
+    error, _ = pad_packed_sequence(given._replace(data=errors), batch_first=True)
+    inside = torch.arange(sequence.shape[1], device=sequence.device) < lengths.to(sequence.device)[:, None]
+    return sequence, error, inside
 
 
 def _step(module: nn.RNNBase) -> Step:
@@ -65,7 +79,7 @@ def _initial(module: nn.RNNBase, sequence: Tensor, start: Any) -> list[State]:
 
 
 def _unrolled(
-    module: nn.RNNBase, sequence: Tensor, states: list[State]
+    module: nn.RNNBase, sequence: Tensor, states: list[State], inside: Tensor | None
 ) -> tuple[Tensor, list[Tensor], list[tuple[str, Tensor, Tensor, Tensor, Tensor]]]:
     """Output, final states, and for each layer and direction: name, taps at both pre-activations, and their inputs."""
     directions = 2 if module.bidirectional else 1
@@ -76,7 +90,8 @@ def _unrolled(
             suffix = f"_l{layer}{'_reverse' if direction else ''}"
             state = states[layer * directions + direction]
             ordered = sequence.flip(1) if direction else sequence
-            unrolled, state, taps, previous = _run(module, suffix, ordered, state)
+            counted = inside.flip(1) if direction and inside is not None else inside
+            unrolled, state, taps, previous = _run(module, suffix, ordered, state, counted)
             outputs.append(unrolled.flip(1) if direction else unrolled)
             finals.append(state)
             passes.append((suffix, *taps, ordered, previous))
@@ -85,7 +100,7 @@ def _unrolled(
 
 
 def _run(
-    module: nn.RNNBase, suffix: str, sequence: Tensor, state: State
+    module: nn.RNNBase, suffix: str, sequence: Tensor, state: State, inside: Tensor | None
 ) -> tuple[Tensor, State, tuple[Tensor, Tensor], Tensor]:
     """Outputs, final state, taps and previous states of one layer in one direction.
 
@@ -101,7 +116,12 @@ def _run(
     for time in range(sequence.shape[1]):
         previous.append(state[0])
         from_state = nn.functional.linear(state[0], state_weight, state_bias) + taps[1][:, time]  # type: ignore[arg-type]
-        state = step(from_input[:, time], from_state, state)
+        following = step(from_input[:, time], from_state, state)
+        if inside is not None:
+            # Outside of its sequence a sample stays as it is: before the end, or after the beginning, if reversed.
+            counts = inside[:, time, None]
+            following = tuple(torch.where(counts, new, old) for new, old in zip(following, state, strict=True))
+        state = following
         outputs.append(state[0])
     return torch.stack(outputs, dim=1), state, taps, torch.stack(previous, dim=1)
 

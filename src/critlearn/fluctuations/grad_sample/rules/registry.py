@@ -1,5 +1,6 @@
 """Registry of layer rules: which one gives the per-sample gradients of which type of module."""
 
+from collections.abc import Callable
 from typing import Final, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -45,6 +46,10 @@ _RULES: Final[dict[type[nn.Module], LayerRule]] = {}
 """Rules that are registered, by the type of module that they serve."""
 
 
+_RECOGNISERS: Final[list[Callable[[nn.Module], LayerRule | None]]] = []
+"""Functions that find the rule for a module by what it does, whatever its type."""
+
+
 def register(rule: LayerRule) -> LayerRule:
     """Make a rule known; it replaces an earlier one for the same type of layer.
 
@@ -60,24 +65,22 @@ def register(rule: LayerRule) -> LayerRule:
     return rule
 
 
-_NAMED: Final[dict[str, LayerRule]] = {}
-"""Rules for types of modules of libraries that need not be installed, by module and name of the type."""
+def recognise(recogniser: Callable[[nn.Module], LayerRule | None]) -> None:
+    """Make a function known that finds the rule for a module by its behaviour; None if it does not know the module.
 
-
-def register_named(rule: LayerRule, *kinds: str) -> LayerRule:
-    """Make a rule known for types of modules given by their names, such as ``transformers.pytorch_utils.Conv1D``."""
-    _NAMED.update(dict.fromkeys(kinds, rule))
-    return rule
+    It is asked where no rule is registered for the module's type.
+    """
+    _RECOGNISERS.append(recogniser)
 
 
 def rule_for(module: nn.Module) -> LayerRule | None:
-    """Rule for a module; None if there is none."""
+    """Rule for a module, by its type or else by its behaviour; None if there is none."""
     for kind in type(module).__mro__:
-        rule = _RULES.get(kind) or _NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+        rule = _RULES.get(kind)
         # A subtype with a forward of its own computes something else than the rule assumes.
         if rule is not None and type(module).forward is getattr(kind, "forward", None):
             return rule
-    return None
+    return next((found for recogniser in _RECOGNISERS if (found := recogniser(module)) is not None), None)
 
 
 def samples_first(use: LayerUse, value: Tensor) -> Tensor:
@@ -91,3 +94,17 @@ def samples_first(use: LayerUse, value: Tensor) -> Tensor:
     if value.dim() == 0 or len(value) != len(use.log_scale):
         raise UnsuitableUseError(f"first dimension of {tuple(value.shape)} is not that of the samples")
     return value
+
+
+def only_tensor(use: LayerUse) -> Tensor:
+    """Return the one argument of a use, by place or by name; raise if it is not one tensor alone.
+
+    Raises
+    ------
+    UnsuitableUseError
+        If it is not.
+    """
+    given = [*use.arguments, *use.keywords.values()]
+    if len(given) != 1 or not isinstance(given[0], Tensor):
+        raise UnsuitableUseError(f"{len(given)} arguments in place of one tensor")
+    return given[0]
