@@ -48,7 +48,9 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, page: Path | None = None)
     return module
 
 
-@pytest.mark.parametrize("name", ["engine", "duality", "hundred_million", "inference", "scaling", "training_step"])
+@pytest.mark.parametrize(
+    "name", ["engine", "duality", "hundred_million", "inference", "language_model", "scaling", "training_step"]
+)
 def test_help_and_nonsense_run_nothing(
     name: str, page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,7 @@ _SUMMED_GRADIENTS: Final = 1 << 25
 is looked at beforehand stays a small part of a measurement of 64 samples."""
 
 _ALONE: Final = 2
-"""Samples that are compared one by one where the sum is over no more than `PROBED`: the first and the last."""
+"""Samples that are compared one by one, beside the sum: the first and the last."""
 
 
 def wrong_variables(source: LayerGradients) -> set[str]:
@@ -61,14 +61,12 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     """
     learning_pass, system = source.learning_pass, source.system
     x, numbers = system.spread(_summed(source)), system.scattered(_summed(source))
-    alone = _evenly(PROBED, len(x))
-    check_independence(learning_pass.whole(learning_pass.coarsest), in_type(x[alone], learning_pass.coarsest))
+    few = in_type(x[_evenly(PROBED, len(x))], learning_pass.coarsest)
+    check_independence(learning_pass.whole(learning_pass.coarsest), few)
     if len(x) == 1 or not learning_pass.foreign:
         # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
         x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
-        alone = [0, 1]
-    elif _summed(source) == PROBED:
-        alone = _evenly(_ALONE, len(x))
+    alone = _evenly(_ALONE, len(x))
     apart: set[str] = set()
     errors, gradients = _for_random_errors(source, in_type(x, learning_pass.precision), numbers, apart)
     # As the pass was taken: what underflows in single precision has been left to double precision.
