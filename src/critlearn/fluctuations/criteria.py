@@ -19,8 +19,8 @@ NOISE: Final = {"double": 1e-12, "single": 1e-4}
 variable may have no gradient but rounding, like the bias of attention keys."""
 
 COMPARED: Final = 500
-"""Entries of a variable that are compared with automatic differentiation, for each of a few samples: so many of the
-largest, and as many at random."""
+"""Entries of a variable that are compared with automatic differentiation, for each of a few samples: the largest of so
+many equal stretches, and as many at random."""
 
 FIRST_AUDITED: Final = 1024
 """Number of the first sample whose batch is compared with automatic differentiation; then 2,048, 4,096 and so on. A

@@ -100,7 +100,7 @@ def _for_random_errors(
 
     def errors(output: Tensor) -> ScaledErrors:
         generator = torch.Generator().manual_seed(0)
-        drawn.append(torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output))
+        drawn.append(torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output))
         return _of_unit_size(drawn[-1])
 
     try:

@@ -87,8 +87,12 @@ def _compared(expected: Tensor, generator: torch.Generator) -> Tensor:
     """Flat indices of the entries that are compared, of a variable with these gradients."""
     if len(expected) <= 2 * COMPARED:
         return torch.arange(len(expected), device=expected.device)
-    # A wrong rule shows most in the largest entries; random ones find one that is wrong elsewhere.
-    leading = expected.abs().topk(COMPARED).indices
+    # A wrong rule shows most in the largest entries; random ones find one that is wrong elsewhere. The largest of equal
+    # stretches are found in a tenth of the time of the largest of all, which is among them.
+    width = -(-len(expected) // COMPARED)
+    sizes = nn.functional.pad(expected.abs(), (0, width * COMPARED - len(expected)), value=-1.0)
+    place = sizes.reshape(COMPARED, width).argmax(dim=1)
+    leading = (place + width * torch.arange(COMPARED, device=place.device)).clamp(max=len(expected) - 1)
     others = torch.randint(len(expected), (COMPARED,), generator=generator).to(expected.device)
     return torch.cat([leading, others])
 

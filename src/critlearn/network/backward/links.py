@@ -6,7 +6,7 @@ once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -123,9 +123,14 @@ class Link(ABC):
     @final
     def add_use(self, use: LayerUse, uses: list[LayerUse]) -> None:
         """Append the use of a layer, if products of its inputs and errors stay within the range of their type."""
-        if self.plan.mixed and all(error.dtype == torch.float32 for error in use.errors):
+        if self._range_matters(use.errors):
             check_products(use.errors, use.arguments)
         uses.append(use)
+
+    @final
+    def _range_matters(self, errors: Sequence[Tensor]) -> bool:
+        """Whether errors are in single precision, and the range of their products with inputs is to be looked at."""
+        return self.plan.mixed and all(error.dtype == torch.float32 for error in errors)
 
     @final
     def add_own_use(self, inputs: Tensor, errors: ScaledErrors, uses: list[LayerUse]) -> None:
@@ -276,8 +281,10 @@ class GraphLink(Link):
             with self.plan.arithmetic(), self._recorder.recomputing(), translate_autograd_errors(self.module):
                 output.backward(errors.values.reshape(output.shape))
         for call in reversed(state.calls):
-            for error in call.errors:
-                check_finite(error, f"the gradient at the output of {in_words(call.layer, call.module)}")
+            # In single precision the range of products is looked at instead, and what is beyond it taken in double.
+            if not self._range_matters(call.errors):
+                for error in call.errors:
+                    check_finite(error, f"the gradient at the output of {in_words(call.layer, call.module)}")
             own = tuple(call.errors)
             self.add_use(
                 LayerUse(call.layer, call.module, call.arguments, call.keywords, own, None, errors.log_scale), uses

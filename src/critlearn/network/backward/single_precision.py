@@ -68,7 +68,8 @@ def check_errors(*tensors: Tensor | None) -> None:
     for tensor in tensors:
         if tensor is not None and tensor.dtype == torch.float32:
             least, greatest = size_range(tensor)
-            if least < SMALLEST or greatest > _LARGEST:
+            # Also if it is no number.
+            if not (least >= SMALLEST and greatest <= _LARGEST):
                 raise BeyondSingleError
 
 
@@ -97,7 +98,8 @@ def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> No
     inputs = [size_range(part) for part in arguments if isinstance(part, Tensor) and part.dtype == torch.float32]
     for error in errors:
         least, greatest = size_range(error)
-        if least < SMALLEST or greatest > _LARGEST:
+        # Also if it is no number.
+        if not (least >= SMALLEST and greatest <= _LARGEST):
             raise BeyondSingleError
         for smallest, largest in inputs:
             if least * smallest < _SMALLEST_PRODUCT or greatest * largest > _LARGEST:
