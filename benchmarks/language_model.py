@@ -89,6 +89,8 @@ def by_samples(given: Workload, batch: int) -> Tensor:
         for gradient in found:
             bins = (gradient.reshape(-1).view(torch.int32) >> 16) & 0x7FFF
             total += torch.bincount(bins, minlength=1 << 15)
+        # Not beside those of the next batch.
+        del found, gradient
     return total
 
 
