@@ -43,6 +43,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/size_and_power.py
 	$(BIN)/python validation/published_data_sets.py
 	$(BIN)/python validation/grades.py
+	$(BIN)/python validation/equilibrium_states.py
 	$(BIN)/python validation/dependence.py
 	$(BIN)/python validation/designed_losses.py
 	$(BIN)/python validation/push_forward.py

@@ -78,7 +78,7 @@ def results() -> dict[str, Result]:
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
         next(iter(factorised.factorisation(fluctuations).values())),
         approach, approach.certificate, approach.moments, approach.certificate.drift,
-        approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 20), fluctuations,
+        approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 30), fluctuations,
         fluctuations["0.bias"],
         composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
         QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),

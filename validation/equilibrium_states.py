@@ -419,7 +419,7 @@ def _noise(coefficient: float, length: int, series: int, generator: np.random.Ge
 
 def refusals(coefficient: float, check: int, series: int) -> tuple[float, float]:
     """Share of stationary series that a check refuses, and its standard error."""
-    generator = np.random.default_rng([21, check, round(100 * coefficient)])
+    generator = np.random.default_rng([21, check, round(100 * coefficient) % 1000])
     refused = [
         not loss_trend(list(1 + 0.01 * noise), check=check).stationary  # type: ignore[union-attr]
         for noise in _noise(coefficient, LOSS_WINDOW, series, generator)
@@ -429,7 +429,7 @@ def refusals(coefficient: float, check: int, series: int) -> tuple[float, float]
 
 def acceptances(coefficient: float, fall: float, series: int) -> tuple[float, float]:
     """Share of series falling by so much per epoch that any of the checks of 1,000 epochs accepts, and its error."""
-    generator = np.random.default_rng([22, round(1000 * fall), round(100 * coefficient)])
+    generator = np.random.default_rng([22, round(1000 * fall), round(100 * coefficient) % 1000])
     accepted = []
     for noise in _noise(coefficient, 1000, series, generator):
         losses = list(100 + 0.01 * (noise - fall * np.arange(1000)))
@@ -510,7 +510,8 @@ def cost_table(repeats: int) -> str:
                 found[name].append(fresh.submit(cost, name).result())
     rows = []
     for name in names:
-        seconds, memory = (_median((one[at] for one in found[name]), ".0f") for at in (0, 1))
+        seconds = _median((one[0] for one in found[name]), ".1f")
+        memory = _median((one[1] for one in found[name]), ".0f")
         rows.append([name, seconds, memory])
     return _table(["what", "processor time [s]", "peak of memory [MiB]"], rows)
 
