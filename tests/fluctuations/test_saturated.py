@@ -14,23 +14,9 @@ from torch.utils.data import TensorDataset
 from critlearn.compositions import OutputLoss
 from critlearn.fluctuations import Fluctuations, Quantities, measure
 from critlearn.network import NeuralSystem
+from reference.own_loss import OwnLoss
 
 DTYPES = (torch.float32, torch.float64)
-
-
-class OwnLoss(OutputLoss):
-    """The network's output is the loss itself."""
-
-    name, class_targets = "own", False
-
-    def value(self, y: Tensor, t: Tensor) -> Tensor:
-        return y
-
-    def log_output_error(self, y: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.ones_like(y), torch.zeros_like(y)
-
-    def output_error(self, y: Tensor, t: Tensor) -> Tensor:
-        return torch.ones_like(y)
 
 
 def measured(model: nn.Module, loss: nn.Module | OutputLoss, x: Tensor, t: Tensor, **kept: int) -> Fluctuations:

@@ -2,14 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from critlearn.errors import InvalidInputError
@@ -194,16 +192,10 @@ def _new_accumulator(
     """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
     wanted = quantities.names({name: value.numel() for name, value in system.parameters.items()})
     whole = PerSampleGradients(system, precision=precision, by_position=quantities.axis == "position", only=wanted)
-    gradients = DrawnGradients(whole, _on_device(quantities.drawn(wanted), system))
+    gradients = DrawnGradients(whole, quantities.drawn(wanted))
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)
     return Accumulator(gradients, quantities, log_rate=math.log(lr), groups=groups, exact=exact, drift=drift)
-
-
-def _on_device(drawn: Mapping[str, np.ndarray], system: NeuralSystem) -> dict[str, Tensor]:
-    """Flat indices as tensors on the device of the network."""
-    device = next(iter(system.parameters.values())).device
-    return {name: torch.from_numpy(index).to(device) for name, index in drawn.items()}
 
 
 def _count(

@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-
 from critlearn.equilibrium.moments import Moments, common_unit
 from critlearn.fluctuations import Fluctuations, Quantities
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
@@ -62,9 +60,7 @@ class StateMeasurement:
         self._system = system
         self._quantities = Quantities(variables=variables, seed=seed)
         self._gradients = PerSampleGradients(system)
-        index = self._quantities.drawn(self._gradients.sizes)
-        device = next(iter(system.parameters.values())).device
-        self._drawn = {name: torch.from_numpy(part).to(device) for name, part in index.items()}
+        self._drawn = self._quantities.drawn(self._gradients.sizes)
 
     def __call__(self, seconds: float) -> Measured:
         """Measure the network as it is: all samples, or as many batches as fit into so many seconds, but at least one.

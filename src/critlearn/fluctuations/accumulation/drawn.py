@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -24,8 +26,10 @@ class DrawnGradients:
         not named keep all.
     """
 
-    def __init__(self, whole: PerSampleGradients, drawn: Mapping[str, Int64[Tensor, " entry"]]) -> None:
-        self.whole, self._drawn = whole, drawn
+    def __init__(self, whole: PerSampleGradients, drawn: Mapping[str, Int64[np.ndarray, " entry"]]) -> None:
+        device = next(iter(whole.system.parameters.values())).device
+        self.whole = whole
+        self._drawn = {name: torch.from_numpy(index).to(device) for name, index in drawn.items()}
         self.sizes: Mapping[str, int] = {
             name: len(drawn[name]) if name in drawn else size for name, size in whole.sizes.items()
         }

@@ -101,12 +101,15 @@ class LayerGradients:
             # What the network cannot take is said by the pass itself.
             return plan
 
-    def _possible_pass(self, precision: torch.dtype | None, for_sums: bool) -> LayerPass:
+    def _possible_pass(
+        self, precision: torch.dtype | None, for_sums: bool, *, common: Collection[str] | None = None
+    ) -> LayerPass:
         """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
 
-        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
+        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``. ``common``
+        are the layers that are called once for all samples, where they are known already.
         """
-        wanted = LayerPass(self.system, self._rules, precision, everywhere=for_sums)
+        wanted = LayerPass(self.system, self._rules, precision, everywhere=for_sums, common=common)
         x = self.system.spread(2)
         try:
             with torch.no_grad():
@@ -124,7 +127,7 @@ class LayerGradients:
 
     def renewed(self) -> "LayerGradients":
         """Gradients of the network as it is now: its variables may have changed since."""
-        return self._through(self._possible_pass(*self._asked))
+        return self._through(self._possible_pass(*self._asked, common=self.learning_pass.common))
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a learning pass in another floating-point type."""

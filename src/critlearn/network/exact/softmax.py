@@ -69,20 +69,24 @@ def _mapped(values: Tensor) -> bool:
     return torch._C._functorch.is_batchedtensor(values)
 
 
-class _ExactSoftmax(torch.autograd.Function):
-    """Softmax with the backward pass of `softmax_errors`."""
+class _AlongDimension(torch.autograd.Function):
+    """Function along a dimension whose derivatives follow from its output."""
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, dim: int) -> Tensor:
-        return torch.softmax(x, dim)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
         ctx.dim = inputs[1]
         ctx.save_for_backward(output)
         ctx.save_for_forward(output)
+
+
+class _ExactSoftmax(_AlongDimension):
+    """Softmax with the backward pass of `softmax_errors`."""
+
+    @staticmethod
+    def forward(x: Tensor, dim: int) -> Tensor:
+        return torch.softmax(x, dim)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
@@ -95,10 +99,8 @@ class _ExactSoftmax(torch.autograd.Function):
         return softmax_errors(probabilities, tangents[0], ctx.dim)
 
 
-class _ExactLogSoftmax(torch.autograd.Function):
+class _ExactLogSoftmax(_AlongDimension):
     """Log-softmax with the backward pass of `log_softmax_errors`."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, dim: int) -> Tensor:
@@ -106,12 +108,6 @@ class _ExactLogSoftmax(torch.autograd.Function):
         # Relative to the largest logit, whose own probability is 1 less a sum over the others.
         relative = x - x.gather(dim, place)
         return relative - relative.exp().masked_fill(largest, 0.0).sum(dim, keepdim=True).log1p()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.dim = inputs[1]
-        ctx.save_for_backward(output)
-        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
