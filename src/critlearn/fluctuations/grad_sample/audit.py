@@ -6,6 +6,7 @@ beforehand: there sums over some batches are held against automatic differentiat
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Final
 
@@ -16,20 +17,16 @@ from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.criteria import FIRST_AUDITED
 from critlearn.fluctuations.grad_sample.autograd_reference import (
     BatchSums,
-    agrees_for_sample,
-    largest_by_layer,
-    plain_gradients,
     unreached,
 )
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
-from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.fluctuations.grad_sample.sparse_rows import exact_zeros
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.batches.model_inputs import Inputs, in_type
 from critlearn.network.checks.finiteness import NonFiniteError
-from critlearn.network.checks.independence import PROBED, check_independence
+from critlearn.network.checks.independence import PROBED, check_independence, same_to_rounding
 
 _OUTSIDE: Final = "used by a function outside its layer"
 _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
@@ -42,16 +39,13 @@ _SUMMED_GRADIENTS: Final = 1 << 25
 """Gradients of single samples behind such a sum: of large networks fewer samples are summed, but `PROBED`, so that what
 is looked at beforehand stays a small part of a measurement of 64 samples."""
 
-_ALONE: Final = 2
-"""Samples that are compared one by one, beside the sum: the first and the last."""
-
 
 def wrong_variables(source: LayerGradients) -> set[str]:
     """Variables whose gradients by layer rules are not those of automatic differentiation, on a few samples.
 
     Output errors are drawn at random: those of the loss may vanish. What the rules give for them in one pass is
-    compared twice: some samples one by one, and the weighted sum of all where modules of a user's own may treat some
-    samples unlike others.
+    compared twice: the weighted sum of all, passed in reverse order, and the last sample alone. Outputs are compared as
+    well: that of a sample must be the same in both orders and alone.
 
     Raises
     ------
@@ -61,27 +55,30 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     """
     learning_pass, system = source.learning_pass, source.system
     x, numbers = system.spread(_summed(source)), system.scattered(_summed(source))
-    few = in_type(x[_evenly(PROBED, len(x))], learning_pass.coarsest)
-    check_independence(learning_pass.whole(learning_pass.coarsest), few)
     if len(x) == 1 or not learning_pass.foreign:
         # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
         x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
-    alone = _evenly(_ALONE, len(x))
+    # Passes of a network that draws random numbers, which is refused, leave the generator as it was.
+    with torch.random.fork_rng(devices=[]):
+        uses, output, errors = _pass_for_random_errors(source, in_type(x, learning_pass.precision), numbers)
+        # As the pass was taken: what underflows in single precision has been left to double precision.
+        precision = learning_pass.coarsest if _coarsest(uses) == torch.float32 else learning_pass.precision
+        model, x = learning_pass.whole(precision), in_type(x, precision)
+        references = []
+        for part in (slice(None), slice(-1, None)):
+            own = errors[part]
+            sums = BatchSums(model, source.trainable, x[part], partial(_of_unit_size_like, own))
+            if not _same_outputs(output[part], sums.output):
+                check_independence(model, x)
+            references.append(sums)
     apart: set[str] = set()
-    errors, gradients = _for_random_errors(source, in_type(x, learning_pass.precision), numbers, apart)
-    # As the pass was taken: what underflows in single precision has been left to double precision.
-    single = any(item.grad_sample.precision == torch.float32 for item in gradients)
-    precision = learning_pass.coarsest if single else learning_pass.precision
-    model, x = learning_pass.whole(precision), in_type(x, precision)
-    _compare_samples(source, model, x, alone, errors, {item.name: item for item in gradients}, apart)
-    if len(x) > len(alone):
-        _compare_sum(source, model, x, errors, gradients, apart)
+    try:
+        gradients = {item.name: item for item in source.by_rules(uses, apart)}
+    except NonFiniteError as problem:
+        raise NonFiniteError(problem.where, numbers[problem.sample]) from None
+    _compare(source, references, gradients, apart)
+    _refuse_unreached(source, model, references[0].reached | references[1].reached)
     return apart
-
-
-def _evenly(number: int, samples: int) -> list[int]:
-    """Places of so many samples, or of all if there are fewer, spread over all."""
-    return [place * (samples - 1) // (number - 1) for place in range(number)] if samples > number else [*range(samples)]
 
 
 def _summed(source: LayerGradients) -> int:
@@ -92,64 +89,62 @@ def _summed(source: LayerGradients) -> int:
     return min(_SUMMED, max(PROBED, _SUMMED_GRADIENTS // variables))
 
 
-def _for_random_errors(
-    source: LayerGradients, x: Inputs, numbers: list[int], apart: set[str]
-) -> tuple[Tensor, list[VariableGradients]]:
-    """Draw random output errors of unit size and compute the gradients for them; ``numbers`` name the samples."""
-    drawn = []
+def _pass_for_random_errors(
+    source: LayerGradients, x: Inputs, numbers: list[int]
+) -> tuple[list[LayerUse], Tensor, Tensor]:
+    """Uses of the layers for random output errors, the output and these errors; ``numbers`` name the samples."""
+    met: list[Tensor] = []
 
     def errors(output: Tensor) -> ScaledErrors:
         generator = torch.Generator().manual_seed(0)
-        drawn.append(torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output))
-        return _of_unit_size(drawn[-1])
+        drawn = torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output)
+        met[:] = [output, drawn]
+        return _of_unit_size(drawn)
 
     try:
         uses = source.uses_for_errors(x, errors)
-        return drawn[-1], list(source.by_rules(uses, apart))
     except NonFiniteError as problem:
         raise NonFiniteError(problem.where, numbers[problem.sample]) from None
+    output, drawn = met
+    return uses, output, drawn
 
 
-def _compare_samples(
+def _same_outputs(output: Tensor, other: Tensor) -> bool:
+    """Whether two passes gave the same outputs but for the rounding of the coarser one."""
+    kind = output.dtype if torch.finfo(output.dtype).bits < torch.finfo(other.dtype).bits else other.dtype
+    return same_to_rounding(output.to(kind), other.to(kind))
+
+
+def _compare(
     source: LayerGradients,
-    model: nn.Module,
-    x: Inputs,
-    alone: list[int],
-    errors: Tensor,
+    references: list[BatchSums],
     gradients: Mapping[str, VariableGradients],
     apart: set[str],
 ) -> None:
-    """Compare gradients with automatic differentiation for some samples; variables that differ go to ``apart``."""
-    generator = torch.Generator().manual_seed(0)
-    unlike: dict[str, str] = {}
-    reached = set()
-    for sample in alone:
-        one = slice(sample, sample + 1)
-        reference = plain_gradients(model, source.trainable, x[one], partial(_like_output, errors[one]))
-        largest = largest_by_layer(reference)
-        for name, expected in reference.items():
-            if expected is None:
-                continue
-            reached.add(name)
-            if name in apart or name in unlike:
-                continue
-            item = gradients.get(name)
-            if item is None:
-                unlike[name] = _OUTSIDE
-                continue
-            try:
-                agrees = item.grad_sample.samples == len(x) and agrees_for_sample(
-                    item, sample, expected.flatten(), generator, largest[layer_of(name)]
-                )
-            except Exception as problem:
-                # Gradients of a rule are products that are formed only here, where shapes may turn out not to fit.
-                source.give_up_failed({name}, apart, name, problem)
-                continue
-            if not agrees:
-                unlike[name] = _ELSEWHERE
-    _refuse_unreached(source, model, reached)
-    for name, reason in unlike.items():
-        source.give_up({name}, apart, name, reason)
+    """Compare gradients with sums over all samples and over the last alone; variables that differ go to ``apart``."""
+    sums, alone = references
+    reached = sums.reached | alone.reached
+    for name in source.trainable:
+        if name in apart or name not in reached:
+            continue
+        item = gradients.get(name)
+        if item is None:
+            source.give_up({name}, apart, name, _OUTSIDE)
+            continue
+        try:
+            agrees = sums.agrees(item) and alone.agrees(_last(item))
+        except Exception as problem:
+            # Gradients of a rule are products that are formed only here, where shapes may turn out not to fit.
+            source.give_up_failed({name}, apart, name, problem)
+            continue
+        if not agrees:
+            source.give_up({name}, apart, name, _ELSEWHERE)
+
+
+def _last(item: VariableGradients) -> VariableGradients:
+    """Gradients of the last sample alone."""
+    last = torch.tensor([item.grad_sample.samples - 1], device=item.log_scale.device)
+    return replace(item, grad_sample=item.grad_sample.select(last), log_scale=item.log_scale[last])
 
 
 def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str]) -> None:
@@ -166,21 +161,6 @@ def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str
             f'the trainable variable "{missing[0]}" gets no gradient: the output does not depend on it, or only '
             "through torch.no_grad() or detach(); freeze it with requires_grad_(False)"
         )
-
-
-def _compare_sum(
-    source: LayerGradients,
-    model: nn.Module,
-    x: Inputs,
-    errors: Tensor,
-    gradients: list[VariableGradients],
-    apart: set[str],
-) -> None:
-    """Put variables ``apart`` whose sum over all samples is not that of automatic differentiation."""
-    sums = BatchSums(model, source.trainable, x, lambda y: _of_unit_size(_like_output(errors, y)))
-    for item in gradients:
-        if item.name not in apart and not sums.agrees(item):
-            source.give_up({item.name}, apart, item.name, _ELSEWHERE)
 
 
 def audited(
@@ -229,9 +209,9 @@ def _coarsest(uses: list[LayerUse]) -> torch.dtype:
     return torch.float32 if single else torch.float64
 
 
-def _like_output(errors: Tensor, output: Tensor) -> Tensor:
-    """Errors in shape and floating-point type of the output."""
-    return errors.reshape(output.shape).to(output)
+def _of_unit_size_like(errors: Tensor, output: Tensor) -> ScaledErrors:
+    """Output errors whose unit is 1 for each sample, in shape and floating-point type of the output."""
+    return _of_unit_size(errors.reshape(output.shape).to(output))
 
 
 def _of_unit_size(errors: Tensor) -> ScaledErrors:

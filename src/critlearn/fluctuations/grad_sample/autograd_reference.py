@@ -17,6 +17,9 @@ from critlearn.network.batches.model_inputs import Inputs
 _UNDERFLOW: Final = math.exp(-700)
 """Size below which gradients by automatic differentiation are not compared: normal doubles end at e^-708."""
 
+_WHOLE: Final = 1 << 14
+"""Entries of a variable of which all are compared: the sums of so few take less time than to choose among them."""
+
 
 def plain_gradients(
     model: nn.Module, names: Collection[str], x: Inputs, errors: Callable[[Tensor], Tensor]
@@ -40,9 +43,9 @@ def plain_gradients(
     try:
         with torch.enable_grad(), translate_autograd_errors(model):
             output = model(x)
+            weighted = errors(output.detach())
             if not output.requires_grad:
                 return dict.fromkeys(variables)
-            weighted = errors(output.detach())
             gradients = torch.autograd.grad(output, list(variables.values()), weighted, allow_unused=True)
     finally:
         model.requires_grad_(False)
@@ -68,21 +71,6 @@ def largest_by_layer(gradients: Mapping[str, Tensor | None]) -> dict[str, float]
     return largest
 
 
-def agrees_for_sample(
-    item: VariableGradients, sample: int, expected: Tensor, generator: torch.Generator, largest: float
-) -> bool:
-    """Whether the largest entries and some others of one sample's gradients are those of automatic differentiation.
-
-    ``largest`` is the largest gradient of the layer.
-    """
-    index = _compared(expected, generator)
-    one = item.grad_sample.select(torch.tensor([sample], device=expected.device))
-    found = one.entries(index).values[0].double() * item.log_scale[sample].exp()
-    difference = (found - expected[index].double()).abs().max()
-    single = torch.float32 in (expected.dtype, item.grad_sample.precision)
-    return bool(difference <= _allowed(expected, largest, single=single))
-
-
 def _compared(expected: Tensor, generator: torch.Generator) -> Tensor:
     """Flat indices of the entries that are compared, of a variable with these gradients."""
     if len(expected) <= 2 * COMPARED:
@@ -106,7 +94,8 @@ def _allowed(expected: Tensor, largest: float, *, single: bool) -> float:
 class BatchSums:
     """Sums over a batch by one backward pass: each sample with output errors of unit size and a weight of its own.
 
-    Without weights, gradients that belong to other samples than they are said to would have the same sum.
+    Without weights, gradients that belong to other samples than they are said to would have the same sum. Samples are
+    passed in reverse order, which no output may depend on.
 
     Parameters
     ----------
@@ -118,6 +107,13 @@ class BatchSums:
         Inputs of the batch.
     errors
         From outputs to output errors.
+
+    Attributes
+    ----------
+    output
+        Output for the samples in the given order.
+    log_scale
+        Logarithms of the units of the errors.
     """
 
     def __init__(
@@ -129,11 +125,13 @@ class BatchSums:
         self.log_scale = torch.zeros_like(self._weight)
 
         def weighted(output: Tensor) -> Tensor:
-            scaled = errors(output)
+            self.output = output.flip(0)
+            scaled = errors(self.output)
             self.log_scale = scaled.log_scale
-            return scaled.values * self._weight.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1))
+            weight = self._weight.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1))
+            return (scaled.values * weight).flip(0)
 
-        self._sums = plain_gradients(model, names, x, weighted)
+        self._sums = plain_gradients(model, names, x[[*range(len(x))][::-1]], weighted)
         self._largest = largest_by_layer(self._sums)
         self._single = x.dtype == torch.float32 or next(model.parameters()).dtype == torch.float32
 
@@ -143,13 +141,12 @@ class BatchSums:
             return False
         # The sum is in units of the errors: the gradients are brought from their own units to these.
         weight = self._weight * torch.nan_to_num((item.log_scale - self.log_scale).exp(), nan=0.0)
-        if self.vanishes(item.name):
-            # All entries: the largest are not known.
+        total = self._sums[item.name]
+        if total is None or total.numel() <= _WHOLE or self.vanishes(item.name):
+            # Where all vanish, the largest are not known.
             found = item.grad_sample.weighted_sum(weight)
-            expected = expected_there = torch.zeros_like(found)
+            expected = expected_there = torch.zeros_like(found) if total is None else total.flatten().double()
         else:
-            total = self._sums[item.name]
-            assert total is not None
             expected = total.flatten()
             index = _compared(expected, torch.Generator().manual_seed(0))
             found, expected_there = self._sum_of_entries(item, index, weight), expected[index].double()
@@ -165,6 +162,11 @@ class BatchSums:
             weight[rows] @ item.grad_sample.select(rows).entries(index).values.double() for rows in every.split(16)
         )
         return torch.stack(list(parts)).sum(dim=0)
+
+    @property
+    def reached(self) -> set[str]:
+        """Names of the variables that the output depends on."""
+        return {name for name, gradient in self._sums.items() if gradient is not None}
 
     def vanishes(self, name: str) -> bool:
         """Whether no sample of the batch has a gradient with respect to a variable."""

@@ -115,7 +115,7 @@ def _check_parts(model: nn.Module, x: Inputs, parts: list[list[int]]) -> None:
         chosen = _dependent(model, x, together, parts)
         if chosen is None:
             return
-        if not _same(together, model(x)):
+        if not same_to_rounding(together, model(x)):
             where = _culprit(model, x, list(range(len(x))))
             raise InvalidInputError(f"{where} is random: it gives the same samples another output each time")
         raise InvalidInputError(
@@ -140,10 +140,10 @@ def _differs(model: nn.Module, x: Inputs, together: Tensor, chosen: list[int]) -
         apart = model(x[chosen])
     except (RuntimeError, TypeError, ValueError, IndexError):
         return None
-    return len(apart) == len(chosen) and not _same(together[chosen], apart)
+    return len(apart) == len(chosen) and not same_to_rounding(together[chosen], apart)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same_to_rounding(one: Any, other: Any) -> bool:
     """Whether two tensors differ by no more than rounding; what is not finite must be so in both."""
     if one.shape != other.shape:
         return False
@@ -171,7 +171,11 @@ def _culprit(model: nn.Module, x: Inputs, chosen: list[int]) -> str:
             break
         inputs = _pairs(one.inputs, other.inputs, len(x), chosen)
         outputs = _pairs(one.outputs, other.outputs, len(x), chosen)
-        if all(_same(*pair) for pair in inputs) and not all(_same(*pair) for pair in outputs) and one.name:
+        if (
+            all(same_to_rounding(*pair) for pair in inputs)
+            and not all(same_to_rounding(*pair) for pair in outputs)
+            and one.name
+        ):
             return f'module "{one.name}" ({one.kind})'
     return f"the model ({type(model).__name__})"
 
