@@ -89,7 +89,7 @@ def test_gradients_in_single_precision_keep_their_stated_bound(kind: str, activa
     system = _system(kind, activation)
     found, source = _gradients(system, None)
     assert source.mixed
-    assert source._source._double_pass is None
+    assert source.last_in_single
     # The bias of attention keys has no gradient but rounding: compared in units of the layer's largest.
     for name, expected in _by_autograd(system).items():
         unit = expected.abs().amax(dim=1, keepdim=True)

@@ -83,9 +83,7 @@ class LayerGradients:
                 )
         names = aliases(system.model)
         self._variables = {layer: self._variables_of(layer, names) for layer in self._rules}
-        self._asked = (precision, for_sums)
-        self.learning_pass = self._possible_pass(*self._asked)
-        self._double_pass: LayerPass | None = None
+        self.learning_pass = self._possible_pass(precision, for_sums)
         self.last_in_single = False
         self.taken_in_single: tuple[Inputs, Tensor] | None = None
 
@@ -101,15 +99,12 @@ class LayerGradients:
             # What the network cannot take is said by the pass itself.
             return plan
 
-    def _possible_pass(
-        self, precision: torch.dtype | None, for_sums: bool, *, common: Collection[str] | None = None
-    ) -> LayerPass:
+    def _possible_pass(self, precision: torch.dtype | None, for_sums: bool) -> LayerPass:
         """Learning pass in the requested precision; single, with a warning, where a network cannot be passed in double.
 
-        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``. ``common``
-        are the layers that are called once for all samples, where they are known already.
+        It may hold tensors that are neither parameters nor buffers, or name a precision in its ``forward``.
         """
-        wanted = LayerPass(self.system, self._rules, precision, everywhere=for_sums, common=common)
+        wanted = LayerPass(self.system, self._rules, precision, everywhere=for_sums)
         x = self.system.spread(2)
         try:
             with torch.no_grad():
@@ -127,18 +122,17 @@ class LayerGradients:
 
     def renewed(self) -> "LayerGradients":
         """Gradients of the network as it is now: its variables may have changed since."""
-        return self._through(self._possible_pass(*self._asked, common=self.learning_pass.common))
+        return self._through(self.learning_pass.renewed())
 
     def in_precision(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a learning pass in another floating-point type."""
-        return self._through(LayerPass(self.system, self._rules, precision, common=self.learning_pass.common))
+        return self._through(self.learning_pass.in_precision(precision))
 
     def with_displaced_numbers(self, precision: torch.dtype) -> "LayerGradients":
         """Gradients from a pass in a floating-point type in which every result is displaced by its rounding."""
         # One for the whole pass, so that its displacements are others in every link.
         arithmetic = DisplacedArithmetic()
-        common = self.learning_pass.common
-        return self._through(LayerPass(self.system, self._rules, precision, lambda: arithmetic, common=common))
+        return self._through(self.learning_pass.in_precision(precision).with_arithmetic(lambda: arithmetic))
 
     def with_loss(self, loss: OutputLoss) -> "LayerGradients":
         """Gradients of another loss of the same outputs and targets."""
@@ -149,7 +143,7 @@ class LayerGradients:
     def _through(self, learning_pass: LayerPass) -> "LayerGradients":
         """Gradients from another learning pass, without warnings."""
         other = copy.copy(self)
-        other.learning_pass, other._double_pass = learning_pass, None
+        other.learning_pass = learning_pass
         other._quiet = True
         return other
 
@@ -162,7 +156,7 @@ class LayerGradients:
             found = self.learning_pass(x, t, outputs)
         except BeyondSingleError:
             self.last_in_single = False
-            return self._in_double()(x, t)
+            return self.learning_pass.in_precision(torch.float64)(x, t)
         self.last_in_single = self.learning_pass.mixed
         if self.last_in_single and self.taken_in_single is None:
             self.taken_in_single = x[:FLOOR_SAMPLES], t[:FLOOR_SAMPLES]
@@ -173,13 +167,7 @@ class LayerGradients:
         try:
             return self.learning_pass.with_errors(x, errors)
         except BeyondSingleError:
-            return self._in_double().with_errors(x, errors)
-
-    def _in_double(self) -> LayerPass:
-        """The pass in double precision, made when it is first needed."""
-        if self._double_pass is None:
-            self._double_pass = LayerPass(self.system, self._rules, common=self.learning_pass.common)
-        return self._double_pass
+            return self.learning_pass.in_precision(torch.float64).with_errors(x, errors)
 
     def by_rules(self, uses: list[LayerUse], apart: set[str]) -> Iterator[VariableGradients]:
         """Gradients from the layers' rules, those of one variable's uses combined.

@@ -7,6 +7,7 @@ automatic differentiation loses every error below 1e-308 of the sample's output 
 import inspect
 import operator
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import torch
@@ -91,22 +92,29 @@ def chain(model: nn.Module, leaves: Collection[nn.Module]) -> list[nn.Module] | 
     return None
 
 
-def merged_to_tensors(parts: list[nn.Module], x: Tensor) -> list[nn.Module]:
-    """Merge each link that does not return a tensor with the links after it, until one does.
+def sizes_to_tensors(parts: list[nn.Module], x: Tensor) -> list[int]:
+    """Numbers of successive parts that make a link: those that do not return a tensor go with the parts after them.
 
     A recurrent layer returns a tuple, from which the next function selects the outputs.
     """
-    found: list[nn.Module] = []
-    open_links: list[nn.Module] = []
+    sizes: list[int] = []
+    waiting = 0
     value: Any = x
     with torch.no_grad():
         for part in parts:
             value = part(value)
-            open_links.append(part)
+            waiting += 1
             if isinstance(value, Tensor):
-                found.append(open_links[0] if len(open_links) == 1 else nn.Sequential(*open_links))
-                open_links = []
-    return [*found, *open_links]
+                sizes.append(waiting)
+                waiting = 0
+    return [*sizes, *[1] * waiting]
+
+
+def merged(parts: list[nn.Module], sizes: list[int]) -> list[nn.Module]:
+    """Links of so many successive parts each."""
+    rest = iter(parts)
+    groups = [list(islice(rest, size)) for size in sizes]
+    return [group[0] if len(group) == 1 else nn.Sequential(*group) for group in groups]
 
 
 @torch.no_grad()
@@ -129,11 +137,12 @@ def keeps_samples_apart(parts: list[nn.Module], x: Tensor) -> bool:
     return True
 
 
-def checked_chain(link: nn.Module, parts: list[nn.Module], x: Tensor) -> list[nn.Module] | None:
-    """Return the links if their outputs and gradients for some samples equal the module's; otherwise None."""
+def checked_sizes(link: nn.Module, parts: list[nn.Module], x: Tensor) -> list[int] | None:
+    """Numbers of parts of links that have a module's outputs and gradients for some samples; None if none have."""
     try:
-        parts = merged_to_tensors(parts, x)
-        return parts if keeps_samples_apart(parts, x) and same_gradients(link, parts, x) else None
+        sizes = sizes_to_tensors(parts, x)
+        links = merged(parts, sizes)
+        return sizes if keeps_samples_apart(links, x) and same_gradients(link, links, x) else None
     # The links cannot be run one by one, so the module is passed whole.
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
-from critlearn.network.backward.chain import chain, checked_chain, same_numbers, sequence_members
+from critlearn.network.backward.chain import chain, checked_sizes, merged, same_numbers, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
 from critlearn.network.backward.layer_use import LayerUse
 from critlearn.network.backward.links import GraphLink, Link, LinkPlan, LinkState, link_kind
@@ -50,8 +50,9 @@ class LayerPass:
     everywhere
         Take links that do not sum over places in single precision, too, where nothing underflows: for sums over
         samples, which need no more digits.
-    common
-        Names of layers that are called once for all samples, as another pass has found them; None to find them.
+    like
+        Another pass of the same network, perhaps with other numbers: how it is split, which links are in single
+        precision and which layers are called once for all samples is as it was found there.
     """
 
     def __init__(
@@ -62,20 +63,22 @@ class LayerPass:
         arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
         *,
         everywhere: bool = False,
-        common: Collection[str] | None = None,
+        like: "LayerPass | None" = None,
     ) -> None:
         self.system, self.arithmetic = system, arithmetic
+        self._asked, self._layers, self._everywhere = precision, layers, everywhere
         self.model = tail_exact(system.model).requires_grad_(False)
         self._called = {module: name for name, module in self.model.named_modules()}
         wanted = {module: name for module, name in self._called.items() if name in layers}
-        modules = self._modules_of_links(wanted)
-        single = self._modules_in_single(modules, everywhere) if precision is None else set()
+        modules = self._modules_of_links(wanted, like)
+        single = self._modules_in_single(modules, like) if precision is None else set()
+        self._single = [at for at, module in enumerate(modules) if module in single]
         self.mixed = bool(single)
         self.precision = precision or torch.float64
         self._links = self._planned(modules, wanted, single)
-        self.common = self._common_calls(wanted) if common is None else common
-        self._recorder.common = set(self.common)
-        self._whole: dict[torch.dtype, nn.Module] = {}
+        self.common: set[str] = self._common_calls(wanted) if like is None else like.common
+        self._recorder.common = self.common
+        self._others: dict[torch.dtype, LayerPass] = {}
 
     def __call__(self, x: Inputs, t: Tensor, outputs: list[Tensor] | None = None) -> list[LayerUse]:
         """Uses of the layers for one batch, last ones first; the network's output is appended to ``outputs``.
@@ -98,7 +101,29 @@ class LayerPass:
         """Same pass with another loss."""
         other = copy.copy(self)
         other.system = self.system.judging(self.system.model, loss)
+        other._others = {kind: part.with_loss(loss) for kind, part in self._others.items()}
         return other
+
+    def in_precision(self, precision: torch.dtype) -> "LayerPass":
+        """Same pass with all parts of the network in one floating-point type, made when it is first needed."""
+        if not self.mixed and precision == self.precision:
+            return self
+        if precision not in self._others:
+            self._others[precision] = LayerPass(self.system, self._layers, precision, self.arithmetic, like=self)
+        return self._others[precision]
+
+    def with_arithmetic(self, arithmetic: Callable[[], AbstractContextManager[Any]]) -> "LayerPass":
+        """Same pass, of the same numbers, whose operations run in another context."""
+        other = copy.copy(self)
+        other.arithmetic, other._others = arithmetic, {}
+        other._links = [link.with_arithmetic(arithmetic) for link in self._links]
+        return other
+
+    def renewed(self) -> "LayerPass":
+        """Same pass of the network as it is now."""
+        return LayerPass(
+            self.system, self._layers, self._asked, self.arithmetic, everywhere=self._everywhere, like=self
+        )
 
     def loss_arithmetic(self) -> AbstractContextManager[Any]:
         """Context for the loss: that of the pass where the loss is differentiated automatically, and rounds as well."""
@@ -139,23 +164,36 @@ class LayerPass:
             errors = link.backward(states.pop(), errors, uses)
         return uses
 
-    def _modules_of_links(self, wanted: Collection[nn.Module]) -> list[nn.Module]:
+    def _modules_of_links(self, wanted: Collection[nn.Module], like: "LayerPass | None") -> list[nn.Module]:
         """Return the modules that are links; a user's module is split into a chain if this changes only the tail."""
         found: list[nn.Module] = []
         whole = list(sequence_members(self.model))
         chains = [chain(module, wanted) for module in whole]
-        if not any(chains):
-            return whole
+        self._kinds = [[type(part).__name__ for part in parts or ()] for parts in chains]
+        self._sizes: list[list[int] | None] = [None] * len(whole)
+        if like is not None and like._kinds == self._kinds:
+            self._sizes = like._sizes
+        elif any(chains):
+            self._sizes = self._checked_sizes(whole, chains)
+        for module, parts, sizes in zip(whole, chains, self._sizes, strict=True):
+            found.extend([module] if parts is None or sizes is None else merged(parts, sizes))
+        return found
+
+    def _checked_sizes(self, whole: list[nn.Module], chains: list[list[nn.Module] | None]) -> list[list[int] | None]:
+        """For each module that is to be passed as a chain, the number of parts of each link."""
+        found: list[list[int] | None] = []
         state: Any = self.system.spread(PROBED)
         with without_fused_attention(), torch.no_grad():
             for module, parts in zip(whole, chains, strict=True):
-                found.extend((parts and checked_chain(module, parts, state)) or [module])
+                found.append(checked_sizes(module, parts, state) if parts else None)
                 state = module(state)
         return found
 
     @torch.enable_grad()
-    def _modules_in_single(self, modules: list[nn.Module], everywhere: bool) -> set[nn.Module]:
+    def _modules_in_single(self, modules: list[nn.Module], like: "LayerPass | None") -> set[nn.Module]:
         """Links to run in single precision, determined with two samples."""
+        if like is not None and len(like._links) == len(modules):
+            return {modules[at] for at in like._single}
         found: set[nn.Module] = set()
         left: set[nn.Module] = set()
         state: Any = self.system.spread(2)
@@ -165,7 +203,7 @@ class LayerPass:
             for module in modules:
                 state = state.detach().requires_grad_() if state.is_floating_point() else state
                 worth, output = sums_over_places(module, state)
-                (found if (worth or everywhere) and suits(module, output) else left).add(module)
+                (found if (worth or self._everywhere) and suits(module, output) else left).add(module)
                 state = output
         self.model.requires_grad_(False)
         found -= left
@@ -241,12 +279,11 @@ class LayerPass:
         return f"the gradient at the {end} of {in_words(self._called.get(near, ''), near)}"
 
     def whole(self, precision: torch.dtype) -> nn.Module:
-        """Network with all of its parts in one precision, made when it is first needed."""
-        if not self.mixed and precision == self.precision:
+        """Network with all of its parts in one precision."""
+        held = (*self.model.parameters(), *self.model.buffers())
+        if all(value.dtype == precision for value in held if value.is_floating_point()):
             return self.model
-        if precision not in self._whole:
-            self._whole[precision] = tail_exact(self.system.model).to(precision).requires_grad_(False)
-        return self._whole[precision]
+        return self.in_precision(precision).model
 
     @property
     def coarsest(self) -> torch.dtype:

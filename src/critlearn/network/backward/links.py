@@ -5,10 +5,11 @@ automatically, and `GraphLink` any other module, whose inner layers are recorded
 once.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 import torch
@@ -97,6 +98,13 @@ class Link(ABC):
     @abstractmethod
     def backward(self, state: LinkState, errors: ScaledErrors, uses: list[LayerUse]) -> ScaledErrors:
         """Pass errors from the output to the input, and append the uses of wanted layers."""
+
+    @final
+    def with_arithmetic(self, arithmetic: Callable[[], AbstractContextManager[Any]]) -> "Link":
+        """Same link, whose operations run in another context."""
+        other = copy.copy(self)
+        other.plan = replace(self.plan, arithmetic=arithmetic)
+        return other
 
     @final
     def converted(self, x: Any) -> Any:
@@ -200,13 +208,12 @@ class DenseLink(Link):
 
     def __init__(self, plan: LinkPlan) -> None:
         super().__init__(plan)
-        # Sums over sparse inputs run in double precision and outside torch, where `DisplacedArithmetic` does not act.
-        suits = plan.precision == torch.float64 and plan.arithmetic is nullcontext
-        self._sparse = SparseInputs(self.module) if suits else None
+        self._sparse = SparseInputs(self.module) if plan.precision == torch.float64 else None
 
     def forward(self, x: Any) -> LinkState:
         """Outputs; the inputs are stored in their own type, which holds them exactly."""
-        if self._sparse is not None:
+        # Sums over sparse inputs run outside torch, where `DisplacedArithmetic` does not act.
+        if self._sparse is not None and self.plan.arithmetic is nullcontext:
             output = self._sparse(x)
             if output is not None:
                 return LinkState(x, output, [])
