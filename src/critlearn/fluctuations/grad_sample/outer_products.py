@@ -18,6 +18,12 @@ from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, Entries, Gr
 BUFFER_BYTES: Final = 4 << 20
 """Size of the piece of written-out gradients that is held at a time: it should stay in the processor's cache."""
 
+_TERMS: Final = 1 << 17
+"""Terms of sums over places that are formed at a time: half a megabyte stays in the processor's cache."""
+
+_WORTH_ALL: Final = 64
+"""Variables for each chosen entry up to which all are formed and some of them taken: a product of matrices takes
+a sixtieth of the time, for each entry, of sums of terms that are gathered from all over (2 to 130 measured)."""
 
 _SMALLEST_SQUARES: Final = 1e-28
 """Sum of squares that single precision knows: a million terms below its smallest normal number, which may be lost, are
@@ -89,10 +95,13 @@ class OuterProducts(GradSample):
         block, output, entry = torch.unravel_index(index, shape)
 
         def written_out() -> Tensor:
-            # Of some samples at a time; successive places stand together, so that each entry's are read in one go.
-            places = self.errors.shape[2]
-            rows = torch.arange(self.samples, device=index.device).split(max(1, WRITTEN_OUT // (places * len(index))))
-            return torch.cat([self._some(run, block, output, entry) for run in rows])
+            variables, places = math.prod(shape), self.errors.shape[2]
+            every = torch.arange(self.samples, device=index.device)
+            if places > 1 and variables <= _WORTH_ALL * len(index):
+                runs = every.split(max(1, WRITTEN_OUT // variables))
+                return torch.cat([self.select(run).dense().index_select(1, index) for run in runs])
+            runs = every.split(max(1, _TERMS // (places * max(1, len(index)))))
+            return torch.cat([self._some(run, block, output, entry) for run in runs])
 
         if self.log_errors is None:
             return Entries(written_out)
@@ -103,14 +112,16 @@ class OuterProducts(GradSample):
     def _some(self, rows: Tensor, block: Tensor, output: Tensor, entry: Tensor) -> Tensor:
         """Gradients of some entries for successive samples."""
         run = slice(int(rows[0]), int(rows[-1]) + 1)
+        # One row for each place, in the order of the memory: gathering along rows takes a sixth of the time of
+        # gathering in three dimensions.
         errors, inputs = (
-            part[run].transpose(2, 3).flatten(1, 2).index_select(1, block * part.shape[3] + at)
+            part[run].transpose(1, 2).flatten(0, 1).flatten(1).index_select(1, block * part.shape[3] + at)
             for part, at in ((self.errors, output), (self.inputs, entry))
         )
-        terms = errors * inputs
-        total = terms.sum(dim=2)
+        terms = (errors * inputs).unflatten(0, (len(rows), -1))
+        total = terms.sum(dim=1)
         if self.over_samples:
-            total = zero_if_cancelled(total, terms.abs().sum(dim=2), self.precision)
+            total = zero_if_cancelled(total, terms.abs().sum(dim=1), self.precision)
         return total
 
     def _written_out(self) -> Tensor:
