@@ -8,7 +8,7 @@ from critlearn.equilibrium.moments import Moments, common_unit
 from critlearn.fluctuations import Fluctuations, Quantities
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients
-from critlearn.fluctuations.floor.resolution import measured_resolution
+from critlearn.fluctuations.floor.resolution import FirstBatch, measured_resolution
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.moments.running_moments import GatheredMoments
 from critlearn.network import NeuralSystem
@@ -76,13 +76,15 @@ class StateMeasurement:
         groups = min(_GROUPS, len(self._system))
         counts = Accumulator(drawn, self._quantities, log_rate=0.0, groups=groups, exact=False)
         moments = GatheredMoments()
+        first: FirstBatch | None = None
         for x, t in self._system.boundary(BATCH):
             items = list(drawn.batch(x, t, first=counts.done))
+            first = first or FirstBatch(x, t, items, drawn.entries)
             counts.add_gradients(items, len(t))
             for item in items:
                 moments.add(item, None)
             if time.perf_counter() - started > seconds:
                 break
-        fluctuations = counts.finish(measured_resolution(whole))
+        fluctuations = counts.finish(measured_resolution(whole, first))
         shapes = {name: part.drift.shape for name, part in moments.entries.items()}
         return Measured(fluctuations, common_unit(moments.entries, shapes))

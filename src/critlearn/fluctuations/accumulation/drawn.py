@@ -34,6 +34,11 @@ class DrawnGradients:
             name: len(drawn[name]) if name in drawn else size for name, size in whole.sizes.items()
         }
 
+    @property
+    def entries(self) -> dict[str, Int64[Tensor, " entry"]]:
+        """Flat indices of the entries of each variable, also of those that keep all."""
+        return {name: self._drawn.get(name, torch.arange(size)) for name, size in self.whole.sizes.items()}
+
     def batch(self, x: Inputs, t: Tensor, *, first: int = 0) -> Iterator[VariableGradients]:
         """Gradients of the entries for a batch of boundary states, of which the first has this number.
 

@@ -1,7 +1,7 @@
 """Resolution floor: the size below which measured fluctuations are rounding error, and the reference it comes from."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -16,6 +16,7 @@ from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_GRADIENTS, FLOO
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
+from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.network import floor_between, is_exact
 from critlearn.network.batches.model_inputs import Inputs
@@ -52,7 +53,34 @@ class Resolution:
         return self if self.log_floor is None else replace(self, log_floor=self.log_floor + log_rate)
 
 
-def measured_resolution(gradients: PerSampleGradients) -> Resolution:
+@dataclass(frozen=True, eq=False)
+class FirstBatch:
+    """Gradients that were formed of a system's first samples, in which the floor can be looked for.
+
+    Parameters
+    ----------
+    x, t
+        The boundary states.
+    items
+        Gradients of some entries of each variable.
+    entries
+        Flat indices of these entries by name of the variable.
+    """
+
+    x: Inputs
+    t: Tensor
+    items: Sequence[VariableGradients]
+    entries: Mapping[str, Tensor]
+
+    def logs(self, samples: int) -> tuple[tuple[Inputs, Tensor], _Logs, dict[str, Tensor]]:
+        """The first samples, ``ln|gradient|`` of some of the entries, and which these are."""
+        places = {name: _chosen(len(index)).to(index.device) for name, index in self.entries.items()}
+        chosen = {name: index[places[name]] for name, index in self.entries.items()}
+        every = _logs(self.items, places)
+        return (self.x[:samples], self.t[:samples]), {name: logs[:samples] for name, logs in every.items()}, chosen
+
+
+def measured_resolution(gradients: PerSampleGradients, first: FirstBatch | None = None) -> Resolution:
     """Resolution of a learning pass, found on a few samples and the same entries of all variables every time.
 
     A pass in double precision on exact modules needs no reference. Otherwise the pass is held against one at 60 digits,
@@ -64,37 +92,53 @@ def measured_resolution(gradients: PerSampleGradients) -> Resolution:
     Of a pass that is planned in single precision, some batches may be taken so and others not. Where the first samples
     are not, those of the first batch that was are looked at as well.
     Source: theory, numbers.
+
+    Parameters
+    ----------
+    gradients
+        Gradients of the pass.
+    first
+        What has been computed of the first samples already; None to compute it.
     """
     loss = gradients.system.loss
     if isinstance(loss, DifferentiatedLoss):
-        of_network, of_loss = _of_network(gradients), _loss_floor(gradients, loss)
+        of_network, of_loss = _of_network(gradients, first), _loss_floor(gradients, loss)
         floors = [floor for floor in (of_network.log_floor, of_loss) if floor is not None]
         reference = DOUBLE if of_network.reference == ALL_EXACT else of_network.reference
         return Resolution(max(floors, default=None), reference)
-    return _of_network(gradients)
+    return _of_network(gradients, first)
 
 
-def _of_network(gradients: PerSampleGradients) -> Resolution:
+def _of_network(gradients: PerSampleGradients, known: FirstBatch | None) -> Resolution:
     """Resolution of the pass behind the output errors."""
     double = gradients.precision == torch.float64 and not gradients.mixed
     if double and all(is_exact(layer) for _, layer in gradients.layers):
         return Resolution(None, ALL_EXACT)
-    first = next(gradients.system.boundary(min(_samples(gradients), len(gradients.system))))
-    found = _log_gradients(gradients, *first)
+    samples = _samples(gradients)
+    if known is None:
+        entries = {name: _chosen(value.numel()) for name, value in gradients.system.parameters.items()}
+        first = next(gradients.system.boundary(min(samples, len(gradients.system))))
+        found = _log_gradients(gradients, *first, entries)
+    else:
+        first, found, entries = known.logs(samples)
     batches = [(first, found)]
     in_single = gradients.taken_in_single
     if gradients.mixed and not gradients.last_in_single and in_single is not None:
-        batches.append((in_single, _log_gradients(gradients, *in_single)))
+        batches.append((in_single, _log_gradients(gradients, *in_single, entries)))
     displaced = gradients.with_displaced_numbers(torch.float64)
-    precise = _precise(displaced)
+    precise = _precise(displaced, entries)
+
+    def displaced_floor(states: tuple[Inputs, Tensor], found: _Logs) -> float | None:
+        return _floor(found, _log_gradients(displaced, *states, entries))
+
     try:
-        floors = [_displaced_floor(displaced, *batch) for batch in (batches if precise is None else batches[1:])]
+        floors = [displaced_floor(*batch) for batch in (batches if precise is None else batches[1:])]
     except (InvalidInputError, RuntimeError):
         if gradients.precision == torch.float64:
             raise
         # The network holds numbers of its own in single precision.
         displaced = gradients.with_displaced_numbers(torch.float32)
-        return Resolution(_largest([_displaced_floor(displaced, *batch) for batch in batches]), SINGLE)
+        return Resolution(_largest([displaced_floor(*batch) for batch in batches]), SINGLE)
     if precise is None:
         return Resolution(_largest(floors), DOUBLE)
     return Resolution(_largest([_floor(found, precise), *floors]), HIGH_PRECISION)
@@ -111,17 +155,13 @@ def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> floa
     Displaced numbers would not do: torch has whole losses in one operation, inside which nothing is displaced.
     """
     states = next(gradients.system.boundary(LOSS_SAMPLES))
-    fine = _log_gradients(gradients, *states)
-    coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), *states)
+    entries = {name: _chosen(value.numel()) for name, value in gradients.system.parameters.items()}
+    fine = _log_gradients(gradients, *states, entries)
+    coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), *states, entries)
     # Where single precision has underflowed it tells nothing of rounding.
     kept = {name: np.where(part < _UNDERFLOW, part, coarse[name]) for name, part in fine.items()}
     floor = _floor(kept, fine)
     return None if floor is None else floor - _GAIN
-
-
-def _displaced_floor(displaced: PerSampleGradients, states: tuple[Inputs, Tensor], found: _Logs) -> float | None:
-    """Floor of a pass, judged by another one with displaced numbers."""
-    return _floor(found, _log_gradients(displaced, *states))
 
 
 def _largest(floors: list[float | None]) -> float | None:
@@ -137,7 +177,7 @@ def _floor(coarse: _Logs, fine: _Logs) -> float | None:
     return floor_between(np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs]))
 
 
-def _precise(gradients: PerSampleGradients) -> _Logs | None:
+def _precise(gradients: PerSampleGradients, entries: Mapping[str, Tensor]) -> _Logs | None:
     """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
 
     ``gradients`` are those of a pass in double precision, which has the network's numbers as they are.
@@ -147,9 +187,8 @@ def _precise(gradients: PerSampleGradients) -> _Logs | None:
         return None
     x, t = next(gradients.system.boundary(network.samples))
     assert isinstance(x, torch.Tensor)
-    entries = {name: _chosen(value.numel()).numpy() for name, value in gradients.system.parameters.items()}
     try:
-        return network.log_gradients(x, t, entries)
+        return network.log_gradients(x, t, {name: index.cpu().numpy() for name, index in entries.items()})
     except NoPreciseFormError:
         return None
 
@@ -161,12 +200,16 @@ def _chosen(size: int) -> torch.Tensor:
     return torch.randperm(size, generator=generator)[:FLOOR_ENTRIES] if size > FLOOR_ENTRIES else torch.arange(size)
 
 
-def _log_gradients(gradients: PerSampleGradients, x: Inputs, t: Tensor) -> _Logs:
-    """``ln|gradient|`` of a few samples in the precision of the pass."""
-    sizes: Mapping[str, int] = {name: value.numel() for name, value in gradients.system.parameters.items()}
+def _log_gradients(gradients: PerSampleGradients, x: Inputs, t: Tensor, entries: Mapping[str, Tensor]) -> _Logs:
+    """``ln|gradient|`` of some entries for a few samples, in the precision of the pass."""
+    return _logs(gradients.unchecked(x, t), entries)
+
+
+def _logs(items: Iterable[VariableGradients], entries: Mapping[str, Tensor]) -> _Logs:
+    """``ln|gradient|`` of some entries of each variable."""
     parts: dict[str, dict[int, np.ndarray]] = {}
-    for item in gradients.unchecked(x, t):
-        index = _chosen(sizes[item.name]).to(item.log_scale.device)
+    for item in items:
+        index = entries[item.name].to(item.log_scale.device)
         logs, _ = item.grad_sample.entries(index).logs()
         parts.setdefault(item.name, {})[item.start] = (logs + item.log_scale[:, None]).cpu().numpy()
     return {name: np.concatenate([pieces[start] for start in sorted(pieces)]) for name, pieces in parts.items()}

@@ -25,9 +25,6 @@ from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 PROBED: Final = 4
 """Number of samples that are passed: enough for batches of one, of halves and of all in reverse order to differ."""
 
-_SINGLES: Final = 3
-"""Samples of a whole batch that are passed alone: each of them comes to the first place, in a batch of another size."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Call:
@@ -61,9 +58,9 @@ def check_independence(model: nn.Module, x: Inputs) -> None:
 def check_whole_batch(model: nn.Module, x: Inputs, output: Tensor | None = None) -> None:
     """Raise if the output for a sample depends on its place in a batch, on the batch's size or on its other samples.
 
-    The batch is passed in two halves drawn at random, and some of its samples alone: whichever places a module treats
+    The batch is passed in two halves drawn at random, and one of its samples alone: whichever places a module treats
     otherwise, other samples come to stand there, and the size of the batch is another one. That takes as long as an
-    activation pass, or two.
+    activation pass.
 
     Parameters
     ----------
@@ -80,8 +77,8 @@ def check_whole_batch(model: nn.Module, x: Inputs, output: Tensor | None = None)
         If it does; the message names the innermost module that does so.
     """
     shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(len(x))).tolist()
-    # Single samples come first, as they cost least.
-    parts = [*([one] for one in shuffled[:_SINGLES]), shuffled[: len(x) // 2], shuffled[len(x) // 2 :]]
+    # The single sample comes first, as it costs least.
+    parts = [shuffled[:1], shuffled[: len(x) // 2], shuffled[len(x) // 2 :]]
     parts = [part for part in parts if part]
     if output is None or _differs_somewhere(model, x, output, parts):
         _check_parts(model, x, parts)
