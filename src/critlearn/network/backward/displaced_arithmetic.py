@@ -7,6 +7,7 @@ become the smallest normal number here, so that what hangs on them is no zero ei
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import torch
@@ -49,6 +50,14 @@ _STRIDE: Final = 7919
 """Distance of the places at which two operations begin: a prime number, so that no layer begins where another did."""
 
 
+@cache
+def _factors(kind: torch.dtype) -> Tensor:
+    """Factors 1, ``1 - e`` or ``1 - 2 e``, twice the same, so that as many can be taken from any place on."""
+    # From a generator of its own, with a fixed seed: a floor must not change from one measurement to the next.
+    steps = torch.randint(0, 3, (_DRAWN,), generator=torch.Generator().manual_seed(0), dtype=torch.int8)
+    return 1 - torch.finfo(kind).eps * steps.repeat(2).to(kind)
+
+
 class DisplacedArithmetic(TorchDispatchMode):
     """Context in which every result of torch is displaced at random by about one spacing of numbers.
 
@@ -57,11 +66,6 @@ class DisplacedArithmetic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        # From a generator of its own, with a fixed seed: a floor must not change from one measurement to the next.
-        steps = torch.randint(0, 3, (_DRAWN,), generator=torch.Generator().manual_seed(0), dtype=torch.int8)
-        # Twice the same, so that as many can be taken from any place on.
-        steps = steps.repeat(2)
-        self._factors = {kind: 1 - torch.finfo(kind).eps * steps.to(kind) for kind in (torch.float64, torch.float32)}
         self._at = 0
 
     @classmethod
@@ -98,7 +102,7 @@ class DisplacedArithmetic(TorchDispatchMode):
     def _displaced(self, value: Tensor) -> Tensor:
         """Numbers times 1, ``1 - e`` or ``1 - 2 e``."""
         self._at = (self._at + _STRIDE) % _DRAWN
-        factors = self._factors[value.dtype][self._at : self._at + _DRAWN].to(value.device)
+        factors = _factors(value.dtype)[self._at : self._at + _DRAWN].to(value.device)
         flat = value.reshape(-1)
         whole = len(flat) // _DRAWN * _DRAWN
         rest = flat[whole:] * factors[: len(flat) - whole]
