@@ -165,7 +165,7 @@ SMALL_INTRODUCTION = f"""
 
 64 samples in one batch, fastest of {REPEATS} runs, milliseconds. Goal: at most {SMALL_GOAL} times torch.func, which
 refuses recurrent layers: the GRU's samples are taken one after the other. What critlearn looks at before the first
-batch is some thirty passes of a few samples each, whose time is that of the calls; with more data it does not count.
+batch is some fifteen passes of a few samples each, whose time is that of the calls; with more data it does not count.
 
 | network | pass | torch.func + bincount | critlearn | critlearn in units of torch.func |
 | --- | --- | --- | --- | --- |
