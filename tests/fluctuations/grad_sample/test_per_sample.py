@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
 from reference.networks import seeded
@@ -23,6 +24,19 @@ class Outside(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.tanh(self.first(x)) + nn.functional.linear(x, self.first.weight))
+
+
+class Scheduled(nn.Module):
+    """A chain, part of which depends on numbers that are no variables and change during training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+        self.temperature, self.straight = 1.0, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x) / self.temperature
+        return self.last(y if self.straight else torch.tanh(y))
 
 
 def _chain() -> nn.Module:
@@ -70,3 +84,34 @@ def test_other_precisions_and_displaced_numbers_leave_the_first_pass_as_it_is() 
     differences = [np.abs(logs - exact[name]).max() for name, logs in _logs(displaced).items()]
     assert 0 < max(differences) < 1e-9
     assert all(np.array_equal(logs, exact[name]) for name, logs in _logs(gradients).items())
+
+
+@pytest.mark.parametrize("change", [{"temperature": 3.0}, {"straight": True}, {}])
+def test_gradients_follow_the_network_when_it_changes(change: dict[str, object]) -> None:
+    system = _system(seeded(Scheduled))
+    before = PerSampleGradients(system)
+    with torch.no_grad():
+        system.model.first.weight.mul_(1.5)
+    for name, value in change.items():
+        setattr(system.model, name, value)
+    x, t = next(system.boundary(SAMPLES))
+    expected = plain_gradients(system.model, nn.MSELoss(), x, t)
+    for gradients in (before.renewed(), before.renewed().with_displaced_numbers(torch.float64)):
+        found = _logs(gradients)
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], np.log(np.abs(values)), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("places", [1, 3, 40])
+@pytest.mark.parametrize("entries", [5, 60, 600])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_chosen_entries_of_sums_over_places(places: int, entries: int, blocks: int) -> None:
+    """Of few entries each is summed on its own, of many all are formed."""
+    generator = torch.Generator().manual_seed(5)
+    errors, inputs = (
+        torch.randn(7, blocks, places, width, generator=generator, dtype=torch.float64) for width in (30, 25)
+    )
+    index = torch.randperm(blocks * 30 * 25, generator=generator)[:entries]
+    expected = np.einsum("sbpo,sbpi->sboi", errors.numpy(), inputs.numpy()).reshape(7, -1)[:, index.numpy()]
+    found = OuterProducts(errors, inputs).entries(index).values.numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
