@@ -19,7 +19,7 @@ from critlearn.inverse_design import QMarginLoss
 from critlearn.network import NeuralSystem, feed_forward
 from critlearn.numerics.window import Window
 from critlearn.prediction import parse_density
-from critlearn.studies.datasets.two_class_data import load_two_class
+from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.toy import drawn_classes
 from critlearn.whole_files import write_whole
 
@@ -33,7 +33,7 @@ def uniform_row(exponent: float, samples: int) -> list[str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = torch.nn.Linear(1, 1, dtype=torch.float64)
-    system = NeuralSystem(model, loss, dataset)
+    system = NeuralSystem(model, loss, dataset.boundary(loss))
     approach = equilibrate(system, epochs=1500, batch_size=10_000, lr=0.05 if exponent < 2 else 0.5, seed=3)
     weight = float(approach.system.parameters["weight"].detach())
     sketch = measure(approach.system, batch_size=65536)["bias"]
@@ -60,9 +60,9 @@ def uniform_row(exponent: float, samples: int) -> list[str]:
 
 def digits_row(name: str, loss: object, epochs: int) -> list[str]:
     """Digits 3 against 8 with a hidden layer of 32 tanh units."""
-    dataset = load_two_class("digits:3v8")
+    dataset = load_data("digits:3v8")
     model = feed_forward(dataset.x.shape[1], [32], "tanh", seed=1)
-    system = NeuralSystem(model, loss, dataset)  # type: ignore[arg-type]
+    system = NeuralSystem(model, loss, dataset.boundary(loss))  # type: ignore[arg-type]
     approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=1.0, seed=1)
     fluctuations = measure(approach.system)
     prediction = predict(approach.system)

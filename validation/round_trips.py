@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 from critlearn import DualityMap, NeuralSystem, equilibrate
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
 from critlearn.network import feed_forward
-from critlearn.studies import load_two_class
+from critlearn.studies import load_data
 from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "round_trips.md"
@@ -55,17 +55,19 @@ def row(name: str, state: str, system: NeuralSystem, x: torch.Tensor, t: torch.T
 def main() -> None:
     """Run every row and write the table."""
     torch.manual_seed(0)
-    cancer = load_two_class("breast-cancer")
+    cancer = load_data("breast-cancer")
     bunch = load_digits()
     digits = (torch.from_numpy(bunch.data / 16), torch.from_numpy(bunch.target).long())
     model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10)).double()
+    loss = Composition("tanh", "mse")
+    dense = feed_forward(30, [32, 32], "tanh", seed=0)
     systems = {
-        "breast-cancer": NeuralSystem(feed_forward(30, [32, 32], "tanh", seed=0), Composition("tanh", "mse"), cancer),
+        "breast-cancer": NeuralSystem(dense, loss, cancer.boundary(loss)),
         "digits": NeuralSystem(model, SoftmaxCrossEntropy(), TensorDataset(*digits)),
     }
     text = HEADER
     for name, system in systems.items():
-        x, t = (cancer.x, cancer.t) if name == "breast-cancer" else digits
+        x, t = (cancer.x, cancer.signs) if name == "breast-cancer" else digits
         for state, network in (("initial", system), ("trained", equilibrate(system, epochs=30).system)):
             text += row(name, state, network, x, t)
             print(text.splitlines()[-1], flush=True)

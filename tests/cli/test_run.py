@@ -22,6 +22,7 @@ from critlearn.fluctuations import load_fluctuations
 PROGRAM = [sys.executable, "-c", "from critlearn.cli.main import main; main()"]
 TOY = ["run", "toy", "--samples", "20000", "--epochs", "60", "--batch-size", "1000"]
 TWO_CLASS = ["run", "two-class", "--data", "gaussians", "--hidden", "4", "--epochs", "25"]
+CLASSES = ["run", "classes", "--data", "digits:1v4v7", "--hidden", "4", "--epochs", "25"]
 
 
 def _numbers(value: Any) -> list[float]:
@@ -32,11 +33,12 @@ def _numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, float) else []
 
 
-@pytest.fixture(scope="module", params=["toy", "two-class"])
+@pytest.fixture(scope="module", params=["toy", "two-class", "classes"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
     """Study, the object that was printed, and the run's folder."""
     out = tmp_path_factory.mktemp(request.param)
-    command = [*PROGRAM, *(TOY if request.param == "toy" else TWO_CLASS), "--json", "--out", str(out)]
+    settings = {"toy": TOY, "two-class": TWO_CLASS, "classes": CLASSES}[request.param]
+    command = [*PROGRAM, *settings, "--json", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -78,12 +80,14 @@ def test_folder_holds_the_whole_run(run: tuple[str, dict[str, Any], Path]) -> No
         assert weights["weight"].item() == pytest.approx(record["weight"])
         assert fluctuations["bias"].count == 20_000
     else:
-        assert fluctuations["all"].count == 2000 * sum(array.size for array in weights.values())
+        # scikit-learn has 182 images of a one, 181 of a four and 179 of a seven.
+        samples, inputs, outputs = (2000, 2, 1) if study == "two-class" else (182 + 181 + 179, 64, 3)
+        assert fluctuations["all"].count == samples * sum(array.size for array in weights.values())
         assert {path: array.shape for path, array in weights.items()} == {
-            "hidden1.weight": (4, 2),
+            "hidden1.weight": (4, inputs),
             "hidden1.bias": (4,),
-            "output.weight": (1, 4),
-            "output.bias": (1,),
+            "output.weight": (outputs, 4),
+            "output.bias": (outputs,),
         }
 
 
@@ -134,7 +138,14 @@ def test_seed_repeats_a_run_to_the_last_bit(tmp_path: Path, capsys: pytest.Captu
         (["run", "two-class", "--hidden-activation", "rellu"], ['"relu"']),
         (["run", "two-class", "--data", "nowhere.csv"], ["no such file", "nowhere.csv"]),
         (["run", "two-class", "--data", "digits:3v3"], ["two different digits"]),
+        (["run", "two-class", "--data", "digits"], ["10 classes", "`critlearn run classes`", "digits:3v8"]),
+        (["run", "toy", "--data", "digits"], ["64 features", "`run two-class`"]),
         (["run", "two-class", "--data", "moon"], ['did you mean "moons"']),
+        (["run", "two-class", "--data", "flights", "--target", "day"], ["--target", "fixed"]),
+        (["run", "two-class", "--drop", "mnth"], ['"mnth"', 'did you mean "month"']),
+        (["run", "two-class", "--columns", ","], ["--columns", "id,age"]),
+        (["run", "classes", "--activation", "sigmoid"], ["--activation", "softmax", "`run two-class`"]),
+        (["run", "classes", "--loss", "mse"], ["softmax", "cross-entropy"]),
         (["run", "two-class", "--device", "abacus"], ["abacus", "available: cpu"]),
         (["run", "two-class", "--seed", "-1"], ["--seed"]),
         (["run", "toy", "--inputs", "unifrm(0,1)"], ['did you mean "uniform"']),
@@ -192,7 +203,8 @@ def test_names_and_sizes_of_any_kind_are_data(tmp_path: Path, capsys: pytest.Cap
         ("a,b,class\n", "no rows"),
         ("a,class\n1,x\n2,x\n3,x\n", "1 class"),
         ("0.5,1\n0.25,0\n0.125,1\n", "no names of columns"),
-        ("a,class\n1,x\n2,y\n3,z\n", "3 classes"),
+        ("a,class\n1,x\n2,y\n3,z\n", "fewer than 2 samples of class"),
+        ("a,class\n1,x\n2,y\n3,z\n4,x\n5,y\n6,z\n", "`critlearn run classes`"),
         ("a,class\n1,x\n,y\n3,y\n4,x\n", "row 2"),
         ("a,class\n1,x\nred,y\n3,y\n4,x\n", "'red'"),
     ],

@@ -20,7 +20,7 @@ from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reports import page
 from critlearn.reports.page import command_of
 from critlearn.results import plain
-from critlearn.studies import ToyConfig, TwoClassConfig
+from critlearn.studies import ClassesConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.config import RunConfig
 
 CONFIGS = [
@@ -30,12 +30,14 @@ CONFIGS = [
     TwoClassConfig(),
     TwoClassConfig(activation="tanh", loss="power:1.5", data="digits:3v8", hidden=(16, 8, 4), hidden_activation="relu"),
     TwoClassConfig(hidden=(), weight_variance=1e-3, stop_at_equilibrium=False, epochs=3, batch_size=7, device="cuda:0"),
+    ClassesConfig(),
+    ClassesConfig(data="mine.csv", target="a kind", columns=("age", "mass, kg", ' "x"'), drop=("id",), hidden=(3,)),
 ]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.activation}-{config.loss}-{config.epochs}")
 def test_the_command_of_a_page_makes_the_same_run(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = "toy" if isinstance(config, ToyConfig) else "two-class"
+    study = {ToyConfig: "toy", TwoClassConfig: "two-class", ClassesConfig: "classes"}[type(config)]
     command = command_of({"study": study, "config": plain(config.model_dump())})
     begun: list[RunConfig] = []
 

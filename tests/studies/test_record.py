@@ -89,7 +89,7 @@ def test_the_zeros_and_logarithms_of_the_toy_model_are_those_of_its_formula(toy:
 
     data = drawn_classes(parse_density("uniform(-0.3,2.3)"), 20_000, 0)
     y = toy.record["weight"] * data.x[:, 0].numpy() + toy.record["bias"]
-    t = data.t.numpy()
+    t = data.signs.numpy()
     # |dl/dy| of (softsign(y) - t)^2 on the right side: 2 (1 + |y|)^-3, on the wrong one 2 (1 + 2|y|) (1 + |y|)^-3.
     size = np.abs(y)
     log_error = np.log(2) - 3 * np.log1p(size) + np.where(t * y > 0, 0, np.log1p(2 * size))
@@ -104,11 +104,11 @@ def test_inputs_are_drawn_mirrored_for_the_other_class() -> None:
     from critlearn.studies.toy import drawn_classes
 
     data = drawn_classes(parse_density("uniform(-0.3,2.3)"), 50_000, 1)
-    along = (data.x[:, 0] * data.t).numpy()
+    along = (data.x[:, 0] * data.signs).numpy()
     assert along.min() >= -0.3
     assert along.max() <= 2.3
     assert along.mean() == pytest.approx(1.0, abs=5 * 2.6 / math.sqrt(12 * 50_000))
-    assert float(data.t.mean()) == pytest.approx(0.0, abs=5 / math.sqrt(50_000))
+    assert float(data.signs.mean()) == pytest.approx(0.0, abs=5 / math.sqrt(50_000))
 
 
 def test_a_seed_repeats_bit_for_bit(two_class: RunResult) -> None:

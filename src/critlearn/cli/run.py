@@ -23,7 +23,21 @@ Loss = Annotated[
         show_default="bce",
     ),
 ]
-Target = Annotated[str | None, typer.Option(help="Column that holds the class.", show_default="last column")]
+Target = Annotated[str | None, typer.Option(help="Column of a file that holds the class.", show_default="last column")]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns of a table that are the features, as in age,mass.", show_default="all others"),
+]
+Drop = Annotated[str | None, typer.Option(help="Columns of a table that are left out, as in id.", show_default="none")]
+Hidden = Annotated[str | None, typer.Option(help="Widths of the hidden layers.", show_default="32,32")]
+HiddenActivation = Annotated[
+    str | None, typer.Option(help="Activation of the hidden layers, or relu.", show_default="tanh")
+]
+WeightVariance = Annotated[
+    float | None, typer.Option(help="Normal initial weights of this variance over inputs.", show_default="torch's own")
+]
+Epochs = Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="1000")]
+BatchSize = Annotated[int | None, typer.Option(help="Samples in a step.", show_default="2000")]
 Seed = Annotated[int | None, typer.Option(help="Seed; the same one repeats a run.", show_default="0")]
 Out = Annotated[Path, typer.Option(help="Folder in which the run's own folder is made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object, and nothing else.")]
@@ -44,25 +58,22 @@ def two_class(
     data: Annotated[
         str | None,
         typer.Option(
-            help="breast-cancer, digits:3v8, moons, gaussians, a .csv, .npz or .parquet file, openml:NAME, "
-            "or package.module:name.",
-            show_default="breast-cancer",
+            help="flights, flights:all, breast-cancer, digits:3v8, moons, gaussians, a .csv, .npz or .parquet file, "
+            "openml:NAME, or package.module:name.",
+            show_default="flights",
         ),
     ] = None,
     target: Target = None,
+    columns: Columns = None,
+    drop: Drop = None,
     activation: Activation = None,
     loss: Loss = None,
-    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers.", show_default="32,32")] = None,
-    hidden_activation: Annotated[
-        str | None, typer.Option(help="Activation of the hidden layers, or relu.", show_default="tanh")
-    ] = None,
-    weight_variance: Annotated[
-        float | None,
-        typer.Option(help="Normal initial weights of this variance over inputs.", show_default="torch's own"),
-    ] = None,
+    hidden: Hidden = None,
+    hidden_activation: HiddenActivation = None,
+    weight_variance: WeightVariance = None,
     seed: Seed = None,
-    epochs: Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="1000")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="32")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
@@ -74,12 +85,45 @@ def two_class(
     """Dense network on a data set with two classes."""
     options = dict(locals())
     from critlearn.studies import TwoClassConfig, run_two_class
-    from critlearn.studies.config import checked, parse_widths
+    from critlearn.studies.config import checked
 
-    settings = _settings(options)
-    if hidden is not None:
-        settings["hidden"] = parse_widths(hidden)
-    _run(run_two_class, checked(TwoClassConfig, settings), out, json=json, quiet=quiet)
+    _run(run_two_class, checked(TwoClassConfig, _settings(options)), out, json=json, quiet=quiet)
+
+
+@app.command()
+def classes(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="flights:3, flights:all:3, digits, or digits:1v4v7, and all that two-class takes.",
+            show_default="flights:3",
+        ),
+    ] = None,
+    target: Target = None,
+    columns: Columns = None,
+    drop: Drop = None,
+    activation: Annotated[str | None, typer.Option(help="Output activation.", show_default="softmax")] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="cross-entropy")] = None,
+    hidden: Hidden = None,
+    hidden_activation: HiddenActivation = None,
+    weight_variance: WeightVariance = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    weight_decay: WeightDecay = None,
+    stop_at_equilibrium: StopAtEquilibrium = None,
+    device: Device = None,
+    out: Out = Path("runs"),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Dense network with an output for each class, on a data set with two classes or more."""
+    options = dict(locals())
+    from critlearn.studies import ClassesConfig, run_classes
+    from critlearn.studies.config import checked
+
+    _run(run_classes, checked(ClassesConfig, _settings(options)), out, json=json, quiet=quiet)
 
 
 @app.command()
@@ -97,6 +141,8 @@ def toy(
         str | None, typer.Option(help="Data set with one feature, in place of --inputs.", show_default="none")
     ] = None,
     target: Target = None,
+    columns: Columns = None,
+    drop: Drop = None,
     activation: Activation = None,
     loss: Loss = None,
     seed: Seed = None,
@@ -120,9 +166,16 @@ def toy(
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """Options that are used and are settings of the run."""
-    return {
+    from critlearn.studies.config import parse_names, parse_widths
+
+    settings = {
         name: value for name, value in options.items() if value is not None and name not in ("out", "json", "quiet")
     }
+    if "hidden" in settings:
+        settings["hidden"] = parse_widths(settings["hidden"])
+    for name in {"columns", "drop"} & {*settings}:
+        settings[name] = parse_names(settings[name], f"--{name}")
+    return settings
 
 
 def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:

@@ -18,6 +18,7 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
+from critlearn.studies.config import written_list
 from critlearn.studies.record_schema import headlines
 from critlearn.studies.run_folder import REPORT, read_run
 from critlearn.studies.runs.duality import read_duality
@@ -97,8 +98,8 @@ def command_of(record: Mapping[str, Any]) -> str:
     for name, value in record["config"].items():
         if isinstance(value, bool):
             words.append(_FLAGS[name][value])
-        elif value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        elif value is not None and not (name in ("columns", "drop") and not value):
+            text = written_list(value) if isinstance(value, (list, tuple)) else str(value)
             words += [f"--{name.replace('_', '-')}", text]
     return shlex.join(words)
 

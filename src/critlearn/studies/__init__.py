@@ -1,8 +1,9 @@
 """Studies: data, network and settings in, a record of measured and predicted power laws out."""
 
 from critlearn._torch import torch  # noqa: F401
-from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
-from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
+from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.datasets.class_data import ClassData
+from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.record import RunResult
 from critlearn.studies.run_folder import read_run, write_run
 from critlearn.studies.sweep.engines.ray_cluster import Resources
@@ -11,22 +12,24 @@ from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.reading import load_studies, load_study
 from critlearn.studies.sweep.study.schema import Study, study_schema
 from critlearn.studies.toy import run_toy
-from critlearn.studies.two_class import run_two_class
+from critlearn.studies.two_class import run_classes, run_two_class
 
 __all__ = [
+    "ClassData",
+    "ClassesConfig",
     "Resources",
     "RunConfig",
     "RunResult",
     "Study",
     "ToyConfig",
     "TwoClassConfig",
-    "TwoClassData",
+    "load_data",
     "load_results",
     "load_studies",
     "load_study",
-    "load_two_class",
     "measure_on_ray",
     "read_run",
+    "run_classes",
     "run_toy",
     "run_two_class",
     "study_schema",

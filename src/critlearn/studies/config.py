@@ -1,13 +1,16 @@
 """Settings of a run, checked before anything is computed."""
 
+import csv
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
 from critlearn.compositions.catalogue.activations import SOFTMAX
+from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
 from critlearn.compositions.named.resolve import composition_of
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
@@ -22,9 +25,10 @@ Width = Annotated[int, Field(ge=1, le=10**6)]
 class RunConfig(BaseModel, ABC):
     """Settings that every run has.
 
-    ``activation`` and ``loss`` are names, expressions, or import paths; ``lr``, ``batch_size``, ``epochs`` and
-    ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is certified,
-    unless ``stop_at_equilibrium`` is false: then all epochs are trained.
+    ``activation`` and ``loss`` are names, expressions, or import paths; ``target``, ``columns`` and ``drop`` choose the
+    columns of a table: the class, the features (all if empty), and what is left out; ``lr``, ``batch_size``,
+    ``epochs`` and ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is
+    certified, unless ``stop_at_equilibrium`` is false: then all epochs are trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,6 +37,8 @@ class RunConfig(BaseModel, ABC):
     loss: str = "bce"
     data: str | None = None
     target: str | None = None
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     epochs: Positive = 1000
     batch_size: Positive = 32
@@ -81,16 +87,17 @@ class ToyConfig(RunConfig):
         return ("bias", "weight")
 
 
-class TwoClassConfig(RunConfig):
-    """Settings of a dense network on two-class data.
+class DenseConfig(RunConfig):
+    """Settings of a dense network on a data set of classes.
 
-    The weight decay is decoupled (AdamW) and gives data that the network separates a finite state. With
+    The weight decay is decoupled (AdamW); data that the network separates have no equilibrium without one. With
     ``weight_variance`` the initial weights are normal, with that variance over the number of inputs, and biases 0;
     otherwise they are drawn as torch does by default.
     """
 
-    data: str = "breast-cancer"
-    weight_decay: Annotated[float, Field(ge=0)] = 1.0
+    data: str
+    batch_size: Positive = 2000
+    lr: Annotated[float, Field(gt=0)] = 0.01
     hidden: tuple[Width, ...] = (32, 32)
     hidden_activation: str = "tanh"
     weight_variance: Annotated[float, Field(gt=0, le=1e6)] | None = None
@@ -101,9 +108,28 @@ class TwoClassConfig(RunConfig):
         return (*(f"{layer}.{kind}" for layer in layers for kind in ("bias", "weight")), "all")
 
 
-Config = TypeVar("Config", bound=RunConfig)
+class TwoClassConfig(DenseConfig):
+    """Settings of a dense network on data of two classes: one output, or with softmax two."""
 
-_OPTION: Final = {"batch_size": "--batch-size", "weight_decay": "--weight-decay", "hidden": "--hidden"}
+    data: str = "flights"
+
+
+class ClassesConfig(DenseConfig):
+    """Settings of a dense network on data of two classes or more: softmax with an output for each."""
+
+    activation: str = SOFTMAX
+    loss: str = CROSS_ENTROPY
+    data: str = "flights:3"
+
+    @field_validator("activation")
+    @classmethod
+    def _of_all_outputs(cls, activation: str) -> str:
+        if activation != SOFTMAX:
+            raise ValueError(f"must be {SOFTMAX}, which has an output for each class; for two `run two-class` has all")
+        return activation
+
+
+Config = TypeVar("Config", bound=RunConfig)
 
 
 def checked(kind: type[Config], settings: dict[str, Any]) -> Config:
@@ -119,8 +145,7 @@ def checked(kind: type[Config], settings: dict[str, Any]) -> Config:
     except ValidationError as problem:
         location, message = first_error(problem, settings)
         name = str(location[0])
-        option = _OPTION.get(name, f"--{name.replace('_', '-')}")
-        raise InvalidInputError(f"{option} {message}") from None
+        raise InvalidInputError(f"--{name.replace('_', '-')} {message}") from None
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
@@ -137,6 +162,34 @@ def parse_widths(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise InvalidInputError(f'--hidden needs widths as in 32,32; got "{text}"')
     return tuple(int(part) for part in parts)
+
+
+def parse_names(text: str, option: str) -> tuple[str, ...]:
+    """Names of columns as written on the command line, ``id,age``; a name with a comma stands in double quotes.
+
+    Raises
+    ------
+    InvalidInputError
+        If they cannot be read, or one of them is empty.
+    """
+    try:
+        names = tuple(next(csv.reader([text], skipinitialspace=True, strict=True), []))
+    except csv.Error:
+        names = ("",)
+    if not all(names):
+        raise InvalidInputError(f'{option} needs names of columns as in id,age; got "{text}"')
+    return names
+
+
+def written_list(values: Iterable[Any]) -> str:
+    """Widths or names as `parse_widths` and `parse_names` read them."""
+    return ",".join(_quoted(str(value)) for value in values)
+
+
+def _quoted(name: str) -> str:
+    """Name in double quotes where it needs them."""
+    plain = name and not name[0].isspace() and not any(character in name for character in ',"\r\n')
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def checked_device(name: str) -> torch.device:

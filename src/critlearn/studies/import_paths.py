@@ -13,10 +13,13 @@ from critlearn.numerics.array_file import first_line
 _IMPORT_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """Names of a module, with dots between them, a colon, and the name of an object."""
 
+_FAMILIES: Final = ("digits:", "flights:", "openml:", "power:")
+"""Beginnings of names of data sets and losses that have that form too."""
+
 
 def is_import_path(text: str) -> bool:
     """Whether a text has the form ``package.module:name``."""
-    return _IMPORT_PATH.fullmatch(text) is not None and not text.startswith(("digits:", "openml:", "power:"))
+    return _IMPORT_PATH.fullmatch(text) is not None and not text.startswith(_FAMILIES)
 
 
 def import_object(path: str, kind: str) -> Any:

@@ -6,11 +6,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from critlearn.comparison import compare
 from critlearn.compositions.named.resolve import margin_composition
-from critlearn.compositions.output_loss import OutputLoss
 from critlearn.environment import versions
 from critlearn.equilibrium import Approach, equilibrate
 from critlearn.equilibrium.approach import Progress
@@ -20,7 +18,7 @@ from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
 from critlearn.results import plain
 from critlearn.studies.config import RunConfig, checked_device
-from critlearn.studies.datasets.two_class_data import TwoClassData
+from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.record import (
     RunResult,
     composition_record,
@@ -60,9 +58,9 @@ def run_study(
     study: str,
     config: Config,
     *,
-    data: Callable[[Config], TwoClassData],
-    network: Callable[[Config, int], nn.Module],
-    expectation: Callable[[Config, TwoClassData, Approach], Expectation],
+    data: Callable[[Config], ClassData],
+    network: Callable[[Config, ClassData], nn.Module],
+    expectation: Callable[[Config, ClassData, Approach], Expectation],
     progress: Progress | None = None,
 ) -> RunResult:
     """Train a network to equilibrium, measure its fluctuations and compare them with their prediction.
@@ -74,7 +72,7 @@ def run_study(
     data
         Loads the data set.
     network
-        Makes the network for a number of inputs.
+        Makes the network for a data set.
     expectation
         Predicts, from the trained system.
     progress
@@ -90,7 +88,7 @@ def run_study(
     device = checked_device(config.device)
     dataset = data(config)
     approach = equilibrate(
-        NeuralSystem(network(config, dataset.x.shape[1]).to(device), composition, boundary(dataset, composition)),
+        NeuralSystem(network(config, dataset).to(device), composition, dataset.boundary(composition)),
         epochs=config.epochs,
         batch_size=config.batch_size,
         lr=config.lr,
@@ -121,11 +119,6 @@ def run_study(
     }
     record["seconds"] = time.perf_counter() - started
     return RunResult(plain(record), fluctuations, detached_weights(system.model))
-
-
-def boundary(dataset: TwoClassData, composition: OutputLoss) -> TensorDataset:
-    """The data set with the targets that the composition takes: classes -1 and +1, or their indices 0 and 1."""
-    return TensorDataset(dataset.x, (dataset.t > 0).long()) if composition.class_targets else dataset
 
 
 def _quantities(

@@ -10,7 +10,8 @@ from critlearn.equilibrium.approach import Progress
 from critlearn.errors import InvalidInputError
 from critlearn.prediction import InputDensity, Prediction, parse_density, predict_toy, predict_toy_from_data
 from critlearn.studies.config import ToyConfig
-from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
+from critlearn.studies.datasets.class_data import ClassData
+from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.measurement import Expectation, run_study
 from critlearn.studies.record import RunResult
 
@@ -28,47 +29,47 @@ def run_toy(config: ToyConfig, progress: Progress | None = None) -> RunResult:
     return run_study("toy", config, data=_data, network=_two_neurons, expectation=_expectation, progress=progress)
 
 
-def drawn_classes(inputs: InputDensity, samples: int, seed: int) -> TwoClassData:
+def drawn_classes(inputs: InputDensity, samples: int, seed: int) -> ClassData:
     """Draw both classes with equal probability: the input from the density for +1, from its mirror image for -1."""
     generator = np.random.default_rng(seed)
     t = np.where(generator.random(samples) < 0.5, 1.0, -1.0)
     x = inputs.sample(samples, generator) * t
     source = f"{samples:,} draws of x from {inputs} for the class +1, mirrored for the class -1"
-    return TwoClassData(
-        torch.from_numpy(x[:, None]), torch.from_numpy(t), name=str(inputs), class_names=("-1", "+1"), source=source
-    )
+    labels = torch.from_numpy((t > 0).astype(np.int64))
+    return ClassData(torch.from_numpy(x[:, None]), labels, str(inputs), ("-1", "+1"), source)
 
 
-def _data(config: ToyConfig) -> TwoClassData:
+def _data(config: ToyConfig) -> ClassData:
     """Draws from the density of the inputs, or a user's data, which must have one feature."""
     if config.data is None:
         return drawn_classes(parse_density(config.inputs), config.samples, config.seed)
-    dataset = load_two_class(config.data, target=config.target, seed=config.seed)
+    dataset = load_data(config.data, target=config.target, columns=config.columns, drop=config.drop, seed=config.seed)
     if dataset.x.shape[1] != 1:
         raise InvalidInputError(
             f'the toy model has one input; "{config.data}" has {dataset.x.shape[1]} features: use `run two-class`'
         )
+    dataset.require_two_classes()
     return dataset
 
 
-def _two_neurons(config: ToyConfig, inputs: int) -> nn.Linear:
+def _two_neurons(config: ToyConfig, dataset: ClassData) -> nn.Linear:
     """One input, one output; the global random state is left untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return nn.Linear(inputs, 1, dtype=torch.float64)
+        return nn.Linear(dataset.x.shape[1], 1, dtype=torch.float64)
 
 
-def _expectation(config: ToyConfig, dataset: TwoClassData, approach: Approach) -> Expectation:
+def _expectation(config: ToyConfig, dataset: ClassData, approach: Approach) -> Expectation:
     """Exact predictions, from the weight and the bias that were reached."""
     reached = {name: float(approach.system.parameters[name].detach()) for name in ("weight", "bias")}
     return Expectation(_predictions(config, dataset, **reached), SUBJECTS, reached)
 
 
-def _predictions(config: ToyConfig, dataset: TwoClassData, weight: float, bias: float) -> dict[str, Prediction]:
+def _predictions(config: ToyConfig, dataset: ClassData, weight: float, bias: float) -> dict[str, Prediction]:
     """Predictions for weight and bias; none where the composition has the same error everywhere."""
     composition = margin_composition(config.composition())
     if all(one.exponent is None for t in (1, -1) for one in composition.asymptotes(t)):
         return {}
     if config.data is None:
         return predict_toy(composition, parse_density(config.inputs), weight, bias)
-    return predict_toy_from_data(composition, dataset.x[:, 0].numpy(), dataset.t.numpy(), weight, bias)
+    return predict_toy_from_data(composition, dataset.x[:, 0].numpy(), dataset.signs.numpy(), weight, bias)

@@ -1,4 +1,4 @@
-"""Study of a dense network on two-class data, where the prediction uses the network's own margins."""
+"""Studies of a dense network on data of two classes or more, where the prediction uses the network's own margins."""
 
 from typing import Final
 
@@ -15,9 +15,10 @@ from critlearn.fluctuations import POOLED
 from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import Prediction, predict_from_margins, predict_from_outputs, predict_product
-from critlearn.studies.config import TwoClassConfig
-from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
-from critlearn.studies.measurement import Expectation, boundary, run_study
+from critlearn.studies.config import ClassesConfig, DenseConfig, TwoClassConfig
+from critlearn.studies.datasets.class_data import ClassData
+from critlearn.studies.datasets.loading import load_data
+from critlearn.studies.measurement import Expectation, run_study
 from critlearn.studies.record import RunResult
 
 _BATCH: Final = 4096
@@ -33,31 +34,47 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         If a setting cannot be used or the data cannot be read.
     """
     return run_study(
-        "two-class", config, data=load_data, network=initial_network, expectation=_expectation, progress=progress
+        "two-class", config, data=samples_of, network=initial_network, expectation=_expectation, progress=progress
     )
 
 
-def load_data(config: TwoClassConfig) -> TwoClassData:
+def run_classes(config: ClassesConfig, progress: Progress | None = None) -> RunResult:
+    """Train a network with an output for each class to equilibrium, and measure its fluctuations.
+
+    Raises
+    ------
+    CritlearnError
+        If a setting cannot be used or the data cannot be read.
+    """
+    return run_study(
+        "classes", config, data=samples_of, network=initial_network, expectation=_expectation, progress=progress
+    )
+
+
+def samples_of(config: DenseConfig) -> ClassData:
     """Data set of a run."""
-    return load_two_class(config.data, target=config.target, seed=config.seed)
+    dataset = load_data(config.data, target=config.target, columns=config.columns, drop=config.drop, seed=config.seed)
+    if isinstance(config, TwoClassConfig):
+        dataset.require_two_classes()
+    return dataset
 
 
-def initial_network(config: TwoClassConfig, inputs: int) -> nn.Sequential:
-    """Network that a run starts from, for so many inputs: one output, or for softmax one for each class."""
-    outputs = 2 if config.composition().class_targets else 1
-    model = feed_forward(inputs, config.hidden, config.hidden_activation, seed=config.seed, outputs=outputs)
+def initial_network(config: DenseConfig, dataset: ClassData) -> nn.Sequential:
+    """Network that a run starts from: one output, or for softmax one for each class."""
+    outputs = dataset.classes if config.composition().class_targets else 1
+    model = feed_forward(dataset.x.shape[1], config.hidden, config.hidden_activation, seed=config.seed, outputs=outputs)
     if config.weight_variance is not None:
         draw_gaussian_weights(model, config.weight_variance, seed=config.seed)
     return model
 
 
-def system_of(config: TwoClassConfig, dataset: TwoClassData, model: nn.Module) -> NeuralSystem:
+def system_of(config: DenseConfig, dataset: ClassData, model: nn.Module) -> NeuralSystem:
     """System of a run with a network of the run's shape."""
     composition = config.composition()
-    return NeuralSystem(model, composition, boundary(dataset, composition))
+    return NeuralSystem(model, composition, dataset.boundary(composition))
 
 
-def _expectation(config: TwoClassConfig, dataset: TwoClassData, approach: Approach) -> Expectation:
+def _expectation(config: DenseConfig, dataset: ClassData, approach: Approach) -> Expectation:
     """Predictions for the output layer, from the network's own margins and activities."""
     outputs, targets, activities = _output_state(approach.system)
     loss = approach.system.loss
@@ -97,7 +114,13 @@ def _output_state(system: NeuralSystem) -> tuple[Tensor, Tensor, Tensor]:
 def _predictions(
     loss: OutputLoss, outputs: Tensor, targets: Tensor, margins: Tensor, activities: Tensor
 ) -> dict[str, Prediction]:
-    """Predictions for the output layer; none where the outputs do not spread or the error is the same everywhere."""
+    """Predictions for the output layer.
+
+    There are none where the outputs do not spread, where the error is the same everywhere, or for more than two
+    classes: then the error of the true class is not the size of the others.
+    """
+    if outputs.shape[-1] > 2:
+        return {}
     try:
         if isinstance(loss, SoftmaxCrossEntropy):
             # Of two classes both errors have the size of the true one's.

@@ -11,7 +11,7 @@ from critlearn.compositions import Composition, SoftmaxCrossEntropy
 from critlearn.duality import DualityMap, InverseStatus
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem, feed_forward
-from critlearn.studies import load_two_class
+from critlearn.studies import load_data
 from reference.networks import Pairs, classes, seeded
 
 
@@ -36,8 +36,9 @@ def test_round_trip(name: str) -> None:
             seeded(lambda: nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))), SoftmaxCrossEntropy(), data
         )
     else:
-        data = load_two_class("breast-cancer")
-        system = NeuralSystem(feed_forward(30, [32, 32], "tanh", seed=0), Composition("tanh", "mse"), data)
+        cancer, loss = load_data("breast-cancer"), Composition("tanh", "mse")
+        data = Pairs(cancer.x, cancer.signs)
+        system = NeuralSystem(feed_forward(30, [32, 32], "tanh", seed=0), loss, data)
     phi = DualityMap(system, 0.3)
     for at in range(0, 400, 20):
         found = phi.invert(change(phi, data.x[at], data.t[at]))

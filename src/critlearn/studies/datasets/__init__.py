@@ -1,1 +1,1 @@
-"""Two-class data sets, and the tables that they are read from."""
+"""Data sets of two classes or more, and the tables that they are read from."""

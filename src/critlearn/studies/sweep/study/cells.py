@@ -12,21 +12,22 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.record import RunResult
 from critlearn.studies.sweep.study.conditions import Condition, parse_condition
 from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
 from critlearn.studies.sweep.study.schema import RandomPart, Range, Settings, Study
 from critlearn.studies.toy import run_toy
-from critlearn.studies.two_class import run_two_class
+from critlearn.studies.two_class import run_classes, run_two_class
 from critlearn.studies.validation_errors import first_error
 
 _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
+    "classes": (ClassesConfig, run_classes),
 }
 """Class of the settings, and function that runs them, by the kind of the system."""
-_UNNAMED: Final = (("stop_at_equilibrium", True),)
+_UNNAMED: Final[tuple[tuple[str, Any], ...]] = (("stop_at_equilibrium", True), ("columns", []), ("drop", []))
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 
 

@@ -14,8 +14,16 @@ from critlearn.compositions.typed.coerce import as_activation, as_loss
 from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.network.modules import hidden_activation
 from critlearn.prediction import parse_density
-from critlearn.studies.config import RunConfig, ToyConfig, TwoClassConfig, activation_of, checked_device, loss_of
-from critlearn.studies.datasets.two_class_data import load_two_class
+from critlearn.studies.config import (
+    ClassesConfig,
+    DenseConfig,
+    RunConfig,
+    ToyConfig,
+    activation_of,
+    checked_device,
+    loss_of,
+)
+from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.sweep.study.cells import Cell, expand
 from critlearn.studies.sweep.study.locations import StudyError, location_of
 from critlearn.studies.sweep.study.schema import Study
@@ -62,12 +70,13 @@ def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "loss", lambda: _once(_loss, config.loss)
     yield "loss", lambda: _once(_composition, config.activation, config.loss)
     yield "device", lambda: _once(_device, config.device)
-    if isinstance(config, TwoClassConfig):
+    if isinstance(config, DenseConfig):
         yield "hidden_activation", lambda: _once(hidden_activation, config.hidden_activation)
     if isinstance(config, ToyConfig) and config.data is None:
         yield "inputs", lambda: _once(parse_density, config.inputs)
     if config.data is not None and not config.data.startswith("openml:"):
-        yield "data", lambda: _once(_data, config.data, config.target)
+        more = isinstance(config, ClassesConfig)
+        yield "data", lambda: _once(_data, config.data, config.target, config.columns, config.drop, more)
 
 
 @cache
@@ -90,8 +99,10 @@ def _composition(activation: str, loss: str) -> None:
     composition_of(activation_of(activation), loss_of(loss))
 
 
-def _data(name: str, target: str | None) -> None:
-    load_two_class(name, target=target)
+def _data(name: str, target: str | None, columns: tuple[str, ...], drop: tuple[str, ...], more: bool) -> None:
+    dataset = load_data(name, target=target, columns=columns, drop=drop)
+    if not more:
+        dataset.require_two_classes()
 
 
 def _device(name: str) -> None:

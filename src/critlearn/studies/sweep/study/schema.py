@@ -17,7 +17,7 @@ class SystemPart(BaseModel):
     """The network and its composition."""
 
     model_config = _STRICT
-    kind: Literal["toy", "two-class"] = "toy"
+    kind: Literal["toy", "two-class", "classes"] = "toy"
     activation: str | None = None
     loss: str | None = None
     hidden: tuple[int, ...] | None = None
@@ -32,6 +32,8 @@ class DataPart(BaseModel):
     model_config = _STRICT
     data: str | None = None
     target: str | None = None
+    columns: tuple[str, ...] | None = None
+    drop: tuple[str, ...] | None = None
     inputs: str | None = None
     samples: int | None = None
 
