@@ -10,7 +10,7 @@ import pytest
 from critlearn.compositions import SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
 from critlearn.studies import ToyConfig, TwoClassConfig
-from critlearn.studies.config import checked, checked_device, parse_widths
+from critlearn.studies.config import checked, checked_device, parse_names, parse_widths, written_list
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,22 @@ def test_widths() -> None:
     for text in ("a", "3,", "3,-2", "3;4", "0", "1.5"):
         with pytest.raises(InvalidInputError, match=r"--hidden needs widths as in 32,32"):
             parse_widths(text)
+
+
+def test_names_of_columns_are_read_as_they_are_written() -> None:
+    assert parse_names("id, age", "--drop") == ("id", "age")
+    assert parse_names('"mass, kg",id', "--drop") == ("mass, kg", "id")
+    assert parse_names("", "--drop") == ()
+    names = ("a", "b c", "d,e", ' f"', "g'", "-h", "[i]")
+    assert parse_names(written_list(names), "--columns") == names
+    for text in (",", "a,,b", '"a', '"a"b'):
+        with pytest.raises(InvalidInputError, match="--columns needs names of columns as in id,age"):
+            parse_names(text, "--columns")
+
+
+def test_a_step_takes_a_large_batch_but_not_all_samples() -> None:
+    assert [TwoClassConfig().samples_in_step(samples) for samples in (60_000, 8000, 2000, 3)] == [2000, 2000, 500, 1]
+    assert TwoClassConfig(batch_size=7).samples_in_step(60_000) == 7
 
 
 def test_expressions_are_taken_as_names_are() -> None:

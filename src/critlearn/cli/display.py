@@ -55,13 +55,15 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
+    from critlearn.equilibrium import Status
     from critlearn.studies.record_schema import headlines
 
     # Where there is no terminal, the width that is assumed for it must not cut numbers off.
     console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     equilibrium = record["equilibrium"]
     console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
-    console.print(f"{equilibrium['status']} after {equilibrium['epochs']} epochs: {equilibrium['reason']}")
+    advice = Status(equilibrium["status"]).advice
+    console.print(f"{equilibrium['status']} after {equilibrium['epochs']} epochs: {equilibrium['reason']}; {advice}")
     console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
     console.print(_table(record["quantities"], equilibrium["status"]), soft_wrap=False)
     console.print("\n" + "\n".join(headlines(record["quantities"])))

@@ -37,7 +37,7 @@ WeightVariance = Annotated[
     float | None, typer.Option(help="Normal initial weights of this variance over inputs.", show_default="torch's own")
 ]
 Epochs = Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="1000")]
-BatchSize = Annotated[int | None, typer.Option(help="Samples in a step.", show_default="2000")]
+BatchSize = Annotated[int | None, typer.Option(help="Samples in a step.", show_default="2000, or a quarter")]
 Seed = Annotated[int | None, typer.Option(help="Seed; the same one repeats a run.", show_default="0")]
 Out = Annotated[Path, typer.Option(help="Folder in which the run's own folder is made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object, and nothing else.")]

@@ -52,7 +52,8 @@ _WORDS: Final = {
 _ADVICE: Final = {
     Status.EQUILIBRIUM: "exponents are those of a learning equilibrium",
     Status.HELD_BY_DECAY: "exponents are those of loss and decay together, and move with the decay",
-    Status.SEPARABLE: "use L2 weight decay, train until it balances, and tell it; or use data that overlap",
+    Status.SEPARABLE: "data that the network separates have no equilibrium of their own: use weight decay, or more of "
+    "it (--weight-decay), and tell it, or use data that overlap",
     Status.SADDLE: "train on, or from larger initial weights",
     Status.DRIFTING: "train on, and tell the weight decay if there was any",
     Status.NOT_STATIONARY: "train on",

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from critlearn.equilibrium import Status
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
@@ -56,6 +57,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         others={name: pair for name, pair in shown.items() if name in quantities and name not in first},
         training=shown["training"],
         duality=None if duality is None else duality_section(duality),
+        advice=Status(record["equilibrium"]["status"]).advice,
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
     )

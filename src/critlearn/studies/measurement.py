@@ -90,7 +90,7 @@ def run_study(
     approach = equilibrate(
         NeuralSystem(network(config, dataset).to(device), composition, dataset.boundary(composition)),
         epochs=config.epochs,
-        batch_size=config.batch_size,
+        batch_size=config.samples_in_step(len(dataset)),
         lr=config.lr,
         weight_decay=config.weight_decay,
         seed=config.seed,

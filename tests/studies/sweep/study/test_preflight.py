@@ -55,6 +55,23 @@ def test_quantities_are_those_of_some_cell() -> None:
     }  # fmt: skip
 
 
+def test_more_than_two_classes_need_the_kind_that_has_outputs_for_them() -> None:
+    study = {"name": "s", "data": {"data": "digits"}, "measure": {"quantities": ["output.bias"]}}
+    (cell,) = check_study(Study.model_validate({**study, "system": {"kind": "classes"}}))
+    assert cell.config.composition().name == "softmax+cross-entropy"
+    with pytest.raises(InvalidInputError, match=r"^data\.data: .* 10 classes.*`critlearn run classes`"):
+        check_study(Study.model_validate({**study, "system": {"kind": "two-class"}}))
+
+
+def test_columns_are_swept_and_looked_for() -> None:
+    study = {"name": "s", "system": {"kind": "two-class"}, "data": {"data": "moons"}}
+    grid = {"columns": [["x0"], ["x1"], ["x0", "x1"]]}
+    assert len(check_study(Study.model_validate({**study, "sweep": {"grid": grid}}))) == 3
+    grid["columns"].append(["x2"])
+    with pytest.raises(InvalidInputError, match=r'^data\.data: "moons" has no column "x2"'):
+        check_study(Study.model_validate({**study, "sweep": {"grid": grid}}))
+
+
 @pytest.mark.parametrize(("activation", "loss"), [("y/(1+abs(y))", "abs(e)**3"), ("softmax", "cross-entropy")])
 def test_expressions_and_softmax_are_taken_where_names_are(activation: str, loss: str) -> None:
     system = {"kind": "two-class", "activation": activation, "loss": loss}
