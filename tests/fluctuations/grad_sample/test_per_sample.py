@@ -39,6 +39,18 @@ class Scheduled(nn.Module):
         return self.last(y if self.straight else torch.tanh(y))
 
 
+class Squeezed(nn.Module):
+    """Leaves out the first dimension where there is one sample."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.last(y * torch.tanh(y)).squeeze()
+
+
 def _chain() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
 
@@ -84,6 +96,23 @@ def test_other_precisions_and_displaced_numbers_leave_the_first_pass_as_it_is() 
     differences = [np.abs(logs - exact[name]).max() for name, logs in _logs(displaced).items()]
     assert 0 < max(differences) < 1e-9
     assert all(np.array_equal(logs, exact[name]) for name, logs in _logs(gradients).items())
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_network_may_leave_out_the_dimension_of_one_sample(outputs: int) -> None:
+    model = seeded(lambda: Squeezed(outputs)).double()
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(SAMPLES, 4, generator=generator, dtype=torch.float64)
+    t = torch.randn(SAMPLES, outputs, generator=generator, dtype=torch.float64).squeeze()
+    gradients = PerSampleGradients(NeuralSystem(model, nn.MSELoss(reduction="sum"), TensorDataset(x, t)))
+    assert not gradients.differentiated
+    found = {item.name: item.grad_sample.dense() * item.log_scale.exp()[:, None] for item in gradients.batch(x, t)}
+    for sample in range(SAMPLES):
+        loss = ((model(x[sample]) - t[sample]) ** 2).sum()
+        for name, value in zip(
+            found, torch.autograd.grad(loss, [model.get_parameter(name) for name in found]), strict=True
+        ):
+            torch.testing.assert_close(found[name][sample], value.flatten(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("change", [{"temperature": 3.0}, {"straight": True}, {}])

@@ -210,8 +210,9 @@ def _coarsest(uses: list[LayerUse]) -> torch.dtype:
 
 
 def _of_unit_size_like(errors: Tensor, output: Tensor) -> ScaledErrors:
-    """Output errors whose unit is 1 for each sample, in shape and floating-point type of the output."""
-    return _of_unit_size(errors.reshape(output.shape).to(output))
+    """Output errors whose unit is 1 for each sample, in floating-point type and shape of the output."""
+    # The output for one sample may be a number.
+    return _of_unit_size(errors.reshape(output.shape or (1,)).to(output))
 
 
 def _of_unit_size(errors: Tensor) -> ScaledErrors:

@@ -124,12 +124,16 @@ class BatchSums:
         self._weight = (1 + drawn).to(x.device)
         self.log_scale = torch.zeros_like(self._weight)
 
+        def backwards(value: Tensor) -> Tensor:
+            # A network may leave out the first dimension where there is one sample.
+            return value.flip(0) if len(x) > 1 else value
+
         def weighted(output: Tensor) -> Tensor:
-            self.output = output.flip(0)
+            self.output = backwards(output)
             scaled = errors(self.output)
             self.log_scale = scaled.log_scale
-            weight = self._weight.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1))
-            return (scaled.values * weight).flip(0)
+            weight = self._weight.to(output.dtype).reshape(-1, *[1] * (scaled.values.dim() - 1))
+            return backwards(scaled.values * weight).reshape(output.shape)
 
         self._sums = plain_gradients(model, names, x[[*range(len(x))][::-1]], weighted)
         self._largest = largest_by_layer(self._sums)

@@ -137,7 +137,7 @@ def _differs(model: nn.Module, x: Inputs, together: Tensor, chosen: list[int]) -
         apart = model(x[chosen])
     except (RuntimeError, TypeError, ValueError, IndexError):
         return None
-    return len(apart) == len(chosen) and not same_to_rounding(together[chosen], apart)
+    return apart.shape[:1] == (len(chosen),) and not same_to_rounding(together[chosen], apart)
 
 
 def same_to_rounding(one: Any, other: Any) -> bool:
