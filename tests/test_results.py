@@ -60,14 +60,6 @@ def results() -> dict[str, Result]:
     factorised = cl.predict(approach.system)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
-    record = {
-        "quantities": {
-            "bias": {
-                "axis": "samples", "count": 3, "zeros": 0, "measured": fit.to_dict(), "predicted": None,
-                "agreement": None, "statement": "Fluctuations follow nothing.", "curves": {},
-            }
-        }
-    }  # fmt: skip
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
         fit.law,
@@ -80,7 +72,7 @@ def results() -> dict[str, Result]:
         approach, approach.certificate, approach.moments, approach.certificate.drift,
         approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 30), fluctuations,
         fluctuations["0.bias"],
-        composition.asymptotic(), design(1.5), cl.studies.RunResult(record, fluctuations, {}),
+        composition.asymptotic(), design(1.5),
         QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
@@ -128,8 +120,6 @@ def test_curves_become_columns_and_collections_rows() -> None:
     assert len(stability) > 10
     assert results()["Fluctuations"].to_dataframe().index.tolist() == ["0.weight", "0.bias", "0", "all"]
     assert {"0.weight", "0.bias"} <= set(results()["SystemPrediction"].to_dataframe().index)
-    runs = results()["RunResult"].to_dataframe()
-    assert runs.loc["bias", "measured.exponent"] == pytest.approx(1.5, abs=0.05)
 
 
 def test_one_row_has_nested_values_by_dotted_names() -> None:

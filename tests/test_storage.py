@@ -48,9 +48,11 @@ def test_records_of_monitors_come_back(system: critlearn.NeuralSystem, tmp_path:
 def test_runs_come_back_with_their_report(tmp_path: Path) -> None:
     run = run_toy(ToyConfig(activation="tanh", loss="mse", samples=2_000, epochs=2))
     critlearn.save(run, tmp_path / "run")
-    record, fluctuations = critlearn.load(tmp_path / "run")
-    assert record["quantities"] == run.record["quantities"]
-    assert list(fluctuations) == list(run.fluctuations)
+    again = critlearn.load(tmp_path / "run")
+    assert isinstance(again, critlearn.Analysis)
+    assert again.record["quantities"] == run.record["quantities"]
+    assert list(again.fluctuations) == list(run.fluctuations)
+    assert all(torch.equal(again.weights[name], value) for name, value in run.weights.items())
     assert (tmp_path / "run" / "report.html").read_text().startswith("<!doctype html>")
 
 

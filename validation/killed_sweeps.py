@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD
 from critlearn.studies import load_results
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD
 from critlearn.whole_files import write_whole
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "killed_sweeps.md"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from critlearn._version import __version__
 
 if TYPE_CHECKING:
+    from critlearn.analysis import Analysis, analyze
     from critlearn.comparison import Verdict, compare, predict
     from critlearn.compositions import Activation, Composition, Loss
     from critlearn.duality import DualityMap
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from critlearn.numerics.log_sketch import LogSketch
     from critlearn.numerics.window import Window
     from critlearn.prediction import Prediction
+    from critlearn.reports.page import report
     from critlearn.storage import load, save
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one brings: a composition, a network with its data.
     "compositions": ("Activation", "Composition", "Loss"),
     "network": ("NeuralSystem", "tail_exact"),
-    # What one does with it: train to equilibrium, measure, map, follow.
+    # What one does with it: all in one call, or train to equilibrium, measure, map, follow.
+    "analysis": ("Analysis", "analyze"),
     "equilibrium": ("Certificate", "Status", "certify", "equilibrate"),
     "fluctuations": ("Fluctuations", "Quantities", "measure"),
     "duality": ("DualityMap",),
@@ -38,6 +41,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "prediction": ("Prediction",),
     "comparison": ("Verdict", "compare", "predict"),
     "inverse_design": ("design",),
+    "reports.page": ("report",),
     # What all of them hold.
     "numerics.log_sketch": ("LogSketch",),
     "numerics.window": ("Window",),
@@ -48,6 +52,7 @@ _HOME: Final = {name: module for module, names in _NAMES.items() for name in nam
 
 __all__ = [
     "Activation",
+    "Analysis",
     "Certificate",
     "Composition",
     "CritlearnError",
@@ -64,6 +69,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "analyze",
     "certify",
     "compare",
     "compare_fits",
@@ -73,6 +79,7 @@ __all__ = [
     "load",
     "measure",
     "predict",
+    "report",
     "save",
     "tail_exact",
 ]

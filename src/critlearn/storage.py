@@ -1,18 +1,18 @@
 """Save and load whatever critlearn keeps in files: fluctuations, records of monitors, runs, and results of sweeps."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from critlearn.errors import DataError, InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from critlearn.analysis import Analysis
     from critlearn.fluctuations import Fluctuations
     from critlearn.monitoring import MonitorRecord
-    from critlearn.studies import RunResult
 
-    Storable: TypeAlias = Fluctuations | MonitorRecord | RunResult
+    Storable: TypeAlias = Fluctuations | MonitorRecord | Analysis
 
 _ZIP_START = b"PK"
 """First bytes of a zip archive, as NumPy's ``.npz`` files are; a safetensors file starts with a length."""
@@ -24,8 +24,8 @@ def save(value: "Storable", path: Path | str) -> None:
     Parameters
     ----------
     value
-        `Fluctuations` (written as ``.npz``), a monitor's record (``.safetensors``), or a run that was just made (a new
-        folder with record, fluctuations, weights and report).
+        `Fluctuations` (written as ``.npz``), a monitor's record (``.safetensors``), or an `Analysis` (a new folder with
+        record, fluctuations, weights and report).
     path
         File, or folder of a run; a file that is there is replaced, a folder is not.
 
@@ -36,32 +36,31 @@ def save(value: "Storable", path: Path | str) -> None:
     OutputError
         If it cannot be written.
     """
+    from critlearn.analysis import Analysis
     from critlearn.fluctuations import Fluctuations, save_fluctuations
     from critlearn.monitoring import MonitorRecord
     from critlearn.monitoring.storage import save_record
-    from critlearn.studies import RunResult
 
     path = Path(path)
     if isinstance(value, Fluctuations):
         save_fluctuations(path, value)
     elif isinstance(value, MonitorRecord):
         save_record(path, value)
-    elif isinstance(value, RunResult):
+    elif isinstance(value, Analysis):
+        from critlearn.analysis.run_folder import REPORT, write_folder
         from critlearn.reports.page import report_page
-        from critlearn.studies.run_folder import REPORT, write_folder
 
         write_folder(path, value, lambda record: {REPORT: report_page(record, value.fluctuations)})
     else:
         raise InvalidInputError(
-            f"what can be saved is Fluctuations, the record of a Monitor, or the result of a run; "
-            f"got {type(value).__name__}"
+            f"what can be saved is an Analysis, Fluctuations, or the record of a Monitor; got {type(value).__name__}"
         )
 
 
 def load(
     path: Path | str,
-) -> "Fluctuations | MonitorRecord | tuple[dict[str, Any], Fluctuations] | pd.DataFrame":
-    """Read what `save`, ``critlearn run`` or ``critlearn sweep`` wrote.
+) -> "Storable | pd.DataFrame":
+    """Read what `save`, ``critlearn analyze``, ``run`` or ``sweep`` wrote.
 
     Nothing is unpickled. What the path holds is found out from its content.
 
@@ -71,8 +70,8 @@ def load(
         Of a ``.npz`` file.
     MonitorRecord
         Of a ``.safetensors`` file.
-    tuple
-        Of a run's folder: its record as plain values, and its fluctuations.
+    Analysis
+        Of a run's folder.
     pandas.DataFrame
         Of a sweep's results, in a folder or behind a URL: one row for each cell and quantity.
 
@@ -87,10 +86,9 @@ def load(
         raise InvalidInputError(f"a path is a text or a pathlib.Path; got {path!r}")
     path = Path(path)
     if path.is_dir():
-        from critlearn.studies import read_run
-        from critlearn.studies.run_folder import RECORD
+        from critlearn.analysis.run_folder import RECORD, read_analysis
 
-        return read_run(path) if (path / RECORD).exists() else _results(str(path))
+        return read_analysis(path) if (path / RECORD).exists() else _results(str(path))
     try:
         with path.open("rb") as file:
             start = file.read(len(_ZIP_START))

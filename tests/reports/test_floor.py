@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from critlearn.analysis.run_folder import read_run
 from critlearn.reports.page import report_page
-from critlearn.studies.run_folder import read_run
 
 
 def test_floor_and_reference_stand_in_the_methods(study: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from critlearn.analysis.table import row_of
 from critlearn.cli import display
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
@@ -56,6 +56,7 @@ def quantity_of(exponent: float | None, verdict: str) -> dict[str, Any]:
     measured = {
         "exponent": exponent,
         "ci95": [1.2, 1.4],
+        "window": [1e-4, 0.1],
         "log_window": [-9.0, -2.0],
         "p_value": 0.3,
         "retained": 0.5,
@@ -76,11 +77,11 @@ def quantity_of(exponent: float | None, verdict: str) -> dict[str, Any]:
 
 def test_nothing_is_predicted_on_a_window_that_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     absent, there = quantity_of(None, "too few data"), quantity_of(1.3, "power law")
-    assert [
-        page._row("EQUILIBRIUM", "bias", absent)[name] for name in ("window", "predicted", "interval", "p_value")
-    ] == [""] * 4
-    assert page._row("EQUILIBRIUM", "bias", there)["predicted"] == "1.390"
-    Console(width=110).print(display._table({"absent": absent, "there": there}, "DRIFTING"))
+    record = {"equilibrium": {"status": "DRIFTING"}, "quantities": {"absent": absent, "there": there}}
+    shown = {name: page._cells(row_of(record, name), quantity) for name, quantity in record["quantities"].items()}
+    assert [shown["absent"][name] for name in ("window", "predicted", "interval", "p_value")] == [""] * 4
+    assert shown["there"]["predicted"] == "1.390"
+    display.print_table(record)
     first, second = (
         line
         for line in capsys.readouterr().out.splitlines()

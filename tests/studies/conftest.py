@@ -2,18 +2,15 @@
 
 import pytest
 
-from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, run_toy, run_two_class
-from reference.small_runs import TOY, TWO_CLASS
-from shape_checker import switched_off
+from critlearn.analysis import Analysis
+from reference.small_runs import toy_run, two_class_run
 
 
 @pytest.fixture(scope="session")
-def two_class() -> RunResult:
-    with switched_off():
-        return run_two_class(TwoClassConfig(**TWO_CLASS))
+def two_class() -> Analysis:
+    return two_class_run()
 
 
 @pytest.fixture(scope="session")
-def toy() -> RunResult:
-    with switched_off():
-        return run_toy(ToyConfig(activation="softsign", loss="mse", **TOY))
+def toy() -> Analysis:
+    return toy_run()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from critlearn.analysis import Analysis
 from critlearn.errors import InvalidInputError
 from critlearn.results import plain
-from critlearn.studies import RunResult, ToyConfig, TwoClassConfig, run_toy, run_two_class
+from critlearn.studies import ToyConfig, TwoClassConfig, run_toy, run_two_class
 from reference.small_runs import TOY, TWO_CLASS
 
 
@@ -64,10 +65,11 @@ def test_the_record_has_what_was_promised(kind: str, request: pytest.FixtureRequ
             assert {"exponent", "exact", "window", "decades"} <= quantity["predicted"].keys()
 
 
-def test_names_and_counts_of_the_quantities(two_class: RunResult, toy: RunResult) -> None:
+def test_names_and_counts_of_the_quantities(two_class: Analysis, toy: Analysis) -> None:
     assert set(toy.record["quantities"]) == {"bias", "weight"}
     sizes = {
         "output.bias": 1, "output.weight": 6, "hidden1.bias": 6, "hidden1.weight": 12, "all": 25,
+        "output": 7, "hidden1": 18, "all.bias": 7, "all.weight": 18,
     }  # fmt: skip
     assert set(two_class.record["quantities"]) == set(sizes)
     for name, size in sizes.items():
@@ -75,7 +77,7 @@ def test_names_and_counts_of_the_quantities(two_class: RunResult, toy: RunResult
     assert two_class.record["quantities"]["output.bias"]["axis"] == "samples"
 
 
-def test_the_accuracy_is_that_of_the_stored_weights(toy: RunResult) -> None:
+def test_the_accuracy_is_that_of_the_stored_weights(toy: Analysis) -> None:
     # The classes overlap in [-0.3, 0.3] of [-0.3, 2.3]: a threshold at 0 is wrong for 0.3 / 2.6 of the samples.
     error = 0.3 / 2.6
     assert toy.record["accuracy"] == pytest.approx(1 - error, abs=5 * math.sqrt(error / 20_000))
@@ -83,7 +85,7 @@ def test_the_accuracy_is_that_of_the_stored_weights(toy: RunResult) -> None:
     assert float(toy.weights["bias"]) == toy.record["bias"]
 
 
-def test_the_zeros_and_logarithms_of_the_toy_model_are_those_of_its_formula(toy: RunResult) -> None:
+def test_the_zeros_and_logarithms_of_the_toy_model_are_those_of_its_formula(toy: Analysis) -> None:
     from critlearn.prediction import parse_density
     from critlearn.studies.toy import drawn_classes
 
@@ -111,7 +113,7 @@ def test_inputs_are_drawn_mirrored_for_the_other_class() -> None:
     assert float(data.signs.mean()) == pytest.approx(0.0, abs=5 / math.sqrt(50_000))
 
 
-def test_a_seed_repeats_bit_for_bit(two_class: RunResult) -> None:
+def test_a_seed_repeats_bit_for_bit(two_class: Analysis) -> None:
     again = run_two_class(TwoClassConfig(**TWO_CLASS))  # type: ignore[arg-type]
     assert all(torch.equal(again.weights[name], value) for name, value in two_class.weights.items())
     assert all(again.fluctuations[name] == two_class.fluctuations[name] for name in two_class.fluctuations)

@@ -55,42 +55,57 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
+    from critlearn.analysis.record_schema import headlines
+    from critlearn.analysis.table import rows_of
     from critlearn.equilibrium import Status
-    from critlearn.studies.record_schema import headlines
 
-    # Where there is no terminal, the width that is assumed for it must not cut numbers off.
-    console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     equilibrium = record["equilibrium"]
-    console.print(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
+    reached = "" if equilibrium["epochs"] is None else f" after {equilibrium['epochs']} epochs"
+    right = "" if record["accuracy"] is None else f"accuracy {record['accuracy']:.1%}, "
     advice = Status(equilibrium["status"]).advice
-    console.print(f"{equilibrium['status']} after {equilibrium['epochs']} epochs: {equilibrium['reason']}; {advice}")
-    console.print(f"accuracy {record['accuracy']:.1%}, {equilibrium['frozen']} frozen variables\n")
-    console.print(_table(record["quantities"], equilibrium["status"]), soft_wrap=False)
-    console.print("\n" + "\n".join(headlines(record["quantities"])))
-    console.print(f"report: {Path(record['run_dir']) / 'report.html'}")
+    typer.echo(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
+    typer.echo(f"{equilibrium['status']}{reached}: {equilibrium['reason']}; {advice}")
+    typer.echo(f"{right}{equilibrium['frozen']} frozen variables\n")
+    print_table(record)
+    typer.echo("\n" + "\n".join(headlines(record["quantities"])))
+    for reason in dict.fromkeys(row["not_predicted"] for row in rows_of(record) if row["kind"] != "all"):
+        if reason is not None and not reason.startswith("a pool"):
+            typer.echo(f"not predicted: {reason}")
+    if record.get("unfinished"):
+        typer.echo(f"interrupted: not fitted are {', '.join(record['unfinished'])}")
+    typer.echo(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
-def _table(quantities: Mapping[str, Any], status: str) -> Table:
-    """Measured and predicted exponents."""
+def print_table(record: Mapping[str, Any]) -> None:
+    """Print measured and predicted exponents, a row for each quantity."""
+    from critlearn.analysis.table import rows_of
+
     table = Table(box=None, pad_edge=False)
     for heading in ("status", "quantity", "k", "95% interval", "decades", "kept", "predicted", "agree", "verdict"):
         table.add_column(heading, no_wrap=True)
-    for name, quantity in quantities.items():
-        measured, predicted = quantity["measured"], quantity["predicted"]
-        there = measured["exponent"] is not None
-        here = predicted["exponent_on_measured_window"] if there and predicted is not None else None
+    for row in rows_of(record):
+        interval = (row["ci_low"], row["ci_high"])
         table.add_row(
-            status,
-            name,
-            f"{measured['exponent']:.2f}" if there else "-",
-            interval_text(*measured["ci95"]) if there else "-",
-            f"{measured['decades']:.1f}" if there else "-",
-            f"{measured['retained']:.0%}" if there else "-",
-            "-" if here is None else f"{here:.2f}",
-            {True: "yes", False: "no", None: "-"}[quantity["agreement"]],
-            measured["verdict"],
+            row["status"],
+            row["quantity"],
+            _number(row["exponent"], ".2f"),
+            "-" if None in interval else interval_text(*interval),
+            _number(row["decades"], ".1f"),
+            _number(row["share"], ".0%"),
+            _number(row["predicted_exponent"], ".2f"),
+            {True: "yes", False: "no", None: "-"}[row["agreement"]],
+            row["verdict"],
         )
-    return table
+    console().print(table)
+
+
+def console() -> Console:
+    """Console on standard output; where there is no terminal, its width must not cut numbers off."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def print_state(state: "SweepState", *, as_json: bool) -> None:

@@ -19,10 +19,10 @@ def report(
     formats: Annotated[str, typer.Option("--format", help="Formats of the figures.")] = "svg,pdf,png",
 ) -> None:
     """Make report.html again from stored numbers, and export its figures; of a URL in the folder where one is."""
+    from critlearn.analysis.run_folder import RECORD, read_run
     from critlearn.figures.illustration import checked_formats
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
-    from critlearn.studies.run_folder import RECORD, read_run
     from critlearn.studies.runs.methods import read_methods
     from critlearn.studies.runs.table import runs_table
     from critlearn.studies.sweep.results.table import load_results

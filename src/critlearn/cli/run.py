@@ -180,9 +180,9 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
 
 def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:
     """Run a study, keep it, and print what was asked for."""
+    from critlearn.analysis.run_folder import write_run
     from critlearn.cli import display
     from critlearn.reports.page import report_page
-    from critlearn.studies.run_folder import write_run
     from critlearn.whole_files import check_writable
 
     check_writable(out)

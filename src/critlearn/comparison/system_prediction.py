@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
-from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.prediction import (
     Prediction,
     predict_from_errors,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 2048
 """Samples in one pass."""
+
+_OTHER_LAYER: Final = "no dense layer that is called once for each sample: its change is a sum over places, no product"
+"""Reason why a trainable variable is not predicted."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,10 +61,20 @@ class SystemPrediction(Result):
     The output error, the back-propagated factor and the activity of a sample are assumed to be independent, so that the
     distributions of their logarithms convolve (theory, products). In a network they are not exactly independent:
     `factorisation` measures how far this matters.
+
+    Parameters
+    ----------
+    predictions
+        By name of the trainable variable.
+    error
+        Prediction for the size of a sample's output error.
+    unpredicted
+        Reason in words, by name of each trainable variable that nothing predicts.
     """
 
     predictions: Mapping[str, Prediction]
     error: Prediction
+    unpredicted: Mapping[str, str] = field(default_factory=dict)
 
     ASSUMPTION = "output error, back-propagated factors and activities of a sample are independent"
 
@@ -81,7 +94,12 @@ class SystemPrediction(Result):
     def to_dict(self) -> dict[str, Any]:
         """Predictions as plain values."""
         predictions = {name: prediction.to_dict() for name, prediction in self.predictions.items()}
-        return {"assumption": self.ASSUMPTION, "error": self.error.to_dict(), "predictions": predictions}
+        return {
+            "assumption": self.ASSUMPTION,
+            "error": self.error.to_dict(),
+            "predictions": predictions,
+            "unpredicted": dict(self.unpredicted),
+        }
 
     def summary(self) -> str:
         """One line for each variable."""
@@ -103,14 +121,15 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
     Parameters
     ----------
     system
-        Network of any depth whose `torch.nn.Linear` layers are predicted.
+        Network of any depth. Predicted are its `torch.nn.Linear` layers that are called once for each sample, on one
+        vector: the change of any other variable is a sum over places, no product.
     lr
         Learning rate.
 
     Raises
     ------
     InvalidInputError
-        If there is no dense layer, or the margins have no density.
+        If there is no such layer, or the margins have no density.
     """
     layers = {name: module for name, module in system.model.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
@@ -121,23 +140,32 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
             "its positions, which is no product of independent factors"
         )
     state = _state(system, layers)
+    if not state.activities:
+        raise InvalidInputError(
+            "predictions are made for dense layers (torch.nn.Linear) that are called once for each sample, on one "
+            f"vector; {next(iter(state.sums))} is not"
+        )
     single = state.errors.shape[1] == 1
     error = _error(system, state, lr)
-    predictions: dict[str, Prediction] = {}
-    for name, module in layers.items():
+    found: dict[str, Prediction] = {}
+    for name in state.activities:
+        start = f"{name}." if name else ""
+        factor = state.factors[name]
         # The back-propagated factor of a single output is 1: the error itself is the prediction for its bias.
-        bias = error if single and name == state.last else predict_product(error, state.factors[name])
-        if module.bias is not None:
-            predictions[f"{name}.bias"] = bias
-        predictions[f"{name}.weight"] = predict_product(bias, state.activities[name])
-    return SystemPrediction(predictions, error)
+        bias = error if single and name == state.last and _is_one(factor) else predict_product(error, factor)
+        found[f"{start}bias"] = bias
+        found[f"{start}weight"] = predict_product(bias, state.activities[name])
+    trainable = system.parameters
+    predictions = {name: prediction for name, prediction in found.items() if name in trainable}
+    return SystemPrediction(predictions, error, {name: _OTHER_LAYER for name in trainable if name not in predictions})
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
     """State of a network over its data: logarithms of output errors, the single output if any, sketches of its layers.
 
-    For softmax, the single output is the margin of the true class, without targets.
+    For softmax, the single output is the margin of the true class, without targets. ``sums`` are the layers left out,
+    whose changes are sums over places or calls.
     """
 
     errors: Float64[np.ndarray, "sample output"]
@@ -147,6 +175,7 @@ class _State:
     factors: dict[str, LogSketch]
     activities: dict[str, LogSketch]
     last: str
+    sums: tuple[str, ...]
 
 
 def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
@@ -161,11 +190,15 @@ def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
 def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
     """One pass over the data: forward, and backward from output errors of size 1."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
+    sums: dict[str, None] = {}
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            output.retain_grad()
-            seen[name] = (inputs[0].detach(), output)
+            # Rows that are no samples are places, or samples and places together.
+            if name in seen or not inputs or inputs[0].dim() != 2 or len(inputs[0]) != samples:
+                sums[name] = None
+            elif output.requires_grad:
+                seen[name] = (inputs[0].detach(), output)
 
         return hook
 
@@ -176,16 +209,19 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
     try:
         for x, t in system.boundary(_BATCH):
             seen.clear()
+            samples = len(x)
             y, target = system.forward(x, t)
             # Unit errors go back, as the pass is linear in them: the factors do not underflow with the errors.
             sign, log_size = system.loss.log_output_error(y.detach(), target)
             scale = log_size.amax(dim=1)
             unit = sign * (log_size - torch.where(torch.isneginf(scale), 0.0, scale)[:, None]).exp()
-            gradients = torch.autograd.grad((y * unit.to(y.dtype)).sum(), [z for _, z in seen.values()])
+            passed = (y * unit.to(y.dtype)).sum()
+            gradients = torch.autograd.grad(passed, [z for _, z in seen.values()], allow_unused=True)
             for (name, (activity, _)), gradient in zip(seen.items(), gradients, strict=True):
-                factors[name] = factors[name].merge(_sketch(gradient))
-                activities[name] = activities[name].merge(_sketch(activity))
-            last = list(seen)[-1]
+                if gradient is not None:
+                    factors[name] = factors[name].merge(_sketch(gradient))
+                    activities[name] = activities[name].merge(_sketch(activity))
+            last = list(seen)[-1] if seen else ""
             errors.append(log_size.cpu().numpy())
             scales.append(scale.cpu().numpy())
             output, own_target = _single(system, y.detach(), target)
@@ -195,7 +231,8 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
         for handle in handles:
             handle.remove()
     found, known = (None if parts[0] is None else np.concatenate(parts) for parts in (outputs, targets))
-    return _State(np.concatenate(errors), np.concatenate(scales), found, known, factors, activities, last)
+    kept = {name: sketch for name, sketch in activities.items() if name not in sums and sketch.count}
+    return _State(np.concatenate(errors), np.concatenate(scales), found, known, factors, kept, last, tuple(sums))
 
 
 def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
@@ -208,6 +245,11 @@ def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
     if system.loss.class_targets or y.shape[1] != 1:
         return None, None
     return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()
+
+
+def _is_one(factor: LogSketch) -> bool:
+    """Whether all factors are 1, to within a bin."""
+    return factor.log_range is not None and max(map(abs, factor.log_range)) <= BIN_WIDTH
 
 
 def _sketch(values: Tensor) -> LogSketch:

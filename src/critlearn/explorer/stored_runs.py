@@ -8,10 +8,10 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, read_run, runs_root
 from critlearn.errors import DataError
 from critlearn.explorer.picture import Picture, drawn
 from critlearn.reports.page import illustrations
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, read_run, runs_root
 from critlearn.studies.runs.listing import run_record
 from critlearn.studies.runs.table import runs_table, setting_columns
 

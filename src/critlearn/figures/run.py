@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from critlearn.figures.style import (
@@ -38,6 +39,13 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
         Entry of the quantity in the record of the run.
     """
     figure, axes = log_log_axes("|δq|", "density p(|δq|)")
+    draw_density(axes, sketch, quantity)
+    add_legend(axes)
+    return figure
+
+
+def draw_density(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> None:
+    """Draw what `density_figure` shows into a panel."""
     x, y = _density(sketch)
     axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
     predicted = quantity["curves"]["predicted"]
@@ -60,8 +68,6 @@ def density_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
         axes.set_xlim(float(x.min()) - 0.2, float(x.max()) + 0.2)
-    add_legend(axes)
-    return figure
 
 
 def local_exponent_figure(quantity: Mapping[str, Any]) -> Figure:

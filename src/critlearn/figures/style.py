@@ -39,11 +39,17 @@ def plain_axes() -> tuple[Figure, Axes]:
 def log_log_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """Empty figure of one panel whose axes carry decimal logarithms."""
     figure, axes = plain_axes()
+    prepare_log_log(axes)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    return figure, axes
+
+
+def prepare_log_log(axes: Axes) -> None:
+    """Make a panel one whose axes carry decimal logarithms."""
+    axes.grid(alpha=0.3)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         label_as_powers(axis)
-    axes.set(xlabel=x_label, ylabel=y_label)
-    return figure, axes
 
 
 def label_as_powers(axis: Axis) -> None:

@@ -12,6 +12,11 @@ from typing import Any, Final
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from critlearn.analysis import Analysis
+from critlearn.analysis.record_schema import headlines
+from critlearn.analysis.road import ANALYSIS
+from critlearn.analysis.run_folder import REPORT, read_run
+from critlearn.analysis.table import row_of
 from critlearn.equilibrium import Status
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
@@ -20,8 +25,6 @@ from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_t
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.studies.config import written_list
-from critlearn.studies.record_schema import headlines
-from critlearn.studies.run_folder import REPORT, read_run
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
 
@@ -30,6 +33,10 @@ _FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "
 
 _MOST_ROWS: Final = 24
 """Rows of a series in the table behind a figure; all of them are in the exported CSV."""
+
+
+_MOST_PICTURED: Final = 24
+"""Quantities with figures on a page: of more it takes minutes to draw and too long to load."""
 
 
 def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: Mapping[str, Any] | None = None) -> str:
@@ -46,15 +53,21 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
     """
     quantities = record["quantities"]
     predicted = [name for name, quantity in quantities.items() if quantity["predicted"] is not None]
-    first = predicted or list(quantities)[:1]
-    shown = illustrations(record, fluctuations)
+    first = predicted[:_MOST_PICTURED] or list(quantities)[:1]
+    others = [name for name in quantities if name not in predicted and name not in first]
+    others = others[: max(0, _MOST_PICTURED - len(first))]
+    pictured = {name: quantities[name] for name in [*first, *others]}
+    shown = illustrations({**record, "quantities": pictured}, fluctuations)
     return render(
         "page.html",
         record=record,
         headlines=headlines(quantities),
-        rows=[_row(record["equilibrium"]["status"], name, quantity) for name, quantity in quantities.items()],
+        rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],
+        not_predicted=_reasons(quantities),
+        sources=_sources(quantities),
         first={name: shown[name] for name in first},
-        others={name: pair for name, pair in shown.items() if name in quantities and name not in first},
+        others={name: shown[name] for name in others},
+        without_figures=len(quantities) - len(pictured),
         training=shown["training"],
         duality=None if duality is None else duality_section(duality),
         advice=Status(record["equilibrium"]["status"]).advice,
@@ -80,6 +93,24 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def report(analysis: Analysis, path: Path | str) -> Path:
+    """Write the page of an analysis: one HTML file that opens offline.
+
+    Parameters
+    ----------
+    analysis
+        The analysis, just made or read from a folder.
+    path
+        File; one that is there is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    return write_whole(Path(path), report_page(analysis.record, analysis.fluctuations).encode())
+
+
 def write_report(folder: Path) -> Path:
     """Make the page of a stored run again, from its stored numbers alone.
 
@@ -95,7 +126,9 @@ def write_report(folder: Path) -> Path:
 
 
 def command_of(record: Mapping[str, Any]) -> str:
-    """Command that makes the run again, quoted for a shell."""
+    """Command that makes the run again, quoted for a shell; empty for the analysis of a network trained elsewhere."""
+    if record["study"] == ANALYSIS:
+        return ""
     words = ["critlearn", "run", record["study"]]
     for name, value in record["config"].items():
         if isinstance(value, bool):
@@ -106,27 +139,43 @@ def command_of(record: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _row(state: str, name: str, quantity: Mapping[str, Any]) -> dict[str, str]:
-    """Row of the table of results."""
-    measured, predicted = quantity["measured"], quantity["predicted"]
-    fitted = measured["exponent"] is not None
-    # A fit without an exponent may have a window that was tried; the table shows none, and nothing is compared on it.
-    here = predicted["exponent_on_measured_window"] if fitted and predicted is not None else None
+def _reasons(quantities: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Quantities without a prediction by the reason why they have none."""
+    reasons: dict[str, list[str]] = {}
+    for name, quantity in quantities.items():
+        if quantity.get("not_predicted") and not quantity.get("pool"):
+            reasons.setdefault(quantity["not_predicted"], []).append(name)
+    return reasons
+
+
+def _sources(quantities: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Quantities with a prediction by what it was made from."""
+    sources: dict[str, list[str]] = {}
+    for name, quantity in quantities.items():
+        if quantity["predicted"] is not None:
+            sources.setdefault(quantity["predicted"].get("source", ""), []).append(name)
+    return sources
+
+
+def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str]:
+    """Row of the table of results as text."""
+    measured, fitted = quantity["measured"], row["exponent"] is not None
     return {
-        "state": state,
-        "name": name,
+        "state": row["status"],
+        "name": row["quantity"],
         "axis": quantity["axis"],
-        "count": f"{quantity['count']:,}",
-        "zeros": f"{quantity['zeros']:,}",
-        "exponent": f"{measured['exponent']:.3f}" if fitted else "none",
-        "interval": interval_text(*measured["ci95"], fewest=3) if fitted else "",
+        "count": f"{row['n']:,}",
+        "zeros": f"{row['zeros']:,}",
+        "exponent": f"{row['exponent']:.3f}" if fitted else "none",
+        "interval": interval_text(row["ci_low"], row["ci_high"], fewest=3) if fitted else "",
         "window": Window.from_logs(*measured["log_window"]).summary() if fitted else "",
         "p_value": f"{measured['p_value']:.3f}" if fitted and measured["p_value"] is not None else "",
-        "predicted": "" if here is None else f"{here:.3f}",
-        "exact": (predicted or {}).get("exact") or "",
-        "agreement": {True: "yes", False: "no", None: ""}[quantity["agreement"]],
-        "retained": f"{measured['retained']:.0%}" if fitted else "",
-        "verdict": measured["verdict"],
+        "predicted": "" if row["predicted_exponent"] is None else f"{row['predicted_exponent']:.3f}",
+        "distance": "" if row["prediction_distance"] is None else f"{row['prediction_distance']:.3f}",
+        "exact": row["limit"] or "",
+        "agreement": {True: "yes", False: "no", None: ""}[row["agreement"]],
+        "retained": f"{row['share']:.0%}" if fitted else "",
+        "verdict": row["verdict"],
     }
 
 
@@ -168,14 +217,17 @@ def _shading(measured: Mapping[str, Any]) -> str:
 
 
 def _of_training(equilibrium: Mapping[str, Any]) -> list[Illustration]:
-    """Loss, and drift against fluctuation."""
-    return [
+    """Loss, if its history is known, and drift against fluctuation."""
+    loss = [
         Illustration(
             "training-loss",
             loss_figure(equilibrium),
             f"Mean loss of {len(equilibrium['losses'])} epochs.",
             "Mean loss of each epoch; at equilibrium it only fluctuates.",
-        ),
+        )
+    ]
+    return [
+        *(loss if equilibrium["losses"] else []),
         Illustration(
             "training-drift",
             drift_figure(equilibrium),

@@ -6,13 +6,13 @@ from typing import Final
 
 import pandas as pd
 
+from critlearn.analysis.run_folder import REPORT
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
 from critlearn.reports.page import render
 from critlearn.reports.study_methods import methods_section
 from critlearn.reports.study_words import phase_words
-from critlearn.studies.run_folder import REPORT
 from critlearn.studies.runs.methods import Methods
 from critlearn.studies.runs.table import setting_columns
 from critlearn.whole_files import write_whole

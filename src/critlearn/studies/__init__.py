@@ -1,11 +1,10 @@
 """Studies: data, network and settings in, a record of measured and predicted power laws out."""
 
 from critlearn._torch import torch  # noqa: F401
+from critlearn.analysis.run_folder import read_run, write_run
 from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.datasets.loading import load_data
-from critlearn.studies.record import RunResult
-from critlearn.studies.run_folder import read_run, write_run
 from critlearn.studies.sweep.engines.ray_cluster import Resources
 from critlearn.studies.sweep.engines.ray_measurement import measure_on_ray
 from critlearn.studies.sweep.results.table import load_results
@@ -19,7 +18,6 @@ __all__ = [
     "ClassesConfig",
     "Resources",
     "RunConfig",
-    "RunResult",
     "Study",
     "ToyConfig",
     "TwoClassConfig",

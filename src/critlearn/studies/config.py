@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from critlearn.analysis.validation_errors import first_error
 from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
 from critlearn.compositions.catalogue.activations import SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
@@ -16,7 +17,6 @@ from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.array_file import first_line
 from critlearn.studies.import_paths import import_object, is_import_path
-from critlearn.studies.validation_errors import first_error
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
@@ -114,9 +114,10 @@ class DenseConfig(RunConfig):
     weight_variance: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     def quantities(self) -> tuple[str, ...]:
-        """Biases and weights of each layer, and the pool of all."""
+        """Biases and weights of each layer; of several layers, also pools of each, of each kind, and of all."""
         layers = ["output", *(f"hidden{depth}" for depth in range(len(self.hidden), 0, -1))]
-        return (*(f"{layer}.{kind}" for layer in layers for kind in ("bias", "weight")), "all")
+        variables = tuple(f"{layer}.{kind}" for layer in layers for kind in ("bias", "weight"))
+        return (*variables, *layers, "all.bias", "all.weight", "all") if self.hidden else variables
 
 
 class TwoClassConfig(DenseConfig):

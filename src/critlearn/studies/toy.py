@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from critlearn.analysis import Analysis
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.equilibrium import Approach
 from critlearn.equilibrium.approach import Progress
@@ -12,13 +13,10 @@ from critlearn.prediction import InputDensity, Prediction, parse_density, predic
 from critlearn.studies.config import ToyConfig
 from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.datasets.loading import load_data
-from critlearn.studies.measurement import Expectation, run_study
-from critlearn.studies.record import RunResult
-
-SUBJECTS = {"bias": "the bias", "weight": "the weight"}
+from critlearn.studies.measurement import Knowledge, run_study
 
 
-def run_toy(config: ToyConfig, progress: Progress | None = None) -> RunResult:
+def run_toy(config: ToyConfig, progress: Progress | None = None) -> Analysis:
     """Train the two-neuron model to equilibrium, measure its fluctuations and compare them with their prediction.
 
     Raises
@@ -26,7 +24,7 @@ def run_toy(config: ToyConfig, progress: Progress | None = None) -> RunResult:
     CritlearnError
         If a setting cannot be used.
     """
-    return run_study("toy", config, data=_data, network=_two_neurons, expectation=_expectation, progress=progress)
+    return run_study("toy", config, data=_data, network=_two_neurons, knowledge=_knowledge, progress=progress)
 
 
 def drawn_classes(inputs: InputDensity, samples: int, seed: int) -> ClassData:
@@ -59,10 +57,10 @@ def _two_neurons(config: ToyConfig, dataset: ClassData) -> nn.Linear:
         return nn.Linear(dataset.x.shape[1], 1, dtype=torch.float64)
 
 
-def _expectation(config: ToyConfig, dataset: ClassData, approach: Approach) -> Expectation:
+def _knowledge(config: ToyConfig, dataset: ClassData, approach: Approach) -> Knowledge:
     """Exact predictions, from the weight and the bias that were reached."""
     reached = {name: float(approach.system.parameters[name].detach()) for name in ("weight", "bias")}
-    return Expectation(_predictions(config, dataset, **reached), SUBJECTS, reached)
+    return _predictions(config, dataset, **reached), reached
 
 
 def _predictions(config: ToyConfig, dataset: ClassData, weight: float, bias: float) -> dict[str, Prediction]:

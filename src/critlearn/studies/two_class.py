@@ -5,27 +5,21 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from critlearn.analysis import Analysis
 from critlearn.compositions import SoftmaxCrossEntropy
-from critlearn.compositions.named.resolve import margin_composition
-from critlearn.compositions.output_loss import OutputLoss
 from critlearn.equilibrium import Approach
 from critlearn.equilibrium.approach import Progress
-from critlearn.errors import InvalidInputError
-from critlearn.fluctuations import POOLED
 from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
-from critlearn.numerics.log_sketch import LogSketch
-from critlearn.prediction import Prediction, predict_from_margins, predict_from_outputs, predict_product
 from critlearn.studies.config import ClassesConfig, DenseConfig, TwoClassConfig
 from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.datasets.loading import load_data
-from critlearn.studies.measurement import Expectation, run_study
-from critlearn.studies.record import RunResult
+from critlearn.studies.measurement import Knowledge, run_study
 
 _BATCH: Final = 4096
 """Samples passed through the network at once: it bounds the memory for hidden activities, not what is computed."""
 
 
-def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> RunResult:
+def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> Analysis:
     """Train a network to equilibrium, measure its fluctuations and compare them with what its margins predict.
 
     Raises
@@ -34,11 +28,11 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> R
         If a setting cannot be used or the data cannot be read.
     """
     return run_study(
-        "two-class", config, data=samples_of, network=initial_network, expectation=_expectation, progress=progress
+        "two-class", config, data=samples_of, network=initial_network, knowledge=_knowledge, progress=progress
     )
 
 
-def run_classes(config: ClassesConfig, progress: Progress | None = None) -> RunResult:
+def run_classes(config: ClassesConfig, progress: Progress | None = None) -> Analysis:
     """Train a network with an output for each class to equilibrium, and measure its fluctuations.
 
     Raises
@@ -47,7 +41,7 @@ def run_classes(config: ClassesConfig, progress: Progress | None = None) -> RunR
         If a setting cannot be used or the data cannot be read.
     """
     return run_study(
-        "classes", config, data=samples_of, network=initial_network, expectation=_expectation, progress=progress
+        "classes", config, data=samples_of, network=initial_network, knowledge=_knowledge, progress=progress
     )
 
 
@@ -74,65 +68,22 @@ def system_of(config: DenseConfig, dataset: ClassData, model: nn.Module) -> Neur
     return NeuralSystem(model, composition, dataset.boundary(composition))
 
 
-def _expectation(config: DenseConfig, dataset: ClassData, approach: Approach) -> Expectation:
-    """Predictions for the output layer, from the network's own margins and activities."""
-    outputs, targets, activities = _output_state(approach.system)
-    loss = approach.system.loss
-    margins = loss.margins(outputs, targets) if isinstance(loss, SoftmaxCrossEntropy) else (outputs * targets).flatten()
+def _knowledge(config: DenseConfig, dataset: ClassData, approach: Approach) -> Knowledge:
+    """Names of the classes and range of the margins; predictions are made from the network's state."""
+    margins = _margins(approach.system)
+    spread = {"least": margins.min(), "median": margins.median(), "greatest": margins.max()}
     details = {
         "class_names": list(dataset.class_names),
-        "margins": dict(zip(("least", "median", "greatest"), _range(margins), strict=True)),
+        "margins": {name: float(value) for name, value in spread.items()},
     }
-    predictions = _predictions(loss, outputs, targets, margins, activities)
-    return Expectation(predictions, _subjects(approach.system), details)
-
-
-def _subjects(system: NeuralSystem) -> dict[str, str]:
-    """What fluctuates, in words, from the output backwards, and the pool of all."""
-    kinds = {"weight": "weights", "bias": "biases"}
-    subjects = {}
-    for name, variable in reversed(system.parameters.items()):
-        layer, _, kind = name.rpartition(".")
-        single = name == "output.bias" and variable.numel() == 1
-        subjects[name] = "the output bias" if single else f"{kinds[kind]} of {layer}"
-    return {**subjects, POOLED: "all trainable variables"}
+    return None, details
 
 
 @torch.no_grad()
-def _output_state(system: NeuralSystem) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs and targets of all samples, and the sizes of the activities that the output weights see."""
-    outputs, targets, activities = [], [], []
+def _margins(system: NeuralSystem) -> Tensor:
+    """Margins of all samples: output times class, or for softmax output of the true class over the others."""
+    loss, found = system.loss, []
     for x, t in system.boundary(_BATCH):
-        before = system.model[:-1](x)  # type: ignore[index]
         y, target = system.forward(x, t)
-        outputs.append(y)
-        targets.append(target)
-        activities.append(before.abs().flatten())
-    return torch.cat(outputs).cpu(), torch.cat(targets).cpu(), torch.cat(activities).cpu()
-
-
-def _predictions(
-    loss: OutputLoss, outputs: Tensor, targets: Tensor, margins: Tensor, activities: Tensor
-) -> dict[str, Prediction]:
-    """Predictions for the output layer.
-
-    There are none where the outputs do not spread, where the error is the same everywhere, or for more than two
-    classes: then the error of the true class is not the size of the others.
-    """
-    if outputs.shape[-1] > 2:
-        return {}
-    try:
-        if isinstance(loss, SoftmaxCrossEntropy):
-            # Of two classes both errors have the size of the true one's.
-            bias = predict_from_margins(margin_composition(loss), margins.double().numpy())
-        else:
-            y, t = (values.flatten().double().numpy() for values in (outputs, targets))
-            bias = predict_from_outputs(loss, y, t)  # type: ignore[arg-type]
-        weight = predict_product(bias, LogSketch.from_values(activities.numpy()))
-    except InvalidInputError:
-        return {}
-    return {"output.bias": bias, "output.weight": weight}
-
-
-def _range(values: Tensor) -> list[float]:
-    return [float(values.min()), float(values.median()), float(values.max())]
+        found.append(loss.margins(y, target) if isinstance(loss, SoftmaxCrossEntropy) else (y * target).flatten())
+    return torch.cat(found)

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from critlearn.analysis.run_folder import REPORT, json_text, read_record, read_run
 from critlearn.duality import DualityMap, learning_dimension
 from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.results import plain
-from critlearn.studies.run_folder import REPORT, json_text, read_record, read_run
 from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 

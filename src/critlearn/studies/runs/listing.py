@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_root
+from critlearn.analysis.table import row_of
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
-from critlearn.studies.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_root
 
 _FILES: Final = (RECORD, FLUCTUATIONS, WEIGHTS)
 """Files that every run folder has; a folder without one of them is not removed as a run."""
@@ -82,7 +83,8 @@ def run_rows(out: Path) -> list[dict[str, Any]]:
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """Row of a run in the list."""
-    name, quantity = next(iter(record["quantities"].items()))
+    name = next(iter(record["quantities"]))
+    row = row_of(record, name)
     return {
         "study": record["study"],
         "composition": record["composition"]["name"],
@@ -91,10 +93,10 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "equilibrium": record["equilibrium"]["status"],
         "certified": record["equilibrium"]["certified"],
         "quantity": name,
-        "exponent": quantity["measured"]["exponent"],
-        "ci95": quantity["measured"]["ci95"],
-        "verdict": quantity["measured"]["verdict"],
-        "agreement": quantity["agreement"],
+        "exponent": row["exponent"],
+        "ci95": None if row["ci_low"] is None else [row["ci_low"], row["ci_high"]],
+        "verdict": row["verdict"],
+        "agreement": row["agreement"],
     }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from critlearn.analysis.run_folder import read_record, run_folders
 from critlearn.errors import DataError
-from critlearn.studies.run_folder import read_record, run_folders
 from critlearn.studies.sweep.results.store import MARK, ResultsStore
 from critlearn.studies.sweep.study.schema import study_text
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from critlearn.analysis.run_folder import WEIGHTS
 from critlearn.errors import DataError
 from critlearn.network import NeuralSystem
 from critlearn.studies.config import ClassesConfig, DenseConfig, TwoClassConfig, checked
-from critlearn.studies.run_folder import WEIGHTS
 from critlearn.studies.two_class import initial_network, samples_of, system_of
 
 _IMAGE_SHAPES: Final = {64: (8, 8), 784: (28, 28)}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from critlearn.analysis.run_folder import RECORD, no_runs, read_record, run_folders
 from critlearn.errors import DataError
-from critlearn.studies.run_folder import RECORD, no_runs, read_record, run_folders
 from critlearn.studies.sweep.results.store import MARK
 from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
 from critlearn.studies.sweep.study.conditions import in_one_field

@@ -16,15 +16,15 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from critlearn._version import __version__
+from critlearn.analysis.analysis import Analysis
+from critlearn.analysis.record_schema import parse_record
+from critlearn.analysis.run_folder import CELLS, FLUCTUATIONS, RECORD, WEIGHTS, json_text, write_folder
+from critlearn.analysis.validation_errors import describe_first_error
 from critlearn.errors import DataError, InvalidInputError, OutputError
-from critlearn.studies.record import RunResult
-from critlearn.studies.record_schema import parse_record
-from critlearn.studies.run_folder import CELLS, FLUCTUATIONS, RECORD, WEIGHTS, json_text, write_folder
 from critlearn.studies.sweep.results.files import StoreFiles
 from critlearn.studies.sweep.study.cells import Cell
 from critlearn.studies.sweep.study.manifest import Manifest, make_manifest
 from critlearn.studies.sweep.study.schema import Study, study_text
-from critlearn.studies.validation_errors import describe_first_error
 
 MARK: Final = "critlearn-store.json"
 CELL: Final = "cell.json"
@@ -250,7 +250,7 @@ class ResultsStore:
         except DataError as problem:
             return str(problem)
 
-    def write(self, cell: Cell, result: RunResult) -> None:
+    def write(self, cell: Cell, result: Analysis) -> None:
         """Write a finished cell; its page can be made from it at any time.
 
         Raises

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from critlearn.analysis.table import row_of
 from critlearn.errors import InvalidInputError
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.conditions import in_one_field, parse_condition
@@ -86,21 +87,12 @@ def _rows(store: ResultsStore, study: str, manifest: Manifest, swept: list[str])
 
 def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
     """Columns of a table that describe one quantity of a run: the entries of `COLUMNS` that come from its record."""
-    quantity = record["quantities"][name]
-    measured, predicted = quantity["measured"], quantity["predicted"] or {}
-    low, high = measured["ci95"] or (None, None)
-    # A measured exponent is compared with the prediction on the same window, if there is one.
-    here = predicted.get("exponent_on_measured_window")
+    row = row_of(record, name)
+    kept = ("quantity", "predicted_exponent", "ci_low", "ci_high", "decades", "verdict", "agreement")
     return {
-        "quantity": name,
-        "measured_exponent": measured["exponent"],
-        "predicted_exponent": predicted.get("exponent") if here is None else here,
-        "ci_low": low,
-        "ci_high": high,
-        "decades": measured["decades"],
-        "verdict": measured["verdict"],
-        "agreement": quantity["agreement"],
-        "equilibrium": record["equilibrium"]["status"],
+        **{column: row[column] for column in kept},
+        "measured_exponent": row["exponent"],
+        "equilibrium": row["status"],
         "certified": record["equilibrium"]["certified"],
         "epochs_trained": record["equilibrium"]["epochs"],
         "seconds": record["seconds"],

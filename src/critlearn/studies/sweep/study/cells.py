@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
+from critlearn.analysis.analysis import Analysis
+from critlearn.analysis.validation_errors import first_error
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
-from critlearn.studies.record import RunResult
 from critlearn.studies.sweep.study.conditions import Condition, parse_condition
 from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
 from critlearn.studies.sweep.study.schema import RandomPart, Range, Settings, Study
 from critlearn.studies.toy import run_toy
 from critlearn.studies.two_class import run_classes, run_two_class
-from critlearn.studies.validation_errors import first_error
 
-_KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], RunResult]]]] = {
+_KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], Analysis]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
     "classes": (ClassesConfig, run_classes),
@@ -58,7 +58,7 @@ class Cell:
         text = json.dumps({"kind": self.kind, **named}, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def run(self) -> RunResult:
+    def run(self) -> Analysis:
         """Run it, as ``critlearn run`` does."""
         return _KINDS[self.kind][1](self.config)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from critlearn.analysis.validation_errors import Location, dotted
 from critlearn.errors import InvalidInputError
 from critlearn.studies.sweep.study.schema import Study
-from critlearn.studies.validation_errors import Location, dotted
 
 
 class StudyError(InvalidInputError):

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from critlearn.analysis.validation_errors import Location, at_location, first_error, is_unknown_key
 from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.studies.sweep.study.locations import StudyError
 from critlearn.studies.sweep.study.preflight import check_study
@@ -21,7 +22,6 @@ from critlearn.studies.sweep.study.schema import (
     SystemPart,
     TrainingPart,
 )
-from critlearn.studies.validation_errors import Location, at_location, first_error, is_unknown_key
 
 
 def load_study(path: Path) -> Study:

@@ -8,15 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from critlearn.analysis import Analysis
 from critlearn.errors import DataError, OutputError
-from critlearn.studies import RunResult, read_run, write_run
+from critlearn.studies import read_run, write_run
 
 
 def page(record: dict[str, Any], fluctuations: object) -> str:
     return f"<html>{record['study']}</html>"
 
 
-def test_a_run_comes_back_from_its_folder(tmp_path: Path, two_class: RunResult) -> None:
+def test_a_run_comes_back_from_its_folder(tmp_path: Path, two_class: Analysis) -> None:
     record = write_run(tmp_path / "runs", two_class, page)
     folder = Path(record["run_dir"])
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -30,7 +31,7 @@ def test_a_run_comes_back_from_its_folder(tmp_path: Path, two_class: RunResult) 
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]
 
 
-def test_two_runs_at_the_same_time_do_not_share_a_folder(tmp_path: Path, two_class: RunResult) -> None:
+def test_two_runs_at_the_same_time_do_not_share_a_folder(tmp_path: Path, two_class: Analysis) -> None:
     folders = {write_run(tmp_path, two_class, page)["run_dir"] for _ in range(3)}
     assert len(folders) == 3
 
@@ -39,7 +40,7 @@ def test_two_runs_at_the_same_time_do_not_share_a_folder(tmp_path: Path, two_cla
     "failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("defect")]
 )
 def test_a_run_that_cannot_be_finished_leaves_nothing(
-    tmp_path: Path, two_class: RunResult, failure: BaseException
+    tmp_path: Path, two_class: Analysis, failure: BaseException
 ) -> None:
     def failing(record: dict[str, Any], fluctuations: object) -> str:
         raise failure
@@ -52,14 +53,14 @@ def test_a_run_that_cannot_be_finished_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_with_nan_is_not_written(tmp_path: Path, two_class: RunResult) -> None:
-    spoilt = RunResult({**two_class.record, "accuracy": math.nan}, two_class.fluctuations, two_class.weights)
+def test_a_record_with_nan_is_not_written(tmp_path: Path, two_class: Analysis) -> None:
+    spoilt = Analysis({**two_class.record, "accuracy": math.nan}, two_class.fluctuations, two_class.weights)
     with pytest.raises(ValueError, match="JSON"):
         write_run(tmp_path, spoilt, page)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path, two_class: RunResult) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, two_class: Analysis) -> None:
     with pytest.raises(DataError, match="holds no run"):
         read_run(tmp_path)
     folder = Path(write_run(tmp_path, two_class, page)["run_dir"])

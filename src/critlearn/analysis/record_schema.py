@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, ValidationError
 
+from critlearn.analysis.validation_errors import describe_first_error
 from critlearn.errors import DataError
-from critlearn.studies.validation_errors import describe_first_error
+
+_MOST_HEADLINES: Final = 8
+"""Sentences that sum a run up: more are no summary."""
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 """Ends of an interval; null where one is not finite."""
@@ -39,7 +42,7 @@ class _Quantity(BaseModel):
 class _Equilibrium(BaseModel):
     certified: bool
     status: str
-    epochs: int
+    epochs: int | None
 
 
 class _Composition(BaseModel):
@@ -87,10 +90,17 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
 def headlines(quantities: Mapping[str, Any]) -> list[str]:
     """Sentences that sum a run up: the statements of all quantities with a prediction, or else of the first quantity.
 
+    Of more than eight the first ones are given, and how many there are.
+
     Parameters
     ----------
     quantities
         Entry ``quantities`` of the record of a run.
     """
     statements = [quantity["statement"] for quantity in quantities.values() if quantity["predicted"] is not None]
-    return statements or [next(iter(quantities.values()))["statement"]]
+    if not statements:
+        return [next(iter(quantities.values()))["statement"]]
+    left = len(statements) - _MOST_HEADLINES
+    if left <= 0:
+        return statements
+    return [*statements[:_MOST_HEADLINES], f"{left} more stand in the table and the report."]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from critlearn.analysis.analysis import Analysis
+from critlearn.analysis.record_schema import parse_record
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
-from critlearn.studies.record import RunResult
-from critlearn.studies.record_schema import parse_record
 
 RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
@@ -24,7 +24,7 @@ CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
 
 
-def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
+def write_run(out: Path, result: Analysis, report: Any) -> dict[str, Any]:
     """Write a run to a new folder, named by its settings and the time, and return its record with that folder.
 
     Parameters
@@ -46,7 +46,7 @@ def write_run(out: Path, result: RunResult, report: Any) -> dict[str, Any]:
 
 
 def write_folder(
-    folder: Path, result: RunResult, texts: Callable[[dict[str, Any]], Mapping[str, str]]
+    folder: Path, result: Analysis, texts: Callable[[dict[str, Any]], Mapping[str, str]]
 ) -> dict[str, Any]:
     """Write a run to a folder of that name, which must not exist, and return its record.
 
@@ -96,6 +96,21 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
         If the folder holds no run.
     """
     return read_record(folder), load_fluctuations(folder / FLUCTUATIONS)
+
+
+def read_analysis(folder: Path) -> Analysis:
+    """Analysis of a stored run, with its weights, and without network and data.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run, or one of its files is damaged.
+    """
+    record, fluctuations = read_run(folder)
+    try:
+        return Analysis(record, fluctuations, load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError) as problem:
+        raise DataError(f'"{folder / WEIGHTS}" cannot be read: {problem}') from problem
 
 
 def read_record(folder: Path) -> dict[str, Any]:

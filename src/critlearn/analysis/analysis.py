@@ -1,0 +1,93 @@
+"""Analysis of a trained network: its certificate, and a row for each quantity that was measured and predicted."""
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from torch import Tensor
+
+from critlearn.analysis.record_schema import headlines
+from critlearn.analysis.table import AnalysisTable, table_of
+from critlearn.fluctuations import Fluctuations
+from critlearn.network import NeuralSystem
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_ON_SCREEN: Final = (
+    "quantity", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "share", "verdict", "predicted_exponent",
+    "prediction_distance", "agreement",
+)  # fmt: skip
+"""Columns that an analysis shows of itself."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Analysis:
+    """Certificate of a trained network, and measured and predicted exponents of its fluctuations.
+
+    It shows itself as a table. `save` writes it to a folder that ``critlearn runs``, ``report`` and ``explore`` read,
+    and `load` reads it from there.
+
+    Parameters
+    ----------
+    record
+        All numbers as plain values, as ``run.json`` holds them.
+    fluctuations
+        Sketches of all quantities.
+    weights
+        Weights of the network, by name; empty for an analysis that was read from a folder.
+    system
+        Network, loss and data set; None for an analysis that was read from a folder.
+    """
+
+    record: dict[str, Any]
+    fluctuations: Fluctuations
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    system: NeuralSystem | None = None
+
+    @property
+    def table(self) -> AnalysisTable:
+        """Row for each quantity: trainable variables from the output backwards, then pools of layers, kinds and all.
+
+        The columns are described in `critlearn.analysis.table`. ``to_latex()`` gives the table of a paper.
+        """
+        return table_of(self.record)
+
+    @property
+    def certified(self) -> bool:
+        """Whether the state is an equilibrium."""
+        return bool(self.record["equilibrium"]["certified"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain values."""
+        return self.record
+
+    def summary(self) -> str:
+        """State and findings in sentences, one to a line."""
+        return "\n".join([self._state(), *headlines(self.record["quantities"])])
+
+    def plot(self) -> "Figure":
+        """Densities of all trainable variables, with fits and predictions, in one figure."""
+        from critlearn.figures.analysis import analysis_figure
+
+        shown = {name: quantity for name, quantity in self.record["quantities"].items() if not quantity.get("pool")}
+        return analysis_figure(self.fluctuations, shown)
+
+    def __repr__(self) -> str:
+        """State of the network, and the table."""
+        return f"{self._state()}\n\n{self._shown().to_string(index=False, na_rep='-', float_format='{:.3g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        """State of the network, and the table, for notebooks."""
+        html = self._shown().to_html(index=False, na_rep="–", float_format="{:.3g}".format, border=0)
+        return f"<p>{escape(self._state())}</p>{html}"
+
+    def _state(self) -> str:
+        """The certificate in a line."""
+        equilibrium = self.record["equilibrium"]
+        return f"{equilibrium['status']}: {equilibrium['reason']}"
+
+    def _shown(self) -> "pd.DataFrame":
+        """Columns of the table that fit on a screen."""
+        return self.table[list(_ON_SCREEN)]

@@ -1,0 +1,225 @@
+"""The road of every analysis: certificate, fluctuations, predictions, and fits held against them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+
+from critlearn.analysis.analysis import Analysis
+from critlearn.analysis.places import Place, places_of, with_kinds
+from critlearn.analysis.record import composition_record, detached_weights, equilibrium_record, quantity_record
+from critlearn.comparison import compare, predict
+from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
+from critlearn.environment import versions
+from critlearn.equilibrium import Certificate
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import Fluctuations, Quantities, measure
+from critlearn.inference import fit_power_law
+from critlearn.network import NeuralSystem
+from critlearn.prediction import Prediction
+from critlearn.results import plain
+
+STAGES: Final = ("certificate", "fluctuations", "predictions", "fits")
+"""Stages of an analysis, in their order."""
+
+ANALYSIS: Final = "analysis"
+"""Kind of the system in the record of a network that was trained elsewhere."""
+
+Progress = Callable[[str, int, int], None]
+"""Function called with the stage, what is done of it, and what there is to do; 0 if nothing tells its number."""
+
+_BATCH_VALUES: Final = 4_000_000
+"""Fluctuations held at once: 32 MB."""
+
+_LARGEST_BATCH: Final = 65536
+"""Samples passed at once: more makes small networks no faster."""
+
+_SMALLEST_BATCH: Final = 16
+"""Samples passed at once however large the network is: fewer leave the processor idle."""
+
+_POOL: Final = "a pool of several variables: see each of them"
+"""Reason why a pool has no prediction."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during the fits of an analysis, with what was finished until then."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        super().__init__()
+        self.analysis = analysis
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What an analysis is about, as its record says it.
+
+    Parameters
+    ----------
+    study
+        Kind of the system, as in ``critlearn run KIND``; ``analysis`` for a network that was trained elsewhere.
+    data
+        Origin of the data, in words.
+    config
+        Settings.
+    seed
+        Seed of the resampling.
+    details
+        Further entries of the record.
+    """
+
+    study: str
+    data: str
+    config: Mapping[str, Any]
+    seed: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def walk(
+    system: NeuralSystem,
+    heading: Heading,
+    certificate: Certificate,
+    *,
+    losses: Sequence[float] = (),
+    quantities: Quantities | None = None,
+    predictions: Mapping[str, Prediction] | None = None,
+    started: float | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Measure a certified state, fit every quantity and hold it against its prediction.
+
+    Parameters
+    ----------
+    system
+        Trained network, loss and data set.
+    heading
+        What the record says of them.
+    certificate
+        Certificate of the state.
+    losses
+        Mean loss of each epoch, if it is known.
+    quantities
+        What is measured; every variable by default.
+    predictions
+        Predictions by name of the quantity, where they are known exactly; else they are made from the network's state.
+    started
+        Time at which the work began, by `time.perf_counter`; now by default.
+    progress
+        Called within each stage.
+
+    Raises
+    ------
+    CritlearnError
+        If something cannot be measured.
+    Interrupted
+        After Ctrl-C during the fits, with what is finished, whose record says what is missing.
+    """
+    started = time.perf_counter() if started is None else started
+    tell = progress if progress is not None else lambda stage, done, total: None
+    wanted = Quantities() if quantities is None else quantities
+    names = wanted.names({name: value.numel() for name, value in system.parameters.items()})
+    measured = with_kinds(
+        measure(
+            system,
+            batch_size=batch_size(system),
+            quantities=wanted,
+            progress=lambda done, total: tell("fluctuations", done, total),
+        ),
+        names,
+    )
+    places = places_of(measured, names)
+    tell("predictions", 0, len(names))
+    expected = _expected(system, names, predictions)
+    fitted, interrupted = _fitted(places, measured, expected, certificate, heading.seed, tell)
+    record = {
+        "study": heading.study,
+        "run_dir": None,
+        "config": heading.config,
+        "versions": versions(),
+        "seed": heading.seed,
+        "seconds": time.perf_counter() - started,
+        "equilibrium": equilibrium_record(certificate, losses),
+        "accuracy": accuracy(system),
+        "composition": composition_record(system.loss),
+        "resolution_floor": measured.log_floor,
+        "floor_reference": measured.floor_reference,
+        "data": heading.data,
+        **heading.details,
+        "unfinished": [name for name in places if name not in fitted],
+        "quantities": fitted,
+    }
+    analysis = Analysis(plain(record), measured, detached_weights(system.model), system)
+    if interrupted:
+        raise Interrupted(analysis)
+    return analysis
+
+
+def batch_size(system: NeuralSystem) -> int:
+    """Samples passed at once."""
+    variables = sum(value.numel() for value in system.parameters.values())
+    return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, _BATCH_VALUES // variables))
+
+
+def _expected(
+    system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None
+) -> dict[str, Prediction | str]:
+    """Prediction of every trainable variable, or the reason why there is none."""
+    if known is not None:
+        return {name: known.get(name, "the error is the same everywhere") for name in names}
+    try:
+        found = predict(system)
+    except InvalidInputError as problem:
+        return dict.fromkeys(names, str(problem))
+    return {name: found.predictions.get(name) or found.unpredicted[name] for name in names}
+
+
+def _fitted(
+    places: Mapping[str, Place],
+    measured: Fluctuations,
+    expected: Mapping[str, Prediction | str],
+    certificate: Certificate,
+    seed: int,
+    tell: Progress,
+) -> tuple[dict[str, Any], bool]:
+    """Records of the quantities, and whether their making was interrupted."""
+    records: dict[str, Any] = {}
+    try:
+        for done, (name, place) in enumerate(places.items()):
+            tell("fits", done, len(places))
+            fit = fit_power_law(measured[name], seed=seed, log_floor=measured.log_floor)
+            prediction = expected.get(name, _POOL)
+            verdict = compare(
+                place.subject,
+                fit,
+                prediction if isinstance(prediction, Prediction) else None,
+                state=certificate.status,
+            )
+            records[name] = quantity_record(name, place, measured, fit, prediction, verdict)
+    except KeyboardInterrupt:
+        if not records:
+            raise
+        return records, True
+    tell("fits", len(places), len(places))
+    return records, False
+
+
+@torch.no_grad()
+def accuracy(system: NeuralSystem) -> float | None:
+    """Share of the samples, or of the counted positions of sequences, on the right side; None where there are no sides.
+
+    A single output has two if its targets are -1 and +1.
+    """
+    right, counted = 0, 0
+    for x, t in system.boundary(batch_size(system)):
+        y, target = system.forward(x, t)
+        if isinstance(system.loss, TokenCrossEntropy):
+            return None
+        if isinstance(system.loss, SoftmaxCrossEntropy) or (system.loss.class_targets and target.dim() == 1):
+            right += int((y.argmax(dim=1) == target).sum())
+        elif y.shape[1] == 1 and bool((target.abs() == 1).all()):
+            right += int((y * target > 0).sum())
+        else:
+            return None
+        counted += len(y)
+    return right / counted

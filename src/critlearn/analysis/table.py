@@ -1,0 +1,113 @@
+"""Table of an analysis: one row of plain values for each quantity, which every page and command reads."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from critlearn.numerics.notation import interval_text
+
+COLUMNS: Final = (
+    "status", "quantity", "layer", "kind", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "window_low",
+    "window_high", "share", "verdict", "predicted_exponent", "prediction_distance", "agreement", "limit",
+    "not_predicted",
+)  # fmt: skip
+"""Columns of the table.
+
+``status`` of the certificate; ``n`` fluctuations, of which ``zeros`` are exact zeros; ``exponent`` on the window, with
+its 95% interval; ``share`` of the sizes in the window; ``verdict``, the grade of the fit; ``predicted_exponent`` on the
+same window; ``prediction_distance``, the largest difference of the predicted and the measured cumulative distribution;
+``agreement`` of the two exponents (empty: not decided); ``limit``, the exact exponent far from the data, where the
+prediction has one; ``not_predicted``, the reason why there is no prediction.
+"""
+
+_PAPER: Final = {
+    "quantity": "Quantity",
+    "n": "$n$",
+    "exponent": "$k$",
+    "interval": "95\\% interval",
+    "decades": "Decades",
+    "verdict": "Verdict",
+    "predicted_exponent": "Predicted",
+    "agreement": "Agrees",
+}
+"""Columns of a table in a paper, with their headings."""
+
+_ESCAPES: Final = str.maketrans({"_": "\\_", "%": "\\%", "&": "\\&", "#": "\\#", "$": "\\$"})
+"""Characters of names that LaTeX reads as commands."""
+
+
+def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Row of one quantity of a record."""
+    quantity = record["quantities"][name]
+    measured, predicted = quantity["measured"], quantity["predicted"] or {}
+    # A fit without an exponent may have a window that was tried; nothing is claimed or compared on it.
+    there = measured["exponent"] is not None
+    interval, window = ((measured[key] if there else None) or (None, None) for key in ("ci95", "window"))
+    return {
+        "status": record["equilibrium"]["status"],
+        "quantity": name,
+        "layer": quantity.get("layer"),
+        "kind": quantity.get("kind"),
+        "n": quantity["count"],
+        "zeros": quantity.get("zeros"),
+        "exponent": measured["exponent"],
+        "ci_low": interval[0],
+        "ci_high": interval[1],
+        "decades": measured["decades"] if there else None,
+        "window_low": window[0],
+        "window_high": window[1],
+        "share": measured.get("retained") if there else None,
+        "verdict": measured["verdict"],
+        "predicted_exponent": predicted.get("exponent_on_measured_window") if there else None,
+        "prediction_distance": quantity.get("prediction_distance"),
+        "agreement": quantity["agreement"],
+        "limit": predicted.get("exact"),
+        "not_predicted": quantity.get("not_predicted"),
+    }
+
+
+def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of all quantities of a record."""
+    return [row_of(record, name) for name in record["quantities"]]
+
+
+class AnalysisTable(pd.DataFrame):
+    """Data frame with a row for each quantity, whose LaTeX is that of a paper's table."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        """What a part of the table is: a plain data frame, which may lack columns."""
+        return pd.DataFrame
+
+    def to_latex(self, *arguments: Any, **options: Any) -> Any:
+        """LaTeX of the columns that a paper shows, with rules of the package booktabs.
+
+        With any argument, that of pandas.
+        """
+        if arguments or options:
+            return super().to_latex(*arguments, **options)
+        rows = [row for _, row in self.iterrows()]
+        shown = pd.DataFrame({heading: [_cell(row, name) for row in rows] for name, heading in _PAPER.items()})
+        return shown.to_latex(index=False, column_format="lrrlrlrl", escape=False)
+
+
+def table_of(record: Mapping[str, Any]) -> AnalysisTable:
+    """Table of a record; numbers that do not exist are missing values."""
+    return AnalysisTable(rows_of(record), columns=list(COLUMNS))
+
+
+def _cell(row: Any, name: str) -> str:
+    """Text of a cell in a paper's table."""
+    if name == "interval":
+        return "--" if pd.isna(row["ci_low"]) else interval_text(row["ci_low"], row["ci_high"])
+    value = row[name]
+    if name == "agreement":
+        return "--" if pd.isna(value) else "yes" if value else "no"
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if pd.isna(value):
+        return "--"
+    if name == "n":
+        return f"{int(value):,}".replace(",", "\\,")
+    return f"{value:.1f}" if name == "decades" else f"{value:.2f}"
