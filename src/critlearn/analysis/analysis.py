@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
+from critlearn.analysis.methods import methods_of
 from critlearn.analysis.record_schema import headlines
 from critlearn.analysis.table import AnalysisTable, table_of
+from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
 from critlearn.network import NeuralSystem
 
@@ -73,6 +75,28 @@ class Analysis:
 
         shown = {name: quantity for name, quantity in self.record["quantities"].items() if not quantity.get("pool")}
         return analysis_figure(self.fluctuations, shown)
+
+    def samples(self, number: int = 20) -> "pd.DataFrame":
+        """Samples that make the tail, those with the largest share of the largest fluctuations first.
+
+        See `critlearn.analysis.tail_samples.tail_samples`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the analysis was read from a folder, which holds no data; analyse the network again.
+        """
+        from critlearn.analysis.tail_samples import tail_samples
+
+        if self.system is None:
+            raise InvalidInputError(
+                "an analysis that was read from a folder has no data: make it anew, analyze(model, loss, data)"
+            )
+        return tail_samples(self.system, self.fluctuations, number, seed=self.record["seed"])
+
+    def methods(self) -> str:
+        """Paragraph on methods for a paper, with the numbers of this analysis."""
+        return methods_of(self.record)
 
     def __repr__(self) -> str:
         """State of the network, and the table."""

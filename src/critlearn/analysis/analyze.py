@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from critlearn.analysis.analysis import Analysis
-from critlearn.analysis.road import ANALYSIS, Heading, Interrupted, Progress, batch_size, walk
+from critlearn.analysis.batches import batch_size
+from critlearn.analysis.road import ANALYSIS, Heading, Interrupted, Progress, walk
 from critlearn.analysis.stages import stage_bar
 from critlearn.equilibrium import Certificate, certify
 from critlearn.errors import InvalidInputError

@@ -102,5 +102,7 @@ def _of_variable(name: str, entries: int) -> Place:
     if not plain:
         return Place(layer, kind, name, pool=False)
     if entries == 1:
-        return Place(layer, kind, f"the {layer} {kind}" if layer else f"the {kind}", pool=False)
+        # As people say it where a layer is named output.
+        subject = f"the {kind} of {layer}" if layer else f"the {kind}"
+        return Place(layer, kind, f"the output {kind}" if layer == "output" else subject, pool=False)
     return Place(layer, kind, f"{KINDS[kind]} of {layer}" if layer else f"the {KINDS[kind]}", pool=False)

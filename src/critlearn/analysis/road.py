@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import torch
-
 from critlearn.analysis.analysis import Analysis
+from critlearn.analysis.batches import batch_size
 from critlearn.analysis.places import Place, places_of, with_kinds
 from critlearn.analysis.record import composition_record, detached_weights, equilibrium_record, quantity_record
+from critlearn.analysis.sides import accuracy
 from critlearn.comparison import compare, predict
-from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
 from critlearn.environment import versions
 from critlearn.equilibrium import Certificate
 from critlearn.errors import InvalidInputError
@@ -29,15 +28,6 @@ ANALYSIS: Final = "analysis"
 
 Progress = Callable[[str, int, int], None]
 """Function called with the stage, what is done of it, and what there is to do; 0 if nothing tells its number."""
-
-_BATCH_VALUES: Final = 4_000_000
-"""Fluctuations held at once: 32 MB."""
-
-_LARGEST_BATCH: Final = 65536
-"""Samples passed at once: more makes small networks no faster."""
-
-_SMALLEST_BATCH: Final = 16
-"""Samples passed at once however large the network is: fewer leave the processor idle."""
 
 _POOL: Final = "a pool of several variables: see each of them"
 """Reason why a pool has no prediction."""
@@ -155,12 +145,6 @@ def walk(
     return analysis
 
 
-def batch_size(system: NeuralSystem) -> int:
-    """Samples passed at once."""
-    variables = sum(value.numel() for value in system.parameters.values())
-    return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, _BATCH_VALUES // variables))
-
-
 def _expected(
     system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None
 ) -> dict[str, Prediction | str]:
@@ -202,24 +186,3 @@ def _fitted(
         return records, True
     tell("fits", len(places), len(places))
     return records, False
-
-
-@torch.no_grad()
-def accuracy(system: NeuralSystem) -> float | None:
-    """Share of the samples, or of the counted positions of sequences, on the right side; None where there are no sides.
-
-    A single output has two if its targets are -1 and +1.
-    """
-    right, counted = 0, 0
-    for x, t in system.boundary(batch_size(system)):
-        y, target = system.forward(x, t)
-        if isinstance(system.loss, TokenCrossEntropy):
-            return None
-        if isinstance(system.loss, SoftmaxCrossEntropy) or (system.loss.class_targets and target.dim() == 1):
-            right += int((y.argmax(dim=1) == target).sum())
-        elif y.shape[1] == 1 and bool((target.abs() == 1).all()):
-            right += int((y * target > 0).sum())
-        else:
-            return None
-        counted += len(y)
-    return right / counted

@@ -9,6 +9,7 @@ import typer
 
 from critlearn._version import __version__
 from critlearn.cli import run, runs
+from critlearn.cli.analyze import analyze
 from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
 from critlearn.cli.duality import duality
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(run.app, name="run")
 app.add_typer(runs.app, name="runs")
-for command in (fit, predict, design, table, duality, sweep, results, reproduce, report, explore, doctor):
+for command in (analyze, fit, predict, design, table, duality, sweep, results, reproduce, report, explore, doctor):
     app.command()(command)
 
 BAD_INPUT = 2

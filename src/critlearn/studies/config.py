@@ -15,8 +15,7 @@ from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
 from critlearn.compositions.named.resolve import composition_of
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.array_file import first_line
-from critlearn.studies.import_paths import import_object, is_import_path
+from critlearn.studies.import_paths import import_object, is_import_path, made
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
@@ -249,10 +248,7 @@ def _imported(path: str, kind: str, wanted: type[Any]) -> Any:
     found = import_object(path, kind)
     # Activations are callable too, on pre-activations.
     if not isinstance(found, (Activation, Loss)) and callable(found):
-        try:
-            found = found()
-        except Exception as problem:
-            raise InvalidInputError(f'{kind} "{path}" cannot be made: {first_line(problem)}') from problem
+        found = made(found, path, kind)
     if not isinstance(found, wanted):
         raise InvalidInputError(f'{kind} "{path}" is a {type(found).__name__}, not a critlearn {wanted.__name__}')
     return found

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.analysis import Analysis
-from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.analysis.sides import margins_of
 from critlearn.equilibrium import Approach
 from critlearn.equilibrium.approach import Progress
 from critlearn.network import NeuralSystem, draw_gaussian_weights, feed_forward
@@ -81,9 +81,6 @@ def _knowledge(config: DenseConfig, dataset: ClassData, approach: Approach) -> K
 
 @torch.no_grad()
 def _margins(system: NeuralSystem) -> Tensor:
-    """Margins of all samples: output times class, or for softmax output of the true class over the others."""
-    loss, found = system.loss, []
-    for x, t in system.boundary(_BATCH):
-        y, target = system.forward(x, t)
-        found.append(loss.margins(y, target) if isinstance(loss, SoftmaxCrossEntropy) else (y * target).flatten())
-    return torch.cat(found)
+    """Margins of all samples."""
+    found = [margins_of(system.loss, *system.forward(x, t)) for x, t in system.boundary(_BATCH)]
+    return torch.cat([margins for margins in found if margins is not None])

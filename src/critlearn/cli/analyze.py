@@ -1,0 +1,92 @@
+"""Command ``critlearn analyze``: a trained network of a user's own, certified, measured, fitted and predicted."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from critlearn.cli.run import Device, Json, Out, Quiet, Target
+
+
+def analyze(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="file.py:name or package.module:name of a function without arguments that returns a trained network, "
+            "or (model, loss, data), or a NeuralSystem. Its file is run.",
+            metavar="NETWORK",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights: .safetensors, or a file of torch.save with tensors alone.")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="Loss: cross-entropy of logits, bce of a logit, or another one as `critlearn table` lists them, or "
+            "file.py:name of a function (y, t) -> value.",
+            show_default="the function's",
+        ),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="Activation between the network's output and the loss.", show_default="the loss's own"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set by name, as for `critlearn run`, a file, or file.py:name of a data set, a loader, or a "
+            "function that returns one.",
+            show_default="the function's",
+        ),
+    ] = None,
+    target: Target = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help='Variables that are measured, as "blocks.3.*"; may be given again.')
+    ] = None,
+    variables: Annotated[
+        int | None, typer.Option(help="Entries drawn from each variable, for large networks.", show_default="all")
+    ] = None,
+    weight_decay: Annotated[float, typer.Option(help="L2 weight decay of the training.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of resampling and of synthetic data.")] = 0,
+    device: Device = None,
+    out: Out = Path("runs"),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say which layers of your trained network fluctuate scale-free, over what range, with what exponent, and why."""
+    from critlearn.analysis import analyze, rows_of
+    from critlearn.analysis.run_folder import write_run
+    from critlearn.cli import display
+    from critlearn.fluctuations import Quantities
+    from critlearn.reports.page import report_page
+    from critlearn.studies.user_networks.assembly import NetworkOptions, named_system
+    from critlearn.whole_files import check_writable
+
+    check_writable(out)
+    quantities = Quantities(only=tuple(only or ()), variables=variables)
+    named = named_system(
+        NetworkOptions(
+            network, checkpoint, loss=loss, activation=activation, data=data, target=target, seed=seed,
+            device=device or "cpu",
+        )
+    )  # fmt: skip
+    analysis = analyze(
+        named.system,
+        weight_decay=weight_decay,
+        quantities=quantities,
+        source=named.source,
+        seed=seed,
+        progress=not (json or quiet),
+    )
+    record = write_run(out, analysis, report_page)
+    if json:
+        kept = ("run_dir", "equilibrium", "versions", "seconds")
+        display.print_json({**{name: record[name] for name in kept}, "table": rows_of(record)})
+    elif quiet:
+        typer.echo(record["run_dir"])
+    else:
+        display.print_run(record)
+    if record["unfinished"]:
+        raise KeyboardInterrupt
