@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from critlearn.cli.run import Device, Json, Out, Quiet, Target
+from critlearn.cli.run import Columns, Device, Drop, Json, Out, Quiet, Target
 
 
 def analyze(
@@ -42,6 +42,8 @@ def analyze(
         ),
     ] = None,
     target: Target = None,
+    columns: Columns = None,
+    drop: Drop = None,
     only: Annotated[
         list[str] | None, typer.Option(help='Variables that are measured, as "blocks.3.*"; may be given again.')
     ] = None,
@@ -61,6 +63,7 @@ def analyze(
     from critlearn.cli import display
     from critlearn.fluctuations import Quantities
     from critlearn.reports.page import report_page
+    from critlearn.studies.config import parse_names
     from critlearn.studies.user_networks.assembly import NetworkOptions, named_system
     from critlearn.whole_files import check_writable
 
@@ -68,10 +71,18 @@ def analyze(
     quantities = Quantities(only=tuple(only or ()), variables=variables)
     named = named_system(
         NetworkOptions(
-            network, checkpoint, loss=loss, activation=activation, data=data, target=target, seed=seed,
+            network,
+            checkpoint,
+            loss=loss,
+            activation=activation,
+            data=data,
+            target=target,
+            columns=() if columns is None else parse_names(columns, "--columns"),
+            drop=() if drop is None else parse_names(drop, "--drop"),
+            seed=seed,
             device=device or "cpu",
         )
-    )  # fmt: skip
+    )
     analysis = analyze(
         named.system,
         weight_decay=weight_decay,

@@ -14,9 +14,9 @@ from critlearn.compositions.output_loss import OutputLoss
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.studies.config import activation_of, checked_device, loss_of
-from critlearn.studies.datasets.two_class_data import TwoClassData, load_two_class
+from critlearn.studies.datasets.class_data import ClassData
+from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.import_paths import import_object, is_import_path, made
-from critlearn.studies.measurement import boundary
 from critlearn.studies.user_networks.checkpoint import load_checkpoint
 
 CROSS_ENTROPY: Final = "cross-entropy"
@@ -39,8 +39,9 @@ class NetworkOptions:
         File of its weights; those that the function gives it if None.
     loss, activation
         Names, or import paths; those that the function gives if None.
-    data, target
-        Data set by name, file or import path; those that the function gives if None.
+    data, target, columns, drop
+        Data set by name, file or import path, and columns of a table, as for `load_data`; those that the function
+        gives if None.
     seed
         Seed of synthetic data.
     device
@@ -53,6 +54,8 @@ class NetworkOptions:
     activation: str | None = None
     data: str | None = None
     target: str | None = None
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     seed: int = 0
     device: str = "cpu"
 
@@ -151,16 +154,19 @@ def _named_data(options: NetworkOptions, loss: Any) -> tuple[Any, str | None]:
         if callable(found) and not isinstance(found, (Dataset, torch.utils.data.DataLoader)):
             found = made(found, options.data, "data set")
         return _as_data_set(found), options.data
-    found = load_two_class(options.data, target=options.target, seed=options.seed)
-    return _for_loss(found, loss), found.source
+    classes = load_data(
+        options.data, target=options.target, columns=options.columns, drop=options.drop, seed=options.seed
+    )
+    return _for_loss(classes, loss), classes.source
 
 
-def _for_loss(data: TwoClassData, loss: Any) -> TensorDataset:
+def _for_loss(data: ClassData, loss: Any) -> TensorDataset:
     """Data set of classes with the targets that a loss takes."""
     if isinstance(loss, OutputLoss):
-        return boundary(data, loss)
-    index = (data.t > 0).long()
-    return TensorDataset(data.x, index.to(data.x.dtype) if isinstance(loss, nn.BCEWithLogitsLoss) else index)
+        return data.boundary(loss)
+    if isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
+        return TensorDataset(data.x, (0.5 * (data.signs + 1.0))[:, None])
+    return TensorDataset(data.x, data.labels)
 
 
 def _as_data_set(data: Any) -> Any:
