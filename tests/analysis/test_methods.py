@@ -5,7 +5,7 @@ from critlearn.analysis import Analysis
 
 def test_methods_give_the_numbers_of_the_analysis(two_class: Analysis) -> None:
     text, record = two_class.methods(), two_class.record
-    assert "sigmoid+bce on moons: 2000 samples" in text
+    assert "sigmoid+bce on moons: 2,000 samples" in text
     assert f"accuracy {record['accuracy']:.1%}" in text
     assert record["equilibrium"]["reason"] in text
     assert f"torch {record['versions']['torch']}" in text
