@@ -51,7 +51,8 @@ def test_quantities_are_those_of_some_cell() -> None:
     # As they stand in the records of tests/studies/test_runs.py.
     assert set(ToyConfig().quantities()) == {"bias", "weight"}
     assert set(TwoClassConfig(hidden=(6,)).quantities()) == {
-        "output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "all",
+        "output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "output", "hidden1", "all.bias",
+        "all.weight", "all",
     }  # fmt: skip
 
 
