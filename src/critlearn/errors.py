@@ -6,6 +6,12 @@ and keeps its traceback.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+RAISED_BY_USER_CODE: Final = (
+    *(RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError),
+)
+"""What the code of a network, a loss or a data set raises where it is given what it cannot take."""
 
 
 class CritlearnError(Exception):

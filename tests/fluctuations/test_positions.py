@@ -108,6 +108,35 @@ def test_contributions_add_up_to_the_gradients_of_samples(name: str) -> None:
         assert float((summed - expected).abs().max()) <= 1e-6 * float(values.abs().max())
 
 
+class WithTable(Tagger):
+    """With positions as a parameter of the network itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Parameter(0.1 * torch.randn(POSITIONS, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.inner(self.words(x) + self.places))
+        hidden = hidden + self.mix(hidden.transpose(1, 2)).transpose(1, 2)
+        return self.head(self.norm(hidden))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_parameter_of_the_network_itself_leaves_its_layers_their_positions(inside: bool) -> None:
+    torch.manual_seed(0)
+    x, t = torch.randint(WORDS, (SAMPLES, POSITIONS)), torch.randint(WORDS, (SAMPLES, POSITIONS))
+    model = WithTable().double()
+    system = NeuralSystem(
+        nn.Sequential(model) if inside else model, nn.CrossEntropyLoss(reduction="sum"), TensorDataset(x, t)
+    )
+    found = measure(system, quantities=Quantities(axis="position"), exact=True, groups=1)
+    expected = by_hand(model, x, t)
+    prefix = "0." if inside else ""
+    for name in ("words.weight", "inner.weight", "inner.bias", "head.weight", "norm.bias"):
+        assert_same_counts(found[prefix + name], expected[name], 1)
+    assert f"{prefix}places" not in found
+
+
 def test_a_file_keeps_the_axis(tmp_path: Path) -> None:
     model, x, t = tagger()
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))

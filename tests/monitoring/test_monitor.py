@@ -107,9 +107,9 @@ def test_batch_normalisation_in_train_mode_is_measured_in_eval_mode() -> None:
     assert found.log_range == expected.log_range
 
 
-def simple(samples: int = 200) -> tuple[cl.NeuralSystem, torch.optim.SGD]:
+def simple(samples: int = 200, *between: nn.Module) -> tuple[cl.NeuralSystem, torch.optim.SGD]:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), *between, nn.Linear(5, 1)).double()
     system = cl.NeuralSystem(model, cl.Composition("sigmoid", "bce"), classes((samples, 3)))
     return system, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
@@ -235,6 +235,27 @@ def test_training_that_diverges_goes_on_and_the_record_says_why() -> None:
     assert not second.distributions
     assert "updates" not in first.distributions
     assert second.problem in second.summary()
+
+
+def test_code_of_a_network_that_fails_when_it_is_measured_does_not_end_training() -> None:
+    class OnlyInTraining(torch.nn.Module):
+        broken = False
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.broken:
+                raise KeyError("not in eval mode")
+            return x
+
+    system, optimizer = simple(200, OnlyInTraining())
+    with cl.Monitor(system, optimizer, every=1) as monitor:
+        OnlyInTraining.broken = True
+        monitor.step()
+        OnlyInTraining.broken = False
+        monitor.step()
+    first, second, third = monitor.record.states
+    assert first.problem is third.problem is None
+    assert second.problem is not None
+    assert "not in eval mode" in second.problem
 
 
 def test_training_that_breaks_off_is_recorded_up_to_there() -> None:

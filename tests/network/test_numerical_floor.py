@@ -44,7 +44,14 @@ def test_floor_is_the_upper_end_of_the_wrong_sizes() -> None:
     coarse = np.where(true < -30, true + 0.1, true + 0.001)
     floor = floor_between(coarse, true)
     assert floor is not None
-    assert -30 <= floor <= -29.4
+    # A wrong value counts with the larger of its two sizes.
+    assert -30 <= floor <= -29.3
+    # What is large and wrong in the finer pass, or in the coarser one alone, is noise of that size.
+    noise = np.full(40, -20.0)
+    for pair in ((noise, noise - 12), (noise - 12, noise)):
+        found = floor_between(np.concatenate([pair[0], true]), np.concatenate([pair[1], true]))
+        assert found is not None
+        assert found >= -20
     assert floor_between(true + 0.009, true) is None
     assert floor_between(np.full(4000, -np.inf), np.full(4000, -np.inf)) is None
 

@@ -48,10 +48,10 @@ class Architecture:
     frozen: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
 
-    def made(self) -> nn.Module:
-        """The network in double precision and evaluation mode, the same each time, all variables away from 0 and 1."""
+    def made(self, dtype: torch.dtype = torch.float64) -> nn.Module:
+        """The network in evaluation mode, the same each time, all variables away from 0 and 1."""
         torch.manual_seed(1)
-        model = self.model().double().eval()
+        model = self.model().to(dtype).eval()
         generator = torch.Generator().manual_seed(4)
         with torch.no_grad():
             for value in model.parameters():

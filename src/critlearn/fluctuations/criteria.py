@@ -33,6 +33,10 @@ FLOOR_GRADIENTS: Final = 1 << 24
 """Gradients of all those samples and variables, for which fewer samples are taken, but two: two samples of a large
 network have tens of thousands of entries to compare, and each takes a hundredth of a measurement of 64 samples."""
 
+FEWEST_FLOOR_GRADIENTS: Final = 1000
+"""Gradients of samples and variables for which more samples are taken: of a network of seven variables, eight samples
+have too few roundings to show the larger ones."""
+
 PRECISE_SAMPLES: Final = 4
 """The same where the reference is a pass at 60 digits, which takes a network's weights for each sample."""
 

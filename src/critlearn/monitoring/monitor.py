@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critlearn.equilibrium import TOLERANCE
-from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
+from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError, unknown_name
 from critlearn.fluctuations import POOLED, Fluctuations, Quantities
 from critlearn.fluctuations.accumulation.pools import pools_of
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
@@ -22,6 +22,7 @@ from critlearn.monitoring.state_measurement import StateMeasurement
 from critlearn.monitoring.subsample import subsample
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
+from critlearn.numerics.array_file import first_line
 from critlearn.numerics.validation import check_integer
 
 SAMPLES: Final = 1024
@@ -198,8 +199,9 @@ class Monitor:
         """Measure; a state that cannot be measured, such as a diverged one, is recorded with the reason, not raised."""
         try:
             return self._measure()
-        except CritlearnError as problem:
-            return self._state({}, None, None, 0, 0.0, str(problem))
+        # Whatever goes wrong here, training has gone well so far.
+        except (CritlearnError, *RAISED_BY_USER_CODE) as problem:
+            return self._state({}, None, None, 0, 0.0, first_line(problem) or type(problem).__name__)
 
     def _measure(self) -> MonitoredState:
         """Measure the network as it is."""

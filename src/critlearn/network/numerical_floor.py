@@ -55,8 +55,8 @@ def floor_between(single: Float64[np.ndarray, " value"], double: Float64[np.ndar
         wrong = ~(np.abs(single - double) <= WRONG_BY)
     # -inf - (-inf) is NaN, which counts as wrong above; exact zeros in both precisions are right.
     wrong &= ~(np.isneginf(single) & np.isneginf(double))
-    # What is zero in truth and not in the coarser precision is an error of the size that it has there.
-    size = np.where(wrong & np.isneginf(double), single, double)
+    # A wrong value counts with the larger of its two sizes: rounding of that size was counted, or hides what is there.
+    size = np.where(wrong, np.fmax(single, double), double)
     order = np.argsort(size)
     return _last_bad_stretch(wrong[order], size[order])
 

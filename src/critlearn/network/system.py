@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss, TokenCrossEntropy
-from critlearn.errors import InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.network.batches.adapted_model import adapted, given_model
 from critlearn.network.batches.alignment import aligned
 from critlearn.network.batches.boundary_states import BoundaryStates, HeldStates, boundary_states
@@ -111,7 +111,7 @@ class NeuralSystem:
         """
         try:
             return self.model(x)
-        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+        except RAISED_BY_USER_CODE as problem:
             reason = first_line(problem)
             remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"
             raise InvalidInputError(f"the model cannot take inputs of {described(x)}: {reason}{remedy}") from problem

@@ -155,3 +155,82 @@ def measured_in_batches(model: nn.Module, x: Tensor) -> Fluctuations:
         warnings.simplefilter("ignore")
         kept = Quantities(series={"attention.in_proj_bias": tuple(range(24))})
         return measure(system, exact=True, batch_size=16, quantities=kept)
+
+
+class OwnGate(nn.Module):
+    """Function of the user's with parameters of its own, which is differentiated by ``torch.func``."""
+
+    def __init__(self, form: Callable[[Tensor], Tensor], gain: float) -> None:
+        super().__init__()
+        self.w, self.c = nn.Parameter(torch.full((8,), gain)), nn.Parameter(torch.randn(8))
+        self.d, self.form = nn.Parameter(0.1 * torch.randn(8)), form
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.form(self.w * x) * self.c + 0.01 * self.d * x
+
+
+# Closed form: the factor of c is e^-40 or less, and never 0.
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda z: 1 - torch.sigmoid(z),
+        lambda z: 1 - torch.tanh(z) ** 2,
+        lambda z: functional.softplus(z) - z,
+        lambda z: torch.logsumexp(torch.stack([z, 0 * z]), 0) - z,
+        lambda z: 1 - torch.stack([z, 0 * z]).softmax(0)[0],
+        lambda z: functional.gelu(-z / 8, approximate="tanh"),
+    ],
+)
+def test_what_a_layer_without_a_rule_rounds_away_has_a_floor(form: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    x = torch.linspace(1, 2, 200, dtype=torch.float64)[:, None]
+    found = measured(nn.Sequential(OwnGate(form, 40.0), nn.Linear(8, 1)).double(), x)
+    assert found.log_floor is not None
+    assert -45 < found.log_floor < -20
+
+
+class Gate(nn.Module):
+    """A gate that is closed for large inputs: its complement is a difference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.kept, self.rest = (nn.Linear(1, 8, bias=False) for _ in range(3))
+        nn.init.constant_(self.gate.weight, 40.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (1 - torch.sigmoid(self.gate(x))) * self.kept(torch.ones_like(x)) + 0.01 * self.rest(x)
+
+
+def test_the_floor_is_found_on_samples_from_all_over_the_data_set() -> None:
+    torch.manual_seed(0)
+    # Sorted: the gate of the first samples is half open.
+    x = torch.linspace(0.01, 2, 200, dtype=torch.float64)[:, None]
+    found = measured(nn.Sequential(Gate(), nn.Linear(8, 1)).double(), x)
+    assert found["0.kept.weight"].zeros > 0
+    assert found.log_floor is not None
+    assert -45 < found.log_floor < -20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_that_is_counted_lies_below_the_floor(seed: int) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.head = nn.Embedding(20, 16), nn.Linear(16, 20)
+            self.q, self.k, self.v = (nn.Linear(16, 16) for _ in range(3))
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            h = self.words(tokens)
+            mixed = functional.scaled_dot_product_attention(self.q(h), self.k(h), self.v(h), is_causal=True)
+            return self.head(h + mixed)
+
+    torch.manual_seed(seed)
+    tokens = torch.randint(20, (64, 9))
+    system = NeuralSystem(
+        Attention(), nn.CrossEntropyLoss(reduction="sum"), TensorDataset(tokens[:, :-1], tokens[:, 1:])
+    )
+    found = measure(system, quantities=Quantities(series={"k.bias": tuple(range(16))}))
+    # The same number is added to all scores of a query: the gradient is 0 in truth.
+    logs = found.series.log_size["k.bias"]
+    assert found.log_floor is not None
+    assert float(np.max(logs)) < found.log_floor

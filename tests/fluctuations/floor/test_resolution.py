@@ -234,7 +234,8 @@ def test_value_that_cancels_gets_a_floor() -> None:
     # The slope of the bump is exact, but its value, with which the weights behind it fluctuate, is a difference.
     resolution = measured_resolution(PerSampleGradients(_system(Bump(), gain=30.0)))
     assert resolution.reference == HIGH_PRECISION
-    assert resolution.log_floor == pytest.approx(math.log(1e-16), abs=2 * math.log(10))
+    # Rounding of 1e-16 makes gradients wrong by 1% that are a hundred times as large.
+    assert resolution.log_floor == pytest.approx(math.log(1e-14), abs=1.5 * math.log(10))
 
 
 def test_exact_pass_holds_against_high_precision(monkeypatch: pytest.MonkeyPatch) -> None:

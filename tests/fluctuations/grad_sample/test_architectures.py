@@ -30,6 +30,22 @@ def test_gradients_of_every_sample(name: str) -> None:
     assert max(differences(architecture, model, found).values()) <= 1e-6
 
 
+# A network as people have it, in single precision, of which parts are passed in single precision.
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gradients_of_every_sample_of_a_network_in_single_precision(name: str) -> None:
+    if "LoRA" in name:
+        pytest.importorskip("peft")
+    architecture = ARCHITECTURES[name]
+    model = architecture.made(torch.float32)
+    gradients = PerSampleGradients(
+        NeuralSystem(model, architecture.loss, architecture.data, batch=architecture.batch), quiet=True
+    )
+    found = measured_rows(gradients, SAMPLES)
+    assert gradients.differentiated == set(architecture.whole)
+    # The truth is that of the same numbers in double precision.
+    assert max(differences(architecture, model.double(), found).values()) <= 2e-5
+
+
 def test_a_wrong_gradient_would_be_seen() -> None:
     architecture = ARCHITECTURES["graph convolution"]
     model = architecture.made()

@@ -4,6 +4,7 @@ import copy
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from critlearn import NeuralSystem, measure
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network.batches.adapted_model import AdaptedModel
+from reference.plain_gradients import assert_same_counts
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -140,3 +142,62 @@ def test_mode_values_and_copies_are_shared_with_the_network() -> None:
 def test_refusals_name_the_way_out(data: Any, batch: Any, told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         NeuralSystem(towers(), nn.BCEWithLogitsLoss(), data, batch=batch)
+
+
+def rows(system: NeuralSystem) -> dict[str, Tensor]:
+    x, t = next(system.boundary(SAMPLES))
+    return {
+        item.name: item.grad_sample.dense() * item.log_scale.exp()[:, None]
+        for item in PerSampleGradients(system).batch(x, t)
+    }
+
+
+class InPlace(nn.Module):
+    """Shifts its tokens in place, as torch lets it."""
+
+    def __init__(self, *, named: bool) -> None:
+        super().__init__()
+        self.words, self.head, self.named = nn.Embedding(60, 4), nn.Linear(4, 3), named
+
+    def forward(self, x: Tensor) -> Tensor:
+        x += 1
+        x[:, 0].clamp_(max=2)
+        return self.head(self.words(x).mean(1))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_network_that_changes_its_inputs_changes_no_data(named: bool) -> None:
+    torch.manual_seed(0)
+    x, t = torch.randint(0, 3, (SAMPLES, 4)), torch.randint(3, (SAMPLES,))
+    kept, model = x.clone(), InPlace(named=named).double()
+    data = [{"x": x[at], "labels": t[at]} for at in range(SAMPLES)] if named else TensorDataset(x, t)
+    system = NeuralSystem(model, nn.CrossEntropyLoss(), data)
+    measure(system)
+    found = rows(system)
+    assert torch.equal(x, kept)
+    for at in range(SAMPLES):
+        loss = nn.functional.cross_entropy(model(x[[at]].clone()), t[[at]])
+        names, values = zip(*model.named_parameters(), strict=True)
+        for name, expected in zip(names, torch.autograd.grad(loss, values), strict=True):
+            torch.testing.assert_close(found[name][at], expected.flatten(), rtol=1e-9, atol=1e-14)
+
+
+class Squeezed(nn.Module):
+    """Ends in ``squeeze()``, which takes the dimension of samples from a batch of one as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).squeeze()
+
+
+@pytest.mark.parametrize("batch_size", [SAMPLES, SAMPLES - 1, 1])
+def test_a_network_that_squeezes_is_taken_at_any_size_of_a_batch(batch_size: int) -> None:
+    torch.manual_seed(0)
+    x, t, model = torch.randn(SAMPLES, 5).double(), torch.randn(SAMPLES).double(), Squeezed().double()
+    system = NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t))
+    found = measure(system, batch_size=batch_size, exact=True)
+    expected = np.stack([2 * float(model(x[[at]]).detach() - t[at]) * x[at].numpy() for at in range(SAMPLES)])
+    assert_same_counts(found["layer.weight"], expected, SAMPLES)

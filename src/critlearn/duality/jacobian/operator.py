@@ -15,6 +15,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from critlearn.duality.jacobian.output_response import OutputResponse
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.network.backward.learning_pass import parameter_places
 
 _WRITTEN_OUT: Final = 64 << 20
@@ -111,7 +112,7 @@ class JacobianOperator:
         """Result of ``torch.func``, or of plain automatic differentiation if it refuses (some recurrent layers)."""
         try:
             return first().detach()
-        except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
+        except RAISED_BY_USER_CODE:
             return second().detach()
 
     def _tape(self, use: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -12,7 +12,14 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.criteria import FLOOR_ENTRIES, FLOOR_GRADIENTS, FLOOR_SAMPLES, LOSS_SAMPLES, PRECISE_SAMPLES
+from critlearn.fluctuations.criteria import (
+    FEWEST_FLOOR_GRADIENTS,
+    FLOOR_ENTRIES,
+    FLOOR_GRADIENTS,
+    FLOOR_SAMPLES,
+    LOSS_SAMPLES,
+    PRECISE_SAMPLES,
+)
 from critlearn.fluctuations.floor.high_precision import precise_network
 from critlearn.fluctuations.floor.precise_loss import NoPreciseFormError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
@@ -117,7 +124,7 @@ def _of_network(gradients: PerSampleGradients, known: FirstBatch | None) -> Reso
     samples = _samples(gradients)
     if known is None:
         entries = {name: _chosen(value.numel()) for name, value in gradients.system.parameters.items()}
-        first = next(gradients.system.boundary(min(samples, len(gradients.system))))
+        first = _states(gradients, samples)
         found = _log_gradients(gradients, *first, entries)
     else:
         first, found, entries = known.logs(samples)
@@ -126,7 +133,7 @@ def _of_network(gradients: PerSampleGradients, known: FirstBatch | None) -> Reso
     if gradients.mixed and not gradients.last_in_single and in_single is not None:
         batches.append((in_single, _log_gradients(gradients, *in_single, entries)))
     displaced = gradients.with_displaced_numbers(torch.float64)
-    precise = _precise(displaced, entries)
+    precise = _precise(displaced, first, entries)
 
     def displaced_floor(states: tuple[Inputs, Tensor], found: _Logs) -> float | None:
         return _floor(found, _log_gradients(displaced, *states, entries))
@@ -146,7 +153,16 @@ def _of_network(gradients: PerSampleGradients, known: FirstBatch | None) -> Reso
 
 def _samples(gradients: PerSampleGradients) -> int:
     """Number of samples on which the floor is found."""
-    return min(FLOOR_SAMPLES, max(2, FLOOR_GRADIENTS // sum(gradients.sizes.values())))
+    variables = sum(gradients.sizes.values())
+    return max(
+        2, min(FLOOR_SAMPLES, FLOOR_GRADIENTS // variables), min(LOSS_SAMPLES, FEWEST_FLOOR_GRADIENTS // variables)
+    )
+
+
+def _states(gradients: PerSampleGradients, most: int) -> tuple[Inputs, Tensor]:
+    """A few samples from all over the data set, whose first ones may be alike; so are those of each half of them."""
+    numbers = gradients.system.scattered(most)
+    return gradients.system.chosen(numbers[::2] + numbers[1::2])
 
 
 def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> float | None:
@@ -154,7 +170,7 @@ def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> floa
 
     Displaced numbers would not do: torch has whole losses in one operation, inside which nothing is displaced.
     """
-    states = next(gradients.system.boundary(LOSS_SAMPLES))
+    states = _states(gradients, LOSS_SAMPLES)
     entries = {name: _chosen(value.numel()) for name, value in gradients.system.parameters.items()}
     fine = _log_gradients(gradients, *states, entries)
     coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), *states, entries)
@@ -177,7 +193,9 @@ def _floor(coarse: _Logs, fine: _Logs) -> float | None:
     return floor_between(np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs]))
 
 
-def _precise(gradients: PerSampleGradients, entries: Mapping[str, Tensor]) -> _Logs | None:
+def _precise(
+    gradients: PerSampleGradients, states: tuple[Inputs, Tensor], entries: Mapping[str, Tensor]
+) -> _Logs | None:
     """``ln|gradient|`` at high precision, of as many samples as cost half a second; None if there is no such form.
 
     ``gradients`` are those of a pass in double precision, which has the network's numbers as they are.
@@ -185,7 +203,7 @@ def _precise(gradients: PerSampleGradients, entries: Mapping[str, Tensor]) -> _L
     network = precise_network(gradients.system, gradients.layers, PRECISE_SAMPLES)
     if network is None:
         return None
-    x, t = next(gradients.system.boundary(network.samples))
+    x, t = states[0][: network.samples], states[1][: network.samples]
     assert isinstance(x, torch.Tensor)
     try:
         return network.log_gradients(x, t, {name: index.cpu().numpy() for name, index in entries.items()})

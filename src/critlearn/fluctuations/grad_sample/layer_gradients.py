@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
-from critlearn.errors import CritlearnError, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError
 from critlearn.fluctuations.criteria import FLOOR_SAMPLES
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.positions import use_by_positions
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
 from critlearn.fluctuations.grad_sample.rules import FallbackRule, LayerRule, LinearRule, UnsuitableUseError
-from critlearn.fluctuations.grad_sample.rules.plan import aliases, planned_rules, with_callers
+from critlearn.fluctuations.grad_sample.rules.plan import aliases, layer_of, planned_rules, with_callers
 from critlearn.fluctuations.grad_sample.tied import summed_over_uses
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.displaced_arithmetic import DisplacedArithmetic
@@ -95,7 +95,7 @@ class LayerGradients:
             return plan
         try:
             return with_callers(plan, callers(copied(model).requires_grad_(False), plan, self.system.spread(2)))
-        except (RuntimeError, ValueError, TypeError, IndexError):
+        except RAISED_BY_USER_CODE:
             # What the network cannot take is said by the pass itself.
             return plan
 
@@ -213,7 +213,9 @@ class LayerGradients:
         if type(use.module) is nn.Linear and not isinstance(rule, LinearRule):
             use = use.in_one_precision()
         try:
-            return _of_samples(rule, use)
+            # A layer that is differentiated rounds here too.
+            with self.learning_pass.arithmetic():
+                return _of_samples(rule, use)
         # A rule assumes shapes that a user's forward need not respect, so that it may fail in any way.
         except Exception as problem:
             variables = set(self._variables[use.layer].values())
@@ -263,13 +265,17 @@ class LayerGradients:
         self.give_up(names, apart, kind, reason)
 
     def _variables_of(self, layer: str, names: dict[str, str]) -> dict[str, str]:
-        """Trainable variables of a layer: name within it -> name in the network."""
-        prefix = f"{layer}." if layer else ""
-        return {
+        """Trainable variables of a layer that its rule is about: name within it -> name in the network."""
+        prefix, rule = f"{layer}." if layer else "", self._rules[layer]
+        inner = rule.inner if isinstance(rule, FallbackRule) else ()
+        found = {
             local.removeprefix(prefix): name
             for local, name in names.items()
             if local.startswith(prefix) and name in self.trainable
         }
+        if rule.covers_submodules:
+            return found
+        return {local: name for local, name in found.items() if layer_of(local) in ("", *inner)}
 
     def _warn(self, subject: str, message: str) -> None:
         """Warn, once for each subject."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.network.backward.layer_use import LayerUse
 
 _BY_POSITION: Final = (nn.Linear, nn.Embedding)
@@ -57,7 +58,7 @@ def _acts_by_position(use: LayerUse, arguments: Any, keywords: Any) -> bool:
     """Whether a layer gives the same output for a position alone as among the others."""
     try:
         together, alone = use.module(*use.arguments, **use.keywords), use.module(*arguments, **keywords)
-    except (RuntimeError, TypeError, ValueError, IndexError):
+    except RAISED_BY_USER_CODE:
         return False
     if not isinstance(together, Tensor) or not isinstance(alone, Tensor) or together.numel() != alone.numel():
         return False

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.exact.table import exact_form
 from critlearn.network.exact_functions import exact_activation
@@ -144,7 +145,7 @@ def checked_sizes(link: nn.Module, parts: list[nn.Module], x: Tensor) -> list[in
         links = merged(parts, sizes)
         return sizes if keeps_samples_apart(links, x) and same_gradients(link, links, x) else None
     # The links cannot be run one by one, so the module is passed whole.
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+    except RAISED_BY_USER_CODE:
         return None
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
-from critlearn.errors import InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.network.backward.chain import chain, checked_sizes, merged, same_numbers, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
 from critlearn.network.backward.layer_use import LayerUse
@@ -143,7 +143,7 @@ class LayerPass:
             kind = type(link.module).__name__
             try:
                 state = link.forward(x)
-            except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+            except RAISED_BY_USER_CODE as problem:
                 reason = first_line(problem)
                 raise InvalidInputError(
                     f"{kind} of the model cannot take inputs of {described(x)}: {reason}"

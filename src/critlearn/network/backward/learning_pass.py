@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.system import NeuralSystem
 
@@ -68,7 +69,7 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Inputs,
 
     try:
         return vmap(grad(weighted_output), in_dims=(None, 0, 0))(dict(variables), x, errors)
-    except (RuntimeError, ValueError, TypeError, IndexError):
+    except RAISED_BY_USER_CODE:
         rows = [_one_by_one(weighted_output, variables, *pair) for pair in zip(x, errors, strict=True)]
         return {name: torch.stack([row[name] for row in rows]) for name in variables}
 

@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from critlearn.network.backward.autograd_errors import translate_autograd_errors
 from critlearn.network.backward.layer_calls import CallRecorder, LayerCall, without_fused_attention
@@ -113,7 +114,7 @@ class Link(ABC):
         if kind is None or not x.is_floating_point() or x.dtype == kind:
             return x
         if self.plan.single:
-            check_errors(x.float())
+            check_errors(*tree_leaves(x.to(kind)))
         return x.to(kind)
 
     @final
@@ -132,7 +133,7 @@ class Link(ABC):
     def add_use(self, use: LayerUse, uses: list[LayerUse]) -> None:
         """Append the use of a layer, if products of its inputs and errors stay within the range of their type."""
         if self._range_matters(use.errors):
-            check_products(use.errors, use.arguments)
+            check_products(use.errors, (use.arguments, use.keywords))
         uses.append(use)
 
     @final

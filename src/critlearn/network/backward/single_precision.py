@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.numerics.kernels.float_range import single_range
@@ -87,7 +88,7 @@ def check_logs(logs: Tensor | None) -> None:
             raise BeyondSingleError
 
 
-def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> None:
+def check_products(errors: tuple[Tensor, ...], arguments: Any) -> None:
     """Raise if products of a layer's errors and inputs might underflow or overflow.
 
     Raises
@@ -95,7 +96,9 @@ def check_products(errors: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> No
     BeyondSingleError
         If there are any.
     """
-    inputs = [size_range(part) for part in arguments if isinstance(part, Tensor) and part.dtype == torch.float32]
+    # The inputs of a whole network may be several tensors in one argument.
+    parts = tree_leaves(arguments)
+    inputs = [size_range(part) for part in parts if isinstance(part, Tensor) and part.dtype == torch.float32]
     for error in errors:
         least, greatest = size_range(error)
         # Also if it is no number.

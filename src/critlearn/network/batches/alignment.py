@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from critlearn.errors import InvalidInputError
 from critlearn.network.batches.adapted_model import outputs_of
-from critlearn.network.batches.model_inputs import IGNORED, ModelInputs
+from critlearn.network.batches.model_inputs import IGNORED, ModelInputs, own_copy
 from critlearn.network.batches.reading import BatchReader, accepts, names, next_labels
 
 _SAME_LOSS: Final = {torch.float64: 1e-6, torch.float32: 1e-6}
@@ -72,8 +72,9 @@ def _own_loss(model: nn.Module, x: Any, t: Tensor) -> tuple[float, Tensor] | Non
     """Loss and logits that a model returns if it is given the labels; None if it takes none or returns no loss."""
     if not (names(model, "labels") and accepts(model, "labels")):
         return None
+    x = own_copy(x)
     positional, keywords = (x.positional, dict(x.keywords)) if isinstance(x, ModelInputs) else ((x,), {})
-    returned = model(*positional, **keywords, labels=t)
+    returned = model(*positional, **keywords, labels=t.clone())
     loss, logits = getattr(returned, "loss", None), outputs_of(returned)
     if not isinstance(loss, Tensor) or loss.dim() or not isinstance(logits, Tensor):
         return None

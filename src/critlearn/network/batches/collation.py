@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.network.batches.model_inputs import IGNORED, LABELS, joined_tensors
 from critlearn.numerics.array_file import first_line
 
@@ -52,7 +52,7 @@ def _column(values: list[Any], padding: int | None) -> Any:
         if padding is not None and len({np.shape(value) for value in values}) > 1:
             return joined_tensors([torch.as_tensor(value)[None] for value in values], padding=padding)
         return default_collate(values)
-    except (RuntimeError, TypeError, ValueError) as problem:
+    except RAISED_BY_USER_CODE as problem:
         raise InvalidInputError(f"samples of the data set do not make one tensor: {first_line(problem)}") from problem
 
 

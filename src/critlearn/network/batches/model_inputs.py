@@ -124,6 +124,11 @@ def in_type(value: Inputs, kind: torch.dtype) -> Any:
     return value.to(kind) if value.is_floating_point() else value
 
 
+def own_copy(x: Inputs) -> Inputs:
+    """Copy inputs for a network that may work in place on them: they may be the user's data."""
+    return x.mapped(Tensor.clone) if isinstance(x, ModelInputs) else x.clone()
+
+
 def described(x: Inputs) -> str:
     """Shapes and types of inputs, for an error message."""
     if isinstance(x, Tensor):

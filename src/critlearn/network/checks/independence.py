@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.network.batches.adapted_model import AdaptedModel
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.hooks import hooked
@@ -135,9 +135,12 @@ def _differs(model: nn.Module, x: Inputs, together: Tensor, chosen: list[int]) -
     """Whether some samples have other outputs among themselves than among all; None if they cannot be passed."""
     try:
         apart = model(x[chosen])
-    except (RuntimeError, TypeError, ValueError, IndexError):
+    except RAISED_BY_USER_CODE:
         return None
-    return apart.shape[:1] == (len(chosen),) and not same_to_rounding(together[chosen], apart)
+    if not isinstance(apart, Tensor) or apart.shape[:1] != (len(chosen),):
+        # One sample alone, where a network removes all dimensions of length 1.
+        return None
+    return not same_to_rounding(together[chosen], apart)
 
 
 def same_to_rounding(one: Any, other: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from critlearn.errors import InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.numerics.array_file import first_line
 
 _SAME: Final = 1e-5
@@ -76,7 +76,7 @@ class DifferentiatedLoss:
         """
         try:
             value = self.function(_shaped(y, self.output_shape), _shaped(t, self.target_shape))
-        except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+        except RAISED_BY_USER_CODE as problem:
             raise InvalidInputError(
                 f'the loss "{self.name}" cannot take an output of shape {(1, *self.output_shape)} and a target of '
                 f"shape {(1, *self.target_shape)}: {first_line(problem)}; give a function (y, t) -> value of one sample"
@@ -101,7 +101,7 @@ class DifferentiatedLoss:
                 together = self.function(
                     y[:2].double().reshape(2, *self.output_shape), t[:2].reshape(2, *self.target_shape)
                 )
-            except (RuntimeError, TypeError, ValueError, IndexError):
+            except RAISED_BY_USER_CODE:
                 # It takes one sample at a time.
                 return
         total = float(together.sum())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError
@@ -31,12 +32,12 @@ class FallbackRule:
     layers: tuple[type[nn.Module], ...] = ()
 
     def __init__(self, *, covers_submodules: bool = False, inner: Collection[str] = ()) -> None:
-        self.covers_submodules, self._inner = covers_submodules, tuple(inner)
+        self.covers_submodules, self.inner = covers_submodules, tuple(inner)
 
     def grad_samples(self, use: LayerUse) -> dict[str, GradSample]:
         """Gradients of the variables that the module itself holds, and of those of the submodules that it covers."""
         variables = dict(use.module.named_parameters(recurse=self.covers_submodules))
-        for name in self._inner:
+        for name in self.inner:
             held = use.module.get_submodule(name).named_parameters(recurse=False)
             variables |= {f"{name}.{local}": value for local, value in held}
         samples = len(use.log_scale)
@@ -64,7 +65,7 @@ class FallbackRule:
         dims = (0, *(0 if own else None for own in mapped))
         try:
             gradients = vmap(one, in_dims=dims)(errors, *apart)
-        except (RuntimeError, ValueError, TypeError, IndexError):
+        except RAISED_BY_USER_CODE:
             # vmap gives up on data-dependent control flow and on operations that it does not know.
             gradients = _one_by_one(one, errors, apart, mapped)
         for name, gradient in gradients.items():
@@ -101,6 +102,6 @@ def _one_by_one(
             )
             for at in range(len(errors[0]))
         ]
-    except (RuntimeError, ValueError, TypeError, IndexError) as problem:
+    except RAISED_BY_USER_CODE as problem:
         raise UnsuitableUseError(str(problem)) from problem
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

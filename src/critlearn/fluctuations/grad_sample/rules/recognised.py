@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from critlearn.errors import RAISED_BY_USER_CODE
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.outer_products import OuterProducts
 from critlearn.fluctuations.grad_sample.protocol import GradSample
@@ -155,7 +156,7 @@ def _entrywise(probe: nn.Module, variables: Mapping[str, Tensor]) -> LayerRule |
                 expected = expected + entries * factor
             if _same(_output(probe, drawn, x), expected, x) and all(factor.any() for factor in factors.values()):
                 return EntrywiseRule(axis)
-        except (RuntimeError, UnsuitableUseError, ValueError, TypeError, IndexError):
+        except (*RAISED_BY_USER_CODE, UnsuitableUseError):
             continue
     return None
 
@@ -174,7 +175,7 @@ def _dense(probe: nn.Module, variables: Mapping[str, Tensor]) -> LayerRule | Non
         expected = x @ way + (0 if bias is None else drawn[bias])
         try:
             output = _output(probe, drawn, x)
-        except (RuntimeError, UnsuitableUseError, ValueError, TypeError, IndexError):
+        except (*RAISED_BY_USER_CODE, UnsuitableUseError):
             continue
         if _same(output, expected, expected):
             return OwnDenseRule(weight, bias, inputs_first)
