@@ -92,6 +92,20 @@ class _ExactFunctions(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+@contextmanager
+def exact_functions() -> Iterator[None]:
+    """Run what is called inside with exact functions, as a loss that is a user's own function."""
+    if getattr(_running, "exactly", False):
+        yield
+        return
+    _running.exactly = True
+    try:
+        with _ExactFunctions():
+            yield
+    finally:
+        _running.exactly = False
+
+
 def with_exact_functions(module: nn.Module) -> None:
     """Make modules run with exact functions: a user's own, all that they call, and those of torch's that need it."""
     given = vars(module).get("given")

@@ -89,7 +89,7 @@ class NeuralSystem:
             object.__setattr__(self, "states", boundary_states(data, reader))
             x, t = self._first(_ALIGNED)
         object.__setattr__(self, "reader", reader)
-        model, exact = exact_system(model, loss, _Targets(self), lambda: self._returned(x[:2]))
+        model, exact = exact_system(model, loss, _Targets(self), lambda: self._returned(x[:2]), self._spread_outputs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "loss", exact)
         self._check_first_pass(x[:2], t[:2])
@@ -115,6 +115,14 @@ class NeuralSystem:
             reason = first_line(problem)
             remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"
             raise InvalidInputError(f"the model cannot take inputs of {described(x)}: {reason}{remedy}") from problem
+
+    def _spread_outputs(self) -> tuple[Any, Tensor]:
+        """Outputs and targets of samples from all over the data set; of the first two if they make no batch."""
+        try:
+            x, t = self.chosen(self.scattered(_SPREAD))
+        except InvalidInputError:
+            x, t = self._first(2)
+        return self._returned(x), t
 
     def _check_first_pass(self, x: Inputs, t: Tensor) -> None:
         """Make a first pass of a few samples, and raise if the output has no gradient."""
@@ -343,6 +351,10 @@ class NeuralSystem:
 
 _ALIGNED: Final = 8
 """Samples on which labels are held against the model's own loss: a few sequences have enough tokens to tell."""
+
+
+_SPREAD: Final = 16
+"""Samples of which a loss of the user's own is compared, together and alone: of two classes both are among them."""
 
 
 class _Targets:

@@ -18,7 +18,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def _gelu(module: nn.Module) -> nn.Module:
-    # The tanh approximation is another function with another derivative: it is kept, with its resolution floor.
+    # The tanh approximation is another function: it stays a module, which is exact inside one of a user's own.
     return ExactGelu() if getattr(module, "approximate", "none") == "none" else module
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from critlearn.network import tail_exact
+from critlearn.network.exact.losses import exact_probability_loss
 
 DIGITS = 900
 """Complements down to 1e-304 are differences of numbers near 1, and derivatives are differences of those."""
@@ -203,6 +204,39 @@ def test_logistic_loss(at: float, target: float) -> None:
         lambda x: functional.binary_cross_entropy_with_logits(x, t, reduction="none"),
     ):
         assert_close(derivatives(form, [x], one)[0], expected)
+
+
+@pytest.mark.parametrize("at", [0.4, 50.0, -30.0, 300.0])
+def test_loss_of_probabilities(at: float) -> None:
+    y = torch.tensor([at], dtype=torch.float64)
+
+    def loss(y: Tensor) -> Tensor:
+        return functional.binary_cross_entropy(torch.sigmoid(y), torch.ones_like(y), reduction="none")
+
+    (found,) = derivatives(loss, [y], torch.ones(1, dtype=torch.float64))
+    assert_close(found, reference(lambda x: [-mp.log(mp_sigmoid(x[0]))], [at], torch.ones(1)))
+
+
+def test_loss_of_probabilities_has_all_settings_of_torch() -> None:
+    p = torch.tensor([[0.3, 0.0, 1.0], [0.9, 0.5, 0.2]], dtype=torch.float64)
+    t = torch.tensor([[0.2, 0.0, 1.0], [1.0, 0.7, 0.0]], dtype=torch.float64)
+    for reduction in ("mean", "sum", "none"):
+        for weight in (None, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)):
+            expected = functional.binary_cross_entropy(p, t, weight, reduction=reduction)
+            torch.testing.assert_close(exact_probability_loss(p, t, weight, reduction=reduction), expected)
+
+
+@pytest.mark.parametrize("at", [0.4, -6.0, -12.0, -20.0])
+def test_gelu_by_tanh(at: float) -> None:
+    y = torch.tensor([at], dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+
+    def form(x: list[mp.mpf]) -> list[mp.mpf]:
+        return [x[0] / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x[0] + mp.mpf(0.044715) * x[0] ** 3)))]
+
+    for function in (lambda x: functional.gelu(x, approximate="tanh"), Calling(nn.GELU("tanh"))):
+        (found,) = derivatives(function, [y], one)
+        assert_close(found, reference(form, [at], one))
 
 
 def test_logistic_loss_has_all_settings_of_torch() -> None:

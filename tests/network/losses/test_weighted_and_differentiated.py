@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from critlearn import DualityMap, NeuralSystem, measure
+from critlearn import DualityMap, NeuralSystem, Quantities, measure
 from critlearn.compositions.softmax.weighted import WeightedCrossEntropy
 from critlearn.compositions.torch_losses.poisson import PoissonCounts
 from critlearn.compositions.torch_losses.weighted_logistic import WeightedLogistic
@@ -29,6 +29,13 @@ BITS = torch.randint(2, (SAMPLES, OUTPUTS), generator=GENERATOR).double()
 COUNTS = torch.randint(5, (SAMPLES, OUTPUTS), generator=GENERATOR).double()
 WEIGHTS = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
 LAST = nn.LogSoftmax(dim=1)
+
+
+class Masked(nn.Module):
+    """Log-probabilities that add up to 1 for some samples only, the first ones among them."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y.log_softmax(dim=1).masked_fill(y < y.mean(dim=1, keepdim=True) - 0.4, -30.0)
 
 
 def plain(reduction: str, **options: Any) -> nn.Module:
@@ -51,6 +58,12 @@ FORMS: list[tuple[nn.Module, nn.Module | None, Tensor]] = [
     (nn.KLDivLoss(reduction="batchmean"), LAST, SHARES),
     (nn.KLDivLoss(reduction="mean"), LAST, SHARES),
     (nn.KLDivLoss(reduction="sum", log_target=True), LAST, SHARES.log()),
+    (nn.NLLLoss(), None, CLASSES),
+    (nn.NLLLoss(), Masked(), CLASSES),
+    (nn.NLLLoss(weight=WEIGHTS, reduction="sum"), Masked(), CLASSES),
+    (nn.KLDivLoss(reduction="batchmean"), Masked(), SHARES),
+    (nn.KLDivLoss(reduction="mean", log_target=True), Masked(), SHARES.log()),
+    (nn.KLDivLoss(reduction="sum"), None, SHARES),
     (nn.PoissonNLLLoss(), None, COUNTS),
     (nn.PoissonNLLLoss(full=True, reduction="sum"), None, COUNTS),
 ]
@@ -61,7 +74,6 @@ def squared_distance(y: Tensor, t: Tensor) -> Tensor:
 
 
 FUNCTIONS: list[tuple[Any, nn.Module | None, Tensor]] = [
-    (nn.NLLLoss(), None, CLASSES),
     (nn.PoissonNLLLoss(log_input=False), nn.Softplus(), COUNTS),
     (nn.MultiMarginLoss(), None, CLASSES),
     (nn.BCELoss(), nn.Sequential(nn.Tanh(), nn.Softmax(dim=1)), SHARES),
@@ -239,6 +251,14 @@ def test_a_log_softmax_in_the_network_keeps_its_tail() -> None:
     assert gradients(system)["0.bias"][0].tolist() == pytest.approx([-math.exp(-60), math.exp(-60)], rel=1e-9)
 
 
+SORTED = (torch.arange(SAMPLES) >= SAMPLES // 2).double()
+
+
+def of_pairs(y: Tensor, t: Tensor) -> Tensor:
+    """Ranking loss of pairs of samples of two classes, none of which are among the first samples."""
+    return functional.softplus(y[t <= 0, 0][None] - y[t > 0, 0][:, None]).sum()
+
+
 @pytest.mark.filterwarnings("ignore:.*no tail-exact form")
 def test_a_floor_of_what_cancels() -> None:
     torch.manual_seed(0)
@@ -248,7 +268,11 @@ def test_a_floor_of_what_cancels() -> None:
         model.weight.copy_(torch.tensor([[1.0], [0.0]]))
         model.bias.zero_()
     data = TensorDataset(x, torch.zeros(400, dtype=torch.int64))
-    found = measure(NeuralSystem(model, lambda y, t: functional.cross_entropy(y, t), data))
+
+    def written_out(y: Tensor, t: Tensor) -> Tensor:
+        return (y.exp().sum(dim=1).log() - y.gather(1, t[:, None])[:, 0]).sum()
+
+    found = measure(NeuralSystem(model, written_out, data))
     assert measure(NeuralSystem(model, nn.CrossEntropyLoss(), data)).log_floor is None
     # p - 1 is rounding below 1e-16, e^-37; the estimate lies within a few decades above.
     assert found.log_floor is not None
@@ -260,6 +284,7 @@ def test_a_floor_of_what_cancels() -> None:
     ("loss", "t", "told"),
     [
         (lambda y, t: (y - y.mean(dim=0)).pow(2).sum(), SHARES, r"couples the samples of a batch: .* batch= may put"),
+        (of_pairs, SORTED, r"couples the samples of a batch: for 6 samples"),
         (lambda y, t: 3.0, SHARES, "must return a tensor; got float"),
         (nn.CosineEmbeddingLoss(), SHARES, r"CosineEmbeddingLoss\" cannot take .* give a function \(y, t\) -> value"),
         (nn.BCEWithLogitsLoss(pos_weight=torch.ones(2)), BITS, "pos_weight of .* must be one for each output"),
@@ -276,3 +301,83 @@ def test_a_jacobian_of_a_function_is_refused() -> None:
     system = NeuralSystem(network(None), squared_distance, TensorDataset(X, SHARES))
     with pytest.raises(InvalidInputError, match="no Jacobian here"):
         DualityMap(system).jacobian(X[0], SHARES[0])
+
+
+def test_the_mask_takes_probabilities_from_some_samples_only() -> None:
+    with torch.no_grad():
+        total = Masked()(network(None)(X)).exp().sum(dim=1)
+    assert 0 < int((total < 0.99).sum()) < SAMPLES
+
+
+class Probability(nn.Module):
+    """Ends in a sigmoid that its forward calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.layer(x))
+
+
+def focal(y: Tensor, t: Tensor) -> Tensor:
+    log_p = functional.logsigmoid(y)
+    return -((1 - log_p.exp()) ** 2 * log_p).sum()
+
+
+def mp_sigmoid(y: mp.mpf) -> mp.mpf:
+    return 1 / (1 + mp.exp(-y))
+
+
+MARGINS = torch.linspace(50, 120, 40, dtype=torch.float64)
+
+
+def of_margins(loss: Any, *, probability: bool = False) -> tuple[np.ndarray, float | None]:
+    """Logarithms of fluctuations of a weight of 1 at margins that are its inputs, and the floor."""
+    near = torch.linspace(-3, 3, 40, dtype=torch.float64)
+    model = (Probability() if probability else nn.Sequential(nn.Linear(1, 1, bias=False))).double()
+    next(model.parameters()).data.fill_(1.0)
+    data = TensorDataset(torch.cat([MARGINS, near])[:, None], torch.ones(80, 1, dtype=torch.float64))
+    name = next(name for name, _ in model.named_parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = measure(NeuralSystem(model, loss, data), exact=True, quantities=Quantities(series={name: (0,)}))
+    return found.series.log_size[name][: len(MARGINS), 0], found.log_floor
+
+
+@pytest.mark.parametrize(
+    ("loss", "probability"),
+    [
+        (functional.binary_cross_entropy_with_logits, False),
+        (lambda y, t: -torch.log(torch.sigmoid(y)), False),
+        (lambda y, t: functional.cross_entropy(torch.cat([0 * y, y], dim=1), t[:, 0].long()), False),
+        (lambda y, t: functional.softplus(-y), False),
+        (nn.BCELoss(), True),
+    ],
+)
+def test_functions_are_exact_at_large_margins_where_torch_s_parts_are(loss: Any, probability: bool) -> None:
+    found, _ = of_margins(loss, probability=probability)
+    # d/dw of ln(1 + exp(-w x)) at w = 1.
+    expected = MARGINS.log() - MARGINS - torch.log1p(torch.exp(-MARGINS))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "form"),
+    [
+        (focal, lambda m: -((1 - mp_sigmoid(m)) ** 2) * mp.log(mp_sigmoid(m))),
+        (lambda y, t: (torch.sigmoid(y) - t) ** 2, lambda m: (mp_sigmoid(m) - 1) ** 2),
+        (lambda y, t: (t - torch.tanh(y) ** 2).square(), lambda m: (1 - mp.tanh(m) ** 2) ** 2),
+    ],
+)
+def test_what_a_function_rounds_away_has_a_floor(loss: Any, form: Callable[[mp.mpf], mp.mpf]) -> None:
+    found, floor = of_margins(loss)
+    with mp.workdps(600):
+        step = mp.mpf(10) ** -250
+        slopes = [(form(m + step) - form(m - step)) / (2 * step) * m for m in map(mp.mpf, MARGINS.tolist())]
+        expected = np.array([float(mp.log(abs(slope))) for slope in slopes])
+    assert floor is not None
+    assert np.isneginf(found).any()
+    wrong = ~(np.abs(found - expected) <= 0.01)
+    assert bool((np.maximum(found, expected)[wrong] < floor).all())
+    assert floor < -70

@@ -7,7 +7,6 @@ import numpy as np
 
 from critlearn.compositions.output_loss import OutputLoss
 from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy, array_module
-from critlearn.compositions.softmax.weighted import WeightedCrossEntropy
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.errors import InvalidInputError
@@ -118,7 +117,8 @@ class TokenCrossEntropy:
     def _count(self, counted: Array, target: Array, t: Array) -> Array:
         """Weight of the counted positions of each sample, and 1 where there is none, whose loss is 0 all the same."""
         library = array_module(counted)
-        weight = self.single.weight_of(target) if isinstance(self.single, WeightedCrossEntropy) else 1.0
+        weight_of = getattr(self.single, "weight_of", None)
+        weight = 1.0 if weight_of is None else weight_of(target)
         number = library.where(counted, weight, 0.0).reshape(tuple(t.shape)).sum(1)
         number = number.double() if library_of(number) == "torch" else number
         return library.where(number > 0, number, 1.0)

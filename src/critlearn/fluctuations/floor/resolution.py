@@ -26,6 +26,7 @@ from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.fluctuations.result import ALL_EXACT, DOUBLE, HIGH_PRECISION, SINGLE
 from critlearn.network import floor_between, is_exact
+from critlearn.network.backward.displaced_arithmetic import DisplacedArithmetic
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 
@@ -166,9 +167,10 @@ def _states(gradients: PerSampleGradients, most: int) -> tuple[Inputs, Tensor]:
 
 
 def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> float | None:
-    """Floor of a loss that is differentiated automatically, by its errors in single precision.
+    """Floor of a loss that is differentiated automatically: by single precision, and by displaced numbers.
 
-    Displaced numbers would not do: torch has whole losses in one operation, inside which nothing is displaced.
+    Torch has whole losses in one operation, inside which nothing is displaced: they round in single precision. What is
+    rounded away in either precision, as a complement that is 0, shows where numbers are displaced.
     """
     states = _states(gradients, LOSS_SAMPLES)
     entries = {name: _chosen(value.numel()) for name, value in gradients.system.parameters.items()}
@@ -176,8 +178,10 @@ def _loss_floor(gradients: PerSampleGradients, loss: DifferentiatedLoss) -> floa
     coarse = _log_gradients(gradients.with_loss(replace(loss, precision=torch.float32)), *states, entries)
     # Where single precision has underflowed it tells nothing of rounding.
     kept = {name: np.where(part < _UNDERFLOW, part, coarse[name]) for name, part in fine.items()}
-    floor = _floor(kept, fine)
-    return None if floor is None else floor - _GAIN
+    floor, arithmetic = _floor(kept, fine), DisplacedArithmetic()
+    displaced = gradients.with_loss(replace(loss, arithmetic=lambda: arithmetic))
+    of_displaced = _floor(fine, _log_gradients(displaced, *states, entries))
+    return _largest([None if floor is None else floor - _GAIN, of_displaced])
 
 
 def _largest(floors: list[float | None]) -> float | None:

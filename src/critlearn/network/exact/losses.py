@@ -52,3 +52,27 @@ def exact_logistic_loss(
     if reduction == "none":
         return values
     return values.sum() if reduction == "sum" else torch.mean(values)
+
+
+def exact_probability_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Binary cross-entropy of probabilities, whose error is ``-1/p`` for class 1 also where p is rounded to 1.
+
+    Torch has ``(p - t) / (p (1 - p))``, which is 0 there. A probability of exactly 0 for the true class has no loss: it
+    is infinite.
+    """
+    if size_average is not None or reduce is not None or input.shape != target.shape:
+        return NotImplemented
+    # A class without weight takes no part: its logarithm may be infinite.
+    of_one = target * torch.where(target == 0, 1.0, input).log()
+    of_zero = (1 - target) * torch.log1p(-torch.where(target == 1, 0.0, input))
+    values = -(of_one + of_zero) if weight is None else -(of_one + of_zero) * weight
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else torch.mean(values)

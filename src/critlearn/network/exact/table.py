@@ -1,5 +1,6 @@
 """Table of torch's functions that have exact forms, and what is called in their place."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from critlearn.network.exact.attention import exact_attention, exact_multi_head_attention
 from critlearn.network.exact.gelu import ExactGelu
-from critlearn.network.exact.losses import exact_cross_entropy, exact_logistic_loss
+from critlearn.network.exact.losses import exact_cross_entropy, exact_logistic_loss, exact_probability_loss
 from critlearn.network.exact.recurrent import exact_cell, exact_layers, gru_step, lstm_step, tanh_step
 from critlearn.network.exact.softmax import exact_log_softmax, exact_softmax
 from critlearn.network.modules import ActivationModule
@@ -27,8 +28,12 @@ def _activation(module: Callable[[Tensor], Tensor]) -> ExactForm:
 
 
 def _gelu(x: Any, approximate: str = "none") -> Any:
-    # The tanh approximation is another function with another derivative: it is kept, with its resolution floor.
-    return ExactGelu()(x) if approximate == "none" and isinstance(x, Tensor) else NotImplemented
+    if not isinstance(x, Tensor):
+        return NotImplemented
+    if approximate == "tanh":
+        # (1 + tanh(u)) / 2 is the sigmoid of 2 u, which does not cancel where tanh(u) is all but -1.
+        return x * _SIGMOID(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return ExactGelu()(x)
 
 
 def _along(function: Callable[[Tensor, int], Tensor]) -> ExactForm:
@@ -76,6 +81,7 @@ EXACT_FORMS: Final[dict[Callable[..., Any], ExactForm]] = {
     functional.multi_head_attention_forward: exact_multi_head_attention,
     functional.cross_entropy: exact_cross_entropy,
     functional.binary_cross_entropy_with_logits: exact_logistic_loss,
+    functional.binary_cross_entropy: exact_probability_loss,
     torch.lstm: exact_layers(lstm_step),
     torch.gru: exact_layers(gru_step),
     torch.rnn_tanh: exact_layers(tanh_step),

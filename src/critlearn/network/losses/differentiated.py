@@ -1,6 +1,7 @@
 """Losses without a form of their own: any callable ``(y, t) -> value``, differentiated for each sample by itself."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,10 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
+from critlearn.network.exact_functions import exact_functions
 from critlearn.numerics.array_file import first_line
 
 _SAME: Final = 1e-5
 """Relative difference of losses of two samples together and apart that is rounding, also in single precision."""
+
+
+_ROUNDING: Final = 1e-12
+"""Difference of such losses that is rounding where they cancel, as ``1 - tanh(y)`` does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +35,15 @@ class DifferentiatedLoss:
         Shapes for one sample; the first dimension may differ from batch to batch, as that of sequences.
     precision
         Floating-point type in which it is differentiated; the coarser one shows where it rounds.
+    arithmetic
+        Context in which it is differentiated, as `DisplacedArithmetic`, which shows the same.
     """
 
     function: Callable[[Tensor, Tensor], Any]
     output_shape: tuple[int, ...]
     target_shape: tuple[int, ...]
     precision: torch.dtype = torch.float64
+    arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext
     class_targets: bool = False
 
     @property
@@ -52,7 +61,7 @@ class DifferentiatedLoss:
         rows = []
         for own, target in zip(y.detach().to(self.precision), t, strict=True):
             leaf = own.clone().requires_grad_()
-            with torch.enable_grad():
+            with torch.enable_grad(), self.arithmetic():
                 value = self._one(leaf, target.to(self.precision) if target.is_floating_point() else target)
                 if not value.requires_grad:
                     raise InvalidInputError(f'the loss "{self.name}" does not depend on the output, or detaches it')
@@ -75,7 +84,7 @@ class DifferentiatedLoss:
             If the function fails, or returns no number.
         """
         try:
-            value = self.function(_shaped(y, self.output_shape), _shaped(t, self.target_shape))
+            value = self._called(_shaped(y, self.output_shape), _shaped(t, self.target_shape))
         except RAISED_BY_USER_CODE as problem:
             raise InvalidInputError(
                 f'the loss "{self.name}" cannot take an output of shape {(1, *self.output_shape)} and a target of '
@@ -85,31 +94,36 @@ class DifferentiatedLoss:
             raise InvalidInputError(f'the loss "{self.name}" must return a tensor; got {type(value).__name__}')
         return value.sum()
 
+    def _called(self, y: Tensor, t: Tensor) -> Any:
+        """What the function returns; functions of torch's that have exact forms are exact inside."""
+        with exact_functions():
+            return self.function(y, t)
+
     def check_apart(self, y: Tensor, t: Tensor) -> None:
-        """Raise if the loss of two samples is neither the sum nor the mean of theirs.
+        """Raise if the loss of some samples is neither the sum nor the mean of theirs.
 
         Raises
         ------
         InvalidInputError
             If the loss couples them.
         """
-        if len(y) < 2:
+        samples = len(y)
+        if samples < 2:
             return
+        y, t = y.double(), t.double() if t.is_floating_point() else t
         with torch.no_grad():
-            apart = sum(float(self._one(*pair)) for pair in zip(y[:2].double(), t[:2], strict=True))
+            alone = [float(self._one(*pair)) for pair in zip(y, t, strict=True)]
             try:
-                together = self.function(
-                    y[:2].double().reshape(2, *self.output_shape), t[:2].reshape(2, *self.target_shape)
-                )
+                together = self._called(y.reshape(samples, *self.output_shape), t.reshape(samples, *self.target_shape))
             except RAISED_BY_USER_CODE:
                 # It takes one sample at a time.
                 return
-        total = float(together.sum())
-        if all(abs(total - share) > _SAME * max(abs(apart), abs(total)) for share in (apart, apart / 2)):
+        total, apart, sizes = float(together.sum()), sum(alone), sum(map(abs, alone))
+        if all(abs(total - share) > _SAME * max(sizes, abs(total)) + _ROUNDING for share in (apart, apart / samples)):
             raise InvalidInputError(
-                f'the loss "{self.name}" couples the samples of a batch: for two samples it is {total:.6g}, and '
-                f"{apart:.6g} for the sum over both alone; give a function (y, t) -> value of one sample, whose inputs "
-                "batch= may put together"
+                f'the loss "{self.name}" couples the samples of a batch: for {samples} samples it is {total:.6g}, and '
+                f"{apart:.6g} for the sum over each alone; give a function (y, t) -> value of one sample, whose inputs "
+                'batch= may put together, and reduction="sum" in place of a mean that is weighted or leaves some out'
             )
 
 

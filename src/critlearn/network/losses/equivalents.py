@@ -18,6 +18,7 @@ from critlearn.compositions import (
     TokenCrossEntropy,
 )
 from critlearn.compositions.softmax.weighted import KullbackLeibler, WeightedCrossEntropy
+from critlearn.compositions.torch_losses.log_probabilities import LogDivergence, NegativeLogLikelihood
 from critlearn.compositions.torch_losses.poisson import PoissonCounts
 from critlearn.compositions.torch_losses.weighted_logistic import WeightedLogistic
 from critlearn.errors import InvalidInputError
@@ -40,10 +41,12 @@ def _cross_entropy(loss: Any, output: Tensor) -> OutputLoss:
 
 def _of_one_class(loss: Any) -> OutputLoss:
     """Cross-entropy of one class, of a sample or a position."""
-    smoothing = getattr(loss, "label_smoothing", 0.0)
-    if loss.weight is None and not smoothing:
-        return SoftmaxCrossEntropy()
     weights = None if loss.weight is None else tuple(loss.weight.double().tolist())
+    if isinstance(loss, nn.NLLLoss):
+        return NegativeLogLikelihood(weights)
+    smoothing = loss.label_smoothing
+    if weights is None and not smoothing:
+        return SoftmaxCrossEntropy()
     return WeightedCrossEntropy(weights, smoothing)
 
 
@@ -64,21 +67,27 @@ def _logistic(loss: Any, output: Tensor) -> OutputLoss:
     return WeightedLogistic(positive=found[1], weight=found[0])
 
 
-def _negative_log_likelihood(loss: Any, output: Tensor) -> OutputLoss | None:
-    return _cross_entropy(loss, output) if _normalised(output) else None
+def _negative_log_likelihood(loss: Any, output: Tensor) -> OutputLoss:
+    _refuse(loss, ignore_index=loss.ignore_index >= 0)
+    return _of_one_class(loss)
 
 
-def _kullback_leibler(loss: Any, output: Tensor) -> OutputLoss | None:
-    return KullbackLeibler(loss.log_target) if output.dim() == 2 and _normalised(output) else None
+def _kullback_leibler(loss: Any, output: Tensor) -> OutputLoss:
+    return LogDivergence(loss.log_target)
 
 
-def _normalised(output: Tensor, dim: int = 1) -> bool:
-    """Whether outputs are logarithms of probabilities.
+def _behind_softmax(model: nn.Module, form: OutputLoss) -> OutputLoss:
+    """Loss of a network that ends in a log-softmax of all outputs: that of its logits, whose errors are logarithms.
 
     The error of softmax cross-entropy at such outputs is that of the negative log-likelihood less its component along
-    the probabilities, which a log-softmax before them takes out anyway; and it does not cancel on the way back.
+    the probabilities, which the log-softmax takes out anyway; and logarithms reach beyond the smallest number.
     """
-    return output.dim() > 1 and bool((output.double().logsumexp(dim=dim).abs() <= _NORMALISED).all())
+    last = model[-1] if type(model) is nn.Sequential and len(model) and not hooked(model) else None
+    if type(last) is not nn.LogSoftmax or last.dim not in (1, -1) or hooked(last):
+        return form
+    if isinstance(form, NegativeLogLikelihood):
+        return SoftmaxCrossEntropy() if form.weights is None else WeightedCrossEntropy(form.weights)
+    return KullbackLeibler(form.log_targets) if isinstance(form, LogDivergence) else form
 
 
 def _poisson(loss: Any, output: Tensor) -> OutputLoss | None:
@@ -88,9 +97,6 @@ def _poisson(loss: Any, output: Tensor) -> OutputLoss | None:
 def _smooth(loss: Any, output: Tensor) -> OutputLoss:
     return Huber(loss.beta, 1 / loss.beta) if loss.beta > 0 else Composition("identity", "mae")
 
-
-_NORMALISED: Final = 1e-5
-"""Size of the logarithm of a sum of probabilities that is rounding, in single precision and over 1e5 classes."""
 
 _EQUIVALENTS: Final[dict[type[nn.Module], Callable[[Any, Tensor], OutputLoss | None]]] = {
     nn.CrossEntropyLoss: _cross_entropy,
@@ -118,6 +124,7 @@ def exact_system(
     loss: OutputLoss | nn.Module | Callable[..., Any],
     targets: Iterable[Tensor],
     output: Callable[[], Any],
+    spread: Callable[[], tuple[Any, Tensor]],
 ) -> tuple[nn.Module, OutputLoss]:
     """Return an equivalent network and loss whose output errors are tail-exact.
 
@@ -133,6 +140,9 @@ def exact_system(
         Targets in batches; all are looked at only where the values of all matter.
     output
         Gives the output of the network for some of the first samples.
+    spread
+        Gives outputs and targets of some samples from all over the data set, on which a loss without a form is tried:
+        the first ones may be of one class.
 
     Raises
     ------
@@ -166,8 +176,8 @@ def exact_system(
     form = None if soft_positions or not isinstance(loss, nn.Module) else _EQUIVALENTS.get(type(loss))
     equivalent = None if form is None else form(loss, y)
     if equivalent is None:
-        return model, _differentiated(loss, y, first)
-    exact = for_targets(equivalent, first)
+        return model, _differentiated(loss, *spread())
+    exact = for_targets(_behind_softmax(model, equivalent) if y.dim() == 2 else equivalent, first)
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
 
 
@@ -184,7 +194,6 @@ def _differentiated(loss: Any, output: Tensor, targets: Tensor) -> OutputLoss:
             "BCELoss takes probabilities, and the network gives others; allowed: BCELoss behind a last Sigmoid without "
             "hooks, or BCEWithLogitsLoss in its place"
         )
-    targets = targets[: len(output)].to(output.device)
     found = by_function(loss, output, targets.to(output.dtype) if targets.is_floating_point() else targets)
     warnings.warn(
         f"{found.name} has no tail-exact form here: its output errors come from automatic differentiation, one sample "
@@ -215,8 +224,6 @@ def _for_tokens(model: nn.Module, loss: Any, targets: Tensor, output: Callable[[
         return loss
     if isinstance(loss, SoftmaxCrossEntropy):
         return TokenCrossEntropy(classes_last=last)
-    if isinstance(loss, nn.NLLLoss) and not _normalised(y, -1 if last else 1):
-        return None
     mean = loss.reduction == "mean"
     return TokenCrossEntropy(loss.ignore_index, mean=mean, classes_last=last, single=_of_one_class(loss))
 
