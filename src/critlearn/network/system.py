@@ -21,6 +21,7 @@ from critlearn.network.checks.learnable import check_kind, check_modules, check_
 from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 from critlearn.network.losses.equivalents import exact_system, takes_tokens
+from critlearn.network.losses.layout import check_layout
 from critlearn.numerics.array_file import first_line
 from critlearn.numerics.validation import check_integer
 
@@ -322,6 +323,7 @@ class NeuralSystem:
         """
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
+        check_layout(self.loss, tuple(y.shape[1:]), tuple(t.shape[1:]))
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
         classes = self.loss.class_targets
         if isinstance(self.loss, DifferentiatedLoss):

@@ -128,6 +128,22 @@ def test_parts_do_not_depend_on_what_came_before_them() -> None:
     assert all(merged[name] == whole[name] for name in whole)
 
 
+def test_a_use_by_few_samples_is_found_in_the_first_batch_and_holds_from_there_on() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(500, 4, generator=generator, dtype=torch.float64)
+    t = torch.randn(500, 2, generator=generator, dtype=torch.float64)
+    x[:, 0] = x[:, 0].clamp(max=0.8)
+    # One in fifty, none of them among the four that are looked at beforehand.
+    x[40::50, 0] = 1.5
+    model = seeded(lambda: Two(_weight_for_some))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = measure(NeuralSystem(model, nn.MSELoss(), TensorDataset(x, t)), groups=2, exact=True)
+    assert [str(one.message).partition(":")[0] for one in told] == ["second.weight"]
+    for name, values in plain_gradients(model, nn.MSELoss(), x, t).items():
+        assert_same_counts(found[name], values, 2)
+
+
 class Rows(nn.Module):
     """Each sample is passed through a layer on its own, without a dimension of samples."""
 

@@ -6,7 +6,7 @@ beforehand: there sums over some batches are held against automatic differentiat
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Final
 
@@ -32,12 +32,12 @@ _OUTSIDE: Final = "used by a function outside its layer"
 _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
 """Why a rule can be wrong, in the words of the warning."""
 
-_SUMMED: Final = 32
-"""Samples of which a sum is compared when a measurement starts, in one backward pass."""
+_SUMMED: Final = 256
+"""Samples of the first batches whose sum is compared: what one sample in a hundred does is nearly always among it."""
 
 _SUMMED_GRADIENTS: Final = 1 << 25
-"""Gradients of single samples behind such a sum: of large networks fewer samples are summed, but `PROBED`, so that what
-is looked at beforehand stays a small part of a measurement of 64 samples."""
+"""Gradients of single samples behind these sums: of large networks fewer samples are summed, but `PROBED`, so that the
+comparison stays a small part of a measurement of 64 samples."""
 
 
 def wrong_variables(source: LayerGradients) -> set[str]:
@@ -54,7 +54,7 @@ def wrong_variables(source: LayerGradients) -> set[str]:
         samples or on chance.
     """
     learning_pass, system = source.learning_pass, source.system
-    x, numbers = system.spread(_summed(source)), system.scattered(_summed(source))
+    x, numbers = system.spread(PROBED), system.scattered(PROBED)
     if len(x) == 1 or not learning_pass.foreign:
         # Two are enough where nothing can depend on the sample; with many weights each of them takes its time.
         x, numbers = x[[0, -1]], [numbers[0], numbers[-1]]
@@ -79,14 +79,6 @@ def wrong_variables(source: LayerGradients) -> set[str]:
     _compare(source, references, gradients, apart)
     _refuse_unreached(source, model, references[0].reached | references[1].reached)
     return apart
-
-
-def _summed(source: LayerGradients) -> int:
-    """Number of samples that are looked at when a measurement starts."""
-    if not source.learning_pass.foreign:
-        return PROBED
-    variables = sum(value.numel() for value in source.trainable.values())
-    return min(_SUMMED, max(PROBED, _SUMMED_GRADIENTS // variables))
 
 
 def _pass_for_random_errors(
@@ -132,7 +124,7 @@ def _compare(
             source.give_up({name}, apart, name, _OUTSIDE)
             continue
         try:
-            agrees = sums.agrees(item) and alone.agrees(_last(item))
+            agrees = sums.agrees(item) and alone.agrees(_rows(item, [item.grad_sample.samples - 1]))
         except Exception as problem:
             # Gradients of a rule are products that are formed only here, where shapes may turn out not to fit.
             source.give_up_failed({name}, apart, name, problem)
@@ -141,10 +133,10 @@ def _compare(
             source.give_up({name}, apart, name, _ELSEWHERE)
 
 
-def _last(item: VariableGradients) -> VariableGradients:
-    """Gradients of the last sample alone."""
-    last = torch.tensor([item.grad_sample.samples - 1], device=item.log_scale.device)
-    return replace(item, grad_sample=item.grad_sample.select(last), log_scale=item.log_scale[last])
+def _rows(item: VariableGradients, rows: list[int]) -> VariableGradients:
+    """Gradients of some samples."""
+    chosen = torch.tensor(rows, device=item.log_scale.device)
+    return replace(item, grad_sample=item.grad_sample.select(chosen), log_scale=item.log_scale[chosen])
 
 
 def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str]) -> None:
@@ -163,27 +155,60 @@ def _refuse_unreached(source: LayerGradients, model: nn.Module, reached: set[str
         )
 
 
+@dataclass
+class Audits:
+    """What the audits of batches have found so far.
+
+    Parameters
+    ----------
+    left
+        Number of samples that are still to be compared whatever their numbers: the first ones that are met.
+    failed
+        Variables that a rule got wrong in some batch: they are differentiated from there on.
+    """
+
+    left: int = 0
+    failed: set[str] = field(default_factory=set)
+
+    def compared(self, first: int, samples: int) -> list[int]:
+        """Places of the samples of a batch whose sum is compared: of the first batches, and of few later ones."""
+        most = samples if is_audited(first, samples) else min(samples, self.left)
+        self.left -= min(most, self.left)
+        return [place * (samples - 1) // max(1, most - 1) for place in range(most)]
+
+
+def new_audits(source: LayerGradients) -> Audits:
+    """Audits that have compared no batch yet."""
+    variables = sum(value.numel() for value in source.trainable.values())
+    return Audits(min(_SUMMED, max(PROBED, _SUMMED_GRADIENTS // variables)))
+
+
 def audited(
-    source: LayerGradients, uses: list[LayerUse], x: Inputs, t: Tensor, apart: set[str], first: int
+    source: LayerGradients, uses: list[LayerUse], x: Inputs, t: Tensor, apart: set[str], first: int, audits: Audits
 ) -> Iterator[VariableGradients]:
     """Gradients of a batch by layer rules; in some batches their sum is compared with automatic differentiation.
 
-    Variables that fail are put ``apart``. Which batches are compared depends on the numbers of their samples alone: a
+    Variables that fail are put ``apart``, from this batch on. Others are the same whichever batches are compared: a
     measurement in parts is the whole.
     """
 
-    @cache
-    def sums() -> BatchSums:
+    def sums_of(rows: list[int] | slice) -> BatchSums:
         precision = _coarsest(uses)
-        model, inputs = source.learning_pass.whole(precision), in_type(x, precision)
-        return BatchSums(model, source.trainable, inputs, lambda y: output_errors(source.system, y, inputs, t))
+        model, inputs, targets = source.learning_pass.whole(precision), in_type(x[rows], precision), t[rows]
+        return BatchSums(model, source.trainable, inputs, lambda y: output_errors(source.system, y, inputs, targets))
 
-    compared, met = is_audited(first, len(x)), set()
+    rows = audits.compared(first, len(x))
+    every = len(rows) in (0, len(x))
+    sums = cache(lambda: sums_of(slice(None)))
+    some = sums if every else cache(lambda: sums_of(rows))
+    met = set()
     for item in source.by_rules(uses, apart):
         met.add(item.name)
-        if item.grad_sample.samples == len(x) and (not compared or sums().agrees(item)):
+        whole = item.grad_sample.samples == len(x)
+        if whole and (not rows or some().agrees(item if every else _rows(item, rows))):
             yield item
         else:
+            audits.failed.add(item.name)
             source.give_up({item.name}, apart, item.name, _ELSEWHERE)
     for name, value in source.trainable.items():
         if name in met or name in apart:
@@ -192,6 +217,7 @@ def audited(
             # As an expert to whom none of these samples was sent.
             yield VariableGradients(name, *exact_zeros(value.numel(), sums().log_scale))
         else:
+            audits.failed.add(name)
             source.give_up({name}, apart, name, _OUTSIDE)
 
 

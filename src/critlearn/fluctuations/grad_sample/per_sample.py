@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
 from critlearn.errors import InvalidInputError
-from critlearn.fluctuations.grad_sample.audit import audited, is_audited, wrong_variables
+from critlearn.fluctuations.grad_sample.audit import Audits, audited, is_audited, new_audits, wrong_variables
 from critlearn.fluctuations.grad_sample.layer_gradients import LayerGradients
 from critlearn.fluctuations.grad_sample.protocol import VariableGradients
 from critlearn.network import NeuralSystem
@@ -70,6 +70,7 @@ class PerSampleGradients:
         self.differentiated = wrong_variables(self._source)
         self._own_code = has_own_code(system.model)
         self._sizes: set[int] = set()
+        self._audits = new_audits(self._source)
 
     def renewed(self) -> "PerSampleGradients":
         """Gradients of the network as it is now; what was audited before is not audited again."""
@@ -92,7 +93,7 @@ class PerSampleGradients:
     def unchecked(self, x: Inputs, t: Tensor) -> Iterator[VariableGradients]:
         """Gradients for samples of a batch that has been checked for coupling."""
         other = self._from(self._source)
-        other._own_code = False
+        other._own_code, other._audits = False, Audits(failed=self._audits.failed)
         return other.batch(x, t)
 
     def _from(self, source: LayerGradients) -> "PerSampleGradients":
@@ -142,15 +143,15 @@ class PerSampleGradients:
 
     def _samples(self, x: Inputs, t: Tensor, first: int) -> Iterator[VariableGradients]:
         """Gradients of whole samples."""
-        # A variable that a rule gives up is left to differentiation for this batch alone: results do not depend on the
-        # batches that came before.
-        apart = set(self.differentiated)
+        # A variable whose use no rule covers is left to differentiation for this batch alone, one that a rule got wrong
+        # from there on.
+        apart = self.differentiated | self._audits.failed
         try:
             if len(apart) < len(self._source.trainable):
                 uses = self._uses_of_checked(x, t, first)
                 # Only modules of a user's own can treat a batch in another way than the samples that were audited.
                 if self._source.learning_pass.foreign:
-                    yield from audited(self._source, uses, x, t, apart, first)
+                    yield from audited(self._source, uses, x, t, apart, first, self._audits)
                 else:
                     yield from self._source.by_rules(uses, apart)
             else:
@@ -167,12 +168,12 @@ class PerSampleGradients:
                 'axis="position" is about sequences: targets (sample, token), such as those of language models; got '
                 f"targets of shape {tuple(t.shape)}"
             )
-        apart = set(self.differentiated)
+        apart = self.differentiated | self._audits.failed
         try:
             uses = self._uses_of_checked(x, t, first)
             if self._source.learning_pass.foreign:
                 # Sums over positions are held against automatic differentiation, as they are without this axis.
-                for _ in audited(self._source, uses, x, t, apart, first):
+                for _ in audited(self._source, uses, x, t, apart, first, self._audits):
                     pass
             yield from self._source.by_positions(uses, apart, t[0].numel())
         except NonFiniteError as problem:
