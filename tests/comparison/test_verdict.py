@@ -14,7 +14,7 @@ import critlearn.inference.criteria as inference_criteria
 import critlearn.prediction.criteria as prediction_criteria
 from critlearn.comparison import MARGIN, compare
 from critlearn.comparison.criteria import WIDEST_INTERVAL
-from critlearn.inference import Grade, PowerLawFit
+from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.inference.result import Basis
 from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.window import Window
@@ -147,3 +147,25 @@ def test_plain_values() -> None:
 def test_measured_and_predicted_exponents_have_one_tolerance() -> None:
     """The two packages do not know each other, so that each has its own name for it."""
     assert prediction_criteria.TOLERANCE == inference_criteria.TOLERANCE
+
+
+@pytest.mark.parametrize("exponent", [0.8, 1.5])
+def test_a_law_with_cut_off_is_held_against_one_fitted_to_the_prediction(exponent: float) -> None:
+    # Draws of d^-k exp(-d) above 1e-5, by inverting its distribution on a fine grid.
+    edges = np.linspace(math.log(1e-5), math.log(40.0), 40_001)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    weights = np.exp((1 - exponent) * centres - np.exp(centres))
+    below = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum()
+    uniform = np.random.default_rng(5).random(20_000)
+    measured = fit_power_law(np.exp(np.interp(uniform, below, edges)))
+    assert measured.grade is Grade.CUT_OFF
+    # The prediction on coarser bins, as it comes.
+    coarse = np.diff(np.interp(edges[::25], edges, below))
+    there = PushForward(edges[::25], coarse, np.full(coarse.size, np.nan), ())
+    verdict = compare("x", measured, Prediction(None, None, None, 0.1, there, "test"))
+    assert verdict.predicted_exponent == pytest.approx(exponent, abs=0.01)
+    assert verdict.agreement is True
+    other = Prediction(
+        None, None, None, 0.1, dataclasses.replace(there, mass=coarse * np.exp(0.4 * there.centres)), "t"
+    )
+    assert compare("x", measured, other).agreement is False

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from critlearn.analysis.methods import methods_of
 from critlearn.analysis.record_schema import headlines
-from critlearn.analysis.table import AnalysisTable, table_of
+from critlearn.analysis.table import AnalysisTable, cell_text, table_of
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
 from critlearn.network import NeuralSystem
@@ -100,11 +100,11 @@ class Analysis:
 
     def __repr__(self) -> str:
         """State of the network, and the table."""
-        return f"{self._state()}\n\n{self._shown().to_string(index=False, na_rep='-', float_format='{:.3g}'.format)}"
+        return f"{self._state()}\n\n{self._shown().to_string(index=False)}"
 
     def _repr_html_(self) -> str:
         """State of the network, and the table, for notebooks."""
-        html = self._shown().to_html(index=False, na_rep="–", float_format="{:.3g}".format, border=0)
+        html = self._shown().to_html(index=False, border=0)
         return f"<p>{escape(self._state())}</p>{html}"
 
     def _state(self) -> str:
@@ -113,5 +113,5 @@ class Analysis:
         return f"{equilibrium['status']}: {equilibrium['reason']}"
 
     def _shown(self) -> "pd.DataFrame":
-        """Columns of the table that fit on a screen."""
-        return self.table[list(_ON_SCREEN)]
+        """Columns of the table that fit on a screen, as text."""
+        return self.table[list(_ON_SCREEN)].map(cell_text)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from critlearn.numerics.notation import interval_text
@@ -95,6 +96,21 @@ class AnalysisTable(pd.DataFrame):
 def table_of(record: Mapping[str, Any]) -> AnalysisTable:
     """Table of a record; numbers that do not exist are missing values."""
     return AnalysisTable(rows_of(record), columns=list(COLUMNS))
+
+
+def cell_text(value: Any) -> str:
+    """Cell as a person reads it; a hyphen for what does not exist.
+
+    >>> [cell_text(value) for value in (None, True, 12000, 0.12345, "power law")]
+    ['-', 'yes', '12,000', '0.123', 'power law']
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return "-"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, (int, np.integer)) else f"{value:.3g}"
 
 
 def _cell(row: Any, name: str) -> str:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE, MARGIN, WIDEST_INTERVAL
-from critlearn.inference import Grade, PowerLawFit, exponent_on
+from critlearn.inference import Grade, PowerLawFit, cutoff_exponent_on, exponent_on
 from critlearn.numerics.notation import estimate_text, law_text
-from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.results import Result
 
@@ -45,8 +44,8 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, st
     Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other
     window. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval. An interval
     of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit whose grade is neither a power law nor
-    compatible with one (theory, verdict). Of a power law with cut-off the bounded window is compared that was found
-    before the cut-off, as a prediction has a cut-off of its own shape.
+    compatible with one (theory, verdict). Where a power law with cut-off was measured, one is fitted to the prediction,
+    too, from the same lower end on.
 
     Parameters
     ----------
@@ -62,16 +61,15 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, st
     measured = f"{_opening(state)}luctuations of {subject} {_measured(fit)}"
     if prediction is None:
         return Verdict(None, None, f"{measured}.")
-    exponent, half_width, window = _comparable(fit)
-    here = _predicted_on(prediction, window)
-    if exponent is None or here is None:
+    here = _predicted_on(prediction, fit)
+    if fit.exponent is None or fit.ci95 is None or here is None:
         return Verdict(None, here, f"{measured}; predicted {prediction.summary()}; not decided.")
     if not (fit.established or fit.grade is Grade.COMPATIBLE):
         return Verdict(None, here, f"{measured}; predicted {_predicted(prediction, here)}; not decided.")
     # A wide interval would agree with any prediction, so it decides nothing.
-    agreement = None
+    agreement, half_width = None, 0.5 * (fit.ci95[1] - fit.ci95[0])
     if half_width <= WIDEST_INTERVAL:
-        agreement = abs(exponent - here) <= MARGIN + half_width
+        agreement = abs(fit.exponent - here) <= MARGIN + half_width
     word = {True: "consistent", False: "inconsistent", None: "not decided: the interval is too wide"}[agreement]
     return Verdict(agreement, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.")
 
@@ -82,18 +80,6 @@ def _opening(state: "Status | None") -> str:
         return "F"
     words = state.words
     return f"{words[0].upper()}{words[1:]}, not at equilibrium: f"
-
-
-def _comparable(fit: PowerLawFit) -> tuple[float | None, float, Window | None]:
-    """Exponent, half-width of its 95% interval and window that a prediction is held against."""
-    if fit.cutoff is not None:
-        bounded = fit.significance or fit.equivalence
-        if bounded is None:
-            return None, 0.0, fit.window
-        return bounded.exponent, 1.96 * bounded.standard_error, bounded.window
-    if fit.ci95 is None:
-        return None, 0.0, fit.window
-    return fit.exponent, 0.5 * (fit.ci95[1] - fit.ci95[0]), fit.window
 
 
 def _measured(fit: PowerLawFit) -> str:
@@ -123,8 +109,9 @@ def _predicted(prediction: Prediction, here: float) -> str:
     return f"{here:.2f} on this window"
 
 
-def _predicted_on(prediction: Prediction, window: Window | None) -> float | None:
-    """Fit the predicted distribution on a window as the data were; None if too little probability lies there."""
+def _predicted_on(prediction: Prediction, fit: PowerLawFit) -> float | None:
+    """Fit the predicted distribution where and as the data were; None if too little probability lies there."""
+    window = fit.window
     if window is None:
         return None
     # The fit of a predicted distribution takes bins of one width, as the sketches of measurements have.
@@ -132,4 +119,6 @@ def _predicted_on(prediction: Prediction, window: Window | None) -> float | None
     inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
     if distribution.mass[inside].sum() < LEAST_PREDICTED_SHARE or np.count_nonzero(distribution.mass[inside]) < 3:
         return None
+    if fit.cutoff is not None:
+        return cutoff_exponent_on(distribution.edges, distribution.mass, window.log_lo)
     return exponent_on(distribution.edges, distribution.mass, window)

@@ -12,7 +12,7 @@ from critlearn.inference.criteria import Criteria
 from critlearn.inference.fit import fit_power_law, stability_map
 from critlearn.inference.grade import Basis, Grade
 from critlearn.inference.laws.alternatives import Alternative
-from critlearn.inference.laws.cutoff import Cutoff
+from critlearn.inference.laws.cutoff import Cutoff, cutoff_exponent_on
 from critlearn.inference.laws.fitted_law import FittedLaw
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
@@ -42,6 +42,7 @@ __all__ = [
     "compare_exponents",
     "compare_fits",
     "compare_with_prediction",
+    "cutoff_exponent_on",
     "exponent_on",
     "fit_power_law",
     "fit_power_law_with_noise",

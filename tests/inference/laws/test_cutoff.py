@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 
 from critlearn.inference import Criteria, Grade, PowerLawFit, fit_power_law
-from critlearn.inference.laws.cutoff import fit_cutoff
+from critlearn.inference.laws.cutoff import cutoff_exponent_on, fit_cutoff
 from critlearn.inference.observations import Reading
 from critlearn.numerics.window import Window
 from reference.power_law_samples import integers, power_law, with_cutoff
@@ -140,3 +140,18 @@ def test_a_true_form_is_rejected_as_often_as_the_level_says() -> None:
         rejected += found.form_p_value < 0.1
     # Binomial(40, 0.1): 11 or more has a probability of 0.0005.
     assert rejected <= 10
+
+
+@pytest.mark.parametrize("exponent", [0.6, 1.0, 1.7, 2.3])
+def test_a_binned_density_has_the_exponent_of_its_formula(exponent: float) -> None:
+    edges = np.linspace(math.log(1e-6), math.log(60.0), 2000)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    # p(d) = d^-k exp(-d), times d for the density of the logarithm.
+    weights = np.exp((1 - exponent) * centres - np.exp(centres))
+    assert cutoff_exponent_on(edges, weights, math.log(1e-3)) == pytest.approx(exponent, abs=2e-3)
+
+
+def test_a_density_without_weight_beyond_the_lower_end_has_no_exponent() -> None:
+    edges = np.linspace(0.0, 5.0, 101)
+    assert cutoff_exponent_on(edges, np.zeros(100), 1.0) is None
+    assert cutoff_exponent_on(edges, np.r_[np.ones(50), np.zeros(50)], 4.0) is None

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.inference.counts.cells import FAR
+from critlearn.inference.counts.cells import FAR, Cells
 from critlearn.inference.counts.grouped_counts import GroupedCounts
 from critlearn.inference.criteria import ACCEPTED, CUT_OFF_SIGNIFICANCE, FEWEST, FEWEST_CELLS, NEARLY_AS_GOOD
 from critlearn.inference.laws.alternatives import CUT_OFF, LAWS, best_of_law, fit_law
@@ -237,6 +237,44 @@ def fit_cutoff(counts: GroupedCounts, start: int) -> CutoffFit | None:
         gain_over_open=best.log_likelihood - open_law.log_likelihood,
         part=part,
     )
+
+
+def cutoff_exponent_on(
+    edges: Float64[np.ndarray, " edge"], weights: Float64[np.ndarray, " bin"], log_start: float
+) -> float | None:
+    """Exponent to which the fit with cut-off converges for a binned density, such as a predicted one.
+
+    Parameters
+    ----------
+    edges
+        Equally spaced edges in ``ln|delta|``.
+    weights
+        Probability of each bin.
+    log_start
+        Lower end of the fit in ``ln|delta|``.
+
+    Returns
+    -------
+    float or None
+        None if too few bins beyond the lower end have weight.
+
+    >>> edges = np.linspace(-12.0, 5.0, 1701)
+    >>> centres = 0.5 * (edges[1:] + edges[:-1])
+    >>> round(cutoff_exponent_on(edges, np.exp(-0.5 * centres - np.exp(centres)), -9.0), 3)
+    1.5
+    """
+    filled = np.flatnonzero(weights > 0)
+    if not filled.size:
+        return None
+    at = slice(int(filled[0]), int(filled[-1]) + 1)
+    # So many values that none of the rules on few of them applies; the estimate does not depend on their number.
+    values = weights[at] / weights[at].sum() * 1e9
+    start = int(np.searchsorted(edges[at], log_start - 1e-9))
+    if start >= values.size:
+        return None
+    counts = GroupedCounts(Cells(np.asarray(edges[at.start : at.stop + 1])), values[None])
+    fit = fit_cutoff(counts, start)
+    return None if fit is None else fit.exponent
 
 
 def _sharp_likelihood(counts: GroupedCounts) -> float:
