@@ -10,10 +10,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-# The two-neuron model, whose prediction is exact, and a network, predicted from its own margins.
-demo: $(VENV)/.installed ## train, measure and predict twice in a minute
+# The two-neuron model, whose prediction is exact, and a network on real data, predicted from its own state.
+demo: $(VENV)/.installed ## train, measure and predict twice, in two minutes
 	$(BIN)/critlearn run toy --activation tanh --loss mse
-	$(BIN)/critlearn run two-class --data gaussians --activation softsign --loss mse
+	$(BIN)/critlearn run two-class
 
 test: lint ## linter, type checker and the whole test suite
 	$(BIN)/python -m pytest -n 2

@@ -5,12 +5,15 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
@@ -81,6 +84,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
     work.mkdir()
     sizes = np.random.default_rng(0).pareto(1.5, 2000) + 1
     (work / "sizes.csv").write_text("size\n" + "\n".join(map(str, sizes)) + "\n")
+    _write_network(work)
     (work / "studies").mkdir()
     study = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8")
     for whole, part in SMALLER.items():
@@ -96,7 +100,16 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
         longer = next((more for start, more in SHORTER.items() if start in command), "")
         assert _run(["bash", "-euc", command + longer], work, newcomer).strip()
     assert (work / "fit.svg").stat().st_size > 0
-    assert len(list((work / "runs").glob("*/report.html"))) == 4
+    assert len(list((work / "runs").glob("*/report.html"))) == 5
+
+
+def _write_network(folder: Path) -> None:
+    """Write the file of the page on one's own network, and weights for its network."""
+    page = (ROOT / "docs" / "how-to" / "own_network.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^    # net\.py\n(?:(?:    .*)?\n)+", page, flags=re.MULTILINE)
+    (folder / "net.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    network = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    save_file(network.state_dict(), folder / "weights.safetensors")
 
 
 def _made_notebook() -> nbformat.NotebookNode:
