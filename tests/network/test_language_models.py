@@ -195,3 +195,13 @@ def test_classes_of_whole_sequences() -> None:
             assert value.grad is not None
             difference = (found[key][place] - value.grad.flatten()).abs().max()
             assert float(difference) <= 1e-9 * float(value.grad.abs().max()) + 1e-12
+
+
+def test_first_samples_without_labels_do_not_hide_how_labels_are_aligned() -> None:
+    name = "gpt2 tied"
+    labelled = rows(name)
+    empty = [{**row, "labels": [-100] * len(row["labels"])} for row in rows(name)] * 2
+    system = NeuralSystem(made(name), nn.CrossEntropyLoss(reduction="sum"), [*empty, *labelled])
+    assert system.reader.shifted
+    with pytest.raises(InvalidInputError, match="the first samples have no labels but -100"):
+        NeuralSystem(made(name), nn.CrossEntropyLoss(), empty)

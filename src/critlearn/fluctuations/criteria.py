@@ -18,6 +18,10 @@ NOISE: Final = {"double": 1e-12, "single": 1e-4}
 """Differences that are rounding whatever the variable's own gradients, in units of the layer's largest gradient: a
 variable may have no gradient but rounding, like the bias of attention keys."""
 
+ROUNDED: Final = {"double": 1e-14, "single": 1e-6}
+"""The same in units of the network's largest gradient: a whole layer may have no gradient but rounding, which is a few
+spacings of the numbers that cancel."""
+
 COMPARED: Final = 500
 """Entries of a variable that are compared with automatic differentiation, for each of a few samples: the largest of so
 many equal stretches, and as many at random."""

@@ -14,7 +14,7 @@ from critlearn.network.batches.adapted_model import adapted, given_model
 from critlearn.network.batches.alignment import aligned
 from critlearn.network.batches.boundary_states import BoundaryStates, HeldStates, boundary_states
 from critlearn.network.batches.held_tensors import check_dense
-from critlearn.network.batches.model_inputs import Inputs, ModelInputs, described
+from critlearn.network.batches.model_inputs import IGNORED, Inputs, ModelInputs, described
 from critlearn.network.batches.reading import BatchFunction, BatchReader
 from critlearn.network.checks.finiteness import NonFiniteError, check_finite, check_modules_finite
 from critlearn.network.checks.learnable import check_kind, check_modules, check_parameters
@@ -86,7 +86,7 @@ class NeuralSystem:
         model = adapted(model, x[:2])
         object.__setattr__(self, "model", model)
         if takes_tokens(loss):
-            reader = aligned(reader, x, t)
+            reader = aligned(reader, *self._with_labels(x, t))
             object.__setattr__(self, "states", boundary_states(data, reader))
             x, t = self._first(_ALIGNED)
         object.__setattr__(self, "reader", reader)
@@ -101,6 +101,15 @@ class NeuralSystem:
         if found is None:
             raise InvalidInputError("the data set is empty")
         return self.as_network_takes(found[0]), self.as_network_takes(found[1])
+
+    def _with_labels(self, x: Inputs, t: Tensor) -> tuple[Inputs, Tensor]:
+        """Some samples that have labels: the first ones may have none."""
+        if t.dim() < 2 or t.is_floating_point() or bool((t != IGNORED).any()):
+            return x, t
+        try:
+            return self.chosen(self.scattered(_ALIGNED))
+        except InvalidInputError:
+            return x, t
 
     def _returned(self, x: Inputs) -> Any:
         """What the network returns.
@@ -168,7 +177,8 @@ class NeuralSystem:
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """Trainable variables by name."""
-        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        # Some layers have parameters without entries, which nothing can be measured of.
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad and value.numel()}
 
     def boundary(self, batch_size: int, *, start: int = 0) -> Iterator[tuple[Inputs, Tensor]]:
         """Boundary states in order from number ``start`` on, in batches, on the device and in the model's precision.
@@ -322,7 +332,10 @@ class NeuralSystem:
             If a pre-activation or a target is not finite; samples are numbered within the batch.
         """
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
-            raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {_shape(y)}")
+            remedy = "" if isinstance(y, Tensor) else ": wrap it in a module that returns one tensor, or has .logits"
+            raise InvalidInputError(
+                f"the model must return one pre-activation or more per sample; got {_shape(y)}{remedy}"
+            )
         check_layout(self.loss, tuple(y.shape[1:]), tuple(t.shape[1:]))
         y, target = y.reshape(len(x), -1), t.reshape(len(x), -1)
         classes = self.loss.class_targets
@@ -372,6 +385,8 @@ class _Targets:
 def _check_kinds(model: object, loss: object, batch: object) -> None:
     """Raise if the network, the loss or the function of a batch has a wrong type."""
     check_kind(model)
+    if isinstance(loss, type):
+        raise InvalidInputError(f"the loss must be made first: give {loss.__name__}() in place of {loss.__name__}")
     if not isinstance(loss, OutputLoss | nn.Module) and not callable(loss):
         hint = f'; for a catalogue loss give Composition(activation, "{loss}")' if isinstance(loss, str) else ""
         raise InvalidInputError(

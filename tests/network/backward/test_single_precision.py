@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem
-from critlearn.network.backward.single_precision import size_range
+from critlearn.network.backward.single_precision import SMALLEST, fits, size_range
+from critlearn.network.exact.attention import exact_attention
 from critlearn.numerics.kernels.float_range import single_range
 from reference.plain_gradients import plain_gradients
 
@@ -157,3 +158,15 @@ def test_range_of_sizes_by_bits() -> None:
     expected = (float(values.abs().min()), float(values.abs().max()))
     assert size_range(values.transpose(0, 2)) == expected
     assert size_range(values[:, ::2]) == (float(values[:, ::2].abs().min()), float(values[:, ::2].abs().max()))
+
+
+@pytest.mark.parametrize(("scale", "mask"), [(None, 0.0), (30.0, 0.0), (None, -150.0), (0.01, 0.0), (None, -math.inf)])
+def test_attention_is_judged_by_its_own_scale_and_mask(scale: float | None, mask: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 5, 4, generator=generator).requires_grad_() for _ in range(3))
+    added = torch.zeros(5, 5)
+    added[:, -1] = mask
+    scores = (q @ k.transpose(1, 2)).double() * (0.5 if scale is None else scale) + added
+    # Keys that are excluded altogether have no weight that could be lost.
+    small = bool(((scores.softmax(dim=-1) < SMALLEST) & ~torch.isneginf(added)).any())
+    assert fits(exact_attention(q, k, v, added, scale=scale)) == (not small)

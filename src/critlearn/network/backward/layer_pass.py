@@ -23,7 +23,7 @@ from critlearn.network.backward.scaled_errors import ScaledErrors, output_errors
 from critlearn.network.backward.single_precision import suits, sums_over_places
 from critlearn.network.batches.adapted_model import AdaptedModel
 from critlearn.network.batches.model_inputs import Inputs, described, in_type
-from critlearn.network.checks.finiteness import check_layer, in_words
+from critlearn.network.checks.finiteness import check_layer, in_words, kind_of
 from critlearn.network.checks.independence import PROBED
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 from critlearn.network.system import NeuralSystem
@@ -140,7 +140,7 @@ class LayerPass:
         # Apply torch's lazy minus sign (of a conjugate's imaginary part): compiled kernels would not see it.
         x = x.resolve_neg()
         for link in self._links:
-            kind = type(link.module).__name__
+            kind = kind_of(link.module).__name__
             try:
                 state = link.forward(x)
             except RAISED_BY_USER_CODE as problem:
@@ -149,7 +149,10 @@ class LayerPass:
                     f"{kind} of the model cannot take inputs of {described(x)}: {reason}"
                 ) from problem
             if not isinstance(state.output, Tensor):
-                raise InvalidInputError(f"the model must return a tensor; {kind} gave {type(state.output).__name__}")
+                raise InvalidInputError(
+                    f"the model must return a tensor; {kind} gave {type(state.output).__name__}: wrap it in a module "
+                    "that returns one tensor"
+                )
             if link.plan.name is not None:
                 check_layer(link.plan.name, link.module, state.inputs, state.output)
             states.append(state)

@@ -3,7 +3,9 @@
 The pass is linear in the output error of a sample, so the scale can be restored afterwards, and nothing underflows.
 """
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,10 +70,19 @@ def differentiated(model: nn.Module, variables: Mapping[str, Tensor], x: Inputs,
         return (output.reshape(-1) * error.reshape(-1)).sum()
 
     try:
-        return vmap(grad(weighted_output), in_dims=(None, 0, 0))(dict(variables), x, errors)
+        with without_advice():
+            return vmap(grad(weighted_output), in_dims=(None, 0, 0))(dict(variables), x, errors)
     except RAISED_BY_USER_CODE:
         rows = [_one_by_one(weighted_output, variables, *pair) for pair in zip(x, errors, strict=True)]
         return {name: torch.stack([row[name] for row in rows]) for name in variables}
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Leave out what torch says of operations that ``vmap`` has to call one by one: a user cannot change it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
 
 
 def parameter_places(model: nn.Module) -> dict[str, str]:

@@ -28,6 +28,7 @@ from critlearn.network.backward.single_precision import (
     fits,
 )
 from critlearn.network.backward.sparse_inputs import SparseInputs
+from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import check_finite, in_words
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.exact.softmax import ExactSoftmax, exact_log_softmax
@@ -142,7 +143,7 @@ class Link(ABC):
         return self.plan.mixed and all(error.dtype == torch.float32 for error in errors)
 
     @final
-    def add_own_use(self, inputs: Tensor, errors: ScaledErrors, uses: list[LayerUse]) -> None:
+    def add_own_use(self, inputs: Inputs, errors: ScaledErrors, uses: list[LayerUse]) -> None:
         """Append the use of the link itself, if it is a wanted layer."""
         if self.plan.name is not None:
             own = (errors.values,)

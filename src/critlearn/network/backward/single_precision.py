@@ -147,7 +147,12 @@ def fits(produced: Tensor) -> bool:
         seen.add(node)
         name = type(node).__name__
         if name.startswith(_SATURATING):
-            if not _unsaturated(name, node):
+            try:
+                unsaturated = _unsaturated(name, node)
+            except RuntimeError:
+                # Activation checkpointing has not kept what the operation saved.
+                unsaturated = False
+            if not unsaturated:
                 return False
         elif name.split("Backward")[0] not in _REGULAR:
             return False
@@ -183,7 +188,14 @@ def _unsaturated(name: str, node: Any) -> bool:
     query, key = node.saved_tensors[:2] if exact else (node._saved_query, node._saved_key)
     query, key = query.detach(), key.detach()
     # Bound on the difference of two attention scores, and so on -ln of a softmax probability up to the count.
-    longest = 2 * float(query.norm(dim=-1).amax()) * float(key.norm(dim=-1).amax()) / math.sqrt(query.shape[-1])
+    scale = node.scale if exact else getattr(node, "_saved_scale", None)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else abs(float(scale))
+    longest = 2 * float(query.norm(dim=-1).amax()) * float(key.norm(dim=-1).amax()) * scale
+    mask = node.saved_tensors[3] if exact else None
+    if mask is not None:
+        # A key that is excluded has no weight; one with a finite number may have a small one.
+        finite = mask.detach()[torch.isfinite(mask)]
+        longest += float(finite.amax() - finite.amin()) if len(finite) else 0.0
     return longest < -math.log(SMALLEST)
 
 

@@ -50,6 +50,11 @@ def aligned(reader: BatchReader, x: Any, t: Tensor) -> BatchReader:
             )
         return reader
     loss, logits = own
+    if not bool((t != IGNORED).any()):
+        raise InvalidInputError(
+            f"the first samples have no labels but {IGNORED}, so that nothing tells how they are aligned: leave such "
+            "samples out, or give batch= a function of a batch that returns (arguments, targets in place)"
+        )
     if logits.dim() != 3 or logits.shape[:2] != t.shape:
         return reader
     found = []

@@ -1,7 +1,7 @@
 """Boundary states of a system: where its samples come from, by number or as a stream."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from typing import Any, final
@@ -213,6 +213,11 @@ def boundary_states(data: Any, reader: BatchReader) -> BoundaryStates:
     InvalidInputError
         If it is none of these, or can be read only once.
     """
+    if isinstance(data, Mapping):
+        raise InvalidInputError(
+            f"the data set must have samples by number; got {type(data).__name__}: give TensorDataset(x, t), or a list "
+            "of dictionaries, one for each sample"
+        )
     if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset) and data.batch_size is not None:
         sampler = data.sampler
         whole = isinstance(sampler, SequentialSampler) or (

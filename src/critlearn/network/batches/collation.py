@@ -53,7 +53,10 @@ def _column(values: list[Any], padding: int | None) -> Any:
             return joined_tensors([torch.as_tensor(value)[None] for value in values], padding=padding)
         return default_collate(values)
     except RAISED_BY_USER_CODE as problem:
-        raise InvalidInputError(f"samples of the data set do not make one tensor: {first_line(problem)}") from problem
+        raise InvalidInputError(
+            f"samples of the data set do not make one tensor: {first_line(problem)}: give a DataLoader whose "
+            "collate_fn pads them, or what gives ready batches each time that it is iterated over"
+        ) from problem
 
 
 def _numbers(value: Any) -> bool:

@@ -58,12 +58,19 @@ def check_finite(value: Tensor, where: str, *, first: int = 0) -> None:
 
 def in_words(name: str, module: nn.Module, what: str = "layer") -> str:
     """Describe a layer, or another module, by its name and type, for an error message."""
-    return f'{what} "{name}" ({type(module).__name__})' if name else f"the model ({type(module).__name__})"
+    kind = kind_of(module).__name__
+    return f'{what} "{name}" ({kind})' if name else f"the model ({kind})"
+
+
+def kind_of(module: nn.Module) -> type:
+    """Type of a module; that of the user's own where it has been adapted."""
+    given = vars(module).get("given")
+    return type(given if isinstance(given, nn.Module) and type(module).__name__ == "AdaptedModel" else module)
 
 
 def described(name: str, module: nn.Module) -> str:
     """Type of a module with the place where it is defined, and its name in the network."""
-    kind = type(module)
+    kind = kind_of(module)
     # Torch's own are known by their names.
     where = "" if kind.__module__.split(".")[0] in ("torch", "critlearn") else f"{kind.__module__}."
     return f"{where}{kind.__name__} at {name}" if name else f"{where}{kind.__name__}"

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
 from critlearn.network.batches.adapted_model import AdaptedModel
 from critlearn.network.batches.model_inputs import Inputs
+from critlearn.network.checks.finiteness import in_words
 from critlearn.network.checks.hooks import hooked
 from critlearn.network.criteria import SAME_OUTPUT, SAME_OUTPUT_COARSE
 
@@ -177,7 +178,7 @@ def _culprit(model: nn.Module, x: Inputs, chosen: list[int]) -> str:
             and one.name
         ):
             return f'module "{one.name}" ({one.kind})'
-    return f"the model ({type(model).__name__})"
+    return in_words("", model)
 
 
 def _pairs(one: list[Tensor], other: list[Tensor], samples: int, chosen: list[int]) -> list[tuple[Tensor, Tensor]]:

@@ -36,12 +36,16 @@ _BEHIND_ACTIVATION: Final = {nn.MSELoss: "mse", nn.L1Loss: "mae", nn.BCELoss: "b
 def _cross_entropy(loss: Any, output: Tensor) -> OutputLoss:
     # A negative index names no class, and targets that have it are refused as invalid classes.
     _refuse(loss, ignore_index=loss.ignore_index >= 0)
-    return _of_one_class(loss)
+    return _of_one_class(loss, output.shape[1])
 
 
-def _of_one_class(loss: Any) -> OutputLoss:
+def _of_one_class(loss: Any, classes: int) -> OutputLoss:
     """Cross-entropy of one class, of a sample or a position."""
     weights = None if loss.weight is None else tuple(loss.weight.double().tolist())
+    if weights is not None and len(weights) != classes:
+        raise InvalidInputError(
+            f"weight of {type(loss).__name__} must have one number for each of {classes} classes; got {len(weights)}"
+        )
     if isinstance(loss, nn.NLLLoss):
         return NegativeLogLikelihood(weights)
     smoothing = loss.label_smoothing
@@ -69,7 +73,7 @@ def _logistic(loss: Any, output: Tensor) -> OutputLoss:
 
 def _negative_log_likelihood(loss: Any, output: Tensor) -> OutputLoss:
     _refuse(loss, ignore_index=loss.ignore_index >= 0)
-    return _of_one_class(loss)
+    return _of_one_class(loss, output.shape[1])
 
 
 def _kullback_leibler(loss: Any, output: Tensor) -> OutputLoss:
@@ -169,7 +173,10 @@ def exact_system(
     first = next(iter(targets))
     y = output()
     if not isinstance(y, Tensor):
-        raise InvalidInputError(f"the model must return one pre-activation or more per sample; got {type(y).__name__}")
+        raise InvalidInputError(
+            f"the model must return one pre-activation or more per sample; got {type(y).__name__}: wrap it in a module "
+            "that returns one tensor, or an output with .logits"
+        )
     if isinstance(loss, nn.SoftMarginLoss):
         _check_signs(targets)
     soft_positions = type(loss) is nn.CrossEntropyLoss and first.is_floating_point() and first.dim() > 2
@@ -177,6 +184,10 @@ def exact_system(
     equivalent = None if form is None else form(loss, y)
     if equivalent is None:
         return model, _differentiated(loss, *spread())
+    if equivalent == Composition("sigmoid", "bce") and form is _logistic and not _saturates("sigmoid", [first]):
+        # Targets between the classes.
+        ones = (1.0,) * y.shape[1:].numel()
+        equivalent = WeightedLogistic(positive=ones, weight=ones)
     exact = for_targets(_behind_softmax(model, equivalent) if y.dim() == 2 else equivalent, first)
     return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
 
@@ -225,7 +236,9 @@ def _for_tokens(model: nn.Module, loss: Any, targets: Tensor, output: Callable[[
     if isinstance(loss, SoftmaxCrossEntropy):
         return TokenCrossEntropy(classes_last=last)
     mean = loss.reduction == "mean"
-    return TokenCrossEntropy(loss.ignore_index, mean=mean, classes_last=last, single=_of_one_class(loss))
+    return TokenCrossEntropy(
+        loss.ignore_index, mean=mean, classes_last=last, single=_of_one_class(loss, y.shape[-1 if last else 1])
+    )
 
 
 def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:
@@ -275,4 +288,7 @@ def _refuse(loss: nn.Module, **features: bool) -> None:
     """Raise if the loss uses a feature that changes its output errors and has no equivalent here."""
     for name, used in features.items():
         if used:
-            raise InvalidInputError(f"{type(loss).__name__} with {name} has no tail-exact equivalent: leave it out")
+            raise InvalidInputError(
+                f"{type(loss).__name__} with {name} has no tail-exact equivalent: leave it out, as samples that do not "
+                "count are left out of the data, or give a function (y, t) -> value, which is differentiated"
+            )

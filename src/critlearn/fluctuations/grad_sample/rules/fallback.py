@@ -13,6 +13,7 @@ from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.protocol import GradSample
 from critlearn.fluctuations.grad_sample.rules.registry import UnsuitableUseError
 from critlearn.network.backward.layer_use import LayerUse
+from critlearn.network.backward.learning_pass import without_advice
 from critlearn.network.checks.finiteness import check_finite, in_words
 
 
@@ -64,7 +65,8 @@ class FallbackRule:
 
         dims = (0, *(0 if own else None for own in mapped))
         try:
-            gradients = vmap(one, in_dims=dims)(errors, *apart)
+            with without_advice():
+                gradients = vmap(one, in_dims=dims)(errors, *apart)
         except RAISED_BY_USER_CODE:
             # vmap gives up on data-dependent control flow and on operations that it does not know.
             gradients = _one_by_one(one, errors, apart, mapped)
