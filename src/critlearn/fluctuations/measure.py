@@ -88,22 +88,12 @@ def measure(
     check_place(checkpoint)
     batches = Batches(system, loader, batch_size, quantities.mini_batch)
     _check_samples(quantities, batches.samples)
-    if checkpoint is not None and quantities.axis == "position":
-        raise InvalidInputError('a checkpoint keeps the number of samples done: leave it out with axis="position"')
-    if checkpoint is not None and not batches.in_order:
-        raise InvalidInputError(
-            "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
-            "batches other than BatchSampler(SequentialSampler(...))"
-        )
+    _check_checkpoint(checkpoint, quantities, batches)
     accumulator = _new_accumulator(system, batches, quantities, lr=lr, groups=groups, exact=exact, precision=precision)
-    mark = ""
-    if checkpoint is not None:
-        settings = {
-            "lr": lr, "groups": accumulator.groups, "samples": batches.samples, "exact": exact,
-            "precision": str(precision),
-        }  # fmt: skip
-        mark = fingerprint(system, loader, batches.first(), quantities, settings)
-    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), mark, quantities.mini_batch)
+    settings = {
+        "lr": lr, "groups": accumulator.groups, "samples": batches.samples, "exact": exact, "precision": str(precision),
+    }  # fmt: skip
+    saved = _saved(checkpoint, system, loader, batches, quantities, settings)
     earlier, start = saved.load()
 
     def batch_counted(done: int) -> None:
@@ -112,19 +102,53 @@ def measure(
             progress(done, batches.samples or 0)
 
     resolution = _count(accumulator, batches, start, None, batch_counted)
-    if earlier is None:
-        result = accumulator.finish(resolution)
-    elif accumulator.done == start:
-        # Everything had been counted before the interruption, but for the floor.
-        floor = resolution.at_rate(math.log(lr))
-        result = replace(earlier.marked(""), log_floor=floor.log_floor, floor_reference=floor.reference)
-    else:
-        # What was counted before had no floor yet: it is that of the same network.
-        rest = accumulator.finish(resolution, since=start)
-        result = replace(earlier.merge(rest), floor_reference=resolution.reference)
+    result = _with_earlier(earlier, start, accumulator, resolution, lr)
     saved.remove()
     _warn_of_samples(quantities, accumulator.done)
     return result
+
+
+def _check_checkpoint(checkpoint: Path | str | None, quantities: Quantities, batches: Batches) -> None:
+    """Raise if a measurement cannot go on from a checkpoint."""
+    if checkpoint is None:
+        return
+    if quantities.axis == "position":
+        raise InvalidInputError('a checkpoint keeps the number of samples done: leave it out with axis="position"')
+    if not batches.in_order:
+        raise InvalidInputError(
+            "a checkpoint needs a loader that gives the same order again: leave out shuffle=True, and samplers of "
+            "batches other than BatchSampler(SequentialSampler(...))"
+        )
+
+
+def _saved(
+    checkpoint: Path | str | None,
+    system: NeuralSystem,
+    loader: DataLoader[Any] | None,
+    batches: Batches,
+    quantities: Quantities,
+    settings: dict[str, Any],
+) -> Checkpoint:
+    """Checkpoint of a measurement with these settings; one that keeps nothing if there is no file."""
+    if checkpoint is None:
+        return Checkpoint(None, "", quantities.mini_batch)
+    mark = fingerprint(system, loader, batches.first(), quantities, settings)
+    return Checkpoint(Path(checkpoint), mark, quantities.mini_batch)
+
+
+def _with_earlier(
+    earlier: Fluctuations | None, start: int, accumulator: Accumulator, resolution: Resolution, lr: float
+) -> Fluctuations:
+    """What was counted, together with what had been counted before an interruption at sample number ``start``."""
+    if earlier is None:
+        return accumulator.finish(resolution)
+    if accumulator.done == start:
+        # Everything had been counted before the interruption, but for the floor.
+        floor = resolution.at_rate(math.log(lr))
+        return replace(earlier.marked(""), log_floor=floor.log_floor, floor_reference=floor.reference)
+    # What was counted before had no floor yet: it is that of the same network.
+    rest = accumulator.finish(resolution, since=start)
+    return replace(earlier.merge(rest), floor_reference=resolution.reference)
 
 
 def measure_part(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
@@ -233,3 +233,25 @@ def test_what_is_the_same_everywhere_passes_whatever_the_size_of_the_batch() -> 
         for samples in (1, 2, 3, 50):
             x = classes((samples, 3)).x.to(dtype)
             check_whole_batch(model.to(dtype), x)
+
+
+class Capacity(nn.Module):
+    """Takes so many samples of a kind, and leaves out those beyond."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        beyond = (x[:, 0] > 0).long().cumsum(0) > 40
+        return self.layer(x).masked_fill((beyond & (x[:, 0] > 0))[:, None], 0.0)
+
+
+def test_an_overflow_in_the_last_batch_is_refused() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(128, 3, dtype=torch.float64)
+    # Half of the first batch and all of the last, which has the same size.
+    x[64:, 0] = x[64:, 0].abs()
+    system = NeuralSystem(Capacity().double(), nn.MSELoss(), TensorDataset(x, torch.zeros(128, 2)))
+    with pytest.raises(InvalidInputError, match="couples the samples of a batch"):
+        measure(system, batch_size=64)
