@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,7 @@ PAIRS = TensorDataset(X, CLASSES)
         (network(), nn.CrossEntropyLoss(), [(X[0], CLASSES[0]), (X[1, :3], CLASSES[1])], "whose collate_fn pads them"),
         (Returns(lambda y: {"y": y}).double(), nn.CrossEntropyLoss(), PAIRS, "got dict: wrap it in a module"),
         (Returns(lambda y: (y, y)).double(), nn.MSELoss(), PAIRS, "got tuple: wrap it in a module"),
+        (Returns(lambda y: y[None]).double(), nn.HingeEmbeddingLoss(), PAIRS, "first dimension must be that of the sa"),
         *(
             (Returns(fails(kind)).double(), nn.CrossEntropyLoss(), PAIRS, "cannot take inputs of .*no such thing")
             for kind in (KeyError, AttributeError, AssertionError, ZeroDivisionError)
@@ -175,3 +177,22 @@ def test_messages_name_the_user_s_own_module_and_torch_s_advice_is_left_out() ->
     messages = [str(one.message) for one in told]
     assert any("OfSeveral has no layer rule" in message for message in messages)
     assert not any("AdaptedModel" in message or "performance drop" in message for message in messages)
+
+
+class OutOfTorch(nn.Module):
+    """Takes its inputs out of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.from_numpy(np.sin(x.numpy())))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_inputs_may_leave_torch(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = OutOfTorch().to(dtype)
+    found = rows(NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(X.to(dtype), CLASSES)))
+    check(model.double(), nn.CrossEntropyLoss(), CLASSES, found, 1e-6)

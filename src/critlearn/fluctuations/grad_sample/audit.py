@@ -32,8 +32,8 @@ _OUTSIDE: Final = "used by a function outside its layer"
 _ELSEWHERE: Final = "used elsewhere too, or its layer's first dimension is not that of the samples"
 """Why a rule can be wrong, in the words of the warning."""
 
-_SUMMED: Final = 256
-"""Samples of the first batches whose sum is compared: what one sample in a hundred does is nearly always among it."""
+_SUMMED: Final = 128
+"""Samples of the first batches whose sum is compared: what one sample in forty does is nearly always among it."""
 
 _SUMMED_GRADIENTS: Final = 1 << 25
 """Gradients of single samples behind these sums: of large networks fewer samples are summed, but `PROBED`, so that the

@@ -204,7 +204,9 @@ class LayerPass:
         self.model.requires_grad_()
         with without_fused_attention():
             for module in modules:
-                state = state.detach().requires_grad_() if state.is_floating_point() else state
+                if module is not modules[0] and state.is_floating_point():
+                    # Not the inputs, which need no errors, and which a network may take out of torch.
+                    state = state.detach().requires_grad_()
                 worth, output = sums_over_places(module, state)
                 (found if (worth or self._everywhere) and suits(module, output) else left).add(module)
                 state = output

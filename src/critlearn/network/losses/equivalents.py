@@ -205,6 +205,11 @@ def _differentiated(loss: Any, output: Tensor, targets: Tensor) -> OutputLoss:
             "BCELoss takes probabilities, and the network gives others; allowed: BCELoss behind a last Sigmoid without "
             "hooks, or BCEWithLogitsLoss in its place"
         )
+    if output.shape[:1] != targets.shape[:1]:
+        raise InvalidInputError(
+            f"the model gives outputs of shape {tuple(output.shape)} for {len(targets)} samples: the first dimension "
+            "must be that of the samples"
+        )
     found = by_function(loss, output, targets.to(output.dtype) if targets.is_floating_point() else targets)
     warnings.warn(
         f"{found.name} has no tail-exact form here: its output errors come from automatic differentiation, one sample "
