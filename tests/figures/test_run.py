@@ -56,3 +56,19 @@ def test_empty_sketch_and_missing_curves_are_drawn_as_nothing() -> None:
 def test_loss_figure_holds_every_epoch() -> None:
     figure = loss_figure({"losses": [3.0, 2.0, 1.5]})
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [3.0, 2.0, 1.5])
+
+
+def test_a_law_with_cut_off_is_drawn_with_its_cut_off() -> None:
+    # p(d) = d^-1.4 exp(-d / 0.3) from 1e-3 on.
+    edges = np.linspace(np.log(1e-3), np.log(5.0), 20_001)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    below = np.concatenate([[0.0], np.cumsum(np.exp(-0.4 * centres - np.exp(centres) / 0.3))])
+    uniform = np.random.default_rng(2).random(40_000)
+    sketch = LogSketch.from_values(np.exp(np.interp(uniform, below / below[-1], edges)))
+    quantity = _quantity(sketch)
+    assert quantity["measured"]["verdict"] == "power law with cut-off"
+    figure = density_figure(sketch, quantity)
+    label = next(line.get_label() for line in figure.axes[0].lines if str(line.get_label()).startswith("|δq|"))
+    (x, y), line = _drawn(figure, "measured"), _drawn(figure, str(label))
+    inside = (x > line[0].min()) & (x < math.log10(0.3))
+    assert np.abs(np.interp(x[inside], *line) - y[inside]).max() < 0.15

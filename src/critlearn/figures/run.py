@@ -57,14 +57,14 @@ def draw_density(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> 
     if measured["exponent"] is not None and x.size:
         low, high = (end / LN10 for end in measured["log_window"])
         axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
-        line = np.array([low, high])
+        line = np.linspace(low, high, 100)
         inside = (x >= low) & (x <= high)
         # The line lies at the mean height of the points on the window.
-        level = float(np.mean(y[inside] + measured["exponent"] * x[inside])) if inside.any() else 0.0
+        level = float(np.mean(y[inside] - _law(measured, x[inside]))) if inside.any() else 0.0
         label = power_text("|δq|", measured["exponent"])
         if measured["verdict"] not in LAW_GRADES:
             label += f", {measured['verdict']}"
-        axes.plot(line, level - measured["exponent"] * line, "--", color=FITTED, lw=2, label=label)
+        axes.plot(line, level + _law(measured, line), "--", color=FITTED, lw=2, label=label)
     if y.size:
         axes.set_ylim(float(y.min()) - 0.5, float(y.max()) + 0.5)
         axes.set_xlim(float(x.min()) - 0.2, float(x.max()) + 0.2)
@@ -143,6 +143,13 @@ def loss_figure(equilibrium: Mapping[str, Any]) -> Figure:
         axes.set_yscale("log")
     axes.set(xlabel="epoch", ylabel="mean loss")
     return figure
+
+
+def _law(measured: Mapping[str, Any], x: Float64[np.ndarray, " point"]) -> Float64[np.ndarray, " point"]:
+    """Decimal logarithm of the fitted density at ``10^x``, but for its height: a power law, with its cut-off if any."""
+    cutoff = measured.get("cutoff")
+    ends = 0.0 if cutoff is None else 10.0 ** (x - math.log10(cutoff["scale"])) / LN10
+    return -measured["exponent"] * x - ends
 
 
 def _density(sketch: LogSketch) -> tuple[Float64[np.ndarray, " point"], Float64[np.ndarray, " point"]]:
