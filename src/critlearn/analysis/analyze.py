@@ -146,7 +146,6 @@ def _heading(
     config: dict[str, Any] = {
         "model": type(system.model).__name__,
         "loss": system.loss.name,
-        "data": data,
         "weight_decay": weight_decay,
         "seed": seed,
     }

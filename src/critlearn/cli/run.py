@@ -180,6 +180,7 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
 
 def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:
     """Run a study, keep it, and print what was asked for."""
+    from critlearn.analysis.road import Interrupted
     from critlearn.analysis.run_folder import write_run
     from critlearn.cli import display
     from critlearn.reports.page import report_page
@@ -187,11 +188,17 @@ def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None
 
     check_writable(out)
     with display.training_progress(shown=not (json or quiet)) as progress:
-        result = study(config, progress)
-    record = write_run(out, result, report_page)
+        try:
+            analysis = study(config, progress)
+        except Interrupted as stop:
+            # The training took most of the time: what was fitted until then is kept.
+            analysis = stop.analysis
+    record = write_run(out, analysis, report_page)
     if json:
         display.print_json(record)
     elif quiet:
         typer.echo(record["run_dir"])
     else:
         display.print_run(record)
+    if record["unfinished"]:
+        raise KeyboardInterrupt

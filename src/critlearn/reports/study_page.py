@@ -22,6 +22,9 @@ _MOST_PANELS: Final = 24
 _MOST_QUANTITIES: Final = 3
 """Values of a setting, panels, and quantities that phase diagrams show: more make a page that nobody reads."""
 
+_LONGEST_VALUE: Final = 24
+"""Letters of the values of a setting that spans a phase diagram: longer ones are descriptions, and leave no room."""
+
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 """Words for a single run: not certified, and certified."""
 _SHOWN: Final = (
@@ -120,7 +123,11 @@ def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
 
 def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     """Phase diagrams of exponents and decades, for the first quantities; none where fewer than two settings vary."""
-    settings = [name for name in setting_columns(table) if 1 < table[name].nunique() <= _MOST_VALUES]
+    settings = [
+        name
+        for name in setting_columns(table)
+        if 1 < table[name].nunique() <= _MOST_VALUES and table[name].astype(str).str.len().max() <= _LONGEST_VALUE
+    ]
     if len(settings) < 2:
         return []
     # The two settings with the most values span the diagrams.
