@@ -1,4 +1,4 @@
-"""Make the picture of the documentation, and keep the numbers that it shows, from the run of `make demo`.
+"""Make the pictures of the documentation, and keep the numbers that they show, from the runs of `make demo`.
 
 python docs/make_images.py
 """
@@ -6,9 +6,10 @@ python docs/make_images.py
 import json
 from pathlib import Path
 
+from critlearn.analysis import rows_of
 from critlearn.figures.illustration import drawn_data, image
 from critlearn.figures.run import density_figure
-from critlearn.studies import ToyConfig, run_toy
+from critlearn.studies import ToyConfig, TwoClassConfig, run_toy, run_two_class
 from critlearn.whole_files import write_whole
 
 IMAGES = Path(__file__).parent / "images"
@@ -17,7 +18,13 @@ QUANTITY = "bias"
 
 
 def main() -> None:
-    """Run it, and write the density of the bias with its points and its record."""
+    """Run both."""
+    toy()
+    flights()
+
+
+def toy() -> None:
+    """Write the density of the bias with its points and its record."""
     result = run_toy(ToyConfig(activation="tanh", loss="mse"))
     quantity = result.record["quantities"][QUANTITY]
     figure = density_figure(result.fluctuations[QUANTITY], quantity)
@@ -33,6 +40,16 @@ def main() -> None:
     for form, content in contents.items():
         write_whole(IMAGES / f"{NAME}.{form}", content)
     print(quantity["statement"])
+
+
+def flights() -> None:
+    """Write the densities of a network on flights, with its table."""
+    analysis = run_two_class(TwoClassConfig())
+    equilibrium = {name: analysis.record["equilibrium"][name] for name in ("status", "certified", "reason")}
+    kept = {"data": analysis.record["data"], "equilibrium": equilibrium, "table": rows_of(analysis.record)}
+    write_whole(IMAGES / "flights.png", image(analysis.plot(), "png"))
+    write_whole(IMAGES / "flights.json", (json.dumps(kept, indent=1, allow_nan=False) + "\n").encode())
+    print(analysis.summary())
 
 
 if __name__ == "__main__":

@@ -72,3 +72,17 @@ def test_window_fit_and_prediction_are_drawn_and_lie_on_the_measured_points(
     assert -slope == pytest.approx(measured["exponent"], abs=0.01)
     for points in (law, drawn["predicted"][np.argsort(drawn["predicted"][:, 0])]):
         assert np.abs(np.interp(x[inside], *points.T) - y[inside]).max() < 0.03
+
+
+def test_the_network_of_the_picture_is_at_equilibrium_and_has_predicted_laws() -> None:
+    kept = json.loads((IMAGES / "flights.json").read_text(encoding="utf-8"))
+    assert "](docs/images/flights.png)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert kept["equilibrium"]["certified"]
+    assert kept["data"].startswith("flights from New York")
+    rows = {row["quantity"]: row for row in kept["table"]}
+    laws = [row for row in rows.values() if row["verdict"] in ("power law", "compatible", "power law with cut-off")]
+    predicted = [row for row in laws if row["predicted_exponent"] is not None]
+    assert len(predicted) >= 4
+    # 60,000 samples and 32 units.
+    assert rows["hidden1.bias"]["n"] == 60_000 * 32
+    assert all(row["ci_low"] <= row["exponent"] <= row["ci_high"] for row in laws)

@@ -68,6 +68,9 @@ def print_run(record: Mapping[str, Any]) -> None:
     typer.echo(f"{right}{equilibrium['frozen']} frozen variables\n")
     print_table(record)
     typer.echo("\n" + "\n".join(headlines(record["quantities"])))
+    if record["composition"]["kappa"] is not None:
+        limit = record["composition"]["kappa"]["exact"] or "none"
+        typer.echo(f"k and predicted are exponents on the window; far from the data the limit of k is {limit}")
     for reason in dict.fromkeys(row["not_predicted"] for row in rows_of(record) if row["kind"] != "all"):
         if reason is not None and not reason.startswith("a pool"):
             typer.echo(f"not predicted: {reason}")
