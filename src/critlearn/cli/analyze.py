@@ -1,5 +1,6 @@
 """Command ``critlearn analyze``: a trained network of a user's own, certified, measured, fitted and predicted."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -83,14 +84,17 @@ def analyze(
             device=device or "cpu",
         )
     )
-    analysis = analyze(
-        named.system,
-        weight_decay=weight_decay,
-        quantities=quantities,
-        source=named.source,
-        seed=seed,
-        progress=not (json or quiet),
-    )
+    with warnings.catch_warnings():
+        # The screen of results says it, too.
+        warnings.filterwarnings("ignore", message="the analysis was interrupted")
+        analysis = analyze(
+            named.system,
+            weight_decay=weight_decay,
+            quantities=quantities,
+            source=named.source,
+            seed=seed,
+            progress=not (json or quiet),
+        )
     record = write_run(out, analysis, report_page)
     if json:
         kept = ("run_dir", "equilibrium", "versions", "seconds")
