@@ -104,3 +104,13 @@ def headlines(quantities: Mapping[str, Any]) -> list[str]:
     if left <= 0:
         return statements
     return [*statements[:_MOST_HEADLINES], f"{left} more stand in the table and the report."]
+
+
+def seeds_text(record: Mapping[str, Any]) -> str:
+    """Seed of a run in words, or the first and the last one of an ensemble.
+
+    >>> seeds_text({"seed": 3, "config": {"seeds": 4}})
+    'seeds 3 to 6'
+    """
+    number = record["config"].get("seeds", 1)
+    return f"seed {record['seed']}" if number == 1 else f"seeds {record['seed']} to {record['seed'] + number - 1}"

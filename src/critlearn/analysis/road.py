@@ -12,10 +12,10 @@ from critlearn.analysis.record import composition_record, detached_weights, equi
 from critlearn.analysis.sides import accuracy
 from critlearn.comparison import compare, predict
 from critlearn.environment import versions
-from critlearn.equilibrium import Certificate
+from critlearn.equilibrium import Certificate, Status
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations, Quantities, measure
-from critlearn.inference import fit_power_law
+from critlearn.inference import PowerLawFit, fit_power_law
 from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
 from critlearn.results import plain
@@ -121,7 +121,14 @@ def walk(
     places = places_of(measured, names)
     tell("predictions", 0, len(names))
     expected = _expected(system, names, predictions)
-    fitted, interrupted = _fitted(places, measured, expected, certificate, heading.seed, tell)
+    fitted, interrupted = fit_quantities(
+        places,
+        measured,
+        expected,
+        certificate.status,
+        lambda name: fit_power_law(measured[name], seed=heading.seed, log_floor=measured.log_floor),
+        tell,
+    )
     record = {
         "study": heading.study,
         "run_dir": None,
@@ -158,28 +165,44 @@ def _expected(
     return {name: found.predictions.get(name) or found.unpredicted[name] for name in names}
 
 
-def _fitted(
+def fit_quantities(
     places: Mapping[str, Place],
     measured: Fluctuations,
     expected: Mapping[str, Prediction | str],
-    certificate: Certificate,
-    seed: int,
-    tell: Progress,
+    state: Status,
+    fit: Callable[[str], PowerLawFit],
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """Records of the quantities, and whether their making was interrupted."""
+    """Fit every quantity, hold it against its prediction, and return the records, and whether that was interrupted.
+
+    Parameters
+    ----------
+    places, measured
+        The quantities, and their sketches.
+    expected
+        Prediction of each, or the reason why there is none; those that are not named are pools.
+    state
+        What the state of the network is.
+    fit
+        Fits the quantity of that name.
+    progress
+        Called before each fit.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C during the first fit.
+    """
+    tell = progress if progress is not None else lambda stage, done, total: None
     records: dict[str, Any] = {}
     try:
         for done, (name, place) in enumerate(places.items()):
             tell("fits", done, len(places))
-            fit = fit_power_law(measured[name], seed=seed, log_floor=measured.log_floor)
+            found = fit(name)
             prediction = expected.get(name, _POOL)
-            verdict = compare(
-                place.subject,
-                fit,
-                prediction if isinstance(prediction, Prediction) else None,
-                state=certificate.status,
-            )
-            records[name] = quantity_record(name, place, measured, fit, prediction, verdict)
+            known = prediction if isinstance(prediction, Prediction) else None
+            verdict = compare(place.subject, found, known, state=state)
+            records[name] = quantity_record(name, place, measured, found, prediction, verdict)
     except KeyboardInterrupt:
         if not records:
             raise

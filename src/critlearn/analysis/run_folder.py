@@ -14,6 +14,7 @@ from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.record_schema import parse_record
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
+from critlearn.whole_files import write_whole
 
 RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
@@ -41,7 +42,8 @@ def write_run(out: Path, result: Analysis, report: Any) -> dict[str, Any]:
     OutputError
         If something cannot be written; nothing is left behind then.
     """
-    folder = _fresh_folder(out, result.record)
+    record = result.record
+    folder = fresh_folder(out, record["study"], record["composition"]["name"], str(record["seed"]))
     return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations)})
 
 
@@ -80,6 +82,26 @@ def write_folder(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return record
+
+
+def write_into(folder: Path, result: Analysis) -> None:
+    """Write a run into a folder that is there; the record comes last, and the folder is a run once it has that.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    """
+    part = folder / ".run"
+    write_folder(part, result, lambda _: {})
+    try:
+        for name in (FLUCTUATIONS, WEIGHTS):
+            (part / name).replace(folder / name)
+        write_whole(folder / RECORD, json_text({**result.record, "run_dir": str(folder)}).encode())
+    except OSError as problem:
+        raise OutputError(f'cannot write the run to "{folder}": {problem.strerror}') from problem
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def json_text(values: Mapping[str, Any]) -> str:
@@ -143,10 +165,16 @@ def no_runs(place: Path) -> DataError:
     return DataError(f'"{place}" holds no run: `critlearn run ... --out {place}` makes one')
 
 
-def _fresh_folder(out: Path, record: dict[str, Any]) -> Path:
-    """New folder, named by study, composition, seed and time."""
-    composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in record["composition"]["name"])
-    stem = f"{record['study']}-{composition}-s{record['seed']}-{time.strftime('%Y%m%dT%H%M%S')}"
+def fresh_folder(out: Path, study: str, composition: str, seeds: str) -> Path:
+    """New folder, named by study, composition, seeds and time.
+
+    Raises
+    ------
+    OutputError
+        If all names of this second are taken.
+    """
+    composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in composition)
+    stem = f"{study}-{composition}-s{seeds}-{time.strftime('%Y%m%dT%H%M%S')}"
     # Runs that end in the same second get a number.
     for number in range(1, 1000):
         folder = out / (stem if number == 1 else f"{stem}-{number}")

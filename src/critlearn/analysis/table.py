@@ -20,6 +20,9 @@ its 95% interval; ``share`` of the sizes in the window; ``verdict``, the grade o
 same window; ``prediction_distance``, the largest difference of the predicted and the measured cumulative distribution;
 ``agreement`` of the two exponents (empty: not decided); ``limit``, the exact exponent far from the data, where the
 prediction has one; ``not_predicted``, the reason why there is no prediction.
+
+An ensemble has two more: ``seeds``, the number of networks that are pooled, and ``seed_sd``, the standard deviation of
+their exponents on the window.
 """
 
 _PAPER: Final = {
@@ -45,7 +48,7 @@ def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     # A fit without an exponent may have a window that was tried; nothing is claimed or compared on it.
     there = measured["exponent"] is not None
     interval, window = ((measured[key] if there else None) or (None, None) for key in ("ci95", "window"))
-    return {
+    row = {
         "status": record["equilibrium"]["status"],
         "quantity": name,
         "layer": quantity.get("layer"),
@@ -66,6 +69,8 @@ def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         "limit": predicted.get("exact"),
         "not_predicted": quantity.get("not_predicted"),
     }
+    pooled = quantity.get("ensemble")
+    return row if pooled is None else {**row, "seeds": len(pooled["seeds"]), "seed_sd": pooled["sd"]}
 
 
 def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -95,7 +100,8 @@ class AnalysisTable(pd.DataFrame):
 
 def table_of(record: Mapping[str, Any]) -> AnalysisTable:
     """Table of a record; numbers that do not exist are missing values."""
-    return AnalysisTable(rows_of(record), columns=list(COLUMNS))
+    rows = rows_of(record)
+    return AnalysisTable(rows, columns=list(rows[0] if rows else COLUMNS))
 
 
 def cell_text(value: Any) -> str:

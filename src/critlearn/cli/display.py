@@ -55,7 +55,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
-    from critlearn.analysis.record_schema import headlines
+    from critlearn.analysis.record_schema import headlines, seeds_text
     from critlearn.analysis.table import rows_of
     from critlearn.equilibrium import Status
 
@@ -63,7 +63,7 @@ def print_run(record: Mapping[str, Any]) -> None:
     reached = "" if equilibrium["epochs"] is None else f" after {equilibrium['epochs']} epochs"
     right = "" if record["accuracy"] is None else f"accuracy {record['accuracy']:.1%}, "
     advice = Status(equilibrium["status"]).advice
-    typer.echo(f"{record['study']}: {record['composition']['name']} on {record['data']}; seed {record['seed']}")
+    typer.echo(f"{record['study']}: {record['composition']['name']} on {record['data']}; {seeds_text(record)}")
     typer.echo(f"{equilibrium['status']}{reached}: {equilibrium['reason']}; {advice}")
     typer.echo(f"{right}{equilibrium['frozen']} frozen variables\n")
     print_table(record)

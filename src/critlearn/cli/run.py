@@ -39,6 +39,7 @@ WeightVariance = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="1000")]
 BatchSize = Annotated[int | None, typer.Option(help="Samples in a step.", show_default="2000, or a quarter")]
 Seed = Annotated[int | None, typer.Option(help="Seed; the same one repeats a run.", show_default="0")]
+Seeds = Annotated[int, typer.Option(help="Networks, with seeds from --seed on, run side by side and pooled.")]
 Out = Annotated[Path, typer.Option(help="Folder in which the run's own folder is made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the run's folder.")]
@@ -72,6 +73,7 @@ def two_class(
     hidden_activation: HiddenActivation = None,
     weight_variance: WeightVariance = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
@@ -87,7 +89,7 @@ def two_class(
     from critlearn.studies import TwoClassConfig, run_two_class
     from critlearn.studies.config import checked
 
-    _run(run_two_class, checked(TwoClassConfig, _settings(options)), out, json=json, quiet=quiet)
+    _run(run_two_class, checked(TwoClassConfig, _settings(options)), out, seeds, json=json, quiet=quiet)
 
 
 @app.command()
@@ -108,6 +110,7 @@ def classes(
     hidden_activation: HiddenActivation = None,
     weight_variance: WeightVariance = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
@@ -123,7 +126,7 @@ def classes(
     from critlearn.studies import ClassesConfig, run_classes
     from critlearn.studies.config import checked
 
-    _run(run_classes, checked(ClassesConfig, _settings(options)), out, json=json, quiet=quiet)
+    _run(run_classes, checked(ClassesConfig, _settings(options)), out, seeds, json=json, quiet=quiet)
 
 
 @app.command()
@@ -146,6 +149,7 @@ def toy(
     activation: Activation = None,
     loss: Loss = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     epochs: Annotated[int | None, typer.Option(help="Most epochs of training.", show_default="200")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="10000")] = None,
     lr: LearningRate = None,
@@ -161,7 +165,7 @@ def toy(
     from critlearn.studies import ToyConfig, run_toy
     from critlearn.studies.config import checked
 
-    _run(run_toy, checked(ToyConfig, _settings(options)), out, json=json, quiet=quiet)
+    _run(run_toy, checked(ToyConfig, _settings(options)), out, seeds, json=json, quiet=quiet)
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +173,9 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     from critlearn.studies.config import parse_names, parse_widths
 
     settings = {
-        name: value for name, value in options.items() if value is not None and name not in ("out", "json", "quiet")
+        name: value
+        for name, value in options.items()
+        if value is not None and name not in ("out", "seeds", "json", "quiet")
     }
     if "hidden" in settings:
         settings["hidden"] = parse_widths(settings["hidden"])
@@ -178,22 +184,29 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _run(study: Any, config: Any, out: Path, *, json: bool, quiet: bool) -> None:
-    """Run a study, keep it, and print what was asked for."""
+def _run(study: Any, config: Any, out: Path, seeds: int, *, json: bool, quiet: bool) -> None:
+    """Run a study once, or with several seeds, keep it, and print what was asked for."""
     from critlearn.analysis.road import Interrupted
     from critlearn.analysis.run_folder import write_run
+    from critlearn.analysis.stages import stage_bar
     from critlearn.cli import display
-    from critlearn.reports.page import report_page
+    from critlearn.reports.page import report_page, write_report
+    from critlearn.studies import run_ensemble
     from critlearn.whole_files import check_writable
 
     check_writable(out)
-    with display.training_progress(shown=not (json or quiet)) as progress:
-        try:
-            analysis = study(config, progress)
-        except Interrupted as stop:
-            # The training took most of the time: what was fitted until then is kept.
-            analysis = stop.analysis
-    record = write_run(out, analysis, report_page)
+    if seeds == 1:
+        with display.training_progress(shown=not (json or quiet)) as progress:
+            try:
+                analysis = study(config, progress)
+            except Interrupted as stop:
+                # The training took most of the time: what was fitted until then is kept.
+                analysis = stop.analysis
+        record = write_run(out, analysis, report_page)
+    else:
+        with stage_bar(shown=not (json or quiet)) as bar:
+            record = run_ensemble(config, seeds, out, bar).record
+        write_report(Path(record["run_dir"]))
     if json:
         display.print_json(record)
     elif quiet:

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from critlearn.analysis import Analysis
-from critlearn.analysis.record_schema import headlines
+from critlearn.analysis.record_schema import headlines, seeds_text
 from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
@@ -61,6 +61,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
     return render(
         "page.html",
         record=record,
+        seeds=seeds_text(record).capitalize(),
         headlines=headlines(quantities),
         rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],
         not_predicted=_reasons(quantities),

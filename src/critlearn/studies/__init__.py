@@ -5,6 +5,7 @@ from critlearn.analysis.run_folder import read_run, write_run
 from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.datasets.loading import load_data
+from critlearn.studies.ensemble import run_ensemble
 from critlearn.studies.sweep.engines.ray_cluster import Resources
 from critlearn.studies.sweep.engines.ray_measurement import measure_on_ray
 from critlearn.studies.sweep.results.table import load_results
@@ -28,6 +29,7 @@ __all__ = [
     "measure_on_ray",
     "read_run",
     "run_classes",
+    "run_ensemble",
     "run_toy",
     "run_two_class",
     "study_schema",

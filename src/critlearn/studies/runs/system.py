@@ -7,7 +7,7 @@ from typing import Any, Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from critlearn.analysis.run_folder import WEIGHTS
+from critlearn.analysis.run_folder import CELLS, WEIGHTS
 from critlearn.errors import DataError
 from critlearn.network import NeuralSystem
 from critlearn.studies.config import ClassesConfig, DenseConfig, TwoClassConfig, checked
@@ -48,6 +48,8 @@ def load_system(folder: Path, record: dict[str, Any]) -> RunSystem:
     study = record.get("study")
     if study not in _CONFIGS:
         raise DataError(f'the run in "{folder}" is of the study "{study}"; {" and ".join(_CONFIGS)} have a sheet')
+    if "seeds" in record["config"]:
+        raise DataError(f'the run in "{folder}" pools an ensemble; its single runs, in "{CELLS}", have a sheet')
     config = checked(_CONFIGS[study], record["config"])
     dataset = samples_of(config)
     trained, initial = (initial_network(config, dataset) for _ in range(2))

@@ -63,6 +63,11 @@ class Cell:
         return _KINDS[self.kind][1](self.config)
 
 
+def kind_of_config(config: RunConfig) -> str:
+    """Kind of the system that has such settings."""
+    return next(kind for kind, (settings, _) in _KINDS.items() if settings is type(config))
+
+
 def swept_settings(study: Study) -> list[str]:
     """Names of the settings that vary, apart from the seed, in the order of the file."""
     sweep = study.sweep
