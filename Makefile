@@ -50,6 +50,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/round_trips.py
 	$(BIN)/python validation/killed_sweeps.py
 	$(BIN)/python validation/catalogue.py
+	$(BIN)/python validation/label_errors.py
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist

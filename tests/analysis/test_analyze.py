@@ -79,7 +79,7 @@ def test_a_network_of_places_says_what_it_does_not_predict() -> None:
     analysis = critlearn.analyze(model, nn.CrossEntropyLoss(), data, progress=False)
     rows = analysis.table.set_index("quantity")
     assert rows.predicted_exponent["0.weight"] is None or math.isnan(rows.predicted_exponent["0.weight"])
-    assert "sum over places" in rows.not_predicted["0.weight"]
+    assert "no dense layer" in rows.not_predicted["0.weight"]
     assert rows.prediction_distance["3.weight"] < 0.3
     # Chance among four classes, and what fits by chance.
     assert 0.1 < analysis.record["accuracy"] < 0.6

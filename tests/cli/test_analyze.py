@@ -10,6 +10,7 @@ from torch import nn
 
 import critlearn
 from critlearn.cli.main import app, exit_code
+from critlearn.studies.user_networks.checkpoint import load_checkpoint
 from reference.small_runs import two_class_run
 from shape_checker import switched_off
 
@@ -141,6 +142,13 @@ REFUSED = {
     "net.py:make --loss bce --data moons --checkpoint names.pt": "it lacks 0.weight, 0.bias",
     "net.py:make --loss bce --data moons --checkpoint shapes.pt": "0.weight has shape (6, 3) there and (6, 2) here",
     "net.py:make --loss bce --data moons --checkpoint epoch.pt": "its entries: epoch",
+    "net.py:make --loss bce --data moons --checkpoint junk.pt": "cannot be read",
+    "net.py:make --loss bce --data moons --checkpoint itself.pt": "holds no weights by name",
+    "net.py:make --loss bce --data moons --checkpoint sparse.pt": "is a sparse tensor",
+    "net.py:make --loss bce --data moons --checkpoint whole_numbers.pt": "holds torch.int64 there",
+    "net.py:whole --activation sigmoid": "give --loss, too",
+    "net.py:whole --drop x": "give --data, too",
+    "net.py:make --loss bce --data gaussians --seed -1": "--seed",
     "net.py:make --loss bce --data moons --device cuda:7": "is not available",
     "net.py:make --loss bce --data moons --only layer9": 'unknown trainable variable "layer9"',
     "net.py:make --loss bce --data moons --variables 0": "at least one entry",
@@ -154,6 +162,12 @@ def test_bad_input_is_refused_in_one_line(command: str, folder: Path, capsys: py
     torch.save({"first.weight": torch.zeros(6, 2)}, folder / "names.pt")
     torch.save({**weights(), "0.weight": torch.zeros(6, 3)}, folder / "shapes.pt")
     torch.save({"epoch": 3}, folder / "epoch.pt")
+    itself: dict[str, object] = {}
+    itself["model"] = itself
+    torch.save(itself, folder / "itself.pt")
+    torch.save({**weights(), "0.weight": torch.zeros(6, 2).to_sparse()}, folder / "sparse.pt")
+    torch.save({**weights(), "0.weight": torch.zeros(6, 2, dtype=torch.int64)}, folder / "whole_numbers.pt")
+    (folder / "junk.pt").write_text("hello")
     (folder / "cut.pt").write_bytes(b"PK\x03\x04 nothing")
     (folder / "cut.safetensors").write_bytes(b"\x08\x00")
     assert exit_code(app, ["analyze", *command.split()]) == 2
@@ -162,3 +176,18 @@ def test_bad_input_is_refused_in_one_line(command: str, folder: Path, capsys: py
     assert len(told.err.splitlines()) == 1
     assert REFUSED[command] in told.err
     assert not (folder / "runs").exists()
+
+
+def test_tied_weights_that_are_stored_once_are_loaded_under_both_names(folder: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+            self.second.weight = self.first.weight
+
+    stored = torch.arange(9.0).reshape(3, 3)
+    for name in ("first.weight", "second.weight"):
+        save_file({name: stored}, folder / "tied.safetensors")
+        model = load_checkpoint(Tied(), folder / "tied.safetensors")
+        assert torch.equal(model.first.weight, stored)  # type: ignore[union-attr, arg-type]
+        assert model.first.weight is model.second.weight  # type: ignore[union-attr]

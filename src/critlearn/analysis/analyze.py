@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.batches import batch_size
@@ -50,7 +51,7 @@ def analyze(
     model
         Trained network; or a `NeuralSystem`, which has loss and data already.
     loss, data, batch
-        As for `NeuralSystem`.
+        As for `NeuralSystem`; data may also be a pair of tensors, inputs and targets.
     losses
         Mean loss of each epoch of the training, if it is known: with it, the loss must be stationary for a certificate.
     weight_decay, optimizer
@@ -84,6 +85,10 @@ def analyze(
     ['output.bias', 'output.weight', 'hidden1.bias', 'hidden1.weight']
     """
     started = time.perf_counter()
+    losses = _checked_losses(losses)
+    for what, value, kind in (("quantities", quantities, Quantities), ("certificate", certificate, Certificate)):
+        if value is not None and not isinstance(value, kind):
+            raise InvalidInputError(f"{what}= takes a {kind.__name__}; got {type(value).__name__}")
     system = _system(model, loss, data, batch)
     # A wrong name is refused before minutes are spent.
     (Quantities() if quantities is None else quantities).names(dict.fromkeys(system.parameters, 0))
@@ -118,6 +123,20 @@ def analyze(
             return stop.analysis
 
 
+def _checked_losses(losses: Sequence[float]) -> tuple[float, ...]:
+    """Losses as plain numbers.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are none.
+    """
+    try:
+        return tuple(float(loss) for loss in losses)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"losses= takes the mean loss of each epoch, as numbers; got {losses!r:.80}") from None
+
+
 def _system(model: Any, loss: Any, data: Any, batch: Any) -> NeuralSystem:
     """System of what was given.
 
@@ -134,6 +153,8 @@ def _system(model: Any, loss: Any, data: Any, batch: Any) -> NeuralSystem:
         raise InvalidInputError(
             f"analyze takes a network, its loss and its data; got no {'loss' if loss is None else 'data'}"
         )
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, torch.Tensor) for part in data):
+        data = TensorDataset(*data)
     return NeuralSystem(model, loss, data, batch)
 
 

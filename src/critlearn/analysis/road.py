@@ -29,6 +29,9 @@ ANALYSIS: Final = "analysis"
 Progress = Callable[[str, int, int], None]
 """Function called with the stage, what is done of it, and what there is to do; 0 if nothing tells its number."""
 
+_DRAWN: Final = "entries were drawn, and the prediction is for all of them"
+"""Reason why a variable of which entries were drawn has none."""
+
 _POOL: Final = "a pool of several variables: see each of them"
 """Reason why a pool has no prediction."""
 
@@ -120,7 +123,7 @@ def walk(
     )
     places = places_of(measured, names)
     tell("predictions", 0, len(names))
-    expected = _expected(system, names, predictions)
+    expected = _expected(system, names, predictions, measured)
     fitted, interrupted = fit_quantities(
         places,
         measured,
@@ -153,7 +156,7 @@ def walk(
 
 
 def _expected(
-    system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None
+    system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None, measured: Fluctuations
 ) -> dict[str, Prediction | str]:
     """Prediction of every trainable variable, or the reason why there is none."""
     if known is not None:
@@ -162,7 +165,10 @@ def _expected(
         found = predict(system)
     except InvalidInputError as problem:
         return dict.fromkeys(names, str(problem))
-    return {name: found.predictions.get(name) or found.unpredicted[name] for name in names}
+    if measured.over != "samples":
+        return dict.fromkeys(names, "contributions of positions were measured, and whole changes are predicted")
+    drawn = {name for name in names if measured.drawn_from.get(name, 0) > measured.variables[name]}
+    return {name: _DRAWN if name in drawn else found.predictions.get(name) or found.unpredicted[name] for name in names}
 
 
 def fit_quantities(

@@ -9,6 +9,16 @@ from critlearn.compositions.output_loss import OutputLoss
 from critlearn.network import NeuralSystem
 
 
+def _signs(loss: OutputLoss, target: Tensor) -> Tensor | None:
+    """Sides -1 and +1 of single targets: themselves, or those of probabilities 0 and 1; None where they are neither."""
+    if bool((target.abs() == 1).all()):
+        return target
+    activation = getattr(loss, "activation", None)
+    if getattr(activation, "range", None) == (0.0, 1.0) and bool(((target == 0) | (target == 1)).all()):
+        return 2 * target - 1
+    return None
+
+
 def margins_of(loss: OutputLoss, y: Tensor, target: Tensor) -> Tensor | None:
     """Margin of each sample of a batch; None where there is none.
 
@@ -17,9 +27,21 @@ def margins_of(loss: OutputLoss, y: Tensor, target: Tensor) -> Tensor | None:
     """
     if isinstance(loss, SoftmaxCrossEntropy):
         return loss.margins(y, target)
-    if not loss.class_targets and y.shape[1] == 1 and bool((target.abs() == 1).all()):
-        return (y * target).flatten()
-    return None
+    signs = _signs(loss, target) if not loss.class_targets and y.shape == target.shape and y.shape[1] == 1 else None
+    return None if signs is None else (y * signs).flatten()
+
+
+def on_right_side(loss: OutputLoss, y: Tensor, target: Tensor) -> Tensor | None:
+    """Whether each sample of a batch is on the right side: that of the largest output, or of the sign.
+
+    None where there are no sides. With more than two classes, a sample may be right although its margin is negative.
+    """
+    if isinstance(loss, TokenCrossEntropy):
+        return None
+    if loss.class_targets and target.dim() == 1:
+        return y.argmax(dim=1) == target
+    margins = margins_of(loss, y, target)
+    return None if margins is None else margins > 0
 
 
 @torch.no_grad()
@@ -27,15 +49,9 @@ def accuracy(system: NeuralSystem) -> float | None:
     """Share of the samples on the right side: of the largest output, or of the sign; None where there are no sides."""
     right, counted = 0, 0
     for x, t in system.boundary(batch_size(system)):
-        y, target = system.forward(x, t)
-        if isinstance(system.loss, TokenCrossEntropy):
+        sides = on_right_side(system.loss, *system.forward(x, t))
+        if sides is None:
             return None
-        if system.loss.class_targets and target.dim() == 1:
-            right += int((y.argmax(dim=1) == target).sum())
-        else:
-            margins = margins_of(system.loss, y, target)
-            if margins is None:
-                return None
-            right += int((margins > 0).sum())
-        counted += len(y)
+        right += int(sides.sum())
+        counted += len(sides)
     return right / counted

@@ -37,7 +37,9 @@ _PAPER: Final = {
 }
 """Columns of a table in a paper, with their headings."""
 
-_ESCAPES: Final = str.maketrans({"_": "\\_", "%": "\\%", "&": "\\&", "#": "\\#", "$": "\\$"})
+_ESCAPES: Final = str.maketrans(
+    {**{mark: f"\\{mark}" for mark in "_%&#${}"}, "\\": "\\textbackslash{}", "^": "\\^{}", "~": "\\~{}"}
+)
 """Characters of names that LaTeX reads as commands."""
 
 
@@ -82,20 +84,28 @@ class AnalysisTable(pd.DataFrame):
     """Data frame with a row for each quantity, whose LaTeX is that of a paper's table."""
 
     @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        """What a part of the table is: a plain data frame, which may lack columns."""
-        return pd.DataFrame
+    def _constructor(self) -> "type[AnalysisTable]":
+        """What a part of the table is: a table of the same kind."""
+        return AnalysisTable
 
-    def to_latex(self, *arguments: Any, **options: Any) -> Any:
+    def to_latex(self, buf: Any = None, **options: Any) -> Any:
         """LaTeX of the columns that a paper shows, with rules of the package booktabs.
 
-        With any argument, that of pandas.
+        Parameters
+        ----------
+        buf
+            File to write to; the text is returned if None.
+        options
+            Those of pandas, such as ``caption`` and ``label``.
         """
-        if arguments or options:
-            return super().to_latex(*arguments, **options)
         rows = [row for _, row in self.iterrows()]
-        shown = pd.DataFrame({heading: [_cell(row, name) for row in rows] for name, heading in _PAPER.items()})
-        return shown.to_latex(index=False, column_format="lrrlrlrl", escape=False)
+        there = {
+            name: heading
+            for name, heading in _PAPER.items()
+            if ({"ci_low", "ci_high"} <= {*self.columns} and name == "interval") or name in self.columns
+        }
+        shown = pd.DataFrame({heading: [_cell(row, name) for row in rows] for name, heading in there.items()})
+        return shown.to_latex(buf, **{"index": False, "escape": False, **options})
 
 
 def table_of(record: Mapping[str, Any]) -> AnalysisTable:

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from critlearn.analysis.batches import batch_size
-from critlearn.analysis.sides import margins_of
+from critlearn.analysis.sides import margins_of, on_right_side
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations, Quantities
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients
@@ -20,6 +20,7 @@ from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, VariableGra
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
 from critlearn.network import NeuralSystem
 from critlearn.network.batches.model_inputs import Inputs
+from critlearn.numerics.validation import check_integer
 
 LARGEST: Final = 0.01
 """Share of a layer's fluctuations that count as its largest ones."""
@@ -48,13 +49,19 @@ def tail_samples(system: NeuralSystem, fluctuations: Fluctuations, number: int, 
         Row for each sample, that with the largest share first: ``sample``, its number; ``margin``, how far it is on the
         right side, missing where there are no sides; ``loss``; ``size``, root mean square of its fluctuations;
         ``share`` of the largest hundredth of all layers' fluctuations, each layer counting the same; ``suspect``,
-        whether it is on the wrong side, so that its label may be; and the share of each layer, by its name.
+        whether it is on the wrong side, so that its label may be, missing where there are no sides; and the share of
+        each layer, by its name.
 
     Raises
     ------
     InvalidInputError
         If the number is not positive, or the fluctuations are those of another network.
     """
+    check_integer("number of samples", number)
+    if fluctuations.over != "samples":
+        raise InvalidInputError(
+            'contributions of positions were measured: samples need a measurement without axis="position"'
+        )
     if number < 1:
         raise InvalidInputError(f"the number of samples must be at least 1; got {number}")
     names = {name: value.numel() for name, value in system.parameters.items() if name in fluctuations}
@@ -72,7 +79,9 @@ def tail_samples(system: NeuralSystem, fluctuations: Fluctuations, number: int, 
         shares[layer or "network"] = counts / max(1.0, counts.sum())
     table = pd.DataFrame({"sample": np.arange(len(columns["loss"])), **columns})
     table["share"] = np.mean(list(shares.values()), axis=0)
-    table["suspect"] = table["margin"] < 0
+    suspect = table.pop("suspect")
+    # Where there are no sides, nothing is known, which is not "no".
+    table["suspect"] = None if suspect.isna().any() else suspect > 0
     table = pd.concat([table, pd.DataFrame(shares)], axis=1)
     return table.sort_values(["share", "loss"], ascending=False, ignore_index=True).head(number)
 
@@ -101,7 +110,7 @@ def _of_batch(
     """Margin, loss and size of the samples of a batch, and how many of each layer's largest fluctuations are theirs."""
     with torch.no_grad():
         y, target = system.forward(x, t)
-        margins = margins_of(system.loss, y, target)
+        margins, sides = margins_of(system.loss, y, target), on_right_side(system.loss, y, target)
         loss = system.loss.value(y, target).detach().double().reshape(len(t), -1).sum(dim=1)
     squares = torch.full((len(t),), -math.inf, dtype=torch.float64)
     layers = dict.fromkeys(layer_of(name) for name in thresholds)
@@ -118,6 +127,7 @@ def _of_batch(
     missing = torch.full((len(t),), math.nan, dtype=torch.float64)
     return {
         "margin": (missing if margins is None else margins.double()).cpu().numpy(),
+        "suspect": (missing if sides is None else (~sides).double()).cpu().numpy(),
         "loss": loss.cpu().numpy(),
         "size": size.numpy(),
         **{f"largest {layer}": counts.numpy() for layer, counts in largest.items()},

@@ -52,7 +52,7 @@ def analyze(
         int | None, typer.Option(help="Entries drawn from each variable, for large networks.", show_default="all")
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="L2 weight decay of the training.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of resampling and of synthetic data.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of resampling and of synthetic data.", min=0)] = 0,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,

@@ -17,7 +17,7 @@ from critlearn.numerics.notation import interval_text
 if TYPE_CHECKING:
     from critlearn.studies.sweep.state import SweepState
 
-_WIDTH: Final = 110
+_WIDTH: Final = 200
 """Characters of a line where there is no terminal: the table of a run fits."""
 
 TrainingProgress = Callable[[int, int, float, float | None], None]

@@ -8,7 +8,7 @@ import typer
 
 
 def results(
-    store: Annotated[str, typer.Argument(help="Folder or fsspec URL of the results.")],
+    store: Annotated[str, typer.Argument(help="Store of a sweep, as a folder or fsspec URL; or a folder of runs.")],
     where: Annotated[
         str | None, typer.Option(help='Conditions on columns: "activation == tanh and decades > 1".')
     ] = None,
@@ -19,9 +19,10 @@ def results(
     from rich.console import Console
     from rich.table import Table
 
+    from critlearn.studies.runs.table import runs_table
     from critlearn.studies.sweep.results.table import load_results, save_table
 
-    table = load_results(store, where=where)
+    table = load_results(store, where=where) if _is_store(store) else runs_table(Path(store), where=where)
     unread = table[table["status"].isin(["corrupt", "failed"])].drop_duplicates("cell")
     for status, cell, reason in unread[["status", "cell", "reason"]].itertuples(index=False):
         typer.echo(f"critlearn: {status} cell {cell}: {reason}", err=True)
@@ -37,3 +38,13 @@ def results(
     for row in table[columns].itertuples(index=False):
         shown.add_row(*("-" if v is None or v != v else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
     Console(width=None if sys.stdout.isatty() else 160).print(shown)
+
+
+def _is_store(place: str) -> bool:
+    """Whether a place is to be read as a store of a sweep: what is no folder of runs is, and told if it is none."""
+    from critlearn.analysis.run_folder import RECORD, run_folders
+    from critlearn.studies.sweep.results.store import MARK
+
+    if "://" in place or (Path(place) / MARK).exists():
+        return True
+    return not ((Path(place) / RECORD).is_file() or run_folders(Path(place)))

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 _BATCH: Final = 2048
 """Samples in one pass."""
 
-_OTHER_LAYER: Final = "no dense layer that is called once for each sample: its change is a sum over places, no product"
+_ROUNDING: Final = 1e-3
+"""Difference of two sums over a batch, over the largest entry, that may be rounding: single precision loses four digits
+where samples cancel, and a second use of a weight that is smaller changes its distribution by less."""
+
+_OTHER_LAYER: Final = (
+    "nothing predicts what is no dense layer (torch.nn.Linear) called once for each sample, on one vector"
+)
 """Reason why a trainable variable is not predicted."""
 
 
@@ -143,7 +149,7 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
     if not state.activities:
         raise InvalidInputError(
             "predictions are made for dense layers (torch.nn.Linear) that are called once for each sample, on one "
-            f"vector; {next(iter(state.sums))} is not"
+            f"vector, and whose weights nothing else uses; {next(iter(state.sums), 'none')} is not one"
         )
     single = state.errors.shape[1] == 1
     error = _error(system, state, lr)
@@ -152,7 +158,11 @@ def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
         start = f"{name}." if name else ""
         factor = state.factors[name]
         # The back-propagated factor of a single output is 1: the error itself is the prediction for its bias.
-        bias = error if single and name == state.last and _is_one(factor) else predict_product(error, factor)
+        bias = (
+            error
+            if single and name == state.last and _is_one(factor)
+            else predict_product(error, factor, "back-propagated factors")
+        )
         found[f"{start}bias"] = bias
         found[f"{start}weight"] = predict_product(bias, state.activities[name])
     trainable = system.parameters
@@ -216,9 +226,15 @@ def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
             scale = log_size.amax(dim=1)
             unit = sign * (log_size - torch.where(torch.isneginf(scale), 0.0, scale)[:, None]).exp()
             passed = (y * unit.to(y.dtype)).sum()
-            gradients = torch.autograd.grad(passed, [z for _, z in seen.values()], allow_unused=True)
-            for (name, (activity, _)), gradient in zip(seen.items(), gradients, strict=True):
+            trained = [name for name in seen if layers[name].weight.requires_grad]
+            wanted = [*(z for _, z in seen.values()), *(layers[name].weight for name in trained)]
+            gradients = torch.autograd.grad(passed, wanted, allow_unused=True)
+            changes = dict(zip(trained, gradients[len(seen) :], strict=True))
+            for (name, (activity, _)), gradient in zip(seen.items(), gradients[: len(seen)], strict=True):
                 if gradient is not None:
+                    # A weight that is tied, or used by a function as well, changes by more than this product.
+                    if name in changes and not _alike(changes[name], gradient.T @ activity):
+                        sums[name] = None
                     factors[name] = factors[name].merge(_sketch(gradient))
                     activities[name] = activities[name].merge(_sketch(activity))
             last = list(seen)[-1] if seen else ""
@@ -245,6 +261,14 @@ def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
     if system.loss.class_targets or y.shape[1] != 1:
         return None, None
     return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()
+
+
+def _alike(change: Tensor | None, product: Tensor) -> bool:
+    """Whether two sums over a batch are the same, but for rounding."""
+    if change is None:
+        return False
+    scale = float(product.abs().max())
+    return bool((change - product).abs().max() <= _ROUNDING * max(scale, torch.finfo(product.dtype).tiny))
 
 
 def _is_one(factor: LogSketch) -> bool:

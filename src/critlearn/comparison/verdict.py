@@ -92,7 +92,8 @@ def _measured(fit: PowerLawFit) -> str:
         return f"follow no single power law: {around} ({fit.reason})"
     if fit.grade is Grade.COMPATIBLE:
         law = law_text("delta", fit.exponent, fit.ci95)
-        return f"are compatible with {law} {decades} ({fit.reason})"
+        ends = "" if fit.cutoff is None else f", with a cut-off at {fit.cutoff.scale:.3g}"
+        return f"are compatible with {law} {decades}{ends} ({fit.reason})"
     if not fit.established:
         nearest = f"the nearest has the exponent {estimate_text(fit.exponent, fit.ci95)} {decades}"
         return f"follow no power law that could be established: {nearest} ({fit.grade}: {fit.reason})"

@@ -109,7 +109,7 @@ def check_settings(lr: float, tolerance: float) -> None:
             raise InvalidInputError(f"the {name} must be positive and finite; got {value}")
 
 
-def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
+def predict_product(error: Prediction, factor: LogSketch, what: str = "activities") -> Prediction:
     """Predict the fluctuations of weights: the error of the unit times the activity at the other end of the weight.
 
     The two are assumed to be independent, so that the distributions of their logarithms convolve (theory, products).
@@ -120,9 +120,11 @@ def predict_product(error: Prediction, factor: LogSketch) -> Prediction:
         Prediction for the bias of the unit.
     factor
         Activities ``|a_j|`` over samples and units; exact zeros are left out, as they make the fluctuation zero.
+    what
+        What the factors are, in words.
     """
     distribution = convolve(error.distribution, factor)
-    source = f"{error.source}, times {factor.count:,} activities taken to be independent of it"
+    source = f"{error.source}, times {factor.count:,} {what} taken to be independent of it"
     return with_limits(distribution, [], error.tolerance, source)
 
 

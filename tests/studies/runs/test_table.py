@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from critlearn.errors import InvalidInputError
 from critlearn.reports.study_page import statement
 from critlearn.studies.runs.table import runs_table, setting_columns
 
@@ -26,3 +29,13 @@ def test_a_record_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
     assert runs_table(tmp_path)["status"].tolist() == ["corrupt"]
+
+
+def test_conditions_choose_rows_of_runs_as_of_a_store(study: Path) -> None:
+    table = runs_table(study)
+    bias = runs_table(study, where="quantity == bias and seed == 0")
+    expected = table[(table["quantity"] == "bias") & (table["seed"] == 0)]
+    assert bias["cell"].tolist() == expected["cell"].tolist()
+    assert 0 < len(bias) < len(table)
+    with pytest.raises(InvalidInputError, match="unknown"):
+        runs_table(study, where="nonsense == 1")

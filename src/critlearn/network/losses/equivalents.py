@@ -169,7 +169,7 @@ def exact_system(
         assert isinstance(model, nn.Sequential)
         shortened = model[:-1]
         shortened.training = model.training
-        return shortened, _reduced(loss, Composition(activation, name))
+        return shortened, _reduced(loss, Composition(activation, name), output())
     first = next(iter(targets))
     y = output()
     if not isinstance(y, Tensor):
@@ -189,7 +189,7 @@ def exact_system(
         ones = (1.0,) * y.shape[1:].numel()
         equivalent = WeightedLogistic(positive=ones, weight=ones)
     exact = for_targets(_behind_softmax(model, equivalent) if y.dim() == 2 else equivalent, first)
-    return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact)
+    return model, exact if isinstance(exact, SoftTargetCrossEntropy) else _reduced(loss, exact, y)
 
 
 def _differentiated(loss: Any, output: Tensor, targets: Tensor) -> OutputLoss:
@@ -254,8 +254,10 @@ def for_targets(loss: OutputLoss, targets: Tensor) -> OutputLoss:
     return SoftTargetCrossEntropy() if soft and isinstance(loss, SoftmaxCrossEntropy) else loss
 
 
-def _reduced(loss: Any, single: OutputLoss) -> OutputLoss:
-    """Loss of one sample: mean over its outputs if torch's loss is a mean, otherwise their sum."""
+def _reduced(loss: Any, single: OutputLoss, y: Any) -> OutputLoss:
+    """Loss of one sample: mean over its outputs if there are several and torch's loss is a mean, else their sum."""
+    if isinstance(y, Tensor) and y.shape[1:].numel() == 1:
+        return single
     # MultiLabelSoftMarginLoss: its reduction is over samples only; over classes it is always a mean.
     mean = loss.reduction == "mean" or isinstance(loss, nn.MultiLabelSoftMarginLoss)
     of_outputs = not single.class_targets and not isinstance(single, WeightedCrossEntropy)

@@ -79,12 +79,20 @@ def named_system(options: NetworkOptions) -> NamedSystem:
         If the checkpoint or the data cannot be read.
     """
     device = checked_device(options.device)
+    if options.activation is not None and options.loss is None:
+        raise InvalidInputError("--activation stands before a loss: give --loss, too")
+    if options.data is None and (options.target is not None or options.columns or options.drop):
+        raise InvalidInputError("--target, --columns and --drop choose columns of data: give --data, too")
     given = _given(options.network)
     model = (
         given.model.eval() if options.checkpoint is None else load_checkpoint(given.model, options.checkpoint).eval()
     )
     model = model.to(device)
-    if given.system is not None and options.loss is None and options.data is None:
+    if given.system is not None:
+        if options.loss is not None or options.data is not None:
+            raise InvalidInputError(
+                f'"{options.network}" gives a NeuralSystem, which has its loss and data: leave out --loss and --data'
+            )
         return NamedSystem(given.system, None)
     loss = given.loss if options.loss is None else _named_loss(options.loss, options.activation)
     data: Any = given.data

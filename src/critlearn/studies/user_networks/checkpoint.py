@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -44,22 +43,44 @@ def load_checkpoint(model: nn.Module, path: Path) -> nn.Module:
     """
     weights = _without_wrapper(_read(path), model)
     known = dict(model.state_dict())
+    weights = {**weights, **_tied(model, weights)}
     missing = [name for name in known if name not in weights]
     unexpected = [name for name in weights if name not in known]
     if missing or unexpected:
         raise DataError(f'"{path}" is of another network: {_differences(missing, unexpected)}')
     for name, value in known.items():
-        if isinstance(value, Tensor) and value.shape != weights[name].shape:
-            raise DataError(
-                f'"{path}" is of another network: {name} has shape {tuple(weights[name].shape)} there and '
-                f"{tuple(value.shape)} here"
-            )
+        if isinstance(value, Tensor):
+            _check_alike(name, value, weights[name], path)
     types = {value.dtype for value in weights.values() if value.is_floating_point()}
     own = {value.dtype for value in model.parameters() if value.is_floating_point()}
     if types == {torch.float64} and own != {torch.float64}:
         model = model.double()
     model.load_state_dict(weights)
     return model
+
+
+def _tied(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under further names: some programs store a parameter with several names under one of them alone."""
+    names: dict[int, list[str]] = {}
+    for name, value in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]:
+        names.setdefault(id(value), []).append(name)
+    further: dict[str, Tensor] = {}
+    for group in names.values():
+        stored = [name for name in group if name in weights]
+        further |= {name: weights[stored[0]] for name in group if stored and name not in weights}
+    return further
+
+
+def _check_alike(name: str, own: Tensor, stored: Tensor, path: Path) -> None:
+    """Raise if a stored tensor has another shape or kind of numbers than that of the network."""
+    if stored.layout != torch.strided:
+        raise DataError(f'"{path}": {name} is a sparse tensor; save dense ones')
+    if own.shape != stored.shape:
+        raise DataError(
+            f'"{path}" is of another network: {name} has shape {tuple(stored.shape)} there and {tuple(own.shape)} here'
+        )
+    if (own.is_floating_point(), own.is_complex()) != (stored.is_floating_point(), stored.is_complex()):
+        raise DataError(f'"{path}" is of another network: {name} holds {stored.dtype} there and {own.dtype} here')
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -83,19 +104,20 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f'"{path}" holds more than tensors, such as a whole pickled model, and is not unpickled, as that could run '
             "any code: save the weights alone, torch.save(model.state_dict(), path)"
         ) from problem
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as problem:
+    except Exception as problem:
+        # Torch's reader fails in many ways on what is no checkpoint.
         raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from problem
-    return _tensors(content, path)
+    return _tensors(content, path, depth=2)
 
 
-def _tensors(content: Any, path: Path) -> Mapping[str, Tensor]:
+def _tensors(content: Any, path: Path, depth: int) -> Mapping[str, Tensor]:
     """Tensors by name in what a file holds: itself, or an entry of it."""
     if isinstance(content, Mapping):
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return {str(name): value for name, value in content.items()}
         for name in _WITHIN:
-            if isinstance(content.get(name), Mapping):
-                return _tensors(content[name], path)
+            if depth and isinstance(content.get(name), Mapping):
+                return _tensors(content[name], path, depth - 1)
         entries = ", ".join(str(name) for name in list(content)[:_SHOWN])
         raise DataError(
             f'"{path}" holds no weights by name, nor under {", ".join(_WITHIN)}; its entries: {entries or "none"}'
