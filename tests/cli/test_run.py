@@ -49,11 +49,11 @@ def test_json_is_one_object_with_the_names_that_programs_read(run: tuple[str, di
     study, record, _ = run
     assert {"run_dir", "config", "versions", "seed", "seconds", "equilibrium", "accuracy", "quantities"} <= set(record)
     assert {"certified", "reason", "fraction", "frozen", "epochs"} <= set(record["equilibrium"])
-    expected = (
-        ["bias", "weight"]
-        if study == "toy"
-        else ["output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "all"]
-    )
+    of_network = [
+        "output.bias", "output.weight", "hidden1.bias", "hidden1.weight", "output", "hidden1", "all.bias",
+        "all.weight", "all",
+    ]  # fmt: skip
+    expected = ["bias", "weight"] if study == "toy" else of_network
     assert sorted(record["quantities"]) == sorted(expected)
     for quantity in record["quantities"].values():
         assert {"axis", "count", "zeros", "measured", "predicted", "agreement", "statement"} <= set(quantity)
