@@ -19,7 +19,9 @@ from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
 from critlearn.equilibrium import loss_trend
 from critlearn.inference import Cutoff, compare_fits, fit_power_law_with_noise, stability_map
+from critlearn.inference.window.ensemble import ensemble_exponent
 from critlearn.inverse_design import BiTemperedLogistic, QMarginLoss, TemperedSoftmax, design
+from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import parse_density, predict_toy
 from critlearn.results import Result, dataframe_of, html_of
 from reference.power_law_samples import power_law
@@ -72,6 +74,7 @@ def results() -> dict[str, Result]:
         approach, approach.certificate, approach.moments, approach.certificate.drift,
         approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 30), fluctuations,
         fluctuations["0.bias"],
+        ensemble_exponent([LogSketch.from_values(VALUES)] * 2, fit.window),
         composition.asymptotic(), design(1.5),
         QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),
         examine(Path("runs")),

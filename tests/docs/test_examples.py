@@ -100,7 +100,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
         longer = next((more for start, more in SHORTER.items() if start in command), "")
         assert _run(["bash", "-euc", command + longer], work, newcomer).strip()
     assert (work / "fit.svg").stat().st_size > 0
-    assert len(list((work / "runs").glob("*/report.html"))) == 5
+    assert len(list((work / "runs").glob("*/report.html"))) == 6
 
 
 def _write_network(folder: Path) -> None:
