@@ -23,6 +23,7 @@ PAGES = [
 ]
 _BLOCK = re.compile(r"^```(python|bash)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHORTER = {
+    "--seeds": " --seeds 2 --epochs 20 --hidden 4",
     "run two-class": " --epochs 20 --hidden 4",
     "run classes": " --epochs 20 --hidden 4",
     "run toy": " --samples 20000 --batch-size 1000 --epochs 40",
@@ -93,8 +94,9 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
     (work / "studies" / "smoke.yaml").write_text(study, encoding="utf-8")
     for command in commands:
         if "runs/RUN" in command:
-            # Of the runs that earlier commands made, one of a network.
-            command = command.replace("runs/RUN", str(next((work / "runs").glob("*two-class*"))))
+            # Of the runs that earlier commands made, one of a single network.
+            alone = (run for run in (work / "runs").glob("*two-class*") if not (run / "cells").is_dir())
+            command = command.replace("runs/RUN", str(next(alone)))
         if command.startswith("critlearn explore"):
             continue  # It serves until it is stopped: see the tests of the explorer.
         longer = next((more for start, more in SHORTER.items() if start in command), "")
