@@ -57,7 +57,8 @@ def draw_density(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> 
     if measured["exponent"] is not None and x.size:
         low, high = (end / LN10 for end in measured["log_window"])
         axes.axvspan(low, high, color=WINDOW, alpha=0.3, lw=0, label="window of the fit")
-        line = np.linspace(low, high, 100)
+        # A law with cut-off is no straight line.
+        line = np.linspace(low, high, 2 if measured.get("cutoff") is None else 100)
         inside = (x >= low) & (x <= high)
         # The line lies at the mean height of the points on the window.
         level = float(np.mean(y[inside] - _law(measured, x[inside]))) if inside.any() else 0.0
