@@ -27,9 +27,7 @@ def run_two_class(config: TwoClassConfig, progress: Progress | None = None) -> A
     CritlearnError
         If a setting cannot be used or the data cannot be read.
     """
-    return run_study(
-        "two-class", config, data=samples_of, network=initial_network, knowledge=_knowledge, progress=progress
-    )
+    return _run("two-class", config, progress)
 
 
 def run_classes(config: ClassesConfig, progress: Progress | None = None) -> Analysis:
@@ -40,9 +38,11 @@ def run_classes(config: ClassesConfig, progress: Progress | None = None) -> Anal
     CritlearnError
         If a setting cannot be used or the data cannot be read.
     """
-    return run_study(
-        "classes", config, data=samples_of, network=initial_network, knowledge=_knowledge, progress=progress
-    )
+    return _run("classes", config, progress)
+
+
+def _run(study: str, config: DenseConfig, progress: Progress | None) -> Analysis:
+    return run_study(study, config, data=samples_of, network=initial_network, knowledge=_knowledge, progress=progress)
 
 
 def samples_of(config: DenseConfig) -> ClassData:

@@ -67,11 +67,16 @@ class WeightedCrossEntropy:
         return smoothed * self._class_weights(y) if self.weights else smoothed
 
     def _class_weights(self, like: Array) -> Array:
-        if library_of(like) == "torch":
-            import torch
+        return numbers_like(like, self.weights or ())
 
-            return torch.tensor(self.weights, dtype=torch.float64, device=like.device)
-        return np.asarray(self.weights, dtype=np.float64)
+
+def numbers_like(array: Array, numbers: tuple[float, ...]) -> Array:
+    """Numbers in double precision, in the library and on the device of an array."""
+    if library_of(array) == "torch":
+        import torch
+
+        return torch.tensor(numbers, dtype=torch.float64, device=array.device)
+    return np.asarray(numbers, dtype=np.float64)
 
 
 @dataclass(frozen=True)

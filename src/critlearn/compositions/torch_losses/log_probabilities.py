@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from critlearn.compositions.softmax.cross_entropy import array_module, outputs_and_true_class
+from critlearn.compositions.softmax.weighted import numbers_like
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 
@@ -58,7 +59,7 @@ class NegativeLogLikelihood:
 
     def _weight(self, like: Array) -> Array:
         """Weight of each class, as an array like another one."""
-        return _like(like, self.weights or (1.0,))
+        return numbers_like(like, self.weights or (1.0,))
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,3 @@ class LogDivergence:
 
     def _probabilities(self, t: Array) -> Array:
         return array_module(t).exp(t) if self.log_targets else t
-
-
-def _like(array: Array, numbers: tuple[float, ...]) -> Array:
-    """Numbers in double precision, in the library and on the device of an array."""
-    if library_of(array) == "torch":
-        import torch
-
-        return torch.tensor(numbers, dtype=torch.float64, device=array.device)
-    return np.asarray(numbers, dtype=np.float64)

@@ -49,9 +49,7 @@ def exact_logistic_loss(
     of_one = target * functional.logsigmoid(input)
     values = -((of_one if pos_weight is None else pos_weight * of_one) + (1 - target) * functional.logsigmoid(-input))
     values = values if weight is None else values * weight
-    if reduction == "none":
-        return values
-    return values.sum() if reduction == "sum" else torch.mean(values)
+    return _reduced(values, reduction)
 
 
 def exact_probability_loss(
@@ -73,6 +71,11 @@ def exact_probability_loss(
     of_one = target * torch.where(target == 0, 1.0, input).log()
     of_zero = (1 - target) * torch.log1p(-torch.where(target == 1, 0.0, input))
     values = -(of_one + of_zero) if weight is None else -(of_one + of_zero) * weight
+    return _reduced(values, reduction)
+
+
+def _reduced(values: Tensor, reduction: str) -> Tensor:
+    """Losses of all outputs, their sum, or their mean."""
     if reduction == "none":
         return values
     return values.sum() if reduction == "sum" else torch.mean(values)
