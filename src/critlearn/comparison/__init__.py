@@ -2,7 +2,19 @@
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.comparison.criteria import MARGIN
+from critlearn.comparison.modes import Mode, Modes, modes, modes_through_training
 from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
 from critlearn.comparison.verdict import Verdict, compare
 
-__all__ = ["MARGIN", "Factorisation", "SystemPrediction", "Verdict", "compare", "predict"]
+__all__ = [
+    "MARGIN",
+    "Factorisation",
+    "Mode",
+    "Modes",
+    "SystemPrediction",
+    "Verdict",
+    "compare",
+    "modes",
+    "modes_through_training",
+    "predict",
+]
