@@ -1,4 +1,4 @@
-"""Leading directions of the changes of every other sample, against the decomposition of the whole matrix in NumPy."""
+"""Leading directions of the changes of half of the samples, against the decomposition of the whole matrix in NumPy."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from critlearn.comparison.modes import directions, sample_changes
 from critlearn.comparison.modes.directions import leading_directions
 from critlearn.comparison.modes.sample_changes import SampleChanges
 from critlearn.comparison.modes.sample_sizes import sample_sizes
@@ -15,8 +16,10 @@ from critlearn.network import NeuralSystem
 from critlearn.network.checks.finiteness import NonFiniteError
 from reference.plain_gradients import plain_gradients
 
-SAMPLES, NUMBER = 151, 4
-"""An odd number: half A has one sample more, and the last batch is no whole one."""
+SAMPLES, NUMBER = 301, 4
+"""An odd number: the halves differ in length, and the last batch is no whole one."""
+
+HALVES = [[number for number in range(SAMPLES) if f"{number:b}".count("1") % 2 == half] for half in (0, 1)]
 
 
 class Recurrent(nn.Module):
@@ -58,20 +61,27 @@ def _networks() -> dict[str, tuple[nn.Module, Tensor]]:
     }
 
 
-def _changes(model: nn.Module, x: Tensor, parity: int = 0) -> tuple[SampleChanges, np.ndarray]:
+def _changes(model: nn.Module, x: Tensor, half: int = 0) -> tuple[SampleChanges, np.ndarray]:
     """Changes of a half as an operator, and as a matrix from a loop of automatic differentiation."""
     model, x = model.double(), x.double() if x.is_floating_point() else x
     t = torch.arange(SAMPLES) % 3
     system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(x, t))
-    rows = plain_gradients(model, nn.CrossEntropyLoss(), x[parity::2], t[parity::2])
-    changes = SampleChanges(PerSampleGradients(system, quiet=True), parity)
+    rows = plain_gradients(model, nn.CrossEntropyLoss(), x[HALVES[half]], t[HALVES[half]])
+    changes = SampleChanges(PerSampleGradients(system, quiet=True), half)
     return changes, -np.concatenate([rows[name] for name in changes.places], axis=1)
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("way", ["exact", "randomised", "randomised, nothing written out"])
 @pytest.mark.parametrize("kind", list(_networks()))
-def test_directions_are_right_singular_vectors_of_the_centred_changes(kind: str, exact: bool) -> None:
+def test_directions_are_right_singular_vectors_of_the_centred_changes(
+    kind: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changes, matrix = _changes(*_networks()[kind])
+    exact = way == "exact"
+    if "nothing" in way:
+        # As variables of many entries are treated.
+        monkeypatch.setattr(sample_changes, "WRITTEN_OUT", 0)
+        monkeypatch.setattr(directions, "_PRODUCTS", 0)
     found = leading_directions(changes, NUMBER, seed=0, exact=exact)
     centred = matrix - matrix.mean(axis=0)
     _, values, vectors = np.linalg.svd(centred, full_matrices=False)
@@ -99,12 +109,23 @@ def test_a_gap_makes_the_randomised_decomposition_exact_to_a_millionth() -> None
     np.testing.assert_allclose(found.singular_values * np.exp(found.log_unit), values[:NUMBER], rtol=1e-6)
 
 
-@pytest.mark.parametrize("parity", [0, 1])
-def test_a_half_are_the_samples_of_its_parity_with_their_components(parity: int) -> None:
-    changes, matrix = _changes(*_networks()["dense"], parity)
-    directions = torch.linalg.qr(torch.randn(matrix.shape[1], 2, dtype=torch.float64)).Q.T.contiguous()
-    found = sample_sizes(changes, directions)
-    np.testing.assert_allclose(found.sign * np.exp(found.log_change), matrix @ directions.numpy().T, rtol=1e-9)
+def test_rows_of_any_scale_become_orthonormal_with_the_same_span() -> None:
+    torch.manual_seed(6)
+    rows = torch.randn(5, 50_001, dtype=torch.float64) * torch.logspace(0, -12, 5)[:, None]
+    found = rows.clone()
+    directions.make_orthonormal(found)
+    np.testing.assert_allclose(found @ found.T, np.eye(5), atol=1e-13)
+    # Row by row: a decomposition of all together would not see the small ones.
+    left = rows - (rows @ found.T) @ found
+    assert (left.norm(dim=1) / rows.norm(dim=1)).max() < 1e-13
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_components_are_those_of_the_samples_of_the_half(half: int) -> None:
+    changes, matrix = _changes(*_networks()["dense"], half)
+    vectors = torch.linalg.qr(torch.randn(matrix.shape[1], 2, dtype=torch.float64)).Q.T.contiguous()
+    found = sample_sizes(changes, vectors)
+    np.testing.assert_allclose(found.sign * np.exp(found.log_change), matrix @ vectors.numpy().T, rtol=1e-9)
 
 
 def test_path_factors_are_derivatives_of_the_output_along_the_direction() -> None:
@@ -113,11 +134,13 @@ def test_path_factors_are_derivatives_of_the_output_along_the_direction() -> Non
     x, t = torch.randn(40, 4, dtype=torch.float64), torch.randn(40).sign().double()
     system = NeuralSystem(model, Composition("tanh", "mse"), TensorDataset(x, t))
     changes = SampleChanges(PerSampleGradients(system), 1)
-    directions = torch.linalg.qr(torch.randn(changes.variables, 3, dtype=torch.float64)).Q.T.contiguous()
-    found = sample_sizes(changes, directions)
-    for place, sample in enumerate(range(1, 40, 2)):
-        gradients = torch.autograd.grad(model(x[sample]).squeeze(), [system.parameters[name] for name in changes.places])
-        along = directions @ torch.cat([part.flatten() for part in gradients])
+    vectors = torch.linalg.qr(torch.randn(changes.variables, 3, dtype=torch.float64)).Q.T.contiguous()
+    found = sample_sizes(changes, vectors)
+    for place, sample in enumerate(number for number in HALVES[1] if number < 40):
+        gradients = torch.autograd.grad(
+            model(x[sample]).squeeze(), [system.parameters[name] for name in changes.places]
+        )
+        along = vectors @ torch.cat([part.flatten() for part in gradients])
         np.testing.assert_allclose(found.log_factor[place], along.abs().log(), rtol=1e-9)
 
 
@@ -128,12 +151,13 @@ def test_components_are_known_by_their_logarithms_where_the_changes_underflow() 
     model.weight.data = torch.tensor([[40.0, 0.0]], dtype=torch.float64)
     x = torch.stack([torch.linspace(0, 100, 64), torch.randn(64)], dim=1).double()
     system = NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, torch.ones(64).double()))
-    directions = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
-    found = sample_sizes(SampleChanges(PerSampleGradients(system), 0), directions)
-    log_error = -torch.nn.functional.softplus(40 * x[::2, 0])
+    vectors = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
+    found = sample_sizes(SampleChanges(PerSampleGradients(system), 0), vectors)
+    chosen = [number for number in HALVES[0] if number < 64]
+    log_error = -torch.nn.functional.softplus(40 * x[chosen, 0])
     np.testing.assert_allclose(found.log_error, log_error, rtol=1e-12)
     assert found.log_error.min() < -3000
-    expected = log_error + (x[::2] @ directions[0]).abs().log()
+    expected = log_error + (x[chosen] @ vectors[0]).abs().log()
     np.testing.assert_allclose(found.log_change[:, 0], expected, rtol=1e-12)
 
 
@@ -158,7 +182,7 @@ def test_no_more_directions_than_the_changes_have() -> None:
 
 def test_a_sample_that_is_not_finite_has_its_number_in_the_data() -> None:
     x = torch.ones(600, 2, dtype=torch.float64)
-    x[577] = torch.nan
+    x[577] = torch.nan  # 1001000001 in binary digits
     system = NeuralSystem(nn.Linear(2, 1).double(), Composition("tanh", "mse"), TensorDataset(x, torch.ones(600)))
     with pytest.raises(NonFiniteError, match="sample 577"):
         SampleChanges(PerSampleGradients(system), 1).mean()

@@ -25,15 +25,15 @@ _FEWEST: Final = 16
 def modes(system: NeuralSystem, k: int = 6, *, seed: int = 0, exact: bool | None = None) -> Modes:
     """Reduce learning to its leading modes, each a problem of one dimension, and hold each against other samples.
 
-    The modes are right singular vectors v of the centred changes of single samples, made from half A, the samples with
-    even numbers. Along each, a sample changes by ``z = -e c``, with its output error e and its path factor ``c = v .
-    dy/dq``. Three predictions of the distribution of ``ln|z|`` are made from half A and held against half B; what is
-    left of a mode when the output error is divided out, that all modes share, tells how strongly they are coupled
-    (theory, modes).
+    The modes are right singular vectors v of the centred changes of single samples, made from half A, one of every two
+    successive samples. Along each, a sample changes by ``z = -e c``, with its output error e and its path factor c, the
+    derivative of the output along v. Three predictions of the distribution of ``ln|z|`` are made from half A and held
+    against half B. What is left of ``ln|z|`` when the output error is divided out, which all modes share, tells how
+    strongly they are coupled (theory, modes).
 
     No matrix of samples x variables is formed, unless it is small: the vectors come from a randomised decomposition
-    (Halko, Martinsson and Tropp 2011), which takes the samples batch by batch and holds ``2 (k + 10)`` vectors of the
-    variables.
+    (Halko, Martinsson and Tropp 2011), which takes the samples batch by batch, six times, and holds about ``3 (k +
+    10)`` vectors of the variables.
 
     Parameters
     ----------

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from critlearn.comparison.modes.halves import in_half, number_in_data
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
-from critlearn.fluctuations.grad_sample.protocol import VariableGradients
+from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, VariableGradients
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import NonFiniteError
 
-_BATCH: Final = 128
+BATCH: Final = 128
 """Samples of a half in one pass: what is held of a dense layer is its inputs and errors for so many."""
 
 _WRITTEN_OUT: Final = 1 << 26
@@ -27,18 +28,18 @@ _WRITTEN_OUT: Final = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class SampleChanges:
-    """Changes of every other sample, ``-grad l`` at learning rate 1, as an operator (sample, variable).
+    """Changes of half of the samples, ``-grad l`` at learning rate 1, as an operator (sample, variable).
 
     Parameters
     ----------
     gradients
         Per-sample gradients of the system.
-    parity
-        0 for the samples with even numbers (half A), 1 for the others (half B).
+    half
+        0 for half A, from which the modes are made, 1 for half B.
     """
 
     gradients: PerSampleGradients
-    parity: int
+    half: int
 
     @cached_property
     def places(self) -> Mapping[str, slice]:
@@ -51,18 +52,18 @@ class SampleChanges:
         """Number of trainable variables."""
         return sum(self.gradients.sizes.values())
 
-    def batches(self, size: int = _BATCH) -> Iterator[tuple[Inputs, Tensor, int]]:
+    def batches(self, size: int = BATCH) -> Iterator[tuple[Inputs, Tensor, int]]:
         """Inputs and targets of this half, ``size`` samples at a time, and the place of the first one in it."""
         written_out = sum(self.gradients.sizes[name] for name in self.gradients.differentiated)
         if written_out:
             size = max(1, min(size, _WRITTEN_OUT // written_out))
         start, first = 0, 0
         for x, t in self.gradients.system.boundary(2 * size):
-            rows = slice((start + self.parity) % 2, None, 2)
+            rows = in_half(start, len(t), self.half)
             start += len(t)
-            if len(t[rows]):
+            if len(rows):
                 yield x[rows], t[rows], first
-                first += len(t[rows])
+                first += len(rows)
 
     def _pieces(self, x: Inputs, t: Tensor, first: int) -> Iterator[VariableGradients]:
         """Gradients of a batch, of which the first sample has this place in the half."""
@@ -70,7 +71,7 @@ class SampleChanges:
             yield from self.gradients.batch(x, t, first=first)
         except NonFiniteError as problem:
             # Numbered as the data set does.
-            raise NonFiniteError(problem.where, 2 * problem.sample + self.parity) from None
+            raise NonFiniteError(problem.where, number_in_data(problem.sample, self.half)) from None
 
     def mean(self) -> tuple[Float64[Tensor, " variable"], float, int]:
         """Mean change, the logarithm of its unit, and the number of samples; the unit is the largest of any sample."""
@@ -87,17 +88,14 @@ class SampleChanges:
                 total[self.places[item.name]] += item.grad_sample.weighted_sum(-_in_units(item.log_scale, unit))
         return total / max(1, samples), unit, samples
 
-    def matrix(self, samples: int, log_unit: float) -> Float64[Tensor, "sample variable"]:
-        """All changes written out, in units of ``exp(log_unit)``: for small problems."""
-        found = torch.zeros(0)
+    def rows(self, log_unit: float) -> Iterator[Float64[Tensor, "sample variable"]]:
+        """All changes written out, batch by batch, in units of ``exp(log_unit)``: for small problems."""
         for x, t, first in self.batches():
-            if not len(found):
-                found = torch.zeros(samples, self.variables, dtype=torch.float64, device=t.device)
+            found = torch.zeros(len(t), self.variables, dtype=torch.float64, device=t.device)
             for item in self._pieces(x, t, first):
                 values = item.grad_sample.dense().double() * -_in_units(item.log_scale, log_unit)[:, None]
-                start = first + item.start
-                found[start : start + len(values), self.places[item.name]] = values
-        return found
+                found[_samples(item), self.places[item.name]] = values
+            yield found
 
     def projections(
         self, x: Inputs, t: Tensor, first: int, directions: Float64[Tensor, "direction variable"]
@@ -116,7 +114,7 @@ class SampleChanges:
         for item in pieces:
             rows, variable = _samples(item), self.places[item.name]
             unit = torch.maximum(units[rows], item.log_scale.double())
-            added = torch.stack([item.grad_sample.projected(one[variable]) for one in directions], dim=1)
+            added = _times(item, directions[:, variable])
             # A change is minus the gradient.
             added = added * -_in_units(item.log_scale, unit)[:, None]
             found[rows] = found[rows] * _in_units(units[rows], unit)[:, None] + added
@@ -139,9 +137,35 @@ class SampleChanges:
             weight = components * _in_units(units, log_unit)[:, None] - centre
             for item in pieces:
                 factor, rows, variable = -_in_units(item.log_scale, log_unit), _samples(item), self.places[item.name]
-                for number, row in enumerate(total):
-                    row[variable] += item.grad_sample.weighted_sum(weight[rows, number] * factor)
+                _add_weighted_sums(item, weight[rows] * factor[:, None], total[:, variable])
         return total
+
+
+def _is_small(item: VariableGradients, variables: int) -> bool:
+    """Whether all gradients of a piece may be written out: one product of matrices then does for all directions."""
+    return item.grad_sample.samples * variables <= WRITTEN_OUT
+
+
+def _times(
+    item: VariableGradients, directions: Float64[Tensor, "direction variable"]
+) -> Float64[Tensor, "sample direction"]:
+    """Gradients of a piece times the directions."""
+    if _is_small(item, directions.shape[1]):
+        return item.grad_sample.dense().double() @ directions.T
+    return torch.stack([item.grad_sample.projected(one) for one in directions], dim=1)
+
+
+def _add_weighted_sums(
+    item: VariableGradients,
+    weight: Float64[Tensor, "sample direction"],
+    total: Float64[Tensor, "direction variable"],
+) -> None:
+    """Add the sums of the gradients of a piece with the weights of each direction."""
+    if _is_small(item, total.shape[1]):
+        total += weight.T @ item.grad_sample.dense().double()
+        return
+    for own, row in zip(weight.T, total, strict=True):
+        row += item.grad_sample.weighted_sum(own)
 
 
 def _samples(item: VariableGradients) -> slice:
