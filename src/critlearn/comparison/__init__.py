@@ -2,7 +2,7 @@
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.comparison.criteria import MARGIN
-from critlearn.comparison.modes import Mode, Modes, modes, modes_through_training
+from critlearn.comparison.learning_modes import Mode, Modes, modes, modes_through_training
 from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
 from critlearn.comparison.verdict import Verdict, compare
 

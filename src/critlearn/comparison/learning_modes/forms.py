@@ -8,8 +8,8 @@ import numpy as np
 import scipy.signal
 from jaxtyping import Float64, Int64
 
-from critlearn.comparison.modes.jackknife import Estimate, Groups, jackknife
-from critlearn.comparison.modes.sample_sizes import SampleSizes
+from critlearn.comparison.learning_modes.jackknife import Estimate, Groups, jackknife
+from critlearn.comparison.learning_modes.sample_sizes import SampleSizes
 from critlearn.numerics.log_sketch import BIN_WIDTH
 
 _BINS: Final = 1 << 15

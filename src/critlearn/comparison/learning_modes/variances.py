@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from critlearn.comparison.modes.directions import LeadingDirections
-from critlearn.comparison.modes.jackknife import Estimate, Groups, jackknifed
-from critlearn.comparison.modes.sample_sizes import SampleSizes
+from critlearn.comparison.learning_modes.directions import LeadingDirections
+from critlearn.comparison.learning_modes.jackknife import Estimate, Groups, jackknifed
+from critlearn.comparison.learning_modes.sample_sizes import SampleSizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from critlearn.comparison.modes.sample_changes import BATCH, SampleChanges
+from critlearn.comparison.learning_modes.sample_changes import BATCH, SampleChanges
 from critlearn.fluctuations.principal_directions import inner_products
 
 _FEW: Final = 1500

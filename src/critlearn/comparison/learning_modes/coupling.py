@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.comparison.modes.jackknife import Estimate, Groups, jackknifed
+from critlearn.comparison.learning_modes.jackknife import Estimate, Groups, jackknifed
 
 _FEWEST: int = 3
 """Samples without which two numbers are always correlated perfectly."""

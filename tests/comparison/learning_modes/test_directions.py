@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from critlearn.comparison.modes import directions, sample_changes
-from critlearn.comparison.modes.directions import leading_directions
-from critlearn.comparison.modes.sample_changes import SampleChanges
-from critlearn.comparison.modes.sample_sizes import sample_sizes
+from critlearn.comparison.learning_modes import directions, sample_changes
+from critlearn.comparison.learning_modes.directions import leading_directions
+from critlearn.comparison.learning_modes.sample_changes import SampleChanges
+from critlearn.comparison.learning_modes.sample_sizes import sample_sizes
 from critlearn.compositions import Composition
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem

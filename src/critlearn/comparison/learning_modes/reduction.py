@@ -5,14 +5,14 @@ from typing import Final
 
 import numpy as np
 
-from critlearn.comparison.modes.coupling import coupling, r_squared
-from critlearn.comparison.modes.directions import LeadingDirections, leading_directions
-from critlearn.comparison.modes.forms import distances
-from critlearn.comparison.modes.jackknife import Groups, sample_groups
-from critlearn.comparison.modes.result import Mode, Modes
-from critlearn.comparison.modes.sample_changes import SampleChanges
-from critlearn.comparison.modes.sample_sizes import SampleSizes, sample_sizes
-from critlearn.comparison.modes.variances import Variances
+from critlearn.comparison.learning_modes.coupling import coupling, r_squared
+from critlearn.comparison.learning_modes.directions import LeadingDirections, leading_directions
+from critlearn.comparison.learning_modes.forms import distances
+from critlearn.comparison.learning_modes.jackknife import Groups, sample_groups
+from critlearn.comparison.learning_modes.result import Mode, Modes
+from critlearn.comparison.learning_modes.sample_changes import SampleChanges
+from critlearn.comparison.learning_modes.sample_sizes import SampleSizes, sample_sizes
+from critlearn.comparison.learning_modes.variances import Variances
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.network import NeuralSystem

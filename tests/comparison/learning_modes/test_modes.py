@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset, TensorDataset
 
 import critlearn as cl
-from critlearn.comparison.modes import Modes, modes_through_training
+from critlearn.comparison.learning_modes import Modes, modes_through_training
 from critlearn.errors import InvalidInputError
 
 SAMPLES = 20_000

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from critlearn.comparison.modes.sample_changes import SampleChanges
+from critlearn.comparison.learning_modes.sample_changes import SampleChanges
 from critlearn.compositions import SoftmaxCrossEntropy
 from critlearn.network import NeuralSystem
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from critlearn.comparison.modes.halves import in_half, number_in_data
+from critlearn.comparison.learning_modes.halves import in_half, number_in_data
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.grad_sample.protocol import WRITTEN_OUT, VariableGradients
 from critlearn.network.batches.model_inputs import Inputs
