@@ -58,6 +58,26 @@ def test_modes_of_a_linear_network_are_the_principal_axes_of_its_data(independen
     assert independent.samples == (SAMPLES // 2, SAMPLES // 2)
 
 
+def test_variances_of_true_modes_are_those_of_other_samples(independent: Modes) -> None:
+    for mode in independent.modes:
+        # The variance of half A has a standard error of its own.
+        assert abs(mode.variance_ratio - 1) < 4 * math.sqrt(2) * mode.variance_ratio_error < 0.4
+
+
+def test_directions_of_chance_have_less_variance_in_other_samples() -> None:
+    # 300 samples in 300 dimensions of one variance: the largest eigenvalue of half A is (1 + sqrt(300 / 150))^2 = 5.8
+    # times the variance (Marchenko and Pastur), which is what half B has along its direction.
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 300, generator=generator, dtype=torch.float64)
+    error = torch.randn(300, generator=generator).sign().double()
+    model = nn.Linear(300, 1, bias=False).double()
+    with torch.no_grad():
+        data = TensorDataset(x, model(x)[:, 0] - error)
+    (mode,) = cl.modes(cl.NeuralSystem(model, cl.Composition("identity", "mse"), data), 1).modes
+    assert abs(mode.variance_ratio - 1 / 5.83) < 4 * mode.variance_ratio_error < 0.2
+    assert mode.noise > 0.2
+
+
 def test_normal_inputs_are_not_coupled(independent: Modes) -> None:
     # Components of a normal vector along its principal axes are independent.
     assert independent.coupling < 1.6 * independent.coupling_floor

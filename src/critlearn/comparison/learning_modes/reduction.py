@@ -97,6 +97,7 @@ def _mode(at: int, variances: Variances, made: SampleSizes, held: SampleSizes, h
     measured = held.log_change[:, at]
     estimates = {
         "share": variances.share(at),
+        "variance_ratio": variances.ratio(at, held, held_group),
         "r_squared": r_squared(measured, held.log_error, held_group),
         **distances(made, at, variances.group, measured, held_group),
     }

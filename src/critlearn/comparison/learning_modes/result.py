@@ -1,5 +1,6 @@
 """Modes of learning as results: the numbers of each, and those of all together."""
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ class Mode(Result):
     ----------
     share
         Share of the variance of the changes.
+    variance_ratio
+        Variance along the mode in half B over that in half A, from which the mode was made: below 1 as far as the mode
+        is a matter of chance of those samples.
     r_squared
         Squared correlation of ``ln|z|`` with ``ln|e|``: how far the output error alone decides the size of the change.
     zeros
@@ -43,6 +47,8 @@ class Mode(Result):
 
     share: float
     share_error: float
+    variance_ratio: float
+    variance_ratio_error: float
     r_squared: float
     r_squared_error: float
     zeros: float
@@ -58,7 +64,8 @@ class Mode(Result):
     def summary(self) -> str:
         """One line, e.g. ``share 0.725 +- 0.008, R2 0.93; KS bare 0.10, independent 0.04, joint 0.01, noise 0.01``."""
         kinds = ", ".join(f"{name} {getattr(self, name):.3f}" for name in ("bare", "independent", "joint", "noise"))
-        return f"share {_pair(self.share, self.share_error)}, R2 {self.r_squared:.2f}; KS {kinds}"
+        decided = "–" if math.isnan(self.r_squared) else f"{self.r_squared:.2f}"
+        return f"share {_pair(self.share, self.share_error)}, R2 {decided}; KS {kinds}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -27,6 +27,8 @@ class Variances:
         Contributions of the samples to the sum of squares in all directions.
     fourth_powers
         Sum of the squares of the sums of squares in all directions.
+    log_unit
+        Logarithm of the unit of the changes.
     group
         Group of each sample.
     """
@@ -35,6 +37,7 @@ class Variances:
     squares: Float64[np.ndarray, "sample mode"]
     sizes: Float64[np.ndarray, " sample"]
     fourth_powers: float
+    log_unit: float
     group: Groups
 
     @classmethod
@@ -43,13 +46,19 @@ class Variances:
         along = made.sign * np.exp(made.log_change - found.log_unit)
         squares = (along - along.mean(axis=0)) ** 2
         leading, sizes = found.singular_values.cpu().numpy() ** 2, found.sizes.cpu().numpy()
-        return cls(leading, squares, sizes, found.fourth_powers, group)
+        return cls(leading, squares, sizes, found.fourth_powers, found.log_unit, group)
 
     def share(self, mode: int) -> Estimate:
         """Share of a mode in the variance."""
         squares, sizes = self.squares[:, mode], self.sizes
         error = jackknifed(lambda used: float(squares[used].sum() / sizes[used].sum()), self.group).error
         return Estimate(float(self.leading[mode] / sizes.sum()), error)
+
+    def ratio(self, mode: int, held: SampleSizes, held_group: Groups) -> Estimate:
+        """Variance along a mode in other samples over that in those of which it was made."""
+        along = held.sign[:, mode] * np.exp(held.log_change[:, mode] - self.log_unit)
+        variance = self.leading[mode] / len(self.sizes)
+        return jackknifed(lambda used: float(along[used].var() / variance), held_group)
 
     def participation_ratio(self) -> Estimate:
         """Effective number of modes."""
