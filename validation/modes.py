@@ -114,7 +114,7 @@ def networks() -> str:
     text = (
         "\n## Trained networks\n\nIn brackets what the certificate says. Gaussian classes: two normal clouds of 10,000 "
         "in ten dimensions, two standard deviations apart. Moons: 20,000 points with noise of 0.25, not standardised. "
-        "Digits: 1,797, a convolutional network that separates them. Independent modes would have a coupling of 0.008 "
+        "Digits: 1,797. Independent modes would have a coupling of 0.008 "
         "in 10,000 samples (flights 0.005, digits 0.027).\n\n"
         "| network | share of the first | of six | participation ratio | R2 | coupling | bare | independent | joint "
         "| noise |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -258,21 +258,21 @@ def large_system(samples: int) -> NeuralSystem:
 
 
 def measured_cost(samples: int) -> None:
-    """Print seconds of a measurement, seconds of the modes, and the peak of memory in GB, in a process of its own."""
+    """Print processor seconds of a measurement and of the modes, and the peak of memory in GB, in its own process."""
     system = large_system(samples)
-    before = time.perf_counter()
+    before = time.process_time()
     measure(system)
-    between = time.perf_counter()
+    between = time.process_time()
     modes(system)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(between - before, time.perf_counter() - between, peak)
+    print(between - before, time.process_time() - between, peak)
 
 
 def cost() -> str:
     """Table of times and memory."""
     text = (
-        "\n## Cost\n\nOn one processor core. The matrix of all changes of a half would take the memory in the last "
-        "column.\n\n| network | samples | variables | measurement | modes | peak of memory | matrix |\n"
+        "\n## Cost\n\nProcessor time of one core. The matrix of all changes of a half would take the memory in the "
+        "last column.\n\n| network | samples | variables | measurement | modes | peak of memory | matrix |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
     )
     for samples in (128, 512):
@@ -287,11 +287,11 @@ def cost() -> str:
         )
     small = NeuralSystem(tanh_network(10, 16, 16, 1), Composition("sigmoid", "bce"), TensorDataset(*gaussian_classes()))
     for words, exact in (("decomposed as a whole", True), ("randomised", False)):
-        start = time.perf_counter()
+        start = time.process_time()
         measure(copy.deepcopy(small))
-        middle = time.perf_counter()
+        middle = time.process_time()
         modes(small, exact=exact)
-        end = time.perf_counter()
+        end = time.process_time()
         text += f"| 10-16-16-1, {words} | 20,000 | 465 | {middle - start:.1f} s | {end - middle:.1f} s | | 0.04 GB |\n"
     print(text, flush=True)
     return text
