@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ON_SCREEN: Final = (
     "quantity", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "share", "verdict", "predicted_exponent",
-    "prediction_distance", "agreement",
+    "prediction_distance", "agreement", "explained_by",
 )  # fmt: skip
 """Columns that an analysis shows of itself."""
 

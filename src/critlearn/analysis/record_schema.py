@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -35,7 +35,8 @@ class _Quantity(BaseModel):
     count: int
     measured: _Measured
     predicted: _Predicted | None
-    agreement: bool | None
+    # Records of earlier versions say true or false.
+    agreement: bool | Literal["agrees", "disagrees", "cannot tell"] | None
     statement: str
 
 

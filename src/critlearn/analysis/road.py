@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from critlearn.analysis.analysis import Analysis
@@ -10,11 +10,12 @@ from critlearn.analysis.batches import batch_size
 from critlearn.analysis.places import Place, places_of, with_kinds
 from critlearn.analysis.record import composition_record, detached_weights, equilibrium_record, quantity_record
 from critlearn.analysis.sides import accuracy
-from critlearn.comparison import compare, predict
+from critlearn.comparison import Verdict, compare, explain
+from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.system_prediction import measure_with_ladder
 from critlearn.environment import versions
 from critlearn.equilibrium import Certificate, Status
-from critlearn.errors import InvalidInputError
-from critlearn.fluctuations import Fluctuations, Quantities, measure
+from critlearn.fluctuations import Fluctuations, Quantities
 from critlearn.inference import PowerLawFit, fit_power_law
 from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
@@ -28,12 +29,6 @@ ANALYSIS: Final = "analysis"
 
 Progress = Callable[[str, int, int], None]
 """Function called with the stage, what is done of it, and what there is to do; 0 if nothing tells its number."""
-
-_DRAWN: Final = "entries were drawn, and the prediction is for all of them"
-"""Reason why a variable of which entries were drawn has none."""
-
-_POOL: Final = "a pool of several variables: see each of them"
-"""Reason why a pool has no prediction."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -112,23 +107,22 @@ def walk(
     tell = progress if progress is not None else lambda stage, done, total: None
     wanted = Quantities() if quantities is None else quantities
     names = wanted.names({name: value.numel() for name, value in system.parameters.items()})
-    measured = with_kinds(
-        measure(
-            system,
-            batch_size=batch_size(system),
-            quantities=wanted,
-            progress=lambda done, total: tell("fluctuations", done, total),
-        ),
-        names,
+    counted, found = measure_with_ladder(
+        system,
+        batch_size=batch_size(system),
+        quantities=wanted,
+        progress=lambda done, total: tell("fluctuations", done, total),
     )
+    measured = with_kinds(counted, names)
     places = places_of(measured, names)
-    tell("predictions", 0, len(names))
-    expected = _expected(system, names, predictions, measured)
+    tell("predictions", 0, len(places))
+    ladder = found
+    if isinstance(found, Ladder):
+        ladder = replace(found, measured=measured, paths=with_kinds(found.paths, names))
     fitted, interrupted = fit_quantities(
         places,
         measured,
-        expected,
-        certificate.status,
+        _judge(places, certificate.status, ladder, predictions),
         lambda name: fit_power_law(measured[name], seed=heading.seed, log_floor=measured.log_floor),
         tell,
     )
@@ -155,27 +149,37 @@ def walk(
     return analysis
 
 
-def _expected(
-    system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None, measured: Fluctuations
-) -> dict[str, Prediction | str]:
-    """Prediction of every trainable variable, or the reason why there is none."""
-    if known is not None:
-        return {name: known.get(name, "the error is the same everywhere") for name in names}
-    try:
-        found = predict(system)
-    except InvalidInputError as problem:
-        return dict.fromkeys(names, str(problem))
-    if measured.over != "samples":
-        return dict.fromkeys(names, "contributions of positions were measured, and whole changes are predicted")
-    drawn = {name for name in names if measured.drawn_from.get(name, 0) > measured.variables[name]}
-    return {name: _DRAWN if name in drawn else found.predictions.get(name) or found.unpredicted[name] for name in names}
+Judge = Callable[[str, PowerLawFit], Verdict]
+"""Function that holds the fit to a quantity against what was predicted."""
+
+
+def _judge(
+    places: Mapping[str, Place], state: Status, ladder: Ladder | str, known: Mapping[str, Prediction] | None
+) -> Judge:
+    """Function that holds fits against the ladder, and against exact predictions where these are known."""
+
+    def judge(name: str, fit: PowerLawFit) -> Verdict:
+        subject = places[name].subject
+        if isinstance(ladder, str):
+            climbed = Verdict(None, None, "", not_predicted=ladder)
+        else:
+            climbed = explain(subject, name, fit, ladder, state=state)
+        if known is None or (name not in known and climbed.levels):
+            plain = compare(subject, fit, None, state=state).statement
+            return climbed if climbed.statement else replace(climbed, statement=plain)
+        if name not in known:
+            verdict = compare(subject, fit, None, state=state)
+            return replace(verdict, not_predicted=climbed.not_predicted)
+        verdict = compare(subject, fit, known[name], state=state)
+        return replace(verdict, levels=climbed.levels, anatomy=climbed.anatomy)
+
+    return judge
 
 
 def fit_quantities(
     places: Mapping[str, Place],
     measured: Fluctuations,
-    expected: Mapping[str, Prediction | str],
-    state: Status,
+    judge: Judge,
     fit: Callable[[str], PowerLawFit],
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], bool]:
@@ -185,10 +189,8 @@ def fit_quantities(
     ----------
     places, measured
         The quantities, and their sketches.
-    expected
-        Prediction of each, or the reason why there is none; those that are not named are pools.
-    state
-        What the state of the network is.
+    judge
+        Holds the fit to the quantity of that name against what was predicted.
     fit
         Fits the quantity of that name.
     progress
@@ -205,10 +207,7 @@ def fit_quantities(
         for done, (name, place) in enumerate(places.items()):
             tell("fits", done, len(places))
             found = fit(name)
-            prediction = expected.get(name, _POOL)
-            known = prediction if isinstance(prediction, Prediction) else None
-            verdict = compare(place.subject, found, known, state=state)
-            records[name] = quantity_record(name, place, measured, found, prediction, verdict)
+            records[name] = quantity_record(name, place, measured, found, judge(name, found))
     except KeyboardInterrupt:
         if not records:
             raise

@@ -96,7 +96,7 @@ def print_table(record: Mapping[str, Any]) -> None:
             _number(row["decades"], ".1f"),
             _number(row["share"], ".0%"),
             _number(row["predicted_exponent"], ".2f"),
-            {True: "yes", False: "no", None: "-"}[row["agreement"]],
+            row["agreement"] or "-",
             row["verdict"],
         )
     console().print(table)

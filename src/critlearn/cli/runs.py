@@ -109,7 +109,7 @@ def _list_cells(row: Mapping[str, Any]) -> list[str]:
         return ["corrupt", row["run"]]
     data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
-    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
+    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], row["agreement"] or "-"]
 
 
 def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:
@@ -142,10 +142,6 @@ def _print_table(headings: tuple[str, ...], rows: list[list[Any]]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
-
-
-def _yes(value: bool | None) -> str:
-    return {True: "yes", False: "no", None: "-"}[value]
 
 
 def _exponent(value: float | None, ends: list[float] | None) -> str:

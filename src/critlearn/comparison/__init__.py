@@ -1,8 +1,9 @@
 """Comparison of predictions with measurements, which are made independently of each other."""
 
 from critlearn._torch import torch  # noqa: F401
+from critlearn.comparison.agreement import Agreement
 from critlearn.comparison.criteria import MARGIN
-from critlearn.comparison.system_prediction import Factorisation, SystemPrediction, predict
-from critlearn.comparison.verdict import Verdict, compare
+from critlearn.comparison.system_prediction import SystemPrediction, predict
+from critlearn.comparison.verdict import Verdict, compare, explain
 
-__all__ = ["MARGIN", "Factorisation", "SystemPrediction", "Verdict", "compare", "predict"]
+__all__ = ["MARGIN", "Agreement", "SystemPrediction", "Verdict", "compare", "explain", "predict"]

@@ -290,11 +290,12 @@ def _count(
 ) -> Resolution:
     """Count the samples from number ``start`` to ``stop``, whole batches each, and find the resolution of gradients."""
     accumulator.done = start
+    together: tuple[Accumulator | RescaledCounts, ...] = (accumulator, *beside)
     for x, t in batches.start_from(start):
         for item in accumulator.gradients.batch(x, t, first=accumulator.done):
-            for counts in (accumulator, *beside):
+            for counts in together:
                 counts.add_item(item, len(t))
-        for counts in (accumulator, *beside):
+        for counts in together:
             counts.end_batch(len(t))
         batch_counted(accumulator.done)
         if stop is not None and accumulator.done >= stop:

@@ -73,8 +73,12 @@ class ErrorValues:
         """Values of some samples."""
         return replace(self, values=self.values[samples], part=self.part[samples], group=self.group[samples])
 
+    def of_existing(self, there: Bool[np.ndarray, " sample"]) -> "ErrorValues":
+        """Values in which samples without any error have none."""
+        return replace(self, values=np.where(there, self.values, np.nan))
+
     def log_fluctuations(self, values: Float64[np.ndarray, " sample"]) -> Float64[np.ndarray, " sample"]:
-        """``ln|delta|`` of the output's bias for other values of the same samples; NaN stays NaN."""
+        """``ln|e|`` plus that of the learning rate for other values of the same samples; NaN stays NaN."""
         logs = np.full(values.shape, np.nan)
         for number, channel in enumerate(self.channels):
             own = (self.part == number) & ~np.isnan(values)

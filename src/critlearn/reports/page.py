@@ -174,7 +174,7 @@ def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str
         "predicted": "" if row["predicted_exponent"] is None else f"{row['predicted_exponent']:.3f}",
         "distance": "" if row["prediction_distance"] is None else f"{row['prediction_distance']:.3f}",
         "exact": row["limit"] or "",
-        "agreement": {True: "yes", False: "no", None: ""}[row["agreement"]],
+        "agreement": row["agreement"] or "",
         "retained": f"{row['share']:.0%}" if fitted else "",
         "verdict": row["verdict"],
     }

@@ -6,6 +6,7 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED
@@ -98,7 +99,8 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
         found = numbers["measured_exponent"].notna()
         shown = numbers[found]
-        decided = group.loc[group["certified"] == True, "agreement"].dropna()  # noqa: E712
+        outcomes = group.loc[group["certified"] == True, "agreement"]  # noqa: E712
+        decided = outcomes[outcomes.isin(DECIDED)]
         rows.append(
             {
                 **dict(zip([*settings, "quantity"], key, strict=True)),
@@ -109,7 +111,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
                 "decades": shown["decades"].mean(),
                 "laws": int((group["verdict"].isin(LAW_GRADES)).sum()),
                 "seeds": len(group),
-                "agree": int(decided.astype(bool).sum()),
+                "agree": int((decided == Agreement.AGREES).sum()),
                 "decided": len(decided),
             }
         )

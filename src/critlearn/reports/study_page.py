@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from critlearn.analysis.run_folder import REPORT
+from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
@@ -87,8 +88,9 @@ def statement(table: pd.DataFrame) -> str:
 def _agreement(table: pd.DataFrame) -> str:
     """Clause that says how often prediction and measurement agree, where that is decided."""
     # Of runs at equilibrium alone: what agrees elsewhere may do so by chance of the moment.
-    decided = table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
-    agree = int((decided == True).sum())  # noqa: E712
+    outcomes = table.loc[table["certified"] == True, "agreement"]  # noqa: E712
+    decided = outcomes[outcomes.isin(DECIDED)]
+    agree = int((decided == Agreement.AGREES).sum())
     if len(decided) == 0:
         return "no comparison of prediction and measurement at equilibrium is decided"
     if len(decided) == 1:

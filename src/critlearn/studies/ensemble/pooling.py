@@ -12,6 +12,7 @@ import numpy as np
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.places import places_of
 from critlearn.analysis.road import Progress, fit_quantities
+from critlearn.comparison import Verdict, compare
 from critlearn.environment import versions
 from critlearn.equilibrium import Status
 from critlearn.fluctuations import Fluctuations
@@ -53,14 +54,15 @@ def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analy
     equilibrium = _equilibrium(kept, members)
     # From the input on, as a network has them.
     places = places_of(merged, dict(reversed(names.items())))
-    quantities, _ = fit_quantities(
-        places,
-        merged,
-        {name: mixed_prediction([record["quantities"][name] for record in records]) for name in names},
-        Status(equilibrium["status"]),
-        fitted,
-        progress,
-    )
+    state = Status(equilibrium["status"])
+
+    def judge(name: str, fit: PowerLawFit) -> Verdict:
+        expected = mixed_prediction([record["quantities"][name] for record in records])
+        known = None if isinstance(expected, str) else expected
+        verdict = compare(places[name].subject, fit, known, state=state)
+        return replace(verdict, not_predicted=expected if isinstance(expected, str) else None)
+
+    quantities, _ = fit_quantities(places, merged, judge, fitted, progress)
     for name, record in quantities.items():
         record["ensemble"] = {"seeds": seeds, **found[name].to_dict()}
         record["statement"] += f" Over seeds: {found[name].summary()}."

@@ -1,0 +1,93 @@
+"""Anatomy of an exponent: what composition, data, depth and dependence each contribute to it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.results import Result
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """Contribution to an exponent, with its standard error."""
+
+    value: float
+    standard_error: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Both as plain values."""
+        return {"value": self.value, "standard_error": self.standard_error}
+
+
+@dataclass(frozen=True, repr=False)
+class Anatomy(Result):
+    """Contributions to an exponent on one window, which add up to the measured one.
+
+    They are differences of the exponents of nested counterfactuals: uniform margins and one path factor for all samples
+    (``k0``), margins as they are (``k1``), path factors of other samples (``k2``), those of the same samples (``k3``),
+    which is what is measured.
+
+    Parameters
+    ----------
+    composition
+        ``k0``; None where errors depend on more than one number: composition and data are told together, as data.
+    data
+        ``k1 - k0``: that values of the margins are not equally frequent.
+    path
+        ``k2 - k1``: that path factors differ between samples and between variables, which is depth.
+    dependence
+        ``k3 - k2``: that margin and path factor of a sample depend on each other.
+    """
+
+    composition: Contribution | None
+    data: Contribution
+    path: Contribution
+    dependence: Contribution
+
+    @property
+    def total(self) -> float:
+        """Sum of the contributions: the measured exponent."""
+        parts = (self.composition, self.data, self.path, self.dependence)
+        return sum(part.value for part in parts if part is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Contributions and their sum as plain values."""
+        parts = {name: getattr(self, name) for name in ("composition", "data", "path", "dependence")}
+        return {**{name: None if part is None else part.to_dict() for name, part in parts.items()}, "total": self.total}
+
+    def summary(self) -> str:
+        """One sentence."""
+        said = [
+            f"{'depth' if name == 'path' else name} {'adds' if part.value >= 0 else 'takes'} {abs(part.value):.2f}"
+            for name, part in (("data", self.data), ("path", self.path), ("dependence", self.dependence))
+        ]
+        if self.composition is None:
+            first = f"composition and data give {self.data.value:.2f}"
+            return f"{first}, {said[1]} and {said[2]}: {self.total:.2f}"
+        first = f"the composition alone gives {self.composition.value:.2f}"
+        return f"{first}, {said[0]}, {said[1]} and {said[2]}: {self.total:.2f}"
+
+
+Exponent = tuple[float, Float64[np.ndarray, " group"]]
+"""Exponent, and the influence of each group of samples on it."""
+
+
+def anatomy_of(k0: Exponent | None, k1: Exponent, k2: Exponent, k3: Exponent) -> Anatomy:
+    """Anatomy from the exponents of the counterfactuals."""
+    zero = (0.0, np.zeros_like(k1[1]))
+    return Anatomy(
+        None if k0 is None else contribution(k0, zero),
+        contribution(k1, zero if k0 is None else k0),
+        contribution(k2, k1),
+        contribution(k3, k2),
+    )
+
+
+def contribution(one: Exponent, other: Exponent) -> Contribution:
+    """Difference of two exponents, with the standard error of groups of samples that have influence on both."""
+    influence = one[1] - other[1]
+    groups = len(influence)
+    return Contribution(one[0] - other[0], math.sqrt(float((influence**2).sum()) * groups / max(groups - 2, 1)))

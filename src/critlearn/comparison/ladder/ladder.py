@@ -1,0 +1,294 @@
+"""Ladder of a network: predictions of every quantity that use more and more of it, held against what is measured."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.comparison.agreement import Agreement, Bounds, both
+from critlearn.comparison.criteria import DISTANCE, MARGIN
+from critlearn.comparison.ladder import halves as from_halves
+from critlearn.comparison.ladder.anatomy import Anatomy, anatomy_of, contribution
+from critlearn.comparison.ladder.distance import Distance, distance_of
+from critlearn.comparison.ladder.error_values import OutputState
+from critlearn.comparison.ladder.halves import Halves
+from critlearn.comparison.ladder.level import (
+    COMPOSITION,
+    GAUSSIAN,
+    JOINT,
+    MARGINS,
+    USES,
+    USES_WITHOUT_MARGINS,
+    Level,
+)
+from critlearn.comparison.predicted_exponent import predicted_on
+from critlearn.errors import InvalidInputError
+from critlearn.fluctuations import Fluctuations
+from critlearn.inference import PowerLawFit
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.window import Window
+from critlearn.prediction import Prediction, PushForward
+from critlearn.prediction.criteria import TOLERANCE
+from critlearn.prediction.error_values import ErrorValues
+from critlearn.prediction.prediction import with_limits
+from critlearn.prediction.product import convolve, shifted
+from critlearn.prediction.push_forward.push_forward import push_forward_parts
+
+FEWEST: Final = 40
+"""Samples that a ladder needs: ten for the density of the margins in each half, and as many again."""
+
+_CONSTANT: Final = 2 * BIN_WIDTH
+"""Range of ``ln|c|`` up to which a path factor is the same for all samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Predictions of all levels for every quantity of a network.
+
+    Parameters
+    ----------
+    state
+        Output errors of all samples, and what they depend on.
+    measured
+        Fluctuations.
+    paths
+        Path factors: changes under errors of size 1.
+    joint
+        Changes under errors of displaced margins, each with the path factor of its own sample; None if they were not
+        counted.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are too few samples, or all errors are the same.
+    """
+
+    state: OutputState
+    measured: Fluctuations
+    paths: Fluctuations
+    joint: Fluctuations | None = None
+
+    def __post_init__(self) -> None:
+        """Raise if nothing can be predicted."""
+        samples = len(self.state.log_error)
+        if samples < FEWEST:
+            raise InvalidInputError(f"predictions need {FEWEST} samples or more; got {samples}")
+        self._values.classes()
+
+    @property
+    def levels_known(self) -> tuple[int, ...]:
+        """Levels that this network has: without margins none is of the composition alone."""
+        known = (COMPOSITION, GAUSSIAN, MARGINS) if self._values.has_margins else (GAUSSIAN, MARGINS)
+        return known if self.joint is None else (*known, JOINT)
+
+    @property
+    def _values(self) -> ErrorValues:
+        return self.state.values
+
+    @cached_property
+    def _samples(self) -> int:
+        return len(self.state.log_error)
+
+    def prediction(self, name: str, level: int) -> Prediction:
+        """Prediction of a quantity by a level from 0 to 2, from all samples.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such level, or all path factors are zero.
+        """
+        if level == JOINT or level not in self.levels_known:
+            allowed = ", ".join(map(str, (known for known in self.levels_known if known != JOINT)))
+            raise InvalidInputError(f"levels of {self._values.name} that predict are {allowed}; got {level}")
+        error, paths = self._error_laws[level], self._path(name)
+        limits = self._values.limits
+        source = f"{self._values.name} with {self._uses[level]}"
+        if paths.log_range is None:
+            raise InvalidInputError("all path factors are zero: so are the fluctuations")
+        low, high = paths.log_range
+        if level == COMPOSITION or high - low <= _CONSTANT:
+            # The path factor is one number, or taken at its mean: density and caustics are moved as they are.
+            distribution = shifted(error, _mean_log(paths))
+        else:
+            distribution = convolve(error, paths)
+            source += f", times {paths.count:,} path factors of other samples"
+        return with_limits(distribution, limits, TOLERANCE, source)
+
+    def levels(self, name: str, fit: PowerLawFit) -> tuple[Level, ...]:
+        """Levels of a quantity, held against its measurement and the fit to it."""
+        if self._path(name).log_range is None or self.measured[name].log_range is None:
+            return ()
+        return tuple(self._level(name, level, fit) for level in self.levels_known)
+
+    def anatomy(self, name: str, fit: PowerLawFit) -> Anatomy | None:
+        """Anatomy of a measured exponent on its window; None where a counterfactual has no exponent there.
+
+        Of a law with cut-off, on the part of the window below the cut-off.
+        """
+        window = _window_below_cutoff(fit)
+        path = self._path(name)
+        if window is None or path.log_range is None:
+            return None
+        middle = _mean_log(path)
+        found = [
+            self._of_values(MARGINS).shifted(middle).exponent(window),
+            self._product(name, MARGINS).exponent(window),
+            self._measured(name).exponent(window),
+        ]
+        k1, k2, k3 = found
+        if k1 is None or k2 is None or k3 is None:
+            return None
+        if not self._values.has_margins:
+            return anatomy_of(None, k1, k2, k3)
+        alone = predicted_on(shifted(self._error_laws[COMPOSITION], middle), window)
+        return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3)
+
+    def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
+        """One level of a quantity."""
+        if level == COMPOSITION:
+            return self._composition(name, fit)
+        joint = self.joint if level == JOINT else None
+        law = self._product(name, level) if joint is None else self._halves(joint[name])
+        apart = distance_of(law, self._measured(name))
+        exponent, error = self._exponent(name, level, fit, law)
+        if level == JOINT or (level == MARGINS and self._is_identity(name)):
+            outcome, needed = None, None
+        else:
+            outcome, needed = _outcome(apart, exponent, error, fit, self._samples)
+        return Level(
+            level, self._uses[level], exponent, error, apart.value, apart.noise, apart.p_value, outcome, needed
+        )
+
+    def _composition(self, name: str, fit: PowerLawFit) -> Level:
+        """Level of the composition alone, which says an exponent and no distribution."""
+        limits = self._values.limits
+        exponent = limits[0].exponent if len(limits) == 1 else None
+        error = _standard_error(fit)
+        if exponent is None or fit.exponent is None or error is None:
+            return Level(COMPOSITION, USES[COMPOSITION], exponent, None, None, None, None, Agreement.CANNOT_TELL, None)
+        bounds = Bounds.of_error(exponent - fit.exponent, error)
+        outcome = bounds.agreement(MARGIN)
+        needed = bounds.needed(MARGIN, self._samples) if outcome is Agreement.CANNOT_TELL else None
+        return Level(COMPOSITION, USES[COMPOSITION], exponent, error, None, None, None, outcome, needed)
+
+    def _exponent(self, name: str, level: int, fit: PowerLawFit, law: Halves) -> tuple[float | None, float | None]:
+        """Exponent of a level on the measured window, and the standard error of its difference from the measured."""
+        if fit.window is None:
+            return None, None
+        joint = self.joint if level == JOINT else None
+        whole = self.prediction(name, level).distribution if joint is None else joint[name]
+        exponent = predicted_on(whole, fit.window, cutoff=fit.cutoff is not None)
+        if exponent is None:
+            return None, None
+        if fit.cutoff is not None:
+            # The prediction is about as uncertain as the measurement, as both are made of as many samples.
+            own = _standard_error(fit)
+            return exponent, None if own is None else own * math.sqrt(2)
+        there, measured = law.exponent(fit.window), self._measured(name).exponent(fit.window)
+        if there is None or measured is None:
+            return exponent, None
+        return exponent, contribution(there, measured).standard_error
+
+    @property
+    def _uses(self) -> Mapping[int, str]:
+        return USES if self._values.has_margins else USES_WITHOUT_MARGINS
+
+    def _is_identity(self, name: str) -> bool:
+        """Whether the path factor is the same for all samples: the error itself is then what is measured."""
+        reach = self._path(name).log_range
+        return reach is not None and reach[1] - reach[0] <= _CONSTANT
+
+    @cached_property
+    def _error_laws(self) -> dict[int, PushForward]:
+        """Distribution of the error by level, from all samples."""
+        values = self._values
+        parts = {GAUSSIAN: values.gaussian(), MARGINS: values.kernel()}
+        if values.has_margins:
+            parts[COMPOSITION] = values.uniform()
+        return {level: push_forward_parts(own) for level, own in parts.items()}
+
+    @cached_property
+    def _groups(self) -> int:
+        """Number of groups of samples that all counts have."""
+        every = (*self.measured.values(), *self.paths.values(), *(self.joint or {}).values())
+        return min(sketch.groups for sketch in every)
+
+    @cached_property
+    def _joined(self) -> int:
+        """Number of the sketches' bins that are joined."""
+        reaches = [(self.measured[name].log_range, self.paths[name].log_range) for name in self.paths]
+        spans = [sum(reach[1] - reach[0] for reach in pair if reach is not None) for pair in reaches]
+        return from_halves.bins_joined(max(spans, default=0.0))
+
+    def _path(self, name: str) -> LogSketch:
+        return self.paths[name]
+
+    def _measured(self, name: str) -> Halves:
+        return self._halves(self.measured[name])
+
+    def _halves(self, sketch: LogSketch, missing: Float64[np.ndarray, " group"] | None = None) -> Halves:
+        return from_halves.of_sketch(sketch.in_fewer_groups(self._groups), self._joined, missing)
+
+    def _of_values(self, level: int) -> Halves:
+        return self._values_from_halves[level]
+
+    @cached_property
+    def _values_from_halves(self) -> dict[int, Halves]:
+        """Distributions of the error by level, from either half."""
+        return {
+            GAUSSIAN: from_halves.of_values(
+                self._values, self._groups, self._joined, ErrorValues.gaussian, gaussian=True
+            ),
+            MARGINS: from_halves.of_values(self._values, self._groups, self._joined, ErrorValues.kernel),
+        }
+
+    def _product(self, name: str, level: int) -> Halves:
+        """Prediction of a quantity from either half."""
+        group = from_halves.sample_groups(self._samples, self._groups)
+        without = np.bincount(group[np.isneginf(self.state.log_error)], minlength=self._groups)
+        rows = self.measured.samples // self._samples
+        paths = self._halves(self._path(name), without * float(self.measured.variables[name] * rows))
+        return from_halves.product(self._of_values(level), paths)
+
+
+def _mean_log(paths: LogSketch) -> float:
+    """Mean of ``ln|c|``."""
+    counts = paths.counts
+    return float(counts @ (0.5 * (paths.edges[1:] + paths.edges[:-1])) / counts.sum())
+
+
+def _outcome(
+    apart: Distance, exponent: float | None, error: float | None, fit: PowerLawFit, samples: int
+) -> tuple[Agreement, int | None]:
+    """Outcome of a level by its distance and, on a window, by its exponent; and the samples that would decide."""
+    outcome, numbers = apart.bounds.agreement(DISTANCE), []
+    if outcome is Agreement.CANNOT_TELL:
+        numbers.append(apart.bounds.needed(DISTANCE, samples))
+    if fit.window is not None and fit.exponent is not None:
+        if exponent is None or error is None:
+            # The level has next to nothing where the fluctuations are: that decides, or the distance does.
+            return both(outcome, Agreement.CANNOT_TELL), None
+        bounds = Bounds.of_error(exponent - fit.exponent, error)
+        of_exponent = bounds.agreement(MARGIN)
+        if of_exponent is Agreement.CANNOT_TELL:
+            numbers.append(bounds.needed(MARGIN, samples))
+        outcome = both(outcome, of_exponent)
+    known = [number for number in numbers if number is not None]
+    return outcome, max(known) if known and outcome is Agreement.CANNOT_TELL else None
+
+
+def _standard_error(fit: PowerLawFit) -> float | None:
+    """Standard error of a measured exponent; None without an interval."""
+    return None if fit.ci95 is None else (fit.ci95[1] - fit.ci95[0]) / (2 * 1.96)
+
+
+def _window_below_cutoff(fit: PowerLawFit) -> Window | None:
+    """Window of a fit, ending at its cut-off."""
+    if fit.window is None or fit.cutoff is None:
+        return fit.window
+    high = min(fit.window.log_hi, math.log(fit.cutoff.scale))
+    return Window.from_logs(fit.window.log_lo, high) if high > fit.window.log_lo else None
