@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.numerics.window import Window
 from critlearn.results import Result
 
 
@@ -40,12 +41,15 @@ class Anatomy(Result):
         ``k2 - k1``: that path factors differ between samples and between variables, which is depth.
     dependence
         ``k3 - k2``: that margin and path factor of a sample depend on each other.
+    window
+        Where the exponents are taken: the window of the fit, and of a law with cut-off what lies below the cut-off.
     """
 
     composition: Contribution | None
     data: Contribution
     path: Contribution
     dependence: Contribution
+    window: Window
 
     @property
     def total(self) -> float:
@@ -56,7 +60,8 @@ class Anatomy(Result):
     def to_dict(self) -> dict[str, Any]:
         """Contributions and their sum as plain values."""
         parts = {name: getattr(self, name) for name in ("composition", "data", "path", "dependence")}
-        return {**{name: None if part is None else part.to_dict() for name, part in parts.items()}, "total": self.total}
+        contributions = {name: None if part is None else part.to_dict() for name, part in parts.items()}
+        return {**contributions, "total": self.total, "window": [self.window.lo, self.window.hi]}
 
     def summary(self) -> str:
         """One sentence."""
@@ -75,14 +80,15 @@ Exponent = tuple[float, Float64[np.ndarray, " group"]]
 """Exponent, and the influence of each group of samples on it."""
 
 
-def anatomy_of(k0: Exponent | None, k1: Exponent, k2: Exponent, k3: Exponent) -> Anatomy:
-    """Anatomy from the exponents of the counterfactuals."""
+def anatomy_of(k0: Exponent | None, k1: Exponent, k2: Exponent, k3: Exponent, window: Window) -> Anatomy:
+    """Anatomy from the exponents of the counterfactuals on a window."""
     zero = (0.0, np.zeros_like(k1[1]))
     return Anatomy(
         None if k0 is None else contribution(k0, zero),
         contribution(k1, zero if k0 is None else k0),
         contribution(k2, k1),
         contribution(k3, k2),
+        window,
     )
 
 

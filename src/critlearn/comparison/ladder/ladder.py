@@ -41,6 +41,13 @@ from critlearn.prediction.push_forward.push_forward import push_forward_parts
 FEWEST: Final = 40
 """Samples that a ladder needs: ten for the density of the margins in each half, and as many again."""
 
+_DENSITIES: Final = {
+    COMPOSITION: "uniform {what}",
+    GAUSSIAN: "Gaussian {what} of each class",
+    MARGINS: "the density of {number} {what}",
+}
+"""Densities of the levels that predict, in words."""
+
 _CONSTANT: Final = 2 * BIN_WIDTH
 """Range of ``ln|c|`` up to which a path factor is the same for all samples."""
 
@@ -78,6 +85,8 @@ class Ladder:
         if samples < FEWEST:
             raise InvalidInputError(f"predictions need {FEWEST} samples or more; got {samples}")
         self._values.classes()
+        # Densities that cannot be made are told before anything is held against them.
+        self._error_laws  # noqa: B018
 
     @property
     def levels_known(self) -> tuple[int, ...]:
@@ -106,7 +115,8 @@ class Ladder:
             raise InvalidInputError(f"levels of {self._values.name} that predict are {allowed}; got {level}")
         error, paths = self._error_laws[level], self._path(name)
         limits = self._values.limits
-        source = f"{self._values.name} with {self._uses[level]}"
+        values = self._values
+        source = f"{values.name} with {_DENSITIES[level].format(number=values.values.size, what=values.what)}"
         if paths.log_range is None:
             raise InvalidInputError("all path factors are zero: so are the fluctuations")
         low, high = paths.log_range
@@ -143,9 +153,9 @@ class Ladder:
         if k1 is None or k2 is None or k3 is None:
             return None
         if not self._values.has_margins:
-            return anatomy_of(None, k1, k2, k3)
+            return anatomy_of(None, k1, k2, k3, window)
         alone = predicted_on(shifted(self._error_laws[COMPOSITION], middle), window)
-        return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3)
+        return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
 
     def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
         """One level of a quantity."""
