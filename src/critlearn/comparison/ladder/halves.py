@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.truncated_power_law import bins_inside, exponents
 from critlearn.numerics.window import Window
-from critlearn.prediction.densities.margin_density import InputDensity
+from critlearn.prediction.densities.margin_density import EmpiricalDensity, InputDensity, MarginDensity
 from critlearn.prediction.error_values import ErrorValues
 from critlearn.prediction.push_forward.push_forward import Part
 
@@ -26,6 +26,9 @@ _BINS: Final = 2048
 
 _CELLS: Final = 16_384
 """Cells of values whose probabilities are pushed forward: at most 5e-4 of a normal density is in one."""
+
+_PER_BANDWIDTH: Final = 10
+"""Points for each bandwidth between which a distribution function is linear: it is off by 1e-3 of a kernel's mass."""
 
 _REACH: Final = 8.0
 """Standard deviations up to which a normal density is pushed forward: 1e-15 is left out."""
@@ -230,8 +233,16 @@ class _Cells:
 def _pushed(part: Part, cells: list[_Cells], values: ErrorValues, first: int, bins: int) -> Float64[np.ndarray, " bin"]:
     """Probability of each bin from one part of the values."""
     own = next(own for own, channel in zip(cells, values.channels, strict=True) if channel is part.channel)
-    below = part.density.cumulative(own.edges)
-    return _binned(own, part.share * np.diff(below), first, bins)
+    return _binned(own, part.share * np.diff(_cumulative(part.density, own.edges)), first, bins)
+
+
+def _cumulative(density: MarginDensity, edges: Float64[np.ndarray, " edge"]) -> Float64[np.ndarray, " edge"]:
+    """Distribution function at many edges; of a kernel estimate between points on which it is smooth."""
+    if not isinstance(density, EmpiricalDensity):
+        return density.cumulative(edges)
+    low, high = density.support
+    points = np.linspace(low, high, min(edges.size, int(_PER_BANDWIDTH * (high - low) / density.bandwidth) + 2))
+    return np.interp(edges, points, density.cumulative(points))
 
 
 def _binned(cells: _Cells, mass: Float64[np.ndarray, " cell"], first: int, bins: int) -> Float64[np.ndarray, " bin"]:

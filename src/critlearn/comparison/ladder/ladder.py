@@ -113,24 +113,25 @@ class Ladder:
         if level == JOINT or level not in self.levels_known:
             allowed = ", ".join(map(str, (known for known in self.levels_known if known != JOINT)))
             raise InvalidInputError(f"levels of {self._values.name} that predict are {allowed}; got {level}")
-        error, paths = self._error_laws[level], self._path(name)
-        limits = self._values.limits
+        if self.paths[name].log_range is None:
+            raise InvalidInputError("all path factors are zero: so are the fluctuations")
         values = self._values
         source = f"{values.name} with {_DENSITIES[level].format(number=values.values.size, what=values.what)}"
-        if paths.log_range is None:
-            raise InvalidInputError("all path factors are zero: so are the fluctuations")
-        low, high = paths.log_range
-        if level == COMPOSITION or high - low <= _CONSTANT:
-            # The path factor is one number, or taken at its mean: density and caustics are moved as they are.
-            distribution = shifted(error, _mean_log(paths))
-        else:
-            distribution = convolve(error, paths)
-            source += f", times {paths.count:,} path factors of other samples"
-        return with_limits(distribution, limits, TOLERANCE, source)
+        if level != COMPOSITION and not self._is_identity(name):
+            source += f", times {self.paths[name].count:,} path factors of other samples"
+        return with_limits(self._law(name, level), values.limits, TOLERANCE, source)
+
+    def _law(self, name: str, level: int) -> PushForward:
+        """Predicted distribution of a quantity."""
+        error, paths = self._error_laws[level], self.paths[name]
+        # The path factor is one number, or taken at its mean: density and caustics are moved as they are.
+        if level == COMPOSITION or self._is_identity(name):
+            return shifted(error, _mean_log(paths))
+        return convolve(error, paths)
 
     def levels(self, name: str, fit: PowerLawFit) -> tuple[Level, ...]:
         """Levels of a quantity, held against its measurement and the fit to it."""
-        if self._path(name).log_range is None or self.measured[name].log_range is None:
+        if self.paths[name].log_range is None or self.measured[name].log_range is None:
             return ()
         return tuple(self._level(name, level, fit) for level in self.levels_known)
 
@@ -139,17 +140,12 @@ class Ladder:
 
         Of a law with cut-off, on the part of the window below the cut-off.
         """
-        window = _window_below_cutoff(fit)
-        path = self._path(name)
-        if window is None or path.log_range is None:
+        window, path = _window_below_cutoff(fit), self.paths[name]
+        if window is None or path.log_range is None or self.measured[name].log_range is None:
             return None
-        middle = _mean_log(path)
-        found = [
-            self._of_values(MARGINS).shifted(middle).exponent(window),
-            self._product(name, MARGINS).exponent(window),
-            self._measured(name).exponent(window),
-        ]
-        k1, k2, k3 = found
+        middle, made = _mean_log(path), self._made(name)
+        k1 = self._values_from_halves[MARGINS].shifted(middle).exponent(window)
+        k2, k3 = made.levels[MARGINS].exponent(window), made.measured.exponent(window)
         if k1 is None or k2 is None or k3 is None:
             return None
         if not self._values.has_margins:
@@ -161,10 +157,9 @@ class Ladder:
         """One level of a quantity."""
         if level == COMPOSITION:
             return self._composition(name, fit)
-        joint = self.joint if level == JOINT else None
-        law = self._product(name, level) if joint is None else self._halves(joint[name])
-        apart = distance_of(law, self._measured(name))
-        exponent, error = self._exponent(name, level, fit, law)
+        made = self._made(name)
+        apart = distance_of(made.levels[level], made.measured)
+        exponent, error = self._exponent(name, level, fit, made)
         if level == JOINT or (level == MARGINS and self._is_identity(name)):
             outcome, needed = None, None
         else:
@@ -185,12 +180,12 @@ class Ladder:
         needed = bounds.needed(MARGIN, self._samples) if outcome is Agreement.CANNOT_TELL else None
         return Level(COMPOSITION, USES[COMPOSITION], exponent, error, None, None, None, outcome, needed)
 
-    def _exponent(self, name: str, level: int, fit: PowerLawFit, law: Halves) -> tuple[float | None, float | None]:
+    def _exponent(self, name: str, level: int, fit: PowerLawFit, made: "_Made") -> tuple[float | None, float | None]:
         """Exponent of a level on the measured window, and the standard error of its difference from the measured."""
         if fit.window is None:
             return None, None
         joint = self.joint if level == JOINT else None
-        whole = self.prediction(name, level).distribution if joint is None else joint[name]
+        whole = self._law(name, level) if joint is None else joint[name]
         exponent = predicted_on(whole, fit.window, cutoff=fit.cutoff is not None)
         if exponent is None:
             return None, None
@@ -198,7 +193,7 @@ class Ladder:
             # The prediction is about as uncertain as the measurement, as both are made of as many samples.
             own = _standard_error(fit)
             return exponent, None if own is None else own * math.sqrt(2)
-        there, measured = law.exponent(fit.window), self._measured(name).exponent(fit.window)
+        there, measured = made.levels[level].exponent(fit.window), made.measured.exponent(fit.window)
         if there is None or measured is None:
             return exponent, None
         return exponent, contribution(there, measured).standard_error
@@ -209,7 +204,7 @@ class Ladder:
 
     def _is_identity(self, name: str) -> bool:
         """Whether the path factor is the same for all samples: the error itself is then what is measured."""
-        reach = self._path(name).log_range
+        reach = self.paths[name].log_range
         return reach is not None and reach[1] - reach[0] <= _CONSTANT
 
     @cached_property
@@ -234,17 +229,8 @@ class Ladder:
         spans = [sum(reach[1] - reach[0] for reach in pair if reach is not None) for pair in reaches]
         return from_halves.bins_joined(max(spans, default=0.0))
 
-    def _path(self, name: str) -> LogSketch:
-        return self.paths[name]
-
-    def _measured(self, name: str) -> Halves:
-        return self._halves(self.measured[name])
-
     def _halves(self, sketch: LogSketch, missing: Float64[np.ndarray, " group"] | None = None) -> Halves:
         return from_halves.of_sketch(sketch.in_fewer_groups(self._groups), self._joined, missing)
-
-    def _of_values(self, level: int) -> Halves:
-        return self._values_from_halves[level]
 
     @cached_property
     def _values_from_halves(self) -> dict[int, Halves]:
@@ -256,13 +242,31 @@ class Ladder:
             MARGINS: from_halves.of_values(self._values, self._groups, self._joined, ErrorValues.kernel),
         }
 
-    def _product(self, name: str, level: int) -> Halves:
-        """Prediction of a quantity from either half."""
-        group = from_halves.sample_groups(self._samples, self._groups)
-        without = np.bincount(group[np.isneginf(self.state.log_error)], minlength=self._groups)
-        rows = self.measured.samples // self._samples
-        paths = self._halves(self._path(name), without * float(self.measured.variables[name] * rows))
-        return from_halves.product(self._of_values(level), paths)
+    @cached_property
+    def _last_made(self) -> dict[str, "_Made"]:
+        return {}
+
+    def _made(self, name: str) -> "_Made":
+        """Distributions of a quantity from either half; those of the last quantity are kept."""
+        if name not in self._last_made:
+            self._last_made.clear()
+            group = from_halves.sample_groups(self._samples, self._groups)
+            without = np.bincount(group[np.isneginf(self.state.log_error)], minlength=self._groups)
+            rows = self.measured.samples // self._samples
+            paths = self._halves(self.paths[name], without * float(self.measured.variables[name] * rows))
+            levels = {level: from_halves.product(law, paths) for level, law in self._values_from_halves.items()}
+            if self.joint is not None:
+                levels[JOINT] = self._halves(self.joint[name])
+            self._last_made[name] = _Made(self._halves(self.measured[name]), levels)
+        return self._last_made[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Distributions of a quantity from either half: measured, and of each level that has one."""
+
+    measured: Halves
+    levels: Mapping[int, Halves]
 
 
 def _mean_log(paths: LogSketch) -> float:
