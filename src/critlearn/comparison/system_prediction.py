@@ -179,6 +179,7 @@ def measure_with_ladder(
     try:
         _check_predictable(system, wanted)
         state = output_state(system, batch_size=batch_size, lr=lr)
+        state.values.check()
         factors = _log_factors(state, lr)
         if not joint:
             del factors["joint"]

@@ -25,6 +25,12 @@ The bias of its distribution function, ``h^2 p'/2``, is then a tenth of the samp
 a test of the distribution does not reject the smoothing.
 """
 
+FEWEST: Final = 10
+"""Values from which a density is estimated."""
+
+_SAME: Final = 1e-9
+"""Standard deviation of values, relative to their size, that is rounding."""
+
 _BEYOND: Final = 1.0
 """Part of the range of the values by which uniform values reach beyond it on both sides: windows may begin there."""
 
@@ -98,6 +104,20 @@ class ErrorValues:
                 displaced[own] = high - np.abs(high - (low + np.abs(displaced[own] - low)))
         return displaced
 
+    def check(self) -> None:
+        """Raise if densities of the values cannot be estimated.
+
+        Raises
+        ------
+        InvalidInputError
+            If the values of all samples are the same, or a channel has fewer than 10.
+        """
+        self.classes()
+        numbers = np.bincount(self.part[~np.isnan(self.values)])
+        few = numbers[(numbers > 0) & (numbers < FEWEST)]
+        if few.size:
+            raise InvalidInputError(f"a density of {self.what} needs {FEWEST} samples or more; got {few[0]}")
+
     def gaussian(self) -> list[Part]:
         """Normal densities with the mean and the standard deviation of each class."""
         return [
@@ -115,7 +135,7 @@ class ErrorValues:
         """
         there = ~np.isnan(self.values)
         overall = float(self.values[there].std()) if there.any() else 0.0
-        if not overall > 0:
+        if not overall > _SAME * max(1.0, float(np.abs(self.values[there]).max(initial=0.0))):
             raise InvalidInputError(f"the {self.what} of all samples are the same: there is no density of them")
         found = []
         for group in np.unique(self.group[there]):

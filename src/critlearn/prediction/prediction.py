@@ -55,7 +55,11 @@ class Prediction(Result):
     def exponent_on(self, window: Window) -> float | None:
         """Exponent of the power law nearest to the predicted density on a window; None if it has nothing there."""
         even = self.distribution.even()
-        return exponent_on(even.edges, even.mass, window)
+        try:
+            return exponent_on(even.edges, even.mass, window)
+        except InvalidInputError:
+            # The window lies outside of the bins.
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """Exponent, window and caustics as plain values, None where there is none.

@@ -88,6 +88,11 @@ def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*gr
 
 
 def _weights(generator: np.random.Generator, groups: int) -> Float64[np.ndarray, "resampled group"]:
-    """Times that each group is drawn beyond once, by bootstrap sample, with the variance of independent groups."""
+    """Times that each group is drawn beyond once, by bootstrap sample, with the variance of independent groups.
+
+    The spread between few groups is itself uncertain: its relative error is that of Student's t.
+    """
     counts = generator.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLED)
-    return (counts - 1.0) * np.sqrt(groups / max(groups - 1, 1))
+    freedom = max(groups - 1, 1)
+    student = np.sqrt(freedom / generator.chisquare(freedom, size=(RESAMPLED, 1)))
+    return (counts - 1.0) * np.sqrt(groups / freedom) * student

@@ -5,7 +5,6 @@ a distribution, beyond their share of it: resampled, influences give the samplin
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,18 +16,13 @@ from jaxtyping import Float64, Int64
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.truncated_power_law import bins_inside, exponents
 from critlearn.numerics.window import Window
-from critlearn.prediction.densities.margin_density import EmpiricalDensity, InputDensity, MarginDensity
 from critlearn.prediction.error_values import ErrorValues
-from critlearn.prediction.push_forward.push_forward import Part
 
 _BINS: Final = 2048
 """Bins of a distribution, at most: the sketches' bins over 10 decades, which are joined where it is wider."""
 
 _CELLS: Final = 16_384
 """Cells of values whose probabilities are pushed forward: at most 5e-4 of a normal density is in one."""
-
-_PER_BANDWIDTH: Final = 10
-"""Points for each bandwidth between which a distribution function is linear: it is off by 1e-3 of a kernel's mass."""
 
 _REACH: Final = 8.0
 """Standard deviations up to which a normal density is pushed forward: 1e-15 is left out."""
@@ -65,11 +59,15 @@ class Halves:
         Width of a bin in ``ln|delta|``.
     halves
         One distribution from each half.
+    offset
+        Mean distance of the values from the centres of their bins, in bins: values that are all the same lie nowhere
+        near them.
     """
 
     first_bin: int
     width: float
     halves: tuple[Half, Half]
+    offset: float = 0.0
 
     @property
     def edges(self) -> Float64[np.ndarray, " edge"]:
@@ -139,7 +137,10 @@ def of_sketch(sketch: LogSketch, joined: int, missing: Float64[np.ndarray, " gro
     zeros = sketch.group_zeros - (0 if missing is None else missing)
     totals = counts.sum(axis=1) + zeros
     halves = [_half(counts[at::2].astype(np.float64), totals[at::2].astype(np.float64)) for at in range(2)]
-    return Halves((sketch.first_bin - before) // joined, joined * BIN_WIDTH, (halves[0], halves[1]))
+    every = sketch.counts
+    places = (before + np.arange(every.size)) % joined + 0.5
+    offset = float(every @ places) / (max(int(every.sum()), 1) * joined) - 0.5
+    return Halves((sketch.first_bin - before) // joined, joined * BIN_WIDTH, (halves[0], halves[1]), offset)
 
 
 def _half(counts: Float64[np.ndarray, "group bin"], totals: Float64[np.ndarray, " group"]) -> Half:
@@ -149,29 +150,25 @@ def _half(counts: Float64[np.ndarray, "group bin"], totals: Float64[np.ndarray, 
     return Half(mass, (counts - totals[:, None] * mass) / total)
 
 
-def of_values(
-    values: ErrorValues,
-    groups: int,
-    joined: int,
-    parts_of: Callable[[ErrorValues], list[Part]],
-    *,
-    gaussian: bool = False,
-) -> Halves:
-    """Distributions of the errors for densities of the values that are estimated from either half.
+def of_values(values: ErrorValues, groups: int, joined: int) -> Halves:
+    """Distributions of the errors of either half, as they are: path factors smooth them more than a kernel would."""
+    group = sample_groups(values.values.size, groups)
+    with np.errstate(all="ignore"):
+        logs = values.log_fluctuations(values.values)
+    there = np.isfinite(logs)
+    scaled = logs[there] / (joined * BIN_WIDTH)
+    index = np.floor(scaled).astype(np.int64)
+    first, bins = int(index.min()), int(index.max() - index.min()) + 1
+    counts = np.bincount(group[there] * bins + index - first, minlength=groups * bins).reshape(groups, bins)
+    totals = np.bincount(group, minlength=groups)
+    halves = [_half(counts[at::2].astype(np.float64), totals[at::2].astype(np.float64)) for at in range(2)]
+    return Halves(first, joined * BIN_WIDTH, (halves[0], halves[1]), float((scaled - index).mean()) - 0.5)
 
-    Parameters
-    ----------
-    values
-        What the errors depend on.
-    groups
-        Number of groups of samples.
-    joined
-        Number of the sketches' bins that become one.
-    parts_of
-        Estimates the densities.
-    gaussian
-        Whether the densities are normal ones of each class. The influence of a group is then what its samples change
-        in means, deviations and shares; otherwise that of its values themselves.
+
+def of_gaussian_values(values: ErrorValues, groups: int, joined: int) -> Halves:
+    """Distributions of the errors of normal values with the means and deviations of each class in either half.
+
+    The influence of a group is what its samples change in shares, means and deviations.
     """
     group = sample_groups(values.values.size, groups)
     cells = [_Cells.of(values, number, joined) for number in range(len(values.channels))]
@@ -180,15 +177,11 @@ def of_values(
     halves = []
     for at in range(2):
         own, own_group = values.of(group % 2 == at), group[group % 2 == at]
-        mass = sum((_pushed(part, cells, values, first, bins) for part in parts_of(own)), np.zeros(bins))
-        numbers = np.unique(own_group)
-        if gaussian:
-            influence = _gaussian_influence(own, own_group, numbers, cells, first, bins)
-        else:
-            influence = _influence_of_values(own, own_group, numbers, joined, first, bins)
+        classes = own.classes()
+        mass = sum((_pushed(law, cells[law[0]], first, bins) for law in classes), np.zeros(bins))
         # Samples without any error are exact zeros.
-        there = 1 - own.zeros
-        halves.append(Half(mass * there, influence))
+        influence = _gaussian_influence(own, own_group, cells, first, bins)
+        halves.append(Half(mass * (1 - own.zeros), influence))
     return Halves(first, joined * BIN_WIDTH, (halves[0], halves[1]))
 
 
@@ -214,8 +207,7 @@ class _Cells:
         there = np.isfinite(logs)
         # The range of the values themselves, and of normal ones but for their far ends.
         density = sum(
-            share * np.diff(InputDensity("normal", mean, deviation).cumulative(edges))
-            for _, share, mean, deviation in classes
+            share * np.diff(scipy.special.ndtr((edges - mean) / deviation)) for _, share, mean, deviation in classes
         )
         order = np.argsort(logs[there])
         below = np.cumsum(np.asarray(density)[there][order])
@@ -230,19 +222,10 @@ class _Cells:
         return cls(edges, np.where(there, index.astype(np.int64), np.iinfo(np.int64).min), first, bins)
 
 
-def _pushed(part: Part, cells: list[_Cells], values: ErrorValues, first: int, bins: int) -> Float64[np.ndarray, " bin"]:
-    """Probability of each bin from one part of the values."""
-    own = next(own for own, channel in zip(cells, values.channels, strict=True) if channel is part.channel)
-    return _binned(own, part.share * np.diff(_cumulative(part.density, own.edges)), first, bins)
-
-
-def _cumulative(density: MarginDensity, edges: Float64[np.ndarray, " edge"]) -> Float64[np.ndarray, " edge"]:
-    """Distribution function at many edges; of a kernel estimate between points on which it is smooth."""
-    if not isinstance(density, EmpiricalDensity):
-        return density.cumulative(edges)
-    low, high = density.support
-    points = np.linspace(low, high, min(edges.size, int(_PER_BANDWIDTH * (high - low) / density.bandwidth) + 2))
-    return np.interp(edges, points, density.cumulative(points))
+def _pushed(law: tuple[int, float, float, float], cells: _Cells, first: int, bins: int) -> Float64[np.ndarray, " bin"]:
+    """Probability of each bin from the normal values of one class: channel, share, mean and deviation."""
+    _, share, mean, deviation = law
+    return _binned(cells, share * np.diff(scipy.special.ndtr((cells.edges - mean) / deviation)), first, bins)
 
 
 def _binned(cells: _Cells, mass: Float64[np.ndarray, " cell"], first: int, bins: int) -> Float64[np.ndarray, " bin"]:
@@ -250,33 +233,15 @@ def _binned(cells: _Cells, mass: Float64[np.ndarray, " cell"], first: int, bins:
     return np.bincount(cells.bin[there] - first, weights=mass[there], minlength=bins)
 
 
-def _influence_of_values(
-    values: ErrorValues,
-    group: Int64[np.ndarray, " sample"],
-    numbers: Int64[np.ndarray, " group"],
-    joined: int,
-    first: int,
-    bins: int,
-) -> Float64[np.ndarray, "group bin"]:
-    """Influence of each group's values, not smoothed: smoothing hardly changes what they add."""
-    with np.errstate(all="ignore"):
-        logs = values.log_fluctuations(values.values)
-    there = np.isfinite(logs)
-    index = np.clip(np.floor(logs[there] / (joined * BIN_WIDTH)).astype(np.int64) - first, 0, bins - 1)
-    place = np.searchsorted(numbers, group)
-    counts = np.bincount(place[there] * bins + index, minlength=numbers.size * bins).reshape(numbers.size, bins)
-    return _half(counts.astype(np.float64), np.bincount(place, minlength=numbers.size).astype(np.float64)).influence
-
-
 def _gaussian_influence(
     values: ErrorValues,
     group: Int64[np.ndarray, " sample"],
-    numbers: Int64[np.ndarray, " group"],
     cells: list[_Cells],
     first: int,
     bins: int,
 ) -> Float64[np.ndarray, "group bin"]:
     """Influence of each group on a mixture of normal densities, by way of shares, means and deviations of classes."""
+    numbers = np.unique(group)
     total = np.zeros((numbers.size, bins))
     place = np.searchsorted(numbers, group)
     samples = np.bincount(place, minlength=numbers.size)
@@ -309,13 +274,14 @@ def product(errors: Halves, factors: Halves) -> Halves:
     """Distributions of products of independent factors: sums of logarithms, by convolution."""
     bins = errors.halves[0].mass.size + factors.halves[0].mass.size - 1
     length = scipy.fft.next_fast_len(bins, real=True)
+    later = min(max(0.5 + errors.offset + factors.offset, 0.0), 1.0)
     halves = []
     for error, factor in zip(errors.halves, factors.halves, strict=True):
         one, other = (scipy.fft.rfft(part, length) for part in (error.mass, factor.mass))
         spread = scipy.fft.rfft(error.influence, length) * other + one * scipy.fft.rfft(factor.influence, length)
         both = scipy.fft.irfft(np.concatenate([(one * other)[None], spread]), length)[:, :bins]
-        # Two values spread over their bins have a sum that is spread over two bins.
-        both = 0.5 * (np.pad(both, ((0, 0), (0, 1))) + np.pad(both, ((0, 0), (1, 0))))
+        # Two values spread over their bins have a sum that is spread over two bins, evenly if they are.
+        both = (1 - later) * np.pad(both, ((0, 0), (0, 1))) + later * np.pad(both, ((0, 0), (1, 0)))
         # The fast Fourier transform leaves rounding errors of either sign where there is no probability.
         halves.append(Half(np.maximum(both[0], 0.0), both[1:]))
     return Halves(errors.first_bin + factors.first_bin, errors.width, (halves[0], halves[1]))

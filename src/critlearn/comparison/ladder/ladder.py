@@ -28,7 +28,7 @@ from critlearn.comparison.ladder.level import (
 from critlearn.comparison.predicted_exponent import predicted_on
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
-from critlearn.inference import PowerLawFit
+from critlearn.inference import Grade, PowerLawFit
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction, PushForward
@@ -84,9 +84,7 @@ class Ladder:
         samples = len(self.state.log_error)
         if samples < FEWEST:
             raise InvalidInputError(f"predictions need {FEWEST} samples or more; got {samples}")
-        self._values.classes()
-        # Densities that cannot be made are told before anything is held against them.
-        self._error_laws  # noqa: B018
+        self._values.check()
 
     @property
     def levels_known(self) -> tuple[int, ...]:
@@ -123,7 +121,7 @@ class Ladder:
 
     def _law(self, name: str, level: int) -> PushForward:
         """Predicted distribution of a quantity."""
-        error, paths = self._error_laws[level], self.paths[name]
+        error, paths = self._error_law(level), self.paths[name]
         # The path factor is one number, or taken at its mean: density and caustics are moved as they are.
         if level == COMPOSITION or self._is_identity(name):
             return shifted(error, _mean_log(paths))
@@ -150,7 +148,7 @@ class Ladder:
             return None
         if not self._values.has_margins:
             return anatomy_of(None, k1, k2, k3, window)
-        alone = predicted_on(shifted(self._error_laws[COMPOSITION], middle), window)
+        alone = predicted_on(shifted(self._error_law(COMPOSITION), middle), window)
         return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
 
     def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
@@ -209,12 +207,14 @@ class Ladder:
 
     @cached_property
     def _error_laws(self) -> dict[int, PushForward]:
-        """Distribution of the error by level, from all samples."""
-        values = self._values
-        parts = {GAUSSIAN: values.gaussian(), MARGINS: values.kernel()}
-        if values.has_margins:
-            parts[COMPOSITION] = values.uniform()
-        return {level: push_forward_parts(own) for level, own in parts.items()}
+        return {}
+
+    def _error_law(self, level: int) -> PushForward:
+        """Distribution of the error by a level, from all samples."""
+        if level not in self._error_laws:
+            densities = {COMPOSITION: ErrorValues.uniform, GAUSSIAN: ErrorValues.gaussian, MARGINS: ErrorValues.kernel}
+            self._error_laws[level] = push_forward_parts(densities[level](self._values))
+        return self._error_laws[level]
 
     @cached_property
     def _groups(self) -> int:
@@ -236,10 +236,8 @@ class Ladder:
     def _values_from_halves(self) -> dict[int, Halves]:
         """Distributions of the error by level, from either half."""
         return {
-            GAUSSIAN: from_halves.of_values(
-                self._values, self._groups, self._joined, ErrorValues.gaussian, gaussian=True
-            ),
-            MARGINS: from_halves.of_values(self._values, self._groups, self._joined, ErrorValues.kernel),
+            GAUSSIAN: from_halves.of_gaussian_values(self._values, self._groups, self._joined),
+            MARGINS: from_halves.of_values(self._values, self._groups, self._joined),
         }
 
     @cached_property
@@ -272,7 +270,9 @@ class _Made:
 def _mean_log(paths: LogSketch) -> float:
     """Mean of ``ln|c|``."""
     counts = paths.counts
-    return float(counts @ (0.5 * (paths.edges[1:] + paths.edges[:-1])) / counts.sum())
+    mean = float(counts @ (0.5 * (paths.edges[1:] + paths.edges[:-1])) / counts.sum())
+    # That of a single output is 1, which a bin does not tell.
+    return 0.0 if np.count_nonzero(counts) == 1 and abs(mean) < BIN_WIDTH else mean
 
 
 def _outcome(
@@ -282,7 +282,8 @@ def _outcome(
     outcome, numbers = apart.bounds.agreement(DISTANCE), []
     if outcome is Agreement.CANNOT_TELL:
         numbers.append(apart.bounds.needed(DISTANCE, samples))
-    if fit.window is not None and fit.exponent is not None:
+    # An exponent of too few values says nothing that the distance does not.
+    if fit.window is not None and fit.exponent is not None and fit.grade is not Grade.TOO_FEW:
         if exponent is None or error is None:
             # The level has next to nothing where the fluctuations are: that decides, or the distance does.
             return both(outcome, Agreement.CANNOT_TELL), None

@@ -1,0 +1,63 @@
+"""A level that is right is rejected as seldom as it says; one that is wrong is rejected."""
+
+import math
+
+import numpy as np
+import pytest
+from tests.comparison.ladder.synthetic import heavy, ladder, skew
+
+from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.ladder.distance import Distance, distance_of
+from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.ladder.level import GAUSSIAN, MARGINS
+from critlearn.compositions import Composition
+from critlearn.inference import fit_power_law
+
+REPEATED = 200
+
+
+def distance(steps: Ladder, level: int, seed: int = 0) -> Distance:
+    """Distance of a level of the only quantity."""
+    made = steps._made("q")
+    return distance_of(made.levels[level], made.measured, seed=seed)
+
+
+@pytest.mark.parametrize("level", [GAUSSIAN, MARGINS])
+def test_a_level_that_is_right_is_rejected_as_often_as_it_says(level: int) -> None:
+    margins = {} if level == GAUSSIAN else {"margins": skew}
+    p_values = [distance(ladder(2000, seed, **margins), level, seed).p_value for seed in range(REPEATED)]  # type: ignore[arg-type]
+    # Four standard errors of a share of 5%, beside 1% for groups that are 64 and not infinitely many.
+    allowed = 4 * math.sqrt(0.05 * 0.95 / REPEATED) + 0.01
+    assert np.mean(np.array(p_values) <= 0.05) == pytest.approx(0.05, abs=allowed)
+    assert np.mean(np.array(p_values) <= 0.5) == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(REPEATED))
+
+
+@pytest.mark.parametrize(
+    ("level", "wrong"),
+    [
+        (GAUSSIAN, {"margins": heavy}),
+        (GAUSSIAN, {"margins": skew}),
+        (GAUSSIAN, {"dependence": 0.3}),
+        (MARGINS, {"dependence": 0.3}),
+        (MARGINS, {"dependence": -0.3}),
+        (GAUSSIAN, {"told": Composition("tanh", "mse")}),
+        (MARGINS, {"told": Composition("softsign", "mse")}),
+    ],
+)
+def test_a_level_that_is_wrong_is_rejected(level: int, wrong: dict[str, object]) -> None:
+    p_values = [distance(ladder(20_000, seed, **wrong), level, seed).p_value for seed in range(5)]  # type: ignore[arg-type]
+    # Were a tenth of them missed, all five would be found in 59 of 100 cases; none is missed.
+    assert max(p_values) <= 0.05
+
+
+def test_outcomes_are_of_the_kind_and_the_number() -> None:
+    """Certain agreement takes samples, and a dependence that moves a tenth of them is certain to disagree."""
+    few, many, wrong = ladder(300, 0), ladder(60_000, 1), ladder(20_000, 2, dependence=1.0)
+    outcomes = []
+    for steps in (few, many, wrong):
+        level = steps.levels("q", fit_power_law(steps.measured["q"]))[GAUSSIAN]
+        outcomes.append(level.agreement)
+        if level.agreement is Agreement.CANNOT_TELL:
+            assert level.needed is not None
+            assert level.needed > 300
+    assert outcomes == [Agreement.CANNOT_TELL, Agreement.AGREES, Agreement.DISAGREES]
