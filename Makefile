@@ -51,6 +51,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/killed_sweeps.py
 	$(BIN)/python validation/catalogue.py
 	$(BIN)/python validation/label_errors.py
+	$(BIN)/python validation/modes.py
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist

@@ -64,6 +64,7 @@ def results() -> dict[str, Result]:
     factorised = cl.predict(approach.system)
     verdict = explain("the weight", "0.weight", cl.fit_power_law(fluctuations["0.weight"]), factorised.steps)
     assert verdict.anatomy is not None
+    reduced = cl.modes(approach.system, 2)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
     made: list[Result] = [
@@ -84,6 +85,7 @@ def results() -> dict[str, Result]:
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
         learning_dimension(phi, samples=5),
+        reduced, reduced.modes[0],
         monitor.record, monitor.record.series, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}

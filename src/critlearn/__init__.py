@@ -10,7 +10,7 @@ from critlearn._version import __version__
 
 if TYPE_CHECKING:
     from critlearn.analysis import Analysis, analyze
-    from critlearn.comparison import Verdict, compare, predict
+    from critlearn.comparison import Verdict, compare, modes, predict
     from critlearn.compositions import Activation, Composition, Loss
     from critlearn.duality import DualityMap
     from critlearn.equilibrium import Certificate, Status, certify, equilibrate
@@ -39,7 +39,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     # What one concludes: fit, prediction, verdict, design.
     "inference": ("PowerLawFit", "compare_fits", "fit_power_law"),
     "prediction": ("Prediction",),
-    "comparison": ("Verdict", "compare", "predict"),
+    "comparison": ("Verdict", "compare", "modes", "predict"),
     "inverse_design": ("design",),
     "reports.page": ("report",),
     # What all of them hold.
@@ -78,6 +78,7 @@ __all__ = [
     "fit_power_law",
     "load",
     "measure",
+    "modes",
     "predict",
     "report",
     "save",

@@ -96,13 +96,19 @@ def test_a_single_run_is_told_as_one(study: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("agreement", "told"),
     [
-        ([None, None], "no comparison of prediction and measurement at equilibrium is decided."),
-        ([True, None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
-        ([False, None], "prediction and measurement disagree in the one comparison at equilibrium that is decided."),
-        ([True, False], "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided."),
+        (["cannot tell", None], "no comparison of prediction and measurement at equilibrium is decided."),
+        (["agrees", None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
+        (
+            ["disagrees", "cannot tell"],
+            "prediction and measurement disagree in the one comparison at equilibrium that is decided.",
+        ),
+        (
+            ["agrees", "disagrees"],
+            "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided.",
+        ),
     ],
 )
-def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told: str) -> None:
+def test_the_sentence_counts_as_a_person_does(agreement: list[str | None], told: str) -> None:
     table = pd.DataFrame(
         {"cell": "a", "certified": True, "quantity": ["bias", "weight"], "verdict": "power law", "agreement": agreement}
     )
@@ -112,7 +118,13 @@ def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told
 
 def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
     table = pd.DataFrame(
-        {"cell": ["a", "b"], "certified": [True, False], "quantity": "bias", "verdict": "power law", "agreement": True}
+        {
+            "cell": ["a", "b"],
+            "certified": [True, False],
+            "quantity": "bias",
+            "verdict": "power law",
+            "agreement": "agrees",
+        }
     )
     assert "agree in the one comparison at equilibrium that is decided" in statement(table)
     two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
@@ -159,7 +171,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
 def test_runs_of_several_kinds_make_no_empty_panels() -> None:
     rows = [
         {"cell": f"{n}{loss}", "quantity": "bias", "verdict": "power law", "certified": True, "measured_exponent": 1.0,
-         "predicted_exponent": 1.0, "agreement": True, "loss": loss, "lr": lr, "samples": samples, "data": data}
+         "predicted_exponent": 1.0, "agreement": "agrees", "loss": loss, "lr": lr, "samples": samples, "data": data}
         for n, (lr, samples, data) in enumerate([(0.1, 1, None), (0.2, 2, None), (0.1, None, "moons"),
                                                  (0.2, None, "digits"), (0.3, None, "moons")])
         for loss in ("mse", "bce")

@@ -3,7 +3,20 @@
 from critlearn._torch import torch  # noqa: F401
 from critlearn.comparison.agreement import Agreement
 from critlearn.comparison.criteria import MARGIN
+from critlearn.comparison.learning_modes import Mode, Modes, modes, modes_through_training
 from critlearn.comparison.system_prediction import SystemPrediction, predict
 from critlearn.comparison.verdict import Verdict, compare, explain
 
-__all__ = ["MARGIN", "Agreement", "SystemPrediction", "Verdict", "compare", "explain", "predict"]
+__all__ = [
+    "MARGIN",
+    "Agreement",
+    "Mode",
+    "Modes",
+    "SystemPrediction",
+    "Verdict",
+    "compare",
+    "explain",
+    "modes",
+    "modes_through_training",
+    "predict",
+]

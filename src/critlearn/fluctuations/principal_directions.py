@@ -1,6 +1,7 @@
 """Leading principal directions of the samples' changes, from the samples' inner products: no wide matrix is formed."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,7 +76,7 @@ def principal_directions(
     system = gradients.system
     chosen = system.scattered(_affordable(gradients, samples))
     x, t = system.chosen(chosen)
-    gram, targets, log_unit = _inner_products(gradients, x, t, vectors)
+    gram, targets, log_unit = inner_products(gradients, x, t, vectors)
     centred = gram - gram.mean(dim=0)
     centred = centred - centred.mean(dim=1, keepdim=True)
     variances, vectors_of_samples = torch.linalg.eigh((centred + centred.T) / 2)
@@ -96,10 +97,13 @@ def _affordable(gradients: PerSampleGradients, samples: int) -> int:
     return min(samples, max(2, _WRITTEN_OUT // written_out)) if written_out else samples
 
 
-def _inner_products(
-    gradients: PerSampleGradients, x: Inputs, t: Tensor, vectors: list[dict[str, Tensor]]
+def inner_products(
+    gradients: PerSampleGradients, x: Inputs, t: Tensor, vectors: Sequence[Mapping[str, Tensor]]
 ) -> tuple[Tensor, Tensor, float]:
-    """Gram matrix of the samples' changes, their products with vectors, and the logarithm of the changes' unit."""
+    """Gram matrix of the changes of a batch of samples, their products with vectors, and the logarithm of their unit.
+
+    Both are in units of ``exp(log_unit)`` for each change. Vectors are given by the names of the variables.
+    """
     pieces: dict[str, list[tuple[GradSample, Tensor]]] = {}
     for item in gradients.batch(x, t):
         pieces.setdefault(item.name, []).append((item.grad_sample, item.log_scale))
