@@ -1,6 +1,6 @@
 """Distributions of ``ln|delta|`` made from either half of the samples, with the influence of each group of samples.
 
-Groups of even number are one half, those of odd number the other. The influence of a group is what its samples add to
+Half of the groups of samples are one half. The influence of a group is what its samples add to
 a distribution, beyond their share of it: resampled, influences give the sampling error of everything that follows.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import scipy.fft
 import scipy.special
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Num
 
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.truncated_power_law import bins_inside, exponents
@@ -136,11 +136,29 @@ def of_sketch(sketch: LogSketch, joined: int, missing: Float64[np.ndarray, " gro
     counts = np.pad(counts, ((0, 0), (before, after))).reshape(len(counts), -1, joined).sum(axis=2)
     zeros = sketch.group_zeros - (0 if missing is None else missing)
     totals = counts.sum(axis=1) + zeros
-    halves = [_half(counts[at::2].astype(np.float64), totals[at::2].astype(np.float64)) for at in range(2)]
+    halves = _halves(counts, totals)
     every = sketch.counts
     places = (before + np.arange(every.size)) % joined + 0.5
     offset = float(every @ places) / (max(int(every.sum()), 1) * joined) - 0.5
-    return Halves((sketch.first_bin - before) // joined, joined * BIN_WIDTH, (halves[0], halves[1]), offset)
+    return Halves((sketch.first_bin - before) // joined, joined * BIN_WIDTH, halves, offset)
+
+
+def groups_of_half(groups: int, half: int) -> Int64[np.ndarray, " group"]:
+    """Numbers of the groups in half 0 or 1: by the parity of the ones in their binary digits (Thue and Morse).
+
+    Even and odd numbers would give one class each to the halves of data whose classes take turns.
+
+    >>> groups_of_half(8, 0).tolist()
+    [0, 3, 5, 6]
+    """
+    return np.array([group for group in range(groups) if group.bit_count() % 2 == half], dtype=np.int64)
+
+
+def _halves(counts: Num[np.ndarray, "group bin"], totals: Num[np.ndarray, " group"]) -> tuple[Half, Half]:
+    """Distributions of both halves from counts by group."""
+    chosen = [groups_of_half(len(counts), half) for half in range(2)]
+    one, other = (_half(counts[own].astype(np.float64), totals[own].astype(np.float64)) for own in chosen)
+    return one, other
 
 
 def _half(counts: Float64[np.ndarray, "group bin"], totals: Float64[np.ndarray, " group"]) -> Half:
@@ -161,8 +179,7 @@ def of_values(values: ErrorValues, groups: int, joined: int) -> Halves:
     first, bins = int(index.min()), int(index.max() - index.min()) + 1
     counts = np.bincount(group[there] * bins + index - first, minlength=groups * bins).reshape(groups, bins)
     totals = np.bincount(group, minlength=groups)
-    halves = [_half(counts[at::2].astype(np.float64), totals[at::2].astype(np.float64)) for at in range(2)]
-    return Halves(first, joined * BIN_WIDTH, (halves[0], halves[1]), float((scaled - index).mean()) - 0.5)
+    return Halves(first, joined * BIN_WIDTH, _halves(counts, totals), float((scaled - index).mean()) - 0.5)
 
 
 def of_gaussian_values(values: ErrorValues, groups: int, joined: int) -> Halves:
@@ -176,7 +193,8 @@ def of_gaussian_values(values: ErrorValues, groups: int, joined: int) -> Halves:
     bins = max(part.first + part.bins for part in cells) - first
     halves = []
     for at in range(2):
-        own, own_group = values.of(group % 2 == at), group[group % 2 == at]
+        chosen = np.isin(group, groups_of_half(groups, at))
+        own, own_group = values.of(chosen), group[chosen]
         classes = own.classes()
         mass = sum((_pushed(law, cells[law[0]], first, bins) for law in classes), np.zeros(bins))
         # Samples without any error are exact zeros.
