@@ -113,6 +113,8 @@ def walk(
         quantities=wanted,
         progress=lambda done, total: tell("fluctuations", done, total),
     )
+    # Positions leave out variables that have no contributions of theirs.
+    names = {name: size for name, size in names.items() if name in counted}
     measured = with_kinds(counted, names)
     places = places_of(measured, names)
     tell("predictions", 0, len(places))

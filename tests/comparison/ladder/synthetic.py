@@ -49,6 +49,7 @@ def ladder(
     told: Composition = LOGISTIC,
     variables: int = 8,
     spread: float = 0.8,
+    turns: int = 0,
 ) -> Ladder:
     """Ladder of a quantity ``q`` whose path factors have a part that all variables of a sample share.
 
@@ -66,9 +67,13 @@ def ladder(
         Number of variables.
     spread
         Standard deviation of ``ln c`` between variables and, nearly, between samples; 0 for one path factor of all.
+    turns
+        Period with which classes take turns; 0 if they are drawn.
     """
     generator = np.random.default_rng([11, seed])
     classes = (generator.random(samples) < 0.4).astype(np.int64)
+    if turns:
+        classes = (np.arange(samples) % turns < turns // 2).astype(np.int64)
     margin = margins(generator, classes)
     shared = generator.normal(size=(samples, 1)) * 0.9 * spread
     own = generator.normal(size=(samples, variables)) - 0.4 * generator.exponential(size=(samples, variables))

@@ -50,6 +50,13 @@ def test_a_level_that_is_wrong_is_rejected(level: int, wrong: dict[str, object])
     assert max(p_values) <= 0.05
 
 
+@pytest.mark.parametrize("turns", [2, 4, 10, 64])
+def test_classes_that_take_turns_come_to_both_halves(turns: int) -> None:
+    found = distance(ladder(8000, 3, turns=turns), MARGINS)
+    # The 99.9% quantile of two halves of 4,000 independent samples is 1.95 sqrt(2 / 4000).
+    assert max(found.value, found.noise) < 1.95 * math.sqrt(2 / 4000)
+
+
 def test_outcomes_are_of_the_kind_and_the_number() -> None:
     """Certain agreement takes samples, and a dependence that moves a tenth of them is certain to disagree."""
     few, many, wrong = ladder(300, 0), ladder(60_000, 1), ladder(20_000, 2, dependence=1.0)
