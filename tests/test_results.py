@@ -62,6 +62,10 @@ def results() -> dict[str, Result]:
     phi = cl.DualityMap(system)
     moved = phi(t[:1, None] + 1, t[:1])
     factorised = cl.predict(approach.system)
+    wide = torch.nn.Linear(1, 1).double()
+    torch.nn.init.constant_(wide.weight, 3.0)
+    spread = cl.predict(cl.NeuralSystem(wide, Composition("sigmoid", "bce"), overlapping))
+    aimed = spread.design(0.5, "weight")
     verdict = explain("the weight", "0.weight", cl.fit_power_law(fluctuations["0.weight"]), factorised.steps)
     assert verdict.anatomy is not None
     reduced = cl.modes(approach.system, 2)
@@ -75,7 +79,7 @@ def results() -> dict[str, Result]:
         stability_map(VALUES), compare_fits(fit, fit),
         fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
-        verdict.levels[1], verdict.anatomy,
+        verdict.levels[1], verdict.anatomy, aimed, spread.steps.tail("weight"),
         approach, approach.certificate, approach.moments, approach.certificate.drift,
         approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 30), fluctuations,
         fluctuations["0.bias"],

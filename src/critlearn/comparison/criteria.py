@@ -8,7 +8,18 @@ from typing import Final
 
 from critlearn.inference.criteria import MARGIN, WIDEST_INTERVAL
 
-__all__ = ["DISTANCE", "LEAST_PREDICTED_SHARE", "LEVEL", "MARGIN", "RESAMPLED", "WIDEST_INTERVAL"]
+__all__ = [
+    "AIMED",
+    "DISTANCE",
+    "HIGH_QUANTILE",
+    "LEAST_PREDICTED_SHARE",
+    "LEVEL",
+    "LOW_QUANTILE",
+    "MARGIN",
+    "RESAMPLED",
+    "TAIL",
+    "WIDEST_INTERVAL",
+]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
 """Smallest predicted probability of the measured window for which a predicted exponent is computed there.
@@ -27,4 +38,21 @@ LEVEL: Final = 0.05
 
 RESAMPLED: Final = 400
 """Bootstrap samples of a distance: the 95% quantile of the noise is known to 3%. Effect: docs/ladder.md (calibration).
+"""
+
+LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5
+"""Quantiles between which an exponent is taken where nothing was measured: above them fluctuations are those of wrong
+predictions, below them there are few. Effect: docs/what_if.md.
+"""
+
+AIMED: Final = 0.005
+"""Largest difference of the predicted exponent of a designed loss from the one that was wanted: a tenth of `MARGIN`,
+and more than the bins of the sketches move it. Effect: docs/what_if.md (aimed designs).
+"""
+
+TAIL: Final = (0.001, 0.05)
+"""Shares of the path factors at their small end, or at their large one, between which their tail is fitted.
+
+Further in, a lognormal does not yet show how it falls; further out there are too few. Effect: docs/what_if.md (tail
+theorem).
 """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE
+from critlearn.comparison.criteria import HIGH_QUANTILE, LEAST_PREDICTED_SHARE, LOW_QUANTILE
 from critlearn.inference import cutoff_exponent_on
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.truncated_power_law import exponent_on
@@ -33,3 +33,16 @@ def predicted_on(law: PushForward | LogSketch, window: Window, *, cutoff: bool =
     if mass[inside].sum() < LEAST_PREDICTED_SHARE or np.count_nonzero(mass[inside]) < 3:
         return None
     return cutoff_exponent_on(edges, mass, window.log_lo) if cutoff else exponent_on(edges, mass, window)
+
+
+def quantile_window(
+    law: PushForward | LogSketch, low: float = LOW_QUANTILE, high: float = HIGH_QUANTILE
+) -> Window | None:
+    """Window between two quantiles of the fluctuations that are not zero; None if both lie in one bin.
+
+    Quantiles are interpolated in the bins, so that the window moves smoothly with a law.
+    """
+    edges, mass = (law.edges, law.counts) if isinstance(law, LogSketch) else (law.edges, law.mass)
+    below = np.concatenate([[0.0], np.cumsum(mass, dtype=np.float64)])
+    ends = np.interp([low * below[-1], high * below[-1]], below, edges)
+    return Window.from_logs(float(ends[0]), float(ends[1])) if ends[1] > ends[0] else None

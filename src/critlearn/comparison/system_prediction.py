@@ -2,22 +2,28 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.comparison.aimed_design import AimedDesign, aim
 from critlearn.comparison.ladder.error_values import OutputState, output_state
+from critlearn.comparison.ladder.factors import NO_PATH, Factors
 from critlearn.comparison.ladder.ladder import Ladder
-from critlearn.comparison.ladder.level import JOINT, MARGINS
+from critlearn.comparison.ladder.level import COMPOSITION, JOINT, MARGINS
+from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import composition_of, margin_composition
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations import Fluctuations, Quantities, measure
 from critlearn.fluctuations.measure import measure_rescaled
 from critlearn.inference import fit_power_law
 from critlearn.network import NeuralSystem
 from critlearn.numerics.validation import check_integer, check_learning_rate
+from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.results import Result, dataframe_of
 
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
 
 _DISPLACED: Final = 0
 """Seed of the displacements of the joint level, which only check the sampling."""
+
+
+KEPT: Final = "with margins and path factors as they are: another loss moves them when the network is trained with it"
+"""What predictions under another composition keep, in words."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,13 +54,16 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         Level of the predictions: 0 for the composition alone, 1 for Gaussian margins, 2 for margins as they are.
     unpredicted
         Reason in words, by name of each quantity that nothing predicts.
+    other
+        Factors under another composition, if the predictions are those of one: of `with_composition`.
     """
 
     steps: Ladder
     level: int
     unpredicted: Mapping[str, str] = field(default_factory=dict)
+    other: Factors | None = None
 
-    bulky_fields = ("steps",)
+    bulky_fields = ("steps", "other")
 
     @cached_property
     def _names(self) -> list[str]:
@@ -62,7 +75,7 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
             raise KeyError(f'"{name}" is not predicted: {self.unpredicted[name]}')
         if name not in self._names:
             raise KeyError(str(unknown_name("quantity", name, self._names)))
-        return self.steps.prediction(name, self.level)
+        return self.factors.prediction(name, self.level)
 
     def __iter__(self) -> Iterator[str]:
         """Names of the quantities that are predicted."""
@@ -73,15 +86,98 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         return len(self._names)
 
     @property
+    def factors(self) -> Factors:
+        """What the predictions are made of."""
+        return self.steps.factors if self.other is None else self.other
+
+    @property
     def fluctuations(self) -> Fluctuations:
-        """What was measured in the same pass."""
+        """What was measured in the same pass, under the composition that the network was trained with."""
         return self.steps.measured
+
+    @property
+    def _is_softmax(self) -> bool:
+        """Whether margins are those of the true class of softmax."""
+        return self.steps.factors.values.name == SoftmaxCrossEntropy().name
+
+    def with_composition(self, activation: ActivationLike, loss: LossLike) -> "SystemPrediction":
+        """Predictions of the same level for another activation of the output, or another loss.
+
+        Margins ``m = t y`` and path factors stay as they are, so that nothing is computed a second time. That is the
+        network as it is, held against another loss; trained with it, it would have other margins and path factors.
+        The margin of the true class of softmax is taken for the output: for a loss of that margin.
+
+        Parameters
+        ----------
+        activation, loss
+            Names, expressions, objects or callables, as `Composition` takes.
+
+        Raises
+        ------
+        InvalidInputError
+            If the errors of the network depend on no margin, or the composition cannot be used with it.
+        """
+        composition = composition_of(activation, loss)
+        if isinstance(composition, SoftmaxCrossEntropy) and not self._is_softmax:
+            raise InvalidInputError(
+                f"{composition.name} needs an output for each class, which {self.steps.factors.values.name} has not: "
+                "of one margin it is sigmoid+bce"
+            )
+        return replace(self, other=self.steps.factors.under(margin_composition(composition)))
+
+    def design(self, exponent: float, quantity: str, *, window: Window | None = None) -> AimedDesign:
+        """Design a loss under which a quantity of this network has a chosen exponent.
+
+        The loss is one of the margin, with a q-exponential error signal, as of `critlearn.design`; its q is the one
+        for which a prediction of this level, at these margins and path factors, has the exponent. A network that is
+        trained with it has other margins.
+
+        Parameters
+        ----------
+        exponent
+            Wanted exponent, e.g. 1.2.
+        quantity
+            Name of the quantity, e.g. ``hidden1.bias``.
+        window
+            Where it is wanted; by default from the 2% to the 50% quantile of its fluctuations under the loss.
+
+        Raises
+        ------
+        InvalidInputError
+            If no such loss has the exponent, or there are no margins; the message says which can be had.
+        """
+        if quantity not in self:
+            raise InvalidInputError(
+                self.unpredicted.get(quantity) or str(unknown_name("quantity", quantity, self._names))
+            )
+        if self.level == COMPOSITION:
+            raise InvalidInputError(
+                "the composition alone has the exponent of the loss, critlearn.design(exponent); to aim at a layer "
+                "take predict(system, level=1) or level=2"
+            )
+        if self._is_softmax:
+            raise InvalidInputError(
+                "designs that aim at a layer are losses of one output; this network has one for each class: "
+                "critlearn.design(exponent, classes=...) aims at the outputs"
+            )
+        return aim(self.steps.factors, self._names, self.level, exponent, quantity, window)
 
     @cached_property
     def ladder(self) -> "pd.DataFrame":
-        """Row for each level of each quantity: exponents on the measured window, distances and outcomes."""
+        """Row for each level of each quantity: exponents on the measured window, distances and outcomes.
+
+        Raises
+        ------
+        InvalidInputError
+            If the predictions are those of another composition, under which nothing was measured.
+        """
         import pandas as pd
 
+        if self.other is not None:
+            raise InvalidInputError(
+                f"nothing was measured under {self.other.values.name}: train the network with it and predict that one; "
+                f"the ladder of {self.other.trained_with} is that of the prediction before with_composition"
+            )
         rows = []
         for name in self._names:
             fit = fit_power_law(self.fluctuations[name], log_floor=self.fluctuations.log_floor)
@@ -93,6 +189,8 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         """Predictions as plain values."""
         return {
             "level": self.level,
+            "composition": self.factors.values.name,
+            "trained_with": self.factors.trained_with,
             "predictions": {name: prediction.to_dict() for name, prediction in self.items()},
             "unpredicted": dict(self.unpredicted),
         }
@@ -102,8 +200,11 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         return dataframe_of({name: prediction.to_dict() for name, prediction in self.items()})
 
     def summary(self) -> str:
-        """One line for each quantity."""
-        return "\n".join(f"{name}: {prediction.summary()}" for name, prediction in self.items())
+        """One line for each quantity; of another composition, what was kept goes before."""
+        lines = [f"{name}: {prediction.summary()}" for name, prediction in self.items()]
+        if self.other is not None:
+            lines.insert(0, f"{self.other.values.name} in place of {self.other.trained_with}, {KEPT}")
+        return "\n".join(lines)
 
 
 def predict(system: NeuralSystem, *, level: int = MARGINS, lr: float = 1.0, batch_size: int = 256) -> SystemPrediction:
@@ -142,11 +243,7 @@ def predict(system: NeuralSystem, *, level: int = MARGINS, lr: float = 1.0, batc
             f"errors of {system.loss.name} are not those of one margin: composition and data are told together; "
             "take level=1 or level=2"
         )
-    missing = {
-        name: "all path factors are zero: so are the fluctuations"
-        for name in steps.measured
-        if steps.paths[name].log_range is None
-    }
+    missing = {name: NO_PATH for name in steps.measured if steps.paths[name].log_range is None}
     return SystemPrediction(steps, level, missing)
 
 

@@ -55,6 +55,9 @@ class ErrorValues:
         What the values are, in words.
     name
         Composition, or loss.
+    targets
+        Class -1 or +1 of each sample, where the values are margins ``t y`` or outputs; 1 where they are margins of the
+        true class, whose outputs are the margins; None where there are no classes.
     """
 
     values: Float64[np.ndarray, " sample"]
@@ -64,6 +67,7 @@ class ErrorValues:
     limits: tuple[Limit, ...]
     what: str
     name: str
+    targets: Float64[np.ndarray, " sample"] | None = None
 
     @property
     def has_margins(self) -> bool:
@@ -77,11 +81,45 @@ class ErrorValues:
 
     def of(self, samples: Bool[np.ndarray, " sample"] | Int64[np.ndarray, " number"]) -> "ErrorValues":
         """Values of some samples."""
-        return replace(self, values=self.values[samples], part=self.part[samples], group=self.group[samples])
+        targets = None if self.targets is None else self.targets[samples]
+        return replace(
+            self, values=self.values[samples], part=self.part[samples], group=self.group[samples], targets=targets
+        )
 
     def of_existing(self, there: Bool[np.ndarray, " sample"]) -> "ErrorValues":
         """Values in which samples without any error have none."""
         return replace(self, values=np.where(there, self.values, np.nan))
+
+    def under(self, composition: ErrorSignal) -> "ErrorValues":
+        """Values on which the errors of the same samples depend under another composition, at the same margins.
+
+        A margin of the true class of softmax is taken for the output of a composition with target 1: for a loss of that
+        margin.
+
+        Raises
+        ------
+        InvalidInputError
+            If the samples have no margins, some of them have no error and therefore none, or too few are of a class.
+        """
+        if not isinstance(self.channels[0], BiasChannel) or self.targets is None:
+            raise InvalidInputError(
+                f"the errors of {self.name} depend on no margin of two classes, or of a true class, that another "
+                "composition could take: predict the network trained with the other one"
+            )
+        missing = int(np.isnan(self.values).sum())
+        if missing:
+            raise InvalidInputError(
+                f"{missing:,} of {self.values.size:,} samples have no error at all under {self.name}, so that their "
+                "path factors are not known: start from a network whose loss has errors everywhere"
+            )
+        lr = math.exp(self.channels[0].log_rate)
+        margins = self.values if has_margin(self.channels[0].composition) else self.values * self.targets
+        if has_margin(composition) or bool((self.targets == 1).all()):
+            found = values_of_margins(composition, margins, self.group, lr=lr)
+        else:
+            found = values_of_outputs(composition, margins * self.targets, self.targets, lr=lr)
+        found.check()
+        return replace(found, targets=self.targets)
 
     def log_fluctuations(self, values: Float64[np.ndarray, " sample"]) -> Float64[np.ndarray, " sample"]:
         """``ln|e|`` plus that of the learning rate for other values of the same samples; NaN stays NaN."""
@@ -226,7 +264,7 @@ def values_of_outputs(
     values, group = np.unique(targets, return_inverse=True)
     classes = bool(np.isin(values, (-1.0, 1.0)).all())
     if classes and has_margin(composition):
-        return values_of_margins(composition, outputs * targets, group, lr=lr)
+        return replace(values_of_margins(composition, outputs * targets, group, lr=lr), targets=targets)
     errors = composition.log_error_signal(outputs, targets)  # type: ignore[arg-type]
     residuals = outputs - targets
     # Shifted by 1, because the channels evaluate the error signal at target 1.
@@ -237,7 +275,8 @@ def values_of_outputs(
     channels = tuple(BiasChannel(composition, log_rate=math.log(lr), target=float(value)) for value in values)
     limits = distinct([limit for value in values for limit in _limit(composition, float(value))])
     what = "outputs, one density for each target"
-    return ErrorValues(outputs, group, group, channels, tuple(limits), what, composition.name)
+    known = ErrorValues(outputs, group, group, channels, tuple(limits), what, composition.name)
+    return replace(known, targets=targets) if classes else known
 
 
 def values_of_errors(log_errors: Float64[np.ndarray, " sample"], name: str) -> ErrorValues:

@@ -1,6 +1,6 @@
 """Values on which the errors of a network's samples depend, read off the network in a pass of activations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -84,6 +84,7 @@ def _known(system: NeuralSystem, numbers: Float64[np.ndarray, " sample"], target
     """Values of a loss whose errors may be those of one number."""
     if isinstance(system.loss, SoftmaxCrossEntropy):
         classes: Int64[np.ndarray, " sample"] = targets.astype(np.int64)
-        return values_of_margins(margin_composition(system.loss), numbers, classes, lr=lr)
+        known = values_of_margins(margin_composition(system.loss), numbers, classes, lr=lr)
+        return replace(known, targets=np.ones(numbers.size))
     loss: Any = system.loss
     return values_of_outputs(loss, numbers, targets, lr=lr)

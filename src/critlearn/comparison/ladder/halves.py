@@ -88,6 +88,14 @@ class Halves:
         """Distributions of ``ln|delta|`` plus a number, to the nearest bin."""
         return Halves(self.first_bin + round(by / self.width), self.width, self.halves)
 
+    def share(self, window: Window) -> float:
+        """Probability of a window, of its whole bins, averaged over both halves; 0 where fewer than three are in it."""
+        try:
+            inside = bins_inside(self.edges, window)
+        except ValueError:
+            return 0.0
+        return float(np.mean([half.mass[inside].sum() for half in self.halves]))
+
     def exponent(self, window: Window) -> tuple[float, Float64[np.ndarray, " group"]] | None:
         """Exponent on a window, the mean of those of both halves, and the influence of each group on it.
 

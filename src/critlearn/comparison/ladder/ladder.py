@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.comparison.agreement import Agreement, Bounds, both
-from critlearn.comparison.criteria import DISTANCE, MARGIN
+from critlearn.comparison.criteria import DISTANCE, LEAST_PREDICTED_SHARE, MARGIN, TAIL
 from critlearn.comparison.ladder import halves as from_halves
 from critlearn.comparison.ladder.anatomy import Anatomy, anatomy_of, contribution
 from critlearn.comparison.ladder.distance import Distance, distance_of
 from critlearn.comparison.ladder.error_values import OutputState
+from critlearn.comparison.ladder.factors import Factors, is_constant, mean_log
 from critlearn.comparison.ladder.halves import Halves
 from critlearn.comparison.ladder.level import (
     COMPOSITION,
@@ -22,34 +23,21 @@ from critlearn.comparison.ladder.level import (
     JOINT,
     MARGINS,
     USES,
-    USES_WITHOUT_MARGINS,
     Level,
 )
-from critlearn.comparison.predicted_exponent import predicted_on
+from critlearn.comparison.ladder.tail_theorem import TailTheorem, tail_theorem
+from critlearn.comparison.predicted_exponent import predicted_on, quantile_window
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
 from critlearn.inference import Grade, PowerLawFit
-from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
-from critlearn.prediction import Prediction, PushForward
-from critlearn.prediction.criteria import TOLERANCE
+from critlearn.prediction import Prediction
 from critlearn.prediction.error_values import ErrorValues
-from critlearn.prediction.prediction import with_limits
-from critlearn.prediction.product import convolve, shifted
-from critlearn.prediction.push_forward.push_forward import push_forward_parts
+from critlearn.prediction.product import shifted
 
 FEWEST: Final = 40
 """Samples that a ladder needs: ten for the density of the margins in each half, and as many again."""
-
-_DENSITIES: Final = {
-    COMPOSITION: "uniform {what}",
-    GAUSSIAN: "Gaussian {what} of each class",
-    MARGINS: "the density of {number} {what}",
-}
-"""Densities of the levels that predict, in words."""
-
-_CONSTANT: Final = 2 * BIN_WIDTH
-"""Range of ``ln|c|`` up to which a path factor is the same for all samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +77,13 @@ class Ladder:
     @property
     def levels_known(self) -> tuple[int, ...]:
         """Levels that this network has: without margins none is of the composition alone."""
-        known = (COMPOSITION, GAUSSIAN, MARGINS) if self._values.has_margins else (GAUSSIAN, MARGINS)
+        known = self.factors.levels
         return known if self.joint is None else (*known, JOINT)
+
+    @cached_property
+    def factors(self) -> Factors:
+        """What the levels that predict are made of."""
+        return Factors(self.state.values, self.paths)
 
     @property
     def _values(self) -> ErrorValues:
@@ -101,31 +94,8 @@ class Ladder:
         return len(self.state.log_error)
 
     def prediction(self, name: str, level: int) -> Prediction:
-        """Prediction of a quantity by a level from 0 to 2, from all samples.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no such level, or all path factors are zero.
-        """
-        if level == JOINT or level not in self.levels_known:
-            allowed = ", ".join(map(str, (known for known in self.levels_known if known != JOINT)))
-            raise InvalidInputError(f"levels of {self._values.name} that predict are {allowed}; got {level}")
-        if self.paths[name].log_range is None:
-            raise InvalidInputError("all path factors are zero: so are the fluctuations")
-        values = self._values
-        source = f"{values.name} with {_DENSITIES[level].format(number=values.values.size, what=values.what)}"
-        if level != COMPOSITION and not self._is_identity(name):
-            source += f", times {self.paths[name].count:,} path factors of other samples"
-        return with_limits(self._law(name, level), values.limits, TOLERANCE, source)
-
-    def _law(self, name: str, level: int) -> PushForward:
-        """Predicted distribution of a quantity."""
-        error, paths = self._error_law(level), self.paths[name]
-        # The path factor is one number, or taken at its mean: density and caustics are moved as they are.
-        if level == COMPOSITION or self._is_identity(name):
-            return shifted(error, _mean_log(paths))
-        return convolve(error, paths)
+        """Prediction of a quantity by a level from 0 to 2, from all samples; see `Factors.prediction`."""
+        return self.factors.prediction(name, level)
 
     def levels(self, name: str, fit: PowerLawFit) -> tuple[Level, ...]:
         """Levels of a quantity, held against its measurement and the fit to it."""
@@ -141,15 +111,41 @@ class Ladder:
         window, path = _window_below_cutoff(fit), self.paths[name]
         if window is None or path.log_range is None or self.measured[name].log_range is None:
             return None
-        middle, made = _mean_log(path), self._made(name)
+        middle, made = mean_log(path), self._made(name)
         k1 = self._values_from_halves[MARGINS].shifted(middle).exponent(window)
         k2, k3 = made.levels[MARGINS].exponent(window), made.measured.exponent(window)
         if k1 is None or k2 is None or k3 is None:
             return None
         if not self._values.has_margins:
             return anatomy_of(None, k1, k2, k3, window)
-        alone = predicted_on(shifted(self._error_law(COMPOSITION), middle), window)
+        alone = predicted_on(shifted(self.factors.error_law(COMPOSITION), middle), window)
         return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
+
+    def tail(self, name: str, window: Window | None = None) -> TailTheorem | None:
+        """Tail theorem of a quantity: which of errors and path factors rules there, and whether the measurement agrees.
+
+        Parameters
+        ----------
+        name
+            Name of the quantity.
+        window
+            Tail of its fluctuations; by default the small ones, from their 0.1% to their 5% quantile.
+
+        Returns
+        -------
+        TailTheorem or None
+            None where nothing was measured, or neither errors nor path factors have a tail.
+        """
+        path, own = self.paths[name], self.measured[name]
+        if path.log_range is None or own.log_range is None:
+            return None
+        window = quantile_window(own, *TAIL) if window is None else window
+        measured = None if window is None else self._halves(own).exponent(window)
+        if window is None or measured is None:
+            return None
+        errors = self._values_from_halves[MARGINS].shifted(mean_log(path))
+        error = errors.exponent(window) if errors.share(window) >= LEAST_PREDICTED_SHARE else None
+        return tail_theorem(error, self._halves(path), measured, window)
 
     def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
         """One level of a quantity."""
@@ -163,7 +159,7 @@ class Ladder:
         else:
             outcome, needed = _outcome(apart, exponent, error, fit, self._samples)
         return Level(
-            level, self._uses[level], exponent, error, apart.value, apart.noise, apart.p_value, outcome, needed
+            level, self.factors.uses[level], exponent, error, apart.value, apart.noise, apart.p_value, outcome, needed
         )
 
     def _composition(self, name: str, fit: PowerLawFit) -> Level:
@@ -183,7 +179,7 @@ class Ladder:
         if fit.window is None:
             return None, None
         joint = self.joint if level == JOINT else None
-        whole = self._law(name, level) if joint is None else joint[name]
+        whole = self.factors.law(name, level) if joint is None else joint[name]
         exponent = predicted_on(whole, fit.window, cutoff=fit.cutoff is not None)
         if exponent is None:
             return None, None
@@ -196,25 +192,9 @@ class Ladder:
             return exponent, None
         return exponent, contribution(there, measured).standard_error
 
-    @property
-    def _uses(self) -> Mapping[int, str]:
-        return USES if self._values.has_margins else USES_WITHOUT_MARGINS
-
     def _is_identity(self, name: str) -> bool:
         """Whether the path factor is the same for all samples: the error itself is then what is measured."""
-        reach = self.paths[name].log_range
-        return reach is not None and reach[1] - reach[0] <= _CONSTANT
-
-    @cached_property
-    def _error_laws(self) -> dict[int, PushForward]:
-        return {}
-
-    def _error_law(self, level: int) -> PushForward:
-        """Distribution of the error by a level, from all samples."""
-        if level not in self._error_laws:
-            densities = {COMPOSITION: ErrorValues.uniform, GAUSSIAN: ErrorValues.gaussian, MARGINS: ErrorValues.kernel}
-            self._error_laws[level] = push_forward_parts(densities[level](self._values))
-        return self._error_laws[level]
+        return is_constant(self.paths[name])
 
     @cached_property
     def _groups(self) -> int:
@@ -265,14 +245,6 @@ class _Made:
 
     measured: Halves
     levels: Mapping[int, Halves]
-
-
-def _mean_log(paths: LogSketch) -> float:
-    """Mean of ``ln|c|``."""
-    counts = paths.counts
-    mean = float(counts @ (0.5 * (paths.edges[1:] + paths.edges[:-1])) / counts.sum())
-    # That of a single output is 1, which a bin does not tell.
-    return 0.0 if np.count_nonzero(counts) == 1 and abs(mean) < BIN_WIDTH else mean
 
 
 def _outcome(
