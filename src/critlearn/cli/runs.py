@@ -17,7 +17,7 @@ _LONGEST_DATA: Final = 24
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, or store of a sweep.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
-_RUN = "Name of a run, the beginning of one, or the path of its folder."
+RUN: Final = "Name of a run, the beginning of one, or the path of its folder."
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_(out: Out = Path("runs"), json: Json = False) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help=_RUN)],
+    run: Annotated[str, typer.Argument(help=RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -56,8 +56,8 @@ def show(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(help=_RUN)],
-    second: Annotated[str, typer.Argument(help=_RUN)],
+    first: Annotated[str, typer.Argument(help=RUN)],
+    second: Annotated[str, typer.Argument(help=RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
