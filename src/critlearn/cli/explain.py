@@ -34,8 +34,8 @@ def explain(
     quantities = run_record(find_run(out, run))["quantities"]
     if quantity is not None and quantity not in quantities:
         raise unknown_name("quantity", quantity, quantities)
-    if all(entry.get("ladder") is None for entry in quantities.values()):
-        raise InvalidInputError(f'"{run}" was made before predictions of every layer: analyse it anew')
+    if not any(entry.get("ladder") for entry in quantities.values()):
+        raise InvalidInputError(f'"{run}" {_why_not(quantities)}')
     shown = quantities if quantity is None else {quantity: quantities[quantity]}
     if json:
         kept = ("agreement", "explanation", "ladder", "anatomy")
@@ -53,6 +53,16 @@ def explain(
         said = (shown[quantity]["statement"], shown[quantity].get("not_predicted"), anatomy_sentence(shown[quantity]))
         console.print("\n" + "\n".join(filter(None, said)))
     console.print(f"\n{OUTCOMES}")
+
+
+def _why_not(quantities: Mapping[str, Any]) -> str:
+    """Reason why a run has no ladder, and what to do."""
+    if all("ladder" not in entry for entry in quantities.values()):
+        return "was made before predictions of every layer: analyse it anew"
+    if any(entry.get("ensemble") for entry in quantities.values()):
+        return "pools an ensemble: its single runs, in its folder, are explained one by one"
+    reasons = [entry["not_predicted"] for entry in quantities.values() if entry.get("not_predicted")]
+    return f"has no predictions of its layers: {reasons[0] if reasons else 'it is predicted as a whole'}"
 
 
 def _ladder(quantities: Mapping[str, Any]) -> "Table":

@@ -109,7 +109,8 @@ def _list_cells(row: Mapping[str, Any]) -> list[str]:
         return ["corrupt", row["run"]]
     data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
-    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], row["agreement"] or "-"]
+    agreement = " with ".join(filter(None, (row["agreement"], row["explained_by"]))) or "-"
+    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], agreement]
 
 
 def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:

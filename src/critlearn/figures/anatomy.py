@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,6 +37,7 @@ _NAME_AT, _STEP, _BAR = 0.0, 0.15, 7.0
 """Height of the name in a row of height 1, height of a step, and points of the thickness of its bar."""
 
 
+@runtime_checkable
 class Recorded(Protocol):
     """What has a record, as every analysis does."""
 
@@ -53,7 +54,11 @@ def explained(quantities: Mapping[str, Any]) -> dict[str, Any]:
     quantities
         Entry ``quantities`` of a record, which goes from the output backwards.
     """
-    kept = {name: entry for name, entry in quantities.items() if entry.get("anatomy") and not entry.get("pool")}
+    kept = {
+        name: entry
+        for name, entry in quantities.items()
+        if entry.get("anatomy") and entry["measured"]["exponent"] is not None and not entry.get("pool")
+    }
     return dict(reversed(kept.items()))
 
 
@@ -179,7 +184,13 @@ def _draw_stairs(axes: Axes, row: int, name: str, quantity: Mapping[str, Any]) -
             label=f"_{name}: {word}",
         )  # fmt: skip
         axes.plot([end, end], [height, height + _STEP], color="0.55", lw=0.8, label=f"_{name}: {word}, end")
-        _write_beside(axes, max(reached, end) if value >= 0 else min(reached, end), height, signed(value), value >= 0)
+        _write_beside(
+            axes,
+            max(reached, end) if value >= 0 else min(reached, end),
+            height,
+            signed(value),
+            value >= 0 or signed(value) == "0.00",
+        )
         reached = end
     measured = quantity["measured"]
     height = top + _STEP * 5 + 0.03
@@ -192,7 +203,7 @@ def _draw_stairs(axes: Axes, row: int, name: str, quantity: Mapping[str, Any]) -
 def _write_beside(axes: Axes, x: float, height: float, text: str, right: bool, *, bold: bool = False) -> None:
     """Write a number beside the end of a bar, a little away from it."""
     axes.annotate(
-        text, (x, height), (6 if right else -4, 0), textcoords="offset points", fontsize=9, va="center",
+        text, (x, height), (6 if right else -6, 0), textcoords="offset points", fontsize=9, va="center",
         ha="left" if right else "right", fontweight="bold" if bold else "normal",
     )  # fmt: skip
 

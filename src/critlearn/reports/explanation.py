@@ -97,7 +97,7 @@ def anatomy_sentence(quantity: Mapping[str, Any]) -> str:
     anatomy = quantity.get("anatomy")
     if not anatomy:
         return ""
-    values = {part: None if anatomy[part] is None else anatomy[part]["value"] for part in PARTS}
+    values: dict[str, Any] = {part: None if anatomy[part] is None else anatomy[part]["value"] for part in PARTS}
     return sum_in_words(**values) + ("" if quantity["measured"].get("cutoff") is None else ", below the cut-off")
 
 
