@@ -141,6 +141,9 @@ def anatomy_through_training(
         _draw_lines(axes, name, held)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
+    for axes in panels[max(0, len(names) - columns) : len(names)]:
+        # Also where the panel below is empty.
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("time of training")
     figure.supylabel("part of the exponent k")
     _add_legend(figure, panels[0])
