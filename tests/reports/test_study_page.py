@@ -136,7 +136,7 @@ def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
 def test_every_outcome_is_counted_and_the_level_that_sufficed() -> None:
     outcomes = ["agrees", "agrees", "agrees", "disagrees", "cannot tell", "cannot tell", None]
     levels = ["Gaussian margins", "margins", "margins", None, None, None, None]
-    table = pd.DataFrame({"certified": True, "agreement": outcomes, "explained_by": levels})
+    table = pd.DataFrame({"certified": True, "agreement": outcomes, "explained_by": levels}, index=range(3, 10))
     assert comparisons(table) == (
         "4 of 6 comparisons with predictions at equilibrium are decided: 3 agree, 1 disagree; of 2 the samples cannot "
         "tell. The least that sufficed to explain them: margins in 2, Gaussian margins in 1."
