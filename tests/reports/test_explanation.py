@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from critlearn.comparison.criteria import DISTANCE, MARGIN
+from critlearn.comparison.ladder.anatomy import sum_in_words
 from critlearn.reports.explanation import (
     OUTCOMES,
     anatomy_sentence,
@@ -75,6 +76,13 @@ def test_without_margins_no_level_speaks_of_them() -> None:
 )  # fmt: skip
 def test_a_sentence_says_what_adds_up(composition: float | None, cutoff: Any, told: str) -> None:
     assert anatomy_sentence(quantity(composition=composition, cutoff=cutoff)) == told
+
+
+def test_parts_below_the_digits_of_a_sentence_change_nothing() -> None:
+    assert sum_in_words(1.0, 0.004, -0.004, 0.3) == (
+        "the composition alone would give 1.00; data changes nothing; depth changes nothing; dependence adds 0.30: "
+        "together 1.30"
+    )
 
 
 def test_records_of_earlier_versions_have_no_section() -> None:

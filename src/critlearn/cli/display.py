@@ -97,10 +97,16 @@ def print_table(record: Mapping[str, Any]) -> None:
             _number(row["decades"], ".1f"),
             _number(row["share"], ".0%"),
             _number(row["predicted_exponent"], ".2f"),
-            " with ".join(filter(None, (row["agreement"], row["explained_by"]))) or "-",
+            agreement_text(row),
             row["verdict"],
         )
     console().print(table)
+
+
+def agreement_text(row: Mapping[str, Any]) -> str:
+    """Outcome of a prediction, and what it uses if it agrees."""
+    found = row["explained_by"] if row["agreement"] == "agrees" else None
+    return " with ".join(filter(None, (row["agreement"], found))) or "-"
 
 
 def console() -> Console:

@@ -105,12 +105,13 @@ def rm(
 
 def _list_cells(row: Mapping[str, Any]) -> list[str]:
     """Cells of a run in the list."""
+    from critlearn.cli.display import agreement_text
+
     if row["status"] != "finished":
         return ["corrupt", row["run"]]
     data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
-    agreement = " with ".join(filter(None, (row["agreement"], row["explained_by"]))) or "-"
-    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], agreement]
+    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], agreement_text(row)]
 
 
 def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:

@@ -200,7 +200,9 @@ def _draw_stairs(axes: Axes, row: int, name: str, quantity: Mapping[str, Any]) -
     low, high = measured["ci95"] or (measured["exponent"],) * 2
     axes.plot([low, high], [height, height], color=_MEASURED, lw=1.6, label=f"_{name}: 95% interval")
     axes.plot([measured["exponent"]], [height], "D", color=_MEASURED, markersize=5, label=f"_{name}: measured")
-    _write_beside(axes, max(high, measured["exponent"]), height, f"{measured['exponent']:.2f}", True, bold=True)
+    _write_beside(
+        axes, max(high, measured["exponent"]), height, f"{measured['exponent']:.2f}".replace("-", "−"), True, bold=True
+    )
 
 
 def _write_beside(axes: Axes, x: float, height: float, text: str, right: bool, *, bold: bool = False) -> None:

@@ -109,7 +109,7 @@ def comparisons(table: pd.DataFrame) -> str:
     counts = [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
     of_all = f"{counts[0] + counts[1]} of {len(outcomes)} comparisons with predictions at equilibrium are decided"
     said = f"{of_all}: {counts[0]} agree, {counts[1]} disagree; of {counts[2]} the samples cannot tell."
-    levels = table.loc[table["certified"] == True, "explained_by"].value_counts()  # noqa: E712
+    levels = table.loc[outcomes.index[outcomes == Agreement.AGREES], "explained_by"].value_counts()
     if levels.empty:
         return said
     sufficed = ", ".join(f"{level} in {count}" for level, count in levels.items())

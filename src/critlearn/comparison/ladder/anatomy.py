@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
@@ -69,6 +69,10 @@ class Anatomy(Result):
         return sum_in_words(composition, self.data.value, self.path.value, self.dependence.value)
 
 
+_NOTHING: Final = 0.005
+"""Contribution that is zero by the two digits that sentences have."""
+
+
 def sum_in_words(composition: float | None, data: float, path: float, dependence: float) -> str:
     r"""Sum of the contributions as a sentence.
 
@@ -81,19 +85,15 @@ def sum_in_words(composition: float | None, data: float, path: float, dependence
     if composition is None:
         said = [f"composition and data give {data:.2f}"]
     else:
-        frequent = "frequent" if data > 0 else "rare"
-        said = [
-            f"the composition alone would give {composition:.2f}",
-            f"that small errors are {frequent} {_adds(data)}",
-        ]
+        cause = f"that small errors are {'frequent' if data > 0 else 'rare'}" if abs(data) >= _NOTHING else "data"
+        said = [f"the composition alone would give {composition:.2f}", f"{cause} {_adds(data)}"]
     said += [f"depth {_adds(path)}", f"dependence {_adds(dependence)}"]
     return f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
 
 
 def _adds(value: float) -> str:
     """Say what a part does to the exponent."""
-    text = f"{abs(value):.2f}"
-    return "changes nothing" if text == "0.00" else f"{'adds' if value > 0 else 'takes'} {text}"
+    return "changes nothing" if abs(value) < _NOTHING else f"{'adds' if value > 0 else 'takes'} {abs(value):.2f}"
 
 
 Exponent = tuple[float, Float64[np.ndarray, " group"]]
