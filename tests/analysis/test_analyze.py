@@ -153,3 +153,12 @@ def test_tied_weights_are_kept_under_both_names(tmp_path: "pytest.TempPathFactor
     critlearn.save(critlearn.analyze(model, nn.CrossEntropyLoss(), data, progress=False), tmp_path / "run")  # type: ignore[operator]
     stored = load_file(tmp_path / "run" / "model.safetensors")  # type: ignore[operator]
     assert all(torch.equal(stored[name], model.first.weight) for name in ("first.weight", "second.weight"))
+
+
+def test_the_anatomy_is_drawn_for_every_variable_that_has_one(two_class: Analysis, without_shape_checker: None) -> None:
+    shown = {text.get_text() for text in two_class.plot("anatomy").axes[0].texts}
+    table = two_class.table[~two_class.table.layer.eq("all") & two_class.table.kind.ne("all")]
+    assert set(table.quantity[table.data.notna()]) <= shown
+    assert "all" not in shown
+    with pytest.raises(InvalidInputError, match='unknown figure "density"; did you mean "densities"'):
+        two_class.plot("density")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
 from critlearn.figures.study import PhasePanel
-from critlearn.reports.study_page import statement, study_illustrations
+from critlearn.reports.study_page import comparisons, statement, study_illustrations
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
 from critlearn.studies.runs.table import runs_table
@@ -124,11 +124,24 @@ def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
             "quantity": "bias",
             "verdict": "power law",
             "agreement": "agrees",
+            "explained_by": "margins",
         }
     )
     assert "agree in the one comparison at equilibrium that is decided" in statement(table)
+    assert comparisons(table).startswith("1 of 1 comparisons with predictions at equilibrium are decided: 1 agree,")
     two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
     assert statement(two).startswith("2 runs, 1 of them at equilibrium: 4 of 4")
+
+
+def test_every_outcome_is_counted_and_the_level_that_sufficed() -> None:
+    outcomes = ["agrees", "agrees", "agrees", "disagrees", "cannot tell", "cannot tell", None]
+    levels = ["Gaussian margins", "margins", "margins", None, None, None, None]
+    table = pd.DataFrame({"certified": True, "agreement": outcomes, "explained_by": levels}, index=range(3, 10))
+    assert comparisons(table) == (
+        "4 of 6 comparisons with predictions at equilibrium are decided: 3 agree, 1 disagree; of 2 the samples cannot "
+        "tell. The least that sufficed to explain them: margins in 2, Gaussian margins in 1."
+    )
+    assert comparisons(table.assign(agreement=None)) == ""
 
 
 def test_figures_are_described_in_sentences(study: Path) -> None:

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from torch import Tensor
 
 from critlearn.analysis.methods import methods_of
 from critlearn.analysis.record_schema import headlines
 from critlearn.analysis.table import AnalysisTable, cell_text, table_of
-from critlearn.errors import InvalidInputError
+from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations import Fluctuations
 from critlearn.network import NeuralSystem
 
@@ -69,11 +69,31 @@ class Analysis:
         """State and findings in sentences, one to a line."""
         return "\n".join([self._state(), *headlines(self.record["quantities"])])
 
-    def plot(self) -> "Figure":
-        """Densities of all trainable variables, with fits and predictions, in one figure."""
+    def plot(self, what: Literal["densities", "anatomy"] = "densities") -> "Figure":
+        """Figure of all trainable variables.
+
+        Parameters
+        ----------
+        what
+            ``densities``, with fits and predictions, a panel for each variable; or ``anatomy``, from the input to the
+            output the steps from the exponent of the composition alone to the measured one. The same through training,
+            of several analyses, is `critlearn.figures.anatomy.anatomy_through_training`.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is neither, or no variable has an anatomy.
+        """
+        quantities = self.record["quantities"]
+        if what == "anatomy":
+            from critlearn.figures.anatomy import anatomy_figure
+
+            return anatomy_figure(quantities)
+        if what != "densities":
+            raise unknown_name("figure", what, ("densities", "anatomy"))
         from critlearn.figures.analysis import analysis_figure
 
-        shown = {name: quantity for name, quantity in self.record["quantities"].items() if not quantity.get("pool")}
+        shown = {name: quantity for name, quantity in quantities.items() if not quantity.get("pool")}
         return analysis_figure(self.fluctuations, shown)
 
     def samples(self, number: int = 20) -> "pd.DataFrame":

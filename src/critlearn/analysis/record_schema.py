@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, ValidationError
 
 from critlearn.analysis.validation_errors import describe_first_error
+from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.ladder.level import COMPOSITION, JOINT
 from critlearn.errors import DataError
 
 _MOST_HEADLINES: Final = 8
@@ -30,14 +32,40 @@ class _Predicted(BaseModel):
     exponent_on_measured_window: float | None = None
 
 
+class _Contribution(BaseModel):
+    value: float
+    standard_error: float
+
+
+class _Anatomy(BaseModel):
+    composition: _Contribution | None
+    data: _Contribution
+    path: _Contribution
+    dependence: _Contribution
+    total: float
+
+
+class _Level(BaseModel):
+    level: Annotated[int, Field(ge=COMPOSITION, le=JOINT)]
+    exponent: float | None
+    distance: float | None
+    noise: float | None
+    agreement: Agreement | None
+    needed: int | None
+
+
 class _Quantity(BaseModel):
     axis: str
     count: int
     measured: _Measured
     predicted: _Predicted | None
     # Records of earlier versions say true or false.
-    agreement: bool | Literal["agrees", "disagrees", "cannot tell"] | None
+    agreement: bool | Agreement | None
     statement: str
+    # Records of earlier versions have none of these.
+    ladder: Annotated[list[_Level], Field(max_length=JOINT + 1)] | None = None
+    explanation: str | None = None
+    anatomy: _Anatomy | None = None
 
 
 class _Equilibrium(BaseModel):

@@ -18,12 +18,14 @@ from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
 from critlearn.equilibrium import Status
+from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
+from critlearn.reports.explanation import anatomy_illustration, explanation_section
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
@@ -57,7 +59,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
     others = [name for name in quantities if name not in predicted and name not in first]
     others = others[: max(0, _MOST_PICTURED - len(first))]
     pictured = {name: quantities[name] for name in [*first, *others]}
-    shown = illustrations({**record, "quantities": pictured}, fluctuations)
+    shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in pictured.items()}
     return render(
         "page.html",
         record=record,
@@ -69,7 +71,8 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         first={name: shown[name] for name in first},
         others={name: shown[name] for name in others},
         without_figures=len(quantities) - len(pictured),
-        training=shown["training"],
+        training=_of_training(record["equilibrium"]),
+        explanation=explanation_section(record),
         duality=None if duality is None else duality_section(duality),
         advice=Status(record["equilibrium"]["status"]).advice,
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
@@ -181,9 +184,10 @@ def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str
 
 
 def illustrations(record: Mapping[str, Any], fluctuations: Fluctuations) -> dict[str, list[Illustration]]:
-    """Figures of a run: those of each quantity by its name, and those of the training under ``training``."""
+    """Figures of a run: those of each quantity by its name, those of the training and of all anatomies by theirs."""
     shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
-    return {**shown, "training": _of_training(record["equilibrium"])}
+    anatomies = [anatomy_illustration(record["quantities"])] if explained(record["quantities"]) else []
+    return {**shown, "training": _of_training(record["equilibrium"]), "anatomy": anatomies}
 
 
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:

@@ -11,6 +11,7 @@ from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED
 from critlearn.numerics.notation import LAW_GRADES
+from critlearn.reports.study_page import comparisons
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
 from critlearn.studies.sweep.study.schema import Study
@@ -157,9 +158,7 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
     return (
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
-        f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions; prediction and measurement agree in "
-        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons at equilibrium that are "
-        f"decided.\n\n"
+        f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions. {comparisons(table)}\n\n"
         f"![{picture.alternative}]({_FIGURES}/{picture.name}.svg)\n\n{picture.caption} "
         f"[Numbers]({_FIGURES}/{picture.name}.csv).\n\n" + "\n".join(lines) + "\n"
     )

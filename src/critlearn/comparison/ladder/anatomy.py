@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
@@ -64,16 +64,36 @@ class Anatomy(Result):
         return {**contributions, "total": self.total, "window": [self.window.lo, self.window.hi]}
 
     def summary(self) -> str:
-        """One sentence."""
-        said = [
-            f"{'depth' if name == 'path' else name} {'adds' if part.value >= 0 else 'takes'} {abs(part.value):.2f}"
-            for name, part in (("data", self.data), ("path", self.path), ("dependence", self.dependence))
-        ]
-        if self.composition is None:
-            first = f"composition and data give {self.data.value:.2f}"
-            return f"{first}, {said[1]} and {said[2]}: {self.total:.2f}"
-        first = f"the composition alone gives {self.composition.value:.2f}"
-        return f"{first}, {said[0]}, {said[1]} and {said[2]}: {self.total:.2f}"
+        """Say what each part adds, or takes, in one sentence."""
+        composition = None if self.composition is None else self.composition.value
+        return sum_in_words(composition, self.data.value, self.path.value, self.dependence.value)
+
+
+_NOTHING: Final = 0.005
+"""Contribution that is zero by the two digits that sentences have."""
+
+
+def sum_in_words(composition: float | None, data: float, path: float, dependence: float) -> str:
+    r"""Sum of the contributions as a sentence.
+
+    >>> print(sum_in_words(0.99, -0.455, 0.091, 0.001).replace("; ", ";\n"))
+    the composition alone would give 0.99;
+    that small errors are rare takes 0.46;
+    depth adds 0.09;
+    dependence changes nothing: together 0.63
+    """
+    if composition is None:
+        said = [f"composition and data give {data:.2f}"]
+    else:
+        cause = f"that small errors are {'frequent' if data > 0 else 'rare'}" if abs(data) >= _NOTHING else "data"
+        said = [f"the composition alone would give {composition:.2f}", f"{cause} {_adds(data)}"]
+    said += [f"depth {_adds(path)}", f"dependence {_adds(dependence)}"]
+    return f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
+
+
+def _adds(value: float) -> str:
+    """Say what a part does to the exponent."""
+    return "changes nothing" if abs(value) < _NOTHING else f"{'adds' if value > 0 else 'takes'} {abs(value):.2f}"
 
 
 Exponent = tuple[float, Float64[np.ndarray, " group"]]
