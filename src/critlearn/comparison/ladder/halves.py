@@ -27,6 +27,9 @@ _CELLS: Final = 16_384
 _REACH: Final = 8.0
 """Standard deviations up to which a normal density is pushed forward: 1e-15 is left out."""
 
+_FAR: Final = 1e-6
+"""Share of the values at each end that are not told apart: no distance or exponent depends on them."""
+
 _LEFT_OUT: Final = 1e-7
 """Probability at each end of the errors' distribution whose bins are not resolved."""
 
@@ -116,6 +119,29 @@ class Halves:
         return float(found), np.concatenate(influence)
 
 
+def resolved(sketch: LogSketch) -> LogSketch:
+    """Sketch in which the last millionth of the values at each end lies in one bin.
+
+    A few values far away would make all bins wide, and a distribution is not told apart by them.
+    """
+    counts = sketch.counts
+    below = np.cumsum(counts)
+    total = int(below[-1]) if below.size else 0
+    if not total:
+        return sketch
+    first = int(np.searchsorted(below, _FAR * total, side="right"))
+    last = int(np.searchsorted(below, (1 - _FAR) * total, side="left"))
+
+    def folded(part: Int64[np.ndarray, "group bin"]) -> Int64[np.ndarray, "group bin"]:
+        kept = part[:, first : last + 1].copy()
+        kept[:, 0] += part[:, :first].sum(axis=1)
+        kept[:, -1] += part[:, last + 1 :].sum(axis=1)
+        return kept
+
+    sides = folded(sketch.group_positive), folded(sketch.group_negative)
+    return LogSketch(sketch.first_bin + first, *sides, sketch.group_zeros)
+
+
 def bins_joined(*spans: float) -> int:
     """Number of the sketches' bins that are joined, so that spans in ``ln|delta|`` together need few bins."""
     return max(1, math.ceil(sum(spans) / (BIN_WIDTH * _BINS)))
@@ -138,6 +164,7 @@ def of_sketch(sketch: LogSketch, joined: int, missing: Float64[np.ndarray, " gro
     missing
         Number of zeros in each group that are not counted: of samples that have no value at all.
     """
+    sketch = resolved(sketch)
     before = sketch.first_bin % joined
     counts = sketch.group_counts
     after = -(before + counts.shape[1]) % joined

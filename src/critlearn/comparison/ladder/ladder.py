@@ -205,8 +205,10 @@ class Ladder:
     @cached_property
     def _joined(self) -> int:
         """Number of the sketches' bins that are joined."""
-        reaches = [(self.measured[name].log_range, self.paths[name].log_range) for name in self.paths]
-        spans = [sum(reach[1] - reach[0] for reach in pair if reach is not None) for pair in reaches]
+        spans = []
+        for name in self.paths:
+            reaches = [from_halves.resolved(part[name]).log_range for part in (self.measured, self.paths)]
+            spans.append(sum(reach[1] - reach[0] for reach in reaches if reach is not None))
         return from_halves.bins_joined(max(spans, default=0.0))
 
     def _halves(self, sketch: LogSketch, missing: Float64[np.ndarray, " group"] | None = None) -> Halves:
