@@ -47,29 +47,33 @@ def measured_between(prediction: SystemPrediction, name: str) -> tuple[float | N
     return predicted_on(sketch, window), window
 
 
-def composition_rows(
-    other: tuple[str, str], kept: SystemPrediction
-) -> tuple[list[list[str]], list[float], list[float]]:
-    """Rows of one composition; differences of the predictions made before training from what is measured after it."""
+def composition_rows(other: tuple[str, str], kept: SystemPrediction) -> tuple[list[list[str]], list[list[float]]]:
+    """Rows of one composition; differences of what was predicted before training from what is measured after it.
+
+    They are those at fixed margins on the measured window, at fixed margins between quantiles, and at the scale of
+    equilibrium between quantiles.
+    """
     analysis = run_two_class(TwoClassConfig(activation=other[0], loss=other[1]))
     assert analysis.system is not None
     print(other, analysis.summary().splitlines()[0], flush=True)
     own, told = predict(analysis.system), kept.with_composition(*other)
-    rows, apart, apart_between = [], [], []
+    scaled = told.at_equilibrium_scale()
+    print(f"scale {scaled.factors.scale:.3f}", flush=True)
+    rows: list[list[str]] = []
+    apart: list[list[float]] = [[], [], []]
     for name in QUANTITIES:
         fit = fit_power_law(own.fluctuations[name], log_floor=own.fluctuations.log_floor)
         here = None if fit.window is None else predicted_on(told[name].distribution, fit.window)
         retrained = None if fit.window is None else predicted_on(own[name].distribution, fit.window)
         found, _ = measured_between(own, name)
-        expected = between(told, name)
+        pairs = [(here, fit.exponent), (between(told, name), found), (between(scaled, name), found)]
+        for differences, (expected, measured) in zip(apart, pairs, strict=True):
+            if expected is not None and measured is not None:
+                differences.append(expected - measured)
         decades = "-" if fit.window is None else f"{fit.window.decades:.1f}"
-        numbers = (fit.exponent, here, retrained, found, expected, between(own, name))
+        numbers = (fit.exponent, here, retrained, found, pairs[1][0], pairs[2][0], between(own, name))
         rows.append(["+".join(other), name, decades, *map(text, numbers)])
-        if here is not None and fit.exponent is not None:
-            apart.append(here - fit.exponent)
-        if found is not None and expected is not None:
-            apart_between.append(expected - found)
-    return rows, apart, apart_between
+    return rows, apart
 
 
 def aimed_row(quantity: str, exponent: float, kept: SystemPrediction) -> list[str]:
@@ -139,16 +143,16 @@ def main() -> None:
         head = ["trained with", "quantity", "decades", "errors k", "path factors k2", "rules", "follows", "measured"]
         write(settings.page, "tails", markdown([*head, "outcome"], tail_rows(kept)))
     if settings.only in (None, "compositions"):
-        rows, apart, apart_between = [], [], []
+        rows, apart = [], [[], [], []]
         for other in OTHERS:
-            made = composition_rows(other, kept)
-            rows += made[0]
-            apart += made[1]
-            apart_between += made[2]
+            made, differences = composition_rows(other, kept)
+            rows += made
+            apart = [[*all_of, *own] for all_of, own in zip(apart, differences, strict=True)]
         head = ["trained anew with", "quantity", "decades", "measured k", "what if", "own level 2"]
-        head += ["measured, 2-50%", "what if, 2-50%", "own level 2, 2-50%"]
+        head += ["measured, 2-50%", "what if, 2-50%", "what if at scale, 2-50%", "own level 2, 2-50%"]
         said = (
-            f"What if against measured: on the measured window {within(apart)}; from 2% to 50% {within(apart_between)}."
+            f"What if against measured: on the measured window {within(apart[0])}; from 2% to 50% {within(apart[1])}; "
+            f"at the scale of equilibrium {within(apart[2])}."
         )
         write(settings.page, "compositions", f"{markdown(head, rows)}\n\n{said}")
         print(said, flush=True)

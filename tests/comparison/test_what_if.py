@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 from torch.utils.data import TensorDataset
 
@@ -74,6 +75,33 @@ def test_it_says_what_was_kept_and_refuses_a_ladder() -> None:
     third = other.with_composition("tanh", "mse")
     assert third.to_dict()["trained_with"] == "sigmoid+bce"
     assert prediction.to_dict()["trained_with"] is None
+
+
+def test_the_scale_is_where_the_mean_loss_is_lowest() -> None:
+    prediction = predict(_system("tanh", "mse"), level=1)
+    scaled = prediction.with_composition("sigmoid", "bce").at_equilibrium_scale()
+    margins = prediction.factors.values.values
+    lowest = scipy.optimize.minimize_scalar(
+        lambda log_scale: np.log1p(np.exp(-np.exp(log_scale) * margins)).mean(), bounds=(-5, 3), options={"xatol": 1e-9}
+    )
+    assert scaled.factors.scale == pytest.approx(np.exp(lowest.x), rel=1e-4)
+    assert f"times {scaled.factors.scale:.3g}" in scaled.summary().splitlines()[0]
+    # tanh(2 y) is the sigmoid of 4 y: outputs settle at a quarter, and nothing else changes.
+    quarter = prediction.with_composition("tanh(2*y)", "bce").at_equilibrium_scale()
+    assert quarter.factors.scale == pytest.approx(scaled.factors.scale / 4, rel=1e-6)
+    assert _apart(quarter, scaled) < 1e-6
+    with pytest.raises(InvalidInputError, match="take with_composition first"):
+        prediction.at_equilibrium_scale()
+
+
+def test_separated_samples_have_no_scale() -> None:
+    system = _system("tanh", "mse")
+    x, t = next(iter(system.boundary(2000)))
+    with torch.no_grad():
+        right = (system.model(x)[:, 0] * t.flatten()) > 0
+    separated = NeuralSystem(system.model, system.loss, TensorDataset(x[right], t.flatten()[right]))
+    with pytest.raises(InvalidInputError, match="no lowest mean"):
+        predict(separated).with_composition("sigmoid", "bce").at_equilibrium_scale()
 
 
 def test_the_margin_of_the_true_class_of_softmax() -> None:

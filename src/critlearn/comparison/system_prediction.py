@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.comparison.aimed_design import AimedDesign, aim
+from critlearn.comparison.equilibrium_scale import equilibrium_scale
 from critlearn.comparison.ladder.error_values import OutputState, output_state
 from critlearn.comparison.ladder.factors import NO_PATH, Factors
 from critlearn.comparison.ladder.ladder import Ladder
@@ -34,7 +35,7 @@ _DISPLACED: Final = 0
 """Seed of the displacements of the joint level, which only check the sampling."""
 
 
-KEPT: Final = "with margins and path factors as they are: another loss moves them when the network is trained with it"
+KEPT: Final = "with margins and path factors {}: another loss moves them when the network is trained with it"
 """What predictions under another composition keep, in words."""
 
 
@@ -162,6 +163,26 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
             )
         return aim(self.steps.factors, self._names, self.level, exponent, quantity, window)
 
+    def at_equilibrium_scale(self) -> "SystemPrediction":
+        """Predictions under another composition for the network with its output times one factor.
+
+        The factor is the one at which the mean loss is lowest: the first thing that training with the other loss
+        changes, as the outputs of tanh and of a sigmoid, or of losses of other tails, settle at other sizes. What else
+        it changes is left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the predictions are those of the network's own composition, or the mean loss has no lowest value.
+        """
+        if self.other is None:
+            raise InvalidInputError("the network's own loss set the scale of its output: take with_composition first")
+        values = self.other.values
+        composition: Any = getattr(values.channels[0], "composition", None)
+        assert values.targets is not None
+        scale = equilibrium_scale(composition, values.outputs, values.targets)
+        return replace(self, other=self.other.scaled(scale))
+
     @cached_property
     def ladder(self) -> "pd.DataFrame":
         """Row for each level of each quantity: exponents on the measured window, distances and outcomes.
@@ -191,6 +212,7 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
             "level": self.level,
             "composition": self.factors.values.name,
             "trained_with": self.factors.trained_with,
+            "scale": self.factors.scale,
             "predictions": {name: prediction.to_dict() for name, prediction in self.items()},
             "unpredicted": dict(self.unpredicted),
         }
@@ -203,7 +225,8 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         """One line for each quantity; of another composition, what was kept goes before."""
         lines = [f"{name}: {prediction.summary()}" for name, prediction in self.items()]
         if self.other is not None:
-            lines.insert(0, f"{self.other.values.name} in place of {self.other.trained_with}, {KEPT}")
+            scale = "as they are" if self.other.scale == 1 else f"times {self.other.scale:.3g}"
+            lines.insert(0, f"{self.other.values.name} in place of {self.other.trained_with}, {KEPT.format(scale)}")
         return "\n".join(lines)
 
 

@@ -113,13 +113,35 @@ class ErrorValues:
                 "path factors are not known: start from a network whose loss has errors everywhere"
             )
         lr = math.exp(self.channels[0].log_rate)
-        margins = self.values if has_margin(self.channels[0].composition) else self.values * self.targets
+        outputs = self.outputs
         if has_margin(composition) or bool((self.targets == 1).all()):
-            found = values_of_margins(composition, margins, self.group, lr=lr)
+            found = values_of_margins(composition, outputs * self.targets, self.group, lr=lr)
         else:
-            found = values_of_outputs(composition, margins * self.targets, self.targets, lr=lr)
+            found = values_of_outputs(composition, outputs, self.targets, lr=lr)
         found.check()
         return replace(found, targets=self.targets)
+
+    @property
+    def outputs(self) -> Float64[np.ndarray, " sample"]:
+        """Outputs of the samples; of softmax the margins of the true class, with target 1.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no targets of two classes.
+        """
+        if not isinstance(self.channels[0], BiasChannel) or self.targets is None:
+            raise InvalidInputError(f"the errors of {self.name} are not those of an output of two classes")
+        return self.values * self.targets if has_margin(self.channels[0].composition) else self.values
+
+    def scaled(self, factor: float) -> "ErrorValues":
+        """Values of a network whose output is multiplied by a positive factor, and with it all of its path factors."""
+        channels = tuple(
+            replace(channel, log_rate=channel.log_rate + math.log(factor))
+            for channel in self.channels
+            if isinstance(channel, BiasChannel)
+        )
+        return replace(self, values=self.values * factor, channels=channels)
 
     def log_fluctuations(self, values: Float64[np.ndarray, " sample"]) -> Float64[np.ndarray, " sample"]:
         """``ln|e|`` plus that of the learning rate for other values of the same samples; NaN stays NaN."""

@@ -1,7 +1,7 @@
 """Factors of every fluctuation, and the predictions that follow from them if they are independent of each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -45,11 +45,14 @@ class Factors:
         Path factors: changes under errors of size 1.
     trained_with
         Name of the composition with which the network was trained, if `values` are those of another.
+    scale
+        Factor by which the output of the network is multiplied, and with it margins and path factors.
     """
 
     values: ErrorValues
     paths: Fluctuations
     trained_with: str | None = None
+    scale: float = 1.0
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -83,6 +86,10 @@ class Factors:
         """
         return Factors(self.values.under(composition), self.paths, self.trained_with or self.values.name)
 
+    def scaled(self, scale: float) -> "Factors":
+        """Factors of the network with its output multiplied by a factor."""
+        return replace(self, values=self.values.scaled(scale), scale=self.scale * scale)
+
     def prediction(self, name: str, level: int) -> Prediction:
         """Prediction of a quantity by a level from 0 to 2, from all samples.
 
@@ -95,7 +102,8 @@ class Factors:
         values = self.values
         source = f"{values.name} with {_DENSITIES[level].format(number=values.values.size, what=values.what)}"
         if self.trained_with is not None:
-            source += f" of the network trained with {self.trained_with}"
+            times = "" if self.scale == 1 else f", its output times {self.scale:.3g}"
+            source += f" of the network trained with {self.trained_with}{times}"
         if level != COMPOSITION and not is_constant(paths):
             source += f", times {paths.count:,} path factors of other samples"
         return with_limits(law, self.values.limits, TOLERANCE, source)
