@@ -117,7 +117,7 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
 
 
 def headlines(quantities: Mapping[str, Any]) -> list[str]:
-    """Sentences that sum a run up: the statements of all quantities with a prediction, or else of the first quantity.
+    """Sentences that sum a run up: the statements of all variables with a prediction, or else of the first quantity.
 
     Of more than eight the first ones are given, and how many there are.
 
@@ -126,7 +126,9 @@ def headlines(quantities: Mapping[str, Any]) -> list[str]:
     quantities
         Entry ``quantities`` of the record of a run.
     """
-    statements = [quantity["statement"] for quantity in quantities.values() if quantity["predicted"] is not None]
+    # Pools repeat what is said of their variables.
+    single = [quantity for quantity in quantities.values() if not quantity.get("pool")]
+    statements = [quantity["statement"] for quantity in single if quantity["predicted"] is not None]
     if not statements:
         return [next(iter(quantities.values()))["statement"]]
     left = len(statements) - _MOST_HEADLINES

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from critlearn.explorer import what_if
 from critlearn.explorer.choice import chosen_from
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.stored_runs import explanation_of, runs_of
@@ -40,3 +41,4 @@ def show(folder: Path | None) -> None:
         write_plain(level)
     st.dataframe(found.ladder, hide_index=True)
     write_plain(OUTCOMES)
+    what_if.show(folder, run)

@@ -58,7 +58,7 @@ def runs_of(folder: Path) -> Runs:
     DataError
         If there is none.
     """
-    return _runs(str(folder), _state(folder, _WATCHED))
+    return _runs(str(folder), state_of(folder, _WATCHED))
 
 
 def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
@@ -70,7 +70,7 @@ def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
         If the run cannot be read.
     """
     place = place_of(folder, cell)
-    return _shown(str(place), quantity, _state(place, (RECORD, FLUCTUATIONS)))
+    return _shown(str(place), quantity, state_of(place, (RECORD, FLUCTUATIONS)))
 
 
 def explanation_of(folder: Path, cell: str) -> Explained | None:
@@ -82,7 +82,7 @@ def explanation_of(folder: Path, cell: str) -> Explained | None:
         If the run cannot be read.
     """
     place = place_of(folder, cell)
-    return _explained(str(place), _state(place, (RECORD,)))
+    return _explained(str(place), state_of(place, (RECORD,)))
 
 
 def place_of(folder: Path, cell: str) -> Path:
@@ -90,7 +90,7 @@ def place_of(folder: Path, cell: str) -> Path:
     return folder if (folder / RECORD).is_file() else runs_root(folder) / cell
 
 
-def _state(folder: Path, watched: tuple[str, ...]) -> State:
+def state_of(folder: Path, watched: tuple[str, ...]) -> State:
     """Names, times and sizes of the watched files: they differ where a file has changed."""
     found = []
     for path in sorted(path for pattern in watched for path in folder.glob(pattern)):
