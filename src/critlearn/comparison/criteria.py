@@ -1,24 +1,25 @@
 """Criteria for the agreement of a measurement with a prediction.
 
-The margin and the widest interval are those of `inference.criteria`, so that the same rule decides everywhere whether
-an exponent is resolved and whether two exponents are equal in practice.
+The margin is that of `inference.criteria`, so that the same rule decides everywhere whether two exponents are equal in
+practice.
 """
 
 from typing import Final
 
-from critlearn.inference.criteria import MARGIN, WIDEST_INTERVAL
+from critlearn.inference.criteria import MARGIN
 
 __all__ = [
     "AIMED",
     "DISTANCE",
     "HIGH_QUANTILE",
     "LEAST_PREDICTED_SHARE",
+    "LEAST_SAMPLES",
+    "LEAST_SHARE",
     "LEVEL",
     "LOW_QUANTILE",
     "MARGIN",
     "RESAMPLED",
     "TAIL",
-    "WIDEST_INTERVAL",
 ]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
@@ -38,6 +39,11 @@ LEVEL: Final = 0.05
 
 RESAMPLED: Final = 400
 """Bootstrap samples of a distance: the 95% quantile of the noise is known to 3%. Effect: docs/ladder.md (calibration).
+"""
+
+LEAST_SHARE, LEAST_SAMPLES = 0.01, 30
+"""Share and number of the samples whose errors, times the mean path factor, must lie on a window for that mean to stand
+for the path factors of the window; else the mean of those whose products lie there does. Effect: docs/explained.md.
 """
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.comparison.agreement import Agreement, Bounds, both
-from critlearn.comparison.criteria import DISTANCE, LEAST_PREDICTED_SHARE, MARGIN, TAIL
+from critlearn.comparison.criteria import DISTANCE, LEAST_PREDICTED_SHARE, LEAST_SAMPLES, LEAST_SHARE, MARGIN, TAIL
 from critlearn.comparison.ladder import halves as from_halves
 from critlearn.comparison.ladder.anatomy import Anatomy, anatomy_of, contribution
 from critlearn.comparison.ladder.distance import Distance, distance_of
@@ -106,12 +106,14 @@ class Ladder:
     def anatomy(self, name: str, fit: PowerLawFit) -> Anatomy | None:
         """Anatomy of a measured exponent on its window; None where a counterfactual has no exponent there.
 
-        Of a law with cut-off, on the part of the window below the cut-off.
+        Of a law with cut-off, on the part of the window below the cut-off. The one path factor of the counterfactuals
+        is the mean of ``ln|c|`` over all samples; where next to no errors times that lie on the window, the mean over
+        the fluctuations that do.
         """
         window, path = _window_below_cutoff(fit), self.paths[name]
         if window is None or path.log_range is None or self.measured[name].log_range is None:
             return None
-        middle, made = mean_log(path), self._made(name)
+        middle, made = self._middle(path, window), self._made(name)
         k1 = self._values_from_halves[MARGINS].shifted(middle).exponent(window)
         k2, k3 = made.levels[MARGINS].exponent(window), made.measured.exponent(window)
         if k1 is None or k2 is None or k3 is None:
@@ -120,6 +122,22 @@ class Ladder:
             return anatomy_of(None, k1, k2, k3, window)
         alone = predicted_on(shifted(self.factors.error_law(COMPOSITION), middle), window)
         return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
+
+    def _middle(self, path: LogSketch, window: Window) -> float:
+        """Logarithm of the path factor that stands for all on a window."""
+        errors, mean = self._values_from_halves[MARGINS], mean_log(path)
+        below = np.concatenate([[0.0], np.cumsum(0.5 * (errors.halves[0].mass + errors.halves[1].mass))])
+        centres = 0.5 * (path.edges[1:] + path.edges[:-1])
+
+        def share(factor: Float64[np.ndarray, "*bin"]) -> Float64[np.ndarray, "*bin"]:
+            """Share of the samples whose error times a factor lies on the window."""
+            low, high = (np.interp(end - factor, errors.edges, below) for end in (window.log_lo, window.log_hi))
+            return np.asarray(high - low)
+
+        there = path.counts * share(centres)
+        if share(np.array([mean]))[0] >= max(LEAST_SHARE, LEAST_SAMPLES / self._samples) or not there.sum() > 0:
+            return mean
+        return float(there @ centres / there.sum())
 
     def tail(self, name: str, window: Window | None = None) -> TailTheorem | None:
         """Tail theorem of a quantity: which of errors and path factors rules there, and whether the measurement agrees.
