@@ -165,12 +165,17 @@ class Ladder:
         error = errors.exponent(window) if errors.share(window) >= LEAST_PREDICTED_SHARE else None
         return tail_theorem(error, self._halves(path), measured, window)
 
+    def distance(self, name: str, level: int) -> Distance:
+        """Distance of a level above 0 from the measurement of a quantity, and its sampling error."""
+        made = self._made(name)
+        return distance_of(made.levels[level], made.measured)
+
     def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
         """One level of a quantity."""
         if level == COMPOSITION:
             return self._composition(name, fit)
         made = self._made(name)
-        apart = distance_of(made.levels[level], made.measured)
+        apart = self.distance(name, level)
         exponent, error = self._exponent(name, level, fit, made)
         if level == JOINT or (level == MARGINS and self._is_identity(name)):
             outcome, needed = None, None
