@@ -54,6 +54,7 @@ class MeasurePart(BaseModel):
 
     model_config = _STRICT
     quantities: tuple[str, ...] | None = None
+    modes: bool | None = None
 
 
 class Range(BaseModel):
