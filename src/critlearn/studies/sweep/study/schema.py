@@ -50,7 +50,7 @@ class TrainingPart(BaseModel):
 
 
 class MeasurePart(BaseModel):
-    """Quantities that the table of results lists; all if None."""
+    """Quantities that the table of results lists, all if None; and whether cells have modes."""
 
     model_config = _STRICT
     quantities: tuple[str, ...] | None = None
