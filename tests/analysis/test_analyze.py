@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 import critlearn
 from critlearn.analysis import COLUMNS, Analysis
 from critlearn.errors import InvalidInputError
+from shape_checker import switched_off
 
 
 def test_a_run_and_the_analysis_of_its_network_give_the_same_numbers(two_class: Analysis) -> None:
@@ -108,7 +109,7 @@ def test_stages_are_told_in_their_order(two_class: Analysis) -> None:
     assert two_class.system is not None
     told: list[str] = []
     critlearn.analyze(two_class.system, progress=lambda stage, done, total: told.append(stage))
-    assert list(dict.fromkeys(told)) == ["certificate", "fluctuations", "predictions", "fits"]
+    assert list(dict.fromkeys(told)) == ["certificate", "fluctuations", "predictions", "fits", "modes"]
 
 
 def test_what_is_finished_survives_an_interruption(two_class: Analysis) -> None:
@@ -124,6 +125,32 @@ def test_what_is_finished_survives_an_interruption(two_class: Analysis) -> None:
     assert part.record["unfinished"][0] == "hidden1.bias"
     whole = two_class.record["quantities"]["output.bias"]["measured"]
     assert part.record["quantities"]["output.bias"]["measured"] == whole
+
+
+def test_an_interruption_of_the_modes_keeps_all_fits(two_class: Analysis) -> None:
+    assert two_class.system is not None
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "modes":
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="it has no modes"):
+        part = critlearn.analyze(two_class.system, progress=stop)
+    assert part.record["quantities"].keys() == two_class.record["quantities"].keys()
+    assert (part.modes, part.record["unfinished"]) == (None, ["modes"])
+
+
+def test_an_analysis_has_the_modes_of_its_system(two_class: Analysis) -> None:
+    assert two_class.system is not None
+    assert two_class.modes is not None
+    assert two_class.modes.to_dict() == critlearn.modes(two_class.system).to_dict()
+    assert f"modes of learning: {two_class.modes.headline()}" in two_class.summary()
+    quantities = critlearn.Quantities(only=("output.bias",))
+    without = critlearn.analyze(two_class.system, quantities=quantities, modes=False, progress=False)
+    assert (without.modes, without.record["no_modes"]) == (None, "they were not asked for")
+    assert "modes of learning" not in without.summary()
+    with switched_off(), pytest.raises(InvalidInputError, match="modes= takes True, False or None; got 'yes'"):
+        critlearn.analyze(two_class.system, modes="yes")  # type: ignore[arg-type]
 
 
 def test_what_is_missing_or_given_twice_is_told(two_class: Analysis) -> None:

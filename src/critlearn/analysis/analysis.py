@@ -9,6 +9,7 @@ from torch import Tensor
 from critlearn.analysis.methods import methods_of
 from critlearn.analysis.record_schema import headlines
 from critlearn.analysis.table import AnalysisTable, cell_text, table_of
+from critlearn.comparison.learning_modes import Modes
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations import Fluctuations
 from critlearn.network import NeuralSystem
@@ -61,13 +62,21 @@ class Analysis:
         """Whether the state is an equilibrium."""
         return bool(self.record["equilibrium"]["certified"])
 
+    @property
+    def modes(self) -> Modes | None:
+        """Modes of learning, or None where there are none: ``record["no_modes"]`` says why."""
+        found = self.record.get("modes")
+        return None if found is None else Modes.from_dict(found)
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain values."""
         return self.record
 
     def summary(self) -> str:
         """State and findings in sentences, one to a line."""
-        return "\n".join([self._state(), *headlines(self.record["quantities"])])
+        found = self.modes
+        reduced = [] if found is None else [f"modes of learning: {found.headline()}"]
+        return "\n".join([self._state(), *headlines(self.record["quantities"]), *reduced])
 
     def plot(self, what: Literal["densities", "anatomy"] = "densities") -> "Figure":
         """Figure of all trainable variables.

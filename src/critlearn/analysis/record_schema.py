@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from critlearn.analysis.validation_errors import describe_first_error
 from critlearn.comparison.agreement import Agreement
@@ -13,6 +13,9 @@ from critlearn.errors import DataError
 
 _MOST_HEADLINES: Final = 8
 """Sentences that sum a run up: more are no summary."""
+
+_MOST_MODES: Final = 1000
+"""Modes of a record: more are no reduction of learning, and no table of a page."""
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 """Ends of an interval; null where one is not finite."""
@@ -68,6 +71,41 @@ class _Quantity(BaseModel):
     anatomy: _Anatomy | None = None
 
 
+class _Mode(BaseModel):
+    share: float | None
+    share_error: float | None
+    r_squared: float | None
+    r_squared_error: float | None
+    zeros: float | None
+    bare: float | None
+    bare_error: float | None
+    independent: float | None
+    independent_error: float | None
+    joint: float | None
+    joint_error: float | None
+    noise: float | None
+    noise_error: float | None
+
+
+class _Modes(BaseModel):
+    modes: Annotated[list[_Mode], Field(max_length=_MOST_MODES)]
+    participation_ratio: float | None
+    participation_ratio_error: float | None
+    coupling: float | None
+    coupling_error: float | None
+    coupling_floor: float | None
+    correlations: Annotated[list[list[float | None]], Field(max_length=_MOST_MODES)]
+    samples: Annotated[list[int], Field(min_length=2, max_length=2)]
+    variables: int
+    exact: bool
+
+    @model_validator(mode="after")
+    def _square(self) -> "_Modes":
+        if any(len(row) != len(self.correlations) for row in self.correlations):
+            raise ValueError("correlations are a square matrix")
+        return self
+
+
 class _Equilibrium(BaseModel):
     certified: bool
     status: str
@@ -88,6 +126,9 @@ class _Record(BaseModel):
     equilibrium: _Equilibrium
     composition: _Composition
     quantities: Annotated[dict[str, _Quantity], Field(min_length=1)]
+    # Records of earlier versions have neither.
+    modes: _Modes | None = None
+    no_modes: str | None = None
 
 
 def parse_record(content: str | bytes, source: str) -> dict[str, Any]:

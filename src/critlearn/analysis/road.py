@@ -12,6 +12,7 @@ from critlearn.analysis.record import composition_record, detached_weights, equi
 from critlearn.analysis.sides import accuracy
 from critlearn.comparison import Verdict, compare, explain
 from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.learning_modes import Modes, modes_or_reason
 from critlearn.comparison.system_prediction import measure_with_ladder
 from critlearn.environment import versions
 from critlearn.equilibrium import Certificate, Status
@@ -21,8 +22,11 @@ from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
 from critlearn.results import plain
 
-STAGES: Final = ("certificate", "fluctuations", "predictions", "fits")
+STAGES: Final = ("certificate", "fluctuations", "predictions", "fits", "modes")
 """Stages of an analysis, in their order."""
+
+MODES: Final = "modes"
+"""What is unfinished after Ctrl-C while the modes are made."""
 
 ANALYSIS: Final = "analysis"
 """Kind of the system in the record of a network that was trained elsewhere."""
@@ -32,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during the fits of an analysis, with what was finished until then."""
+    """Ctrl-C during the fits of an analysis or after them, with what was finished until then."""
 
     def __init__(self, analysis: Analysis) -> None:
         super().__init__()
@@ -72,6 +76,7 @@ def walk(
     losses: Sequence[float] = (),
     quantities: Quantities | None = None,
     predictions: Mapping[str, Prediction] | None = None,
+    modes: bool | None = None,
     started: float | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -91,6 +96,9 @@ def walk(
         What is measured; every variable by default.
     predictions
         Predictions by name of the quantity, where they are known exactly; else they are made from the network's state.
+    modes
+        Whether the modes of learning are made: True or False, or None where that is cheap. Where there are none, the
+        record says why.
     started
         Time at which the work began, by `time.perf_counter`; now by default.
     progress
@@ -101,7 +109,7 @@ def walk(
     CritlearnError
         If something cannot be measured.
     Interrupted
-        After Ctrl-C during the fits, with what is finished, whose record says what is missing.
+        After Ctrl-C during the fits or the modes, with what is finished, whose record says what is missing.
     """
     started = time.perf_counter() if started is None else started
     tell = progress if progress is not None else lambda stage, done, total: None
@@ -128,6 +136,15 @@ def walk(
         lambda name: fit_power_law(measured[name], seed=heading.seed, log_floor=measured.log_floor),
         tell,
     )
+    missing = [name for name in places if name not in fitted]
+    reduced: Modes | str = _INTERRUPTED
+    if not interrupted:
+        try:
+            tell("modes", 0, 0)
+            reduced = modes_or_reason(system, modes)
+        except KeyboardInterrupt:
+            # The fits, which took most of the time, are kept.
+            interrupted, missing = True, [MODES]
     record = {
         "study": heading.study,
         "run_dir": None,
@@ -142,14 +159,19 @@ def walk(
         "floor_reference": measured.floor_reference,
         "data": heading.data,
         **heading.details,
-        "unfinished": [name for name in places if name not in fitted],
+        "unfinished": missing,
         "quantities": fitted,
+        "modes": None if isinstance(reduced, str) else reduced.to_dict(),
+        "no_modes": reduced if isinstance(reduced, str) else None,
     }
     analysis = Analysis(plain(record), measured, detached_weights(system.model), system)
     if interrupted:
         raise Interrupted(analysis)
     return analysis
 
+
+_INTERRUPTED: Final = "the analysis was interrupted"
+"""Reason why there are no modes after Ctrl-C."""
 
 Judge = Callable[[str, PowerLawFit], Verdict]
 """Function that holds the fit to a quantity against what was predicted."""

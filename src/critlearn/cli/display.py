@@ -75,7 +75,7 @@ def print_run(record: Mapping[str, Any]) -> None:
         if reason is not None and not reason.startswith("a pool"):
             typer.echo(f"not predicted: {reason}")
     if record.get("unfinished"):
-        typer.echo(f"interrupted: not fitted are {', '.join(record['unfinished'])}")
+        typer.echo(f"interrupted: missing are {', '.join(record['unfinished'])}")
     typer.echo(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from importlib.resources import files
@@ -17,6 +18,7 @@ from critlearn.analysis.record_schema import headlines, seeds_text
 from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
+from critlearn.comparison.learning_modes import Modes
 from critlearn.equilibrium import Status
 from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
@@ -26,11 +28,15 @@ from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_t
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.explanation import anatomy_illustration, explanation_section
+from critlearn.reports.modes_section import modes_illustration, modes_section
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
 
-_FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"}}
+_FLAGS: Final = {
+    "stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"},
+    "modes": {True: "--modes", False: "--no-modes"},
+}
 """Settings that the command line takes as one of two flags, without a value."""
 
 _MOST_ROWS: Final = 24
@@ -73,6 +79,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         without_figures=len(quantities) - len(pictured),
         training=_of_training(record["equilibrium"]),
         explanation=explanation_section(record),
+        modes=modes_section(record),
         duality=None if duality is None else duality_section(duality),
         advice=Status(record["equilibrium"]["status"]).advice,
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
@@ -184,10 +191,12 @@ def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str
 
 
 def illustrations(record: Mapping[str, Any], fluctuations: Fluctuations) -> dict[str, list[Illustration]]:
-    """Figures of a run: those of each quantity by its name, those of the training and of all anatomies by theirs."""
+    """Figures of a run: those of each quantity by its name, those of training, all anatomies and modes by theirs."""
     shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
     anatomies = [anatomy_illustration(record["quantities"])] if explained(record["quantities"]) else []
-    return {**shown, "training": _of_training(record["equilibrium"]), "anatomy": anatomies}
+    found = record.get("modes")
+    reduced = [] if found is None else [modes_illustration(Modes.from_dict(found))]
+    return {**shown, "training": _of_training(record["equilibrium"]), "anatomy": anatomies, "modes": reduced}
 
 
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
@@ -252,5 +261,12 @@ def _table_rows(illustration: Illustration) -> tuple[list[str], list[list[str]]]
     data = illustration.data()
     parts = [part.iloc[:: max(1, -(-len(part) // _MOST_ROWS))] for _, part in data.groupby("series", sort=False)]
     few = pd.concat(parts) if parts else data
-    cells = [[cell if isinstance(cell, str) else f"{cell:.5g}" for cell in row] for row in few.to_numpy().tolist()]
+    cells = [[_cell(cell) for cell in row] for row in few.to_numpy().tolist()]
     return [str(name) for name in data.columns], cells
+
+
+def _cell(cell: str | float) -> str:
+    """Cell of a table of numbers as text: nothing where a series has no such number."""
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:.5g}" if math.isfinite(cell) else ""

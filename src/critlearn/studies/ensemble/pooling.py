@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from critlearn.inference import PowerLawFit, fit_power_law
 from critlearn.inference.window.ensemble import EnsembleExponent, ensemble_exponent
 from critlearn.results import plain
 from critlearn.studies.ensemble.mixture import mixed_prediction
+
+_NO_MODES: Final = "directions of different networks cannot be pooled; those of each stand in its own run"
+"""Reason why a pooled analysis has no modes."""
 
 
 def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analysis:
@@ -80,6 +83,8 @@ def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analy
         "floor_reference": merged.floor_reference,
         "unfinished": [name for name in places if name not in quantities],
         "quantities": quantities,
+        "modes": None,
+        "no_modes": _NO_MODES,
     }
     return Analysis(plain(record), merged)
 
