@@ -7,7 +7,7 @@ from typing import Final
 
 import scipy.special
 
-from critlearn.comparison.criteria import LEVEL
+from critlearn.comparison.criteria import LEVEL, MOST_NEEDED
 
 
 class Agreement(StrEnum):
@@ -58,14 +58,30 @@ class Bounds:
             return Agreement.AGREES
         return Agreement.DISAGREES if self.value - self.below > tolerance else Agreement.CANNOT_TELL
 
-    def needed(self, tolerance: float, number: int) -> int | None:
-        """Number of samples that would decide, if the difference stays; None if none does."""
-        missing = tolerance - self.value
-        error = self.above if missing > 0 else self.below
+    def needed(self, tolerance: float, number: int, by_chance: float = 0.0) -> int | None:
+        """Number of samples that would decide, to two digits; None if it is beyond `MOST_NEEDED` times as many.
+
+        Parameters
+        ----------
+        tolerance
+            The tolerance.
+        number
+            Number of samples.
+        by_chance
+            Part of the difference that chance alone makes, and that falls with its errors.
+        """
+        true = max(self.value - by_chance, 0.0)
+        missing = tolerance - true
+        error = self.above + by_chance if missing > 0 else self.below
         if missing == 0 or not math.isfinite(error):
             return None
         # Errors fall with the root of the number.
-        return math.ceil(number * (error / missing) ** 2)
+        times = (error / missing) ** 2
+        if times > MOST_NEEDED:
+            return None
+        found = max(number * times, number + 1)
+        unit = 10 ** max(math.floor(math.log10(found)) - 1, 0)
+        return math.ceil(found / unit) * unit
 
 
 def both(first: Agreement, second: Agreement) -> Agreement:

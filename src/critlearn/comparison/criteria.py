@@ -7,10 +7,12 @@ practice.
 from typing import Final
 
 from critlearn.inference.criteria import MARGIN
+from critlearn.numerics.log_sketch import BIN_WIDTH
 
 __all__ = [
     "AIMED",
     "DISTANCE",
+    "FEWEST_SAMPLES",
     "HIGH_QUANTILE",
     "LEAST_PREDICTED_SHARE",
     "LEAST_SAMPLES",
@@ -18,8 +20,11 @@ __all__ = [
     "LEVEL",
     "LOW_QUANTILE",
     "MARGIN",
+    "MOST_NEEDED",
+    "ONE_PATH",
     "RESAMPLED",
     "TAIL",
+    "TOLD",
 ]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
@@ -36,6 +41,26 @@ is elsewhere. An exponent that is off by `MARGIN` moves as many over 3.5 decades
 
 LEVEL: Final = 0.05
 """Level of the test of a distance, and of the bounds that decide on agreement. Effect: docs/ladder.md (calibration)."""
+
+MOST_NEEDED: Final = 100.0
+"""Times as many samples up to which it is said how many would decide: beyond, the number says only that it is not near.
+Effect: docs/ladder.md.
+"""
+
+FEWEST_SAMPLES: Final = 40
+"""Samples that a ladder needs: ten for the density of the margins in each half, and as many again. Effect:
+docs/ladder_calibration.md.
+"""
+
+ONE_PATH: Final = 2 * BIN_WIDTH
+"""Range of ``ln|c|`` up to which a path factor is the same for all samples, so that level 2 is an identity. Effect:
+docs/ladder.md (levels that cannot fail).
+"""
+
+TOLD: Final = 0.9
+"""Share of the samples whose errors a composition of one number must tell to be the one that made them. Weights of
+classes or smoothed targets change all errors of a class. Effect: docs/ladder.md (from one pass).
+"""
 
 RESAMPLED: Final = 400
 """Bootstrap samples of a distance: the 95% quantile of the noise is known to 3%. Effect: docs/ladder.md (calibration).

@@ -147,6 +147,8 @@ class SystemPrediction(Result, Mapping[str, Prediction]):
         InvalidInputError
             If no such loss has the exponent, or there are no margins; the message says which can be had.
         """
+        if window is not None and not isinstance(window, Window):
+            raise InvalidInputError(f"a window is a critlearn.Window(low, high); got {window!r}")
         if quantity not in self:
             raise InvalidInputError(
                 self.unpredicted.get(quantity) or str(unknown_name("quantity", quantity, self._names))

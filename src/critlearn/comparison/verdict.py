@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from critlearn.comparison.agreement import TWO_SIDED, Agreement, Bounds
 from critlearn.comparison.criteria import MARGIN
 from critlearn.comparison.ladder.anatomy import Anatomy
+from critlearn.comparison.ladder.factors import NO_PATH
 from critlearn.comparison.ladder.ladder import Ladder
 from critlearn.comparison.ladder.level import Level, explanation, shown_level
 from critlearn.comparison.predicted_exponent import predicted_on
+from critlearn.errors import InvalidInputError
 from critlearn.inference import Grade, PowerLawFit
 from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.prediction import Prediction
@@ -105,15 +107,18 @@ def explain(subject: str, name: str, fit: PowerLawFit, ladder: Ladder, *, state:
         Status of the network's certificate, if it has one: where that is no equilibrium, the sentence begins with it.
     """
     measured = f"{_opening(state)}luctuations of {subject} {_measured(fit)}"
-    levels = ladder.levels(name, fit)
-    if not levels:
-        reason = "all path factors are zero: so are the fluctuations"
-        return Verdict(None, None, f"{measured}.", not_predicted=reason)
-    shown = shown_level(levels)
-    prediction = ladder.prediction(name, shown.level)
+    try:
+        levels = ladder.levels(name, fit)
+        if not levels:
+            return Verdict(None, None, f"{measured}.", not_predicted=NO_PATH)
+        shown = shown_level(levels)
+        prediction, anatomy = ladder.prediction(name, shown.level), ladder.anatomy(name, fit)
+    except InvalidInputError as problem:
+        # Of one quantity, or one half of the samples: the measurement stands without it.
+        return Verdict(None, None, f"{measured}.", not_predicted=str(problem))
     here = "" if shown.exponent is None else f" ({_predicted(prediction, shown.exponent)})"
     told = f"{measured}; {explanation(levels)}{here}."
-    return Verdict(shown.agreement, shown.exponent, told, prediction, levels, ladder.anatomy(name, fit))
+    return Verdict(shown.agreement, shown.exponent, told, prediction, levels, anatomy)
 
 
 def _opening(state: "Status | None") -> str:

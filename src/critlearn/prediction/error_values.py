@@ -75,6 +75,11 @@ class ErrorValues:
         return not isinstance(self.channels[0], LogChannel)
 
     @property
+    def kind(self) -> str:
+        """What the values are, in one word."""
+        return "residuals" if "residuals" in self.what else "margins" if "margins" in self.what else "outputs"
+
+    @property
     def zeros(self) -> float:
         """Share of the samples without any error."""
         return float(np.isnan(self.values).mean())
@@ -156,7 +161,8 @@ class ErrorValues:
         displaced = self.values.copy()
         for number in range(len(self.channels)):
             own = (self.part == number) & ~np.isnan(self.values)
-            if own.sum() > 1:
+            # Values that many samples share are theirs, and not drawn from a density.
+            if own.sum() > 1 and 2 * np.unique(self.values[own]).size > own.sum():
                 density = _kernel(self.values[own])
                 displaced[own] += density.bandwidth * generator.normal(size=int(own.sum()))
                 # Kernels are reflected at the ends.
@@ -285,6 +291,14 @@ def values_of_outputs(
         )
     values, group = np.unique(targets, return_inverse=True)
     classes = bool(np.isin(values, (-1.0, 1.0)).all())
+    signs = 2.0 * targets - 1.0
+    # Probabilities 0 and 1 are classes for a loss that takes them so.
+    if (
+        bool(np.isin(values, (0.0, 1.0)).all())
+        and has_margin(composition)
+        and _same_errors(composition, outputs, targets, outputs * signs)
+    ):
+        return replace(values_of_margins(composition, outputs * signs, group, lr=lr), targets=signs)
     if classes and has_margin(composition):
         return replace(values_of_margins(composition, outputs * targets, group, lr=lr), targets=targets)
     errors = composition.log_error_signal(outputs, targets)  # type: ignore[arg-type]
@@ -299,6 +313,17 @@ def values_of_outputs(
     what = "outputs, one density for each target"
     known = ErrorValues(outputs, group, group, channels, tuple(limits), what, composition.name)
     return replace(known, targets=targets) if classes else known
+
+
+def _same_errors(
+    composition: ErrorSignal,
+    outputs: Float64[np.ndarray, " sample"],
+    targets: Float64[np.ndarray, " sample"],
+    margins: Float64[np.ndarray, " sample"],
+) -> bool:
+    """Whether the errors of outputs and targets are those of margins."""
+    told = composition.log_error_signal(outputs, targets)  # type: ignore[arg-type]
+    return bool(np.allclose(told, composition.log_error_signal(margins, 1), rtol=1e-9, atol=1e-9))
 
 
 def values_of_errors(log_errors: Float64[np.ndarray, " sample"], name: str) -> ErrorValues:

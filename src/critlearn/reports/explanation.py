@@ -23,7 +23,7 @@ _WITHOUT_MARGINS: Final = {GAUSSIAN: "Gaussian errors", MARGINS: "errors"}
 """Headings where the errors depend on more than one number, so that there are no margins."""
 
 _MEANINGS: Final = {
-    COMPOSITION: "activation and loss alone say an exponent, that far from all data, and no distribution",
+    COMPOSITION: "activation and loss alone, all margins equally frequent: an exponent, and no distribution",
     GAUSSIAN: "mean and standard deviation of {values} in each class, and path factors of other samples",
     MARGINS: "the density of {values} in the place of these numbers",
     JOINT: "{value} and path factor of the same sample: what was measured, smoothed; an identity",

@@ -81,10 +81,15 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         explanation=explanation_section(record),
         modes=modes_section(record),
         duality=None if duality is None else duality_section(duality),
-        advice=Status(record["equilibrium"]["status"]).advice,
+        advice=_advice(record["equilibrium"]["status"]),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
     )
+
+
+def _advice(status: str) -> str | None:
+    """What to do about a state; None for a status of earlier versions."""
+    return Status(status).advice if status in {known.value for known in Status} else None
 
 
 def render(template: str, **values: Any) -> str:

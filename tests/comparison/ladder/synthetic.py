@@ -50,6 +50,7 @@ def ladder(
     variables: int = 8,
     spread: float = 0.8,
     turns: int = 0,
+    zeros: float = 0.0,
 ) -> Ladder:
     """Ladder of a quantity ``q`` whose path factors have a part that all variables of a sample share.
 
@@ -69,6 +70,8 @@ def ladder(
         Standard deviation of ``ln c`` between variables and, nearly, between samples; 0 for one path factor of all.
     turns
         Period with which classes take turns; 0 if they are drawn.
+    zeros
+        Share of the variables that a sample does not reach.
     """
     generator = np.random.default_rng([11, seed])
     classes = (generator.random(samples) < 0.4).astype(np.int64)
@@ -78,6 +81,7 @@ def ladder(
     shared = generator.normal(size=(samples, 1)) * 0.9 * spread
     own = generator.normal(size=(samples, variables)) - 0.4 * generator.exponential(size=(samples, variables))
     path = shared + spread * own + dependence * ((margin - margin.mean()) / margin.std())[:, None]
+    path = np.where(generator.random(path.shape) < zeros, -np.inf, path)
     log_error = LOGISTIC.log_error_signal(margin)
     counts = {"q": counted(log_error[:, None] + path)}, {"q": counted(path)}
     measured, paths = (Fluctuations(part, {"q": variables}, samples) for part in counts)

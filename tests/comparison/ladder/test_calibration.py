@@ -11,7 +11,8 @@ from critlearn.comparison.ladder.distance import Distance, distance_of
 from critlearn.comparison.ladder.ladder import Ladder
 from critlearn.comparison.ladder.level import GAUSSIAN, MARGINS
 from critlearn.compositions import Composition
-from critlearn.inference import fit_power_law
+from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.numerics.window import Window
 
 REPEATED = 200
 
@@ -62,9 +63,37 @@ def test_outcomes_are_of_the_kind_and_the_number() -> None:
     few, many, wrong = ladder(300, 0), ladder(60_000, 1), ladder(20_000, 2, dependence=1.0)
     outcomes = []
     for steps in (few, many, wrong):
-        level = steps.levels("q", fit_power_law(steps.measured["q"]))[GAUSSIAN]
-        outcomes.append(level.agreement)
-        if level.agreement is Agreement.CANNOT_TELL:
-            assert level.needed is not None
-            assert level.needed > 300
+        outcomes.append(steps.levels("q", fit_on_quantiles(steps))[GAUSSIAN].agreement)
     assert outcomes == [Agreement.CANNOT_TELL, Agreement.AGREES, Agreement.DISAGREES]
+
+
+def test_the_number_that_would_decide_does() -> None:
+    """Asked at 500 samples, in most of the cases three times the number that is named are enough."""
+    named = []
+    for seed in range(10):
+        steps = ladder(500, seed)
+        level = steps.levels("q", fit_on_quantiles(steps))[GAUSSIAN]
+        assert level.agreement is not Agreement.DISAGREES
+        named.append(level.needed or math.inf)
+    number = 3 * float(np.median(named))
+    assert 500 < number < 60_000
+    decided = [ladder(int(number), 100 + seed) for seed in range(6)]
+    outcomes = [steps.levels("q", fit_on_quantiles(steps))[GAUSSIAN].agreement for steps in decided]
+    assert outcomes.count(Agreement.AGREES) >= 4
+
+
+@pytest.mark.parametrize("zeros", [0.9, 0.99])
+def test_zeros_do_not_hide_a_wrong_distribution(zeros: float) -> None:
+    """The same dependence, whatever share of the variables a sample reaches."""
+    plain, sparse = (ladder(20_000, 5, dependence=1.0, zeros=share) for share in (0.0, zeros))
+    assert distance(plain, MARGINS).value > 0.05
+    # 99.9% quantile of two halves of so many values.
+    chance = 1.95 * math.sqrt(2 / (10_000 * 8 * (1 - zeros)))
+    assert distance(sparse, MARGINS).value == pytest.approx(distance(plain, MARGINS).value, abs=chance)
+    assert distance(sparse, MARGINS).p_value < 0.05
+
+
+def fit_on_quantiles(steps: Ladder) -> PowerLawFit:
+    """Fit from the 2% to the 50% quantile."""
+    sketch = steps.measured["q"]
+    return fit_power_law(sketch, window=Window.from_logs(sketch.quantile(0.02), sketch.quantile(0.5)))

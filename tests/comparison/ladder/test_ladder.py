@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+import critlearn
 from critlearn.comparison import predict
 from critlearn.comparison.agreement import Agreement
 from critlearn.comparison.system_prediction import measure_with_ladder
@@ -260,3 +261,36 @@ def test_the_table_has_a_row_for_each_level() -> None:
     assert set(table.agreement.dropna()) <= {str(outcome) for outcome in Agreement}
     # The path factor of the output bias is 1: the density of the margins is what is measured there.
     assert table[(table["quantity"] == "output.bias") & (table.level == 2)].agreement.isna().all()
+
+
+def test_errors_that_are_all_the_same_do_not_end_an_analysis() -> None:
+    """Residuals differ, their signs do not: nothing is pushed forward, and what was measured stands."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    system = NeuralSystem(model, nn.L1Loss(), TensorDataset(torch.randn(300, 3).double(), torch.randn(300, 1).double()))
+    analysis = critlearn.analyze(system, progress=False)
+    assert analysis.table.exponent.notna().any()
+    assert analysis.table.not_predicted.str.contains("the same").all()
+
+
+def test_probabilities_as_targets_have_margins() -> None:
+    system, x, t = dense(400)
+    other = NeuralSystem(system.model, nn.BCEWithLogitsLoss(), TensorDataset(x, (t[:, None] + 1) / 2))
+    values = predict(other).steps.state.values
+    with torch.no_grad():
+        np.testing.assert_allclose(values.values, (system.model(x).flatten() * t).numpy(), rtol=1e-9)
+
+
+def test_a_path_factor_that_is_one_adds_nothing_however_narrow_the_margins() -> None:
+    """Eight different inputs: margins lie in a few bins."""
+    torch.manual_seed(1)
+    x = torch.randint(2, (2000, 3)).double()
+    t = torch.where(torch.rand(2000) < 0.3 + 0.1 * x.sum(dim=1), 1.0, -1.0).double()
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    steps = predict(NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, t))).steps
+    fit = fit_power_law(steps.measured["2.bias"])
+    levels = {level.level: level for level in steps.levels("2.bias", fit)}
+    for identity in (levels[2], levels[3]):
+        assert identity.distance == pytest.approx(identity.noise, abs=1e-9)
+    anatomy = steps.anatomy("2.bias", fit)
+    assert anatomy is None or (anatomy.path.value, anatomy.dependence.value) == (0.0, 0.0)

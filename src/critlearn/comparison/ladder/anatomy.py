@@ -73,6 +73,10 @@ _NOTHING: Final = 0.005
 """Contribution that is zero by the two digits that sentences have."""
 
 
+_LARGE: Final = 1.0
+"""Parts of opposite signs beyond which only their sum is told in words: it is as large as a whole exponent."""
+
+
 def sum_in_words(composition: float | None, data: float, path: float, dependence: float) -> str:
     r"""Sum of the contributions as a sentence.
 
@@ -88,6 +92,9 @@ def sum_in_words(composition: float | None, data: float, path: float, dependence
         cause = f"that small errors are {'frequent' if data > 0 else 'rare'}" if abs(data) >= _NOTHING else "data"
         said = [f"the composition alone would give {composition:.2f}", f"{cause} {_adds(data)}"]
     said += [f"depth {_adds(path)}", f"dependence {_adds(dependence)}"]
+    if abs(data) > _LARGE and abs(path) > _LARGE and data * path < 0 and composition is not None:
+        # Margins of the window are those of other path factors: each part alone says little.
+        said[1:3] = [f"data and depth, which nearly cancel, together: {_adds(data + path)}"]
     return f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
 
 

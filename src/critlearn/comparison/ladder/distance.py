@@ -7,19 +7,24 @@ from jaxtyping import Float64
 
 from critlearn.comparison.agreement import Bounds
 from critlearn.comparison.criteria import LEVEL, RESAMPLED
-from critlearn.comparison.ladder.halves import Halves
+from critlearn.comparison.ladder.halves import Half, Halves
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.prediction import Prediction
 
 
 @dataclass(frozen=True)
 class Distance:
-    """Kolmogorov-Smirnov distance of ``ln|delta|``, exact zeros included, averaged over both ways.
+    """Kolmogorov-Smirnov distance of ``ln|delta|``, or the difference of the shares of zeros if that is larger.
+
+    Fluctuations that are not zero are compared among themselves: were most of them zeros, nothing could be far off.
+    Both ways are averaged.
 
     Parameters
     ----------
     value
         Distance of the prediction from half A to the measurement of half B, and the other way round.
+    by_chance
+        Median of the distance if the prediction is right.
     noise
         Distance of the measurements of both halves.
     p_value
@@ -29,6 +34,7 @@ class Distance:
     """
 
     value: float
+    by_chance: float
     noise: float
     p_value: float
     bounds: Bounds
@@ -50,15 +56,14 @@ def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distan
     first = min(predicted.first_bin, measured.first_bin)
     stop = max(part.first_bin + part.halves[0].mass.size for part in (predicted, measured))
     one, other = (part.on(first, stop - first) for part in (predicted, measured))
-    above = [[_above(half.mass) for half in part.halves] for part in (one, other)]
+    above = [[_compared(half)[0] for half in part.halves] for part in (one, other)]
     apart = [above[1][1] - above[0][0], above[1][0] - above[0][1]]
     value = float(np.mean([np.abs(part).max() for part in apart]))
     noise = float(np.abs(above[1][0] - above[1][1]).max())
     generator = np.random.default_rng(seed)
     drawn = [_weights(generator, len(half.influence)) for half in other.halves]
     spread = [
-        [weight @ _above(half.influence) for weight, half in zip(drawn, part.halves, strict=True)]
-        for part in (one, other)
+        [weight @ _compared(half)[1] for weight, half in zip(drawn, part.halves, strict=True)] for part in (one, other)
     ]
     differences = [spread[1][1] - spread[0][0], spread[1][0] - spread[0][1]]
     null = 0.5 * sum(np.abs(part).max(axis=1) for part in differences)
@@ -67,7 +72,7 @@ def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distan
     upper = float(np.quantile(pointwise, 1 - LEVEL, axis=0).max())
     lower = float(np.quantile(null, 1 - LEVEL))
     p_value = float((1 + (null >= value).sum()) / (1 + null.size))
-    return Distance(value, noise, p_value, Bounds(value, lower, max(upper, 0.0)))
+    return Distance(value, float(np.median(null)), noise, p_value, Bounds(value, lower, max(upper, 0.0)))
 
 
 def distance_from(prediction: Prediction, measured: LogSketch) -> float:
@@ -82,8 +87,21 @@ def distance_from(prediction: Prediction, measured: LogSketch) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
+def _compared(half: Half) -> tuple[Float64[np.ndarray, " place"], Float64[np.ndarray, "group place"]]:
+    """What is compared of a distribution, and the influence of each group on it.
+
+    The share of fluctuations that are not zero, and of these the probability of each bin and of all above it.
+    """
+    there = float(half.mass.sum())
+    if not there > 0:
+        return np.zeros(half.mass.size + 1), np.zeros((len(half.influence), half.mass.size + 1))
+    share, change = half.mass / there, half.influence.sum(axis=1, keepdims=True)
+    influence = (half.influence - change * share) / there
+    return np.append(_above(share), there), np.concatenate([_above(influence), change], axis=1)
+
+
 def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*groups bin"]:
-    """Probability of each bin and of all above it: exact zeros lie below the first."""
+    """Probability of each bin and of all above it."""
     return np.flip(np.cumsum(np.flip(mass, axis=-1), axis=-1), axis=-1)
 
 

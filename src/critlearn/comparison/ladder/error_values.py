@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from critlearn.comparison.criteria import TOLD
 from critlearn.compositions import SoftmaxCrossEntropy
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.network import NeuralSystem
@@ -57,7 +58,7 @@ def output_state(system: NeuralSystem, *, batch_size: int, lr: float) -> OutputS
     told = known.log_fluctuations(known.values) - np.log(lr)
     with np.errstate(invalid="ignore"):
         same = np.abs(told - log_error) <= _SAME * (1 + np.abs(log_error))
-    if not np.isfinite(known.values).all() or (same | np.isneginf(log_error)).mean() < 0.9:
+    if not np.isfinite(known.values).all() or (same | np.isneginf(log_error)).mean() < TOLD:
         return OutputState(log_error, own)
     return OutputState(log_error, known.of_existing(~np.isneginf(log_error)))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from critlearn.comparison.criteria import ONE_PATH
 from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, MARGINS, USES, USES_WITHOUT_MARGINS
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
@@ -25,9 +26,6 @@ _DENSITIES: Final = {
     MARGINS: "the density of {number} {what}",
 }
 """Densities of the levels that predict, in words."""
-
-_CONSTANT: Final = 2 * BIN_WIDTH
-"""Range of ``ln|c|`` up to which a path factor is the same for all samples."""
 
 NO_PATH: Final = "all path factors are zero: so are the fluctuations"
 """Why a quantity is not predicted."""
@@ -62,7 +60,10 @@ class Factors:
     @property
     def uses(self) -> Mapping[int, str]:
         """What each level uses, in words."""
-        return USES if self.values.has_margins else USES_WITHOUT_MARGINS
+        if not self.values.has_margins:
+            return USES_WITHOUT_MARGINS
+        what = self.values.kind
+        return {level: words.replace("margins", what) for level, words in USES.items()}
 
     def error_law(self, level: int) -> PushForward:
         """Distribution of the error by a level."""
@@ -130,7 +131,7 @@ class Factors:
 def is_constant(paths: LogSketch) -> bool:
     """Whether the path factor is the same for all samples and variables."""
     reach = paths.log_range
-    return reach is not None and reach[1] - reach[0] <= _CONSTANT
+    return reach is not None and reach[1] - reach[0] <= ONE_PATH
 
 
 def mean_log(paths: LogSketch) -> float:

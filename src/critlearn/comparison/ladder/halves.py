@@ -13,6 +13,7 @@ import scipy.fft
 import scipy.special
 from jaxtyping import Float64, Int64, Num
 
+from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.numerics.truncated_power_law import bins_inside, exponents
 from critlearn.numerics.window import Window
@@ -112,7 +113,7 @@ class Halves:
         for half in self.halves:
             mass = half.mass[inside]
             both = exponents(np.concatenate([mass[None], mass + half.influence[:, inside]]), self.width)
-            if not np.isfinite(both[0]):
+            if mass.sum() < LEAST_PREDICTED_SHARE or not np.isfinite(both[0]):
                 return None
             found += both[0] / 2
             influence.append(np.nan_to_num(both[1:] - both[0]) / 2)

@@ -4,13 +4,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.comparison.agreement import Agreement, Bounds, both
-from critlearn.comparison.criteria import DISTANCE, LEAST_PREDICTED_SHARE, LEAST_SAMPLES, LEAST_SHARE, MARGIN, TAIL
+from critlearn.comparison.agreement import TWO_SIDED, Agreement, Bounds, both
+from critlearn.comparison.criteria import (
+    DISTANCE,
+    FEWEST_SAMPLES,
+    LEAST_PREDICTED_SHARE,
+    LEAST_SAMPLES,
+    LEAST_SHARE,
+    MARGIN,
+    TAIL,
+)
 from critlearn.comparison.ladder import halves as from_halves
 from critlearn.comparison.ladder.anatomy import Anatomy, anatomy_of, contribution
 from critlearn.comparison.ladder.distance import Distance, distance_of
@@ -29,15 +36,12 @@ from critlearn.comparison.ladder.tail_theorem import TailTheorem, tail_theorem
 from critlearn.comparison.predicted_exponent import predicted_on, quantile_window
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
-from critlearn.inference import Grade, PowerLawFit
+from critlearn.inference import PowerLawFit
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
 from critlearn.prediction.error_values import ErrorValues
 from critlearn.prediction.product import shifted
-
-FEWEST: Final = 40
-"""Samples that a ladder needs: ten for the density of the margins in each half, and as many again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +74,8 @@ class Ladder:
     def __post_init__(self) -> None:
         """Raise if nothing can be predicted."""
         samples = len(self.state.log_error)
-        if samples < FEWEST:
-            raise InvalidInputError(f"predictions need {FEWEST} samples or more; got {samples}")
+        if samples < FEWEST_SAMPLES:
+            raise InvalidInputError(f"predictions need {FEWEST_SAMPLES} samples or more; got {samples}")
         self._values.check()
 
     @property
@@ -116,11 +120,14 @@ class Ladder:
         middle, made = self._middle(path, window), self._made(name)
         k1 = self._values_from_halves[MARGINS].shifted(middle).exponent(window)
         k2, k3 = made.levels[MARGINS].exponent(window), made.measured.exponent(window)
+        if self._is_identity(name):
+            # Nothing is multiplied, and nothing can depend on it: what differs is rounding to bins.
+            k1 = k2 = k3
         if k1 is None or k2 is None or k3 is None:
             return None
         if not self._values.has_margins:
             return anatomy_of(None, k1, k2, k3, window)
-        alone = predicted_on(shifted(self.factors.error_law(COMPOSITION), middle), window)
+        alone = self._alone(name, window)
         return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
 
     def _middle(self, path: LogSketch, window: Window) -> float:
@@ -186,9 +193,9 @@ class Ladder:
         )
 
     def _composition(self, name: str, fit: PowerLawFit) -> Level:
-        """Level of the composition alone, which says an exponent and no distribution."""
-        limits = self._values.limits
-        exponent = limits[0].exponent if len(limits) == 1 else None
+        """Level of the composition alone, which says an exponent on the window and no distribution."""
+        window = _window_below_cutoff(fit)
+        exponent = None if window is None else self._alone(name, window)
         error = _standard_error(fit)
         if exponent is None or fit.exponent is None or error is None:
             return Level(COMPOSITION, USES[COMPOSITION], exponent, None, None, None, None, Agreement.CANNOT_TELL, None)
@@ -197,11 +204,21 @@ class Ladder:
         needed = bounds.needed(MARGIN, self._samples) if outcome is Agreement.CANNOT_TELL else None
         return Level(COMPOSITION, USES[COMPOSITION], exponent, error, None, None, None, outcome, needed)
 
+    def _alone(self, name: str, window: Window) -> float | None:
+        """Exponent of uniform margins and one path factor on a window; None where they have next to nothing there."""
+        middle = self._middle(self.paths[name], window)
+        return predicted_on(shifted(self.factors.error_law(COMPOSITION), middle), window)
+
     def _exponent(self, name: str, level: int, fit: PowerLawFit, made: "_Made") -> tuple[float | None, float | None]:
         """Exponent of a level on the measured window, and the standard error of its difference from the measured."""
         if fit.window is None:
             return None, None
         joint = self.joint if level == JOINT else None
+        there, measured = made.levels[level].exponent(fit.window), made.measured.exponent(fit.window)
+        if fit.cutoff is None and fit.exponent is not None and there is not None and measured is not None:
+            # Both on bins that are joined, which moves both alike.
+            apart = contribution(there, measured)
+            return fit.exponent + apart.value, apart.standard_error
         whole = self.factors.law(name, level) if joint is None else joint[name]
         exponent = predicted_on(whole, fit.window, cutoff=fit.cutoff is not None)
         if exponent is None:
@@ -210,14 +227,7 @@ class Ladder:
             # The prediction is about as uncertain as the measurement, as both are made of as many samples.
             own = _standard_error(fit)
             return exponent, None if own is None else own * math.sqrt(2)
-        there, measured = made.levels[level].exponent(fit.window), made.measured.exponent(fit.window)
-        if there is None or measured is None:
-            return exponent, None
-        return exponent, contribution(there, measured).standard_error
-
-    def _is_identity(self, name: str) -> bool:
-        """Whether the path factor is the same for all samples: the error itself is then what is measured."""
-        return is_constant(self.paths[name])
+        return exponent, None
 
     @cached_property
     def _groups(self) -> int:
@@ -245,6 +255,15 @@ class Ladder:
             MARGINS: from_halves.of_values(self._values, self._groups, self._joined),
         }
 
+    def _is_identity(self, name: str) -> bool:
+        """Whether the path factor is the same for all samples: the error itself is then what is measured."""
+        return is_constant(self.paths[name])
+
+    def _times(self, law: Halves, paths: Halves, name: str) -> Halves:
+        """Distribution of errors times path factors of other samples."""
+        # One factor for all moves the distribution, and spreads it over no bins.
+        return law.shifted(mean_log(self.paths[name])) if self._is_identity(name) else from_halves.product(law, paths)
+
     @cached_property
     def _last_made(self) -> dict[str, "_Made"]:
         return {}
@@ -257,7 +276,7 @@ class Ladder:
             without = np.bincount(group[np.isneginf(self.state.log_error)], minlength=self._groups)
             rows = self.measured.samples // self._samples
             paths = self._halves(self.paths[name], without * float(self.measured.variables[name] * rows))
-            levels = {level: from_halves.product(law, paths) for level, law in self._values_from_halves.items()}
+            levels = {level: self._times(law, paths, name) for level, law in self._values_from_halves.items()}
             if self.joint is not None:
                 levels[JOINT] = self._halves(self.joint[name])
             self._last_made[name] = _Made(self._halves(self.measured[name]), levels)
@@ -278,9 +297,8 @@ def _outcome(
     """Outcome of a level by its distance and, on a window, by its exponent; and the samples that would decide."""
     outcome, numbers = apart.bounds.agreement(DISTANCE), []
     if outcome is Agreement.CANNOT_TELL:
-        numbers.append(apart.bounds.needed(DISTANCE, samples))
-    # An exponent of too few values says nothing that the distance does not.
-    if fit.window is not None and fit.exponent is not None and fit.grade is not Grade.TOO_FEW:
+        numbers.append(apart.bounds.needed(DISTANCE, samples, apart.by_chance))
+    if fit.window is not None and fit.exponent is not None:
         if exponent is None or error is None:
             # The level has next to nothing where the fluctuations are: that decides, or the distance does.
             return both(outcome, Agreement.CANNOT_TELL), None
@@ -290,12 +308,13 @@ def _outcome(
             numbers.append(bounds.needed(MARGIN, samples))
         outcome = both(outcome, of_exponent)
     known = [number for number in numbers if number is not None]
-    return outcome, max(known) if known and outcome is Agreement.CANNOT_TELL else None
+    decides = outcome is Agreement.CANNOT_TELL and len(known) == len(numbers) > 0
+    return outcome, max(known) if decides else None
 
 
 def _standard_error(fit: PowerLawFit) -> float | None:
     """Standard error of a measured exponent; None without an interval."""
-    return None if fit.ci95 is None else (fit.ci95[1] - fit.ci95[0]) / (2 * 1.96)
+    return None if fit.ci95 is None else (fit.ci95[1] - fit.ci95[0]) / (2 * TWO_SIDED)
 
 
 def _window_below_cutoff(fit: PowerLawFit) -> Window | None:

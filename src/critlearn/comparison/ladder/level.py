@@ -87,8 +87,13 @@ class Level(Result):
 
 
 def sufficient(levels: Sequence[Level]) -> Level | None:
-    """Lowest level that agrees; None if none does."""
-    return next((level for level in levels if level.agreement is Agreement.AGREES), None)
+    """Lowest level that agrees; None if none does.
+
+    The composition alone says an exponent only: what more is known must not disagree with the distribution.
+    """
+    wrong = {level.level for level in levels if level.agreement is Agreement.DISAGREES}
+    agreeing = (level for level in levels if level.agreement is Agreement.AGREES)
+    return next((level for level in agreeing if level.level != COMPOSITION or GAUSSIAN not in wrong), None)
 
 
 def shown_level(levels: Sequence[Level]) -> Level:
@@ -108,14 +113,17 @@ def explanation(levels: Sequence[Level]) -> str:
     """
     found = sufficient(levels)
     if found is not None:
-        return f"explained by {found.uses}"
+        below = [level for level in levels if level.level < found.level and level.agreement is Agreement.CANNOT_TELL]
+        less = f"; whether {below[0].uses} would do cannot be told" if below else ""
+        return f"explained by {found.uses}{less}"
     counted = [level for level in levels if level.agreement is not None]
     if not counted:
         return "not predicted"
     highest = counted[-1]
     if highest.agreement is Agreement.DISAGREES and highest.level == MARGINS:
-        return "not explained by independent factors: margin and path factor of a sample depend on each other"
+        what = "margin" if any(level.level == COMPOSITION for level in levels) else "error"
+        return f"not explained by independent factors: {what} and path factor of a sample depend on each other"
     if highest.agreement is Agreement.DISAGREES:
         return f"not explained by {highest.uses}"
-    more = "" if highest.needed is None else f"; about {highest.needed:,} samples would tell"
+    more = "" if highest.needed is None else f"; about {highest.needed:,} would tell"
     return f"cannot tell at this number of samples{more}"
