@@ -294,3 +294,40 @@ def test_a_path_factor_that_is_one_adds_nothing_however_narrow_the_margins() -> 
         assert identity.distance == pytest.approx(identity.noise, abs=1e-9)
     anatomy = steps.anatomy("2.bias", fit)
     assert anatomy is None or (anatomy.path.value, anatomy.dependence.value) == (0.0, 0.0)
+
+
+class Tokens(nn.Module):
+    """Words to a recurrent layer to logits of each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.cell = nn.Embedding(7, 4), nn.GRU(4, 5, batch_first=True)
+        self.output = nn.Linear(5, 7)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Logits of each position."""
+        return self.output(self.cell(self.words(words))[0])
+
+
+def test_single_tokens_have_margins_and_sequences_have_none() -> None:
+    torch.manual_seed(0)
+    data = torch.randint(7, (100, 6))
+    sequences = NeuralSystem(Tokens().double(), nn.CrossEntropyLoss(), TensorDataset(data[:, :-1], data[:, 1:]))
+    _, steps = measure_with_ladder(sequences)
+    assert not isinstance(steps, str)
+    assert steps.levels_known == (1, 2)
+    single = sequences.tokens(300)
+    _, steps = measure_with_ladder(single)
+    assert not isinstance(steps, str)
+    assert steps.levels_known == (0, 1, 2)
+    x, t = next(single.boundary(300))
+    place = (t != -100).nonzero()
+    logits = single.model(x)[place[:, 0], place[:, 1]]
+    true = t[place[:, 0], place[:, 1]]
+    own = logits.gather(1, true[:, None])[:, 0]
+    others = logits.scatter(1, true[:, None], -math.inf).logsumexp(dim=1)
+    margins = torch.as_tensor(steps.state.values.values)
+    torch.testing.assert_close(margins, (own - others).detach(), rtol=1e-9, atol=1e-9)
+    # The largest error is that of the true class, of minus the margin.
+    expected = torch.nn.functional.logsigmoid(-(own - others)).detach()
+    torch.testing.assert_close(torch.as_tensor(steps.state.log_error), expected, rtol=1e-9, atol=1e-9)

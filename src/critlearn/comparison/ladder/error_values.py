@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from critlearn.comparison.criteria import TOLD
-from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.network import NeuralSystem
 from critlearn.network.backward.softmax_errors import softmax_errors_in_single
@@ -65,8 +65,12 @@ def output_state(system: NeuralSystem, *, batch_size: int, lr: float) -> OutputS
 
 def _largest(system: NeuralSystem, y: Tensor, target: Tensor) -> Tensor:
     """Logarithm of the largest output error of each sample."""
+    softmax = _softmax(system, y, target)
+    if softmax is not None:
+        loss, rows, classes = softmax
+        return loss.log_output_error(rows.double(), classes)[1].amax(dim=1)
     in_single = softmax_errors_in_single(system.loss, y, target)
-    if in_single is not None and not isinstance(system.loss, SoftmaxCrossEntropy):
+    if in_single is not None:
         return in_single[1]
     exact = target.double() if target.is_floating_point() and not system.loss.class_targets else target
     return system.loss.log_output_error(y.double(), exact)[1].flatten(1).amax(dim=1)
@@ -74,18 +78,35 @@ def _largest(system: NeuralSystem, y: Tensor, target: Tensor) -> Tensor:
 
 def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """Single number on which the error of each sample may depend, and its target or class; None if there is none."""
-    if isinstance(system.loss, SoftmaxCrossEntropy):
-        return system.loss.margins(y.double(), target).cpu().numpy(), target.flatten().cpu().numpy()
+    softmax = _softmax(system, y, target)
+    if softmax is not None:
+        loss, rows, classes = softmax
+        return loss.margins(rows.double(), classes).cpu().numpy(), classes.flatten().cpu().numpy()
     if system.loss.class_targets or y.shape[1] != 1 or not hasattr(system.loss, "log_error_derivatives"):
         return None
     return y.double().flatten().cpu().numpy(), target.expand_as(y).double().flatten().cpu().numpy()
 
 
+def _softmax(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[SoftmaxCrossEntropy, Tensor, Tensor] | None:
+    """Softmax with cross-entropy of one choice for each sample, its logits and classes; None for any other loss.
+
+    A sequence of which a single token has a loss is one choice.
+    """
+    loss = system.loss
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return loss, y, target
+    if isinstance(loss, TokenCrossEntropy) and isinstance(loss.single, SoftmaxCrossEntropy):
+        only = loss.only_positions(y, target)
+        return None if only is None else (loss.single, *only)
+    return None
+
+
 def _known(system: NeuralSystem, numbers: Float64[np.ndarray, " sample"], targets: Any, lr: float) -> ErrorValues:
     """Values of a loss whose errors may be those of one number."""
-    if isinstance(system.loss, SoftmaxCrossEntropy):
+    if isinstance(system.loss, SoftmaxCrossEntropy | TokenCrossEntropy):
+        softmax = system.loss.single if isinstance(system.loss, TokenCrossEntropy) else system.loss
         classes: Int64[np.ndarray, " sample"] = targets.astype(np.int64)
-        known = values_of_margins(margin_composition(system.loss), numbers, classes, lr=lr)
+        known = values_of_margins(margin_composition(softmax), numbers, classes, lr=lr)
         return replace(known, targets=np.ones(numbers.size))
     loss: Any = system.loss
     return values_of_outputs(loss, numbers, targets, lr=lr)
