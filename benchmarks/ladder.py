@@ -56,7 +56,11 @@ def decoder() -> NeuralSystem:
     language_models.VOCABULARY, language_models.WIDTH, language_models.LAYERS = 200, 64, 3
     tokens = torch.randint(200, (512, 65))
     data = TensorDataset(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
-    return NeuralSystem(language_models.LanguageModel(), nn.CrossEntropyLoss(), data)
+    model = language_models.LanguageModel()
+    # Logits of a fresh network are so small that the largest errors of all sequences are the same.
+    with torch.no_grad():
+        model.head.weight.mul_(20)
+    return NeuralSystem(model, nn.CrossEntropyLoss(), data)
 
 
 def large() -> NeuralSystem:
@@ -72,7 +76,7 @@ WORKLOADS: dict[str, tuple[str, Callable[[], NeuralSystem], int, int]] = {
     "flights": ("flights, 8-32-32-1", flights, 2048, 3),
     "convolutional": ("digits, convolutional", convolutional, 256, 3),
     "decoder": ("decoder, 3 layers of width 64", decoder, 32, 3),
-    "large": ("784-2700-2700-10", large, 32, 0),
+    "large": ("784-2700-2700-10", large, 32, 1),
 }
 """Name, system, samples of a batch, and repetitions, of which the fastest counts."""
 
@@ -130,10 +134,9 @@ def page(names: Sequence[str]) -> str:
         "# What the ladder costs",
         "",
         "A measurement by itself, one that counts path factors in the same pass, and all levels of all trainable",
-        "variables. Processor seconds of one thread, fastest of three runs (the last row: one run). The goal is at",
-        f"most {GOAL:.0f} times the measurement: as long for the ladder as for the measurement. Peaks of memory in GB",
-        "are",
-        "those of whole processes, torch included; that of the ladder includes the fits.",
+        "variables. Processor seconds of one thread, fastest of three runs after a first one (the last row: of two).",
+        f"The goal is at most {GOAL:.0f} times the measurement: as long for the ladder as for the measurement. Peaks of",
+        "memory in GB are those of whole processes, torch included; that of the ladder includes the fits.",
         "",
         "Made by `python benchmarks/ladder.py`.",
         "",

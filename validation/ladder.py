@@ -168,7 +168,7 @@ class Case(NamedTuple):
 
 def cases() -> dict[str, Case]:
     """All networks by name."""
-    cross, logistic = nn.CrossEntropyLoss(), Composition("sigmoid", "bce")
+    cross, logistic, longer = nn.CrossEntropyLoss(), Composition("sigmoid", "bce"), {**HELD, "epochs": 1500}
     return {
         **{
             name: Case(lambda name=name: classes("flights", Composition(*name.removeprefix(FLIGHTS).split("+"))))
@@ -182,7 +182,9 @@ def cases() -> dict[str, Case]:
         "decoder on text, single characters": Case(lambda: language(Decoder), 8000),
         "LSTM on text, sequences": Case(lambda: language(Recurrent)),
         "LSTM on text, single characters": Case(lambda: language(Recurrent), 8000),
-        "breast cancer, sigmoid+bce": Case(lambda: classes("breast-cancer", logistic, (16,), **{**HELD, "epochs": 1500})),
+        "breast cancer, sigmoid+bce": Case(
+            lambda: classes("breast-cancer", logistic, (16,), **{**HELD, "epochs": 1500})
+        ),
         "flights, tanh+mse, 8-16-1": Case(lambda: classes("flights", Composition("tanh", "mse"), (16,))),
     }
 
