@@ -182,9 +182,7 @@ def cases() -> dict[str, Case]:
         "decoder on text, single characters": Case(lambda: language(Decoder), 8000),
         "LSTM on text, sequences": Case(lambda: language(Recurrent)),
         "LSTM on text, single characters": Case(lambda: language(Recurrent), 8000),
-        "breast cancer, sigmoid+bce": Case(
-            lambda: classes("breast-cancer", logistic, (16,), **{**HELD, "epochs": 1500})
-        ),
+        "breast cancer, sigmoid+bce": Case(lambda: classes("breast-cancer", logistic, (16,), **longer)),
         "flights, tanh+mse, 8-16-1": Case(lambda: classes("flights", Composition("tanh", "mse"), (16,))),
     }
 
