@@ -28,10 +28,13 @@ def test_ladder_and_anatomy_fit_a_hundred_columns(run: Path, capsys: pytest.Capt
     record = json.loads((run / "run.json").read_text())
     for name, quantity in record["quantities"].items():
         lines = [line for line in page.splitlines() if line.startswith(f"{name} ")]
-        assert len(lines) == 1 + (quantity["anatomy"] is not None)
+        assert len(lines) == 1 + (quantity["anatomy"] is not None) + (quantity["tail"] is not None)
         assert "0 composition" in lines[0]
         if quantity["anatomy"] is not None:
             assert f"{quantity['anatomy']['total']:.2f}" in lines[1]
+        if quantity["tail"] is not None:
+            assert lines[-1].split()[-1] in ("agrees", "disagrees", "tell")
+            assert f"{quantity['tail']['measured']['value']:.2f}" in lines[-1]
     assert "never counted as agreement" in " ".join(page.split())
 
 
@@ -42,9 +45,8 @@ def test_one_quantity_is_told_in_a_sentence_and_as_json(run: Path, capsys: pytes
     assert "the composition alone would give" in page
     record = json.loads((run / "run.json").read_text())
     values = json.loads(told(capsys, str(run), "--quantity", "bias", "--json"))
-    assert values == {
-        "bias": {name: record["quantities"]["bias"][name] for name in ("agreement", "explanation", "ladder", "anatomy")}
-    }
+    kept = ("agreement", "explanation", "ladder", "anatomy", "tail")
+    assert values == {"bias": {name: record["quantities"]["bias"][name] for name in kept}}
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -54,6 +54,7 @@ def quantity_record(
         "ladder": [level.to_dict() for level in verdict.levels],
         "explanation": explanation(verdict.levels) if verdict.levels else None,
         "anatomy": None if verdict.anatomy is None else verdict.anatomy.to_dict(),
+        "tail": None if verdict.tail is None else {**verdict.tail.to_dict(), "summary": verdict.tail.summary()},
         "statement": verdict.statement,
         "curves": {
             "measured": fit.curve.to_dict() if fit.curve else None,

@@ -57,6 +57,17 @@ class _Level(BaseModel):
     needed: int | None
 
 
+class _Tail(BaseModel):
+    error: _Contribution | None
+    path: _Contribution | None
+    end: str
+    finite: bool | None
+    exponent: float | None
+    measured: _Contribution
+    agreement: Agreement
+    summary: str
+
+
 class _Quantity(BaseModel):
     axis: str
     count: int
@@ -69,6 +80,7 @@ class _Quantity(BaseModel):
     ladder: Annotated[list[_Level], Field(max_length=JOINT + 1)] | None = None
     explanation: str | None = None
     anatomy: _Anatomy | None = None
+    tail: _Tail | None = None
 
 
 class _Mode(BaseModel):

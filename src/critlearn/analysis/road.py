@@ -195,7 +195,7 @@ def _judge(
             verdict = compare(subject, fit, None, state=state)
             return replace(verdict, not_predicted=climbed.not_predicted)
         verdict = compare(subject, fit, known[name], state=state)
-        return replace(verdict, levels=climbed.levels, anatomy=climbed.anatomy)
+        return replace(verdict, levels=climbed.levels, anatomy=climbed.anatomy, tail=climbed.tail)
 
     return judge
 

@@ -38,7 +38,7 @@ def explain(
         raise InvalidInputError(f'"{run}" {_why_not(quantities)}')
     shown = quantities if quantity is None else {quantity: quantities[quantity]}
     if json:
-        kept = ("agreement", "explanation", "ladder", "anatomy")
+        kept = ("agreement", "explanation", "ladder", "anatomy", "tail")
         print_json({name: {key: entry.get(key) for key in kept} for name, entry in shown.items()})
         return
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
@@ -49,8 +49,13 @@ def explain(
     if any(entry.get("anatomy") for entry in shown.values()):
         console.print()
         console.print(_anatomies(shown))
+    if any(entry.get("tail") for entry in shown.values()):
+        console.print()
+        console.print(_tails(shown))
     if quantity is not None:
-        said = (shown[quantity]["statement"], shown[quantity].get("not_predicted"), anatomy_sentence(shown[quantity]))
+        entry = shown[quantity]
+        tail = (entry.get("tail") or {}).get("summary")
+        said = (entry["statement"], entry.get("not_predicted"), anatomy_sentence(entry), tail)
         console.print("\n" + "\n".join(filter(None, said)))
     console.print(f"\n{OUTCOMES}")
 
@@ -90,6 +95,22 @@ def _anatomies(quantities: Mapping[str, Any]) -> "Table":
         parts = [anatomy[part] for part in PARTS]
         cells = ["-" if part is None else f"{signed(part['value'])} ± {part['standard_error']:.2f}" for part in parts]
         table.add_row(name, *cells, f"{anatomy['total']:.2f}", f"{entry['measured']['exponent']:.2f}")
+    return table
+
+
+def _tails(quantities: Mapping[str, Any]) -> "Table":
+    """What rules the tail of each quantity: errors or path factors, and whether the measured exponent is theirs."""
+    table = _table("in the tail of", "errors k", "path factors", "rule", "follows", "measured k", "outcome")
+    ruling = {True: "errors", False: "path factors", None: "cannot tell"}
+    for name, entry in quantities.items():
+        tail = entry.get("tail")
+        if tail is None:
+            continue
+        error, path = (None if tail[part] is None else tail[part]["value"] for part in ("error", "path"))
+        cells = ("-" if value is None else f"{value:.2f}" for value in (error, path))
+        follows = "-" if tail["exponent"] is None else f"{tail['exponent']:.2f}"
+        measured = f"{tail['measured']['value']:.2f}"
+        table.add_row(name, *cells, ruling[tail["finite"]], follows, measured, tail["agreement"])
     return table
 
 

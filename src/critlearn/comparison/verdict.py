@@ -9,6 +9,7 @@ from critlearn.comparison.ladder.anatomy import Anatomy
 from critlearn.comparison.ladder.factors import NO_PATH
 from critlearn.comparison.ladder.ladder import Ladder
 from critlearn.comparison.ladder.level import Level, explanation, shown_level
+from critlearn.comparison.ladder.tail_theorem import TailTheorem
 from critlearn.comparison.predicted_exponent import predicted_on
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Grade, PowerLawFit
@@ -38,6 +39,8 @@ class Verdict(Result):
         Levels of the ladder, if there is one.
     anatomy
         Contributions to the measured exponent, if there is a ladder and an exponent.
+    tail
+        Tail theorem of the quantity, if there is a ladder and a tail.
     not_predicted
         Reason why there is no prediction.
     """
@@ -50,6 +53,7 @@ class Verdict(Result):
     prediction: Prediction | None = None
     levels: tuple[Level, ...] = ()
     anatomy: Anatomy | None = None
+    tail: TailTheorem | None = None
     not_predicted: str | None = None
 
     def summary(self) -> str:
@@ -113,12 +117,13 @@ def explain(subject: str, name: str, fit: PowerLawFit, ladder: Ladder, *, state:
             return Verdict(None, None, f"{measured}.", not_predicted=NO_PATH)
         shown = shown_level(levels)
         prediction, anatomy = ladder.prediction(name, shown.level), ladder.anatomy(name, fit)
+        tail = ladder.tail(name)
     except InvalidInputError as problem:
         # Of one quantity, or one half of the samples: the measurement stands without it.
         return Verdict(None, None, f"{measured}.", not_predicted=str(problem))
     here = "" if shown.exponent is None else f" ({_predicted(prediction, shown.exponent)})"
     told = f"{measured}; {explanation(levels)}{here}."
-    return Verdict(shown.agreement, shown.exponent, told, prediction, levels, anatomy)
+    return Verdict(shown.agreement, shown.exponent, told, prediction, levels, anatomy, tail)
 
 
 def _opening(state: "Status | None") -> str:

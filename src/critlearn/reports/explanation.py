@@ -115,7 +115,14 @@ def explanation_section(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "sentences": {name: anatomy_sentence(entry) for name, entry in list(shown.items())[:MOST_SHOWN]},
         "picture": anatomy_illustration(quantities) if shown else None,
         "left_out": max(0, len(shown) - MOST_SHOWN),
+        "tails": tail_sentences(quantities),
     }
+
+
+def tail_sentences(quantities: Mapping[str, Any]) -> dict[str, str]:
+    """What rules the tail of each trainable variable, in a sentence; none of those without a tail."""
+    tails = {name: entry["tail"] for name, entry in quantities.items() if entry.get("tail") and not entry.get("pool")}
+    return {name: tail["summary"] for name, tail in list(tails.items())[:MOST_SHOWN]}
 
 
 def anatomy_illustration(quantities: Mapping[str, Any]) -> Illustration:

@@ -85,6 +85,8 @@ def sum_in_words(composition: float | None, data: float, path: float, dependence
     that small errors are rare takes 0.46;
     depth adds 0.09;
     dependence changes nothing: together 0.63
+    >>> print(sum_in_words(1.0, -1.9, 1.4, 0.15).split("; ")[1])
+    data and depth, which nearly cancel, take 0.50
     """
     if composition is None:
         said = [f"composition and data give {data:.2f}"]
@@ -94,7 +96,8 @@ def sum_in_words(composition: float | None, data: float, path: float, dependence
     said += [f"depth {_adds(path)}", f"dependence {_adds(dependence)}"]
     if abs(data) > _LARGE and abs(path) > _LARGE and data * path < 0 and composition is not None:
         # Margins of the window are those of other path factors: each part alone says little.
-        said[1:3] = [f"data and depth, which nearly cancel, together: {_adds(data + path)}"]
+        both = data + path
+        said[1:3] = [f"data and depth, which nearly cancel, {'add' if both > 0 else 'take'} {abs(both):.2f}"]
     return f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
 
 

@@ -159,10 +159,11 @@ class Ladder:
         Returns
         -------
         TailTheorem or None
-            None where nothing was measured, or neither errors nor path factors have a tail.
+            None where nothing was measured, neither errors nor path factors have a tail, or the path factor is the same
+            for all samples: it then has nothing to say.
         """
         path, own = self.paths[name], self.measured[name]
-        if path.log_range is None or own.log_range is None:
+        if path.log_range is None or own.log_range is None or self._is_identity(name):
             return None
         window = quantile_window(own, *TAIL) if window is None else window
         measured = None if window is None else self._halves(own).exponent(window)
