@@ -52,6 +52,8 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/catalogue.py
 	$(BIN)/python validation/label_errors.py
 	$(BIN)/python validation/modes.py
+	$(BIN)/python validation/ladder.py
+	$(BIN)/python validation/ladder_calibration.py
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist

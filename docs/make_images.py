@@ -43,11 +43,12 @@ def toy() -> None:
 
 
 def flights() -> None:
-    """Write the densities of a network on flights, with its table."""
+    """Write the densities of a network on flights and the anatomy of their exponents, with its table."""
     analysis = run_two_class(TwoClassConfig())
     equilibrium = {name: analysis.record["equilibrium"][name] for name in ("status", "certified", "reason")}
     kept = {"data": analysis.record["data"], "equilibrium": equilibrium, "table": rows_of(analysis.record)}
     write_whole(IMAGES / "flights.png", image(analysis.plot(), "png"))
+    write_whole(IMAGES / "anatomy.png", image(analysis.plot("anatomy"), "png"))
     write_whole(IMAGES / "flights.json", (json.dumps(kept, indent=1, allow_nan=False) + "\n").encode())
     print(analysis.summary())
 

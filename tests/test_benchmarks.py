@@ -49,7 +49,8 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, page: Path | None = None)
 
 
 @pytest.mark.parametrize(
-    "name", ["engine", "duality", "hundred_million", "inference", "language_model", "scaling", "training_step"]
+    "name",
+    ["engine", "duality", "hundred_million", "inference", "ladder", "language_model", "scaling", "training_step"],
 )
 def test_help_and_nonsense_run_nothing(
     name: str, page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -201,3 +202,17 @@ def test_a_peer_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) 
         "| 100 | 2.5000 | 0.500 | stopped | over 2 | over 2 | over 4 |\n",
         "| 100 | none | 0.500 | not run |  |  |  |\n",
     ]
+
+
+def test_the_ladder_is_compared_with_the_measurement_alone(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("ladder", monkeypatch, page)
+    found = {
+        "measure": {"measure": 2.0, "levels": 0.0, "peak": 0.5, "variables": 1377, "samples": 60_000},
+        "ladder": {"measure": 3.0, "levels": 0.5, "peak": 0.6, "variables": 1377, "samples": 60_000},
+    }
+    monkeypatch.setattr(
+        "subprocess.run", lambda command, **_: SimpleNamespace(stdout=json.dumps(found[command[-1]]))
+    )  # fmt: skip
+    module.main(["flights", "--out", str(page)])
+    row = page.read_text().splitlines()[-1]
+    assert row == "| flights, 8-32-32-1 | 60,000 | 1,377 | 2.00 | 3.00 | 0.50 | 1.75 | 0.50 | 0.60 |"

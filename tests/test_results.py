@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import critlearn as cl
+from critlearn.comparison import explain
 from critlearn.compositions import Composition
 from critlearn.duality import Jacobian, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
@@ -36,7 +37,8 @@ def results() -> dict[str, Result]:
     t = torch.where(torch.rand(300) < 0.5, 1.0, -1.0).double()
     model = torch.nn.Sequential(torch.nn.Linear(1, 1)).double()
     composition = Composition("tanh", "mse")
-    system = cl.NeuralSystem(model, composition, torch.utils.data.TensorDataset(t[:, None] + 1, t))
+    x = t[:, None] + 1 + 0.3 * torch.randn(300, 1).double()
+    system = cl.NeuralSystem(model, composition, torch.utils.data.TensorDataset(x, t))
     approach = cl.equilibrate(system, epochs=2)
     fluctuations = cl.measure(approach.system)
     overlapping = torch.utils.data.TensorDataset(t[:, None] * 0 + torch.linspace(-1, 1, 300).double()[:, None], t)
@@ -60,6 +62,12 @@ def results() -> dict[str, Result]:
     phi = cl.DualityMap(system)
     moved = phi(t[:1, None] + 1, t[:1])
     factorised = cl.predict(approach.system)
+    wide = torch.nn.Linear(1, 1).double()
+    torch.nn.init.constant_(wide.weight, 3.0)
+    spread = cl.predict(cl.NeuralSystem(wide, Composition("sigmoid", "bce"), overlapping))
+    aimed = spread.design(0.5, "weight")
+    verdict = explain("the weight", "0.weight", cl.fit_power_law(fluctuations["0.weight"]), factorised.steps)
+    assert verdict.anatomy is not None
     reduced = cl.modes(approach.system, 2)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
@@ -71,7 +79,7 @@ def results() -> dict[str, Result]:
         stability_map(VALUES), compare_fits(fit, fit),
         fit_power_law_with_noise(VALUES, cl.Window(1e-4, 1.0), noise_scale=1e-3),
         prediction, prediction.caustics[0], cl.compare("the bias", fit, prediction), factorised,
-        next(iter(factorised.factorisation(fluctuations).values())),
+        verdict.levels[1], verdict.anatomy, aimed, spread.steps.tail("weight"),
         approach, approach.certificate, approach.moments, approach.certificate.drift,
         approach.certificate.drift.pulls[0], certified.curvature, loss_trend([1.0, 2.0] * 30), fluctuations,
         fluctuations["0.bias"],

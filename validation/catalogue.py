@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.studies import load_results, load_study
 from critlearn.studies.sweep.engines.local import run_locally
 from critlearn.studies.sweep.run import sweep
@@ -50,8 +51,8 @@ def page(table: pd.DataFrame) -> str:
     failed = table[table["status"] != "finished"]
     done = table[table["status"] == "finished"]
     laws, certified = done[done["verdict"] == "power law"], done["certified"].astype(bool)
-    decided = laws[laws["agreement"].notna()]
-    agreeing = decided["agreement"].astype(bool)
+    decided = laws[laws["agreement"].isin(DECIDED)]
+    agreeing = decided["agreement"] == Agreement.AGREES
     apart = (decided["measured_exponent"] - decided["predicted_exponent"]).astype(float).abs()
     out = [
         f"{len(done)} compositions, {int(certified.sum())} at certified equilibrium, {len(failed)} failed. "
@@ -88,7 +89,7 @@ def _told(rows: pd.DataFrame) -> str:
     if row["verdict"] != "power law":
         return "–" if row["certified"] else "(–)"
     predicted = "?" if pd.isna(row["predicted_exponent"]) else f"{row['predicted_exponent']:.2f}"
-    mark = "" if pd.isna(row["agreement"]) or row["agreement"] else "\\*"
+    mark = "\\*" if row["agreement"] == Agreement.DISAGREES else ""
     told = f"{row['measured_exponent']:.2f} / {predicted}{mark}"
     return told if row["certified"] else f"({told})"
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from critlearn.comparison import predict
+from critlearn.comparison.ladder.level import MARGINS
 from critlearn.compositions import Composition
 from critlearn.equilibrium import equilibrate
 from critlearn.fluctuations import measure
@@ -64,16 +65,16 @@ def digits_row(name: str, loss: object, epochs: int) -> list[str]:
     model = feed_forward(dataset.x.shape[1], [32], "tanh", seed=1)
     system = NeuralSystem(model, loss, dataset.boundary(loss))  # type: ignore[arg-type]
     approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=1.0, seed=1)
-    fluctuations = measure(approach.system)
     prediction = predict(approach.system)
+    fluctuations = prediction.fluctuations
     # The window is the prediction's, so that the measurement has no part in choosing it.
-    predicted = prediction.predictions["output.bias"].distribution
+    predicted = prediction["output.bias"].distribution
     window = central_window(predicted.edges, predicted.mass)
     fit = fit_power_law(fluctuations["output.bias"], window, seed=1)
     measured = exponent_on(fluctuations["output.bias"].edges, fluctuations["output.bias"].counts, window)
     expected = exponent_on(predicted.edges, predicted.mass, window)
     half_width = 0.5 * (fit.ci95[1] - fit.ci95[0])
-    distances = prediction.factorisation(fluctuations)
+    distances = prediction.ladder.query(f"level == {MARGINS}").set_index("quantity")["distance"]
     right = 0.0
     with torch.no_grad():
         for x, t in approach.system.boundary(4096):
@@ -89,7 +90,7 @@ def digits_row(name: str, loss: object, epochs: int) -> list[str]:
         f"{expected:.3f}",
         "yes" if abs(measured - expected) <= half_width else "no",
         str(fit.verdict),
-        "; ".join(f"{key} {value.kolmogorov_smirnov:.2f}" for key, value in distances.items()),
+        "; ".join(f"{key} {distances[key]:.2f}" for key in approach.system.parameters),
     ]
 
 

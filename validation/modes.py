@@ -23,10 +23,14 @@ from torch.utils.data import TensorDataset
 from critlearn import Composition, NeuralSystem, equilibrate, measure, modes
 from critlearn.comparison import Modes, modes_through_training
 from critlearn.equilibrium import Approach
+from critlearn.figures.modes import modes_through_training_figure
 from critlearn.studies import load_data
 from critlearn.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
+
+PICTURE = ROOT / "docs" / "images" / "modes_through_training.png"
+"""Figure of the Gaussian classes through training, for ``docs/modes.md``."""
 
 HEADER = """# Modes, measured
 
@@ -181,6 +185,7 @@ def through_training() -> str:
             f"| {line['coupling']:.3f} ± {line['coupling_error']:.3f} |\n"
         )
     print(text, flush=True)
+    modes_through_training_figure(table).savefig(PICTURE, dpi=100, metadata={"Software": None})
     return text
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 import critlearn
 from critlearn.analysis import COLUMNS, Analysis
 from critlearn.errors import InvalidInputError
+from shape_checker import switched_off
 
 
 def test_a_run_and_the_analysis_of_its_network_give_the_same_numbers(two_class: Analysis) -> None:
@@ -58,8 +59,15 @@ def test_every_kind_of_row_is_there(two_class: Analysis) -> None:
     pooled = table.set_index("quantity").n
     assert pooled["all.bias"] == pooled["output.bias"] + pooled["hidden1.bias"]
     assert pooled["all"] == pooled["all.bias"] + pooled["all.weight"]
-    # Every variable of a dense network is predicted; pools say why they are not.
-    assert table.not_predicted.isna().tolist() == [True] * 4 + [False] * 5
+    # Everything is predicted, and compared.
+    assert table.not_predicted.isna().all()
+    assert set(table.agreement) <= {"agrees", "disagrees", "cannot tell"}
+    parts = table[["composition", "data", "path", "dependence"]].sum(axis=1)
+    # The contributions add up to the exponent, to what joining bins changes; of a law with cut-off, below that.
+    records = two_class.record["quantities"].values()
+    sharp = np.array([record["measured"]["cutoff"] is None for record in records])
+    assert sharp.sum() > 4
+    np.testing.assert_allclose(parts[sharp], table.exponent[sharp], atol=0.03)
 
 
 def test_latex_is_a_table_of_a_paper(two_class: Analysis) -> None:
@@ -70,7 +78,7 @@ def test_latex_is_a_table_of_a_paper(two_class: Analysis) -> None:
     assert "nan" not in text
 
 
-def test_a_network_of_places_says_what_it_does_not_predict() -> None:
+def test_a_network_of_places_is_predicted_in_every_layer() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4)).double()
     generator = torch.Generator().manual_seed(1)
@@ -78,9 +86,8 @@ def test_a_network_of_places_says_what_it_does_not_predict() -> None:
     data = TensorDataset(x, torch.randint(4, (600,), generator=generator))
     analysis = critlearn.analyze(model, nn.CrossEntropyLoss(), data, progress=False)
     rows = analysis.table.set_index("quantity")
-    assert rows.predicted_exponent["0.weight"] is None or math.isnan(rows.predicted_exponent["0.weight"])
-    assert "no dense layer" in rows.not_predicted["0.weight"]
-    assert rows.prediction_distance["3.weight"] < 0.3
+    assert rows.not_predicted.isna().all()
+    assert (rows.prediction_distance < 0.1).all()
     # Chance among four classes, and what fits by chance.
     assert 0.1 < analysis.record["accuracy"] < 0.6
     text = repr(analysis)
@@ -102,7 +109,7 @@ def test_stages_are_told_in_their_order(two_class: Analysis) -> None:
     assert two_class.system is not None
     told: list[str] = []
     critlearn.analyze(two_class.system, progress=lambda stage, done, total: told.append(stage))
-    assert list(dict.fromkeys(told)) == ["certificate", "fluctuations", "predictions", "fits"]
+    assert list(dict.fromkeys(told)) == ["certificate", "fluctuations", "predictions", "fits", "modes"]
 
 
 def test_what_is_finished_survives_an_interruption(two_class: Analysis) -> None:
@@ -118,6 +125,32 @@ def test_what_is_finished_survives_an_interruption(two_class: Analysis) -> None:
     assert part.record["unfinished"][0] == "hidden1.bias"
     whole = two_class.record["quantities"]["output.bias"]["measured"]
     assert part.record["quantities"]["output.bias"]["measured"] == whole
+
+
+def test_an_interruption_of_the_modes_keeps_all_fits(two_class: Analysis) -> None:
+    assert two_class.system is not None
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "modes":
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="it has no modes"):
+        part = critlearn.analyze(two_class.system, progress=stop)
+    assert part.record["quantities"].keys() == two_class.record["quantities"].keys()
+    assert (part.modes, part.record["unfinished"]) == (None, ["modes"])
+
+
+def test_an_analysis_has_the_modes_of_its_system(two_class: Analysis) -> None:
+    assert two_class.system is not None
+    assert two_class.modes is not None
+    assert two_class.modes.to_dict() == critlearn.modes(two_class.system).to_dict()
+    assert f"modes of learning: {two_class.modes.headline()}" in two_class.summary()
+    quantities = critlearn.Quantities(only=("output.bias",))
+    without = critlearn.analyze(two_class.system, quantities=quantities, modes=False, progress=False)
+    assert (without.modes, without.record["no_modes"]) == (None, "they were not asked for")
+    assert "modes of learning" not in without.summary()
+    with switched_off(), pytest.raises(InvalidInputError, match="modes= takes True, False or None; got 'yes'"):
+        critlearn.analyze(two_class.system, modes="yes")  # type: ignore[arg-type]
 
 
 def test_what_is_missing_or_given_twice_is_told(two_class: Analysis) -> None:
@@ -147,3 +180,12 @@ def test_tied_weights_are_kept_under_both_names(tmp_path: "pytest.TempPathFactor
     critlearn.save(critlearn.analyze(model, nn.CrossEntropyLoss(), data, progress=False), tmp_path / "run")  # type: ignore[operator]
     stored = load_file(tmp_path / "run" / "model.safetensors")  # type: ignore[operator]
     assert all(torch.equal(stored[name], model.first.weight) for name in ("first.weight", "second.weight"))
+
+
+def test_the_anatomy_is_drawn_for_every_variable_that_has_one(two_class: Analysis, without_shape_checker: None) -> None:
+    shown = {text.get_text() for text in two_class.plot("anatomy").axes[0].texts}
+    table = two_class.table[~two_class.table.layer.eq("all") & two_class.table.kind.ne("all")]
+    assert set(table.quantity[table.data.notna()]) <= shown
+    assert "all" not in shown
+    with pytest.raises(InvalidInputError, match='unknown figure "density"; did you mean "densities"'):
+        two_class.plot("density")  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ def test_methods_give_the_numbers_of_the_analysis(two_class: Analysis) -> None:
     assert f"accuracy {record['accuracy']:.1%}" in text
     assert record["equilibrium"]["reason"] in text
     assert f"torch {record['versions']['torch']}" in text
-    assert "For 4 quantities the density was predicted" in text
-    rows = two_class.table
-    compared = rows.agreement[rows.predicted_exponent.notna()].dropna()
-    assert f"{sum(compared)} of {len(compared)} predicted exponents" in text
+    outcomes = two_class.table.agreement.tolist()
+    assert f"For {len(outcomes)} quantities the density was predicted" in text
+    counts = [outcomes.count(word) for word in ("agrees", "disagrees", "cannot tell")]
+    assert "{} agree, {} disagree, and {} cannot be told".format(*counts) in text
     assert "\n" not in text
     assert "None" not in text

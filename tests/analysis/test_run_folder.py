@@ -1,5 +1,6 @@
 """Folders of runs are written whole or not at all, and what is read is what was written."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,15 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path, two_class: Analysis) 
     (folder / "run.json").write_text('{"study":')
     with pytest.raises(DataError, match="is not a record"):
         read_run(folder)
+
+
+def test_modes_that_are_damaged_are_refused(tmp_path: Path, two_class: Analysis) -> None:
+    folder = Path(write_run(tmp_path, two_class, page)["run_dir"])
+    record = json.loads((folder / "run.json").read_text())
+    for spoilt, told in (
+        ({"modes": [{"share": 0.5}]}, r"modes\.modes\.0\.\w+: is missing"),
+        ({"correlations": [[1.0, 0.0]]}, "correlations are a square matrix"),
+    ):
+        (folder / "run.json").write_text(json.dumps({**record, "modes": {**record["modes"], **spoilt}}))
+        with pytest.raises(DataError, match=told):
+            read_run(folder)

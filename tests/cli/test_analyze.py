@@ -111,7 +111,7 @@ def test_the_stored_network_of_a_run_gives_the_numbers_of_the_run(
         ["net.py:ready", "--loss", "bce", "--data", "moons"],
         ["net.py:make", "--loss", "net.py:squared", "--data", "net.py:loader"],
         ["net.py:images", "--loss", "cross-entropy", "--data", "digits:3v8"],
-        ["net:make", "--loss", "mse", "--activation", "tanh", "--data", "moons", "--only", "0"],
+        ["net:make", "--loss", "mse", "--activation", "tanh", "--data", "moons", "--only", "0", "--no-modes"],
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*differentiated automatically")
@@ -120,6 +120,7 @@ def test_what_is_named_is_analysed(options: list[str], folder: Path, capsys: pyt
     assert found["table"]
     wanted = "0." if "--only" in options else ""
     assert all(row["quantity"].startswith(wanted) for row in found["table"])
+    assert (critlearn.load(found["run_dir"]).modes is None) == ("--no-modes" in options)
 
 
 REFUSED = {

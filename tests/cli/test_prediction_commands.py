@@ -130,7 +130,7 @@ def test_windows_below_the_smallest_float_have_logarithms() -> None:
 def test_predict_loads_no_torch() -> None:
     code = (
         "import sys; from critlearn.cli.predict import predict; from critlearn.cli.design import design;"
-        "predict('tanh', 'mse', 'normal(0,1)', 1.0, 1.0, 0.05, True); design(1.5, None, None, None, None, True);"
+        "predict('tanh', 'mse', 'normal(0,1)', 1.0, 1.0, 0.05, True); design(1.5, as_json=True);"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -12,8 +12,7 @@ import scipy.stats
 
 import critlearn.inference.criteria as inference_criteria
 import critlearn.prediction.criteria as prediction_criteria
-from critlearn.comparison import MARGIN, compare
-from critlearn.comparison.criteria import WIDEST_INTERVAL
+from critlearn.comparison import MARGIN, Agreement, compare
 from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.inference.result import Basis
 from critlearn.numerics.log_sketch import BIN_WIDTH
@@ -46,24 +45,29 @@ def test_the_predicted_exponent_is_read_off_on_the_measured_window() -> None:
     for k in (0.4, 1.0, 1.5, 2.0):
         verdict = compare("biases", fit(k), predicted(k))
         assert verdict.predicted_exponent == pytest.approx(k, abs=1e-6)
-        assert verdict.agreement is True
+        assert verdict.agreement is Agreement.AGREES
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-@pytest.mark.parametrize("half_width", [0.01, 0.1, 0.19])
-def test_the_difference_may_be_the_margin_and_the_half_width(side: int, half_width: float) -> None:
-    limit = MARGIN + half_width
-    near = fit(1.25 + side * (limit - 1e-3), half_width)
-    far = fit(1.25 + side * (limit + 1e-3), half_width)
-    assert compare("biases", near, predicted(1.25)).agreement is True
-    assert compare("biases", far, predicted(1.25)).agreement is False
+@pytest.mark.parametrize("half_width", [0.01, 0.03, 0.1, 0.5])
+def test_an_agreement_is_certain_to_be_within_the_margin(side: int, half_width: float) -> None:
+    """Bounds of a normal estimate from tables: 1.645 standard errors to one side, 1.96 to two."""
+    standard_error = half_width / 1.959964
+    agrees, disagrees = MARGIN - 1.644854 * standard_error, MARGIN + half_width
+    if agrees > 2e-3:
+        near = fit(1.25 + side * (agrees - 1e-3), half_width)
+        assert compare("biases", near, predicted(1.25)).agreement is Agreement.AGREES
+    for between in (max(agrees, 0.0) + 1e-3, disagrees - 1e-3):
+        undecided = compare("biases", fit(1.25 + side * between, half_width), predicted(1.25))
+        assert undecided.agreement is Agreement.CANNOT_TELL
+        assert undecided.statement.endswith("cannot tell whether they agree.")
+    far = fit(1.25 + side * (disagrees + 1e-3), half_width)
+    assert compare("biases", far, predicted(1.25)).agreement is Agreement.DISAGREES
 
 
-def test_a_wide_interval_decides_nothing() -> None:
-    for exponent in (1.25, 5.0):
-        verdict = compare("biases", fit(exponent, WIDEST_INTERVAL + 0.01), predicted(1.25))
-        assert verdict.agreement is None
-        assert "too wide" in verdict.statement
+def test_a_wide_interval_decides_only_what_is_far_away() -> None:
+    assert compare("biases", fit(1.25, 0.3), predicted(1.25)).agreement is Agreement.CANNOT_TELL
+    assert compare("biases", fit(5.0, 0.3), predicted(1.25)).agreement is Agreement.DISAGREES
 
 
 def test_without_a_prediction_the_measurement_is_stated() -> None:
@@ -82,14 +86,15 @@ def test_without_a_measured_exponent_nothing_is_decided() -> None:
 
 @pytest.mark.parametrize("grade", [Grade.DRIFTING, Grade.REJECTED, Grade.TOO_FEW])
 def test_a_law_that_the_fit_refuses_is_not_said_to_be_followed(grade: Grade) -> None:
-    refused = fit(1.03, 0.04, grade=grade, reason="a lognormal fits better")
+    refused = fit(1.03, 0.02, grade=grade, reason="a lognormal fits better")
     told = compare("the output bias", refused, predicted(1.04))
-    assert told.agreement is None
+    assert told.agreement is Agreement.AGREES
     assert "delta^" not in told.statement.split(";")[0]
     assert re.search(r"follow no (single power law|power law that could be established)", told.statement)
-    for part in ("1.03 [0.99, 1.07] over 3.0 decades", "a lognormal fits better", "; predicted 1.04 on this window"):
+    for part in ("1.03 [1.01, 1.05] over 3.0 decades", "a lognormal fits better", "; predicted 1.04 on this window"):
         assert part in told.statement
-    assert told.statement.endswith("; not decided.")
+    # The exponent of the window is the same, whatever law it is: that is compared.
+    assert told.statement.endswith("; agrees.")
 
 
 def test_an_interval_is_told_by_as_many_digits_as_it_needs() -> None:
@@ -123,25 +128,25 @@ def test_a_local_exponent_that_drifts_is_compared_where_it_was_measured() -> Non
     verdict = compare("biases", fit(expected), prediction)
     # The window is read to a bin at each end.
     assert verdict.predicted_exponent == pytest.approx(expected, abs=0.005)
-    assert verdict.agreement is True
-    assert compare("biases", fit(1.0), prediction).agreement is False
+    assert verdict.agreement is Agreement.AGREES
+    assert compare("biases", fit(1.0), prediction).agreement is Agreement.DISAGREES
 
 
 def test_the_sentence_names_both_numbers_and_the_exact_one_where_it_applies() -> None:
     statement = compare("biases", fit(1.32), predicted(4 / 3, exact="4/3")).statement
     assert "delta^-1.32 [1.30, 1.34]" in statement
     assert "predicted 4/3 (1.33 on this window)" in statement
-    assert statement.endswith("; consistent.")
-    assert compare("biases", fit(1.9), predicted(4 / 3)).statement.endswith("; inconsistent.")
+    assert statement.endswith("; agrees.")
+    assert compare("biases", fit(1.9), predicted(4 / 3)).statement.endswith("; disagrees.")
 
 
 def test_plain_values() -> None:
     verdict = compare("biases", fit(1.25), predicted(1.25))
-    assert verdict.to_dict() == {
-        "agreement": True,
-        "predicted_exponent": verdict.predicted_exponent,
-        "statement": verdict.summary(),
-    }
+    plain = verdict.to_dict()
+    assert plain["agreement"] == "agrees"
+    assert plain["predicted_exponent"] == pytest.approx(1.25, abs=1e-6)
+    assert plain["levels"] == []
+    assert "prediction" not in plain
 
 
 def test_measured_and_predicted_exponents_have_one_tolerance() -> None:
@@ -164,8 +169,8 @@ def test_a_law_with_cut_off_is_held_against_one_fitted_to_the_prediction(exponen
     there = PushForward(edges[::25], coarse, np.full(coarse.size, np.nan), ())
     verdict = compare("x", measured, Prediction(None, None, None, 0.1, there, "test"))
     assert verdict.predicted_exponent == pytest.approx(exponent, abs=0.01)
-    assert verdict.agreement is True
+    assert verdict.agreement is Agreement.AGREES
     other = Prediction(
         None, None, None, 0.1, dataclasses.replace(there, mass=coarse * np.exp(0.4 * there.centres)), "t"
     )
-    assert compare("x", measured, other).agreement is False
+    assert compare("x", measured, other).agreement is Agreement.DISAGREES

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).parents[2]
 PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
 PAGES = [
-    *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "monitor.md")),
+    *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "monitor.md", "explained.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
 _BLOCK = re.compile(r"^```(python|bash)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -143,5 +143,5 @@ def test_the_notebook_runs_and_ends_in_a_verdict(
     outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
     told = "".join(output.get("text", "") for output in outputs)
     assert told.startswith("at equilibrium")
-    assert told.strip().endswith("; consistent.")
+    assert told.strip().endswith("; agrees.")
     assert any("<table>" in output.get("data", {}).get("text/html", "") for output in outputs)

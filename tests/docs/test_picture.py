@@ -48,7 +48,7 @@ def test_a_power_law_is_established_at_equilibrium_as_predicted(record: dict[str
     measured, predicted = record["quantity"]["measured"], record["quantity"]["predicted"]
     assert record["equilibrium"]["certified"]
     assert measured["verdict"] == "power law"
-    assert record["quantity"]["agreement"] is True
+    assert record["quantity"]["agreement"] == "agrees"
     low, high = measured["log_window"]
     decades = (high - low) / np.log(10)
     assert f"over {decades:.1f} decades" in record["quantity"]["statement"]

@@ -194,6 +194,18 @@ def test_cells_and_quantities_are_chosen_from_lists(page: Page) -> None:
     expect(page.locator('img[alt^="Density of the size of the fluctuations of weight"]')).to_have_count(2)
 
 
+def test_a_run_is_explained(page: Page) -> None:
+    page.get_by_role("tab", name="Explain").click()
+    picture = _picture(page, "Parts of the exponents of each variable")
+    expect(picture).to_be_visible()
+    expect(page.get_by_text("bias: the composition alone would give").first).to_be_visible()
+    expect(page.get_by_text("A level agrees if its Kolmogorov-Smirnov distance")).to_be_visible()
+    _photographed(page, "explorer_explain.png", 1500)
+    before = picture.get_attribute("src")
+    _choose(page, "Run to explain", re.compile(r"softsign\+mse"))
+    _changed(page, "Parts of the exponents of each variable", before)
+
+
 def test_a_phone_in_the_dark(browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 1600}, color_scheme="dark")
     page.set_default_timeout(PATIENCE)

@@ -12,7 +12,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.explorer import compose
 from critlearn.explorer.patience import within
 from critlearn.explorer.phase_chart import cells_of, in_words
-from critlearn.explorer.stored_runs import label, quantity_of, runs_of
+from critlearn.explorer.stored_runs import explanation_of, label, quantity_of, runs_of
 from critlearn.figures.study import PhasePanel
 
 
@@ -110,3 +110,17 @@ def test_a_phase_diagram_in_words() -> None:
         "Mean measured exponent of bias over rate and loss. a, c: 1.25; "
         "b, c: no power law (not every run at equilibrium)."
     )
+
+
+def test_a_run_without_a_ladder_is_explained_by_nothing(study: Path, tmp_path: Path) -> None:
+    run = next(path for path in study.iterdir() if path.is_dir())
+    shutil.copytree(run, tmp_path / "runs" / run.name)
+    found = explanation_of(tmp_path / "runs", run.name)
+    record = json.loads((run / "run.json").read_text())
+    assert found is not None
+    levels = [level for quantity in record["quantities"].values() for level in quantity["ladder"]]
+    assert found.ladder["outcome"].tolist() == [level["agreement"] or "identity" for level in levels]
+    for quantity in record["quantities"].values():
+        del quantity["ladder"], quantity["anatomy"], quantity["explanation"]
+    (tmp_path / "runs" / run.name / "run.json").write_text(json.dumps(record))
+    assert explanation_of(tmp_path / "runs", run.name) is None

@@ -26,11 +26,13 @@ from critlearn.studies.config import RunConfig
 CONFIGS = [
     ToyConfig(),
     ToyConfig(activation="softsign", loss="mse", inputs="normal(1, 1)", samples=4000, lr=1e-5, seed=7),
-    ToyConfig(stop_at_equilibrium=False, data="a file's [name] & $more.csv", target="-class", weight_decay=0.25),
+    ToyConfig(
+        modes=True, stop_at_equilibrium=False, data="a file's [name] & $more.csv", target="-class", weight_decay=0.25
+    ),
     TwoClassConfig(),
     TwoClassConfig(activation="tanh", loss="power:1.5", data="digits:3v8", hidden=(16, 8, 4), hidden_activation="relu"),
     TwoClassConfig(hidden=(), weight_variance=1e-3, stop_at_equilibrium=False, epochs=3, batch_size=7, device="cuda:0"),
-    ClassesConfig(),
+    ClassesConfig(modes=False),
     ClassesConfig(data="mine.csv", target="a kind", columns=("age", "mass, kg", ' "x"'), drop=("id",), hidden=(3,)),
 ]
 

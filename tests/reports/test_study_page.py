@@ -14,7 +14,7 @@ import pytest
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
 from critlearn.figures.study import PhasePanel
-from critlearn.reports.study_page import statement, study_illustrations
+from critlearn.reports.study_page import comparisons, statement, study_illustrations
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
 from critlearn.studies.runs.table import runs_table
@@ -96,13 +96,19 @@ def test_a_single_run_is_told_as_one(study: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("agreement", "told"),
     [
-        ([None, None], "no comparison of prediction and measurement at equilibrium is decided."),
-        ([True, None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
-        ([False, None], "prediction and measurement disagree in the one comparison at equilibrium that is decided."),
-        ([True, False], "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided."),
+        (["cannot tell", None], "no comparison of prediction and measurement at equilibrium is decided."),
+        (["agrees", None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
+        (
+            ["disagrees", "cannot tell"],
+            "prediction and measurement disagree in the one comparison at equilibrium that is decided.",
+        ),
+        (
+            ["agrees", "disagrees"],
+            "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided.",
+        ),
     ],
 )
-def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told: str) -> None:
+def test_the_sentence_counts_as_a_person_does(agreement: list[str | None], told: str) -> None:
     table = pd.DataFrame(
         {"cell": "a", "certified": True, "quantity": ["bias", "weight"], "verdict": "power law", "agreement": agreement}
     )
@@ -112,11 +118,30 @@ def test_the_sentence_counts_as_a_person_does(agreement: list[bool | None], told
 
 def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
     table = pd.DataFrame(
-        {"cell": ["a", "b"], "certified": [True, False], "quantity": "bias", "verdict": "power law", "agreement": True}
+        {
+            "cell": ["a", "b"],
+            "certified": [True, False],
+            "quantity": "bias",
+            "verdict": "power law",
+            "agreement": "agrees",
+            "explained_by": "margins",
+        }
     )
     assert "agree in the one comparison at equilibrium that is decided" in statement(table)
+    assert comparisons(table).startswith("1 of 1 comparisons with predictions at equilibrium are decided: 1 agree,")
     two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
     assert statement(two).startswith("2 runs, 1 of them at equilibrium: 4 of 4")
+
+
+def test_every_outcome_is_counted_and_the_level_that_sufficed() -> None:
+    outcomes = ["agrees", "agrees", "agrees", "disagrees", "cannot tell", "cannot tell", None]
+    levels = ["Gaussian margins", "margins", "margins", None, None, None, None]
+    table = pd.DataFrame({"certified": True, "agreement": outcomes, "explained_by": levels}, index=range(3, 10))
+    assert comparisons(table) == (
+        "4 of 6 comparisons with predictions at equilibrium are decided: 3 agree, 1 disagree; of 2 the samples cannot "
+        "tell. The least that sufficed to explain them: margins in 2, Gaussian margins in 1."
+    )
+    assert comparisons(table.assign(agreement=None)) == ""
 
 
 def test_figures_are_described_in_sentences(study: Path) -> None:
@@ -159,7 +184,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
 def test_runs_of_several_kinds_make_no_empty_panels() -> None:
     rows = [
         {"cell": f"{n}{loss}", "quantity": "bias", "verdict": "power law", "certified": True, "measured_exponent": 1.0,
-         "predicted_exponent": 1.0, "agreement": True, "loss": loss, "lr": lr, "samples": samples, "data": data}
+         "predicted_exponent": 1.0, "agreement": "agrees", "loss": loss, "lr": lr, "samples": samples, "data": data}
         for n, (lr, samples, data) in enumerate([(0.1, 1, None), (0.2, 2, None), (0.1, None, "moons"),
                                                  (0.2, None, "digits"), (0.3, None, "moons")])
         for loss in ("mse", "bce")

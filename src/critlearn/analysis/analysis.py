@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from torch import Tensor
 
 from critlearn.analysis.methods import methods_of
 from critlearn.analysis.record_schema import headlines
 from critlearn.analysis.table import AnalysisTable, cell_text, table_of
-from critlearn.errors import InvalidInputError
+from critlearn.comparison.learning_modes import Modes
+from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations import Fluctuations
 from critlearn.network import NeuralSystem
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _ON_SCREEN: Final = (
     "quantity", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "share", "verdict", "predicted_exponent",
-    "prediction_distance", "agreement",
+    "prediction_distance", "agreement", "explained_by",
 )  # fmt: skip
 """Columns that an analysis shows of itself."""
 
@@ -61,19 +62,47 @@ class Analysis:
         """Whether the state is an equilibrium."""
         return bool(self.record["equilibrium"]["certified"])
 
+    @property
+    def modes(self) -> Modes | None:
+        """Modes of learning, or None where there are none: ``record["no_modes"]`` says why."""
+        found = self.record.get("modes")
+        return None if found is None else Modes.from_dict(found)
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain values."""
         return self.record
 
     def summary(self) -> str:
         """State and findings in sentences, one to a line."""
-        return "\n".join([self._state(), *headlines(self.record["quantities"])])
+        found = self.modes
+        reduced = [] if found is None else [f"modes of learning: {found.headline()}"]
+        return "\n".join([self._state(), *headlines(self.record["quantities"]), *reduced])
 
-    def plot(self) -> "Figure":
-        """Densities of all trainable variables, with fits and predictions, in one figure."""
+    def plot(self, what: Literal["densities", "anatomy"] = "densities") -> "Figure":
+        """Figure of all trainable variables.
+
+        Parameters
+        ----------
+        what
+            ``densities``, with fits and predictions, a panel for each variable; or ``anatomy``, from the input to the
+            output the steps from the exponent of the composition alone to the measured one. The same through training,
+            of several analyses, is `critlearn.figures.anatomy.anatomy_through_training`.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is neither, or no variable has an anatomy.
+        """
+        quantities = self.record["quantities"]
+        if what == "anatomy":
+            from critlearn.figures.anatomy import anatomy_figure
+
+            return anatomy_figure(quantities)
+        if what != "densities":
+            raise unknown_name("figure", what, ("densities", "anatomy"))
         from critlearn.figures.analysis import analysis_figure
 
-        shown = {name: quantity for name, quantity in self.record["quantities"].items() if not quantity.get("pool")}
+        shown = {name: quantity for name, quantity in quantities.items() if not quantity.get("pool")}
         return analysis_figure(self.fluctuations, shown)
 
     def samples(self, number: int = 20) -> "pd.DataFrame":

@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.batches import batch_size
-from critlearn.analysis.road import ANALYSIS, Heading, Interrupted, Progress, walk
+from critlearn.analysis.road import ANALYSIS, MODES, Heading, Interrupted, Progress, walk
 from critlearn.analysis.stages import stage_bar
 from critlearn.equilibrium import Certificate, certify
 from critlearn.errors import InvalidInputError
@@ -36,6 +36,7 @@ def analyze(
     optimizer: torch.optim.Optimizer | None = None,
     certificate: Certificate | None = None,
     quantities: Quantities | None = None,
+    modes: bool | None = None,
     source: str | None = None,
     seed: int = 0,
     progress: Progress | bool = True,
@@ -43,8 +44,8 @@ def analyze(
     """Say which layers of a trained network fluctuate scale-free, over what range, with what exponent, as predicted.
 
     The state is certified, the fluctuations of every trainable variable are measured, and their power laws are fitted
-    and held against predictions. Nothing is trained, and the network is left as it is. Ctrl-C during the fits returns
-    what is finished, with a warning; the record names what is ``unfinished``.
+    and held against predictions. Nothing is trained, and the network is left as it is. Ctrl-C during fits and modes
+    returns what is finished, with a warning; the record names what is ``unfinished``.
 
     Parameters
     ----------
@@ -61,6 +62,9 @@ def analyze(
     quantities
         What is measured, such as ``Quantities(only=["blocks.3.*"], variables=1000)`` of a large network; every variable
         by default.
+    modes
+        Whether the modes of learning are made, as by `critlearn.modes`: by default where that is cheap, of up to 10,000
+        samples and 3,000,000 samples times trainable variables. The record says why there are none.
     source
         Origin of the data in words, for record and report.
     seed
@@ -89,6 +93,8 @@ def analyze(
     for what, value, kind in (("quantities", quantities, Quantities), ("certificate", certificate, Certificate)):
         if value is not None and not isinstance(value, kind):
             raise InvalidInputError(f"{what}= takes a {kind.__name__}; got {type(value).__name__}")
+    if modes not in (None, True, False):
+        raise InvalidInputError(f"modes= takes True, False or None; got {modes!r:.80}")
     system = _system(model, loss, data, batch)
     # A wrong name is refused before minutes are spent.
     (Quantities() if quantities is None else quantities).names(dict.fromkeys(system.parameters, 0))
@@ -114,12 +120,14 @@ def analyze(
                 certificate,
                 losses=losses,
                 quantities=quantities,
+                modes=modes,
                 started=started,
                 progress=tell,
             )
         except Interrupted as stop:
-            left = len(stop.analysis.record["unfinished"])
-            warnings.warn(f"the analysis was interrupted: {left} quantities are not fitted", stacklevel=2)
+            left = stop.analysis.record["unfinished"]
+            missing = "it has no modes" if left == [MODES] else f"{len(left)} quantities are not fitted"
+            warnings.warn(f"the analysis was interrupted: {missing}", stacklevel=2)
             return stop.analysis
 
 

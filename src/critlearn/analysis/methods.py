@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from critlearn.analysis.table import outcome_of
+from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.criteria import DISTANCE, LEVEL, MARGIN
 from critlearn.numerics.notation import LAW_GRADES
 
 
@@ -64,10 +67,13 @@ def _predictions(record: Mapping[str, Any]) -> str:
     made_by = f"critlearn {record['versions']['critlearn']}, torch {record['versions'].get('torch', 'unknown')}"
     if not predicted:
         return f"Computed with {made_by}."
-    compared = [quantity["agreement"] for quantity in predicted if quantity["agreement"] is not None]
+    outcomes = [outcome_of(quantity) for quantity in predicted]
+    agree, differ = (outcomes.count(outcome) for outcome in (Agreement.AGREES, Agreement.DISAGREES))
     return (
         f"For {len(predicted)} quantities the density was predicted from the composition of activation and loss, the "
-        "margins of the samples, and the distributions of back-propagated factors and activities, taken to be "
-        f"independent; on the measured window {sum(compared)} of {len(compared)} predicted exponents that could be "
-        f"compared agree with the measured ones. Computed with {made_by}."
+        "margins of the samples, and the path factors of other samples, taken to be independent. Predictions from "
+        "either half of the samples were held against the other: a prediction agrees if the Kolmogorov-Smirnov "
+        f"distance is at most {DISTANCE:g} and its exponent on the measured window is off by at most {MARGIN:g}, each "
+        f"for certain at the level of {LEVEL:.0%}. {agree} agree, {differ} disagree, and "
+        f"{len(predicted) - agree - differ} cannot be told. Computed with {made_by}."
     )

@@ -9,26 +9,22 @@ from torch import Tensor
 
 from critlearn.analysis.places import Place
 from critlearn.comparison import Verdict
-from critlearn.comparison.system_prediction import distance
+from critlearn.comparison.ladder.distance import distance_from
+from critlearn.comparison.ladder.level import explanation, shown_level
 from critlearn.compositions.named.resolve import margin_composition
 from critlearn.compositions.output_loss import OutputLoss
 from critlearn.equilibrium import Certificate
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
 from critlearn.inference import PowerLawFit
-from critlearn.prediction import Prediction
+from critlearn.numerics.log_sketch import LogSketch
 
 _SCATTER: Final = 2000
 """Variables in the figure of drift against fluctuation: more points hide each other and make the record large."""
 
 
 def quantity_record(
-    name: str,
-    place: Place,
-    fluctuations: Fluctuations,
-    fit: PowerLawFit,
-    prediction: Prediction | str,
-    verdict: Verdict,
+    name: str, place: Place, fluctuations: Fluctuations, fit: PowerLawFit, verdict: Verdict
 ) -> dict[str, Any]:
     """Record of one quantity: measurement, prediction and their agreement.
 
@@ -37,14 +33,11 @@ def quantity_record(
     name, place, fluctuations
         The quantity, and what it was measured from.
     fit, verdict
-        Its fit, and that held against the prediction.
-    prediction
-        Its prediction, or the reason why there is none.
+        Its fit, and that held against what was predicted.
     """
-    predicted, apart = None, None
-    if isinstance(prediction, Prediction):
+    prediction, predicted = verdict.prediction, None
+    if prediction is not None:
         predicted = {**prediction.to_dict(), "exponent_on_measured_window": verdict.predicted_exponent}
-        apart = None if fluctuations[name].log_range is None else distance(prediction, fluctuations[name])
     return {
         "axis": fluctuations.axis(name),
         "layer": place.layer,
@@ -55,15 +48,28 @@ def quantity_record(
         "zeros": fit.zeros,
         "measured": fit.to_dict(),
         "predicted": predicted,
-        "not_predicted": prediction if isinstance(prediction, str) else None,
-        "prediction_distance": None if apart is None else apart.kolmogorov_smirnov,
+        "not_predicted": verdict.not_predicted,
+        "prediction_distance": _distance(verdict, fluctuations[name]),
         "agreement": verdict.agreement,
+        "ladder": [level.to_dict() for level in verdict.levels],
+        "explanation": explanation(verdict.levels) if verdict.levels else None,
+        "anatomy": None if verdict.anatomy is None else verdict.anatomy.to_dict(),
+        "tail": None if verdict.tail is None else {**verdict.tail.to_dict(), "summary": verdict.tail.summary()},
         "statement": verdict.statement,
         "curves": {
             "measured": fit.curve.to_dict() if fit.curve else None,
-            "predicted": prediction.curve() if isinstance(prediction, Prediction) else None,
+            "predicted": None if prediction is None else prediction.curve(),
         },
     }
+
+
+def _distance(verdict: Verdict, measured: LogSketch) -> float | None:
+    """Distance of what is shown as the prediction from what was measured."""
+    if verdict.levels:
+        return shown_level(verdict.levels).distance
+    if verdict.prediction is None or measured.log_range is None:
+        return None
+    return distance_from(verdict.prediction, measured)
 
 
 def equilibrium_record(certificate: Certificate, losses: Sequence[float]) -> dict[str, Any]:

@@ -4,13 +4,18 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from critlearn.analysis.validation_errors import describe_first_error
+from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.ladder.level import COMPOSITION, JOINT
 from critlearn.errors import DataError
 
 _MOST_HEADLINES: Final = 8
 """Sentences that sum a run up: more are no summary."""
+
+_MOST_MODES: Final = 1000
+"""Modes of a record: more are no reduction of learning, and no table of a page."""
 
 Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 """Ends of an interval; null where one is not finite."""
@@ -30,13 +35,89 @@ class _Predicted(BaseModel):
     exponent_on_measured_window: float | None = None
 
 
+class _Contribution(BaseModel):
+    value: float
+    standard_error: float
+
+
+class _Anatomy(BaseModel):
+    composition: _Contribution | None
+    data: _Contribution
+    path: _Contribution
+    dependence: _Contribution
+    total: float
+
+
+class _Level(BaseModel):
+    level: Annotated[int, Field(ge=COMPOSITION, le=JOINT)]
+    exponent: float | None
+    distance: float | None
+    noise: float | None
+    agreement: Agreement | None
+    needed: int | None
+
+
+class _Tail(BaseModel):
+    error: _Contribution | None
+    path: _Contribution | None
+    end: str
+    finite: bool | None
+    exponent: float | None
+    measured: _Contribution
+    agreement: Agreement
+    summary: str
+
+
 class _Quantity(BaseModel):
     axis: str
     count: int
     measured: _Measured
     predicted: _Predicted | None
-    agreement: bool | None
+    # Records of earlier versions say true or false.
+    agreement: bool | Agreement | None
     statement: str
+    # Records of earlier versions have none of these.
+    ladder: Annotated[list[_Level], Field(max_length=JOINT + 1)] | None = None
+    explanation: str | None = None
+    anatomy: _Anatomy | None = None
+    tail: _Tail | None = None
+
+
+class _Mode(BaseModel):
+    share: float | None
+    share_error: float | None
+    r_squared: float | None
+    r_squared_error: float | None
+    zeros: float | None
+    bare: float | None
+    bare_error: float | None
+    independent: float | None
+    independent_error: float | None
+    joint: float | None
+    joint_error: float | None
+    noise: float | None
+    noise_error: float | None
+    variance_ratio: float | None
+    variance_ratio_error: float | None
+
+
+class _Modes(BaseModel):
+    modes: Annotated[list[_Mode], Field(max_length=_MOST_MODES)]
+    participation_ratio: float | None
+    participation_ratio_error: float | None
+    coupling: float | None
+    coupling_error: float | None
+    coupling_floor: float | None
+    correlations: Annotated[list[list[float | None]], Field(max_length=_MOST_MODES)]
+    samples: Annotated[list[int], Field(min_length=2, max_length=2)]
+    variables: int
+    exact: bool
+
+    @model_validator(mode="after")
+    def _square(self) -> "_Modes":
+        if any(len(row) != len(self.correlations) for row in self.correlations):
+            raise ValueError("correlations are a square matrix")
+        return self
 
 
 class _Equilibrium(BaseModel):
@@ -59,6 +140,9 @@ class _Record(BaseModel):
     equilibrium: _Equilibrium
     composition: _Composition
     quantities: Annotated[dict[str, _Quantity], Field(min_length=1)]
+    # Records of earlier versions have neither.
+    modes: _Modes | None = None
+    no_modes: str | None = None
 
 
 def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
@@ -88,7 +172,7 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
 
 
 def headlines(quantities: Mapping[str, Any]) -> list[str]:
-    """Sentences that sum a run up: the statements of all quantities with a prediction, or else of the first quantity.
+    """Sentences that sum a run up: the statements of all variables with a prediction, or else of the first quantity.
 
     Of more than eight the first ones are given, and how many there are.
 
@@ -97,7 +181,9 @@ def headlines(quantities: Mapping[str, Any]) -> list[str]:
     quantities
         Entry ``quantities`` of the record of a run.
     """
-    statements = [quantity["statement"] for quantity in quantities.values() if quantity["predicted"] is not None]
+    # Pools repeat what is said of their variables.
+    single = [quantity for quantity in quantities.values() if not quantity.get("pool")]
+    statements = [quantity["statement"] for quantity in single if quantity["predicted"] is not None]
     if not statements:
         return [next(iter(quantities.values()))["statement"]]
     left = len(statements) - _MOST_HEADLINES

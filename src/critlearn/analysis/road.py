@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from critlearn.analysis.analysis import Analysis
@@ -10,18 +10,23 @@ from critlearn.analysis.batches import batch_size
 from critlearn.analysis.places import Place, places_of, with_kinds
 from critlearn.analysis.record import composition_record, detached_weights, equilibrium_record, quantity_record
 from critlearn.analysis.sides import accuracy
-from critlearn.comparison import compare, predict
+from critlearn.comparison import Verdict, compare, explain
+from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.learning_modes import Modes, modes_or_reason
+from critlearn.comparison.system_prediction import measure_with_ladder
 from critlearn.environment import versions
 from critlearn.equilibrium import Certificate, Status
-from critlearn.errors import InvalidInputError
-from critlearn.fluctuations import Fluctuations, Quantities, measure
+from critlearn.fluctuations import Fluctuations, Quantities
 from critlearn.inference import PowerLawFit, fit_power_law
 from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
 from critlearn.results import plain
 
-STAGES: Final = ("certificate", "fluctuations", "predictions", "fits")
+STAGES: Final = ("certificate", "fluctuations", "predictions", "fits", "modes")
 """Stages of an analysis, in their order."""
+
+MODES: Final = "modes"
+"""What is unfinished after Ctrl-C while the modes are made."""
 
 ANALYSIS: Final = "analysis"
 """Kind of the system in the record of a network that was trained elsewhere."""
@@ -29,15 +34,9 @@ ANALYSIS: Final = "analysis"
 Progress = Callable[[str, int, int], None]
 """Function called with the stage, what is done of it, and what there is to do; 0 if nothing tells its number."""
 
-_DRAWN: Final = "entries were drawn, and the prediction is for all of them"
-"""Reason why a variable of which entries were drawn has none."""
-
-_POOL: Final = "a pool of several variables: see each of them"
-"""Reason why a pool has no prediction."""
-
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during the fits of an analysis, with what was finished until then."""
+    """Ctrl-C during the fits of an analysis or after them, with what was finished until then."""
 
     def __init__(self, analysis: Analysis) -> None:
         super().__init__()
@@ -77,6 +76,7 @@ def walk(
     losses: Sequence[float] = (),
     quantities: Quantities | None = None,
     predictions: Mapping[str, Prediction] | None = None,
+    modes: bool | None = None,
     started: float | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -96,6 +96,9 @@ def walk(
         What is measured; every variable by default.
     predictions
         Predictions by name of the quantity, where they are known exactly; else they are made from the network's state.
+    modes
+        Whether the modes of learning are made: True or False, or None where that is cheap. Where there are none, the
+        record says why.
     started
         Time at which the work began, by `time.perf_counter`; now by default.
     progress
@@ -106,32 +109,42 @@ def walk(
     CritlearnError
         If something cannot be measured.
     Interrupted
-        After Ctrl-C during the fits, with what is finished, whose record says what is missing.
+        After Ctrl-C during the fits or the modes, with what is finished, whose record says what is missing.
     """
     started = time.perf_counter() if started is None else started
     tell = progress if progress is not None else lambda stage, done, total: None
     wanted = Quantities() if quantities is None else quantities
     names = wanted.names({name: value.numel() for name, value in system.parameters.items()})
-    measured = with_kinds(
-        measure(
-            system,
-            batch_size=batch_size(system),
-            quantities=wanted,
-            progress=lambda done, total: tell("fluctuations", done, total),
-        ),
-        names,
+    counted, found = measure_with_ladder(
+        system,
+        batch_size=batch_size(system),
+        quantities=wanted,
+        progress=lambda done, total: tell("fluctuations", done, total),
     )
+    # Positions leave out variables that have no contributions of theirs.
+    names = {name: size for name, size in names.items() if name in counted}
+    measured = with_kinds(counted, names)
     places = places_of(measured, names)
-    tell("predictions", 0, len(names))
-    expected = _expected(system, names, predictions, measured)
+    tell("predictions", 0, len(places))
+    ladder = found
+    if isinstance(found, Ladder):
+        ladder = replace(found, measured=measured, paths=with_kinds(found.paths, names))
     fitted, interrupted = fit_quantities(
         places,
         measured,
-        expected,
-        certificate.status,
+        _judge(places, certificate.status, ladder, predictions),
         lambda name: fit_power_law(measured[name], seed=heading.seed, log_floor=measured.log_floor),
         tell,
     )
+    missing = [name for name in places if name not in fitted]
+    reduced: Modes | str = _INTERRUPTED
+    if not interrupted:
+        try:
+            tell("modes", 0, 0)
+            reduced = modes_or_reason(system, modes)
+        except KeyboardInterrupt:
+            # The fits, which took most of the time, are kept.
+            interrupted, missing = True, [MODES]
     record = {
         "study": heading.study,
         "run_dir": None,
@@ -146,8 +159,10 @@ def walk(
         "floor_reference": measured.floor_reference,
         "data": heading.data,
         **heading.details,
-        "unfinished": [name for name in places if name not in fitted],
+        "unfinished": missing,
         "quantities": fitted,
+        "modes": None if isinstance(reduced, str) else reduced.to_dict(),
+        "no_modes": reduced if isinstance(reduced, str) else None,
     }
     analysis = Analysis(plain(record), measured, detached_weights(system.model), system)
     if interrupted:
@@ -155,27 +170,40 @@ def walk(
     return analysis
 
 
-def _expected(
-    system: NeuralSystem, names: Mapping[str, int], known: Mapping[str, Prediction] | None, measured: Fluctuations
-) -> dict[str, Prediction | str]:
-    """Prediction of every trainable variable, or the reason why there is none."""
-    if known is not None:
-        return {name: known.get(name, "the error is the same everywhere") for name in names}
-    try:
-        found = predict(system)
-    except InvalidInputError as problem:
-        return dict.fromkeys(names, str(problem))
-    if measured.over != "samples":
-        return dict.fromkeys(names, "contributions of positions were measured, and whole changes are predicted")
-    drawn = {name for name in names if measured.drawn_from.get(name, 0) > measured.variables[name]}
-    return {name: _DRAWN if name in drawn else found.predictions.get(name) or found.unpredicted[name] for name in names}
+_INTERRUPTED: Final = "the analysis was interrupted"
+"""Reason why there are no modes after Ctrl-C."""
+
+Judge = Callable[[str, PowerLawFit], Verdict]
+"""Function that holds the fit to a quantity against what was predicted."""
+
+
+def _judge(
+    places: Mapping[str, Place], state: Status, ladder: Ladder | str, known: Mapping[str, Prediction] | None
+) -> Judge:
+    """Function that holds fits against the ladder, and against exact predictions where these are known."""
+
+    def judge(name: str, fit: PowerLawFit) -> Verdict:
+        subject = places[name].subject
+        if isinstance(ladder, str):
+            climbed = Verdict(None, None, "", not_predicted=ladder)
+        else:
+            climbed = explain(subject, name, fit, ladder, state=state)
+        if known is None or (name not in known and climbed.levels):
+            plain = compare(subject, fit, None, state=state).statement
+            return climbed if climbed.statement else replace(climbed, statement=plain)
+        if name not in known:
+            verdict = compare(subject, fit, None, state=state)
+            return replace(verdict, not_predicted=climbed.not_predicted)
+        verdict = compare(subject, fit, known[name], state=state)
+        return replace(verdict, levels=climbed.levels, anatomy=climbed.anatomy, tail=climbed.tail)
+
+    return judge
 
 
 def fit_quantities(
     places: Mapping[str, Place],
     measured: Fluctuations,
-    expected: Mapping[str, Prediction | str],
-    state: Status,
+    judge: Judge,
     fit: Callable[[str], PowerLawFit],
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], bool]:
@@ -185,10 +213,8 @@ def fit_quantities(
     ----------
     places, measured
         The quantities, and their sketches.
-    expected
-        Prediction of each, or the reason why there is none; those that are not named are pools.
-    state
-        What the state of the network is.
+    judge
+        Holds the fit to the quantity of that name against what was predicted.
     fit
         Fits the quantity of that name.
     progress
@@ -205,10 +231,7 @@ def fit_quantities(
         for done, (name, place) in enumerate(places.items()):
             tell("fits", done, len(places))
             found = fit(name)
-            prediction = expected.get(name, _POOL)
-            known = prediction if isinstance(prediction, Prediction) else None
-            verdict = compare(place.subject, found, known, state=state)
-            records[name] = quantity_record(name, place, measured, found, prediction, verdict)
+            records[name] = quantity_record(name, place, measured, found, judge(name, found))
     except KeyboardInterrupt:
         if not records:
             raise

@@ -6,20 +6,25 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.ladder.level import COMPOSITION, SHORT, SHORT_WITHOUT_MARGINS
 from critlearn.numerics.notation import interval_text
 
 COLUMNS: Final = (
     "status", "quantity", "layer", "kind", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "window_low",
-    "window_high", "share", "verdict", "predicted_exponent", "prediction_distance", "agreement", "limit",
-    "not_predicted",
+    "window_high", "share", "verdict", "predicted_exponent", "prediction_distance", "agreement", "explained_by",
+    "composition", "composition_error", "data", "data_error", "path", "path_error", "dependence", "dependence_error",
+    "limit", "not_predicted",
 )  # fmt: skip
 """Columns of the table.
 
 ``status`` of the certificate; ``n`` fluctuations, of which ``zeros`` are exact zeros; ``exponent`` on the window, with
 its 95% interval; ``share`` of the sizes in the window; ``verdict``, the grade of the fit; ``predicted_exponent`` on the
 same window; ``prediction_distance``, the largest difference of the predicted and the measured cumulative distribution;
-``agreement`` of the two exponents (empty: not decided); ``limit``, the exact exponent far from the data, where the
-prediction has one; ``not_predicted``, the reason why there is no prediction.
+``agreement``: ``agrees``, ``disagrees`` or ``cannot tell``; ``explained_by``, what the lowest level of the ladder that
+agrees uses; ``composition``, ``data``, ``path``, ``dependence``, contributions to the exponent, with standard errors;
+``limit``, the exact exponent far from the data, where the prediction has one; ``not_predicted``, the reason why there
+is no prediction.
 
 An ensemble has two more: ``seeds``, the number of networks that are pooled, and ``seed_sd``, the standard deviation of
 their exponents on the window.
@@ -33,7 +38,7 @@ _PAPER: Final = {
     "decades": "Decades",
     "verdict": "Verdict",
     "predicted_exponent": "Predicted",
-    "agreement": "Agrees",
+    "agreement": "Agreement",
 }
 """Columns of a table in a paper, with their headings."""
 
@@ -67,12 +72,45 @@ def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         "verdict": measured["verdict"],
         "predicted_exponent": predicted.get("exponent_on_measured_window") if there else None,
         "prediction_distance": quantity.get("prediction_distance"),
-        "agreement": quantity["agreement"],
+        "agreement": outcome_of(quantity),
+        "explained_by": _explained_by(quantity),
+        **_anatomy(quantity),
         "limit": predicted.get("exact"),
         "not_predicted": quantity.get("not_predicted"),
     }
     pooled = quantity.get("ensemble")
     return row if pooled is None else {**row, "seeds": len(pooled["seeds"]), "seed_sd": pooled["sd"]}
+
+
+def outcome_of(quantity: Mapping[str, Any]) -> str | None:
+    """Outcome of the comparison with the prediction; records of earlier versions say true or false.
+
+    >>> outcome_of({"agreement": True}), outcome_of({"agreement": "cannot tell"})
+    ('agrees', 'cannot tell')
+    """
+    agreement = quantity["agreement"]
+    if isinstance(agreement, bool):
+        return str(Agreement.AGREES if agreement else Agreement.DISAGREES)
+    return None if agreement is None else str(agreement)
+
+
+def _explained_by(quantity: Mapping[str, Any]) -> str | None:
+    """What the lowest level that agrees uses, in two words; None if none does, or there is no ladder."""
+    found = [level["level"] for level in quantity.get("ladder") or [] if level["agreement"] == Agreement.AGREES]
+    if not found:
+        return None
+    with_margins = any(level["level"] == COMPOSITION for level in quantity["ladder"])
+    return (SHORT if with_margins else SHORT_WITHOUT_MARGINS)[min(found)]
+
+
+def _anatomy(quantity: Mapping[str, Any]) -> dict[str, float | None]:
+    """Columns of the contributions to an exponent."""
+    anatomy = quantity.get("anatomy") or {}
+    columns: dict[str, float | None] = {}
+    for name in ("composition", "data", "path", "dependence"):
+        part = anatomy.get(name) or {}
+        columns |= {name: part.get("value"), f"{name}_error": part.get("standard_error")}
+    return columns
 
 
 def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -134,8 +172,6 @@ def _cell(row: Any, name: str) -> str:
     if name == "interval":
         return "--" if pd.isna(row["ci_low"]) else interval_text(row["ci_low"], row["ci_high"])
     value = row[name]
-    if name == "agreement":
-        return "--" if pd.isna(value) else "yes" if value else "no"
     if isinstance(value, str):
         return value.translate(_ESCAPES)
     if pd.isna(value):

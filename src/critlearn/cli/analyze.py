@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from critlearn.cli.run import Columns, Device, Drop, Json, Out, Quiet, Target
+from critlearn.cli.run import Columns, Device, Drop, Json, Modes, Out, Quiet, Target
 
 
 def analyze(
@@ -52,6 +52,7 @@ def analyze(
         int | None, typer.Option(help="Entries drawn from each variable, for large networks.", show_default="all")
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="L2 weight decay of the training.")] = 0.0,
+    modes: Modes = None,
     seed: Annotated[int, typer.Option(help="Seed of resampling and of synthetic data.", min=0)] = 0,
     device: Device = None,
     out: Out = Path("runs"),
@@ -91,6 +92,7 @@ def analyze(
             named.system,
             weight_decay=weight_decay,
             quantities=quantities,
+            modes=modes,
             source=named.source,
             seed=seed,
             progress=not (json or quiet),

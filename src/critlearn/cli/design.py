@@ -1,9 +1,12 @@
-"""Command ``critlearn design``: a loss, or an activation, with a chosen exponent."""
+"""Command ``critlearn design``: a loss, or an activation, with a chosen exponent, of the output or of a run's layer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from critlearn.comparison import AimedDesign
 
 
 def design(
@@ -11,20 +14,47 @@ def design(
     activation: Annotated[str | None, typer.Option(help="Design a loss for this activation.")] = None,
     loss: Annotated[str | None, typer.Option(help="Design an activation for this loss.")] = None,
     classes: Annotated[int | None, typer.Option(help="Design a softmax with its loss for so many classes.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a run, whose margins and path factors a design aims with.")
+    ] = None,
+    quantity: Annotated[
+        str | None, typer.Option(help="Quantity of the run that shall have the exponent, as hidden1.bias.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and error signal into this .svg, .pdf or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Design a loss or an activation for an exponent."""
+    """Design a loss or an activation for an exponent, of the output or of a layer of a run."""
     import json
 
     from critlearn.cli.plot_file import check_plot
+    from critlearn.errors import InvalidInputError
     from critlearn.inverse_design import design as make
+    from critlearn.results import plain
 
     check_plot(plot)
-    made = make(exponent, activation=activation, loss=loss, classes=classes)
+    aimed = None
+    if run is not None and quantity is not None:
+        if any(value is not None for value in (activation, loss, classes)):
+            raise InvalidInputError("a design that aims at a layer is a loss of the margin: leave out the others")
+        aimed = _aimed(exponent, run, quantity)
+    elif run is not None or quantity is not None:
+        raise InvalidInputError("a design that aims at a layer takes both --run FOLDER and --quantity NAME")
+    made = aimed.design if aimed is not None else make(exponent, activation=activation, loss=loss, classes=classes)
     if plot is not None:
         from critlearn.reports.design_figure import draw_design
 
         draw_design(made, plot)
     answer = made.to_dict() | {"window": None, "decades": None, "caustics": [], "method": "symbolic"}
-    typer.echo(json.dumps(answer, allow_nan=False) if as_json else made.summary())
+    summary = made.summary()
+    if aimed is not None:
+        answer, summary = plain(aimed.to_dict()), aimed.summary()
+    typer.echo(json.dumps(answer, allow_nan=False) if as_json else summary)
+
+
+def _aimed(exponent: float, run: Path, quantity: str) -> "AimedDesign":
+    """Loss that aims at a quantity of a run."""
+    from critlearn.analysis.run_folder import read_record
+    from critlearn.comparison import predict
+    from critlearn.studies.runs.system import load_system
+
+    return predict(load_system(run, read_record(run)).trained).design(exponent, quantity)

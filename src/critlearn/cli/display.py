@@ -75,7 +75,7 @@ def print_run(record: Mapping[str, Any]) -> None:
         if reason is not None and not reason.startswith("a pool"):
             typer.echo(f"not predicted: {reason}")
     if record.get("unfinished"):
-        typer.echo(f"interrupted: not fitted are {', '.join(record['unfinished'])}")
+        typer.echo(f"interrupted: missing are {', '.join(record['unfinished'])}")
     typer.echo(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
@@ -85,7 +85,8 @@ def print_table(record: Mapping[str, Any]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for heading in ("status", "quantity", "k", "95% interval", "decades", "kept", "predicted", "agree", "verdict"):
-        table.add_column(heading, no_wrap=True)
+        # Of the last two, words may go to the next line; numbers and names may not.
+        table.add_column(heading, no_wrap=heading not in ("agree", "verdict"), overflow="fold")
     for row in rows_of(record):
         interval = (row["ci_low"], row["ci_high"])
         table.add_row(
@@ -96,10 +97,16 @@ def print_table(record: Mapping[str, Any]) -> None:
             _number(row["decades"], ".1f"),
             _number(row["share"], ".0%"),
             _number(row["predicted_exponent"], ".2f"),
-            {True: "yes", False: "no", None: "-"}[row["agreement"]],
+            agreement_text(row),
             row["verdict"],
         )
     console().print(table)
+
+
+def agreement_text(row: Mapping[str, Any]) -> str:
+    """Outcome of a prediction, and what it uses if it agrees."""
+    found = row["explained_by"] if row["agreement"] == "agrees" else None
+    return " with ".join(filter(None, (row["agreement"], found))) or "-"
 
 
 def console() -> Console:

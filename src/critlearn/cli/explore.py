@@ -8,7 +8,7 @@ import typer
 
 def explore(
     study: Annotated[
-        Path | None, typer.Argument(help="Folder of runs, or of one run, for the third tab.", show_default=False)
+        Path | None, typer.Argument(help="Folder of runs, or of one run, for the last two tabs.", show_default=False)
     ] = None,
     port: Annotated[int, typer.Option(help="Port of 127.0.0.1.")] = 8501,
     headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,

@@ -32,7 +32,8 @@ def results(
     if csv:
         table.to_csv(sys.stdout, index=False)
         return
-    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason", "epochs_trained"}
+    # Whether it is certified follows from the status of the equilibrium.
+    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason", "epochs_trained", "certified"}
     columns = [name for name in table.columns if name not in hidden]
     shown = Table(*columns)
     for row in table[columns].itertuples(index=False):

@@ -51,6 +51,10 @@ StopAtEquilibrium = Annotated[
         "--stop-at-equilibrium/--all-epochs", help="End with the first certificate of equilibrium.", show_default="stop"
     ),
 ]
+Modes = Annotated[
+    bool | None,
+    typer.Option("--modes/--no-modes", help="Make the modes of learning, or none.", show_default="where that is cheap"),
+]
 Device = Annotated[str | None, typer.Option(help="Device of torch.", show_default="cpu")]
 
 
@@ -79,6 +83,7 @@ def two_class(
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
+    modes: Modes = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -116,6 +121,7 @@ def classes(
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
+    modes: Modes = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -155,6 +161,7 @@ def toy(
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
+    modes: Modes = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,

@@ -17,7 +17,7 @@ _LONGEST_DATA: Final = 24
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, or store of a sweep.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
-_RUN = "Name of a run, the beginning of one, or the path of its folder."
+RUN: Final = "Name of a run, the beginning of one, or the path of its folder."
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_(out: Out = Path("runs"), json: Json = False) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help=_RUN)],
+    run: Annotated[str, typer.Argument(help=RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -56,8 +56,8 @@ def show(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(help=_RUN)],
-    second: Annotated[str, typer.Argument(help=_RUN)],
+    first: Annotated[str, typer.Argument(help=RUN)],
+    second: Annotated[str, typer.Argument(help=RUN)],
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -105,11 +105,13 @@ def rm(
 
 def _list_cells(row: Mapping[str, Any]) -> list[str]:
     """Cells of a run in the list."""
+    from critlearn.cli.display import agreement_text
+
     if row["status"] != "finished":
         return ["corrupt", row["run"]]
     data = shorten(row["data"], _LONGEST_DATA, placeholder=" …")
     exponent = _exponent(row["exponent"], row["ci95"])
-    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], _yes(row["agreement"])]
+    return [row["equilibrium"], row["run"], data, row["quantity"], exponent, row["verdict"], agreement_text(row)]
 
 
 def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:
@@ -142,10 +144,6 @@ def _print_table(headings: tuple[str, ...], rows: list[list[Any]]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
-
-
-def _yes(value: bool | None) -> str:
-    return {True: "yes", False: "no", None: "-"}[value]
 
 
 def _exponent(value: float | None, ends: list[float] | None) -> str:

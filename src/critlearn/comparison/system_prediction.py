@@ -1,294 +1,339 @@
-"""Prediction for a trained network from its own margins, activities and back-propagated factors."""
+"""Predictions of every quantity of a trained network, from its composition, its margins and its path factors."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
 
-from critlearn.compositions import SoftmaxCrossEntropy, TokenCrossEntropy
-from critlearn.compositions.named.resolve import margin_composition
-from critlearn.errors import InvalidInputError
+from critlearn.comparison.aimed_design import AimedDesign, aim
+from critlearn.comparison.equilibrium_scale import equilibrium_scale
+from critlearn.comparison.ladder.error_values import OutputState, output_state
+from critlearn.comparison.ladder.factors import NO_PATH, Factors
+from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.ladder.level import COMPOSITION, JOINT, MARGINS
+from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import composition_of, margin_composition
+from critlearn.compositions.typed.coerce import ActivationLike, LossLike
+from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.fluctuations import Fluctuations, Quantities, measure
+from critlearn.fluctuations.measure import measure_rescaled
+from critlearn.inference import fit_power_law
 from critlearn.network import NeuralSystem
-from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.prediction import (
-    Prediction,
-    predict_from_errors,
-    predict_from_margins,
-    predict_from_outputs,
-    predict_product,
-)
+from critlearn.numerics.validation import check_integer, check_learning_rate
+from critlearn.numerics.window import Window
+from critlearn.prediction import Prediction
 from critlearn.results import Result, dataframe_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BATCH: Final = 2048
-"""Samples in one pass."""
-
-_ROUNDING: Final = 1e-3
-"""Difference of two sums over a batch, over the largest entry, that may be rounding: single precision loses four digits
-where samples cancel, and a second use of a weight that is smaller changes its distribution by less."""
-
-_OTHER_LAYER: Final = (
-    "nothing predicts what is no dense layer (torch.nn.Linear) called once for each sample, on one vector"
-)
-"""Reason why a trainable variable is not predicted."""
+_DISPLACED: Final = 0
+"""Seed of the displacements of the joint level, which only check the sampling."""
 
 
-@dataclass(frozen=True, repr=False)
-class Factorisation(Result):
-    """Distance of a factorised prediction from the measured distribution.
-
-    Parameters
-    ----------
-    kolmogorov_smirnov
-        Largest difference of the two cumulative distributions of ``ln|delta|``, in [0, 1].
-    decades
-        Mean distance by which probability has to be moved, in decades (Wasserstein).
-    """
-
-    kolmogorov_smirnov: float
-    decades: float
-
-    def summary(self) -> str:
-        """Both distances in one phrase."""
-        return f"KS distance {self.kolmogorov_smirnov:.3f}, {self.decades:.2f} decades on average"
+KEPT: Final = "with margins and path factors {}: another loss moves them when the network is trained with it"
+"""What predictions under another composition keep, in words."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SystemPrediction(Result):
-    """Predictions by name of the trainable variable, under the assumption of independent factors.
+class SystemPrediction(Result, Mapping[str, Prediction]):
+    """Predictions of one level of the ladder, by name of the quantity.
 
-    The output error, the back-propagated factor and the activity of a sample are assumed to be independent, so that the
-    distributions of their logarithms convolve (theory, products). In a network they are not exactly independent:
-    `factorisation` measures how far this matters.
+    A fluctuation is the size of the output error times a path factor ``|dy/dq|``, which knows nothing of composition
+    or loss. The levels differ in what they take of the margins; path factors are those of other samples: `ladder`
+    measures how far it matters that the two are taken to be independent.
 
     Parameters
     ----------
-    predictions
-        By name of the trainable variable.
-    error
-        Prediction for the size of a sample's output error.
+    steps
+        Ladder of all quantities.
+    level
+        Level of the predictions: 0 for the composition alone, 1 for Gaussian margins, 2 for margins as they are.
     unpredicted
-        Reason in words, by name of each trainable variable that nothing predicts.
+        Reason in words, by name of each quantity that nothing predicts.
+    other
+        Factors under another composition, if the predictions are those of one: of `with_composition`.
     """
 
-    predictions: Mapping[str, Prediction]
-    error: Prediction
+    steps: Ladder
+    level: int
     unpredicted: Mapping[str, str] = field(default_factory=dict)
+    other: Factors | None = None
 
-    ASSUMPTION = "output error, back-propagated factors and activities of a sample are independent"
+    bulky_fields = ("steps", "other")
 
-    def factorisation(self, measured: Mapping[str, LogSketch]) -> dict[str, Factorisation]:
-        """Distance of each prediction from the measured sketch of the same name; exact zeros are left out of both.
+    @cached_property
+    def _names(self) -> list[str]:
+        return [name for name in self.steps.measured if name not in self.unpredicted]
+
+    def __getitem__(self, name: str) -> Prediction:
+        """Prediction of a quantity; KeyError with the nearest names if there is none."""
+        if name in self.unpredicted:
+            raise KeyError(f'"{name}" is not predicted: {self.unpredicted[name]}')
+        if name not in self._names:
+            raise KeyError(str(unknown_name("quantity", name, self._names)))
+        return self.factors.prediction(name, self.level)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the quantities that are predicted."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Number of quantities that are predicted."""
+        return len(self._names)
+
+    @property
+    def factors(self) -> Factors:
+        """What the predictions are made of."""
+        return self.steps.factors if self.other is None else self.other
+
+    @property
+    def fluctuations(self) -> Fluctuations:
+        """What was measured in the same pass, under the composition that the network was trained with."""
+        return self.steps.measured
+
+    @property
+    def _is_softmax(self) -> bool:
+        """Whether margins are those of the true class of softmax."""
+        return self.steps.factors.values.name == SoftmaxCrossEntropy().name
+
+    def with_composition(self, activation: ActivationLike, loss: LossLike) -> "SystemPrediction":
+        """Predictions of the same level for another activation of the output, or another loss.
+
+        Margins ``m = t y`` and path factors stay as they are, so that nothing is computed a second time. That is the
+        network as it is, held against another loss; trained with it, it would have other margins and path factors.
+        The margin of the true class of softmax is taken for the output: for a loss of that margin.
+
+        Parameters
+        ----------
+        activation, loss
+            Names, expressions, objects or callables, as `Composition` takes.
 
         Raises
         ------
         InvalidInputError
-            If no name is common.
+            If the errors of the network depend on no margin, or the composition cannot be used with it.
         """
-        common = [name for name in self.predictions if name in measured and measured[name].log_range is not None]
-        if not common:
-            raise InvalidInputError("nothing was measured of what is predicted; measure the same system")
-        return {name: distance(self.predictions[name], measured[name]) for name in common}
+        composition = composition_of(activation, loss)
+        if isinstance(composition, SoftmaxCrossEntropy) and not self._is_softmax:
+            raise InvalidInputError(
+                f"{composition.name} needs an output for each class, which {self.steps.factors.values.name} has not: "
+                "of one margin it is sigmoid+bce"
+            )
+        return replace(self, other=self.steps.factors.under(margin_composition(composition)))
+
+    def design(self, exponent: float, quantity: str, *, window: Window | None = None) -> AimedDesign:
+        """Design a loss under which a quantity of this network has a chosen exponent.
+
+        The loss is one of the margin, with a q-exponential error signal, as of `critlearn.design`; its q is the one
+        for which a prediction of this level, at these margins and path factors, has the exponent. A network that is
+        trained with it has other margins.
+
+        Parameters
+        ----------
+        exponent
+            Wanted exponent, e.g. 1.2.
+        quantity
+            Name of the quantity, e.g. ``hidden1.bias``.
+        window
+            Where it is wanted; by default from the 2% to the 50% quantile of its fluctuations under the loss.
+
+        Raises
+        ------
+        InvalidInputError
+            If no such loss has the exponent, or there are no margins; the message says which can be had.
+        """
+        if window is not None and not isinstance(window, Window):
+            raise InvalidInputError(f"a window is a critlearn.Window(low, high); got {window!r}")
+        if quantity not in self:
+            raise InvalidInputError(
+                self.unpredicted.get(quantity) or str(unknown_name("quantity", quantity, self._names))
+            )
+        if self.level == COMPOSITION:
+            raise InvalidInputError(
+                "the composition alone has the exponent of the loss, critlearn.design(exponent); to aim at a layer "
+                "take predict(system, level=1) or level=2"
+            )
+        if self._is_softmax:
+            raise InvalidInputError(
+                "designs that aim at a layer are losses of one output; this network has one for each class: "
+                "critlearn.design(exponent, classes=...) aims at the outputs"
+            )
+        return aim(self.steps.factors, self._names, self.level, exponent, quantity, window)
+
+    def at_equilibrium_scale(self) -> "SystemPrediction":
+        """Predictions under another composition for the network with its output times one factor.
+
+        The factor is the one at which the mean loss is lowest: the first thing that training with the other loss
+        changes, as the outputs of tanh and of a sigmoid, or of losses of other tails, settle at other sizes. What else
+        it changes is left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the predictions are those of the network's own composition, or the mean loss has no lowest value.
+        """
+        if self.other is None:
+            raise InvalidInputError("the network's own loss set the scale of its output: take with_composition first")
+        values = self.other.values
+        composition: Any = getattr(values.channels[0], "composition", None)
+        assert values.targets is not None
+        scale = equilibrium_scale(composition, values.outputs, values.targets)
+        return replace(self, other=self.other.scaled(scale))
+
+    @cached_property
+    def ladder(self) -> "pd.DataFrame":
+        """Row for each level of each quantity: exponents on the measured window, distances and outcomes.
+
+        Raises
+        ------
+        InvalidInputError
+            If the predictions are those of another composition, under which nothing was measured.
+        """
+        import pandas as pd
+
+        if self.other is not None:
+            raise InvalidInputError(
+                f"nothing was measured under {self.other.values.name}: train the network with it and predict that one; "
+                f"the ladder of {self.other.trained_with} is that of the prediction before with_composition"
+            )
+        rows = []
+        for name in self._names:
+            fit = fit_power_law(self.fluctuations[name], log_floor=self.fluctuations.log_floor)
+            for level in self.steps.levels(name, fit):
+                rows.append({"quantity": name, "measured": fit.exponent, **level.to_dict()})
+        return pd.DataFrame(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Predictions as plain values."""
-        predictions = {name: prediction.to_dict() for name, prediction in self.predictions.items()}
         return {
-            "assumption": self.ASSUMPTION,
-            "error": self.error.to_dict(),
-            "predictions": predictions,
+            "level": self.level,
+            "composition": self.factors.values.name,
+            "trained_with": self.factors.trained_with,
+            "scale": self.factors.scale,
+            "predictions": {name: prediction.to_dict() for name, prediction in self.items()},
             "unpredicted": dict(self.unpredicted),
         }
 
-    def summary(self) -> str:
-        """One line for each variable."""
-        return "\n".join(f"{name}: {prediction.summary()}" for name, prediction in self.predictions.items())
-
     def to_dataframe(self) -> "pd.DataFrame":
-        """Row for each trainable variable."""
-        return dataframe_of({name: prediction.to_dict() for name, prediction in self.predictions.items()})
+        """Row for each quantity."""
+        return dataframe_of({name: prediction.to_dict() for name, prediction in self.items()})
+
+    def summary(self) -> str:
+        """One line for each quantity; of another composition, what was kept goes before."""
+        lines = [f"{name}: {prediction.summary()}" for name, prediction in self.items()]
+        if self.other is not None:
+            scale = "as they are" if self.other.scale == 1 else f"times {self.other.scale:.3g}"
+            lines.insert(0, f"{self.other.values.name} in place of {self.other.trained_with}, {KEPT.format(scale)}")
+        return "\n".join(lines)
 
 
-def predict(system: NeuralSystem, *, lr: float = 1.0) -> SystemPrediction:
-    """Predict the fluctuations of every dense layer of a trained network from the network's own state.
+def predict(system: NeuralSystem, *, level: int = MARGINS, lr: float = 1.0, batch_size: int = 256) -> SystemPrediction:
+    """Predict the fluctuations of every trainable variable of a network from the network's own state.
 
-    The density of output margins is pushed through the composition (for softmax, that of the margin of the true class;
-    for other losses of classes, the density of the output error's logarithm is used directly). For output weights the
-    error is multiplied by the last activities, for hidden layers by their back-propagated factors and activities: the
-    distributions of the logarithms are convolved (theory, products).
+    Level 1 takes of the data the mean and the standard deviation of the margins in each class, level 2 the density of
+    the margins, level 0 nothing: margins are uniform. Margins are pushed through the composition and multiplied by the
+    path factors of other samples, of any layer (theory, ladder). Losses whose errors are not those of one number have
+    no level 0; their errors take the place of margins.
 
     Parameters
     ----------
     system
-        Network of any depth. Predicted are its `torch.nn.Linear` layers that are called once for each sample, on one
-        vector: the change of any other variable is a sum over places, no product.
+        Network of any kind, loss and data set, whose samples come in the same order in every pass.
+    level
+        0, 1 or 2.
     lr
         Learning rate.
+    batch_size
+        Samples in one pass.
 
     Raises
     ------
     InvalidInputError
-        If there is no such layer, or the margins have no density.
+        If a setting is out of range, there are too few samples, all errors are the same, or the data set is a stream.
     """
-    layers = {name: module for name, module in system.model.named_modules() if isinstance(module, nn.Linear)}
-    if not layers:
-        raise InvalidInputError("predictions are made for dense layers (torch.nn.Linear); the model has none")
-    if isinstance(system.loss, TokenCrossEntropy):
+    check_integer("the level", level)
+    if level not in range(JOINT):
+        raise InvalidInputError(f"levels of predictions are 0, 1 and 2; got {level}")
+    check_learning_rate(lr)
+    _, steps = measure_with_ladder(system, lr=lr, batch_size=batch_size, joint=True)
+    if isinstance(steps, str):
+        raise InvalidInputError(steps)
+    if level not in steps.levels_known:
         raise InvalidInputError(
-            "predictions are made for losses of one output or class per sample; the change of a sequence is a sum over "
-            "its positions, which is no product of independent factors"
+            f"errors of {system.loss.name} are not those of one margin: composition and data are told together; "
+            "take level=1 or level=2"
         )
-    state = _state(system, layers)
-    if not state.activities:
-        raise InvalidInputError(
-            "predictions are made for dense layers (torch.nn.Linear) that are called once for each sample, on one "
-            f"vector, and whose weights nothing else uses; {next(iter(state.sums), 'none')} is not one"
-        )
-    single = state.errors.shape[1] == 1
-    error = _error(system, state, lr)
-    found: dict[str, Prediction] = {}
-    for name in state.activities:
-        start = f"{name}." if name else ""
-        factor = state.factors[name]
-        # The back-propagated factor of a single output is 1: the error itself is the prediction for its bias.
-        bias = (
-            error
-            if single and name == state.last and _is_one(factor)
-            else predict_product(error, factor, "back-propagated factors")
-        )
-        found[f"{start}bias"] = bias
-        found[f"{start}weight"] = predict_product(bias, state.activities[name])
-    trainable = system.parameters
-    predictions = {name: prediction for name, prediction in found.items() if name in trainable}
-    return SystemPrediction(predictions, error, {name: _OTHER_LAYER for name in trainable if name not in predictions})
+    missing = {name: NO_PATH for name in steps.measured if steps.paths[name].log_range is None}
+    return SystemPrediction(steps, level, missing)
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """State of a network over its data: logarithms of output errors, the single output if any, sketches of its layers.
+def measure_with_ladder(
+    system: NeuralSystem,
+    *,
+    lr: float = 1.0,
+    batch_size: int = 256,
+    quantities: Quantities | None = None,
+    joint: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Fluctuations, Ladder | str]:
+    """Measure a network and, in the same learning pass, what its ladder needs; or say why there is no ladder.
 
-    For softmax, the single output is the margin of the true class, without targets. ``sums`` are the layers left out,
-    whose changes are sums over places or calls.
+    Parameters
+    ----------
+    system
+        Network, loss and data set.
+    lr, batch_size, quantities, progress
+        As for `measure`.
+    joint
+        Count the joint level, too, which only checks the sampling and takes half the time of a measurement.
+
+    Raises
+    ------
+    CritlearnError
+        If something cannot be measured.
     """
-
-    errors: Float64[np.ndarray, "sample output"]
-    scale: Float64[np.ndarray, " sample"]
-    outputs: Float64[np.ndarray, " sample"] | None
-    targets: Float64[np.ndarray, " sample"] | None
-    factors: dict[str, LogSketch]
-    activities: dict[str, LogSketch]
-    last: str
-    sums: tuple[str, ...]
-
-
-def _error(system: NeuralSystem, state: _State, lr: float) -> Prediction:
-    """Prediction for the size of a sample's output error: the largest over the outputs."""
-    if isinstance(system.loss, SoftmaxCrossEntropy):
-        return predict_from_margins(margin_composition(system.loss), state.outputs, lr=lr)  # type: ignore[arg-type]
-    if state.targets is not None and hasattr(system.loss, "log_error_derivatives"):
-        return predict_from_outputs(system.loss, state.outputs, state.targets, lr=lr)  # type: ignore[arg-type]
-    return predict_from_errors(state.scale + math.log(lr), system.loss.name)
-
-
-def _state(system: NeuralSystem, layers: Mapping[str, nn.Linear]) -> _State:
-    """One pass over the data: forward, and backward from output errors of size 1."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    sums: dict[str, None] = {}
-
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            # Rows that are no samples are places, or samples and places together.
-            if name in seen or not inputs or inputs[0].dim() != 2 or len(inputs[0]) != samples:
-                sums[name] = None
-            elif output.requires_grad:
-                seen[name] = (inputs[0].detach(), output)
-
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in layers.items()]
-    factors = {name: LogSketch.empty() for name in layers}
-    activities = {name: LogSketch.empty() for name in layers}
-    errors, scales, outputs, targets, last = [], [], [], [], ""
+    wanted = Quantities() if quantities is None else quantities
     try:
-        for x, t in system.boundary(_BATCH):
-            seen.clear()
-            samples = len(x)
-            y, target = system.forward(x, t)
-            # Unit errors go back, as the pass is linear in them: the factors do not underflow with the errors.
-            sign, log_size = system.loss.log_output_error(y.detach(), target)
-            scale = log_size.amax(dim=1)
-            unit = sign * (log_size - torch.where(torch.isneginf(scale), 0.0, scale)[:, None]).exp()
-            passed = (y * unit.to(y.dtype)).sum()
-            trained = [name for name in seen if layers[name].weight.requires_grad]
-            wanted = [*(z for _, z in seen.values()), *(layers[name].weight for name in trained)]
-            gradients = torch.autograd.grad(passed, wanted, allow_unused=True)
-            changes = dict(zip(trained, gradients[len(seen) :], strict=True))
-            for (name, (activity, _)), gradient in zip(seen.items(), gradients[: len(seen)], strict=True):
-                if gradient is not None:
-                    # A weight that is tied, or used by a function as well, changes by more than this product.
-                    if name in changes and not _alike(changes[name], gradient.T @ activity):
-                        sums[name] = None
-                    factors[name] = factors[name].merge(_sketch(gradient))
-                    activities[name] = activities[name].merge(_sketch(activity))
-            last = list(seen)[-1] if seen else ""
-            errors.append(log_size.cpu().numpy())
-            scales.append(scale.cpu().numpy())
-            output, own_target = _single(system, y.detach(), target)
-            outputs.append(output)
-            targets.append(own_target)
-    finally:
-        for handle in handles:
-            handle.remove()
-    found, known = (None if parts[0] is None else np.concatenate(parts) for parts in (outputs, targets))
-    kept = {name: sketch for name, sketch in activities.items() if name not in sums and sketch.count}
-    return _State(np.concatenate(errors), np.concatenate(scales), found, known, factors, kept, last, tuple(sums))
+        _check_predictable(system, wanted)
+        state = output_state(system, batch_size=batch_size, lr=lr)
+        state.values.check()
+        factors = _log_factors(state, lr)
+        if not joint:
+            del factors["joint"]
+    except InvalidInputError as problem:
+        plain = measure(system, batch_size=batch_size, lr=lr, quantities=wanted, progress=progress)
+        return plain, str(problem)
+    measured, beside = measure_rescaled(
+        system, factors, batch_size=batch_size, lr=lr, quantities=wanted, progress=progress
+    )
+    try:
+        return measured, Ladder(state, measured, beside["paths"], beside.get("joint"))
+    except InvalidInputError as problem:
+        return measured, str(problem)
 
 
-def _single(system: NeuralSystem, y: Tensor, target: Tensor) -> tuple[Any, Any]:
-    """Single number on which the error of each sample depends, and its target; None for each that does not exist.
-
-    For softmax the number is the margin of the true class over the sum of the others.
-    """
-    if isinstance(system.loss, SoftmaxCrossEntropy):
-        return system.loss.margins(y, target).double().cpu().numpy(), None
-    if system.loss.class_targets or y.shape[1] != 1:
-        return None, None
-    return y.flatten().double().cpu().numpy(), target.expand_as(y).flatten().double().cpu().numpy()
-
-
-def _alike(change: Tensor | None, product: Tensor) -> bool:
-    """Whether two sums over a batch are the same, but for rounding."""
-    if change is None:
-        return False
-    scale = float(product.abs().max())
-    return bool((change - product).abs().max() <= _ROUNDING * max(scale, torch.finfo(product.dtype).tiny))
+def _check_predictable(system: NeuralSystem, quantities: Quantities) -> None:
+    """Raise if what is measured is no product of one sample's error and path factor, or samples have no order."""
+    if quantities.mini_batch > 1 or quantities.without_drift:
+        raise InvalidInputError("means of several samples, or changes without drift, are no products with one error")
+    if not system.states.by_number:
+        raise InvalidInputError(
+            "predictions take two passes over samples in the same order: give a data set whose samples have numbers "
+            "(torch.utils.data.Dataset with __getitem__), not a stream"
+        )
 
 
-def _is_one(factor: LogSketch) -> bool:
-    """Whether all factors are 1, to within a bin."""
-    return factor.log_range is not None and max(map(abs, factor.log_range)) <= BIN_WIDTH
-
-
-def _sketch(values: Tensor) -> LogSketch:
-    return LogSketch.from_values(values.detach().double().cpu().numpy().ravel())
-
-
-def distance(prediction: Prediction, measured: LogSketch) -> Factorisation:
-    """Distance of a predicted from a measured distribution of ``ln|delta|``."""
-    # Both cumulative distributions are linear within bins, so the union of the edges holds all extrema of their gap.
-    predicted = prediction.distribution
-    edges = np.union1d(predicted.edges, measured.edges)
-    shares = []
-    for own_edges, mass in ((predicted.edges, predicted.mass), (measured.edges, measured.counts)):
-        below = np.concatenate([[0.0], np.cumsum(mass, dtype=np.float64)])
-        shares.append(np.interp(edges, own_edges, below / below[-1]))
-    gap = np.abs(shares[0] - shares[1])
-    moved = float((0.5 * (gap[1:] + gap[:-1]) * np.diff(edges)).sum())
-    return Factorisation(float(gap.max()), moved / math.log(10))
+def _log_factors(state: OutputState, lr: float) -> dict[str, Float64[np.ndarray, " sample"]]:
+    """Factors that make of each sample's error one of size 1, or one of a displaced margin."""
+    values, log_rate = state.values, math.log(lr)
+    with np.errstate(all="ignore"):
+        displaced = values.log_fluctuations(values.jittered(np.random.default_rng(_DISPLACED))) - log_rate
+    # A sample without any error stays without; a margin that is displaced to where there is none stays in its place.
+    own = np.where(np.isfinite(state.log_error), state.log_error, 0.0)
+    displaced = np.where(np.isfinite(displaced) & np.isfinite(state.log_error), displaced, own)
+    return {"paths": -own - log_rate, "joint": displaced - own}

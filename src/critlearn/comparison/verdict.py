@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE, MARGIN, WIDEST_INTERVAL
-from critlearn.inference import Grade, PowerLawFit, cutoff_exponent_on, exponent_on
+from critlearn.comparison.agreement import TWO_SIDED, Agreement, Bounds
+from critlearn.comparison.criteria import MARGIN
+from critlearn.comparison.ladder.anatomy import Anatomy
+from critlearn.comparison.ladder.factors import NO_PATH
+from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.comparison.ladder.level import Level, explanation, shown_level
+from critlearn.comparison.ladder.tail_theorem import TailTheorem
+from critlearn.comparison.predicted_exponent import predicted_on
+from critlearn.errors import InvalidInputError
+from critlearn.inference import Grade, PowerLawFit
 from critlearn.numerics.notation import estimate_text, law_text
 from critlearn.prediction import Prediction
 from critlearn.results import Result
@@ -17,21 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Result):
-    """Verdict on a measured exponent and a predicted one: whether they agree, and a sentence that says so.
+    """Verdict on a measurement and its prediction: whether they agree, and a sentence that says so.
 
     Parameters
     ----------
     agreement
-        True, False, or None where the question is not decided.
+        Outcome; None without a prediction or a window.
     predicted_exponent
         Exponent of a fit of the predicted density on the *measured* window; None without a prediction or a window.
     statement
         The verdict as a sentence.
+    prediction
+        What was predicted; of a ladder, by the lowest level that suffices, or else by the highest that is a prediction.
+    levels
+        Levels of the ladder, if there is one.
+    anatomy
+        Contributions to the measured exponent, if there is a ladder and an exponent.
+    tail
+        Tail theorem of the quantity, if there is a ladder and a tail.
+    not_predicted
+        Reason why there is no prediction.
     """
 
-    agreement: bool | None
+    bulky_fields = ("prediction",)
+
+    agreement: Agreement | None
     predicted_exponent: float | None
     statement: str
+    prediction: Prediction | None = None
+    levels: tuple[Level, ...] = ()
+    anatomy: Anatomy | None = None
+    tail: TailTheorem | None = None
+    not_predicted: str | None = None
 
     def summary(self) -> str:
         """Return the statement."""
@@ -42,10 +65,9 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, st
     """Compare a measured power law with a prediction.
 
     Both exponents are taken on the measured window, because a local exponent that drifts has another value on any other
-    window. They agree if they differ by at most `MARGIN` plus the half-width of the measured 95% interval. An interval
-    of half-width above `WIDEST_INTERVAL` decides nothing, nor does a fit whose grade is neither a power law nor
-    compatible with one (theory, verdict). Where a power law with cut-off was measured, one is fitted to the prediction,
-    too, from the same lower end on.
+    window. They agree if their difference is at most `MARGIN` for certain, that is within the error of the measurement,
+    and disagree if it is larger for certain (theory, verdict). Where a power law with cut-off was measured, one is
+    fitted to the prediction, too, from the same lower end on.
 
     Parameters
     ----------
@@ -61,17 +83,47 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, st
     measured = f"{_opening(state)}luctuations of {subject} {_measured(fit)}"
     if prediction is None:
         return Verdict(None, None, f"{measured}.")
-    here = _predicted_on(prediction, fit)
+    cut_off = fit.cutoff is not None
+    here = None if fit.window is None else predicted_on(prediction.distribution, fit.window, cutoff=cut_off)
     if fit.exponent is None or fit.ci95 is None or here is None:
-        return Verdict(None, here, f"{measured}; predicted {prediction.summary()}; not decided.")
-    if not (fit.established or fit.grade is Grade.COMPATIBLE):
-        return Verdict(None, here, f"{measured}; predicted {_predicted(prediction, here)}; not decided.")
-    # A wide interval would agree with any prediction, so it decides nothing.
-    agreement, half_width = None, 0.5 * (fit.ci95[1] - fit.ci95[0])
-    if half_width <= WIDEST_INTERVAL:
-        agreement = abs(fit.exponent - here) <= MARGIN + half_width
-    word = {True: "consistent", False: "inconsistent", None: "not decided: the interval is too wide"}[agreement]
-    return Verdict(agreement, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.")
+        told = f"{measured}; predicted {prediction.summary()}; not compared."
+        return Verdict(None, here, told, prediction)
+    bounds = Bounds.of_error(here - fit.exponent, (fit.ci95[1] - fit.ci95[0]) / (2 * TWO_SIDED))
+    outcome = bounds.agreement(MARGIN)
+    word = "cannot tell whether they agree" if outcome is Agreement.CANNOT_TELL else outcome.value
+    return Verdict(outcome, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.", prediction)
+
+
+def explain(subject: str, name: str, fit: PowerLawFit, ladder: Ladder, *, state: "Status | None" = None) -> Verdict:
+    """Hold a measurement against the levels of a ladder; the verdict is that of the lowest one that suffices.
+
+    Parameters
+    ----------
+    subject
+        What fluctuates, e.g. ``the output bias``.
+    name
+        Name of the quantity.
+    fit
+        The fit to it.
+    ladder
+        Predictions of the network.
+    state
+        Status of the network's certificate, if it has one: where that is no equilibrium, the sentence begins with it.
+    """
+    measured = f"{_opening(state)}luctuations of {subject} {_measured(fit)}"
+    try:
+        levels = ladder.levels(name, fit)
+        if not levels:
+            return Verdict(None, None, f"{measured}.", not_predicted=NO_PATH)
+        shown = shown_level(levels)
+        prediction, anatomy = ladder.prediction(name, shown.level), ladder.anatomy(name, fit)
+        tail = ladder.tail(name)
+    except InvalidInputError as problem:
+        # Of one quantity, or one half of the samples: the measurement stands without it.
+        return Verdict(None, None, f"{measured}.", not_predicted=str(problem))
+    here = "" if shown.exponent is None else f" ({_predicted(prediction, shown.exponent)})"
+    told = f"{measured}; {explanation(levels)}{here}."
+    return Verdict(shown.agreement, shown.exponent, told, prediction, levels, anatomy, tail)
 
 
 def _opening(state: "Status | None") -> str:
@@ -108,18 +160,3 @@ def _predicted(prediction: Prediction, here: float) -> str:
     if prediction.exact is not None and prediction.exponent is not None and abs(prediction.exponent - here) <= MARGIN:
         return f"{prediction.exact} ({here:.2f} on this window)"
     return f"{here:.2f} on this window"
-
-
-def _predicted_on(prediction: Prediction, fit: PowerLawFit) -> float | None:
-    """Fit the predicted distribution where and as the data were; None if too little probability lies there."""
-    window = fit.window
-    if window is None:
-        return None
-    # The fit of a predicted distribution takes bins of one width, as the sketches of measurements have.
-    distribution = prediction.distribution.even()
-    inside = (distribution.centres > window.log_lo) & (distribution.centres < window.log_hi)
-    if distribution.mass[inside].sum() < LEAST_PREDICTED_SHARE or np.count_nonzero(distribution.mass[inside]) < 3:
-        return None
-    if fit.cutoff is not None:
-        return cutoff_exponent_on(distribution.edges, distribution.mass, window.log_lo)
-    return exponent_on(distribution.edges, distribution.mass, window)

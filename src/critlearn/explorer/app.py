@@ -1,4 +1,4 @@
-"""The page that Streamlit serves: three tabs, of which only the one in view is drawn."""
+"""The page that Streamlit serves: four tabs, of which only the one in view is drawn."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from critlearn.explorer import compose, design_tab, runs_tab
+from critlearn.explorer import compose, design_tab, explain_tab, runs_tab
 from critlearn.explorer.text import problems_shown
 
 
@@ -15,8 +15,13 @@ def main() -> None:
     st.set_page_config(page_title="critlearn explorer", layout="wide")
     st.title("critlearn explorer")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    tabs = st.tabs(["Compose", "Design", "Runs"], on_change="rerun")
-    parts: list[Callable[[], None]] = [compose.show, design_tab.show, lambda: runs_tab.show(folder)]
+    tabs = st.tabs(["Compose", "Design", "Runs", "Explain"], on_change="rerun")
+    parts: list[Callable[[], None]] = [
+        compose.show,
+        design_tab.show,
+        lambda: runs_tab.show(folder),
+        lambda: explain_tab.show(folder),
+    ]
     for tab, show in zip(tabs, parts, strict=True):
         if tab.open:
             with tab:

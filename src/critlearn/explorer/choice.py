@@ -1,6 +1,6 @@
-"""Choice of an activation, a loss or a density: a name from a list, or an expression."""
+"""Choices from lists; of an activation, a loss or a density also as an expression."""
 
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -31,3 +31,10 @@ def choice(label: str, names: list[str], first: str, example: str) -> str:
         key=f"{label}: expression",
         persist_state="session",
     )
+
+
+def chosen_from(label: str, options: list[str], *, index: int = 0, **further: Any) -> str:
+    """Select box whose choice is kept while it is one of the options."""
+    if st.session_state.get(label, options[0]) not in options:
+        del st.session_state[label]
+    return str(st.selectbox(label, options, index=index, key=label, persist_state="session", **further))

@@ -1,11 +1,12 @@
 """Tab *Runs*: the table of a folder of runs, filters, the phase diagram, two runs side by side."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import streamlit as st
 
+from critlearn.explorer.choice import chosen_from
 from critlearn.explorer.phase_chart import SELECTION, cells_of, chart, in_words
 from critlearn.explorer.picture import show as show_picture
 from critlearn.explorer.picture import show_numbers
@@ -59,11 +60,11 @@ def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
     st.subheader("Phase diagram")
     first, second, third = st.columns(3)
     with first:
-        quantity = _chosen("Quantity", table["quantity"].dropna().unique().tolist())
+        quantity = chosen_from("Quantity", table["quantity"].dropna().unique().tolist())
     with second:
-        across = _chosen("Across", settings)
+        across = chosen_from("Across", settings)
     with third:
-        down = _chosen("Down", [name for name in settings if name != across])
+        down = chosen_from("Down", [name for name in settings if name != across])
     cells = cells_of(phase_panel(table, quantity, across, down))
     # A chart of its own for every cell chosen from the list: the one clicked before would stay marked.
     key = f"phase-{quantity}-{across}-{down}-{st.session_state.setdefault(_DRAWN, 0)}"
@@ -87,13 +88,6 @@ def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
         _runs_of_cell(table[here & (table["quantity"] == quantity)], quantity, labels)
 
 
-def _chosen(label: str, options: list[str], *, index: int = 0, **further: Any) -> str:
-    """Select box whose choice is kept while it is one of the options."""
-    if st.session_state.get(label, options[0]) not in options:
-        del st.session_state[label]
-    return str(st.selectbox(label, options, index=index, key=label, persist_state="session", **further))
-
-
 def _clicked(key: str) -> None:
     """Choose the cell that was clicked."""
     points = st.session_state[key]["selection"].get(SELECTION) or []
@@ -111,7 +105,7 @@ def _cell(cells: pd.DataFrame) -> str | None:
         _NONE: _NONE,
         **{place: f"{place}: {text}" for place, text in zip(cells["place"], cells["shown"], strict=True)},
     }
-    place = _chosen(_CELL, list(shown), on_change=_listed, format_func=shown.__getitem__)
+    place = chosen_from(_CELL, list(shown), on_change=_listed, format_func=shown.__getitem__)
     return None if place == _NONE else place
 
 
@@ -121,7 +115,7 @@ def _runs_of_cell(inside: pd.DataFrame, quantity: str, labels: dict[str, str]) -
     names = [name for name in inside["cell"] if name in labels]
     if not names:
         return
-    run = _chosen("Runs of the cell", names, format_func=labels.__getitem__)
+    run = chosen_from("Runs of the cell", names, format_func=labels.__getitem__)
     for place, slot in zip(st.columns(len(_SLOTS)), _SLOTS, strict=True):
         place.button(f"Show as {slot.lower()}", on_click=_put, args=(slot, run, quantity), width="stretch")
 
@@ -139,10 +133,10 @@ def _side_by_side(folder: Path, table: pd.DataFrame, labels: dict[str, str]) -> 
     if not names:
         return
     st.subheader("Two runs side by side")
-    quantity = _chosen(_COMPARED, rows["quantity"].unique().tolist())
+    quantity = chosen_from(_COMPARED, rows["quantity"].unique().tolist())
     for number, (place, slot) in enumerate(zip(st.columns(2), _SLOTS, strict=True)):
         with place, problems_shown():
-            run = _chosen(slot, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)
+            run = chosen_from(slot, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)
             with st.spinner("Drawing the run …", show_time=True):
                 found = quantity_of(folder, run, quantity)
             if found is None:

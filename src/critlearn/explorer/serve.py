@@ -39,7 +39,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
     Parameters
     ----------
     folder
-        Folder of runs for the third tab; None for none.
+        Folder of runs for the tabs on runs; None for none.
     port
         Port of the local address.
     headless

@@ -11,6 +11,8 @@ import streamlit as st
 from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, read_run, runs_root
 from critlearn.errors import DataError
 from critlearn.explorer.picture import Picture, drawn
+from critlearn.figures.anatomy import explained
+from critlearn.reports.explanation import anatomy_illustration, anatomy_sentence, ladder_rows, level_meanings
 from critlearn.reports.page import illustrations
 from critlearn.studies.runs.listing import run_record
 from critlearn.studies.runs.table import runs_table, setting_columns
@@ -38,6 +40,16 @@ class Shown:
     picture: Picture
 
 
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What explains a run: its anatomy drawn and in sentences, levels with their meaning, and the ladder as a table."""
+
+    picture: Picture | None
+    sentences: tuple[str, ...]
+    levels: tuple[str, ...]
+    ladder: pd.DataFrame
+
+
 def runs_of(folder: Path) -> Runs:
     """Runs of a folder, of a store of a sweep, or the one run whose folder it is.
 
@@ -46,7 +58,7 @@ def runs_of(folder: Path) -> Runs:
     DataError
         If there is none.
     """
-    return _runs(str(folder), _state(folder, _WATCHED))
+    return _runs(str(folder), state_of(folder, _WATCHED))
 
 
 def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
@@ -57,16 +69,28 @@ def quantity_of(folder: Path, cell: str, quantity: str) -> Shown | None:
     DataError
         If the run cannot be read.
     """
-    place = _place(folder, cell)
-    return _shown(str(place), quantity, _state(place, (RECORD, FLUCTUATIONS)))
+    place = place_of(folder, cell)
+    return _shown(str(place), quantity, state_of(place, (RECORD, FLUCTUATIONS)))
 
 
-def _place(folder: Path, cell: str) -> Path:
+def explanation_of(folder: Path, cell: str) -> Explained | None:
+    """What explains a run; None if it has no ladder of predictions.
+
+    Raises
+    ------
+    DataError
+        If the run cannot be read.
+    """
+    place = place_of(folder, cell)
+    return _explained(str(place), state_of(place, (RECORD,)))
+
+
+def place_of(folder: Path, cell: str) -> Path:
     """Folder of a run."""
     return folder if (folder / RECORD).is_file() else runs_root(folder) / cell
 
 
-def _state(folder: Path, watched: tuple[str, ...]) -> State:
+def state_of(folder: Path, watched: tuple[str, ...]) -> State:
     """Names, times and sizes of the watched files: they differ where a file has changed."""
     found = []
     for path in sorted(path for pattern in watched for path in folder.glob(pattern)):
@@ -83,7 +107,7 @@ def _runs(folder: str, state: State) -> Runs:
     varied = [name for name in setting_columns(table) if name not in _LABELLED]
     for cell, rows in table[table["quantity"].notna()].groupby("cell", sort=False):
         try:
-            record = run_record(_place(Path(folder), str(cell)))
+            record = run_record(place_of(Path(folder), str(cell)))
         except DataError:
             # It was there when the table was read.
             continue
@@ -110,3 +134,34 @@ def _shown(place: str, quantity: str, state: State) -> Shown | None:
         return None
     statement = str(record["quantities"][quantity]["statement"])
     return Shown(statement, drawn(illustrations(record, fluctuations)[quantity][0]))
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _explained(place: str, state: State) -> Explained | None:
+    """What explains a run, kept until the state of its record changes."""
+    quantities = run_record(Path(place))["quantities"]
+    rows = ladder_rows(quantities)
+    if not rows:
+        return None
+    variables = explained(quantities)
+    levels = level_meanings(quantities)
+    table = [
+        {
+            "quantity": row.quantity,
+            "measured k": row.measured,
+            "level": f"{level.level} {level.name}",
+            "k": level.exponent,
+            "distance": level.distance,
+            "noise": level.noise,
+            "outcome": level.outcome,
+            "samples needed": level.needed,
+        }
+        for row in rows
+        for level in row.levels
+    ]
+    return Explained(
+        drawn(anatomy_illustration(quantities)) if variables else None,
+        tuple(f"{name}: {anatomy_sentence(entry)}." for name, entry in variables.items()),
+        tuple(f"{number} {name}: {meaning}." for number, (name, meaning) in levels.items()),
+        pd.DataFrame(table),
+    )

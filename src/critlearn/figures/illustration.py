@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -108,11 +109,12 @@ def _repeatable() -> Iterator[None]:
 
 
 def drawn_data(figure: Figure) -> pd.DataFrame:
-    """Numbers of every labelled line, cloud of points and span of a figure, in the units of its axes."""
+    """Numbers of every labelled line, cloud of points, bar and span of a figure, in the units of its axes."""
     tables = []
     for axes in figure.axes:
         x_name, y_name = (
-            axis.get_label_text() or fallback for axis, fallback in ((axes.xaxis, "x"), (axes.yaxis, "y"))
+            axis.get_label_text().replace("\n", " ") or fallback
+            for axis, fallback in ((axes.xaxis, "x"), (axes.yaxis, "y"))
         )
         for series, points in _series(axes):
             kept = points[np.isfinite(points).all(axis=1)]
@@ -121,19 +123,38 @@ def drawn_data(figure: Figure) -> pd.DataFrame:
 
 
 def _series(axes: Axes) -> Iterator[tuple[str, np.ndarray]]:
-    """Named lines, clouds of points, and spans."""
-    for line in axes.lines:
+    """Named lines, clouds of points, bars, and spans."""
+    held, parts = _containers(axes)
+    yield from held
+    for line in (line for line in axes.lines if line not in parts):
         yield _label(line), np.column_stack([np.asarray(d, dtype=float) for d in line.get_data()])
-    for collection in axes.collections:
+    for collection in (collection for collection in axes.collections if collection not in parts):
         if isinstance(collection, LineCollection) and collection.get_segments():
             yield _label(collection), np.concatenate(collection.get_segments())
         elif isinstance(collection, PathCollection):
             yield _label(collection), np.asarray(collection.get_offsets(), dtype=float)
-    for patch in axes.patches:
+    for patch in (patch for patch in axes.patches if patch not in parts):
         if isinstance(patch, Rectangle):
             # The height of a span is relative to the axes, not in their units.
             ends = np.array([patch.get_x(), patch.get_x() + patch.get_width()])
             yield _label(patch), np.column_stack([ends, np.array(axes.get_ylim())])
+
+
+def _containers(axes: Axes) -> tuple[list[tuple[str, np.ndarray]], set[object]]:
+    """Bars and points with errors, and the artists of which they are made, which have no names of their own."""
+    series, parts = [], set[object]()
+    for container in axes.containers:
+        if isinstance(container, BarContainer):
+            parts.update(container.patches)
+            tops = [[bar.get_center()[0], bar.get_height()] for bar in container.patches]
+            series.append((_label(container), np.array(tops, dtype=float).reshape(-1, 2)))
+        elif isinstance(container, ErrorbarContainer):
+            line, caps, bars = container.lines
+            parts.update([line, *caps, *bars])
+            if line is not None:
+                points = np.column_stack([np.asarray(d, dtype=float) for d in line.get_data()])
+                series.append((_label(container), points))
+    return series, parts
 
 
 def _label(artist: object) -> str:

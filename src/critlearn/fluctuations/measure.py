@@ -2,17 +2,20 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float64
 from torch.utils.data import DataLoader
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients
+from critlearn.fluctuations.accumulation.rescaled import RescaledCounts
 from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint.fingerprint import fingerprint
 from critlearn.fluctuations.checkpoint.state import Checkpoint, check_place
@@ -106,6 +109,61 @@ def measure(
     saved.remove()
     _warn_of_samples(quantities, accumulator.done)
     return result
+
+
+def measure_rescaled(
+    system: NeuralSystem,
+    log_factors: Mapping[str, Float64[np.ndarray, " sample"]],
+    *,
+    batch_size: int = 256,
+    lr: float = 1.0,
+    groups: int = GROUPS,
+    quantities: Quantities | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Fluctuations, dict[str, Fluctuations]]:
+    """Count ``|dq|`` as `measure` does and, in the same pass, what it would be with other sizes of the errors.
+
+    Parameters
+    ----------
+    system
+        Network, loss and data set, whose samples come in the same order in every pass.
+    log_factors
+        By a name of the caller's, the logarithm of the factor by which each sample's error is multiplied. With minus
+        the logarithm of the error's size, the fluctuations are the path factors ``|dy/dq|`` of unit errors.
+    batch_size, lr, groups, quantities, progress
+        As for `measure`; changes are those of single samples, drift included.
+
+    Returns
+    -------
+    tuple
+        The fluctuations, and by name the rescaled ones: of all variables and their pools, without a resolution floor.
+
+    Raises
+    ------
+    InvalidInputError
+        As by `measure`, or if mini-batches or changes without drift are asked for: a mean of several samples' changes
+        has no error that could be rescaled.
+    """
+    quantities = _checked(system, None, batch_size, None, lr, groups, quantities)
+    if quantities.mini_batch > 1 or quantities.without_drift:
+        raise InvalidInputError(
+            "errors are rescaled for single samples: leave out mini_batch and without_drift, which are about several"
+        )
+    batches = Batches(system, None, batch_size, 1)
+    accumulator = _new_accumulator(system, batches, quantities, lr=lr, groups=groups, exact=False, precision=None)
+    plain = replace(quantities, units=(), samples=(), series=False)
+    beside = {
+        name: RescaledCounts(accumulator.of_the_same(plain), log_factor) for name, log_factor in log_factors.items()
+    }
+    resolution = _count(
+        accumulator,
+        batches,
+        0,
+        None,
+        lambda done: None if progress is None else progress(done, batches.samples or 0),
+        tuple(beside.values()),
+    )
+    return accumulator.finish(resolution), {name: counts.result() for name, counts in beside.items()}
 
 
 def _check_checkpoint(checkpoint: Path | str | None, quantities: Quantities, batches: Batches) -> None:
@@ -223,12 +281,22 @@ def _new_accumulator(
 
 
 def _count(
-    accumulator: Accumulator, batches: Batches, start: int, stop: int | None, batch_counted: Callable[[int], None]
+    accumulator: Accumulator,
+    batches: Batches,
+    start: int,
+    stop: int | None,
+    batch_counted: Callable[[int], None],
+    beside: Sequence[RescaledCounts] = (),
 ) -> Resolution:
     """Count the samples from number ``start`` to ``stop``, whole batches each, and find the resolution of gradients."""
     accumulator.done = start
+    together: tuple[Accumulator | RescaledCounts, ...] = (accumulator, *beside)
     for x, t in batches.start_from(start):
-        accumulator.add(x, t)
+        for item in accumulator.gradients.batch(x, t, first=accumulator.done):
+            for counts in together:
+                counts.add_item(item, len(t))
+        for counts in together:
+            counts.end_batch(len(t))
         batch_counted(accumulator.done)
         if stop is not None and accumulator.done >= stop:
             break

@@ -16,11 +16,11 @@ from critlearn.inference.laws.cutoff import Cutoff, cutoff_exponent_on
 from critlearn.inference.laws.fitted_law import FittedLaw
 from critlearn.inference.laws.global_alternatives import Rival
 from critlearn.inference.laws.lognormal import Lognormal
-from critlearn.inference.laws.power_law import exponent_on
 from critlearn.inference.noise import NoisyFit, fit_power_law_with_noise
 from critlearn.inference.result import PowerLawFit, WindowChoice
 from critlearn.inference.window.local_exponent import LocalExponentCurve
 from critlearn.inference.window.search import StabilityMap
+from critlearn.numerics.truncated_power_law import exponent_on
 
 __all__ = [
     "Alternative",

@@ -225,6 +225,24 @@ class LogSketch(Result):
             np.pad(self.group_zeros, (0, more)),
         )
 
+    def in_fewer_groups(self, groups: int) -> "LogSketch":
+        """Sketch with so many groups, of which the number is a multiple: group ``i`` joins group ``i mod groups``.
+
+        Raises
+        ------
+        InvalidInputError
+            If the number of groups is no multiple of that.
+        """
+        if groups == self.groups:
+            return self
+        if groups < 1 or self.groups % groups:
+            raise InvalidInputError(f"{self.groups} groups of samples cannot be joined to {groups}")
+        joined = (
+            part.reshape(-1, groups, *part.shape[1:]).sum(axis=0)
+            for part in (self.group_positive, self.group_negative, self.group_zeros)
+        )
+        return LogSketch(self.first_bin, *joined)
+
     def merge(self, other: "LogSketch") -> "LogSketch":
         """Sketch of the fluctuations of both; group ``i`` of one joins group ``i`` of the other.
 

@@ -1,5 +1,6 @@
 """Notation of powers and intervals, the same in every place where one is shown."""
 
+import math
 import re
 from typing import Final
 
@@ -35,6 +36,20 @@ def estimate_text(value: float, ends: tuple[float, float]) -> str:
     ('1.01 [0.99, 1.03]', '1.500 [1.499, 1.501]', '1.50 [1.50, 1.50]')
     """
     return f"{value:.{_digits(*ends, 2)}f} {interval_text(*ends)}"
+
+
+def with_error(value: float, error: float) -> str:
+    """A number and its standard error, which gets one digit and no more than four decimals; "none" if it is not finite.
+
+    >>> with_error(1.7823, 0.021), with_error(0.1, 3e-9), with_error(0.25, math.nan), with_error(math.nan, math.nan)
+    ('1.78 ± 0.02', '0.1000 ± 0.0000', '0.250', 'none')
+    """
+    if not math.isfinite(value):
+        return "none"
+    if not math.isfinite(error):
+        return f"{value:.3f}"
+    digits = 4 if error <= 0 else min(4, max(0, -math.floor(math.log10(error))))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def law_text(name: str, exponent: float, ends: tuple[float, float]) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.notation import power_text
+from critlearn.numerics.truncated_power_law import exponent_on
 from critlearn.numerics.window import Window
 from critlearn.prediction.product import convolve
 from critlearn.prediction.push_forward.caustics import Caustic
@@ -50,6 +51,15 @@ class Prediction(Result):
     def caustics(self) -> tuple[Caustic, ...]:
         """Fluctuation sizes at which the predicted density diverges."""
         return self.distribution.caustics
+
+    def exponent_on(self, window: Window) -> float | None:
+        """Exponent of the power law nearest to the predicted density on a window; None if it has nothing there."""
+        even = self.distribution.even()
+        try:
+            return exponent_on(even.edges, even.mass, window)
+        except InvalidInputError:
+            # The window lies outside of the bins.
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """Exponent, window and caustics as plain values, None where there is none.

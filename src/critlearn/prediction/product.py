@@ -1,5 +1,6 @@
 """Distribution of a product of independent factors, by convolution of the distributions of their logarithms."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -41,7 +42,25 @@ def convolve(distribution: PushForward, factor: LogSketch) -> PushForward:
     at = slice(kept[0], kept[-1] + 1)
     start = round(distribution.edges[0] / step) + first
     edges = (start + np.arange(mass.size + 1)) * step
-    return PushForward(edges[kept[0] : kept[-1] + 2], mass[at], _local_exponent(mass, step)[at], ())
+    # A product is zero where a factor is: what is left of the probability lies in the bins.
+    there = 1 - factor.zeros / factor.count
+    zeros = 1 - (1 - distribution.zeros) * there
+    return PushForward(
+        edges[kept[0] : kept[-1] + 2], mass[at] * there, _local_exponent(mass, step)[at], (), zeros=zeros
+    )
+
+
+def shifted(distribution: PushForward, by: float) -> PushForward:
+    """Distribution of ``ln|delta|`` plus a number: of fluctuations that are all multiplied by one factor."""
+    if by == 0:
+        return distribution
+    return replace(
+        distribution,
+        edges=distribution.edges + by,
+        caustics=tuple(replace(caustic, log_delta=caustic.log_delta + by) for caustic in distribution.caustics),
+        # Routes are those of the channels, which know nothing of the factor.
+        routes=(),
+    )
 
 
 def _on_grid(factor: LogSketch, step: float) -> tuple[int, Float64[np.ndarray, " bin"]]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from importlib.resources import files
@@ -17,18 +18,25 @@ from critlearn.analysis.record_schema import headlines, seeds_text
 from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
+from critlearn.comparison.learning_modes import Modes
 from critlearn.equilibrium import Status
+from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
+from critlearn.reports.explanation import anatomy_illustration, explanation_section
+from critlearn.reports.modes_section import modes_illustration, modes_section
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
 
-_FLAGS: Final = {"stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"}}
+_FLAGS: Final = {
+    "stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"},
+    "modes": {True: "--modes", False: "--no-modes"},
+}
 """Settings that the command line takes as one of two flags, without a value."""
 
 _MOST_ROWS: Final = 24
@@ -57,7 +65,7 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
     others = [name for name in quantities if name not in predicted and name not in first]
     others = others[: max(0, _MOST_PICTURED - len(first))]
     pictured = {name: quantities[name] for name in [*first, *others]}
-    shown = illustrations({**record, "quantities": pictured}, fluctuations)
+    shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in pictured.items()}
     return render(
         "page.html",
         record=record,
@@ -69,12 +77,19 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         first={name: shown[name] for name in first},
         others={name: shown[name] for name in others},
         without_figures=len(quantities) - len(pictured),
-        training=shown["training"],
+        training=_of_training(record["equilibrium"]),
+        explanation=explanation_section(record),
+        modes=modes_section(record),
         duality=None if duality is None else duality_section(duality),
-        advice=Status(record["equilibrium"]["status"]).advice,
+        advice=_advice(record["equilibrium"]["status"]),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
         command=command_of(record),
     )
+
+
+def _advice(status: str) -> str | None:
+    """What to do about a state; None for a status of earlier versions."""
+    return Status(status).advice if status in {known.value for known in Status} else None
 
 
 def render(template: str, **values: Any) -> str:
@@ -174,16 +189,19 @@ def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str
         "predicted": "" if row["predicted_exponent"] is None else f"{row['predicted_exponent']:.3f}",
         "distance": "" if row["prediction_distance"] is None else f"{row['prediction_distance']:.3f}",
         "exact": row["limit"] or "",
-        "agreement": {True: "yes", False: "no", None: ""}[row["agreement"]],
+        "agreement": row["agreement"] or "",
         "retained": f"{row['share']:.0%}" if fitted else "",
         "verdict": row["verdict"],
     }
 
 
 def illustrations(record: Mapping[str, Any], fluctuations: Fluctuations) -> dict[str, list[Illustration]]:
-    """Figures of a run: those of each quantity by its name, and those of the training under ``training``."""
+    """Figures of a run: those of each quantity by its name, those of training, all anatomies and modes by theirs."""
     shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
-    return {**shown, "training": _of_training(record["equilibrium"])}
+    anatomies = [anatomy_illustration(record["quantities"])] if explained(record["quantities"]) else []
+    found = record.get("modes")
+    reduced = [] if found is None else [modes_illustration(Modes.from_dict(found))]
+    return {**shown, "training": _of_training(record["equilibrium"]), "anatomy": anatomies, "modes": reduced}
 
 
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
@@ -248,5 +266,12 @@ def _table_rows(illustration: Illustration) -> tuple[list[str], list[list[str]]]
     data = illustration.data()
     parts = [part.iloc[:: max(1, -(-len(part) // _MOST_ROWS))] for _, part in data.groupby("series", sort=False)]
     few = pd.concat(parts) if parts else data
-    cells = [[cell if isinstance(cell, str) else f"{cell:.5g}" for cell in row] for row in few.to_numpy().tolist()]
+    cells = [[_cell(cell) for cell in row] for row in few.to_numpy().tolist()]
     return [str(name) for name in data.columns], cells
+
+
+def _cell(cell: str | float) -> str:
+    """Cell of a table of numbers as text: nothing where a series has no such number."""
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:.5g}" if math.isfinite(cell) else ""

@@ -6,10 +6,12 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED
 from critlearn.numerics.notation import LAW_GRADES
+from critlearn.reports.study_page import comparisons
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
 from critlearn.studies.sweep.study.schema import Study
@@ -98,7 +100,8 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
         found = numbers["measured_exponent"].notna()
         shown = numbers[found]
-        decided = group.loc[group["certified"] == True, "agreement"].dropna()  # noqa: E712
+        outcomes = group.loc[group["certified"] == True, "agreement"]  # noqa: E712
+        decided = outcomes[outcomes.isin(DECIDED)]
         rows.append(
             {
                 **dict(zip([*settings, "quantity"], key, strict=True)),
@@ -109,7 +112,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
                 "decades": shown["decades"].mean(),
                 "laws": int((group["verdict"].isin(LAW_GRADES)).sum()),
                 "seeds": len(group),
-                "agree": int(decided.astype(bool).sum()),
+                "agree": int((decided == Agreement.AGREES).sum()),
                 "decided": len(decided),
             }
         )
@@ -155,9 +158,7 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
     return (
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
-        f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions; prediction and measurement agree in "
-        f"{int(rows['agree'].sum())} of the {int(rows['decided'].sum())} comparisons at equilibrium that are "
-        f"decided.\n\n"
+        f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions. {comparisons(table)}\n\n"
         f"![{picture.alternative}]({_FIGURES}/{picture.name}.svg)\n\n{picture.caption} "
         f"[Numbers]({_FIGURES}/{picture.name}.csv).\n\n" + "\n".join(lines) + "\n"
     )

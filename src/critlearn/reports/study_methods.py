@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any, Final
 
-from critlearn.comparison import MARGIN
+from critlearn.reports.explanation import OUTCOMES
 from critlearn.reports.page import command_of
 from critlearn.studies.runs.methods import Methods
 from critlearn.studies.sweep.study.conditions import in_one_field
@@ -19,8 +19,8 @@ def methods_section(methods: Methods) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``settings``, ``versions``: names and values; ``tolerances``; ``margin`` of agreement; ``files``: command, path
-        and text of each study file; ``commands`` that repeat runs one by one, where there is no study file;
+        ``settings``, ``versions``: names and values; ``tolerances``; ``outcomes`` of comparisons; ``files``: command,
+        path and text of each study file; ``commands`` that repeat runs one by one, where there is no study file;
         ``report``: command that makes the page again.
     """
     runs = methods.runs
@@ -37,7 +37,7 @@ def methods_section(methods: Methods) -> dict[str, Any]:
             (name, _values_text(run.versions[name] for run in runs if name in run.versions)) for name in packages
         ],
         "tolerances": _values_text(run.tolerance for run in runs if run.tolerance is not None),
-        "margin": MARGIN,
+        "outcomes": OUTCOMES,
         "files": quoted,
         "commands": [] if quoted else [command_of({"study": run.study, "config": run.config}) for run in runs],
         "report": shlex.join(["critlearn", "report", methods.location]),

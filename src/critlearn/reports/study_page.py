@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from critlearn.analysis.run_folder import REPORT
+from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import agreement_figure, phase_diagram, phase_panels
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
@@ -29,7 +30,7 @@ _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 """Words for a single run: not certified, and certified."""
 _SHOWN: Final = (
     "equilibrium", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "decades", "verdict",
-    "seed",
+    "agreement", "explained_by", "seed",
 )  # fmt: skip
 """Columns of the table on the page, before those of the settings."""
 
@@ -64,6 +65,7 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
         name=name,
         statement=statement(table),
         verdicts=[(str(verdict), int(count)) for verdict, count in table["verdict"].value_counts().items()],
+        comparisons=comparisons(table),
         pictures=study_illustrations(table),
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
@@ -87,8 +89,9 @@ def statement(table: pd.DataFrame) -> str:
 def _agreement(table: pd.DataFrame) -> str:
     """Clause that says how often prediction and measurement agree, where that is decided."""
     # Of runs at equilibrium alone: what agrees elsewhere may do so by chance of the moment.
-    decided = table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
-    agree = int((decided == True).sum())  # noqa: E712
+    outcomes = table.loc[table["certified"] == True, "agreement"]  # noqa: E712
+    decided = outcomes[outcomes.isin(DECIDED)]
+    agree = int((decided == Agreement.AGREES).sum())
     if len(decided) == 0:
         return "no comparison of prediction and measurement at equilibrium is decided"
     if len(decided) == 1:
@@ -96,6 +99,21 @@ def _agreement(table: pd.DataFrame) -> str:
         return f"prediction and measurement {word} in the one comparison at equilibrium that is decided"
     counts = f"{agree} of the {len(decided)} comparisons at equilibrium that are decided"
     return f"prediction and measurement agree in {counts}"
+
+
+def comparisons(table: pd.DataFrame) -> str:
+    """Sentences that count the outcomes of the comparisons at equilibrium, and what explained those that agree."""
+    outcomes = table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
+    if outcomes.empty:
+        return ""
+    counts = [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
+    of_all = f"{counts[0] + counts[1]} of {len(outcomes)} comparisons with predictions at equilibrium are decided"
+    said = f"{of_all}: {counts[0]} agree, {counts[1]} disagree; of {counts[2]} the samples cannot tell."
+    levels = table.loc[outcomes.index[outcomes == Agreement.AGREES], "explained_by"].value_counts()
+    if levels.empty:
+        return said
+    sufficed = ", ".join(f"{level} in {count}" for level, count in levels.items())
+    return f"{said} The least that sufficed to explain them: {sufficed}."
 
 
 def _certified(table: pd.DataFrame) -> int:

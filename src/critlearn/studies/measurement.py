@@ -72,5 +72,6 @@ def run_study(
         approach.certificate,
         losses=approach.losses,
         predictions=predictions,
+        modes=config.modes,
         started=started,
     )

@@ -29,6 +29,9 @@ def test_members_are_the_single_runs(ensemble: tuple[Analysis, Path]) -> None:
     pooled, folder = ensemble
     members = {member.record["seed"]: member for member in map(read_analysis, run_folders(folder))}
     assert sorted(members) == [4, 5, 6]
+    assert all(member.modes is not None for member in members.values())
+    assert pooled.modes is None
+    assert "cannot be pooled" in pooled.record["no_modes"]
     alone = run_toy(CONFIG.model_copy(update={"seed": 5}))
     same = {**members[5].record, "seconds": 0.0, "run_dir": None}
     assert same == {**alone.record, "seconds": 0.0}

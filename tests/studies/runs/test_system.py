@@ -33,7 +33,7 @@ def test_softmax_has_two_outputs_with_errors_of_the_margin(tmp_path: Path) -> No
     record = write_run(tmp_path, result, lambda *_: "")
     assert record["composition"]["name"] == "softmax+cross-entropy"
     assert record["composition"]["kappa"]["exact"] == "1"
-    assert record["quantities"]["output.bias"]["predicted"]["source"].startswith("softmax+cross-entropy with the dens")
+    assert record["quantities"]["output.bias"]["predicted"]["source"].startswith("softmax+cross-entropy with ")
     system = load_system(Path(record["run_dir"]), record).trained
     with torch.no_grad():
         y = system.model(torch.stack([x for x, _ in system.dataset])).numpy()  # type: ignore[attr-defined]

@@ -49,8 +49,13 @@ def modes(system: NeuralSystem, k: int = 6, *, seed: int = 0, exact: bool | None
     Raises
     ------
     InvalidInputError
-        If there are fewer than 16 samples, or all samples change the network in the same way or not at all.
+        If it is no `NeuralSystem`, there are fewer than 16 samples, or all samples change the network in the same way
+        or not at all.
     """
+    if not isinstance(system, NeuralSystem):
+        raise InvalidInputError(
+            f"modes are those of a NeuralSystem; got {type(system).__name__}: give NeuralSystem(model, loss, data)"
+        )
     check_count("the number of modes k", k)
     if system.states.by_number and len(system) < _FEWEST:
         raise InvalidInputError(_too_few(len(system)))

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.numerics.notation import with_error
 from critlearn.results import Result
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Mode(Result):
         """One line, e.g. ``share 0.725 +- 0.008, R2 0.93; KS bare 0.10, independent 0.04, joint 0.01, noise 0.01``."""
         kinds = ", ".join(f"{name} {getattr(self, name):.3f}" for name in ("bare", "independent", "joint", "noise"))
         decided = "–" if math.isnan(self.r_squared) else f"{self.r_squared:.2f}"
-        return f"share {_pair(self.share, self.share_error)}, R2 {decided}; KS {kinds}"
+        return f"share {with_error(self.share, self.share_error)}, R2 {decided}; KS {kinds}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,6 +107,19 @@ class Modes(Result):
 
     derived_values = ("share",)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Modes":
+        """Modes of the plain values that `to_dict` gives."""
+        known = {field.name: values[field.name] for field in fields(cls)}
+        found = tuple(
+            Mode(**{field.name: _number(one[field.name]) for field in fields(Mode)}) for one in values["modes"]
+        )
+        # Numbers that do not exist are None there.
+        known |= {name: _number(known[name]) for name in _ESTIMATED}
+        rows = [[_number(value) for value in row] for row in values["correlations"]]
+        correlations = np.array(rows, dtype=np.float64).reshape(len(rows), len(rows))
+        return cls(**{**known, "modes": found, "correlations": correlations, "samples": tuple(known["samples"])})
+
     @property
     def share(self) -> float:
         """Share of the variance that all these modes have together."""
@@ -113,13 +127,17 @@ class Modes(Result):
 
     def summary(self) -> str:
         """One line for all together, then one for each mode."""
+        return "\n".join([self.headline(), *(f"mode {at}: {mode.summary()}" for at, mode in enumerate(self.modes, 1))])
+
+    def headline(self) -> str:
+        """The line for all together."""
+        number = "1 mode" if len(self.modes) == 1 else f"{len(self.modes)} modes"
         coupling = "no coupling of one mode"
         if len(self.modes) > 1:
             floor = f"{self.coupling_floor:.3f} if independent"
-            coupling = f"coupling {_pair(self.coupling, self.coupling_error)} ({floor})"
-        ratio = _pair(self.participation_ratio, self.participation_ratio_error)
-        head = f"{len(self.modes)} modes with {self.share:.1%} of the variance; participation ratio {ratio}; {coupling}"
-        return "\n".join([head, *(f"mode {at}: {mode.summary()}" for at, mode in enumerate(self.modes, 1))])
+            coupling = f"coupling {with_error(self.coupling, self.coupling_error)} ({floor})"
+        ratio = with_error(self.participation_ratio, self.participation_ratio_error)
+        return f"{number} with {self.share:.1%} of the variance; participation ratio {ratio}; {coupling}"
 
     def to_dataframe(self) -> "pd.DataFrame":
         """Row for each mode."""
@@ -135,8 +153,19 @@ class Modes(Result):
         return modes_figure(self.to_dataframe())
 
 
+_ESTIMATED = ("participation_ratio", "participation_ratio_error", "coupling", "coupling_error", "coupling_floor")
+"""Numbers of all modes together that need not exist."""
+
+
+def _number(value: float | None) -> float:
+    """Number of plain values, NaN where it does not exist."""
+    return math.nan if value is None else value
+
+
 def modes_through_training(states: Mapping[Hashable, Modes]) -> "pd.DataFrame":
     """Table of what modes say together, a row for each state of a training.
+
+    `critlearn.figures.modes.modes_through_training_figure` draws it.
 
     >>> before = Modes((), 2.0, 0.1, 0.2, 0.01, 0.02, np.zeros((0, 0)), (10, 10), 3, exact=True)
     >>> modes_through_training({0: before})["participation_ratio"].to_dict()
@@ -163,9 +192,5 @@ def _row(state: Modes) -> dict[str, Any]:
         "participation_ratio_error": state.participation_ratio_error,
         "coupling": state.coupling,
         "coupling_error": state.coupling_error,
+        "coupling_floor": state.coupling_floor,
     }
-
-
-def _pair(value: float, error: float) -> str:
-    """Number and its standard error, in three digits."""
-    return f"{value:.3g} ± {error:.1g}"

@@ -83,6 +83,13 @@ class TokenCrossEntropy:
         right = (rows.argmax(1) == target) | ~counted
         return right.reshape(tuple(t.shape)).all(1)
 
+    def only_positions(self, y: Array, t: Array) -> tuple[Array, Array] | None:
+        """Outputs (batch, classes) and class of the only counted position of each sample; None if there are others."""
+        rows, target, counted = self._rows(y, t)
+        if bool((counted.reshape(tuple(t.shape)).sum(1) != 1).any()):
+            return None
+        return rows[counted], target[counted]
+
     def _rows(self, y: Array, t: Array) -> tuple[Array, Array, Array]:
         """Outputs (batch x positions, classes), targets, and whether a position is counted; 0 where it is not.
 

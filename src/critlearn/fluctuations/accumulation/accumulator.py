@@ -73,6 +73,13 @@ class Accumulator:
         self._series: dict[str, list[Tensor]] = {name: [] for name in self._chosen}
         self.done = 0
         self._changes_counted = 0
+        self._rows_of_sample = 1
+
+    def of_the_same(self, quantities: Quantities) -> "Accumulator":
+        """Accumulator of the same gradients in as many groups that has counted nothing yet."""
+        return Accumulator(
+            self.gradients, quantities, log_rate=self._log_rate, groups=self.groups, exact=self._exact, drift=None
+        )
 
     def add(self, x: Inputs, t: Tensor) -> None:
         """Count the changes of a batch of boundary states.
@@ -92,29 +99,38 @@ class Accumulator:
         InvalidInputError
             As for `add`.
         """
+        for item in items:
+            self.add_item(item, samples)
+        self.end_batch(samples)
+
+    def add_item(self, item: VariableGradients, samples: int) -> None:
+        """Count the changes of one variable, or of a piece of it, for a batch of so many boundary states.
+
+        Raises
+        ------
+        InvalidInputError
+            As for `add`.
+        """
         size = self.quantities.mini_batch
         if samples % size:
             raise InvalidInputError(f"a batch of {samples} samples cannot be divided into mini-batches of {size}")
-        first = self.done // size
-        counted = samples
-        for item in items:
-            counted = samples * item.positions
-            if self.quantities.axis == "position":
-                rows = torch.arange(item.grad_sample.samples, device=item.log_scale.device)
-                # Positions of a sample depend on each other: they stay together when samples are drawn anew.
-                self._count(
-                    item.grad_sample, item.log_scale + self._log_rate, item.name, self.done, rows // item.positions
-                )
-                continue
-            if item.start % size or item.grad_sample.samples % size:
-                raise InvalidInputError(
-                    f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide'
-                )
-            for start, grad_sample, scale in self._changes(item):
-                self._count(grad_sample, scale, item.name, first + item.start // size + start)
-            self._limit_counts()
+        self._rows_of_sample = item.positions
+        if self.quantities.axis == "position":
+            rows = torch.arange(item.grad_sample.samples, device=item.log_scale.device)
+            # Positions of a sample depend on each other: they stay together when samples are drawn anew.
+            self._count(item.grad_sample, item.log_scale + self._log_rate, item.name, self.done, rows // item.positions)
+            return
+        if item.start % size or item.grad_sample.samples % size:
+            raise InvalidInputError(f'"{item.name}" is written out in pieces that mini-batches of {size} do not divide')
+        first = self.done // size + item.start // size
+        for start, grad_sample, scale in self._changes(item):
+            self._count(grad_sample, scale, item.name, first + start)
+        self._limit_counts()
+
+    def end_batch(self, samples: int) -> None:
+        """Note that all variables of a batch of so many boundary states were counted."""
         self.done += samples
-        self._changes_counted += counted // size
+        self._changes_counted += samples * self._rows_of_sample // self.quantities.mini_batch
 
     def _limit_counts(self) -> None:
         """Halve the number of groups of samples as long as the counts of all quantities fill too much memory."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.truncated_power_law import bins_inside
 from critlearn.numerics.window import Window
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
@@ -191,13 +192,7 @@ class Cells:
         InvalidInputError
             If fewer than three do.
         """
-        # An edge that is the window's end but for rounding belongs to the window.
-        slack = 1e-6 * np.diff(self.edges).min()
-        start = int(np.searchsorted(self.edges, window.log_lo - slack))
-        stop = int(np.searchsorted(self.edges, window.log_hi + slack, side="right")) - 1
-        if stop - start < 3:
-            raise InvalidInputError(f"window {window.summary()} holds fewer than three bins of the data")
-        return slice(start, stop)
+        return bins_inside(self.edges, window)
 
 
 @lru_cache

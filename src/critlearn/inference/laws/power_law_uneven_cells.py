@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from critlearn.inference.counts.cells import FAR, Cells
-from critlearn.inference.laws.power_law import solve_phi
 from critlearn.inference.laws.score_tables import fit_by_tables
+from critlearn.numerics.truncated_power_law import solve_phi
 
 _STEPS: Final = 60
 """Steps of scoring at most: a bound against cycles, as the length of a step ends the search before."""

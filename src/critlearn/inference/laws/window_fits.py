@@ -11,7 +11,8 @@ from jaxtyping import Float64
 
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.laws import power_law, power_law_uneven_cells
+from critlearn.inference.laws import power_law_uneven_cells
+from critlearn.numerics import truncated_power_law as power_law
 
 
 @dataclass(frozen=True)

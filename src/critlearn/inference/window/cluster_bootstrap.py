@@ -11,9 +11,9 @@ from jaxtyping import Float64
 from critlearn.errors import InvalidInputError
 from critlearn.inference.counts.cells import FAR
 from critlearn.inference.counts.grouped_counts import GroupedCounts
-from critlearn.inference.laws import power_law
 from critlearn.inference.laws import power_law_uneven_cells as general_law
 from critlearn.inference.laws.window_fits import WindowFit, resampled_theta
+from critlearn.numerics import truncated_power_law as power_law
 
 _LEVEL: Final = float(scipy.stats.chi2(1).ppf(0.95))
 """Twice the loss of log-likelihood at the ends of a 95% interval."""

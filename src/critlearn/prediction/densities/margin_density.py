@@ -151,6 +151,9 @@ def parse_density(text: str) -> InputDensity:
 _CENTRES: Final = 512
 """Number of observations above which they are binned on a grid, which then has fewer points."""
 
+_FINEST: Final = 4000
+"""Largest ratio of the range of the data to a given bandwidth: the grid of centres stays below 20,000 points."""
+
 _REFLECTED: Final = 9.0
 """Distance from an end, in bandwidths, within which kernels are reflected: beyond it exp(-81/2) = 3e-18 is left."""
 
@@ -164,6 +167,13 @@ class EmpiricalDensity:
     less than its own error. The estimate ends at the lowest and the highest observation, where kernels are reflected:
     otherwise a density that ends abruptly would be smeared out; one that decays to zero is not affected.
 
+    Parameters
+    ----------
+    observations
+        The margins.
+    bandwidth
+        Standard deviation of the kernels, if it is not to be chosen.
+
     Raises
     ------
     InvalidInputError
@@ -176,13 +186,16 @@ class EmpiricalDensity:
     bandwidth: float
     count: int
 
-    def __init__(self, observations: ArrayLike) -> None:
+    def __init__(self, observations: ArrayLike, *, bandwidth: float | None = None) -> None:
         values = np.sort(np.asarray(observations, dtype=np.float64).ravel())
         if values.size < 10 or not np.isfinite(values).all() or values[0] == values[-1]:
             raise InvalidInputError(
                 f"a density of margins needs at least 10 finite, not all equal, values; got {values.size}"
             )
-        bandwidth = bandwidth_of(values)
+        if bandwidth is None:
+            bandwidth = bandwidth_of(values)
+        else:
+            bandwidth = max(bandwidth, float(values[-1] - values[0]) / _FINEST)
         if values.size > _CENTRES:
             step = bandwidth / 5
             index, counts = np.unique(np.round(values / step).astype(np.int64), return_counts=True)

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.places import places_of
 from critlearn.analysis.road import Progress, fit_quantities
+from critlearn.comparison import Verdict, compare
 from critlearn.environment import versions
 from critlearn.equilibrium import Status
 from critlearn.fluctuations import Fluctuations
@@ -19,6 +20,9 @@ from critlearn.inference import PowerLawFit, fit_power_law
 from critlearn.inference.window.ensemble import EnsembleExponent, ensemble_exponent
 from critlearn.results import plain
 from critlearn.studies.ensemble.mixture import mixed_prediction
+
+_NO_MODES: Final = "directions of different networks cannot be pooled; those of each stand in its own run"
+"""Reason why a pooled analysis has no modes."""
 
 
 def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analysis:
@@ -53,14 +57,15 @@ def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analy
     equilibrium = _equilibrium(kept, members)
     # From the input on, as a network has them.
     places = places_of(merged, dict(reversed(names.items())))
-    quantities, _ = fit_quantities(
-        places,
-        merged,
-        {name: mixed_prediction([record["quantities"][name] for record in records]) for name in names},
-        Status(equilibrium["status"]),
-        fitted,
-        progress,
-    )
+    state = Status(equilibrium["status"])
+
+    def judge(name: str, fit: PowerLawFit) -> Verdict:
+        expected = mixed_prediction([record["quantities"][name] for record in records])
+        known = None if isinstance(expected, str) else expected
+        verdict = compare(places[name].subject, fit, known, state=state)
+        return replace(verdict, not_predicted=expected if isinstance(expected, str) else None)
+
+    quantities, _ = fit_quantities(places, merged, judge, fitted, progress)
     for name, record in quantities.items():
         record["ensemble"] = {"seeds": seeds, **found[name].to_dict()}
         record["statement"] += f" Over seeds: {found[name].summary()}."
@@ -78,6 +83,8 @@ def pool(members: Sequence[Analysis], progress: Progress | None = None) -> Analy
         "floor_reference": merged.floor_reference,
         "unfinished": [name for name in places if name not in quantities],
         "quantities": quantities,
+        "modes": None,
+        "no_modes": _NO_MODES,
     }
     return Analysis(plain(record), merged)
 

@@ -16,7 +16,7 @@ from critlearn.studies.sweep.engines.local import run_locally
 from critlearn.studies.sweep.run import sweep
 from critlearn.studies.sweep.study.cells import kind_of_config
 from critlearn.studies.sweep.study.preflight import check_devices
-from critlearn.studies.sweep.study.schema import DataPart, Study, SystemPart, TrainingPart
+from critlearn.studies.sweep.study.schema import DataPart, MeasurePart, Study, SystemPart, TrainingPart
 
 MOST_SEEDS: Final = 1000
 """Networks of an ensemble: their mean is known thirty times better than one of them, and more is a slip of the pen."""
@@ -85,7 +85,12 @@ def _study(config: RunConfig, seeds: int) -> Study:
     checked(type(config), {**settings, "seed": last})
     parts: dict[str, Any] = {
         name: {key: settings[key] for key in part.model_fields if key in settings}
-        for name, part in (("system", SystemPart), ("data", DataPart), ("training", TrainingPart))
+        for name, part in (
+            ("system", SystemPart),
+            ("data", DataPart),
+            ("training", TrainingPart),
+            ("measure", MeasurePart),
+        )
     }
     parts["system"]["kind"] = kind_of_config(config)
     return Study.model_validate({"name": "ensemble", **parts, "seeds": range(config.seed, last + 1)})

@@ -97,6 +97,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "ci95": None if row["ci_low"] is None else [row["ci_low"], row["ci_high"]],
         "verdict": row["verdict"],
         "agreement": row["agreement"],
+        "explained_by": row["explained_by"],
     }
 
 

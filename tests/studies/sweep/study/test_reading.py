@@ -137,6 +137,9 @@ def test_names_of_cells_are_those_of_before_a_setting_was_added() -> None:
     )
     assert on == cell.name
     assert off != cell.name
+    (modes,) = expand(Study.model_validate({"name": "s", "measure": {"modes": True}}))
+    assert modes.config.modes is True
+    assert modes.name != cell.name
 
 
 def test_the_smoke_study_has_its_24_cells() -> None:

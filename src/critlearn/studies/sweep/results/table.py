@@ -14,8 +14,8 @@ from critlearn.whole_files import replacing
 
 COLUMNS: Final = (
     "equilibrium", "study", "cell", "status", "quantity", "measured_exponent", "predicted_exponent", "ci_low",
-    "ci_high", "decades", "verdict", "agreement", "certified", "epochs_trained", "seconds", "code", "planned", "reason",
-    "seed",
+    "ci_high", "decades", "verdict", "agreement", "explained_by", "certified", "epochs_trained", "seconds", "code",
+    "planned", "reason", "seed",
 )  # fmt: skip
 """Columns of every table of results; those of the swept settings follow."""
 
@@ -88,7 +88,7 @@ def _rows(store: ResultsStore, study: str, manifest: Manifest, swept: list[str])
 def quantity_columns(record: dict[str, Any], name: str) -> dict[str, Any]:
     """Columns of a table that describe one quantity of a run: the entries of `COLUMNS` that come from its record."""
     row = row_of(record, name)
-    kept = ("quantity", "predicted_exponent", "ci_low", "ci_high", "decades", "verdict", "agreement")
+    kept = ("quantity", "predicted_exponent", "ci_low", "ci_high", "decades", "verdict", "agreement", "explained_by")
     return {
         **{column: row[column] for column in kept},
         "measured_exponent": row["exponent"],

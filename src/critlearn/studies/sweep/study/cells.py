@@ -27,7 +27,12 @@ _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], Analysis]]]] = {
     "classes": (ClassesConfig, run_classes),
 }
 """Class of the settings, and function that runs them, by the kind of the system."""
-_UNNAMED: Final[tuple[tuple[str, Any], ...]] = (("stop_at_equilibrium", True), ("columns", []), ("drop", []))
+_UNNAMED: Final[tuple[tuple[str, Any], ...]] = (
+    ("stop_at_equilibrium", True),
+    ("columns", []),
+    ("drop", []),
+    ("modes", None),
+)
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 
 
@@ -87,8 +92,8 @@ def expand(study: Study) -> tuple[Cell, ...]:
     kind = _KINDS[study.system.kind][0]
     shared = {
         name: value
-        for part in (study.system, study.data, study.training)
-        for name, value in part.model_dump(exclude={"kind"}).items()
+        for part in (study.system, study.data, study.training, study.measure)
+        for name, value in part.model_dump(exclude={"kind", "quantities"}).items()
         if value is not None
     }
     check_given_once(study)

@@ -18,8 +18,8 @@ class StudyError(InvalidInputError):
 
 def all_settings(study: Study) -> Iterator[tuple[Location, str, Any]]:
     """Location, name and value of every setting in a study; the value is None where it is drawn at random."""
-    for part in ("system", "data", "training"):
-        values = getattr(study, part).model_dump(exclude={"kind"}, exclude_none=True)
+    for part in ("system", "data", "training", "measure"):
+        values = getattr(study, part).model_dump(exclude={"kind", "quantities"}, exclude_none=True)
         yield from (((part, name), name, value) for name, value in values.items())
     sweep = study.sweep
     for how, settings in (("grid", sweep.grid), ("zip", sweep.zip)):

@@ -50,10 +50,11 @@ class TrainingPart(BaseModel):
 
 
 class MeasurePart(BaseModel):
-    """Quantities that the table of results lists; all if None."""
+    """Quantities that the table of results lists, all if None; and whether cells have modes."""
 
     model_config = _STRICT
     quantities: tuple[str, ...] | None = None
+    modes: bool | None = None
 
 
 class Range(BaseModel):

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from critlearn.errors import InvalidInputError
-from critlearn.inference.laws.power_law import (
+from critlearn.inference.window.cluster_bootstrap import likelihood_bounds
+from critlearn.numerics.truncated_power_law import (
     cumulative,
     exponent_on,
     log_normaliser,
@@ -21,7 +22,6 @@ from critlearn.inference.laws.power_law import (
     solve_phi,
     variance_index,
 )
-from critlearn.inference.window.cluster_bootstrap import likelihood_bounds
 from critlearn.numerics.window import Window
 
 PHIS = [0.0, 1e-12, -1e-7, 1e-4, -1e-3, 0.01, -0.1, 0.7, -3.0]

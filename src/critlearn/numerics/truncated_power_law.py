@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.inference.counts.cells import Cells
+from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import Window
 
 _SERIES: Final = 1e-3
@@ -129,10 +129,41 @@ def exponent_on(
     >>> round(exponent_on(edges, np.exp(-0.5 * edges[:-1]), Window.from_logs(1.0, 4.0)), 6)
     1.5
     """
-    inside = weights[Cells(np.asarray(edges)).inside(window)]
-    total = inside.sum()
-    if not total > 0:
-        return None
-    centred = np.arange(inside.size) - 0.5 * (inside.size - 1)
-    phi = float(solve_phi(np.array([(inside * centred).sum() / total]), inside.size)[0])
-    return 1 - phi / float(edges[1] - edges[0]) if np.isfinite(phi) else None
+    inside = weights[bins_inside(edges, window)]
+    exponent = float(exponents(inside[None], float(edges[1] - edges[0]))[0])
+    return exponent if np.isfinite(exponent) else None
+
+
+def exponents(weights: Float64[np.ndarray, "density bin"], width: float) -> Float64[np.ndarray, " density"]:
+    """Exponents of binned densities on the whole of their bins, as by `exponent_on`; NaN where there is none.
+
+    Parameters
+    ----------
+    weights
+        Probability, or fractional count, of each bin.
+    width
+        Width of a bin in ``ln|delta|``.
+    """
+    bins = weights.shape[-1]
+    centred = np.arange(bins) - 0.5 * (bins - 1)
+    total = weights.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        phi = solve_phi(np.where(total > 0, weights @ centred / total, np.inf), bins)
+    return np.asarray(np.where(np.isfinite(phi), 1 - phi / width, np.nan))
+
+
+def bins_inside(edges: Float64[np.ndarray, " edge"], window: Window) -> slice:
+    """Bins that lie wholly in a window.
+
+    Raises
+    ------
+    InvalidInputError
+        If fewer than three do.
+    """
+    # An edge that is the window's end but for rounding belongs to the window.
+    slack = 1e-6 * np.diff(edges).min()
+    start = int(np.searchsorted(edges, window.log_lo - slack))
+    stop = int(np.searchsorted(edges, window.log_hi + slack, side="right")) - 1
+    if stop - start < 3:
+        raise InvalidInputError(f"window {window.summary()} holds fewer than three bins of the data")
+    return slice(start, stop)

@@ -1,0 +1,1 @@
+"""Ladder of predictions for every trainable variable, and the anatomy of an exponent."""

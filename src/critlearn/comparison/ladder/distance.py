@@ -1,0 +1,116 @@
+"""Distance of a prediction from a measurement, each made from one half of the samples, and its sampling error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.comparison.agreement import Bounds
+from critlearn.comparison.criteria import LEVEL, RESAMPLED
+from critlearn.comparison.ladder.halves import Half, Halves
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Kolmogorov-Smirnov distance of ``ln|delta|``, or the difference of the shares of zeros if that is larger.
+
+    Fluctuations that are not zero are compared among themselves: were most of them zeros, nothing could be far off.
+    Both ways are averaged.
+
+    Parameters
+    ----------
+    value
+        Distance of the prediction from half A to the measurement of half B, and the other way round.
+    by_chance
+        Median of the distance if the prediction is right.
+    noise
+        Distance of the measurements of both halves.
+    p_value
+        Share of bootstrap samples, in which the prediction is right, that are as far apart.
+    bounds
+        Of the distance.
+    """
+
+    value: float
+    by_chance: float
+    noise: float
+    p_value: float
+    bounds: Bounds
+
+
+def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distance:
+    """Distance of predictions from measurements, of which each is made from the other half.
+
+    The difference of the two distribution functions is resampled by groups of samples: the same groups for all that is
+    made from a half.
+
+    Parameters
+    ----------
+    predicted, measured
+        Distributions with the same groups of samples.
+    seed
+        Seed of the resampling.
+    """
+    first = min(predicted.first_bin, measured.first_bin)
+    stop = max(part.first_bin + part.halves[0].mass.size for part in (predicted, measured))
+    one, other = (part.on(first, stop - first) for part in (predicted, measured))
+    above = [[_compared(half)[0] for half in part.halves] for part in (one, other)]
+    apart = [above[1][1] - above[0][0], above[1][0] - above[0][1]]
+    value = float(np.mean([np.abs(part).max() for part in apart]))
+    noise = float(np.abs(above[1][0] - above[1][1]).max())
+    generator = np.random.default_rng(seed)
+    drawn = [_weights(generator, len(half.influence)) for half in other.halves]
+    spread = [
+        [weight @ _compared(half)[1] for weight, half in zip(drawn, part.halves, strict=True)] for part in (one, other)
+    ]
+    differences = [spread[1][1] - spread[0][0], spread[1][0] - spread[0][1]]
+    null = 0.5 * sum(np.abs(part).max(axis=1) for part in differences)
+    # At the place where the true difference is largest, the seen one is smaller by its own error at most.
+    pointwise = 0.5 * (differences[0] * np.sign(apart[0]) + differences[1] * np.sign(apart[1]))
+    upper = float(np.quantile(pointwise, 1 - LEVEL, axis=0).max())
+    lower = float(np.quantile(null, 1 - LEVEL))
+    p_value = float((1 + (null >= value).sum()) / (1 + null.size))
+    return Distance(value, float(np.median(null)), noise, p_value, Bounds(value, lower, max(upper, 0.0)))
+
+
+def distance_from(prediction: Prediction, measured: LogSketch) -> float:
+    """Kolmogorov-Smirnov distance of a prediction from what was measured, exact zeros left out of both."""
+    # Both cumulative distributions are linear within bins, so the union of the edges holds all extrema of their gap.
+    predicted = prediction.distribution
+    edges = np.union1d(predicted.edges, measured.edges)
+    shares = []
+    for own_edges, mass in ((predicted.edges, predicted.mass), (measured.edges, measured.counts)):
+        below = np.concatenate([[0.0], np.cumsum(mass, dtype=np.float64)])
+        shares.append(np.interp(edges, own_edges, below / below[-1]))
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def _compared(half: Half) -> tuple[Float64[np.ndarray, " place"], Float64[np.ndarray, "group place"]]:
+    """What is compared of a distribution, and the influence of each group on it.
+
+    The share of fluctuations that are not zero, and of these the probability of each bin and of all above it.
+    """
+    there = float(half.mass.sum())
+    if not there > 0:
+        return np.zeros(half.mass.size + 1), np.zeros((len(half.influence), half.mass.size + 1))
+    share, change = half.mass / there, half.influence.sum(axis=1, keepdims=True)
+    influence = (half.influence - change * share) / there
+    return np.append(_above(share), there), np.concatenate([_above(influence), change], axis=1)
+
+
+def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*groups bin"]:
+    """Probability of each bin and of all above it."""
+    return np.flip(np.cumsum(np.flip(mass, axis=-1), axis=-1), axis=-1)
+
+
+def _weights(generator: np.random.Generator, groups: int) -> Float64[np.ndarray, "resampled group"]:
+    """Times that each group is drawn beyond once, by bootstrap sample, with the variance of independent groups.
+
+    The spread between few groups is itself uncertain: its relative error is that of Student's t.
+    """
+    counts = generator.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLED)
+    freedom = max(groups - 1, 1)
+    student = np.sqrt(freedom / generator.chisquare(freedom, size=(RESAMPLED, 1)))
+    return (counts - 1.0) * np.sqrt(groups / freedom) * student
