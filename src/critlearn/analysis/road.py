@@ -185,15 +185,11 @@ def _judge(
     def judge(name: str, fit: PowerLawFit) -> Verdict:
         subject = places[name].subject
         if isinstance(ladder, str):
-            climbed = Verdict(None, None, "", not_predicted=ladder)
+            climbed = replace(compare(subject, fit, None, state=state), not_predicted=ladder)
         else:
             climbed = explain(subject, name, fit, ladder, state=state)
-        if known is None or (name not in known and climbed.levels):
-            plain = compare(subject, fit, None, state=state).statement
-            return climbed if climbed.statement else replace(climbed, statement=plain)
-        if name not in known:
-            verdict = compare(subject, fit, None, state=state)
-            return replace(verdict, not_predicted=climbed.not_predicted)
+        if known is None or name not in known:
+            return climbed
         verdict = compare(subject, fit, known[name], state=state)
         return replace(verdict, levels=climbed.levels, anatomy=climbed.anatomy, tail=climbed.tail)
 

@@ -21,7 +21,7 @@ class Agreement(StrEnum):
 DECIDED: Final = (Agreement.AGREES, Agreement.DISAGREES)
 """Outcomes that decide."""
 
-_ONE_SIDED: Final = float(scipy.special.ndtri(1 - LEVEL))
+ONE_SIDED: Final = float(scipy.special.ndtri(1 - LEVEL))
 """Normal quantile of a bound to one side."""
 
 TWO_SIDED: Final = float(scipy.special.ndtri(1 - LEVEL / 2))
@@ -47,7 +47,7 @@ class Bounds:
     @classmethod
     def of_error(cls, difference: float, standard_error: float) -> "Bounds":
         """Bounds of a difference with a normal error, of either sign."""
-        return cls(abs(difference), TWO_SIDED * standard_error, _ONE_SIDED * standard_error)
+        return cls(abs(difference), TWO_SIDED * standard_error, ONE_SIDED * standard_error)
 
     def agreement(self, tolerance: float) -> Agreement:
         """Agreement within a tolerance: two values agree if their difference is below it for certain (TOST).
@@ -82,6 +82,11 @@ class Bounds:
         found = max(number * times, number + 1)
         unit = 10 ** max(math.floor(math.log10(found)) - 1, 0)
         return math.ceil(found / unit) * unit
+
+
+def standard_error(interval: tuple[float, float]) -> float:
+    """Standard error of a normal estimate with this 95% interval."""
+    return (interval[1] - interval[0]) / (2 * TWO_SIDED)
 
 
 def both(first: Agreement, second: Agreement) -> Agreement:

@@ -302,9 +302,7 @@ def measure_with_ladder(
         _check_predictable(system, wanted)
         state = output_state(system, batch_size=batch_size, lr=lr)
         state.values.check()
-        factors = _log_factors(state, lr)
-        if not joint:
-            del factors["joint"]
+        factors = _log_factors(state, lr, joint=joint)
     except InvalidInputError as problem:
         plain = measure(system, batch_size=batch_size, lr=lr, quantities=wanted, progress=progress)
         return plain, str(problem)
@@ -328,12 +326,15 @@ def _check_predictable(system: NeuralSystem, quantities: Quantities) -> None:
         )
 
 
-def _log_factors(state: OutputState, lr: float) -> dict[str, Float64[np.ndarray, " sample"]]:
-    """Factors that make of each sample's error one of size 1, or one of a displaced margin."""
+def _log_factors(state: OutputState, lr: float, *, joint: bool) -> dict[str, Float64[np.ndarray, " sample"]]:
+    """Factors that make of each sample's error one of size 1 and, for the joint level, one of a displaced margin."""
     values, log_rate = state.values, math.log(lr)
-    with np.errstate(all="ignore"):
-        displaced = values.log_fluctuations(values.jittered(np.random.default_rng(_DISPLACED))) - log_rate
     # A sample without any error stays without; a margin that is displaced to where there is none stays in its place.
     own = np.where(np.isfinite(state.log_error), state.log_error, 0.0)
+    factors = {"paths": -own - log_rate}
+    if not joint:
+        return factors
+    with np.errstate(all="ignore"):
+        displaced = values.log_fluctuations(values.jittered(np.random.default_rng(_DISPLACED))) - log_rate
     displaced = np.where(np.isfinite(displaced) & np.isfinite(state.log_error), displaced, own)
-    return {"paths": -own - log_rate, "joint": displaced - own}
+    return {**factors, "joint": displaced - own}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from critlearn.comparison.agreement import TWO_SIDED, Agreement, Bounds
+from critlearn.comparison.agreement import Agreement, Bounds, standard_error
 from critlearn.comparison.criteria import MARGIN
 from critlearn.comparison.ladder.anatomy import Anatomy
 from critlearn.comparison.ladder.factors import NO_PATH
@@ -88,7 +88,7 @@ def compare(subject: str, fit: PowerLawFit, prediction: Prediction | None, *, st
     if fit.exponent is None or fit.ci95 is None or here is None:
         told = f"{measured}; predicted {prediction.summary()}; not compared."
         return Verdict(None, here, told, prediction)
-    bounds = Bounds.of_error(here - fit.exponent, (fit.ci95[1] - fit.ci95[0]) / (2 * TWO_SIDED))
+    bounds = Bounds.of_error(here - fit.exponent, standard_error(fit.ci95))
     outcome = bounds.agreement(MARGIN)
     word = "cannot tell whether they agree" if outcome is Agreement.CANNOT_TELL else outcome.value
     return Verdict(outcome, here, f"{measured}; predicted {_predicted(prediction, here)}; {word}.", prediction)

@@ -6,21 +6,10 @@ from typing import Any, Final
 
 from critlearn.comparison.criteria import DISTANCE, LEVEL, MARGIN
 from critlearn.comparison.ladder.anatomy import sum_in_words
-from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, JOINT, MARGINS
+from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, JOINT, MARGINS, SHORT, SHORT_WITHOUT_MARGINS
 from critlearn.figures.anatomy import MOST_SHOWN, PARTS, anatomy_figure, explained
 from critlearn.figures.illustration import Illustration
 from critlearn.numerics.notation import interval_text
-
-LEVEL_NAMES: Final = {
-    COMPOSITION: "composition",
-    GAUSSIAN: "Gaussian margins",
-    MARGINS: "margins",
-    JOINT: "same samples",
-}
-"""Headings of the levels."""
-
-_WITHOUT_MARGINS: Final = {GAUSSIAN: "Gaussian errors", MARGINS: "errors"}
-"""Headings where the errors depend on more than one number, so that there are no margins."""
 
 _MEANINGS: Final = {
     COMPOSITION: "activation and loss alone, all margins equally frequent: an exponent, and no distribution",
@@ -162,7 +151,7 @@ def _cells(level: Mapping[str, Any], *, margins: bool) -> LevelCells:
 
 
 def _name(level: int, *, margins: bool) -> str:
-    return LEVEL_NAMES[level] if margins else _WITHOUT_MARGINS.get(level, LEVEL_NAMES[level])
+    return (SHORT if margins else SHORT_WITHOUT_MARGINS)[level]
 
 
 def _number(value: float | None) -> str:

@@ -56,15 +56,14 @@ def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distan
     first = min(predicted.first_bin, measured.first_bin)
     stop = max(part.first_bin + part.halves[0].mass.size for part in (predicted, measured))
     one, other = (part.on(first, stop - first) for part in (predicted, measured))
-    above = [[_compared(half)[0] for half in part.halves] for part in (one, other)]
+    compared = [[_compared(half) for half in part.halves] for part in (one, other)]
+    above = [[values for values, _ in part] for part in compared]
     apart = [above[1][1] - above[0][0], above[1][0] - above[0][1]]
     value = float(np.mean([np.abs(part).max() for part in apart]))
     noise = float(np.abs(above[1][0] - above[1][1]).max())
     generator = np.random.default_rng(seed)
     drawn = [_weights(generator, len(half.influence)) for half in other.halves]
-    spread = [
-        [weight @ _compared(half)[1] for weight, half in zip(drawn, part.halves, strict=True)] for part in (one, other)
-    ]
+    spread = [[weight @ influence for weight, (_, influence) in zip(drawn, part, strict=True)] for part in compared]
     differences = [spread[1][1] - spread[0][0], spread[1][0] - spread[0][1]]
     null = 0.5 * sum(np.abs(part).max(axis=1) for part in differences)
     # At the place where the true difference is largest, the seen one is smaller by its own error at most.

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.comparison.agreement import TWO_SIDED, Agreement, Bounds, both
+from critlearn.comparison.agreement import Agreement, Bounds, both, standard_error
 from critlearn.comparison.criteria import (
     DISTANCE,
     FEWEST_SAMPLES,
@@ -166,7 +166,7 @@ class Ladder:
         if path.log_range is None or own.log_range is None or self._is_identity(name):
             return None
         window = quantile_window(own, *TAIL) if window is None else window
-        measured = None if window is None else self._halves(own).exponent(window)
+        measured = None if window is None else self._made(name).measured.exponent(window)
         if window is None or measured is None:
             return None
         errors = self._values_from_halves[MARGINS].shifted(mean_log(path))
@@ -315,7 +315,7 @@ def _outcome(
 
 def _standard_error(fit: PowerLawFit) -> float | None:
     """Standard error of a measured exponent; None without an interval."""
-    return None if fit.ci95 is None else (fit.ci95[1] - fit.ci95[0]) / (2 * TWO_SIDED)
+    return None if fit.ci95 is None else standard_error(fit.ci95)
 
 
 def _window_below_cutoff(fit: PowerLawFit) -> Window | None:

@@ -27,11 +27,16 @@ USES_WITHOUT_MARGINS: Final = {
 }
 """What each level uses where the errors depend on more than one number, and composition and data are told together."""
 
-SHORT: Final = {COMPOSITION: "composition", GAUSSIAN: "Gaussian margins", MARGINS: "margins"}
-"""Levels that predict, in a cell of a table."""
+SHORT: Final = {
+    COMPOSITION: "composition",
+    GAUSSIAN: "Gaussian margins",
+    MARGINS: "margins",
+    JOINT: "same samples",
+}
+"""Names of the levels in tables."""
 
-SHORT_WITHOUT_MARGINS: Final = {GAUSSIAN: "Gaussian errors", MARGINS: "errors"}
-"""Levels that predict where there are no margins, in a cell of a table."""
+SHORT_WITHOUT_MARGINS: Final = {**SHORT, GAUSSIAN: "Gaussian errors", MARGINS: "errors"}
+"""Names of the levels in tables where there are no margins."""
 
 
 @dataclass(frozen=True, repr=False)

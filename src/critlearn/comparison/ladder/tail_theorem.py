@@ -5,21 +5,17 @@ For a fluctuation ``delta = e c``, an error of density ``p(e) ~ A e^-k`` times a
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import scipy.special
 
-from critlearn.comparison.agreement import Agreement, Bounds
-from critlearn.comparison.criteria import LEVEL, MARGIN, TAIL
+from critlearn.comparison.agreement import ONE_SIDED, Agreement, Bounds
+from critlearn.comparison.criteria import MARGIN, TAIL
 from critlearn.comparison.ladder.anatomy import Contribution, Exponent, contribution
 from critlearn.comparison.ladder.halves import Halves
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import Window
 from critlearn.results import Result
-
-_ONE_SIDED: Final = float(scipy.special.ndtri(1 - LEVEL))
-"""Normal quantile of a bound to one side."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,7 +124,7 @@ def _ruling(error: Exponent | None, tail: Exponent | None, end: str) -> tuple[bo
         return False, tail
     apart = contribution(error, tail)
     beyond = apart.value if end == "small" else -apart.value
-    if abs(beyond) <= _ONE_SIDED * apart.standard_error:
+    if abs(beyond) <= ONE_SIDED * apart.standard_error:
         return None, None
     return beyond > 0, error if beyond > 0 else tail
 
