@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from critlearn.comparison.agreement import Agreement
-from critlearn.comparison.ladder.level import COMPOSITION, SHORT, SHORT_WITHOUT_MARGINS
+from critlearn.comparison.ladder.level import COMPOSITION, SHORT, SHORT_WITHOUT_MARGINS, sufficient_number
 from critlearn.numerics.notation import interval_text
 
 COLUMNS: Final = (
@@ -96,11 +96,11 @@ def outcome_of(quantity: Mapping[str, Any]) -> str | None:
 
 def _explained_by(quantity: Mapping[str, Any]) -> str | None:
     """What the lowest level that agrees uses, in two words; None if none does, or there is no ladder."""
-    found = [level["level"] for level in quantity.get("ladder") or [] if level["agreement"] == Agreement.AGREES]
-    if not found:
+    found = sufficient_number({level["level"]: level["agreement"] for level in quantity.get("ladder") or []})
+    if found is None:
         return None
     with_margins = any(level["level"] == COMPOSITION for level in quantity["ladder"])
-    return (SHORT if with_margins else SHORT_WITHOUT_MARGINS)[min(found)]
+    return (SHORT if with_margins else SHORT_WITHOUT_MARGINS)[found]
 
 
 def _anatomy(quantity: Mapping[str, Any]) -> dict[str, float | None]:

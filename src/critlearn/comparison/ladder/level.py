@@ -1,6 +1,6 @@
 """Level of the ladder: how much of a network a prediction uses, and whether that suffices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,14 +91,23 @@ class Level(Result):
         return f"{self.agreement}{more}"
 
 
-def sufficient(levels: Sequence[Level]) -> Level | None:
-    """Lowest level that agrees; None if none does.
+def sufficient_number(outcomes: Mapping[int, str | None]) -> int | None:
+    """Number of the lowest level that agrees, given the outcome of each; None if none does.
 
     The composition alone says an exponent only: what more is known must not disagree with the distribution.
+
+    >>> sufficient_number({0: "agrees", 1: "disagrees", 2: "agrees"})
+    2
     """
-    wrong = {level.level for level in levels if level.agreement is Agreement.DISAGREES}
-    agreeing = (level for level in levels if level.agreement is Agreement.AGREES)
-    return next((level for level in agreeing if level.level != COMPOSITION or GAUSSIAN not in wrong), None)
+    agreeing = (level for level, outcome in outcomes.items() if outcome == Agreement.AGREES)
+    wrong = outcomes.get(GAUSSIAN) == Agreement.DISAGREES
+    return next((level for level in sorted(agreeing) if level != COMPOSITION or not wrong), None)
+
+
+def sufficient(levels: Sequence[Level]) -> Level | None:
+    """Lowest level that agrees, as by `sufficient_number`; None if none does."""
+    number = sufficient_number({level.level: level.agreement for level in levels})
+    return next((level for level in levels if level.level == number), None)
 
 
 def shown_level(levels: Sequence[Level]) -> Level:
