@@ -11,7 +11,22 @@ from critlearn.figures.modes import modes_figure, modes_through_training_figure
 
 
 def state(share: float) -> Modes:
-    mode = Mode(share, 0.01, 0.9, 0.01, 0.0, 0.06, 0.01, 0.03, np.nan, 0.01, 0.01, 0.02, 0.01)
+    errors = dict.fromkeys(
+        ["share_error", "variance_ratio_error", "r_squared_error", "bare_error", "independent_error", "joint_error"],
+        0.01,
+    )
+    mode = Mode(
+        share=share,
+        variance_ratio=0.9,
+        r_squared=0.9,
+        zeros=0.0,
+        bare=0.06,
+        independent=0.03,
+        joint=np.nan,
+        noise=0.02,
+        noise_error=0.01,
+        **errors,
+    )
     return Modes((mode, mode), 2.0 + share, 0.1, 0.2, 0.01, 0.05, np.eye(2), (10, 10), 3, exact=True)
 
 

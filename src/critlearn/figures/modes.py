@@ -29,6 +29,8 @@ def modes_figure(modes: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    # A number that no mode has is None in every row, of which pandas makes a column of objects.
+    modes = modes.astype(np.float64)
     number = modes.index.to_numpy()
     upper.bar(
         number, modes["share"], yerr=modes["share_error"].fillna(0), color=MEASURED, alpha=0.6, capsize=2,
