@@ -1,6 +1,7 @@
 """Distance of a prediction from a measurement, each made from one half of the samples, and its sampling error."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -61,15 +62,13 @@ def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distan
     apart = [above[1][1] - above[0][0], above[1][0] - above[0][1]]
     value = float(np.mean([np.abs(part).max() for part in apart]))
     noise = float(np.abs(above[1][0] - above[1][1]).max())
-    generator = np.random.default_rng(seed)
-    drawn = [_weights(generator, len(half.influence)) for half in other.halves]
+    drawn = _weights(seed, *(len(half.influence) for half in other.halves))
     spread = [[weight @ influence for weight, (_, influence) in zip(drawn, part, strict=True)] for part in compared]
     differences = [spread[1][1] - spread[0][0], spread[1][0] - spread[0][1]]
     null = 0.5 * sum(np.abs(part).max(axis=1) for part in differences)
     # At the place where the true difference is largest, the seen one is smaller by its own error at most.
     pointwise = 0.5 * (differences[0] * np.sign(apart[0]) + differences[1] * np.sign(apart[1]))
-    upper = float(np.quantile(pointwise, 1 - LEVEL, axis=0).max())
-    lower = float(np.quantile(null, 1 - LEVEL))
+    upper, lower = float(_quantile(pointwise).max()), float(_quantile(null))
     p_value = float((1 + (null >= value).sum()) / (1 + null.size))
     return Distance(value, float(np.median(null)), noise, p_value, Bounds(value, lower, max(upper, 0.0)))
 
@@ -104,12 +103,25 @@ def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*gr
     return np.flip(np.cumsum(np.flip(mass, axis=-1), axis=-1), axis=-1)
 
 
-def _weights(generator: np.random.Generator, groups: int) -> Float64[np.ndarray, "resampled group"]:
+def _quantile(resampled: Float64[np.ndarray, "resampled *place"]) -> Float64[np.ndarray, "*place"]:
+    """Quantile at 1 - `LEVEL` over the bootstrap samples, interpolated as `numpy.quantile` does, in a third of its time."""
+    place, part = divmod((1 - LEVEL) * (len(resampled) - 1), 1)
+    ordered = np.sort(resampled, axis=0)[int(place) : int(place) + 2]
+    return np.asarray(ordered[0] + part * (ordered[-1] - ordered[0]))
+
+
+@lru_cache(maxsize=4)
+def _weights(seed: int, *groups: int) -> tuple[Float64[np.ndarray, "resampled group"], ...]:
     """Times that each group is drawn beyond once, by bootstrap sample, with the variance of independent groups.
 
-    The spread between few groups is itself uncertain: its relative error is that of Student's t.
+    The spread between few groups is itself uncertain: its relative error is that of Student's t. One array for each
+    half, the same for all quantities of a network.
     """
-    counts = generator.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLED)
-    freedom = max(groups - 1, 1)
-    student = np.sqrt(freedom / generator.chisquare(freedom, size=(RESAMPLED, 1)))
-    return (counts - 1.0) * np.sqrt(groups / freedom) * student
+    generator, drawn = np.random.default_rng(seed), []
+    for number in groups:
+        counts = generator.multinomial(number, np.full(number, 1 / number), size=RESAMPLED)
+        freedom = max(number - 1, 1)
+        student = np.sqrt(freedom / generator.chisquare(freedom, size=(RESAMPLED, 1)))
+        drawn.append((counts - 1.0) * np.sqrt(number / freedom) * student)
+        drawn[-1].flags.writeable = False
+    return tuple(drawn)
