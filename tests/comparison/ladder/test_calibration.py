@@ -1,6 +1,7 @@
 """A level that is right is rejected as seldom as it says; one that is wrong is rejected."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from critlearn.comparison.ladder.ladder import Ladder
 from critlearn.comparison.ladder.level import GAUSSIAN, MARGINS
 from critlearn.compositions import Composition
 from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.window import Window
 
 REPEATED = 200
@@ -91,6 +93,24 @@ def test_zeros_do_not_hide_a_wrong_distribution(zeros: float) -> None:
     chance = 1.95 * math.sqrt(2 / (10_000 * 8 * (1 - zeros)))
     assert distance(sparse, MARGINS).value == pytest.approx(distance(plain, MARGINS).value, abs=chance)
     assert distance(sparse, MARGINS).p_value < 0.05
+
+
+def test_values_below_the_resolution_are_counted_and_not_told_apart() -> None:
+    steps = ladder(4000, 7)
+    sketch, floor = steps.measured["q"], float(steps.measured["q"].quantile(0.2))
+    counts = sketch.group_counts.copy()
+    lost = int(np.searchsorted(sketch.edges, floor))
+    # Rounding: what lies below the floor is moved to the bin under it, or is all of it in the lowest bin.
+    for place in (lost - 1, 0):
+        rounded = counts.copy()
+        rounded[:, :lost] = 0
+        rounded[:, place] = counts[:, :lost].sum(axis=1)
+        moved = LogSketch(sketch.first_bin, rounded, np.zeros_like(rounded), sketch.group_zeros)
+        seen = replace(steps, measured=replace(steps.measured, sketches={"q": moved}))
+        known = replace(steps, measured=replace(seen.measured, log_floor=sketch.edges[lost]))
+        assert seen.distance("q", MARGINS).value > 0.1
+        # Both halves of 4,000 samples share the variables of a sample: 1.95 standard deviations of as many values.
+        assert known.distance("q", MARGINS).value < 1.95 * math.sqrt(2 / 2000)
 
 
 def fit_on_quantiles(steps: Ladder) -> PowerLawFit:

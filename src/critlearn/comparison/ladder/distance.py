@@ -41,7 +41,7 @@ class Distance:
     bounds: Bounds
 
 
-def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distance:
+def distance_of(predicted: Halves, measured: Halves, *, log_floor: float | None = None, seed: int = 0) -> Distance:
     """Distance of predictions from measurements, of which each is made from the other half.
 
     The difference of the two distribution functions is resampled by groups of samples: the same groups for all that is
@@ -51,13 +51,17 @@ def distance_of(predicted: Halves, measured: Halves, *, seed: int = 0) -> Distan
     ----------
     predicted, measured
         Distributions with the same groups of samples.
+    log_floor
+        Smallest ``ln|delta|`` that the measurement resolves: of values below it, which are rounding, only the number
+        counts.
     seed
         Seed of the resampling.
     """
     first = min(predicted.first_bin, measured.first_bin)
     stop = max(part.first_bin + part.halves[0].mass.size for part in (predicted, measured))
     one, other = (part.on(first, stop - first) for part in (predicted, measured))
-    compared = [[_compared(half) for half in part.halves] for part in (one, other)]
+    unresolved = 0 if log_floor is None else int(np.searchsorted(other.edges[:-1], log_floor))
+    compared = [[_compared(half, unresolved) for half in part.halves] for part in (one, other)]
     above = [[values for values, _ in part] for part in compared]
     apart = [above[1][1] - above[0][0], above[1][0] - above[0][1]]
     value = float(np.mean([np.abs(part).max() for part in apart]))
@@ -85,17 +89,20 @@ def distance_from(prediction: Prediction, measured: LogSketch) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
-def _compared(half: Half) -> tuple[Float64[np.ndarray, " place"], Float64[np.ndarray, "group place"]]:
+def _compared(half: Half, unresolved: int) -> tuple[Float64[np.ndarray, " place"], Float64[np.ndarray, "group place"]]:
     """What is compared of a distribution, and the influence of each group on it.
 
-    The share of fluctuations that are not zero, and of these the probability of each bin and of all above it.
+    The share of fluctuations that are not zero, and of these the probability of each bin and of all above it, without
+    the first bins that are not resolved.
     """
     there = float(half.mass.sum())
     if not there > 0:
-        return np.zeros(half.mass.size + 1), np.zeros((len(half.influence), half.mass.size + 1))
+        places = half.mass.size - unresolved + 1
+        return np.zeros(places), np.zeros((len(half.influence), places))
     share, change = half.mass / there, half.influence.sum(axis=1, keepdims=True)
     influence = (half.influence - change * share) / there
-    return np.append(_above(share), there), np.concatenate([_above(influence), change], axis=1)
+    above, influence = _above(share)[unresolved:], _above(influence)[:, unresolved:]
+    return np.append(above, there), np.concatenate([influence, change], axis=1)
 
 
 def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*groups bin"]:
@@ -104,7 +111,7 @@ def _above(mass: Float64[np.ndarray, "*groups bin"]) -> Float64[np.ndarray, "*gr
 
 
 def _quantile(resampled: Float64[np.ndarray, "resampled *place"]) -> Float64[np.ndarray, "*place"]:
-    """Quantile at 1 - `LEVEL` over the bootstrap samples, interpolated as `numpy.quantile` does, in a third of its time."""
+    """Quantile at 1 - `LEVEL` over the bootstrap samples, as of `numpy.quantile` and in a third of its time."""
     place, part = divmod((1 - LEVEL) * (len(resampled) - 1), 1)
     ordered = np.sort(resampled, axis=0)[int(place) : int(place) + 2]
     return np.asarray(ordered[0] + part * (ordered[-1] - ordered[0]))

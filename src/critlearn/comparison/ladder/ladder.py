@@ -176,7 +176,7 @@ class Ladder:
     def distance(self, name: str, level: int) -> Distance:
         """Distance of a level above 0 from the measurement of a quantity, and its sampling error."""
         made = self._made(name)
-        return distance_of(made.levels[level], made.measured)
+        return distance_of(made.levels[level], made.measured, log_floor=self.measured.log_floor)
 
     def _level(self, name: str, level: int, fit: PowerLawFit) -> Level:
         """One level of a quantity."""
