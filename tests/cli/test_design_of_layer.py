@@ -7,19 +7,9 @@ import pytest
 
 from critlearn.cli.main import app, exit_code
 from critlearn.comparison import predict
+from critlearn.numerics.window import Window
 from critlearn.studies import read_run
 from critlearn.studies.runs.system import load_system
-from shape_checker import switched_off
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs")
-    options = ["--data", "digits:0v1", "--hidden", "4", "--epochs", "25", "--out", str(out), "--quiet"]
-    with switched_off():
-        assert exit_code(app, ["run", "two-class", *options]) == 0
-    (folder,) = out.iterdir()
-    return folder
 
 
 def test_the_loss_is_that_of_the_python_call(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +24,20 @@ def test_the_loss_is_that_of_the_python_call(run: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.startswith("hidden1.bias: delta^-0.4")
 
 
+def test_window_and_level_are_those_of_the_python_call(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record, _ = read_run(run)
+    window = Window(1e-6, 1e-4)
+    made = predict(load_system(run, record).trained, level=1).design(0.4, "hidden1.bias", window=window)
+    aim = ["design", "--exponent", "0.4", "--run", str(run), "--quantity", "hidden1.bias", "--json"]
+    assert exit_code(app, [*aim, "--window", "1e-6,1e-4", "--level", "1"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["design"]["exponent"] == made.design.exponent
+    # Another window, or another level, asks for another loss.
+    for other in (["--window", "1e-6,1e-4"], ["--level", "1"]):
+        assert exit_code(app, [*aim, *other]) == 0
+        assert json.loads(capsys.readouterr().out)["design"]["exponent"] != made.design.exponent
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -41,6 +45,11 @@ def test_the_loss_is_that_of_the_python_call(run: Path, capsys: pytest.CaptureFi
         (["--run", "RUN"], "takes both --run FOLDER and --quantity NAME"),
         (["--run", "RUN", "--quantity", "hidden1.bias", "--activation", "tanh"], "leave out the others"),
         (["--run", "RUN", "--quantity", "hidden2.bias"], 'unknown quantity "hidden2.bias"'),
+        (["--window", "1,2"], "takes both --run FOLDER and --quantity NAME"),
+        (["--run", "RUN", "--quantity", "hidden1.bias", "--level", "3"], "levels of predictions are 0, 1 and 2; got 3"),
+        (["--run", "RUN", "--quantity", "hidden1.bias", "--level", "0"], "take predict(system, level=1) or level=2"),
+        (["--run", "RUN", "--quantity", "hidden1.bias", "--window", "1,inf"], "a window with two ends"),
+        (["--run", "RUN", "--quantity", "hidden1.bias", "--window", "2,1"], "two numbers 0 < lo < hi"),
     ],
 )
 def test_refusals(run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

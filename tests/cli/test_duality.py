@@ -13,16 +13,6 @@ from critlearn.studies.runs.system import load_system
 from shape_checker import switched_off
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs")
-    options = ["--data", "digits:0v1", "--hidden", "4", "--epochs", "25", "--out", str(out), "--quiet"]
-    with switched_off():
-        assert exit_code(app, ["run", "two-class", *options]) == 0
-    (folder,) = out.iterdir()
-    return folder
-
-
 def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "run.json").read_bytes()
     assert exit_code(app, ["duality", str(run), "--samples", "6", "--json"]) == 0

@@ -1,5 +1,6 @@
 """Command ``critlearn design``: a loss, or an activation, with a chosen exponent, of the output or of a run's layer."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,16 @@ def design(
     quantity: Annotated[
         str | None, typer.Option(help="Quantity of the run that shall have the exponent, as hidden1.bias.")
     ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the quantity shall have it.", metavar="LO,HI", show_default="2% to 50% of its fluctuations"
+        ),
+    ] = None,
+    level: Annotated[
+        int,
+        typer.Option(help="Level of the predictions: 1 for Gaussian margins, 2 for margins as they are."),
+    ] = 2,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and error signal into this .svg, .pdf or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -36,8 +47,8 @@ def design(
     if run is not None and quantity is not None:
         if any(value is not None for value in (activation, loss, classes)):
             raise InvalidInputError("a design that aims at a layer is a loss of the margin: leave out the others")
-        aimed = _aimed(exponent, run, quantity)
-    elif run is not None or quantity is not None:
+        aimed = _aimed(exponent, run, quantity, window, level)
+    elif any(value is not None for value in (run, quantity, window)):
         raise InvalidInputError("a design that aims at a layer takes both --run FOLDER and --quantity NAME")
     made = aimed.design if aimed is not None else make(exponent, activation=activation, loss=loss, classes=classes)
     if plot is not None:
@@ -51,10 +62,20 @@ def design(
     typer.echo(json.dumps(answer, allow_nan=False) if as_json else summary)
 
 
-def _aimed(exponent: float, run: Path, quantity: str) -> "AimedDesign":
+def _aimed(exponent: float, run: Path, quantity: str, window: str | None, level: int) -> "AimedDesign":
     """Loss that aims at a quantity of a run."""
     from critlearn.analysis.run_folder import read_record
+    from critlearn.cli.fit import ends_of
     from critlearn.comparison import predict
+    from critlearn.errors import InvalidInputError
+    from critlearn.numerics.window import Window
     from critlearn.studies.runs.system import load_system
 
-    return predict(load_system(run, read_record(run)).trained).design(exponent, quantity)
+    wanted = None
+    if window is not None:
+        low, high = ends_of(window)
+        if high == math.inf:
+            raise InvalidInputError(f'a design aims at a window with two ends; got --window "{window}"')
+        wanted = Window(low, high)
+    system = load_system(run, read_record(run)).trained
+    return predict(system, level=level).design(exponent, quantity, window=wanted)

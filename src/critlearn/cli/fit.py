@@ -82,8 +82,11 @@ def _ends(window: str | None, xmin: float | None) -> tuple[float, float] | None:
         if not 0 < xmin < math.inf:
             raise InvalidInputError(f"--xmin takes a number above 0; got {xmin:g}")
         return xmin, math.inf
-    if window is None:
-        return None
+    return None if window is None else ends_of(window)
+
+
+def ends_of(window: str) -> tuple[float, float]:
+    """Ends of a window that is given as ``lo,hi``; the upper one may be infinite."""
     try:
         low, high = (float(part) for part in window.split(","))
     except ValueError:

@@ -1,7 +1,7 @@
 """Values on which the output errors of samples depend: margins, outputs, residuals, or the errors themselves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from critlearn.errors import InvalidInputError
-from critlearn.prediction.densities.margin_density import EmpiricalDensity, InputDensity
+from critlearn.prediction.densities.margin_density import FEWEST, EmpiricalDensity, InputDensity, MarginDensity
 from critlearn.prediction.limiting_exponents import distinct
 from critlearn.prediction.push_forward.channel import BiasChannel, Channel, ErrorSignal, LogChannel
 from critlearn.prediction.push_forward.push_forward import Part
@@ -24,9 +24,6 @@ UNDERSMOOTHED: Final = 0.5
 The bias of its distribution function, ``h^2 p'/2``, is then a tenth of the sampling error of 10,000 samples, so that
 a test of the distribution does not reject the smoothing.
 """
-
-FEWEST: Final = 10
-"""Values from which a density is estimated."""
 
 _SAME: Final = 1e-9
 """Standard deviation of values, relative to their size, that is rounding."""
@@ -222,23 +219,19 @@ class ErrorValues:
         InvalidInputError
             If a channel has fewer than 10 samples, or all of its values are the same.
         """
-        there = ~np.isnan(self.values)
-        parts = []
-        for number in np.unique(self.part[there]):
-            own = there & (self.part == number)
-            parts.append(Part(_kernel(self.values[own]), self.channels[number], float(own.sum() / there.sum())))
-        return parts
+        return self.densities(_kernel)
 
     def uniform(self) -> list[Part]:
         """Uniform densities over three times the range of the values: the composition alone."""
+        return self.densities(_uniform)
+
+    def densities(self, estimate: Callable[[Float64[np.ndarray, " n"]], MarginDensity]) -> list[Part]:
+        """Density of the values of each channel that has some, estimated as a function of them says."""
         there = ~np.isnan(self.values)
         parts = []
         for number in np.unique(self.part[there]):
             own = self.values[there & (self.part == number)]
-            low, high = float(own.min()), float(own.max())
-            beyond = _BEYOND * (high - low) or 1.0
-            density = InputDensity("uniform", low - beyond, high + beyond)
-            parts.append(Part(density, self.channels[number], float(own.size / there.sum())))
+            parts.append(Part(estimate(own), self.channels[number], float(own.size / there.sum())))
         return parts
 
 
@@ -339,6 +332,13 @@ def _kernel(values: Float64[np.ndarray, " n"]) -> EmpiricalDensity:
     # The robust deviation, so that outliers do not smooth the middle away.
     spread = min(float(values.std()), float(upper - lower) / 1.349 or math.inf)
     return EmpiricalDensity(values, bandwidth=UNDERSMOOTHED * spread * values.size ** (-1 / 5))
+
+
+def _uniform(values: Float64[np.ndarray, " n"]) -> InputDensity:
+    """Uniform density that reaches beyond the values on both sides."""
+    low, high = float(values.min()), float(values.max())
+    beyond = _BEYOND * (high - low) or 1.0
+    return InputDensity("uniform", low - beyond, high + beyond)
 
 
 def _limit(composition: ErrorSignal, target: float) -> Sequence[Limit]:

@@ -15,7 +15,7 @@ from critlearn.prediction.error_values import (
 )
 from critlearn.prediction.prediction import Prediction, check_settings, with_limits
 from critlearn.prediction.push_forward.channel import ErrorSignal
-from critlearn.prediction.push_forward.push_forward import Part, push_forward_parts
+from critlearn.prediction.push_forward.push_forward import push_forward_parts
 
 
 def predict_from_margins(
@@ -86,9 +86,5 @@ def predict_from_errors(
 
 def _from_values(known: ErrorValues, tolerance: float) -> Prediction:
     """Predict from a kernel estimate whose bandwidth is that for the slope of a density: for its local exponent."""
-    parts = []
-    for number, channel in enumerate(known.channels):
-        own = known.values[(known.part == number) & ~np.isnan(known.values)]
-        parts.append(Part(EmpiricalDensity(own), channel, own.size / int((~np.isnan(known.values)).sum())))
     source = f"{known.name} with the density of {known.values.size} {known.what}"
-    return with_limits(push_forward_parts(parts), known.limits, tolerance, source)
+    return with_limits(push_forward_parts(known.densities(EmpiricalDensity)), known.limits, tolerance, source)

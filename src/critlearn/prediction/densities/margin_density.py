@@ -148,6 +148,9 @@ def parse_density(text: str) -> InputDensity:
     return InputDensity(family, *numbers)
 
 
+FEWEST: Final = 10
+"""Values from which a density is estimated."""
+
 _CENTRES: Final = 512
 """Number of observations above which they are binned on a grid, which then has fewer points."""
 
@@ -188,9 +191,9 @@ class EmpiricalDensity:
 
     def __init__(self, observations: ArrayLike, *, bandwidth: float | None = None) -> None:
         values = np.sort(np.asarray(observations, dtype=np.float64).ravel())
-        if values.size < 10 or not np.isfinite(values).all() or values[0] == values[-1]:
+        if values.size < FEWEST or not np.isfinite(values).all() or values[0] == values[-1]:
             raise InvalidInputError(
-                f"a density of margins needs at least 10 finite, not all equal, values; got {values.size}"
+                f"a density of margins needs at least {FEWEST} finite, not all equal, values; got {values.size}"
             )
         if bandwidth is None:
             bandwidth = bandwidth_of(values)
