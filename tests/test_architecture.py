@@ -53,7 +53,7 @@ def test_a_package_lists_no_more_than_a_reader_takes_in(package: Path) -> None:
     assert len(files) + len(packages) <= MOST_ENTRIES, sorted(files + packages)
 
 
-@pytest.mark.parametrize("package", ["", "inference", "prediction", "compositions", "numerics", "errors"])
+@pytest.mark.parametrize("package", ["", "inference", "dynamics", "prediction", "compositions", "numerics", "errors"])
 def test_what_needs_no_torch_loads_none(package: str) -> None:
     module = f"critlearn.{package}".rstrip(".")
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -67,8 +67,8 @@ class Polynomial:
     def __call__(self, points: Tensor) -> Tensor:
         return torch.stack([part(points[:, 0], points[:, 1]) for part in self.parts], dim=1)
 
-    def jacobian(self, point: Tensor) -> Tensor:
-        return torch.autograd.functional.jacobian(lambda p: self(p[None])[0], point)
+    def jacobians(self, points: Tensor) -> Tensor:
+        return torch.stack([torch.autograd.functional.jacobian(lambda p: self(p[None])[0], p) for p in points])
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ class Power:
     def __call__(self, points: Tensor) -> Tensor:
         return points**self.power + points ** (self.power + 1) / 5
 
-    def jacobian(self, point: Tensor) -> Tensor:
-        return torch.autograd.functional.jacobian(lambda p: self(p[None])[0], point)
+    def jacobians(self, points: Tensor) -> Tensor:
+        return torch.stack([torch.autograd.functional.jacobian(lambda p: self(p[None])[0], p) for p in points])
 
 
 @pytest.mark.parametrize("power", [2, 3, 4, 5, 6])
@@ -126,13 +126,76 @@ def test_orders_of_powers(power: int) -> None:
             assert found.order == power
 
 
+class Crooked:
+    """``N(B(x))`` with a smooth change of coordinates B and a normal form N whose caustics are known."""
+
+    def __init__(self, normal: object, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        angle = float(torch.rand(1, generator=generator)) * 2 * math.pi
+        self.turn = torch.tensor(
+            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64
+        )
+        self.mix = torch.eye(2).double() + 0.3 * torch.randn(2, 2, generator=generator).double()
+        self.normal = normal
+
+    def bent(self, points: Tensor) -> Tensor:
+        turned = points @ self.turn.T
+        return torch.stack([turned[:, 0], turned[:, 1] + 0.2 * turned[:, 0] ** 2], dim=1)
+
+    def straight(self, bent: Tensor) -> Tensor:
+        return torch.stack([bent[:, 0], bent[:, 1] - 0.2 * bent[:, 0] ** 2], dim=1) @ self.turn
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return torch.sinh(self.normal(self.bent(points)) @ self.mix.T)
+
+    def jacobians(self, points: Tensor) -> Tensor:
+        return torch.stack([torch.autograd.functional.jacobian(lambda p: self(p[None])[0], p) for p in points])
+
+
+def whitney_cusp(points: Tensor) -> Tensor:
+    """``(x^3 + x y, y)``: folds at ``y = -3 x^2``, a cusp at the origin."""
+    return torch.stack([points[:, 0] ** 3 + points[:, 0] * points[:, 1], points[:, 1]], dim=1)
+
+
+@pytest.mark.parametrize("distance", [1e-1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_folds_close_to_each_other_are_both_found(distance: float, seed: int) -> None:
+    crooked = Crooked(whitney_cusp, seed)
+    generator = np.random.default_rng(seed)
+    at = generator.uniform(0.2, 0.6) * generator.choice([-1, 1])
+    # A chord of the curve of folds between two points on it, prolonged so that they are this far apart on the path.
+    on_curve = torch.tensor([[x, -3 * x * x] for x in (at, at + 0.5 * distance)]).double()
+    one, other = crooked.straight(on_curve)
+    share = generator.uniform(0.2, 0.7)
+    start, end = one - share / distance * (other - one), one + (1 - share) / distance * (other - one)
+    found = caustics_on_path(crooked, start, end)
+    for point in (one, other):
+        nearest = min(found, key=lambda caustic: float((caustic.point - point).norm()))
+        assert float((nearest.point - point).norm()) < 1e-2 * float((other - one).norm())
+        assert nearest.kind == "fold"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_path_through_a_cusp_finds_it_from_any_direction(seed: int) -> None:
+    crooked = Crooked(whitney_cusp, seed)
+    cusp = crooked.straight(torch.zeros(1, 2).double())[0]
+    # The lost direction itself, along which the determinant only touches zero, and all others.
+    angle = 2 * math.pi * seed / 12
+    along = torch.tensor([math.cos(angle), math.sin(angle)]).double() @ crooked.turn
+    found = caustics_on_path(crooked, cusp - 0.4 * along, cusp + 0.37 * along)
+    nearest = min(found, key=lambda caustic: float((caustic.point - cusp).norm()))
+    assert nearest.kind == "cusp"
+    torch.testing.assert_close(nearest.point, cusp, rtol=0, atol=1e-6)
+
+
 def test_paths_that_say_nothing_are_refused() -> None:
     ends = torch.tensor([-1.0]).double(), torch.tensor([1.0]).double()
-    with pytest.raises(InvalidInputError, match="steps must be at least 1"):
-        caustics_on_path(Power(2), *ends, steps=0)
+    for resolution in (0, 1.0, -0.1):
+        with pytest.raises(InvalidInputError, match="a share of the path, between 0 and 1"):
+            caustics_on_path(Power(2), *ends, resolution=resolution)
     with pytest.raises(InvalidInputError, match="two points of shape"):
         caustics_on_path(Power(2), torch.zeros(2).double(), ends[1])
-    with pytest.raises(InvalidInputError, match="not finite at 0 of the path"):
+    with pytest.raises(InvalidInputError, match=r"not finite at 0\.0001\d* of the path"):
         caustics_on_path(Power(2), torch.tensor([math.nan]).double(), ends[1])
 
 
@@ -146,6 +209,20 @@ def test_both_preimages_next_to_a_fold_from_a_coarse_grid() -> None:
         roots = np.roots([2, -2, -2, 2 - float(value)])
         expected = np.arctanh(roots[np.abs(roots) < 1].real) / 2
         np.testing.assert_allclose(np.sort(found.numpy()), np.sort(expected), rtol=1e-6)
+
+
+def test_many_densities_at_once_are_those_of_the_closed_form() -> None:
+    restricted = single_unit()
+    values = torch.cat([torch.linspace(-1.0, -1e-4, 40), torch.linspace(1e-3, 2.37, 60), torch.tensor([2.4])]).double()
+    found = restricted.log_density(values[:, None], restricted.grid(-5, 5, 161), log_normal_density)
+    for value, log_density in zip(values.tolist(), found.tolist(), strict=True):
+        # 2 (1 - f)(1 - f^2) = value at x = atanh(f) / 2, where dx/df = 1 / (2 (1 - f^2)).
+        roots = np.roots([2, -2, -2, 2 - value])
+        f = roots[np.isreal(roots) & (np.abs(roots) < 1)].real
+        slopes = np.abs(6 * f**2 - 4 * f - 2) * 2 * (1 - f**2)
+        x = np.arctanh(f) / 2
+        expected = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) / slopes).sum()
+        assert math.exp(log_density) == pytest.approx(expected, rel=1e-6)
 
 
 def test_inputs_of_any_scale_have_all_their_preimages() -> None:
@@ -189,7 +266,7 @@ def test_networks_in_single_precision_have_densities() -> None:
         single = DualityMap(NeuralSystem(model, phi.system.loss, Pairs(data.x.to(dtype), data.t.to(dtype))))
         restricted = RestrictedMap(single, chosen, data.t[0].to(dtype))
         value = restricted(data.x[:1].to(dtype))[0]
-        logs.append(restricted.log_density(value, restricted.grid(-5, 5, 41).starts(value), log_normal_density))
+        logs.append(float(restricted.log_density(value, restricted.grid(-5, 5, 41), log_normal_density)))
     assert logs[1] == pytest.approx(logs[0], abs=1e-4)
 
 

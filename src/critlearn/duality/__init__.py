@@ -1,14 +1,15 @@
 """Dataset-learning duality: the map from boundary states to changes, its Jacobian, its inverse and its caustics."""
 
 from critlearn._torch import torch  # noqa: F401
-from critlearn.duality.caustics import Caustic, caustics_on_path, classified
+from critlearn.duality.caustics.caustic import Caustic, classified
+from critlearn.duality.caustics.path import caustics_on_path
+from critlearn.duality.density.restricted import RestrictedMap, choose_variables
 from critlearn.duality.dimension import LearningDimension, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.duality.jacobian.jacobian import Jacobian
 from critlearn.duality.jacobian.leading_directions import Directions
 from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
-from critlearn.duality.restricted import RestrictedMap, choose_variables
 
 __all__ = [
     "Caustic",

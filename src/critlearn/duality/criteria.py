@@ -50,3 +50,12 @@ Below it the order of the polynomial is that of the caustic.
 
 Effect: docs/duality.md (density and caustics).
 """
+
+POLYNOMIAL_ERROR: Final = 1e-11
+"""Error of the polynomial's coefficients, in units of the largest slope: what decides whether roots are one.
+
+The misfit at the width where it counts is 1e-5 / 8^7 = 5e-12, and rounding of the Jacobians some 1e-13. Two folds are
+told from a cusp down to about 1e-6 of the width.
+
+Effect: docs/duality.md (density and caustics).
+"""

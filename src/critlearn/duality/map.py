@@ -1,7 +1,7 @@
 """Duality map: from boundary states to the changes that they induce in the trainable variables."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
@@ -15,7 +15,7 @@ from critlearn.duality.inverse.inverse import Inverse, invert
 from critlearn.duality.jacobian.dense_stack import DenseStack, dense_stack
 from critlearn.duality.jacobian.jacobian import Jacobian
 from critlearn.duality.jacobian.operator import JacobianOperator
-from critlearn.duality.jacobian.output_response import continuous_targets, output_response
+from critlearn.duality.jacobian.output_response import OutputResponse, continuous_targets, output_response
 from critlearn.duality.jacobian.spectra import one_thread, stack_spectra
 from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.one_tensor import samples_of_one_tensor
@@ -127,6 +127,20 @@ class DualityMap:
         stack, operator = self._parts(network, x[None], t[None], loss, targets)
         return Jacobian(operator, stack, self.lr)
 
+    def jacobian_rows(self, x: Tensor, t: Tensor, rows: Sequence[int], *, targets: bool | None = None) -> Tensor:
+        """Chosen rows of the Jacobian at each boundary state of a batch, shape (sample, row, K).
+
+        Raises
+        ------
+        InvalidInputError
+            As for `jacobian`.
+        """
+        _check_batch(x, t)
+        first, _, loss = self.one_sample(x[0], t[0])
+        operator, response, output, _ = self._linearised(self.network, x.to(first), t.to(first.device), loss, targets)
+        found = operator.rows(x.to(first), response, output, list(rows))
+        return found * (self.lr * response.log_scale.exp())[:, None, None]
+
     def spectra(self, x: Tensor, t: Tensor, *, targets: bool | None = None) -> list[Spectrum]:
         """Spectrum of the Jacobian at each boundary state of a batch.
 
@@ -211,6 +225,15 @@ class DualityMap:
         self, network: ExactNetwork, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
     ) -> tuple[Callable[[], DenseStack] | None, JacobianOperator]:
         """Return a function that makes the stack of one sample, if the network is dense, and the Jacobian operator."""
+        operator, _, _, target = self._linearised(network, x, t, loss, targets)
+        if network.layers is None or x.dim() != 2:
+            return None, operator
+        return partial(dense_stack, network.layers, loss, x, target, targets=operator.targets > 0), operator
+
+    def _linearised(
+        self, network: ExactNetwork, x: Tensor, t: Tensor, loss: OutputLoss, targets: bool | None
+    ) -> tuple[JacobianOperator, OutputResponse, Tensor, Tensor]:
+        """Jacobian operator at the first boundary state of a batch; responses, outputs and targets of all of them."""
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
                 f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
@@ -228,9 +251,7 @@ class DualityMap:
         if not with_targets:
             response = response.without_targets()
         operator = JacobianOperator(network.model, list(self.system.parameters), x[0], response, output[0])
-        if network.layers is None or x.dim() != 2:
-            return None, operator
-        return partial(dense_stack, network.layers, loss, x, target, targets=with_targets), operator
+        return operator, response, output, target
 
 
 def _check_batch(x: Inputs, t: Tensor) -> None:

@@ -116,6 +116,12 @@ def test_agrees_with_double_differentiation_and_differences(network: str, names:
 
     direction = torch.randn(jacobian.shape[1], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     weights = torch.randn(jacobian.shape[0], generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    chosen = [3, 0]
+    of_two = [
+        by_double_differentiation(model, PLAIN[names], *pair, lr)[chosen] for pair in ((x, t), (data.x[2], data.t[2]))
+    ]
+    rows = phi.jacobian_rows(data.x[1:], data.t[1:], chosen)
+    torch.testing.assert_close(rows, torch.stack(of_two)[:, :, : rows.shape[2]], rtol=1e-9, atol=1e-12 * size)
     torch.testing.assert_close(jacobian.jvp(direction), expected @ direction, rtol=1e-9, atol=1e-11 * size)
     torch.testing.assert_close(jacobian.vjp(weights), expected.T @ weights, rtol=1e-9, atol=1e-11 * size)
 

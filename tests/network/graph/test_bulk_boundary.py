@@ -185,6 +185,39 @@ def test_losses_of_the_boundary_and_of_the_bulk() -> None:
     assert graph.boundary.tolist() == [True] * 3 + [False] * 5 + [True]
 
 
+@pytest.mark.parametrize("loss", ["boundary_loss", "bulk_loss"])
+@pytest.mark.parametrize("steps", [None, 1, 4], ids=["fixed point", "one step", "four steps"])
+@pytest.mark.parametrize("dense", [True, False], ids=["matrix", "edges"])
+def test_gradients_of_the_losses_are_those_of_central_differences(loss: str, steps: int | None, dense: bool) -> None:
+    data = classes((4, 3))
+    graph = random_graph(steps, scale=0.6)
+    graph._dense = dense
+    x, t = data.x.clone().requires_grad_(), (0.5 * data.t).requires_grad_()
+    getattr(graph, loss)(x, t).sum().backward()
+    for value in (*graph.parameters(), x, t):
+        flat, gradient = value.detach().reshape(-1), value.grad.reshape(-1)
+        for at in range(len(flat)):
+            ends = []
+            for step in (1e-5, -1e-5):
+                flat[at] += step
+                ends.append(float(getattr(graph, loss)(x.detach(), t.detach()).sum().detach()))
+                flat[at] -= step
+            assert float(gradient[at]) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-9)
+    # The weights of the bulk have a part in the value, and so in the gradient.
+    assert float(graph.weight.grad.abs().min()) > 0 or steps == 1
+
+
+def test_a_loss_without_a_fixed_point_is_refused() -> None:
+    # Neurons 2 and 3 oscillate whatever the held output is.
+    edges = torch.tensor([[0, 2, 3, 3], [2, 3, 2, 1]])
+    graph = BulkBoundaryNetwork(4, edges, inputs=[0], outputs=[1])
+    with torch.no_grad():
+        graph.weight.copy_(torch.tensor([1.0, -3.0, 3.0, 1.0]))
+    for loss in (graph.boundary_loss, graph.bulk_loss):
+        with pytest.raises(InvalidInputError, match="no fixed point at sample 0"):
+            loss(torch.tensor([[0.1]]).double(), torch.tensor([[0.5]]).double())
+
+
 @pytest.mark.filterwarnings("ignore:.*has no layer rule")
 @pytest.mark.parametrize("steps", [None, 5], ids=["fixed point", "recurrent steps"])
 def test_the_whole_road_on_a_graph(steps: int | None) -> None:

@@ -5,6 +5,7 @@ derivatives at the boundary state, which are exact in the tail; the rest is auto
 reverse for ``J v``, reverse over reverse for ``J^T w``.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -16,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from critlearn.duality.jacobian.output_response import OutputResponse
 from critlearn.errors import RAISED_BY_USER_CODE
-from critlearn.network.backward.learning_pass import parameter_places
+from critlearn.network.backward.learning_pass import parameter_places, without_advice
 
 _WRITTEN_OUT: Final = 64 << 20
 """Bytes of tangents computed in one batch."""
@@ -103,6 +104,39 @@ class JacobianOperator:
         pieces = directions.T.split(step) if directions.shape[1] else ()
         found = [self._either(partial(vmap(along), piece), partial(self._one_by_one, piece)) for piece in pieces]
         return -torch.cat(found).T if found else self.x.new_zeros(self.shape[0], 0)
+
+    def rows(self, x: Tensor, response: OutputResponse, output: Tensor, chosen: list[int]) -> Tensor:
+        """Chosen rows of the Jacobians at many boundary states, shape (sample, row, boundary), each in its own unit.
+
+        Parameters
+        ----------
+        x, response, output
+            Inputs, errors and outputs of the samples, as those of the operator's own.
+        chosen
+            Positions of the rows.
+        """
+        every = torch.eye(self.shape[1], dtype=x.dtype, device=x.device)
+
+        def at_one(*parts: Tensor) -> Tensor:
+            other = copy.copy(self)
+            other.x, other.error, other.by_output, other.by_target, other.output = parts
+            start = (other.x, other.x.new_zeros(self.targets))
+            return vmap(lambda along: jvp(other._gradients, start, self.parts(along))[1][chosen])(every).T
+
+        def one_by_one(*parts: Tensor) -> Tensor:
+            found = []
+            for part in zip(*parts, strict=True):
+                other = copy.copy(self)
+                other.x, other.error, other.by_output, other.by_target, other.output = part
+                found.append(-other.columns(every)[chosen])
+            return torch.stack(found)
+
+        step = max(1, _WRITTEN_OUT // (8 * self.shape[0] * self.shape[1]))
+        samples = (x, response.error, response.by_output, response.by_target, output)
+        pieces = zip(*[part.split(step) for part in samples], strict=True)
+        with without_advice():
+            found = [self._either(partial(vmap(at_one), *piece), partial(one_by_one, *piece)) for piece in pieces]
+        return -torch.cat(found) if found else x.new_zeros(0, len(chosen), self.shape[1])
 
     def _one_by_one(self, directions: Tensor) -> Tensor:
         return torch.stack([-self.jvp(direction) for direction in directions])

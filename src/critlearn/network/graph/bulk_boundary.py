@@ -168,16 +168,35 @@ class BulkBoundaryNetwork(nn.Module):
             If inputs do not fit, or there is no fixed point to be found.
         """
         clamped, couplings = self._clamped(x), self._couplings()
-        if self.steps is not None:
-            state = torch.zeros_like(clamped[:, self._free])
-            for _ in range(self.steps - 1):
-                state = self._activated(self._pre_activation(couplings, clamped, state))
-        else:
-            state = find_fixed_point(self._step, clamped, couplings.detach(), self.bias.detach())
-            matrix = couplings if self._dense else self._free_weight()
-            for _ in range(2):
-                state = self._newton(matrix, clamped, state)
+        every = torch.ones_like(self.bias.detach())
+        state = self._end(clamped, couplings, every, None if self.steps is None else self.steps - 1)
         return self._pre_activation(couplings, clamped, state)[:, self._outputs]
+
+    def _end(self, clamped: Tensor, couplings: Tensor, evolving: Tensor, steps: int | None) -> Tensor:
+        """States of the free neurons at the end of a pass, differentiable; those that do not evolve stay at zero.
+
+        Parameters
+        ----------
+        clamped
+            States that are held, in place, and all others zero.
+        couplings
+            Weights in the form for a pass.
+        evolving
+            1 for free neurons that evolve, 0 for those that are held, whose states stand in `clamped`.
+        steps
+            Steps of the pass; None for its fixed point.
+        """
+        if steps is not None:
+            state = torch.zeros_like(clamped[:, self._free])
+            for _ in range(steps):
+                state = evolving * self._step(clamped, couplings, self.bias, state)
+            return state
+        constants = couplings.detach(), self.bias.detach()
+        state = find_fixed_point(lambda *at: evolving * self._step(*at), clamped, *constants)
+        matrix = couplings if self._dense else self._free_weight()
+        for _ in range(2):
+            state = self._newton(matrix, clamped, state, evolving)
+        return state
 
     def activation_pass(self, x: Tensor, t: Tensor | None = None) -> ActivationPass:
         """States of all neurons for a batch of boundary states.
@@ -195,7 +214,8 @@ class BulkBoundaryNetwork(nn.Module):
             If inputs or targets do not fit, or an input is not finite.
         """
         with torch.no_grad():
-            clamped, couplings, held = self._clamped(x), self._couplings(), self._held(x, t)
+            clamped, couplings = self._clamped(x), self._couplings()
+            held = None if t is None else self._held(x, t)
             check_finite_inputs(clamped)
 
             def step(state: Tensor) -> Tensor:
@@ -217,26 +237,42 @@ class BulkBoundaryNetwork(nn.Module):
         )
 
     def boundary_loss(self, x: Tensor, t: Tensor) -> Tensor:
-        """``|P (x - f(W x + b))|^2 / 2`` with the output neurons held at their targets, shape (sample,)."""
+        """``|P (x - f(W x + b))|^2 / 2`` with the output neurons held at their targets, shape (sample,).
+
+        Its gradient is the true one: the states of the bulk move with the weights, unrolled for a number of steps and
+        by implicit differentiation at a fixed point.
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs or targets do not fit, or the pass has no fixed point where one is needed.
+        """
         return self._mismatch(x, t, self._outputs)
 
     def bulk_loss(self, x: Tensor, t: Tensor) -> Tensor:
         """``|x - f(W x + b)|^2 / 2`` over all neurons but the inputs, with the outputs held, shape (sample,).
 
-        At a fixed point of the bulk it is the boundary loss.
+        At a fixed point of the bulk it is the boundary loss. Its gradient is the true one, as that of `boundary_loss`.
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs or targets do not fit, or the pass has no fixed point where one is needed.
         """
         return self._mismatch(x, t, torch.arange(len(self.free), device=self._free.device))
 
     def _mismatch(self, x: Tensor, t: Tensor, chosen: Tensor) -> Tensor:
-        states = self.activation_pass(x, t).states[:, self._free]
-        # The states are held; the weights act through the pre-activations.
-        y = self._pre_activation(self._couplings(), self._clamped(x), states)
-        return ((states - self._activated(y))[:, chosen] ** 2).sum(dim=1) / 2
+        clamped, couplings = self._clamped(x), self._couplings()
+        held = self._held(x, t)
+        # Outputs that are held act as inputs do: their states stand with those of the inputs.
+        clamped = clamped.index_copy(1, self._free[self._outputs], held)
+        evolving = torch.ones_like(self.bias.detach()).index_fill(0, self._outputs, 0.0)
+        state = self._end(clamped, couplings, evolving, self.steps)
+        after = self._step(clamped, couplings, self.bias, state)
+        return ((clamped[:, self._free] + state - after)[:, chosen] ** 2).sum(dim=1) / 2
 
-    def _held(self, x: Tensor, t: Tensor | None) -> Tensor | None:
-        """States of the output neurons that are held."""
-        if t is None:
-            return None
+    def _held(self, x: Tensor, t: Tensor) -> Tensor:
+        """States of the output neurons that are held, shape (sample, output)."""
         if t.shape[:1] != x.shape[:1] or t.numel() != len(x) * len(self.outputs):
             raise InvalidInputError(
                 f"the network has {len(self.outputs)} output neurons: targets of {len(x)} samples have the shape "
@@ -285,13 +321,13 @@ class BulkBoundaryNetwork(nn.Module):
         """One step of the activation pass, ``f(W x + b)``, for any couplings and biases."""
         return self._activated(self._sums(couplings, clamped, state) + bias)
 
-    def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor) -> Tensor:
+    def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor, evolving: Tensor) -> Tensor:
         """One step of Newton's method towards ``state = f(W x + b)``, differentiable in all its arguments."""
         y = self._pre_activation(matrix, clamped, state)
-        slope = self._slope(y)
+        slope = evolving * self._slope(y)
         inner = matrix[:, self._free]
         system = torch.eye(len(self.free), dtype=y.dtype, device=y.device) - slope[:, :, None] * inner
-        return state + torch.linalg.solve(system, (self._activated(y) - state)[:, :, None])[:, :, 0]
+        return state + torch.linalg.solve(system, (evolving * self._activated(y) - state)[:, :, None])[:, :, 0]
 
     def _slope(self, y: Tensor) -> Tensor:
         """``f'`` of every neuron that is no input."""

@@ -1,0 +1,1 @@
+"""Density of fluctuations on as many variables as the boundary has dimensions."""

@@ -1,0 +1,60 @@
+"""Every number that decides what the dynamics of a series are said to be.
+
+Effect of each: docs/dynamics_measured.md.
+"""
+
+from typing import Final
+
+TIME_BLOCKS: Final = 64
+"""Contiguous stretches of time that a bootstrap resamples: their t quantile is within 2% of that of many."""
+
+TAIL_SHARE: Final = 0.03
+"""Share of the values in which a tail is looked for. Bodies of processes with power-law tails bend slowly into them:
+with the upper tenth, two of ten exponents of Kesten's process are missed at alpha = 2.9; with 3%, none.
+"""
+
+QUANTILES: Final = (0.5, 0.75, 0.9, 0.99)
+"""Quantiles of the activity at which its avalanches are compared, so that the effect of the threshold shows."""
+
+MAIN_QUANTILE: Final = 0.75
+"""Threshold of the avalanches that are judged, unless the activity rests at zero, which then is the threshold."""
+
+RESTS: Final = 0.05
+"""Share of time steps without any activity from which on zero is the threshold: avalanches are then apart already."""
+
+FEWEST_STEPS: Final = 100
+"""Steps below which no series is analysed: a tenth of them over the second highest threshold, and a few avalanches."""
+
+STEPS_PER_THRESHOLD: Final = 25
+"""Steps that each threshold needs: with fewer, neighbouring thresholds have the same values between them."""
+
+BRANCHING_BLOCKS: Final = 50
+"""Stretches of time that are resampled for the error of the branching ratio."""
+
+REPLICATES: Final = 200
+"""Replicates of a bootstrap, which give the ends of a 95% interval to a tenth of its width."""
+
+LEAST_CORRELATION: Final = 0.1
+"""Share of the first regression slope at which the fit of the branching ratio ends: noise is all there is below."""
+
+NOISE: Final = 4.0
+"""Standard errors of a correlation below which a regression slope counts as noise."""
+
+NEAR_ONE: Final = 0.02
+"""How far below 1 the branching ratio may be in a critical series: a relaxation time of 50 steps and more."""
+
+RELATION_HOLDS: Final = 2.0
+RELATION_FAILS: Final = 3.0
+"""Standard errors of the difference within which the crackling-noise relation holds, and beyond which it fails."""
+
+SCALE_FREE_DECADES: Final = 1.5
+"""Decades of sizes that a scale-free law needs; durations, being the root of sizes, need the decade of any fit."""
+
+SOKAL_WINDOW: Final = 5.0
+"""Autocorrelation times over which correlations are summed (Sokal's c): what is left out is exp(-5)."""
+
+BANDWIDTH: Final = 0.65
+"""Power of the number of steps that gives the number of frequencies of a spectral slope (local Whittle, Robinson)."""
+
+SAME: Final = 2.0
+"""Standard errors within which a surrogate has the same exponents as the series."""

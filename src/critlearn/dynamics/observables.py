@@ -1,0 +1,116 @@
+"""Everything that is measured on one activity: avalanches at a threshold, and correlations in time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.dynamics.avalanches import Avalanches, find_avalanches, waiting_times
+from critlearn.dynamics.branching import BranchingRatio, branching_ratio
+from critlearn.dynamics.crackling import CracklingRelation, MeanSize, crackling_relation, mean_size
+from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
+from critlearn.dynamics.spectrum import AutocorrelationTime, SpectralSlope, autocorrelation_time, spectral_slope
+from critlearn.errors import InvalidInputError
+from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.numerics.notation import interval_text
+from critlearn.results import Result
+
+
+@dataclass(frozen=True, repr=False)
+class AvalancheStatistics(Result):
+    """Avalanches above one threshold, with their exponents.
+
+    Parameters
+    ----------
+    quantile, threshold
+        Share of the time steps that are not above the threshold, and the threshold.
+    count
+        Number of avalanches.
+    sizes, durations, waiting
+        Fits of sizes, of durations, and of the times between steps above the threshold; None where there is none.
+    mean_size, relation
+        Mean size of a duration, and the crackling-noise relation.
+    """
+
+    quantile: float
+    threshold: float
+    count: int
+    sizes: PowerLawFit | None
+    durations: PowerLawFit | None
+    waiting: PowerLawFit | None
+    mean_size: MeanSize
+    relation: CracklingRelation | None
+
+    def summary(self) -> str:
+        """A line for each exponent."""
+        lines = [f"{self.count} avalanches above {self.threshold:.4g} (quantile {self.quantile:.3g})"]
+        for name, fit in (("sizes", self.sizes), ("durations", self.durations), ("waiting times", self.waiting)):
+            lines.append(f"{name}: {fit_text(fit)}")
+        lines.append(self.mean_size.summary())
+        return "\n".join(lines if self.relation is None else [*lines, self.relation.summary()])
+
+
+@dataclass(frozen=True, repr=False)
+class ActivityStatistics(Result):
+    """An activity: its avalanches, their shapes, and its correlations in time."""
+
+    avalanches: AvalancheStatistics
+    shapes: ShapeCollapse
+    branching: BranchingRatio
+    spectrum: SpectralSlope
+    autocorrelation: AutocorrelationTime
+
+    def summary(self) -> str:
+        """A line for each observable."""
+        parts: tuple[Result, ...] = (*(self.avalanches, self.shapes, self.branching, self.spectrum),)
+        return "\n".join(part.summary() for part in (*parts, self.autocorrelation))
+
+
+def fit_text(fit: PowerLawFit | None) -> str:
+    """Exponent with its interval and grade, or why there is none."""
+    if fit is None:
+        return "too few"
+    if fit.exponent is None or fit.ci95_total is None or fit.decades is None:
+        return str(fit.grade)
+    interval = interval_text(*fit.ci95_total)
+    return f"exponent {fit.exponent:.2f} {interval} over {fit.decades:.1f} decades ({fit.grade})"
+
+
+def avalanche_statistics(
+    activity: Float64[np.ndarray, " time"], quantile: float, seed: int = 0
+) -> tuple[AvalancheStatistics, Avalanches]:
+    """Find avalanches above a quantile of an activity, and fit their laws.
+
+    Errors are over blocks of neighbouring avalanches where these depend on each other.
+    """
+    threshold = float(np.quantile(activity, quantile))
+    found = find_avalanches(activity, threshold)
+    sizes = _fit(found.sizes, seed)
+    durations = _fit(found.durations.astype(np.float64), seed)
+    waiting = _fit(waiting_times(activity, threshold).astype(np.float64), seed)
+    window = None if durations is None or durations.window is None else durations.window
+    mean = mean_size(found, window)
+    relation = None if sizes is None or durations is None else crackling_relation(sizes, durations, mean)
+    return AvalancheStatistics(quantile, threshold, len(found), sizes, durations, waiting, mean, relation), found
+
+
+def activity_statistics(activity: Float64[np.ndarray, " time"], quantile: float, seed: int = 0) -> ActivityStatistics:
+    """Measure everything on an activity."""
+    statistics, found = avalanche_statistics(activity, quantile, seed)
+    return ActivityStatistics(
+        statistics,
+        shape_collapse(found, seed),
+        branching_ratio(activity, seed),
+        spectral_slope(activity),
+        autocorrelation_time(activity),
+    )
+
+
+def _fit(values: np.ndarray, seed: int) -> PowerLawFit | None:
+    """Fit with what only further computation needs left out; None of too few values."""
+    if values.size < 2:
+        return None
+    try:
+        return replace(fit_power_law(values, seed=seed), counts=None)
+    except InvalidInputError:
+        return None

@@ -1,0 +1,206 @@
+"""Series of variables over time, read in blocks of rows, so that files larger than the memory can be analysed."""
+
+import math
+import mmap
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from critlearn.dynamics.criteria import FEWEST_STEPS, TIME_BLOCKS
+from critlearn.errors import InvalidInputError
+from critlearn.numerics.kernels.compiled import compiled
+from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+
+_VALUES_AT_ONCE: Final = 1 << 18
+"""Values of a block of rows: 2 MiB, which stays in the cache of a core."""
+
+_LEAST_BIN: Final = math.floor(math.log(5e-324) / BIN_WIDTH) - 1
+_BINS: Final = math.ceil(math.log(sys.float_info.max) / BIN_WIDTH) + 1 - _LEAST_BIN
+"""Bins of a sketch that floats can fall into: counted in a table, without a search for their range."""
+
+_CENTRED_ON: Final = 1000
+"""Rows, evenly spread, whose median is the centre of a variable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """What one pass over a series keeps: sketches, and two signals over time.
+
+    Parameters
+    ----------
+    values, increments
+        Sketches of the deviations of each variable from its median, and of its increments; groups are stretches of
+        time.
+    total
+        Sum over the variables at each step.
+    activity
+        Root mean square over the variables of the increment of each step.
+    """
+
+    values: LogSketch
+    increments: LogSketch
+    total: Float64[np.ndarray, " time"]
+    activity: Float64[np.ndarray, " increment"]
+
+
+def as_series(series: Any, times: Any = None) -> np.ndarray:
+    """Series as an array of shape (time, variable), without a copy; NaN is looked for when it is read.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has not one or two dimensions, no real numbers or too few steps, or the times are not equally spaced.
+    """
+    array = series if isinstance(series, np.ndarray) else np.asarray(series)
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(f"a series holds real numbers; got an array of {array.dtype}")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InvalidInputError(f"a series has the shape (time,) or (time, variable); got {array.shape}")
+    if len(array) < FEWEST_STEPS:
+        steps = "1 time step" if len(array) == 1 else f"{len(array)} time steps"
+        raise InvalidInputError(f"a series needs at least {FEWEST_STEPS} time steps; got {steps}")
+    if times is not None:
+        check_times(times, len(array))
+    return array[:, None] if array.ndim == 1 else array
+
+
+def check_times(times: Any, steps: int) -> None:
+    """Raise if times are not equally spaced and ascending, one for each step.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not.
+    """
+    known = np.asarray(times)
+    if known.dtype.kind not in "iuf" or known.shape != (steps,):
+        raise InvalidInputError(f"{steps} steps need as many times, which are numbers; got shape {known.shape}")
+    gaps = np.diff(known.astype(np.float64))
+    # Times that were computed as multiples of a step are rounded at the size of the last one.
+    slack = 1e-6 * np.abs(gaps).mean() + 4 * np.finfo(float).eps * np.abs(known).max()
+    if not (np.isfinite(gaps).all() and (gaps > 0).all() and np.ptp(gaps) <= slack):
+        raise InvalidInputError(
+            f"times must be ascending and equally spaced; their differences lie between {gaps.min():g} and "
+            f"{gaps.max():g}: interpolate the series, or leave out what was taken between"
+        )
+
+
+def increments(series: Any) -> np.ndarray:
+    """Changes from each step to the next, shape (time - 1, variable), or (time - 1,) of one variable."""
+    found = np.diff(as_series(series).astype(np.float64), axis=0)
+    return found[:, 0] if np.ndim(series) == 1 else found
+
+
+def stream(series: np.ndarray) -> Streamed:
+    """Read a series of shape (time, variable) once, in blocks of rows.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds NaN or infinity, or does not change at all.
+    """
+    steps, width = series.shape
+    chosen = series[:: max(1, steps // _CENTRED_ON)].astype(np.float64)
+    centre = np.median(chosen, axis=0) if np.isfinite(chosen).all() else np.zeros(width)
+    total, activity = np.empty(steps), np.empty(steps - 1)
+    values, changes = _Counter(steps), _Counter(steps - 1)
+    previous: np.ndarray | None = None
+    start = 0
+    for rows in row_blocks(series):
+        if not np.isfinite(rows).all():
+            bad = int((~np.isfinite(rows)).sum())
+            raise InvalidInputError(f"the series holds NaN or infinity, {bad} in the first rows where there are any")
+        stop = start + len(rows)
+        total[start:stop] = rows.sum(axis=1)
+        values.count(rows - centre, start)
+        joined = rows if previous is None else np.concatenate([previous, rows])
+        change = np.diff(joined, axis=0)
+        first = max(start - 1, 0)
+        changes.count(change, first)
+        activity[first : stop - 1] = np.sqrt(np.einsum("ij,ij->i", change, change) / width)
+        previous, start = rows[-1:], stop
+    if not activity.any():
+        raise InvalidInputError("the series is constant: no variable changes from one step to the next")
+    return Streamed(values.sketch(), changes.sketch(), total, activity)
+
+
+def sketch_in_time(values: np.ndarray) -> LogSketch:
+    """Sketch of values of shape (time,) or (time, variable) whose groups are stretches of time."""
+    counter = _Counter(len(values))
+    for start, rows in _located(values if values.ndim == 2 else values[:, None]):
+        counter.count(rows, start)
+    return counter.sketch()
+
+
+def row_blocks(series: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of rows as 64-bit floats."""
+    for _, rows in _located(series):
+        yield rows
+
+
+def _located(series: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of rows with the number of their first row."""
+    height = max(1, _VALUES_AT_ONCE // series.shape[1])
+    for start in range(0, len(series), height):
+        yield start, np.array(series[start : start + height], dtype=np.float64)
+        _forget(series)
+
+
+def _forget(series: np.ndarray) -> None:
+    """Let go of the pages of a file that have been read: otherwise all of it would be in memory in the end."""
+    mapped: object = series.base
+    if isinstance(series, np.memmap) and series.mode == "r" and isinstance(mapped, mmap.mmap):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class _Counter:
+    """Counts values by the stretch of time that they lie in."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._groups = steps, min(TIME_BLOCKS, steps)
+        self._zeros = np.zeros(self._groups, dtype=np.int64)
+        self._counts: list[np.ndarray] = []
+        self._ends = [(number + 1) * steps // self._groups for number in range(self._groups)]
+
+    def count(self, rows: Float64[np.ndarray, "time variable"], start: int) -> None:
+        """Count rows of which the first is that of step `start`; steps come in order."""
+        at = 0
+        while at < len(rows):
+            group = np.searchsorted(self._ends, start + at, side="right")
+            stop = min(len(rows), self._ends[group] - start)
+            if len(self._counts) <= group:
+                self._finish()
+                self._counts.append(np.zeros((2, _BINS), dtype=np.int64))
+            self._zeros[group] += _count(rows[at:stop].ravel(), self._counts[-1], 1 / BIN_WIDTH, _LEAST_BIN)
+            at = stop
+
+    def _finish(self) -> None:
+        """Trim the counts of the last stretch: most bins are empty."""
+        if self._counts:
+            self._counts[-1] = self._counts[-1].astype(np.int32 if self._counts[-1].max() < 2**31 else np.int64)
+
+    def sketch(self) -> LogSketch:
+        """Sketch of all that was counted."""
+        filled = np.flatnonzero(sum(counts.sum(axis=0) for counts in self._counts))
+        if not filled.size:
+            return LogSketch.empty(self._groups)
+        low, high = int(filled[0]), int(filled[-1]) + 1
+        counts = np.stack([counts[:, low:high] for counts in self._counts]).astype(np.int64)
+        return LogSketch(_LEAST_BIN + low, counts[:, 0].copy(), counts[:, 1].copy(), self._zeros)
+
+
+@compiled
+def _count(values: np.ndarray, counts: Int64[np.ndarray, "sign bin"], bins: float, least: int) -> int:
+    """Count values on bins of their logarithm, by sign; returns the number of zeros."""
+    zeros = 0
+    for value in values:
+        if value == 0.0:
+            zeros += 1
+        else:
+            index = int(np.floor(np.log(abs(value)) * bins)) - least
+            counts[1 if value < 0 else 0, index] += 1
+    return zeros

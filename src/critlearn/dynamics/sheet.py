@@ -1,0 +1,272 @@
+"""One sheet of a series: its tails, avalanches and correlations, beside those of its surrogates."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from critlearn.dynamics.crackling import total_error
+from critlearn.dynamics.criteria import (
+    MAIN_QUANTILE,
+    NEAR_ONE,
+    QUANTILES,
+    RESTS,
+    SAME,
+    SCALE_FREE_DECADES,
+    STEPS_PER_THRESHOLD,
+    TAIL_SHARE,
+)
+from critlearn.dynamics.observables import (
+    ActivityStatistics,
+    AvalancheStatistics,
+    activity_statistics,
+    avalanche_statistics,
+    fit_text,
+)
+from critlearn.dynamics.series import as_series, stream
+from critlearn.dynamics.surrogates import phase_randomised, shuffled
+from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.inference import Grade, PowerLawFit, fit_power_law
+from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.validation import as_number
+from critlearn.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ActivityOf = Literal["increments", "values"]
+"""What the activity of a series is made of."""
+
+
+class Criticality(StrEnum):
+    """What a series says about criticality.
+
+    ``consistent with criticality``: every sign is there, and neither surrogate has them all. ``not critical``: a sign
+    is missing for certain. ``cannot tell``: anything else.
+    """
+
+    CONSISTENT = "consistent with criticality"
+    NOT_CRITICAL = "not critical"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, repr=False)
+class Dynamics(Result):
+    """What a series over time says.
+
+    Parameters
+    ----------
+    steps, variables
+        Shape of the series.
+    activity_of
+        What the activity is made of: ``increments`` or ``values``.
+    values, increments
+        Tails of the deviations of each variable from its median, and of its changes from step to step.
+    observed, shuffled, phase_randomised
+        What is measured on the activity, and the same on its surrogates.
+    thresholds
+        Avalanches at other thresholds.
+    signs
+        Signs of criticality by name: there, not there, or None where the series does not tell.
+    criticality
+        What follows from them.
+    seed
+        Seed of surrogates and replicates.
+    activity
+        The activity itself.
+    """
+
+    steps: int
+    variables: int
+    activity_of: ActivityOf
+    values: PowerLawFit | None
+    increments: PowerLawFit | None
+    observed: ActivityStatistics
+    shuffled: ActivityStatistics
+    phase_randomised: ActivityStatistics
+    thresholds: tuple[AvalancheStatistics, ...]
+    signs: dict[str, bool | None]
+    criticality: Criticality
+    seed: int
+    activity: Float64[np.ndarray, " time"] = field(repr=False)
+
+    bulky_fields = ("activity",)
+
+    def summary(self) -> str:
+        """A line for each observable, surrogates and thresholds beside."""
+        number = "1 variable" if self.variables == 1 else f"{self.variables} variables"
+        words = {True: "yes", False: "no", None: "cannot tell"}
+        signs = ", ".join(f"{name}: {words[there]}" for name, there in self.signs.items())
+        lines = [f"{number} over {self.steps} steps: {self.criticality} ({signs})"]
+        lines += [f"tail of values: {fit_text(self.values)}", f"tail of increments: {fit_text(self.increments)}"]
+        lines.append(self.observed.summary())
+        for name, part in (("shuffled", self.shuffled), ("phases at random", self.phase_randomised)):
+            lines.append(f"{name}: {_short(part.avalanches)}; {part.branching.summary()}")
+        lines += [f"threshold at quantile {row.quantile:g}: {_short(row)}" for row in self.thresholds]
+        return "\n".join(lines)
+
+    def plot(self) -> "Figure":
+        """Activity, distributions of avalanches beside those of the surrogates, mean sizes, shapes and spectrum."""
+        from critlearn.dynamics.picture import picture
+
+        made = {
+            "series": (self.observed, self.activity),
+            "shuffled": (self.shuffled, shuffled(self.activity, self.seed)),
+            "phases at random": (self.phase_randomised, phase_randomised(self.activity, self.seed)),
+        }
+        return picture(made, self.thresholds)
+
+
+def _short(row: AvalancheStatistics) -> str:
+    """Exponents of avalanches in one line."""
+    gamma = "none" if row.mean_size.exponent is None else f"{row.mean_size.exponent:.2f}"
+    parts = (("sizes", row.sizes), ("durations", row.durations), ("waiting", row.waiting))
+    text = "; ".join(f"{name} {fit_text(fit)}" for name, fit in parts)
+    return f"{row.count} avalanches; {text}; gamma {gamma}"
+
+
+def analyze_series(
+    series: Any,
+    *,
+    activity: ActivityOf = "increments",
+    times: Any = None,
+    quantile: float | None = None,
+    quantiles: Sequence[float] = QUANTILES,
+    seed: int = 0,
+) -> Dynamics:
+    """Measure everything that a series over time tells, beside its surrogates.
+
+    The axis is time. A distribution over time is another object than one over samples, or over variables at one time:
+    their exponents need not agree.
+
+    Parameters
+    ----------
+    series
+        Values of shape (time,) or (time, variable), also in a file (``numpy.load(..., mmap_mode="r")``), which is read
+        in blocks.
+    activity
+        The activity whose avalanches and correlations are measured: root mean square over the variables of the
+        ``increments`` of a step, for the state of a system; or the sum over the variables of the ``values``, for series
+        that are activities themselves, such as counts of events.
+    times
+        Times of the steps, which must be equally spaced; taken for granted if None.
+    quantile
+        Quantile of the activity that is the threshold of the avalanches judged. If None, 0 for an activity that rests
+        at its least value for a twentieth of the time, otherwise the 0.75 quantile.
+    quantiles
+        Quantiles at which avalanches are compared.
+    seed
+        Seed of surrogates and replicates.
+
+    Raises
+    ------
+    InvalidInputError
+        If the series has fewer than 100 steps, does not change, holds NaN, or has no equally spaced times; there are
+        more thresholds than it has data for; or an argument is out of range.
+    """
+    if activity not in ("increments", "values"):
+        raise unknown_name("activity", str(activity), ("increments", "values"))
+    array = as_series(series, times)
+    _check_quantiles((*quantiles, *(() if quantile is None else (quantile,))), len(array))
+    streamed = stream(array)
+    signal = streamed.activity if activity == "increments" else streamed.total
+    if np.ptp(signal) == 0:
+        raise InvalidInputError(f"the activity is {signal[0]:g} at every step: take the other kind of activity")
+    chosen = _resting(signal) if quantile is None else quantile
+    observed = activity_statistics(signal, chosen, seed)
+    controls = [activity_statistics(made(signal, seed), chosen, seed) for made in (shuffled, phase_randomised)]
+    signs = signs_of(observed, controls)
+    return Dynamics(
+        steps=len(array),
+        variables=array.shape[1],
+        activity_of=activity,
+        values=fit_tail(streamed.values, seed),
+        increments=fit_tail(streamed.increments, seed),
+        observed=observed,
+        shuffled=controls[0],
+        phase_randomised=controls[1],
+        thresholds=tuple(avalanche_statistics(signal, level, seed)[0] for level in quantiles),
+        signs=signs,
+        criticality=_conclusion(signs),
+        seed=seed,
+        activity=signal,
+    )
+
+
+def fit_tail(sketch: LogSketch, seed: int = 0) -> PowerLawFit | None:
+    """Fit the tail of the sizes in a sketch, in the largest 3% of them; None if all are zero."""
+    if sketch.count == sketch.zeros:
+        return None
+    floor = sketch.quantile(1 - TAIL_SHARE)
+    return fit_power_law(sketch, side="large", sign="absolute", log_floor=floor, seed=seed)
+
+
+def _check_quantiles(quantiles: Sequence[float], steps: int) -> None:
+    """Raise if a quantile is not one, or there are too many of them."""
+    for value in quantiles:
+        if not 0 <= as_number(value) < 1:
+            raise InvalidInputError(f"the quantile of a threshold lies in [0, 1); got {value!r}")
+    if len(quantiles) * STEPS_PER_THRESHOLD > steps:
+        raise InvalidInputError(
+            f"{len(quantiles)} thresholds are more than {steps} time steps tell apart: at most "
+            f"{steps // STEPS_PER_THRESHOLD}"
+        )
+
+
+def _resting(signal: np.ndarray) -> float:
+    """Quantile of the threshold: the share of rest, where the activity rests."""
+    rest = float((signal == signal.min()).mean())
+    # Inside the flat part of the distribution, where no interpolation leads away from it.
+    return rest / 2 if rest >= RESTS else MAIN_QUANTILE
+
+
+def signs_of(observed: ActivityStatistics, controls: Sequence[ActivityStatistics]) -> dict[str, bool | None]:
+    """Signs of criticality, and whether they are more than what a surrogate has too."""
+    signs = _own_signs(observed)
+    copied = any(all(_own_signs(control).values()) and _same(observed, control) for control in controls)
+    return {**signs, "beyond surrogates": not copied}
+
+
+def _same(observed: ActivityStatistics, control: ActivityStatistics) -> bool:
+    """Whether exponents of sizes and mean sizes are within two errors of each other.
+
+    A random walk, the surrogate of everything that remembers for long, has scale-free excursions too: of sizes 4/3.
+    """
+    pairs = []
+    for part in (observed.avalanches, control.avalanches):
+        sizes, mean = part.sizes, part.mean_size
+        if sizes is None or sizes.exponent is None or mean.exponent is None:
+            return False
+        pairs.append(((sizes.exponent, total_error(sizes)), (mean.exponent, mean.total_error)))
+    return all(abs(a - b) <= SAME * math.hypot(da, db) for (a, da), (b, db) in zip(*pairs, strict=True))
+
+
+def _own_signs(part: ActivityStatistics) -> dict[str, bool | None]:
+    """Signs of one activity alone."""
+    avalanches, ratio = part.avalanches, part.branching
+    relation = None if avalanches.relation is None else avalanches.relation.holds
+    return {
+        "sizes": _scale_free(avalanches.sizes, SCALE_FREE_DECADES),
+        "durations": _scale_free(avalanches.durations, 1.0),
+        "relation": relation,
+        "branching": ratio.ci95 is not None and ratio.ci95[1] >= 1 - NEAR_ONE,
+    }
+
+
+def _scale_free(fit: PowerLawFit | None, decades: float) -> bool | None:
+    """Whether a fit is a power law without a scale; a cut-off may be that of a finite system, or of a finite time."""
+    if fit is None or fit.grade in (Grade.TOO_FEW, Grade.CUT_OFF):
+        return None
+    if fit.grade not in (Grade.POWER_LAW, Grade.COMPATIBLE):
+        return False
+    return True if (fit.decades or 0.0) >= decades else None
+
+
+def _conclusion(signs: dict[str, bool | None]) -> Criticality:
+    if False in [there for name, there in signs.items() if name != "beyond surrogates"]:
+        return Criticality.NOT_CRITICAL
+    return Criticality.CONSISTENT if all(signs.values()) else Criticality.CANNOT_TELL

@@ -1,0 +1,139 @@
+"""Correlations of a signal in time: spectrum, its slope at low frequencies, and autocorrelation time."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.fft
+import scipy.optimize
+import scipy.signal
+from jaxtyping import Float64
+
+from critlearn.dynamics.avalanches import as_activity
+from critlearn.dynamics.criteria import BANDWIDTH, SOKAL_WINDOW
+from critlearn.results import Result
+
+_SEGMENTS: Final = 8
+"""Stretches whose spectra are averaged for a picture; the slope is fitted to that of the whole signal."""
+
+_STATIONARY: Final = 0.6
+"""Memory parameter from which on a signal is fitted by its increments: beyond 0.5 its variance grows with time."""
+
+
+@dataclass(frozen=True, repr=False)
+class SpectralSlope(Result):
+    """Slope beta of ``S(f) ~ f^-beta`` at low frequencies.
+
+    Parameters
+    ----------
+    slope, standard_error
+        Beta and its error by the asymptotic theory.
+    band
+        Frequencies of the fit, in cycles per step.
+    bend
+        Slope of the upper three quarters of the band less that of the lowest quarter.
+    bend_error
+        Error of that; a bend of several errors says that there is no power law in the band.
+    """
+
+    slope: float
+    standard_error: float
+    band: tuple[float, float]
+    bend: float
+    bend_error: float
+
+    def summary(self) -> str:
+        """One line: the slope, its band and how it bends."""
+        low, high = self.band
+        return (
+            f"spectrum ~ f^-{self.slope:.2f} +- {self.standard_error:.2f} for f in [{low:.2g}, {high:.2g}], bend "
+            f"{self.bend:+.2f} +- {self.bend_error:.2f}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class AutocorrelationTime(Result):
+    """Number of steps that are worth one independent step, ``1 + 2 sum rho(t)``.
+
+    Parameters
+    ----------
+    time, standard_error
+        The time and its error.
+    resolved
+        Whether the signal is longer than 50 of them; otherwise the time is a lower bound.
+    """
+
+    time: float
+    standard_error: float
+    resolved: bool
+
+    def summary(self) -> str:
+        """One line."""
+        more = "" if self.resolved else ", at least: the series is too short"
+        return f"autocorrelation time {self.time:.3g} +- {self.standard_error:.2g} steps{more}"
+
+
+def power_spectrum(signal: Any) -> tuple[Float64[np.ndarray, " frequency"], Float64[np.ndarray, " frequency"]]:
+    """Frequencies, in cycles per step, and spectral density by Welch's method, without frequency 0."""
+    values = as_activity(signal)
+    frequency, power = scipy.signal.welch(values, nperseg=max(values.size // _SEGMENTS, 2))
+    return frequency[1:], power[1:]
+
+
+def spectral_slope(signal: Any) -> SpectralSlope:
+    """Fit the slope of the spectrum at low frequencies by the local Whittle likelihood (Robinson 1995).
+
+    It is the likelihood of a periodogram, whose values scatter as much as their size; least squares on a logarithmic
+    plot are biased. A signal with a slope beyond 1.2 is fitted by its increments, whose slope is smaller by 2.
+    """
+    values = as_activity(signal)
+    number = max(int(values.size**BANDWIDTH), 8)
+    slope = _whittle(values, 1, number)
+    added = 0.0
+    if slope > 2 * _STATIONARY:
+        values, added = np.diff(values), 2.0
+        slope = _whittle(values, 1, number)
+    quarter = number // 4
+    low, high = _whittle(values, 1, quarter), _whittle(values, quarter + 1, number)
+    error = math.hypot(quarter**-0.5, (number - quarter) ** -0.5)
+    band = (1 / values.size, number / values.size)
+    return SpectralSlope(added + slope, number**-0.5, band, high - low, error)
+
+
+def _whittle(values: np.ndarray, first: int, last: int) -> float:
+    """Slope by frequencies number `first` to `last` of the periodogram."""
+    power = np.abs(scipy.fft.rfft(values - values.mean()))[first : last + 1] ** 2
+    logs = np.log(np.arange(first, first + power.size))
+    # Only the slope counts: frequencies and powers may be in any unit.
+    logs, power = logs - logs.mean(), power / power.mean()
+
+    def objective(slope: float) -> float:
+        return float(np.log((np.exp(slope * logs) * power).mean()))
+
+    return float(scipy.optimize.minimize_scalar(objective, bounds=(-2.5, 3.5), method="bounded").x)
+
+
+def autocorrelation(signal: Any) -> Float64[np.ndarray, " lag"]:
+    """Autocorrelation at lags 0, 1, ..., of the deviations from the mean."""
+    values = as_activity(signal)
+    values = values - values.mean()
+    size = scipy.fft.next_fast_len(2 * values.size, real=True)
+    spectrum = scipy.fft.rfft(values, size)
+    covariance = scipy.fft.irfft(spectrum * spectrum.conj(), size)[: values.size]
+    return covariance / covariance[0]
+
+
+def autocorrelation_time(signal: Any) -> AutocorrelationTime:
+    """Integrated autocorrelation time, summed up to five times itself (Sokal 1997), and its error.
+
+    >>> autocorrelation_time(np.random.default_rng(0).standard_normal(10_000)).resolved
+    True
+    """
+    rho = autocorrelation(signal)
+    times = 2 * np.cumsum(rho) - 1
+    inside = np.arange(times.size) >= SOKAL_WINDOW * times
+    window = int(np.argmax(inside)) if inside.any() else times.size - 1
+    time = float(times[window])
+    error = abs(time) * math.sqrt(2 * (2 * window + 1) / rho.size)
+    return AutocorrelationTime(time, error, time > 0 and rho.size > 50 * time)
