@@ -156,6 +156,14 @@ class NeuralSystem:
         object.__setattr__(other, "loss", loss)
         return other
 
+    def of_samples(self, numbers: list[int]) -> "NeuralSystem":
+        """Same network and loss with a few samples, by their numbers, which are held in memory."""
+        other = copy.copy(self)
+        x, t = self.states.chosen(numbers)
+        object.__setattr__(other, "dataset", (x, t))
+        object.__setattr__(other, "states", HeldStates(x, t))
+        return other
+
     def check(self) -> None:
         """Raise if no learning pass can be made; the network may have changed since the system was made.
 

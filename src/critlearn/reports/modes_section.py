@@ -22,7 +22,8 @@ class ModesSection:
     finding, caution
         What they say together; and what a state that is not certified leaves of it, else empty.
     samples
-        Numbers of samples from which they were made, and against which they were held.
+        Numbers of samples from which they were made, against which they were held, and from which both were drawn if
+        not all were taken.
     rows
         Share, R2 and distances of each mode, as text.
     picture
@@ -53,7 +54,7 @@ def modes_section(record: Mapping[str, Any]) -> ModesSection | None:
     return ModesSection(
         finding=_finding(found),
         caution=caution,
-        samples=tuple(f"{number:,}" for number in found.samples),
+        samples=tuple(f"{number:,}" for number in (*found.samples, found.drawn_from) if number is not None),
         rows=tuple(_cells(mode) for mode in found.modes),
         picture=modes_illustration(found),
     )

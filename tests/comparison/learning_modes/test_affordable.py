@@ -1,5 +1,7 @@
 """Modes beside an analysis: made where they are cheap or asked for, else a reason; never an error."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -37,12 +39,24 @@ def test_modes_are_made_up_to_a_bound_or_on_demand(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(affordable, "MOST_NUMBERS", 4 * 64 - 1)
     reason = modes_or_reason(given, None)
     assert isinstance(reason, str)
-    assert reason.startswith("64 samples of 4 variables are beyond 10,000 samples, or 255")
+    assert reason.startswith("64 samples of 4 variables are more than are made unasked: 255 numbers, of 1,000 samples")
     assert isinstance(modes_or_reason(given, wanted=True), Modes)
     monkeypatch.setattr(affordable, "MOST_NUMBERS", 4 * 64)
     assert isinstance(modes_or_reason(given, None), Modes)
-    monkeypatch.setattr(affordable, "MOST_SAMPLES", 63)
-    assert isinstance(modes_or_reason(given, None), str)
+
+
+def test_some_of_many_samples_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = system(4000)
+    monkeypatch.setattr(affordable, "MOST_SAMPLES", 2000)
+    found, whole = modes_or_reason(given, None), modes_or_reason(given, wanted=True)
+    assert isinstance(found, Modes)
+    assert isinstance(whole, Modes)
+    assert (sum(found.samples), sum(whole.samples)) == (2000, 4000)
+    assert (found.drawn_from, whole.drawn_from) == (4000, None)
+    # Estimates from 2,000 of the samples differ from those of all by no more than two of 2,000 would.
+    apart = 4 * math.hypot(found.participation_ratio_error, whole.participation_ratio_error)
+    assert found.participation_ratio == pytest.approx(whole.participation_ratio, abs=apart)
+    assert modes_or_reason(given, None).to_dict() == found.to_dict()  # type: ignore[union-attr]
 
 
 def test_what_goes_wrong_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

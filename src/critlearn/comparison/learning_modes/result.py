@@ -92,6 +92,8 @@ class Modes(Result):
         Number of trainable variables.
     exact
         Whether the changes were decomposed as a whole, and not in the image of random vectors.
+    drawn_from
+        Number of samples from which those of both halves were drawn; None if all were taken.
     """
 
     modes: tuple[Mode, ...]
@@ -104,13 +106,14 @@ class Modes(Result):
     samples: tuple[int, int]
     variables: int
     exact: bool
+    drawn_from: int | None = None
 
     derived_values = ("share",)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Modes":
         """Modes of the plain values that `to_dict` gives."""
-        known = {field.name: values[field.name] for field in fields(cls)}
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         found = tuple(
             Mode(**{field.name: _number(one[field.name]) for field in fields(Mode)}) for one in values["modes"]
         )
