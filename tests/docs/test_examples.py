@@ -86,6 +86,9 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
     sizes = np.random.default_rng(0).pareto(1.5, 2000) + 1
     (work / "sizes.csv").write_text("size\n" + "\n".join(map(str, sizes)) + "\n")
     _write_network(work)
+    (work / "checkpoints").mkdir()
+    for step, weights in enumerate(torch.randn(120, 8).cumsum(dim=0)):
+        save_file({"weight": weights}, work / "checkpoints" / f"step{step}.safetensors")
     (work / "studies").mkdir()
     study = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8")
     for whole, part in SMALLER.items():

@@ -13,6 +13,7 @@ from critlearn.cli.analyze import analyze
 from critlearn.cli.design import design
 from critlearn.cli.doctor import doctor
 from critlearn.cli.duality import duality
+from critlearn.cli.dynamics import dynamics
 from critlearn.cli.explain import explain
 from critlearn.cli.explore import explore
 from critlearn.cli.fit import fit
@@ -32,7 +33,22 @@ app = typer.Typer(
 app.add_typer(run.app, name="run")
 app.add_typer(runs.app, name="runs")
 for command in (
-    *(analyze, fit, predict, design, table, duality, sweep, results, reproduce, report, explain, explore, doctor),
+    *(
+        analyze,
+        fit,
+        predict,
+        design,
+        table,
+        duality,
+        dynamics,
+        sweep,
+        results,
+        reproduce,
+        report,
+        explain,
+        explore,
+        doctor,
+    ),
 ):
     app.command()(command)
 

@@ -45,8 +45,9 @@ ActivityOf = Literal["increments", "values"]
 class Criticality(StrEnum):
     """What a series says about criticality.
 
-    ``consistent with criticality``: every sign is there, and neither surrogate has them all. ``not critical``: a sign
-    is missing for certain. ``cannot tell``: anything else.
+    ``consistent with criticality``: every sign is there, and neither surrogate has them all. ``not critical``: the
+    branching ratio is below 1 for certain, or two other signs are not there; a single law of a critical series is
+    rejected once in ten times by chance. ``cannot tell``: anything else.
     """
 
     CONSISTENT = "consistent with criticality"
@@ -267,6 +268,8 @@ def _scale_free(fit: PowerLawFit | None, decades: float) -> bool | None:
 
 
 def _conclusion(signs: dict[str, bool | None]) -> Criticality:
-    if False in [there for name, there in signs.items() if name != "beyond surrogates"]:
+    """What the signs say together."""
+    missing = [name for name in ("sizes", "durations", "relation") if signs[name] is False]
+    if signs["branching"] is False or len(missing) > 1:
         return Criticality.NOT_CRITICAL
     return Criticality.CONSISTENT if all(signs.values()) else Criticality.CANNOT_TELL
