@@ -1,7 +1,8 @@
 """Do series with known dynamics get the values of theory? Writes ``docs/dynamics_measured.md``.
 
 python validation/dynamics.py            # some twenty minutes on one core
-python validation/dynamics.py --quick    # a tenth of the seeds
+python validation/dynamics.py --quick    # a fifth of the seeds
+python validation/dynamics.py --published FOLDER    # docs/dynamics_published.md alone, of the histograms there
 """
 
 import argparse
@@ -178,10 +179,16 @@ def published(folder: Path) -> Iterator[tuple[object, ...]]:
 def main() -> None:
     """Run all parts and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="A tenth of the seeds.")
-    parser.add_argument("--published", type=Path, help="Folder of published histograms, which are not part of this.")
+    parser.add_argument("--quick", action="store_true", help="A fifth of the seeds.")
+    parser.add_argument("--published", type=Path, help="Judge the published histograms in this folder.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "dynamics_measured.md")
     arguments = parser.parse_args()
+    if arguments.published is not None:
+        columns = ("histogram", "least squares", "likelihood", "decades", "grade")
+        text = PUBLISHED_TEXT + table(columns, published(arguments.published))
+        write_whole(arguments.out.with_name("dynamics_published.md"), text.encode())
+        print(text)
+        return
     seeds = 2 if arguments.quick else 10
     text = HEADER.format(options=" --quick" if arguments.quick else "", seeds=seeds)
     text += "\n## Tails: one-sample gradient descent on a line\n\n" + KESTEN_TEXT
@@ -196,10 +203,6 @@ def main() -> None:
     text += "\n## Correlations\n\n" + CORRELATION_TEXT
     columns = ("series", "observable", "theory", "mean", "scatter of one", "inside")
     text += table(columns, correlations(seeds))
-    if arguments.published is not None:
-        text += "\n## Published histograms\n\n" + PUBLISHED_TEXT
-        columns = ("histogram", "least squares", "likelihood", "decades", "grade")
-        text += table(columns, published(arguments.published))
     write_whole(arguments.out, text.encode())
     print(text)
 
@@ -221,7 +224,11 @@ CORRELATION_TEXT = """*Scatter of one*: standard deviation over seeds. *Inside*:
 theory.
 
 """
-PUBLISHED_TEXT = """Relative frequencies on linear bins of weight updates and of the intervals between large ones, as
+PUBLISHED_TEXT = """# Published histograms of updates, judged anew
+
+Made by `python validation/dynamics.py --published FOLDER`, of files that are not part of critlearn.
+
+Relative frequencies on linear bins of weight updates and of the intervals between large ones, as
 published with PMC12745802. *Least squares* is the straight line through the logarithms of all filled bins; *likelihood*
 is the fit of critlearn to the same bins, with the smallest frequency taken for one value. How many values there were is
 not known.
