@@ -234,3 +234,32 @@ def test_modules_train_pickle_and_print_their_formula(made: object) -> None:
     assert losses[-1] < losses[0] - 0.1
     assert torch.equal(again(model(x), t), module(model(x), t))
     assert made.formula in repr(module)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: design("1.5"), "an exponent must be a number; got '1.5'"),
+        (lambda: design(True), "an exponent must be a number; got True"),
+        (lambda: design(None), "an exponent must be a number; got None"),
+        (lambda: design(math.nan), "from -2 to 3"),
+        (lambda: design(1.5, classes="3"), "classes must be an integer; got '3'"),
+        (lambda: design(1.5, classes=2.5), "classes must be an integer; got 2.5"),
+        (lambda: design(1.5, classes=True), "classes must be an integer; got True"),
+        (lambda: QMarginLoss(False), "an exponent must be a number; got False"),
+        (lambda: QMarginLoss(1.5, softening="0"), "a softening must be a number; got '0'"),
+        (lambda: TemperedSoftmax("1"), "a temperature must be a number; got '1'"),
+        (lambda: BiTemperedLogistic(True, 1.5), "a temperature must be a number; got True"),
+        (lambda: log_tempered_softmax(np.zeros((1, 3)), "1"), "a temperature must be a number; got '1'"),
+        (lambda: log_tempered_softmax(np.zeros((1, 3)), -1.0), "temperature in (0, 3]; got -1.0"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_line(call: Callable[[], object], reason: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        call()
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_exponents() -> None:
+    assert design(np.float32(1.5)).exponent == design(np.int64(1)).exponent + 0.5 == 1.5

@@ -79,9 +79,10 @@ class Composition:
         return state_of(self.activation, self.loss, y, t)
 
     def value(self, y: Array, t: Array) -> Array:
-        """Loss ``H(f(y), t)``; shapes of ``y`` and ``t`` broadcast."""
-        state = self._state(y, t)
-        return state.evaluated(lambda forms: forms.value)
+        """Loss ``H(f(y), t)``, from double precision, in the dtype of ``y``; shapes of ``y`` and ``t`` broadcast."""
+        # In single precision a distance from the target underflows at margins of 100, and its logarithm is lost.
+        state = self._state(_double(y), t)
+        return _cast(state.evaluated(lambda forms: forms.value), y)
 
     def log_error_signal(self, y: Array, t: Array = 1) -> Array:
         """``lambda(y) = ln|dh/dy|``; ``-inf`` where the error is exactly zero."""

@@ -14,9 +14,10 @@ from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.criteria import LARGEST_TEMPERATURE
-from critlearn.inverse_design.log_differences import log_difference, signed_log_sum, where
+from critlearn.inverse_design.log_differences import LOG_ZERO, log_difference, where, with_zeros, without_zeros
 from critlearn.inverse_design.margin_loss import exact_fraction
 from critlearn.inverse_design.tempered_softmax import log_tempered_softmax
+from critlearn.numerics.validation import check_number
 from critlearn.results import Result
 
 
@@ -55,6 +56,8 @@ class BiTemperedLogistic(Result):
 
     def __post_init__(self) -> None:
         """Raise if a temperature is out of range or ``t1 > t2``."""
+        for temperature in (self.t1, self.t2):
+            check_number("a temperature", temperature)
         # Below t1 = 0 another term of the error decays more slowly, and the exponent is a different one.
         if not (0 <= self.t1 < 2 and 0 < self.t2 <= LARGEST_TEMPERATURE and self.t1 <= self.t2):
             raise InvalidInputError(
@@ -89,30 +92,38 @@ class BiTemperedLogistic(Result):
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and its logarithm, shape (batch, classes), in double precision.
 
-        ``dH/dy_j = a_j - E_j sum_i a_i`` with ``a_i = (p_i - [i = c]) p_i^(t2 - t1)``. The error at the right class is
-        minus the sum of the others, as the errors of all classes add up to zero.
+        ``dH/dy_j = a_j - E_j sum_i a_i`` with ``a_i = (p_i - [i = c]) p_i^(t2 - t1)``.
         """
         double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
         double, true = outputs_and_true_class(double, t)
         library = array_module(double)
-        log_p = log_tempered_softmax(double, self.t2)
-        wrong = where(library, true, -np.inf, log_p)
-        log_rest = log_sum_exp(wrong)[:, None]
+        log_p = without_zeros(library, log_tempered_softmax(double, self.t2))
+        log_rest = log_sum_exp(where(library, true, LOG_ZERO, log_p))[:, None]
         # |a_i|: at the right class, 1 - p_c is formed as the sum of the other probabilities, so it does not cancel.
-        power = self.t2 - self.t1
-        log_a = power * log_p + library.where(true, log_rest + 0.0 * log_p, log_p)
+        log_a = (self.t2 - self.t1) * log_p + library.where(true, log_rest, log_p)
         log_escort = self.t2 * log_p
         # Normalised in logarithms: p^t2 may underflow where p does not.
         log_escort = log_escort - log_sum_exp(log_escort)[:, None]
-        log_a_right = log_sum_exp(where(library, true, log_a, -np.inf))[:, None]
-        log_a_wrong = log_sum_exp(where(library, true, -np.inf, log_a))[:, None]
-        # sum a = sum over wrong classes - |a_right|. At wrong j: a_j + E_j |a_right| - E_j sum_wrong a.
-        sign, log_size = log_difference(
-            library, library.logaddexp(log_a, log_escort + log_a_right), log_escort + log_a_wrong
+        _, top = outputs_and_true_class(double, log_p.argmax(1))
+
+        def log_total(logs: Array, left_out: Array) -> Array:
+            return log_sum_exp(where(library, left_out, LOG_ZERO, logs))[:, None]
+
+        log_a_right = log_total(log_a, ~true)
+        # sum a = sum over wrong classes - |a_right|. At the right class no term cancels: minus
+        # |a_right| sum_wrong E + E_c sum_wrong a.
+        log_size_right = library.logaddexp(
+            log_a_right + log_total(log_escort, true), log_escort + log_total(log_a, true)
         )
-        total = signed_log_sum(library, where(library, true, 0.0, sign), log_size)
-        own_sign, own_log = -total[0][:, None], total[1][:, None]
-        return library.where(true, own_sign + 0.0 * sign, sign), library.where(true, own_log + 0.0 * sign, log_size)
+        # At wrong j: a_j + E_j |a_right| - E_j sum_wrong a. Of the likeliest class, whose E_j may be nearly 1, a_j is
+        # taken out of the sum: a_j (1 - E_j) + E_j |a_right| - E_j sum_(wrong i != j) a_i.
+        log_own = library.where(top, log_a + log_total(log_escort, top), log_a)
+        log_others = library.where(top, log_total(log_a, true | top), log_total(log_a, true))
+        sign, log_size = log_difference(
+            library, library.logaddexp(log_own, log_escort + log_a_right), log_escort + log_others
+        )
+        log_size = with_zeros(library, library.where(true, log_size_right, log_size))
+        return where(library, true, -1.0, sign), log_size
 
     def output_error(self, y: Array, t: Array) -> Array:
         """Output error, shape and dtype of ``y``."""

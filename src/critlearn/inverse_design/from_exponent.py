@@ -15,6 +15,7 @@ from critlearn.inverse_design.margin_loss import QMarginLoss, check_exponent
 from critlearn.inverse_design.matched_activation import activation_for_cross_entropy, activation_for_power
 from critlearn.inverse_design.matched_loss import MatchedLoss, is_strictly_increasing, why_not_convex
 from critlearn.inverse_design.tempered_softmax import TemperedSoftmax
+from critlearn.numerics.validation import check_integer
 from critlearn.results import Result
 
 
@@ -119,7 +120,9 @@ def design(
     '3/2'
     """
     check_exponent(exponent)
-    chosen = [name for name, value in (("activation", activation), ("loss", loss), ("classes", classes)) if value]
+    chosen = [
+        name for name, value in (("activation", activation), ("loss", loss), ("classes", classes)) if value is not None
+    ]
     if len(chosen) > 1:
         raise InvalidInputError(f"a design takes one of activation, loss and classes; got {' and '.join(chosen)}")
     if classes is not None:
@@ -147,6 +150,7 @@ def _remarks(exponent: float) -> tuple[str, ...]:
 
 
 def _for_classes(exponent: float, classes: int) -> Design:
+    check_integer("classes", classes)
     if classes < 2:
         raise InvalidInputError(f"a tempered softmax needs two classes or more; got {classes}")
     if exponent <= 0:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from critlearn.compositions.symbolic.evaluation import exp
+from critlearn.compositions.symbolic.evaluation import choose, exp
 from critlearn.compositions.symbolic.functions import Array
 from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.criteria import LARGEST_EXPONENT, SMALLEST_EXPONENT
 from critlearn.inverse_design.q_exponential import log_q_exponential, q_exponential_integral
+from critlearn.numerics.validation import check_number
 from critlearn.results import Result
 
 
@@ -51,6 +52,7 @@ class QMarginLoss(Result):
     def __post_init__(self) -> None:
         """Raise if the exponent or the softening is out of range."""
         check_exponent(self.exponent)
+        check_number("a softening", self.softening)
         pole = -1.0 / (self.exponent - 1.0) if self.exponent > 1 else -math.inf
         if not (math.isfinite(self.softening) and pole < self.softening <= 0):
             raise InvalidInputError(
@@ -100,15 +102,15 @@ class QMarginLoss(Result):
     def log_error_derivatives(self, y: Array, t: Array = 1) -> tuple[Array, Array]:
         """First and second derivative of ``ln|dh/dy|``: ``lambda' = -t / (1 + (q - 1) m)``."""
         t = _checked(y, t)
-        margin = t * np.asarray(y, dtype=np.float64)
+        margin = t * _double(y)
         with np.errstate(divide="ignore"):
             # Both derivatives vanish below the softening, where the error signal is constant.
-            inverse = np.where(margin > self.softening, 1.0 / (1.0 + (self.exponent - 1.0) * margin), 0.0)
+            inverse = choose(margin > self.softening, 1.0 / (1.0 + (self.exponent - 1.0) * margin), 0.0 * margin)
         return -t * inverse, (self.exponent - 1.0) * inverse**2
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of ``dh/dy`` and ``ln|dh/dy|``, in double precision."""
-        double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
+        double = _double(y)
         return -_checked(double, t) * (double * 0 + 1), self.log_error_signal(double, t)
 
     def output_error(self, y: Array, t: Array) -> Array:
@@ -152,13 +154,14 @@ class QMarginLoss(Result):
 
 
 def check_exponent(exponent: float) -> None:
-    """Raise if an exponent is outside the range that can be designed.
+    """Raise if an exponent is no number, or outside the range that can be designed.
 
     Raises
     ------
     InvalidInputError
-        If the exponent is not from -2 to 3.
+        If the exponent is not a number from -2 to 3.
     """
+    check_number("an exponent", exponent)
     if not SMALLEST_EXPONENT <= exponent <= LARGEST_EXPONENT:
         raise InvalidInputError(
             f"an exponent from {SMALLEST_EXPONENT:g} to {LARGEST_EXPONENT:g} can be designed; got {exponent}: beyond, "
@@ -173,6 +176,10 @@ def exact_fraction(exponent: float) -> str | None:
 
     fraction = Fraction(exponent).limit_denominator(100)
     return str(fraction) if float(fraction) == exponent else None
+
+
+def _double(y: Array) -> Array:
+    return y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
 
 
 def _checked(y: Array, t: Array) -> Array:

@@ -3,7 +3,6 @@
 Source: Amid, Warmuth, Anil and Koren, Robust bi-tempered logistic loss based on Bregman divergences (2019).
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,41 +15,59 @@ from critlearn.compositions.symbolic.libraries import library_of
 from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.criteria import LARGEST_TEMPERATURE
-from critlearn.inverse_design.log_differences import where
+from critlearn.inverse_design.log_differences import LOG_ZERO, where, with_zeros, without_zeros
 from critlearn.inverse_design.margin_loss import exact_fraction
 from critlearn.inverse_design.q_exponential import log_q_exponential
+from critlearn.numerics.validation import check_number
 from critlearn.results import Result
 
 _STEPS: Final = 200
-"""Largest number of halvings of the bisection; it ends earlier if no floating-point number lies between its ends."""
+"""Largest number of steps of Newton's method: for a thousand classes about 20 are taken, the rest is for rounding."""
 
 
 def log_tempered_softmax(y: Array, temperature: float) -> Array:
     """Logarithms ``ln p_i`` of the tempered softmax ``p_i = e_q(y_i - nu)``, ``sum_i p_i = 1``; shape (batch, classes).
 
-    q = 1 is the ordinary softmax. ``nu`` is found by bisection in ``[max y, max y + width]``, over which the sum falls
-    from at least 1 to at most 1. For q < 1, classes far below the largest get exactly zero.
+    q = 1 is the ordinary softmax. For q < 1, classes far below the largest get exactly zero.
+
+    Raises
+    ------
+    InvalidInputError
+        If the temperature is not a number in (0, 3].
     """
+    _check_temperature(temperature)
     library = array_module(y)
     q = temperature
-    top = y.max(1)[0][:, None] if library is not np else y.max(axis=1, keepdims=True)
+    top = y.detach().max(1)[0][:, None] if library is not np else y.max(axis=1, keepdims=True)
+    shifted = y - top
     if q == 1.0:
-        shifted = y - top
         total = library.log(library.exp(shifted).sum(1))[:, None]
         return shifted - total
-    shifted = y - top
-    classes = y.shape[1]
-    # At nu = 0 the largest class alone has probability 1; at nu = -ln_q(1/classes) none has more than 1/classes.
-    width = -math.expm1(-(1.0 - q) * math.log(classes)) / (1.0 - q)
-    low, high = 0.0 * top, 0.0 * top + width
+    nu = _normaliser(library, shifted if library is np else shifted.detach(), q)
+    # The search has no derivative. One more step of Newton's method, with its slope held, has that of the implicit
+    # function: dnu/dy_j = p_j^q / sum_i p_i^q.
+    return log_q_exponential(shifted - (nu + _newton_step(library, shifted, nu, q)), q)
+
+
+def _normaliser(library: Any, shifted: Array, q: float) -> Array:
+    """``nu``, shape (batch, 1), for outputs whose largest is 0, by Newton's method.
+
+    ``sum_i e_q(y_i - nu)`` is a convex function of ``nu``, at least 1 at 0, so that no step goes beyond the solution.
+    """
+    nu = 0.0 * shifted[:, :1]
     for _ in range(_STEPS):
-        middle = 0.5 * (low + high)
-        if bool(((middle <= low) | (middle >= high)).all()):
+        further = nu + _newton_step(library, shifted, nu, q)
+        if bool((further <= nu).all()):
             break
-        total = library.exp(log_q_exponential(shifted - middle, q)).sum(1)[:, None]
-        above = total > 1.0
-        low, high = library.where(above, middle, low), library.where(above, high, middle)
-    return log_q_exponential(shifted - 0.5 * (low + high), q)
+        nu = library.maximum(nu, further)
+    return nu
+
+
+def _newton_step(library: Any, shifted: Array, nu: Array, q: float) -> Array:
+    """Step ``(sum_i p_i - 1) / sum_i p_i^q`` towards the solution, shape (batch, 1)."""
+    log_p = log_q_exponential(shifted - nu, q)
+    slope = library.exp(q * log_p).sum(1)[:, None]
+    return (library.exp(log_p).sum(1)[:, None] - 1.0) / (slope if library is np else slope.detach())
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,8 +96,7 @@ class TemperedSoftmax(Result):
 
     def __post_init__(self) -> None:
         """Raise if the temperature is out of range."""
-        if not 0 < self.temperature <= LARGEST_TEMPERATURE:
-            raise InvalidInputError(f"a tempered softmax needs a temperature in (0, 3]; got {self.temperature}")
+        _check_temperature(self.temperature)
 
     @property
     def name(self) -> str:
@@ -127,9 +143,9 @@ class TemperedSoftmax(Result):
         double = y.double() if library_of(y) == "torch" else np.asarray(y, dtype=np.float64)
         double, true = outputs_and_true_class(double, t)
         library = array_module(double)
-        log_p = log_tempered_softmax(double, self.temperature)
-        rest = log_sum_exp(where(library, true, -np.inf, log_p))[:, None]
-        return 1.0 - 2.0 * true, library.where(true, rest + 0.0 * log_p, log_p)
+        log_p = without_zeros(library, log_tempered_softmax(double, self.temperature))
+        rest = log_sum_exp(where(library, true, LOG_ZERO, log_p))[:, None]
+        return 1.0 - 2.0 * true, with_zeros(library, library.where(true, rest, log_p))
 
     def output_error(self, y: Array, t: Array) -> Array:
         """``p_i - [i = c]``, shape and dtype of ``y``."""
@@ -151,3 +167,9 @@ class TemperedSoftmax(Result):
     def summary(self) -> str:
         """Name, exponent and formula in one line."""
         return f"{self.name}: exponent {self.exponent:g}, {self.formula}"
+
+
+def _check_temperature(temperature: float) -> None:
+    check_number("a temperature", temperature)
+    if not 0 < temperature <= LARGEST_TEMPERATURE:
+        raise InvalidInputError(f"a tempered softmax needs a temperature in (0, 3]; got {temperature}")

@@ -18,6 +18,18 @@ def check_integer(name: str, value: object) -> None:
         raise InvalidInputError(f"{name} must be an integer; got {value!r}")
 
 
+def check_number(name: str, value: object) -> None:
+    """Raise if a value is not a real number; True and False are none.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidInputError(f"{name} must be a number; got {value!r}")
+
+
 def check_count(name: str, value: object) -> None:
     """Raise if a value is not a positive integer.
 

@@ -118,10 +118,13 @@ def _of_single_outputs(loss: Any, y: Tensor, t: Tensor) -> tuple[_Signed, _Signe
         rate = loss.log_error_derivatives(y, t)[0]
     else:
         rate = _rate(lambda value: loss.log_output_error(value, t)[1], y)
+    # Still zero: the error vanishes on a whole stretch, and so do its derivatives.
+    rate = torch.where(torch.isneginf(log_size), 0.0, rate)
     by_output = _diagonal(sign * rate.sign(), log_size + rate.abs().log())
     if not continuous_targets(loss):
         return by_output, _none(y)
     rate = _rate(lambda value: loss.log_output_error(y, value)[1], t.expand(y.shape))
+    rate = torch.where(torch.isneginf(log_size), 0.0, rate)
     return by_output, _diagonal(sign * rate.sign(), log_size + rate.abs().log())
 
 
