@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from critlearn import DualityMap, NeuralSystem, equilibrate
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.duality import InverseStatus
 from critlearn.network import feed_forward
 from critlearn.studies import load_data
 from critlearn.whole_files import write_whole
@@ -47,8 +48,9 @@ def row(name: str, state: str, system: NeuralSystem, x: torch.Tensor, t: torch.T
             key: value[0] + 1e-3 * value[0].abs().max() * torch.randn(value[0].shape, generator=generator).double()
             for key, value in changes.items()
         }
-        refused += phi.invert(noisy).x is None
-        separated += phi.invert({key: value.mean(dim=0) for key, value in changes.items()}).x is not None
+        refused += phi.invert(noisy).status is not InverseStatus.FOUND
+        mean = phi.invert({key: value.mean(dim=0) for key, value in changes.items()})
+        separated += mean.status is InverseStatus.FOUND
     return f"| {name} | {state} | {POINTS} | {found} | {worst:.1e} | {wrong} | {refused} of 20 | {separated} |\n"
 
 

@@ -171,24 +171,29 @@ class DualityMap:
                 found += stack_spectra(stack, *operator.shape, math.log(self.lr))
         return found
 
-    def invert(self, dq: Mapping[str, Tensor]) -> Inverse:
-        """Find the boundary state whose change is ``dq``, its residual, and whether it is unique.
+    def invert(self, dq: Mapping[str, Tensor], *, tolerance: float | None = None) -> Inverse:
+        """Find the boundary state whose change is ``dq``, its residual and errors, and whether it is unique.
 
-        In closed form if the first layer is dense and has a bias, ``x_j = dW_ij / db_i``; through convolutions by
-        linear least squares, layer by layer; otherwise by Levenberg-Marquardt descents from many starts. A vector that
-        is no change of any data point is not on the sheet; a mean over several samples cannot be separated.
+        The input of the first dense layer with a bias is ``x_j = dW_ij / db_i``; what stands before it is inverted
+        backwards by linear least squares, layer by layer, and by descents where that does not determine the input, as
+        behind dead units. Networks without such a layer, and changes with noise, take descents in all coordinates. A
+        vector that is no change of any data point is not on the sheet; a mean over several samples cannot be separated.
 
         Parameters
         ----------
         dq
             Changes of all trainable variables under one sample, by name; or of a batch of one, as ``phi(x, t)`` gives.
+        tolerance
+            Largest residual ``|Phi(x, t) - dq| / |dq|`` of a state on the sheet, as large as the noise of the changes;
+            None for 1e-6, or 1e-2 for changes in single precision.
 
         Raises
         ------
         InvalidInputError
-            If names or shapes are not those of the trainable variables, or an entry is not finite.
+            If names or shapes are not those of the trainable variables, an entry is not finite, or the tolerance is
+            not between 0 and 1.
         """
-        return invert(self, dq)
+        return invert(self, dq, tolerance)
 
     def in_double(self) -> "DualityMap":
         """Duality map of the tail-exact copy in double precision, with the current weights."""

@@ -102,14 +102,165 @@ def test_what_is_no_data_points_change_is_refused() -> None:
     for off in (noisy, {name: 2 * value for name, value in dq.items()}, {name: -value for name, value in dq.items()}):
         found = phi.invert(off)
         assert found.status is InverseStatus.OFF
-        assert found.x is None
-        assert found.t is None
+        assert not found.unique
         assert found.residual > 1e-6
     mean = {name: value.mean(dim=0) for name, value in phi(data.x[:4], data.t[:4]).items()}
     assert phi.invert(mean).status is InverseStatus.MIXED
     assert "4 samples" in phi.invert(mean).reason
     nothing = {name: torch.zeros_like(value) for name, value in dq.items()}
     assert phi.invert(nothing).status is InverseStatus.VANISHING
+
+
+@pytest.mark.parametrize(
+    ("samples", "widths"),
+    [(3, (5, 6, 3)), (4, (5, 6, 3)), (5, (5, 6, 3)), (6, (5, 6, 3)), (3, (4, 5, 2)), (6, (8, 9, 4))],
+)
+@pytest.mark.parametrize("kind", ["classes", "probabilities", "dead units"])
+def test_means_under_softmax_are_told_from_single_samples(
+    samples: int, widths: tuple[int, int, int], kind: str
+) -> None:
+    generator = torch.Generator().manual_seed(samples)
+    x = torch.randn(samples, widths[0], generator=generator, dtype=torch.float64)
+    x[:, 1] = 0.0
+    t = torch.arange(samples) % widths[2]
+    t = nn.functional.one_hot(t).double() * 0.9 + 0.1 / widths[2] if kind == "probabilities" else t
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Linear(widths[0], widths[1]), nn.ReLU() if kind == "dead units" else nn.Tanh(), nn.Linear(*widths[1:])
+        )
+    )
+    if kind == "dead units":
+        with torch.no_grad():
+            model[0].bias[0] = -20.0
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x, t)))
+    found = phi.invert({name: value.mean(dim=0) for name, value in phi(x, t).items()})
+    assert found.status is InverseStatus.MIXED
+    assert found.x is None
+    # The changes of the first layer have as many ranks as samples, or as inputs that are not zero, with the bias; fewer
+    # where units are dead for some samples and not for others.
+    said = int(found.reason.split("at least ")[1].split()[0])
+    assert 2 <= said <= samples
+    assert said == min(samples, widths[0]) or kind == "dead units"
+
+
+def test_one_layer_out_of_order_is_no_mean() -> None:
+    data = classes((4, 5))
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)))
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(data.x, torch.arange(4) % 3)))
+    dq = change(phi, data.x[0], torch.tensor(0))
+    dq["0.weight"][0, 0] *= 1.5
+    assert phi.invert(dq).status is InverseStatus.OFF
+
+
+def test_a_dense_layer_at_several_places_of_a_sample_is_no_mean() -> None:
+    data = classes((4, 3, 5))
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Flatten(), nn.Linear(18, 3)))
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(data.x, torch.arange(4) % 3)))
+    found = phi.invert(change(phi, data.x[1], torch.tensor(1)))
+    assert found.status is InverseStatus.FOUND
+    torch.testing.assert_close(found.x, data.x[1], rtol=1e-9, atol=1e-12)
+
+
+FRONTS = {
+    "convolution and ReLU": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)),
+    "strided convolution and ReLU": lambda: nn.Sequential(
+        nn.Conv2d(1, 2, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)
+    ),
+    "strided convolution and ReLU6": lambda: nn.Sequential(
+        nn.Conv2d(1, 2, 3, stride=2), nn.ReLU6(), nn.Flatten(), nn.Linear(18, 3)
+    ),
+    "averages": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(27, 3)),
+    "narrow": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)
+    ),
+    "no bias before": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 9, bias=False), nn.ReLU(), nn.Linear(9, 5), nn.Tanh(), nn.Linear(5, 3)
+    ),
+    "no bias at all": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 9, bias=False), nn.ReLU(), nn.Linear(9, 3, bias=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("network", FRONTS)
+@pytest.mark.parametrize("seed", range(3))
+def test_changes_that_the_map_made_are_found(network: str, seed: int) -> None:
+    model, generator = seeded(FRONTS[network], seed), torch.Generator().manual_seed(seed)
+    x = torch.randn(9, 1, 8, 8, generator=generator, dtype=torch.float64)
+    t = torch.randint(3, (9,), generator=generator)
+    phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x[:8], t[:8])))
+    dq = change(phi, x[8], t[8])
+    found = phi.invert(dq)
+    assert found.status in (InverseStatus.FOUND, InverseStatus.VANISHING)
+    if found.x is None:
+        assert max(float(value.abs().max()) for value in dq.values()) == 0
+        return
+    for name, value in change(phi, found.x, found.t).items():
+        torch.testing.assert_close(value, dq[name], rtol=1e-6, atol=1e-9)
+    # Unique means the very point; otherwise it may be another one with this change.
+    if found.unique:
+        torch.testing.assert_close(found.x, x[8], rtol=1e-6, atol=1e-6)
+
+
+def test_dead_units_leave_the_input_open() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 5, generator=generator, dtype=torch.float64)
+    for dead in ("0", "2"):
+        model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)))
+        with torch.no_grad():
+            dict(model.named_parameters())[f"{dead}.bias"].sub_(2.0)
+        phi = DualityMap(NeuralSystem(model, nn.CrossEntropyLoss(), Pairs(x[:8], torch.arange(8) % 3)))
+        dq = change(phi, x[8], torch.tensor(1))
+        assert float(dq["0.weight"].abs().max()) == 0
+        found = phi.invert(dq)
+        assert found.status is InverseStatus.FOUND
+        assert not found.unique
+        assert int(found.t) == 1
+        assert bool(torch.isinf(found.error).any())
+        for name, value in change(phi, found.x, found.t).items():
+            torch.testing.assert_close(value, dq[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["classes", "values", "no bias"])
+def test_noise_leaves_the_best_state_with_its_errors(kind: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(20, 4, generator=generator, dtype=torch.float64)
+    t = torch.randint(3, (20,), generator=generator) if kind != "values" else 2 * x[:, :1]
+    last = 1 if kind == "values" else 3
+    if kind == "no bias":
+        model = seeded(lambda: nn.Sequential(nn.Linear(4, 6, bias=False), nn.Tanh(), nn.Linear(6, last, bias=False)))
+    else:
+        model = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, last)))
+    loss = nn.MSELoss() if kind == "values" else nn.CrossEntropyLoss()
+    phi = DualityMap(NeuralSystem(model, loss, Pairs(x, t)))
+    deviations = []
+    for at in range(20):
+        dq = change(phi, x[at], t[at])
+        largest = max(float(value.abs().max()) for value in dq.values())
+        for noise in (1e-6, 1e-4):
+            noisy = {
+                name: value + noise * largest * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+                for name, value in dq.items()
+            }
+            found = phi.invert(noisy)
+            assert found.status in (InverseStatus.OFF, InverseStatus.FOUND)
+            assert found.residual < 30 * noise
+            allowed = phi.invert(noisy, tolerance=1e-2)
+            assert allowed.status is InverseStatus.FOUND
+            torch.testing.assert_close(allowed.x, found.x, rtol=1e-7, atol=1e-10)
+            deviations.append((found.x - x[at]) / found.error)
+    # Deviations in units of the errors have a variance of one: 160 of them, each with few degrees of freedom.
+    variance = float(torch.cat(deviations).square().mean())
+    assert 0.7 < variance < 1.5
+
+
+def test_a_tolerance_that_is_none_is_refused() -> None:
+    data = classes((4, 3))
+    phi = DualityMap(NeuralSystem(dense(bias=True, outputs=1), Composition("tanh", "mse"), data))
+    dq = change(phi, data.x[0], data.t[0])
+    for tolerance in (0.0, 1.0, -1e-3, math.nan):
+        with pytest.raises(InvalidInputError, match="between 0 and 1; got"):
+            phi.invert(dq, tolerance=tolerance)
 
 
 def test_through_convolutions_by_least_squares() -> None:

@@ -1,6 +1,5 @@
-"""Input of a network from the changes of its first layer: a ratio for dense layers, least squares for convolutions."""
+"""Input of a network from the changes of its first layers: a ratio behind a dense layer, least squares before it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,14 +54,41 @@ class FirstInput:
     determined: bool
 
 
-def first_inputs(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr: float) -> list[FirstInput]:
-    """Find the inputs of a sequence whose first dense layer has a bias, from the changes of its first layers.
+@dataclass(frozen=True, eq=False)
+class Front:
+    """First modules of a network, with their known outputs and errors, whose input is still unknown.
 
-    Convolutions and activations before that layer are inverted backwards: each convolution's input solves two sets of
-    linear equations, that it gives the known output, and that it gives the known change of the weights (Zhu and
-    Blaschko, R-GAP, ICLR 2021). An activation that falls before it rises, such as SiLU or GELU, has two pre-activations
-    for some values: the inputs by the rising and by the falling branch are then both returned as guesses. Empty if a
-    module before the layer cannot be inverted.
+    Parameters
+    ----------
+    modules
+        Names and modules, in order.
+    outputs
+        Their outputs, where they are known; any values elsewhere.
+    known
+        Mask of the outputs that are known.
+    after, values
+        Activations that follow, and what they must give where the outputs are not known: a dead ReLU gives zero.
+    error
+        Derivative of the loss by the outputs.
+    """
+
+    modules: list[tuple[str, nn.Module]]
+    outputs: Tensor
+    known: Tensor
+    after: list[nn.Module]
+    values: Tensor
+    error: Tensor
+
+
+def first_inputs(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], lr: float) -> list[FirstInput | Front]:
+    """Find the inputs of a sequence that has a dense layer with a bias, from the changes of its first layers.
+
+    The input of that layer is known, and so is its error. What stands before it is inverted backwards: a dense layer's
+    or a convolution's input solves two sets of linear equations, that it gives the known output, and that it gives the
+    known change of the weights (Zhu and Blaschko, R-GAP, ICLR 2021). Where these do not determine it, or a module
+    cannot be inverted, the modules up to there are a front, with known outputs and errors. An activation that falls
+    before it rises, such as SiLU or GELU, has two pre-activations for some values: the inputs by the rising and by the
+    falling branch are then both returned as guesses. Empty if there is no such layer, or a weight is used twice.
 
     Parameters
     ----------
@@ -75,26 +101,26 @@ def first_inputs(model: nn.Module, x_like: Tensor, changes: dict[str, Tensor], l
     lr
         Learning rate.
     """
-    modules = flattened(model)
-    if modules is None:
-        return []
-    at = next((place for place, (_, module) in enumerate(modules) if type(module) is nn.Linear), None)
-    if at is None or not all(used_once(modules, module) for _, module in modules[: at + 1]):
-        return []
-    name, linear = modules[at]
-    assert isinstance(linear, nn.Linear)
-    weight, bias = changes.get(joined(name, "weight")), changes.get(joined(name, "bias"))
-    if weight is None or bias is None:
-        return []
-    state = layer_input(weight, bias)
-    if state is None:
-        return []
-    error = (-bias / lr) @ linear.weight.detach()
-    rising = _backwards(modules[:at], x_like, state, error, changes, lr, falling=False)
-    if rising is None or rising.determined or not _ambiguous(modules[:at]):
-        return [] if rising is None else [rising]
-    falling = _backwards(modules[:at], x_like, state, error, changes, lr, falling=True)
-    return [rising] if falling is None else [rising, falling]
+    modules = flattened(model) or []
+    for at, (name, linear) in enumerate(modules):
+        weight, bias = changes.get(joined(name, "weight")), changes.get(joined(name, "bias"))
+        if type(linear) is not nn.Linear or weight is None or bias is None:
+            continue
+        # Behind a dead layer only later layers have errors.
+        state = layer_input(weight, bias)
+        if state is None:
+            continue
+        shapes = input_shapes([module for _, module in modules[: at + 1]], x_like)
+        if not all(used_once(modules, module) for _, module in modules[: at + 1]) or len(shapes[at]) != 1:
+            return []
+        error = (-bias / lr) @ linear.weight.detach()
+        # Noise of the changes is noise of the state: what is smaller than it may be zero.
+        noise = (weight - torch.outer(bias, state)).square().mean().sqrt() / bias.norm()
+        rising = _backwards(modules[:at], shapes[:at], state, error, changes, lr, float(noise), falling=False)
+        if not _ambiguous(modules[:at]) or (isinstance(rising, FirstInput) and rising.determined):
+            return [rising]
+        return [rising, _backwards(modules[:at], shapes[:at], state, error, changes, lr, float(noise), falling=True)]
+    return []
 
 
 def _ambiguous(modules: list[tuple[str, nn.Module]]) -> bool:
@@ -104,41 +130,46 @@ def _ambiguous(modules: list[tuple[str, nn.Module]]) -> bool:
 
 def _backwards(
     modules: list[tuple[str, nn.Module]],
-    x_like: Tensor,
+    shapes: list[torch.Size],
     state: Tensor,
     error: Tensor,
     changes: dict[str, Tensor],
     lr: float,
+    noise: float,
     *,
     falling: bool,
-) -> FirstInput | None:
+) -> FirstInput | Front:
     """Invert the modules before a dense layer, from that layer's input and the errors there."""
-    shapes = list(_shapes([module for _, module in modules], x_like))
-    determined, known = True, torch.ones_like(state, dtype=torch.bool)
-    for (name, module), shape in reversed(list(zip(modules, shapes, strict=True))):
+    determined, known, values = True, torch.ones_like(state, dtype=torch.bool), state
+    after: list[nn.Module] = []
+    for place, (name, module) in reversed(list(enumerate(modules))):
+        shape = shapes[place]
         if type(module) in (nn.Flatten, nn.Identity, nn.Dropout):
-            state, error, known = state.reshape(shape), error.reshape(shape), known.reshape(shape)
-        elif type(module) in SEPARATE:
-            state, slope, invertible, certain = _before_activation(module, state, falling=falling)
+            state, error, known, values = (part.reshape(shape) for part in (state, error, known, values))
+            continue
+        if type(module) in SEPARATE:
+            state, slope, invertible, certain = _before_activation(module, state, noise, falling=falling)
             error, known, determined = slope * error, known & invertible, determined and certain
-        elif isinstance(module, _CONVOLUTIONS):
-            found = _before_convolution(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
-            if found is None:
-                return None
-            state, error, full = found
-            known, determined = torch.ones_like(state, dtype=torch.bool), determined and full
-        else:
-            return None
-    return FirstInput(state.reshape(x_like.shape), determined and bool(known.all()))
+            after = [module, *after]
+            continue
+        if type(module) is nn.Linear or isinstance(module, _CONVOLUTIONS):
+            found = _before_linear(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
+            if found is not None:
+                state, error = found
+                known, after, values = torch.ones_like(state, dtype=torch.bool), [], state
+                continue
+        return Front(modules[: place + 1], state, known, after, values, error)
+    return FirstInput(state, determined and bool(known.all()))
 
 
 @torch.no_grad()
-def _shapes(modules: list[nn.Module], x: Tensor) -> Iterator[torch.Size]:
-    """Shape of the input of every module."""
-    state = x[None]
+def input_shapes(modules: list[nn.Module], x: Tensor) -> list[torch.Size]:
+    """Shape of the input of every module of a sequence."""
+    state, found = x[None], []
     for module in modules:
-        yield state.shape[1:]
+        found.append(state.shape[1:])
         state = module(state)
+    return found
 
 
 @torch.no_grad()
@@ -155,7 +186,9 @@ def _turn(module: nn.Module) -> float:
     return at
 
 
-def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tuple[Tensor, Tensor, Tensor, bool]:
+def _before_activation(
+    module: nn.Module, state: Tensor, noise: float, *, falling: bool
+) -> tuple[Tensor, Tensor, Tensor, bool]:
     """Pre-activations by bisection, slopes there, mask of those that are determined, and whether they are unique.
 
     Of two pre-activations with the same value, `falling` chooses the one on the falling branch.
@@ -172,8 +205,14 @@ def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tu
             below = (module(middle) < state) ^ left
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         y = (low + high) / 2
-        # If a small step changes nothing, as below the kink of ReLU or in saturation, the value determines no input.
+        # If a small step changes nothing, as below the kink of ReLU or in saturation, the value determines no input;
+        # neither does one that is zero, or saturated, up to four standard errors.
         flat = (module(y + 1e-3) - module(y - 1e-3)).abs() < 1e-12
+        ends = module(torch.tensor([turn, _RANGE], dtype=state.dtype, device=state.device))
+        if float(module(torch.tensor(turn + 1.0).to(state)) - ends[0]) < 1e-12:
+            flat |= state <= ends[0] + 4 * noise
+        if float(ends[1] - module(torch.tensor(_RANGE - 1.0).to(state))) < 1e-12:
+            flat |= state >= ends[1] - 4 * noise
     if isinstance(module, ActivationModule):
         slope = module.activation.derivative(y)
     else:
@@ -183,7 +222,7 @@ def _before_activation(module: nn.Module, state: Tensor, *, falling: bool) -> tu
     return y, torch.where(flat, 0.0, slope), ~flat, not bool(two.any())
 
 
-def _before_convolution(
+def _before_linear(
     module: nn.Module,
     shape: torch.Size,
     state: Tensor,
@@ -191,16 +230,16 @@ def _before_convolution(
     error: Tensor,
     change: Tensor | None,
     lr: float,
-) -> tuple[Tensor, Tensor, bool] | None:
-    """Input and errors before a convolution whose outputs are partly known, and whether the input is determined."""
+) -> tuple[Tensor, Tensor] | None:
+    """Input and errors before a dense layer or a convolution with partly known outputs; None if undetermined."""
     unknowns = shape.numel()
     if unknowns > _MOST_UNKNOWNS:
         return None
-    convolution: Any = module
-    weight = convolution.weight.detach()
+    layer: Any = module
+    weight = layer.weight.detach()
 
     def run(x: Tensor, w: Tensor) -> Tensor:
-        return convolution._conv_forward(x, w, None)
+        return nn.functional.linear(x, w) if isinstance(module, nn.Linear) else layer._conv_forward(x, w, None)
 
     unit = torch.eye(unknowns, dtype=state.dtype, device=state.device).reshape(unknowns, *shape)
     forward = run(unit, weight).reshape(unknowns, -1).T
@@ -219,5 +258,6 @@ def _before_convolution(
     matrix, values = torch.cat(rows), torch.cat(right)
     scale = matrix.norm(dim=1).clamp(min=1e-300)
     solved = torch.linalg.lstsq(matrix / scale[:, None], (values / scale)[:, None], driver="gelsd")
-    before = (error.reshape(-1) @ forward).reshape(shape)
-    return solved.solution[:, 0].reshape(shape), before, int(solved.rank) == unknowns
+    if int(solved.rank) < unknowns:
+        return None
+    return solved.solution[:, 0].reshape(shape), (error.reshape(-1) @ forward).reshape(shape)

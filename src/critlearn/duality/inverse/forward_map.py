@@ -1,12 +1,12 @@
 """Protocol of the maps that can be inverted; it imports no map, so that maps can import the inversion."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from critlearn.compositions import OutputLoss
 from critlearn.duality.exact_copy import ExactNetwork
-from critlearn.duality.jacobian.jacobian import Jacobian
 from critlearn.network import NeuralSystem
 
 
@@ -33,6 +33,6 @@ class ForwardMap(Protocol):
         """Sample in double precision, and the loss in the form for its target."""
         ...
 
-    def jacobian(self, x: Tensor, t: Tensor) -> Jacobian:
-        """Jacobian ``dPhi/d(x, t)`` at one boundary state."""
+    def jacobian_rows(self, x: Tensor, t: Tensor, rows: Sequence[int]) -> Tensor:
+        """Chosen rows of the Jacobian ``dPhi/d(x, t)`` at each boundary state of a batch, shape (sample, row, K)."""
         ...

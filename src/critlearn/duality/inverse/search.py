@@ -2,23 +2,23 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import scipy.ndimage
 import torch
-from scipy.optimize import least_squares
 from torch import Tensor
 
 from critlearn.compositions import SoftTargetCrossEntropy
 from critlearn.duality.criteria import ON_SHEET, RANK_OF_CHANGES
-from critlearn.duality.inverse.candidate import Candidate, best_candidate
+from critlearn.duality.inverse.candidate import Candidate, best_candidate, standard_errors
 from critlearn.duality.inverse.changes import checked_changes
-from critlearn.duality.inverse.first_layer import first_inputs, input_line
+from critlearn.duality.inverse.descent import descend
+from critlearn.duality.inverse.first_layer import FirstInput, Front, first_inputs, input_line
 from critlearn.duality.inverse.forward_map import ForwardMap
+from critlearn.duality.inverse.front import front_inputs
+from critlearn.duality.inverse.layer_ranks import LayerRank, layer_ranks
 from critlearn.duality.inverse.target_of_error import fitting_target
 from critlearn.duality.jacobian.output_response import continuous_targets
 from critlearn.duality.one_tensor import samples_of_one_tensor
@@ -29,20 +29,26 @@ from critlearn.network.backward.learning_pass import learning_pass
 _SHARP: Final = 1e-10
 """Residual above which a closed form is improved by a descent; below it is only rounding."""
 
-_STARTS: Final = 8
-"""Number of starts: samples of the data set for descents, and lengths of an input along a line."""
-
 _DESCENTS: Final = 24
-"""Largest number of descents, each of which takes up to 60 Jacobians."""
+"""Largest number of descents side by side."""
+
+_SAMPLES: Final = 64
+"""Samples of the data set, spread evenly, among which starts are chosen."""
+
+_COMPLETED: Final = 8
+"""Samples for which a continuous target is fitted, one after the other, before descents start."""
 
 _MOST_ENTRIES: Final = 2 * 10**7
-"""Largest number of entries of a Jacobian, variables times inputs, for descents: at 2e7 it takes 160 MB."""
+"""Largest number of entries of Jacobians, variables times inputs times descents: at 2e7 they take 160 MB."""
 
-_LENGTHS: Final = np.logspace(-3, 3, 49)
-"""Lengths of an input that are tried if a first layer without bias does not determine it, eight per decade."""
+_LENGTHS: Final = 24
+"""Lengths from 1e-3 to 1e3, of either sign, from which descents start along a line of inputs: four per decade."""
 
-_TO_THE_END: Final[dict[str, Any]] = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
-"""Tolerances of descents, which run until nothing changes: their residual decides whether a vector is on the sheet."""
+_KEPT: Final = 4
+"""Descents whose ends are looked at more closely: two of them show whether a state is unique."""
+
+_FRONT_STARTS: Final = 12
+"""Descents through the first modules, half of them from samples of the data set and half from random inputs."""
 
 
 class InverseSearch:
@@ -54,17 +60,18 @@ class InverseSearch:
         The duality map.
     dq
         Changes of all trainable variables, by name.
+    tolerance
+        Largest residual on the sheet; None for that of the changes' precision.
     """
 
-    def __init__(self, phi: ForwardMap, dq: Mapping[str, Tensor]) -> None:
+    def __init__(self, phi: ForwardMap, dq: Mapping[str, Tensor], tolerance: float | None) -> None:
         network = phi.network
         self.phi, self.model, self.layers = phi, network.model, network.layers
         self.changes, precision = checked_changes(phi.system.parameters, dq)
-        self.tolerance, self.cut, self.rounding = (
-            ON_SHEET[precision],
-            RANK_OF_CHANGES[precision],
-            torch.finfo(precision).eps,
-        )
+        self.tolerance = ON_SHEET[precision] if tolerance is None else tolerance
+        # What a tolerance allows as noise has singular values of its own.
+        self.cut = RANK_OF_CHANGES[precision] if tolerance is None else max(RANK_OF_CHANGES[precision], tolerance)
+        self.rounding = torch.finfo(precision).eps
         self.size = max(float(change.abs().max()) for change in self.changes.values())
         if self.size:
             self.changes = {name: change / self.size for name, change in self.changes.items()}
@@ -74,85 +81,60 @@ class InverseSearch:
         self.loss = phi.one_sample(x, self.t_like)[2]
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
+        self.soft = isinstance(self.loss, SoftTargetCrossEntropy)
         # The sum of probability targets cannot be found, as t + c p has the error of t: it is that of the data set.
-        self.weight = float(self.t_like.double().sum()) if isinstance(self.loss, SoftTargetCrossEntropy) else 1.0
+        self.weight = float(self.t_like.double().sum()) if self.soft else 1.0
 
-    def layer_ranks(self) -> dict[str, tuple[int, int]]:
-        """Numerical and greatest possible rank of the changes of every dense layer of a sequence."""
-        found = {}
-        modules = flattened(self.model) or []
-        for name, module in modules:
-            weight = self.changes.get(joined(name, "weight"))
-            # A layer that is used twice has a change of rank two from a single sample, and says nothing of a mean.
-            if type(module) is torch.nn.Linear and weight is not None and used_once(modules, module):
-                bias = self.changes.get(joined(name, "bias"))
-                matrix = weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
-                values = torch.linalg.svdvals(matrix)
-                found[name] = int((values > self.cut * values[0]).sum()), min(matrix.shape)
-        return found
+    def layer_ranks(self) -> list[LayerRank]:
+        """Ranks of the changes of the dense layers."""
+        return layer_ranks(self.model, self.loss, self.x_like, self.changes, self.cut)
 
-    @staticmethod
-    def ruled_out(ranks: dict[str, tuple[int, int]]) -> bool:
-        """Whether no single sample can have these changes: the rank of some dense layer's change is above 1."""
-        return any(rank > 1 for rank, _ in ranks.values())
+    def best(self, *, single: bool) -> Candidate | None:
+        """Boundary state whose change is nearest, with its uniqueness and its errors.
 
-    def closed_form(self) -> Candidate | None:
-        """Candidate from the changes of the first dense layer; None if the network is no sequence with such a layer."""
-        inputs = first_inputs(self.model, self.x_like, self.changes, self.phi.lr)
-        if inputs:
-            found = [candidate for first in inputs if (candidate := self.completed(first.x, first.determined))]
-            if len(inputs) > 1 or any(candidate.residual > _SHARP and not self.layers for candidate in found):
-                found += [polished for start in found if (polished := self._polished(start))]
-            return best_candidate(found, self.tolerance)
-        layers = self.layers
-        if layers and layers[0].weight_trained and not layers[0].bias_trained:
-            return self._along(input_line(self.changes[joined(layers[0].name, "weight")]))
-        return None
-
-    def _polished(self, start: Candidate) -> Candidate | None:
-        """Improve a candidate by a descent; None if the Jacobian is too large for descents or the descent fails."""
-        if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
-            return None
-        found = self._fitted(start.x, start.t)
-        return replace(found, determined=start.determined) if found else None
-
-    def _along(self, line: Tensor | None) -> Candidate | None:
-        """Input on a line through the origin: search for its length and sign, with the best target for each."""
-        if line is None:
-            return None
-        starts = []
-        for lengths in (_LENGTHS, -_LENGTHS):
-            tried = [self.completed((length * line).reshape(self.x_like.shape), False) for length in lengths]
-            left = np.array([math.inf if candidate is None else candidate.residual for candidate in tried])
-            # Local minima of the residual over the grid of lengths are the starts of descents.
-            lowest = scipy.ndimage.minimum_filter1d(left, 3) == left
-            starts += [
-                (candidate.residual, length, candidate)
-                for candidate, length, low in zip(tried, lengths, lowest, strict=True)
-                if candidate is not None and low
-            ]
-        found: list[Candidate] = []
-        for _, length, start in sorted(starts, key=lambda entry: entry[0])[:_STARTS]:
-            t = None if self.continuous else start.t
-            mismatch = partial(self._mismatch_along, line, t)
-            solved = least_squares(mismatch, [length], max_nfev=25, **_TO_THE_END)
-            candidate = self.completed((float(solved.x[0]) * line).reshape(self.x_like.shape), False)
-            if candidate is not None:
-                found.append(candidate)
+        Parameters
+        ----------
+        single
+            Whether the changes may be those of a single sample, so that descents are worth their time.
+        """
+        found = self._closed_forms()
         best = best_candidate(found, self.tolerance)
-        if best is not None and best.residual <= math.sqrt(self.tolerance) and (polished := self._polished(best)):
-            found.append(polished)
-        return best_candidate(found, self.tolerance)
+        if single and (best is None or best.residual > _SHARP):
+            starts = [(candidate.x, candidate.t) for candidate in found]
+            # What the first layers say of the input holds for every state, and is easier to solve for than the rest.
+            if best is None:
+                starts += self._far_starts()
+            found += self._descents(starts)
+            best = best_candidate(found, self.tolerance)
+        if best is None:
+            return None
+        # A descent may end elsewhere than in the input that the equations determine, but that stays the only one.
+        return self._judged(replace(best, determined=any(candidate.determined for candidate in found)))
 
-    def _mismatch_along(self, line: Tensor, t: Tensor | None, length: np.ndarray) -> np.ndarray:
-        """Mismatch as a function of the length, for a fixed target or, without one, for the best target."""
-        x = (float(length[0]) * line).reshape(self.x_like.shape)
-        if t is None:
-            candidate = self.completed(x, False)
-            if candidate is None:
-                return (-self.flat / self.flat.norm()).cpu().numpy()
-            t = candidate.t
-        return self._mismatch(x, t).cpu().numpy()
+    def _closed_forms(self) -> list[Candidate]:
+        """Candidates from the changes of the first layers up to the first dense one with a bias and an error."""
+        found: list[Candidate | None] = []
+        for first in first_inputs(self.model, self.x_like, self.changes, self.phi.lr):
+            if isinstance(first, FirstInput):
+                found.append(self.completed(first.x, first.determined))
+            else:
+                found += [self.completed(x, False) for x in self._before(first)]
+        return [candidate for candidate in found if candidate is not None]
+
+    def _before(self, front: Front) -> list[Tensor]:
+        """Inputs that give the first modules their known outputs and changes."""
+        samples = self._samples(_FRONT_STARTS // 2)
+        generator = torch.Generator().manual_seed(0)
+        random = torch.randn(_FRONT_STARTS - len(samples), *self.x_like.shape, generator=generator).to(samples)
+        # Of one sample alone there is no spread.
+        spread = samples.std(dim=0, correction=0) + 1e-3 * (1 + samples.abs().mean())
+        starts = torch.cat([samples, samples.mean(dim=0) + spread * random])
+        return front_inputs(front, self.changes, self.phi.lr, starts)[:_KEPT]
+
+    def _samples(self, most: int) -> Tensor:
+        """Inputs of samples that are spread evenly over the data set."""
+        numbers = torch.linspace(0, len(self.phi.system) - 1, min(most, len(self.phi.system))).round().long().tolist()
+        return samples_of_one_tensor(self.phi.system, numbers)[0].to(self.flat)
 
     def completed(self, x: Tensor, determined: bool) -> Candidate | None:
         """Candidate of an input with its best target: the changes are linear in the output errors, which give it."""
@@ -172,7 +154,8 @@ class InverseSearch:
             return None
         t = t.reshape(self.t_like.shape).to(self.t_like.dtype) if not t.is_floating_point() else t
         t = t.reshape(self.t_like.shape) if t.numel() == self.t_like.numel() else t
-        return Candidate(x, t, float(self._mismatch(x, t).norm()), determined and only, determined, only)
+        residual = float(self._mismatches(x[None], t[None])[0].norm())
+        return Candidate(x, t, residual, determined and only, determined, only)
 
     def _unit_gradients(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Outputs, and the gradients of each of them, shape (output, variable)."""
@@ -188,54 +171,57 @@ class InverseSearch:
                 rows.append(torch.cat([part.reshape(-1) for part in parts]))
         return output.detach(), torch.stack(rows)
 
-    def _mismatch(self, x: Tensor, t: Tensor) -> Tensor:
-        """``(Phi(x, t) - dq) / |dq|``, shape (variable,)."""
-        scaled = learning_pass(self.judge, x[None], t[None])
-        changes = -self.phi.lr * torch.cat([scaled.gradients[name].reshape(-1) for name in self.changes])
-        log_unit = float(scaled.log_scale[0])
-        return (changes * math.exp(min(700.0, log_unit - math.log(self.size))) - self.flat) / self.flat.norm()
+    def _mismatches(self, x: Tensor, t: Tensor) -> Tensor:
+        """``(Phi(x, t) - dq) / |dq|`` for a batch, shape (sample, variable); infinite where the network is not."""
+        try:
+            scaled = learning_pass(self.judge, x, t)
+        except InvalidInputError:
+            if len(x) == 1:
+                return torch.full((1, self.flat.numel()), math.inf).to(self.flat)
+            # A descent has left the region where the network is finite; the others go on.
+            return torch.cat([self._mismatches(*pair) for pair in zip(x.split(1), t.split(1), strict=True)])
+        changes = -self.phi.lr * torch.cat([scaled.gradients[name].flatten(1) for name in self.changes], dim=1)
+        units = (scaled.log_scale - math.log(self.size)).clamp(max=700.0).exp()
+        return (changes * units.to(changes)[:, None] - self.flat) / self.flat.norm()
 
-    def by_least_squares(self, near: Tensor | None) -> Candidate | None:
-        """Levenberg-Marquardt descents from many starts: samples of the data set, with each class if there are any."""
-        if self.flat.numel() * self.x_like.numel() > _MOST_ENTRIES:
+    def _far_starts(self) -> list[tuple[Tensor, Tensor]]:
+        """Starts far from any candidate: samples of the data set, and lengths along the line of the input, if known."""
+        line = self._line()
+        pool = self._samples(_COMPLETED if self.continuous else _SAMPLES)
+        if line is not None:
+            lengths = torch.logspace(-3, 3, _LENGTHS, dtype=line.dtype).to(line)
+            along = torch.cat([lengths, -lengths])[:, None] * line
+            pool = torch.cat([pool, along.reshape(-1, *self.x_like.shape)])
+        if self.continuous:
+            fitted = [self.completed(x, False) for x in pool]
+            kept = sorted((one for one in fitted if one is not None), key=lambda one: one.residual)
+            return [(one.x, one.t) for one in kept] or [(x, self.t_like.double()) for x in pool]
+        targets = self._targets()
+        # All pairs of inputs and targets, as many as a batch of changes may have entries.
+        pairs = list(itertools.product(pool, targets))[: max(_DESCENTS, _MOST_ENTRIES // self.flat.numel())]
+        with torch.no_grad():
+            left = self._mismatches(torch.stack([x for x, _ in pairs]), torch.stack([t for _, t in pairs])).norm(dim=1)
+        return [pairs[at] for at in left.nan_to_num(nan=math.inf).argsort().tolist()]
+
+    def _line(self) -> Tensor | None:
+        """Direction of the input behind a dense layer without a trained bias; None if there is none."""
+        layers = self.layers
+        if not layers or not layers[0].weight_trained or layers[0].bias_trained:
             return None
-        starts = [] if near is None else [near]
-        starts += samples_of_one_tensor(self.phi.system, list(range(min(_STARTS, len(self.phi.system)))))[0]
-        found: list[Candidate] = []
-        for start, t in itertools.islice(self._pairs(starts), _DESCENTS):
-            candidate = self._fitted(start, t)
-            if candidate is not None:
-                found.append(candidate)
-            # Two that fit suffice: they are the same state, or show that it is not unique.
-            if sum(candidate.residual <= self.tolerance for candidate in found) > 1:
-                break
-        return best_candidate(found, self.tolerance)
+        return input_line(self.changes[joined(layers[0].name, "weight")])
 
-    def _pairs(self, starts: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the starts: for one input after the other, all of its targets, the likeliest first."""
-        for start in starts:
-            x = start.to(self.flat)
-            if self.continuous:
-                fitting = self.completed(x, False)
-                yield x, self.t_like.double() if fitting is None else fitting.t
-            else:
-                yield from ((x, t) for t in self._targets())
-
-    def _targets(self) -> Iterator[Tensor]:
-        """Yield the class targets to start from."""
+    def _targets(self) -> list[Tensor]:
+        """Class targets to start from, the likeliest first."""
+        error = self._last_error()
         if self.loss.class_targets:
             with torch.no_grad():
                 outputs = self.model(self.x_like[None]).numel()
-            error = self._last_error()
             # Only the true class has an error below zero.
-            yield from torch.arange(outputs) if error is None else error.argsort()
-        else:
-            error = self._last_error()
-            if error is not None:
-                yield torch.where(error > 0, -1.0, 1.0).double().reshape(self.t_like.shape)
-                return
-            for signs in itertools.islice(itertools.product((-1.0, 1.0), repeat=max(1, self.t_like.numel())), 16):
-                yield torch.tensor(signs, dtype=torch.float64).reshape(self.t_like.shape)
+            return list(torch.arange(outputs) if error is None else error.argsort())
+        if error is not None:
+            return [torch.where(error > 0, -1.0, 1.0).double().reshape(self.t_like.shape)]
+        signs = itertools.islice(itertools.product((-1.0, 1.0), repeat=max(1, self.t_like.numel())), 16)
+        return [torch.tensor(sign, dtype=torch.float64).reshape(self.t_like.shape) for sign in signs]
 
     def _last_error(self) -> Tensor | None:
         """Output errors up to a factor, if the network is a sequence that ends in a dense layer with a bias."""
@@ -245,41 +231,65 @@ class InverseSearch:
         bias = self.changes.get(joined(modules[-1][0], "bias"))
         return None if bias is None else -bias
 
-    def _fitted(self, x: Tensor, t: Tensor) -> Candidate | None:
-        """Candidate from one Levenberg-Marquardt descent; None if it leaves the region where the network is finite."""
-        inputs, soft = x.numel(), isinstance(self.loss, SoftTargetCrossEntropy)
+    def _descents(self, starts: list[tuple[Tensor, Tensor]]) -> list[Candidate]:
+        """Candidates from descents in all coordinates of the boundary; none if the Jacobian is too large."""
+        inputs = self.x_like.numel()
+        columns = inputs + (self.t_like.numel() if self.continuous else 0)
+        entries = self.flat.numel() * columns
+        if entries > _MOST_ENTRIES or not starts:
+            return []
+        at_once = max(1, _MOST_ENTRIES // entries)
+        starts = starts[: min(_DESCENTS, 4 * at_once)]
+        found: list[Candidate] = []
+        for piece in (starts[at : at + at_once] for at in range(0, len(starts), at_once)):
+            targets = torch.stack([t for _, t in piece])
+            points = torch.stack([x.reshape(-1) for x, _ in piece])
+            if self.continuous:
+                points = torch.cat([points, targets.reshape(len(points), -1).to(points)], dim=1)
+            ends, lengths = descend(partial(self._mismatches_at, targets), partial(self._slopes_at, targets), points)
+            x, t = self._split(targets, ends, torch.arange(len(ends)))
+            kept = lengths.isfinite().nonzero()[:, 0].tolist()
+            found += [Candidate(x[at], t[at], float(lengths[at]), False) for at in kept]
+        found.sort(key=lambda candidate: candidate.residual)
+        return [self._retargeted(candidate) for candidate in found[:_KEPT]]
 
-        def split(point: np.ndarray) -> tuple[Tensor, Tensor]:
-            value = torch.from_numpy(point).to(self.flat)
-            if not self.continuous:
-                return value.reshape(self.x_like.shape), t
-            target = value[inputs:].reshape(t.shape)
-            return value[:inputs].reshape(self.x_like.shape), target.clamp(min=0.0) if soft else target
+    def _retargeted(self, candidate: Candidate) -> Candidate:
+        """Candidate of a descent with the best target for its input, where that fits as well."""
+        completed = self.completed(candidate.x, False)
+        if completed is None:
+            return replace(candidate, residual=math.inf) if self.soft else candidate
+        # A descent does not fix the sum of probabilities, with which almost any error could be reached.
+        if self.soft or completed.residual <= candidate.residual:
+            return completed
+        return replace(candidate, only_target=completed.only_target)
 
-        scale = float(self.flat.norm()) * self.size
+    def _split(self, targets: Tensor, points: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of points, whose classes are those of their starts."""
+        inputs = self.x_like.numel()
+        x = points[:, :inputs].reshape(-1, *self.x_like.shape)
+        if not self.continuous:
+            return x, targets[of]
+        t = points[:, inputs:].reshape(-1, *targets.shape[1:])
+        return x, t.clamp(min=0.0) if self.soft else t
 
-        def slope(point: np.ndarray) -> np.ndarray:
-            return (self.phi.jacobian(*split(point)).dense() / scale).cpu().numpy()
+    def _mismatches_at(self, targets: Tensor, points: Tensor, of: Tensor) -> Tensor:
+        return self._mismatches(*self._split(targets, points, of))
 
-        def mismatch(point: np.ndarray) -> np.ndarray:
-            return self._mismatch(*split(point)).cpu().numpy()
+    def _slopes_at(self, targets: Tensor, points: Tensor, of: Tensor) -> Tensor:
+        return self._slopes(*self._split(targets, points, of))
 
-        start = torch.cat([x.reshape(-1), t.reshape(-1).to(x)]) if self.continuous else x.reshape(-1)
-        method: Any = "lm" if self.flat.numel() >= start.numel() else "trf"
-        try:
-            solved = least_squares(mismatch, start.cpu().numpy(), slope, method=method, max_nfev=60, **_TO_THE_END)
-        except (InvalidInputError, ValueError):
-            # The descent has left the region where the network is finite.
-            return None
-        found_x, found_t = split(solved.x)
-        candidate = Candidate(found_x, found_t, float(np.linalg.norm(solved.fun)), False)
-        if completed := self.completed(found_x, False):
-            candidate = replace(candidate, only_target=completed.only_target)
-            # A descent does not fix the sum of the probabilities; the completed target has the right sum.
-            if completed.residual <= (self.tolerance if soft else candidate.residual):
-                candidate = completed
-        if candidate.residual > self.tolerance:
+    def _slopes(self, x: Tensor, t: Tensor) -> Tensor:
+        """Jacobians in the units of the mismatches, shape (sample, variable, boundary)."""
+        return self.phi.jacobian_rows(x, t, range(self.flat.numel())) / (float(self.flat.norm()) * self.size)
+
+    def _judged(self, candidate: Candidate) -> Candidate:
+        """Candidate with the standard errors of its input, and whether its Jacobian shows that it is isolated."""
+        columns = self.x_like.numel() + (candidate.t.numel() if self.continuous else 0)
+        if self.flat.numel() * columns > _MOST_ENTRIES:
             return candidate
+        slopes = self._slopes(candidate.x[None], candidate.t[None])[0]
+        rank, error = standard_errors(slopes, candidate.residual)
         # One direction is always lost for probabilities, that of their sum, but the sum is known.
-        rank = int(np.linalg.matrix_rank(slope(solved.x)))
-        return replace(candidate, unique=rank == start.numel() - soft and candidate.only_target)
+        isolated = rank == columns - self.soft and candidate.only_target and candidate.alone
+        unique = candidate.unique or isolated
+        return replace(candidate, unique=unique, error=error[: self.x_like.numel()].reshape(self.x_like.shape))
