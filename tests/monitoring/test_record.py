@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import critlearn as cl
-from critlearn.errors import DataError, OutputError
+from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference import Grade
 from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.storage import load_record, save_record
@@ -104,3 +104,63 @@ def test_updates_that_are_all_zero_have_no_fit() -> None:
     assert found.fit is None
     assert found.to_dict() == {"axis": "variables", "count": 12, "zeros": 12}
     assert "exactly zero" in found.summary()
+
+
+class _Walk(torch.optim.Optimizer):
+    """Optimiser that moves every variable by noise whose law is known, and nothing else."""
+
+    def __init__(self, model: nn.Module, seed: int) -> None:
+        super().__init__(model.parameters(), {"lr": 1.0})
+        self._generator = np.random.default_rng(seed)
+
+    def step(self) -> None:  # type: ignore[override]
+        with torch.no_grad():
+            for number, value in enumerate(self.param_groups[0]["params"]):
+                # Symmetric Pareto laws: density exponents 3.5 of the first layer, 2.5 of the second.
+                tail = 2.5 if number < 2 else 1.5
+                size = 1e-3 * (1 + self._generator.pareto(tail, tuple(value.shape)))
+                value += torch.from_numpy(size * self._generator.choice([-1, 1], tuple(value.shape)))
+
+
+@pytest.fixture(scope="module")
+def walk() -> MonitorRecord:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+    system = cl.NeuralSystem(model, cl.Composition("sigmoid", "bce"), classes((100, 3)))
+    optimizer = _Walk(model, 2)
+    with cl.Monitor(system, optimizer, every=10**6, samples=10, series=60) as monitor:
+        for _ in range(3000):
+            optimizer.step()
+            monitor.step()
+    return monitor.record
+
+
+def test_increments_are_counted_by_layer_and_period_with_the_exponents_they_have(walk: MonitorRecord) -> None:
+    table = walk.increments_table()
+    assert set(table["layer"]) == {"0", "2"}
+    last = table[table["last_step"] == table["last_step"].max()].set_index("layer")
+    for layer, exponent in (("0", 3.5), ("2", 2.5)):
+        assert last.loc[layer, "ci_low"] <= exponent <= last.loc[layer, "ci_high"]
+        # Every step is there once, but for the one between two blocks.
+        counted = table.loc[table["layer"] == layer, "count"].sum()
+        number = sum(len(index) for name, index in walk.series.entries.items() if name.startswith(layer))
+        assert 0.99 * 3000 * number < counted <= 3000 * number
+    assert len(walk.plot_increments().axes) == 1
+
+
+def test_the_dynamics_of_a_record_are_those_of_its_series(walk: MonitorRecord, tmp_path: Path) -> None:
+    sheet = walk.dynamics()
+    assert sheet.variables == 60
+    assert sheet.steps == 3001
+    # Independent steps: nothing remembers anything.
+    assert sheet.observed.branching.ratio is None
+    assert sheet.observed.autocorrelation.time == pytest.approx(1, abs=0.2)
+    save_record(tmp_path / "walk.safetensors", walk)
+    again = load_record(tmp_path / "walk.safetensors")
+    assert [part.sketch for part in again.increments] == [part.sketch for part in walk.increments]
+    assert [part.summary() for part in again.increments[:1]] == [part.summary() for part in walk.increments[:1]]
+
+
+def test_a_short_record_has_no_dynamics(record: MonitorRecord) -> None:
+    with pytest.raises(InvalidInputError, match="at least 100 time steps"):
+        record.dynamics()

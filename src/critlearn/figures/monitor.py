@@ -52,6 +52,36 @@ def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figur
     return figure
 
 
+def increments_figure(periods: pd.DataFrame) -> Figure:
+    """Exponent of the tail of increments over the steps of training, a curve with the band of its interval by layer.
+
+    Parameters
+    ----------
+    periods
+        Row for each layer and period, as of `MonitorRecord.increments_table`.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    if not periods.empty:
+        for number, (name, rows) in enumerate(periods.groupby("layer", sort=False)):
+            colour = _COLOURS[number % len(_COLOURS)]
+            columns = ("first_step", "last_step", "exponent", "ci_low", "ci_high")
+            first, last, exponent, low, high = (rows[column].to_numpy(dtype=np.float64) for column in columns)
+            middle = np.sqrt(np.maximum(first, 1) * last)
+            axes.plot(middle, exponent, "o-", markersize=4, color=colour, label=f"{name} (over time)")
+            axes.fill_between(middle, low, high, color=colour, alpha=0.15)
+        axes.set_xscale("log")
+        known = periods["exponent"].dropna().to_numpy(dtype=np.float64)
+        if known.size:
+            # Intervals that say nothing would leave no room for the others.
+            axes.set_ylim(known.min() - 1, known.max() + 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.set(xlabel="step of the optimiser", ylabel="exponent of the tail of increments")
+    axes.grid(alpha=0.3)
+    add_legend(axes)
+    return figure
+
+
 def _draw_exponents(axes: Axes, label: str, rows: pd.DataFrame, colour: str) -> None:
     """Draw the exponents of one distribution: full marks for power laws, hollow ones for other verdicts."""
     law = rows["verdict"].isin(LAW_GRADES)

@@ -31,8 +31,8 @@ SAMPLES: Final = 1024
 VARIABLES: Final = 1000
 """Default number of entries of each variable that are counted: with 64 samples enough for the exponent of a layer."""
 
-SERIES: Final = 8
-"""Default number of variables whose values are kept over time."""
+SERIES: Final = 64
+"""Default number of variables whose values are kept over time: some of every large layer."""
 
 
 class Monitor:
@@ -181,6 +181,7 @@ class Monitor:
             self._steps,
             self._clock.training,
             self._clock.start + self._clock.spent,
+            self._series.increments(),
         )
 
     @contextmanager

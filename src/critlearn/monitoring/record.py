@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from critlearn.dynamics import Dynamics, analyze_series
 from critlearn.equilibrium import TOLERANCE
 from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.increments import PeriodIncrements
 from critlearn.monitoring.updates import UpdateSeries
 from critlearn.results import Result
 
@@ -90,8 +92,11 @@ class MonitorRecord(Result):
         Steps of the optimiser.
     training_seconds, monitor_seconds
         Time of training, and time of everything that the monitor did during it, start and end included.
+    increments
+        Increments of the variables of the series, counted by layer and by period; periods double in length.
     """
 
+    bulky_fields = ("increments",)
     derived_values = ("overhead", "fraction_without_drift")
 
     states: tuple[MonitoredState, ...]
@@ -102,6 +107,7 @@ class MonitorRecord(Result):
     steps: int
     training_seconds: float
     monitor_seconds: float
+    increments: tuple[PeriodIncrements, ...] = ()
 
     @property
     def overhead(self) -> float:
@@ -138,6 +144,48 @@ class MonitorRecord(Result):
                 chosen = {key: values.get(key) for key in kept if key != "ci95"}
                 rows.append({**state_values, "distribution": name, **chosen, "ci_low": low, "ci_high": high})
         return pd.DataFrame(rows)
+
+    def dynamics(self, *, seed: int = 0) -> Dynamics:
+        """What the series says over time: tails, avalanches of updates and correlations, beside surrogates.
+
+        It is that of the longest stretch of successive steps. The axis is time: these exponents are others than those
+        of fluctuations over samples.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are fewer than 100 steps, or nothing has changed.
+        """
+        _, values = self.series.longest_stretch()
+        return analyze_series(values, seed=seed)
+
+    def increments_table(self) -> "pd.DataFrame":
+        """Tail of the increments of each layer in each period, in a row."""
+        import pandas as pd
+
+        rows = []
+        for part in self.increments:
+            fit = part.fit
+            low, high = (fit and fit.ci95_total) or (None, None)
+            rows.append(
+                {
+                    "layer": part.layer,
+                    "first_step": part.first_step,
+                    "last_step": part.last_step,
+                    "count": part.sketch.count,
+                    "exponent": None if fit is None else fit.exponent,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "verdict": None if fit is None else str(fit.grade),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def plot_increments(self) -> "Figure":
+        """Exponents of the tails of increments through training, a curve with its band for each layer."""
+        from critlearn.figures.monitor import increments_figure
+
+        return increments_figure(self.increments_table())
 
     def plot(self) -> "Figure":
         """Exponents and equilibrium fraction over the steps of training."""

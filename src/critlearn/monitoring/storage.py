@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from critlearn.errors import CritlearnError, DataError, OutputError
 from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.increments import PeriodIncrements
 from critlearn.monitoring.record import MonitoredState, MonitorRecord
 from critlearn.monitoring.updates import UpdateSeries
 from critlearn.numerics.log_sketch import LogSketch
@@ -23,7 +24,9 @@ _FORMAT: Final = 1
 """Version of the layout; a file of another version is refused."""
 
 _SKETCH_FIELDS: Final = ("first_bin", "positive", "negative", "zeros")
-_RECORD_FIELDS: Final = tuple(part.name for part in fields(MonitorRecord) if part.name not in ("states", "series"))
+_RECORD_FIELDS: Final = tuple(
+    part.name for part in fields(MonitorRecord) if part.name not in ("states", "series", "increments")
+)
 _STATE_FIELDS: Final = tuple(part.name for part in fields(MonitoredState) if part.name != "distributions")
 """Arrays of a sketch, and the fields of records and of states that are plain values and go into the JSON text."""
 
@@ -48,7 +51,13 @@ def save_record(path: Path, record: MonitorRecord) -> None:
     for name, entries in record.series.entries.items():
         arrays[f"series/{name}/entries"] = entries
         arrays[f"series/{name}/values"] = record.series.values[name]
+    periods = []
+    for number, period in enumerate(record.increments):
+        periods.append({"layer": period.layer, "first_step": period.first_step, "last_step": period.last_step})
+        for field, array in period.sketch.to_arrays().items():
+            arrays[f"increments/{number}/{field}"] = _narrow(array)
     plain = {"format": _FORMAT, **{key: getattr(record, key) for key in _RECORD_FIELDS}, "states": states}
+    plain["increments"] = periods
     with replacing(path) as temporary:
         try:
             save_file(arrays, temporary, metadata={_KEY: json.dumps(plain, allow_nan=False)})
@@ -90,15 +99,8 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
         raise ValueError(f"format {plain['format']} is not known")
     states = []
     for number, state in enumerate(plain["states"]):
-        # Counts are stored in narrow types; a sketch takes them in 64 bits.
         parts = {
-            name: Distribution(
-                LogSketch.from_arrays(
-                    {field: arrays[f"state/{number}/{name}/{field}"].astype(np.int64) for field in _SKETCH_FIELDS}
-                ),
-                str(part["axis"]),
-                part["log_floor"],
-            )
+            name: Distribution(_sketch(arrays, f"state/{number}/{name}"), str(part["axis"]), part["log_floor"])
             for name, part in state["distributions"].items()
         }
         # Earlier versions did not tell the number of samples of a state.
@@ -110,7 +112,18 @@ def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Monit
         {name: arrays[f"series/{name}/values"] for name in kept},
         arrays["series/steps"],
     )
-    return MonitorRecord(tuple(states), series, **{key: plain[key] for key in _RECORD_FIELDS})
+    # Earlier versions counted no increments.
+    increments = tuple(
+        PeriodIncrements(str(part["layer"]), int(part["first_step"]), int(part["last_step"]), sketch)
+        for number, part in enumerate(plain.get("increments", ()))
+        for sketch in [_sketch(arrays, f"increments/{number}")]
+    )
+    return MonitorRecord(tuple(states), series, **{key: plain[key] for key in _RECORD_FIELDS}, increments=increments)
+
+
+def _sketch(arrays: Mapping[str, np.ndarray], place: str) -> LogSketch:
+    """Sketch whose arrays are stored under a name; counts are in narrow types, and a sketch takes 64 bits."""
+    return LogSketch.from_arrays({field: arrays[f"{place}/{field}"].astype(np.int64) for field in _SKETCH_FIELDS})
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

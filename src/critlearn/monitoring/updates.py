@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,8 +17,12 @@ from critlearn.fluctuations.counting.protocol import counter_for
 from critlearn.fluctuations.quantities import check_name
 from critlearn.monitoring.criteria import RESOLVED_SPACINGS
 from critlearn.monitoring.distribution import Distribution
+from critlearn.monitoring.increments import IncrementCounter, PeriodIncrements
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.results import Result
+
+_MOST_BLOCKS: Final = 512
+"""Blocks that are kept, the last 131,072 steps: 64 MB of 64 values of 64 bits. What comes before is counted only."""
 
 _BLOCK: Final = 256
 """Successive steps of a series between two checks that it keeps within its share of the time.
@@ -91,6 +96,16 @@ class UpdateSeries(Result):
         """Number of variables and of steps."""
         return f"{sum(map(len, self.entries.values()))} variables after each of {self.step_count} steps"
 
+    def longest_stretch(self) -> tuple[Int64[np.ndarray, " step"], Float64[np.ndarray, "step variable"]]:
+        """Longest stretch of successive steps, and the values of all variables during it."""
+        if not len(self.steps) or not self.values:
+            return self.steps[:0], np.zeros((0, 1))
+        ends = np.append(np.flatnonzero(np.diff(self.steps) != 1) + 1, len(self.steps))
+        lengths = np.diff(ends, prepend=0)
+        stop = int(ends[np.argmax(lengths)])
+        chosen = slice(stop - int(lengths.max()), stop)
+        return self.steps[chosen], np.concatenate([part[chosen] for part in self.values.values()], axis=1)
+
     def updates(self, name: str) -> Float64[np.ndarray, "update entry"]:
         """``q(t+1) - q(t)`` of a variable's chosen entries wherever both steps were taken.
 
@@ -120,7 +135,8 @@ class SeriesRecorder:
             (name, variables[name], torch.from_numpy(index).to(variables[name].device))
             for name, index in entries.items()
         ]
-        self._blocks: list[tuple[list[int], dict[str, Tensor]]] = []
+        self._blocks: deque[tuple[list[int], dict[str, Tensor]]] = deque(maxlen=_MOST_BLOCKS)
+        self._counter = IncrementCounter()
         self._steps: list[int] = []
         self._buffers: dict[str, Tensor] = {}
         self.seconds = 0.0
@@ -145,7 +161,7 @@ class SeriesRecorder:
 
     def series(self) -> UpdateSeries:
         """Series recorded so far."""
-        blocks = [*self._blocks, (self._steps, self._buffers)] if self._steps else self._blocks
+        blocks = [*self._blocks, (self._steps, self._buffers)] if self._steps else list(self._blocks)
         return UpdateSeries(
             self._entries,
             {
@@ -158,9 +174,22 @@ class SeriesRecorder:
             np.array([step for steps, _ in blocks for step in steps], dtype=np.int64),
         )
 
+    def increments(self) -> tuple[PeriodIncrements, ...]:
+        """Increments counted so far, by layer and period."""
+        counter = self._counter.copy()
+        counter.add(self._steps, _arrays(self._steps, self._buffers))
+        return counter.periods()
+
     def _start_block(self) -> None:
-        """Move the full block to the CPU, and begin another."""
+        """Move the full block to the CPU, count its increments, and begin another."""
         if self._steps:
-            self._blocks.append((self._steps, {name: buffer.cpu() for name, buffer in self._buffers.items()}))
+            kept = {name: buffer.cpu() for name, buffer in self._buffers.items()}
+            self._blocks.append((self._steps, kept))
+            self._counter.add(self._steps, _arrays(self._steps, kept))
         self._steps = []
         self._buffers = {name: value.detach().new_empty((_BLOCK, len(index))) for name, value, index in self._taken}
+
+
+def _arrays(steps: list[int], buffers: Mapping[str, Tensor]) -> dict[str, Float64[np.ndarray, "step entry"]]:
+    """Rows of buffers that are filled."""
+    return {name: buffer[: len(steps)].double().cpu().numpy() for name, buffer in buffers.items()}
