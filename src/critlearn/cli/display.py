@@ -15,6 +15,8 @@ from rich.table import Table
 from critlearn.numerics.notation import interval_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from critlearn.studies.sweep.state import SweepState
 
 _WIDTH: Final = 200
@@ -101,6 +103,39 @@ def print_table(record: Mapping[str, Any]) -> None:
             row["verdict"],
         )
     console().print(table)
+
+
+def print_results(table: "pd.DataFrame") -> None:
+    """Print a table of results, a row for each quantity of a cell; settings that are the same in all stand above it."""
+    from critlearn.studies.sweep.results.table import COLUMNS
+
+    settings = ["study", "seed", *(name for name in table.columns if name not in COLUMNS)]
+    same = [name for name in settings if len(table) > 1 and table[name].nunique(dropna=False) == 1]
+    if same:
+        typer.echo(", ".join(f"{name}: {table[name].iloc[0]}" for name in same))
+    varied = [name for name in settings if name not in same]
+    shown = Table(box=None, pad_edge=False)
+    numbers = ("k", "95% interval", "decades", "predicted")
+    for heading in (*varied, "state", "quantity", *numbers, "agree", "verdict", "cell"):
+        # Words may go on in the next line; numbers, and every heading, are whole.
+        shown.add_column(heading, no_wrap=heading in numbers, overflow="fold", min_width=len(heading))
+    for row in table.to_dict("records"):
+        known: dict[str, Any] = {str(name): None if value != value else value for name, value in row.items()}
+        interval = (known["ci_low"], known["ci_high"])
+        shown.add_row(
+            *("-" if known[name] is None else str(known[name]) for name in varied),
+            # Of a cell that is not finished, why; of others whether they are at equilibrium.
+            known["equilibrium"] or known["status"],
+            known["quantity"] or "-",
+            _number(known["measured_exponent"], ".2f"),
+            "-" if None in interval else interval_text(*interval),
+            _number(known["decades"], ".1f"),
+            _number(known["predicted_exponent"], ".2f"),
+            agreement_text(known),
+            known["verdict"] or "-",
+            known["cell"],
+        )
+    console().print(shown)
 
 
 def agreement_text(row: Mapping[str, Any]) -> str:

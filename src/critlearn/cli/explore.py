@@ -13,7 +13,7 @@ def explore(
     port: Annotated[int, typer.Option(help="Port of 127.0.0.1.")] = 8501,
     headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
 ) -> None:
-    """Open the explorer in a browser: compose, design, look through runs. Needs critlearn[explore]."""
+    r"""Open the explorer in a browser: compose, design, look through runs. Needs critlearn\[explore]."""
     from critlearn.explorer import serve
 
     serve(study, port, headless=headless)

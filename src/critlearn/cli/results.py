@@ -16,9 +16,7 @@ def results(
     parquet: Annotated[Path | None, typer.Option(help="Write a .parquet file, and print nothing else.")] = None,
 ) -> None:
     """List what a store holds."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from critlearn.cli.display import print_results
     from critlearn.studies.runs.table import runs_table
     from critlearn.studies.sweep.results.table import load_results, save_table
 
@@ -32,13 +30,7 @@ def results(
     if csv:
         table.to_csv(sys.stdout, index=False)
         return
-    # Whether it is certified follows from the status of the equilibrium.
-    hidden = {"study", "ci_low", "ci_high", "seconds", "code", "planned", "reason", "epochs_trained", "certified"}
-    columns = [name for name in table.columns if name not in hidden]
-    shown = Table(*columns)
-    for row in table[columns].itertuples(index=False):
-        shown.add_row(*("-" if v is None or v != v else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(shown)
+    print_results(table)
 
 
 def _is_store(place: str) -> bool:
