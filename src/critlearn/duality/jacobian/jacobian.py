@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from critlearn.duality.jacobian.dense_stack import DenseStack
+from critlearn.duality.jacobian.layer_products import by_layers
 from critlearn.duality.jacobian.leading_directions import (
     Directions,
     directions_of,
@@ -18,7 +19,6 @@ from critlearn.duality.jacobian.leading_directions import (
     leading_of_stack,
     scipy_operator,
 )
-from critlearn.duality.jacobian.layer_products import by_layers
 from critlearn.duality.jacobian.operator import JacobianOperator
 from critlearn.duality.jacobian.spectra import from_logs, layer_spectra, log_singular_values, one_thread, stack_spectra
 from critlearn.duality.jacobian.spectrum import Spectrum
