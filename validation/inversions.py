@@ -167,7 +167,9 @@ def main() -> None:
         known, right = zip(*(means(samples, seed) for seed in range(number)), strict=True)
         text += f"| {samples} | {number} | {sum(known)} | {sum(right)} |\n"
         print(text.splitlines()[-1], flush=True)
-    text += "\nGaussian noise in every change, in units of the largest; tolerance 100 times as large. Deviations are those"
+    text += (
+        "\nGaussian noise in every change, in units of the largest; tolerance 100 times as large. Deviations are those"
+    )
     text += "\nof the inputs in units of their standard errors: 68% are expected below 1, 95% below 2.\n\n"
     text += "| noise | inversions | found | deviations below 1 | below 2 |\n| --- | --- | --- | --- | --- |\n"
     for noise in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
