@@ -55,6 +55,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/ladder.py
 	$(BIN)/python validation/ladder_calibration.py
 	$(BIN)/python validation/dynamics.py
+	$(BIN)/python validation/learning_dynamics.py
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist

@@ -15,7 +15,7 @@ import torch
 import critlearn as cl
 from critlearn.comparison import explain
 from critlearn.compositions import Composition
-from critlearn.duality import Jacobian, learning_dimension
+from critlearn.duality import Jacobian, caustic_curves, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
 from critlearn.equilibrium import loss_trend
@@ -28,6 +28,16 @@ from critlearn.results import Result, dataframe_of, html_of
 from reference.power_law_samples import power_law
 
 VALUES = power_law(1.5, 1e-4, 1.0, 4_000, 0)
+
+
+class Parabola:
+    """Map of the plane that folds where the first coordinate is 0.1."""
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(points[:, 0] - 0.1) ** 2, points[:, 1]], dim=1)
+
+    def jacobians(self, points: torch.Tensor) -> torch.Tensor:
+        return torch.func.vmap(torch.func.jacfwd(lambda point: self(point[None])[0]))(points)
 
 
 @cache
@@ -88,7 +98,7 @@ def results() -> dict[str, Result]:
         QMarginLoss(1.5), TemperedSoftmax(1.5), BiTemperedLogistic(0.8, 1.2),
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
-        learning_dimension(phi, samples=5),
+        learning_dimension(phi, samples=5), curves, curves.curves[0],
         reduced, reduced.modes[0],
         monitor.record, monitor.record.series, monitor.record.states[0], monitor.record.states[0].distributions["all"],
     ]  # fmt: skip

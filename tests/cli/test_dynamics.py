@@ -54,6 +54,11 @@ def test_an_array_a_table_and_checkpoints_are_the_same_series(
 def test_the_screen_the_picture_and_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "walk.npy", WALK)
     assert run(tmp_path / "walk.npy", "--plot", tmp_path / "a.png", "--out", tmp_path / "a.json") == 0
+    assert run(tmp_path / "walk.npy", "--report", tmp_path / "a.html") == 0
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    for said in ("Signs of criticality", "phases at random", "The axis is time", "data:image/svg+xml"):
+        assert said in page
     screen = capsys.readouterr().out
     assert "3 variables over 400 steps" in screen
     assert "shuffled" in screen
@@ -103,6 +108,7 @@ def test_names_choose_tensors_and_entries_are_drawn_alike(tmp_path: Path) -> Non
         (["walk.npy", "--quantile", "1"], "[0, 1)"),
         (["walk.npy", "--plot", "a.jpg"], ".svg, .pdf or .png"),
         (["walk.npy", "--out", "none/a.json"], "no folder"),
+        (["walk.npy", "--report", "none/a.html"], "no folder"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(

@@ -67,6 +67,8 @@ def test_softmax_is_predicted_by_its_margin() -> None:
     for arguments in (["--activation", "softmax"], ["--loss", "cross-entropy"]):
         (row,) = _json("table", *arguments, "--format", "json")["compositions"]  # type: ignore[misc]
         assert (row["activation"], row["loss"], row["exponent"]) == ("softmax", "cross-entropy", "1")
+        # Where one of the two is given, the other goes with it, as in the table.
+        assert _json("predict", *arguments, "--json")["composition"] == "softmax+cross-entropy"
 
 
 def test_no_name_is_cut_where_there_is_no_terminal() -> None:

@@ -86,6 +86,7 @@ def test_a_file_is_read_in_blocks_and_gives_what_the_array_gives(tmp_path: Path)
         (np.arange(300.0) ** 2, {"activity": "valeus"}, 'did you mean "values"'),
         (np.arange(300.0), {}, "take the other kind of activity"),
         (np.array(["a"] * 200), {}, "real numbers"),
+        (np.tile([-1.7e308, 1.7e308], 200), {}, "beyond 1e+100"),
         (np.zeros((200, 2), dtype=complex), {}, "real numbers"),
         (np.zeros((200, 2, 2)), {}, "(time, variable)"),
         (np.zeros((200, 0)), {}, "(time, variable)"),
@@ -97,6 +98,33 @@ def test_bad_input_is_refused_in_one_line(series: np.ndarray, given: dict, said:
         analyze_series(series, **given)
     assert said in str(problem.value)
     assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        np.random.default_rng(4).random(300) * 1e-310,
+        np.arange(500.0) ** 2,
+        1.05 ** np.arange(500),
+        np.eye(300)[100],
+        np.random.default_rng(5).random((300, 3)) < 0.3,
+    ],
+    ids=["smallest floats", "trend", "growth", "one event", "truth values"],
+)
+@pytest.mark.filterwarnings("error")
+def test_strange_series_are_called_nothing(series: np.ndarray) -> None:
+    found = analyze_series(series, quantiles=(0.5,))
+    assert found.criticality is Criticality.CANNOT_TELL
+    assert len(found.summary().splitlines()) > 5
+    json.dumps(found.to_dict(), allow_nan=False)
+    found.plot()
+
+
+def test_a_short_series_without_correlations_may_have_weak_ones() -> None:
+    noise = np.random.default_rng(6).standard_normal(20_000)
+    short, long = (analyze_series(noise[:steps], quantiles=()) for steps in (1000, 20_000))
+    assert short.signs["branching"] is None
+    assert long.signs["branching"] is False
 
 
 def test_equally_spaced_times_are_taken() -> None:

@@ -38,6 +38,7 @@ def dynamics(
     variables: Annotated[int, typer.Option(help="Entries of checkpoints that are kept, drawn at random.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of surrogates, replicates and drawn entries.", min=0)] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the sheet: a .svg, .pdf or .png file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with tables and the figure: an .html file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the sheet as JSON into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
@@ -52,8 +53,9 @@ def dynamics(
     from critlearn.whole_files import replacing, write_whole
 
     check_plot(plot)
-    if out is not None and not out.parent.is_dir():
-        raise OutputError(f'there is no folder "{out.parent}"')
+    for file in (report, out):
+        if file is not None and not file.parent.is_dir():
+            raise OutputError(f'there is no folder "{file.parent}"')
     read = read_series(series, only=only, time=time, variables=variables, seed=seed)
     # Another word than the two is refused by name there.
     found = analyze_series(
@@ -67,12 +69,16 @@ def dynamics(
     if plot is not None:
         with replacing(plot) as temporary:
             found.plot().savefig(temporary, format=plot.suffix[1:])
+    if report is not None:
+        from critlearn.reports.dynamics_page import write_dynamics_page
+
+        write_dynamics_page(found, report, read.source)
     if out is not None:
         write_whole(out, json.dumps(values, allow_nan=False).encode())
     if as_json:
         print_json(values)
         return
     typer.echo(f"{read.source}\n{found.summary()}")
-    for written in (plot, out):
+    for written in (plot, report, out):
         if written is not None:
             typer.echo(str(written))

@@ -7,19 +7,19 @@ import typer
 
 def predict(
     activation: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Name as `critlearn table` lists them, or expression in y such as 'y/(1+abs(y)**3)**(1/3)'; softmax "
-            "goes with cross-entropy."
+            "goes with cross-entropy. Default: sigmoid, or softmax for cross-entropy."
         ),
-    ] = "sigmoid",
+    ] = None,
     loss: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Name as `critlearn table` lists them, power:p, or expression in f and t, or in e = f - t, such as "
-            "'abs(e)**3'."
+            "'abs(e)**3'. Default: bce, or cross-entropy for softmax."
         ),
-    ] = "bce",
+    ] = None,
     density: Annotated[
         str | None,
         typer.Option(
@@ -35,14 +35,14 @@ def predict(
     """Predict the exponent of fluctuations from an activation, a loss and a density."""
     import json
 
-    from critlearn.compositions.named.resolve import composition_of, margin_composition
+    from critlearn.compositions.named.resolve import composition_of, margin_composition, with_partner
     from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
     from critlearn.prediction.prediction import check_settings
     from critlearn.results import plain
 
     check_settings(lr, tolerance)
-    composition = margin_composition(composition_of(activation, loss))
+    composition = margin_composition(composition_of(*with_partner(activation, loss)))
     asymptotes = composition.all_asymptotes(target)
     governing = composition.asymptotic(target)
     answer: dict[str, Any] = {

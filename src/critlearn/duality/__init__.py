@@ -2,6 +2,7 @@
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.duality.caustics.caustic import Caustic, classified
+from critlearn.duality.caustics.curves import CausticCurve, CausticCurves, caustic_curves, trace_caustic
 from critlearn.duality.caustics.path import caustics_on_path
 from critlearn.duality.density.restricted import RestrictedMap, choose_variables
 from critlearn.duality.dimension import LearningDimension, learning_dimension
@@ -13,6 +14,8 @@ from critlearn.duality.map import DualityMap
 
 __all__ = [
     "Caustic",
+    "CausticCurve",
+    "CausticCurves",
     "Directions",
     "DualityMap",
     "Inverse",
@@ -21,8 +24,10 @@ __all__ = [
     "LearningDimension",
     "RestrictedMap",
     "Spectrum",
+    "caustic_curves",
     "caustics_on_path",
     "choose_variables",
     "classified",
     "learning_dimension",
+    "trace_caustic",
 ]

@@ -70,6 +70,20 @@ def as_activity(activity: Any) -> Float64[np.ndarray, " time"]:
     return signal
 
 
+def deviations(activity: Any) -> Float64[np.ndarray, " time"]:
+    """Deviations of a signal from its mean, in units of the largest: their squares neither overflow nor vanish.
+
+    Raises
+    ------
+    InvalidInputError
+        As `as_activity`.
+    """
+    signal = as_activity(activity)
+    signal = signal / np.abs(signal).max()
+    signal -= signal.mean()
+    return signal / np.abs(signal).max()
+
+
 def find_avalanches(activity: Any, threshold: float = 0.0) -> Avalanches:
     """Find the stretches of time in which an activity is above a threshold.
 

@@ -9,7 +9,7 @@ import scipy.fft
 import scipy.optimize
 from jaxtyping import Float64
 
-from critlearn.dynamics.avalanches import as_activity
+from critlearn.dynamics.avalanches import as_activity, deviations
 from critlearn.dynamics.criteria import BRANCHING_BLOCKS, LEAST_CORRELATION, NOISE, REPLICATES
 from critlearn.results import Result
 
@@ -26,6 +26,8 @@ class BranchingRatio(Result):
         Slope at lag 1, which is m only where every unit is seen.
     slopes, amplitude
         Regression slopes ``r_k = amplitude m^k`` at lags 1, 2, ...
+    least_slope
+        Slope that would have been noticed: four errors of a correlation.
     reason
         Why there is no ratio; None otherwise.
     """
@@ -35,6 +37,7 @@ class BranchingRatio(Result):
     naive: float
     amplitude: float | None
     slopes: Float64[np.ndarray, " lag"]
+    least_slope: float
     reason: str | None = None
 
     bulky_fields = ("slopes",)
@@ -68,25 +71,25 @@ def branching_ratio(activity: Any, seed: int = 0) -> BranchingRatio:
     blocks = min(BRANCHING_BLOCKS, max(signal.size // 40, 2))
     covariance = _lagged_products(signal, blocks)
     slopes = _slopes(covariance.sum(axis=0))
-    naive, noise = float(slopes[0]), signal.size**-0.5
-    ends = np.flatnonzero(slopes < max(LEAST_CORRELATION * naive, NOISE * noise))
+    naive, least = float(slopes[0]), NOISE * signal.size**-0.5
+    ends = np.flatnonzero(slopes < max(LEAST_CORRELATION * naive, least))
     lags = int(ends[0]) if ends.size else slopes.size
     if lags < 2:
         reason = "neighbouring steps are not correlated beyond their error at two lags"
-        return BranchingRatio(None, None, naive, None, slopes[: max(lags, 1)], reason)
+        return BranchingRatio(None, None, naive, None, slopes[: max(lags, 1)], least, reason)
     amplitude, ratio = _decay(slopes[:lags], (1.0, 0.9))
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, blocks, (REPLICATES, blocks))
     found = [_decay(_slopes(covariance[chosen].sum(axis=0))[:lags], (amplitude, ratio))[1] for chosen in drawn]
     low, high = np.quantile(found, [0.025, 0.975])
-    return BranchingRatio(ratio, (float(low), float(high)), naive, amplitude, slopes[:lags])
+    return BranchingRatio(ratio, (float(low), float(high)), naive, amplitude, slopes[:lags], least)
 
 
 def _lagged_products(signal: np.ndarray, blocks: int) -> np.ndarray:
     """Mean products of deviations at each lag, by stretch of time: shape (block, lag)."""
     length = signal.size // blocks
     # The first block of a series with a trend has another mean than the last: the common one makes that a correlation.
-    pieces = (signal - signal.mean())[: blocks * length].reshape(blocks, length)
+    pieces = deviations(signal)[: blocks * length].reshape(blocks, length)
     size = scipy.fft.next_fast_len(2 * length, real=True)
     spectrum = scipy.fft.rfft(pieces, size, axis=1)
     products = scipy.fft.irfft(spectrum * spectrum.conj(), size, axis=1)[:, : max(length // 4, 2)]

@@ -63,5 +63,7 @@ def _thinned(frequency: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.n
     """Spectrum averaged in bins of logarithms: the eye sees no more."""
     index = np.round(_BINS_PER_DECADE * np.log10(frequency / frequency[0])).astype(np.int64)
     number = np.bincount(index)
-    kept = number > 0
-    return np.bincount(index, frequency)[kept] / number[kept], np.bincount(index, power)[kept] / number[kept]
+    frequency, power = np.bincount(index, frequency), np.bincount(index, power)
+    # Beside empty bins, those of a trend without noise have no power, and no logarithm.
+    kept = (number > 0) & (power > 0)
+    return frequency[kept] / number[kept], power[kept] / number[kept]

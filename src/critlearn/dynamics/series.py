@@ -22,6 +22,9 @@ _LEAST_BIN: Final = math.floor(math.log(5e-324) / BIN_WIDTH) - 1
 _BINS: Final = math.ceil(math.log(sys.float_info.max) / BIN_WIDTH) + 1 - _LEAST_BIN
 """Bins of a sketch that floats can fall into: counted in a table, without a search for their range."""
 
+_LARGEST: Final = 1e100
+"""Size beyond which sums and sizes of avalanches might overflow."""
+
 _CENTRED_ON: Final = 1000
 """Rows, evenly spread, whose median is the centre of a variable."""
 
@@ -103,14 +106,16 @@ def stream(series: np.ndarray) -> Streamed:
     InvalidInputError
         If it holds NaN or infinity, or does not change at all.
     """
-    steps, width = series.shape
+    steps = len(series)
     centre = _centre(series)
     total, activity = np.empty(steps), np.empty(steps - 1)
     values, changes = _Counter(steps), _Counter(steps - 1)
     previous: np.ndarray | None = None
     start = 0
     for rows in row_blocks(series):
-        if not np.isfinite(rows).all():
+        if not np.abs(rows).max() <= _LARGEST:
+            if np.isfinite(rows).all():
+                raise InvalidInputError(f"the series holds values beyond {_LARGEST:g}: scale it")
             bad = int((~np.isfinite(rows)).sum())
             raise InvalidInputError(f"the series holds NaN or infinity, {bad} in the first rows where there are any")
         stop = start + len(rows)
@@ -120,11 +125,20 @@ def stream(series: np.ndarray) -> Streamed:
         change = np.diff(joined, axis=0)
         first = max(start - 1, 0)
         changes.count(change, first)
-        activity[first : stop - 1] = np.sqrt(np.einsum("ij,ij->i", change, change) / width)
+        activity[first : stop - 1] = _root_mean_square(change)
         previous, start = rows[-1:], stop
     if not activity.any():
         raise InvalidInputError("the series is constant: no variable changes from one step to the next")
     return Streamed(values.sketch(), changes.sketch(), total, activity)
+
+
+def _root_mean_square(rows: Float64[np.ndarray, "time variable"]) -> Float64[np.ndarray, " time"]:
+    """Root mean square over the variables; squares of the smallest floats would vanish."""
+    scale = np.abs(rows).max(initial=0.0)
+    if scale == 0:
+        return np.zeros(len(rows))
+    scaled = rows / scale
+    return scale * np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / rows.shape[1])
 
 
 def _centre(series: np.ndarray) -> Float64[np.ndarray, " variable"]:
@@ -134,7 +148,9 @@ def _centre(series: np.ndarray) -> Float64[np.ndarray, " variable"]:
         rows.append(series[step].astype(np.float64))
         # The system reads a file far beyond a row.
         _forget(series)
-    return np.nan_to_num(np.median(rows, axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = np.median(rows, axis=0)
+    return np.nan_to_num(middle, posinf=0.0, neginf=0.0)
 
 
 def sketch_in_time(values: np.ndarray) -> LogSketch:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.dynamics.branching import BranchingRatio
 from critlearn.dynamics.crackling import total_error
 from critlearn.dynamics.criteria import (
+    LEAST_CORRELATION,
     MAIN_QUANTILE,
     NEAR_ONE,
     QUANTILES,
@@ -254,8 +256,15 @@ def _own_signs(part: ActivityStatistics) -> dict[str, bool | None]:
         "sizes": _scale_free(avalanches.sizes, SCALE_FREE_DECADES),
         "durations": _scale_free(avalanches.durations, 1.0),
         "relation": relation,
-        "branching": ratio.ci95 is not None and ratio.ci95[1] >= 1 - NEAR_ONE,
+        "branching": _near_one(ratio),
     }
+
+
+def _near_one(ratio: BranchingRatio) -> bool | None:
+    """Whether the branching ratio may be 1; not known of a series in which a slope of a tenth would not be noticed."""
+    if ratio.ci95 is not None:
+        return ratio.ci95[1] >= 1 - NEAR_ONE
+    return None if ratio.least_slope > LEAST_CORRELATION else False
 
 
 def _scale_free(fit: PowerLawFit | None, decades: float) -> bool | None:

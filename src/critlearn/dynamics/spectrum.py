@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.signal
 from jaxtyping import Float64
 
-from critlearn.dynamics.avalanches import as_activity
+from critlearn.dynamics.avalanches import as_activity, deviations
 from critlearn.dynamics.criteria import BANDWIDTH, SOKAL_WINDOW
 from critlearn.results import Result
 
@@ -45,6 +45,8 @@ class SpectralSlope(Result):
 
     def summary(self) -> str:
         """One line: the slope, its band and how it bends."""
+        if math.isnan(self.slope):
+            return "spectrum: no power at low frequencies"
         low, high = self.band
         return (
             f"spectrum ~ f^-{self.slope:.2f} +- {self.standard_error:.2f} for f in [{low:.2g}, {high:.2g}], bend "
@@ -87,7 +89,7 @@ def spectral_slope(signal: Any) -> SpectralSlope:
     It is the likelihood of a periodogram, whose values scatter as much as their size; least squares on a logarithmic
     plot are biased. A signal with a slope beyond 1.2 is fitted by its increments, whose slope is smaller by 2.
     """
-    values = as_activity(signal)
+    values = deviations(signal)
     number = max(int(values.size**BANDWIDTH), 8)
     slope = _whittle(values, 1, number)
     added = 0.0
@@ -104,6 +106,9 @@ def spectral_slope(signal: Any) -> SpectralSlope:
 def _whittle(values: np.ndarray, first: int, last: int) -> float:
     """Slope by frequencies number `first` to `last` of the periodogram."""
     power = np.abs(scipy.fft.rfft(values - values.mean()))[first : last + 1] ** 2
+    # A trend without noise, or a strict period, has nothing at these frequencies.
+    if not power.sum() > 0:
+        return math.nan
     logs = np.log(np.arange(first, first + power.size))
     # Only the slope counts: frequencies and powers may be in any unit.
     logs, power = logs - logs.mean(), power / power.mean()
@@ -116,8 +121,7 @@ def _whittle(values: np.ndarray, first: int, last: int) -> float:
 
 def autocorrelation(signal: Any) -> Float64[np.ndarray, " lag"]:
     """Autocorrelation at lags 0, 1, ..., of the deviations from the mean."""
-    values = as_activity(signal)
-    values = values - values.mean()
+    values = deviations(signal)
     size = scipy.fft.next_fast_len(2 * values.size, real=True)
     spectrum = scipy.fft.rfft(values, size)
     covariance = scipy.fft.irfft(spectrum * spectrum.conj(), size)[: values.size]

@@ -1,6 +1,6 @@
 """Figures of the duality map: spectrum, log-volumes and leading boundary directions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -90,4 +90,45 @@ def directions_figure(leading: list[Mapping[str, Any]], image: tuple[int, int] |
             axes.set_title(title, fontsize=8)
             axes.set_xticks([])
             axes.set_yticks([])
+    return figure
+
+
+_PIXELS: Final = 60
+"""Pixels of the density along each coordinate: 3600 densities take some seconds."""
+
+
+def caustics_figure(curves: Any, log_density: Callable[[Any], Any] | None) -> Figure:
+    """Caustics and cusps of a map of the plane: boundary states on the left, changes on the right.
+
+    Parameters
+    ----------
+    curves
+        Curves with points, values and cusps, as of `duality.CausticCurves`.
+    log_density
+        Function of changes (value, 2) that gives their log-densities, which are drawn around the caustics; None to
+        draw none.
+    """
+    figure = Figure(figsize=(9.6, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, places, where in ((left, "points", "point"), (right, "values", "value")):
+        for curve in curves.curves:
+            xy = np.asarray(getattr(curve, places))
+            xy = np.concatenate([xy, xy[:1]]) if curve.closed else xy
+            axes.plot(*xy.T, color=MEASURED, lw=1.2)
+        if curves.cusps:
+            marks = np.array([np.asarray(getattr(cusp, where)) for cusp in curves.cusps])
+            axes.plot(*marks.T, "o", color=FITTED, markersize=5, label="cusp")
+            axes.legend(frameon=False)
+    left.set_xlabel("first coordinate of the boundary")
+    left.set_ylabel("second coordinate of the boundary")
+    right.set_xlabel("change of the first variable")
+    right.set_ylabel("change of the second variable")
+    if log_density is not None and curves.curves:
+        first, second = (np.linspace(low, high, _PIXELS) for low, high in (right.get_xlim(), right.get_ylim()))
+        pixels = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+        like = curves.curves[0].values
+        logs = np.asarray(log_density(like.new_tensor(pixels))).reshape(_PIXELS, _PIXELS) / LN10
+        shown = np.ma.masked_invalid(logs)
+        image = right.pcolormesh(first, second, shown, cmap="Greys", shading="nearest", zorder=0)
+        figure.colorbar(image, ax=right, label="log10 of the density")
     return figure

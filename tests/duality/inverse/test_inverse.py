@@ -169,6 +169,9 @@ FRONTS = {
     "strided convolution and ReLU6": lambda: nn.Sequential(
         nn.Conv2d(1, 2, 3, stride=2), nn.ReLU6(), nn.Flatten(), nn.Linear(18, 3)
     ),
+    "two convolutions and ReLU": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+    ),
     "averages": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(27, 3)),
     "narrow": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)
@@ -200,6 +203,18 @@ def test_changes_that_the_map_made_are_found(network: str, seed: int) -> None:
     # Unique means the very point; otherwise it may be another one with this change.
     if found.unique:
         torch.testing.assert_close(found.x, x[8], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_found_is_not_denied(seed: int) -> None:
+    def pooled() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3))
+
+    x = torch.randn(9, 1, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    phi = DualityMap(NeuralSystem(seeded(pooled, seed), nn.CrossEntropyLoss(), Pairs(x[:8], torch.arange(8) % 3)))
+    found = phi.invert(change(phi, x[8], torch.tensor(1)))
+    assert found.status in (InverseStatus.FOUND, InverseStatus.NOT_FOUND)
+    assert found.x is not None
 
 
 def test_dead_units_leave_the_input_open() -> None:

@@ -17,6 +17,19 @@ _OF_MARGIN: Final = Composition(
 """The error of the true class, ``1 - p_t``, is the logistic function of minus its margin."""
 
 
+def with_partner(activation: str | None, loss: str | None) -> tuple[str, str]:
+    """Activation and loss where one or both are left out: softmax goes with cross-entropy; sigmoid, bce are defaults.
+
+    >>> with_partner("softmax", None), with_partner(None, "mse")
+    (('softmax', 'cross-entropy'), ('sigmoid', 'mse'))
+    """
+    if activation is None:
+        activation = SOFTMAX if loss == CROSS_ENTROPY else "sigmoid"
+    if loss is None:
+        loss = CROSS_ENTROPY if activation == SOFTMAX else "bce"
+    return activation, loss
+
+
 def composition_of(activation: ActivationLike, loss: LossLike) -> Composition | SoftmaxCrossEntropy:
     """Return the composition of an activation and a loss, each a name, an expression, an object or a callable.
 

@@ -44,27 +44,33 @@ class WeightedCrossEntropy:
 
     def value(self, y: Array, t: Array) -> Array:
         """Loss of each sample for class indices; that of each class otherwise, which add up to it."""
-        values = _SOFT.value(y, self._weighted_targets(y, t))
+        values = _SOFT.value(y, self.soft_targets(y, t))
         return values.sum(1) if self.class_targets else values
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and its logarithm, shape (batch, classes), in double precision."""
-        return _SOFT.log_output_error(y, self._weighted_targets(y, t))
+        return _SOFT.log_output_error(y, self.soft_targets(y, t))
 
     def output_error(self, y: Array, t: Array) -> Array:
         """Output error, shape and dtype of ``y``."""
-        return _SOFT.output_error(y, self._weighted_targets(y, t))
+        return _SOFT.output_error(y, self.soft_targets(y, t))
 
     def weight_of(self, t: Array) -> Array:
         """Weight of the class of each target, by which torch divides a mean over tokens."""
         return self._class_weights(t)[t] if self.weights else 0.0 * t + 1.0
 
-    def _weighted_targets(self, y: Array, t: Array) -> Array:
+    def soft_targets(self, y: Array, t: Array) -> Array:
+        """Targets ``w_c s_c`` of plain cross-entropy with the same errors, shape of ``y``."""
         if self.class_targets:
             true = outputs_and_true_class(y, t)[1]
             t = true.double() if library_of(y) == "torch" else true.astype(np.float64)
         smoothed = (1 - self.smoothing) * t + self.smoothing / y.shape[1]
         return smoothed * self._class_weights(y) if self.weights else smoothed
+
+    def target_slopes(self, y: Array, t: Array) -> Array:
+        """Derivative of each of `soft_targets` with respect to the target of its class, shape of ``y``."""
+        slopes = 0.0 * y + (1.0 - self.smoothing)
+        return slopes * self._class_weights(y) if self.weights else slopes
 
     def _class_weights(self, like: Array) -> Array:
         return numbers_like(like, self.weights or ())
@@ -99,18 +105,23 @@ class KullbackLeibler:
 
     def value(self, y: Array, t: Array) -> Array:
         """Share of each class in the divergence, shape (batch, classes)."""
-        t = self._probabilities(t)
+        t = self.soft_targets(y, t)
         library = array_module(t)
         # t ln t, which is 0 at 0.
         return _SOFT.value(y, t) + t * library.log(library.where(t > 0, t, 1.0))
 
     def log_output_error(self, y: Array, t: Array) -> tuple[Array, Array]:
         """Sign of the output error and its logarithm, in double precision."""
-        return _SOFT.log_output_error(y, self._probabilities(t))
+        return _SOFT.log_output_error(y, self.soft_targets(y, t))
 
     def output_error(self, y: Array, t: Array) -> Array:
         """Output error, shape and dtype of ``y``."""
-        return _SOFT.output_error(y, self._probabilities(t))
+        return _SOFT.output_error(y, self.soft_targets(y, t))
 
-    def _probabilities(self, t: Array) -> Array:
+    def soft_targets(self, y: Array, t: Array) -> Array:
+        """The probabilities, which are the targets of plain cross-entropy with the same errors."""
         return array_module(t).exp(t) if self.log_targets else t
+
+    def target_slopes(self, y: Array, t: Array) -> Array:
+        """Derivative of each of `soft_targets` with respect to the target of its class, shape of ``y``."""
+        return self.soft_targets(y, t) if self.log_targets else 0.0 * y + 1.0

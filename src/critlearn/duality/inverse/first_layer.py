@@ -155,7 +155,7 @@ def _backwards(
         if type(module) is nn.Linear or isinstance(module, _CONVOLUTIONS):
             found = _before_linear(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
             if found is not None:
-                state, error = found
+                state, error, noise = found
                 known, after, values = torch.ones_like(state, dtype=torch.bool), [], state
                 continue
         return Front(modules[: place + 1], state, known, after, values, error)
@@ -230,8 +230,8 @@ def _before_linear(
     error: Tensor,
     change: Tensor | None,
     lr: float,
-) -> tuple[Tensor, Tensor] | None:
-    """Input and errors before a dense layer or a convolution with partly known outputs; None if undetermined."""
+) -> tuple[Tensor, Tensor, float] | None:
+    """Input, errors and noise before a dense layer or a convolution with partly known outputs; None if undetermined."""
     unknowns = shape.numel()
     if unknowns > _MOST_UNKNOWNS:
         return None
@@ -257,7 +257,13 @@ def _before_linear(
         right.append(change.reshape(-1) / (-lr * size))
     matrix, values = torch.cat(rows), torch.cat(right)
     scale = matrix.norm(dim=1).clamp(min=1e-300)
-    solved = torch.linalg.lstsq(matrix / scale[:, None], (values / scale)[:, None], driver="gelsd")
+    matrix, values = matrix / scale[:, None], values / scale
+    solved = torch.linalg.lstsq(matrix, values[:, None], driver="gelsd")
     if int(solved.rank) < unknowns:
         return None
-    return solved.solution[:, 0].reshape(shape), (error.reshape(-1) @ forward).reshape(shape)
+    solution = solved.solution[:, 0]
+    # What is left of the equations, or their rounding, is noise that the smallest singular value makes larger: a zero
+    # behind a dead unit comes back no better.
+    left = (matrix @ solution - values).square().mean().sqrt() + 8 * torch.finfo(values.dtype).eps * values.norm()
+    noise = float(left / solved.singular_values[-1])
+    return solution.reshape(shape), (error.reshape(-1) @ forward).reshape(shape), noise

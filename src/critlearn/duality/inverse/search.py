@@ -20,7 +20,7 @@ from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.front import front_inputs
 from critlearn.duality.inverse.layer_ranks import LayerRank, layer_ranks
 from critlearn.duality.inverse.target_of_error import fitting_target
-from critlearn.duality.jacobian.output_response import continuous_targets
+from critlearn.duality.jacobian.output_response import continuous_targets, makes_soft_targets
 from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.errors import InvalidInputError
@@ -79,6 +79,11 @@ class InverseSearch:
         x, t = (part[0] for part in samples_of_one_tensor(phi.system, [0]))
         self.x_like, self.t_like = x.to(self.flat), t.to(self.flat.device)
         self.loss = phi.one_sample(x, self.t_like)[2]
+        if makes_soft_targets(self.loss) and not self.loss.class_targets:
+            raise InvalidInputError(
+                f'no inverse of "{self.loss.name}" for targets that are probabilities: give the plain cross-entropy of '
+                "torch.nn.CrossEntropyLoss() targets that hold its smoothing or logarithms, or class indices"
+            )
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
         self.soft = isinstance(self.loss, SoftTargetCrossEntropy)

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from critlearn.duality.jacobian.dense_stack import DenseStack
+from critlearn.duality.jacobian.layer_products import by_layers
 from critlearn.duality.jacobian.leading_directions import (
     Directions,
     directions_of,
     leading_by_iteration,
+    leading_of_matrix,
     leading_of_stack,
     scipy_operator,
 )
@@ -31,6 +33,12 @@ _QUICK: Final = 10**6
 
 _SMALL: Final = 500
 """Number of rows and columns up to which all singular values are as fast as a few of them by iteration."""
+
+_COLUMNS: Final = 2000
+"""Number of columns up to which all of them are faster than an iteration without products by layers."""
+
+_WRITTEN: Final = 1 << 30
+"""Largest size in bytes of a matrix that is written out for this."""
 
 
 class Jacobian(Result):
@@ -198,10 +206,11 @@ class Jacobian(Result):
         if self._stack is not None:
             log_values, vectors = leading_of_stack(self._stack, count, self._operator.x.numel())
             return directions_of((log_values + math.log(self._lr)).exp(), vectors, self._operator.x.shape)
-        # SciPy's Lanczos iteration cannot give all singular values, and small matrices are faster without it.
-        if count >= min(self.shape) - 1 or max(self.shape) <= _SMALL:
-            _, found, right = torch.linalg.svd(self._written_out(), full_matrices=False)
-            values, vectors = found[:count], right[:count].T
+        # SciPy's Lanczos iteration cannot give all singular values. It takes hundreds of products one after the other,
+        # which only products by layers make faster than all columns side by side.
+        few = self.shape[1] <= _COLUMNS and 8 * self.shape[0] * self.shape[1] <= _WRITTEN
+        if count >= min(self.shape) - 1 or max(self.shape) <= _SMALL or (few and not by_layers(self._operator)):
+            values, vectors = leading_of_matrix(self._written_out(), count)
         else:
             values, vectors = leading_by_iteration(self._operator, count)
         return directions_of(self._factor * values, vectors, self._operator.x.shape)

@@ -135,6 +135,11 @@ def layer_products(operator: JacobianOperator) -> LayerProducts | None:
     return LayerProducts(operator, layers) if _each_once(operator, layers) else None
 
 
+def by_layers(operator: JacobianOperator) -> bool:
+    """Whether there are products by layers that are worth their time: no more columns than rows."""
+    return operator.shape[1] <= operator.shape[0] and layer_products(operator) is not None
+
+
 @torch.no_grad()
 def _each_once(operator: JacobianOperator, layers: Sequence[nn.Module]) -> bool:
     """Whether one pass calls every layer exactly once, on one sample, and no weights are tied."""

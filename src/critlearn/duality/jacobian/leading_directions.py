@@ -88,10 +88,22 @@ def leading_by_iteration(operator: JacobianOperator, count: int) -> tuple[Tensor
     products = layer_products(operator)
     if products is not None and operator.shape[1] <= operator.shape[0]:
         return _leading_of_products(products, operator, count)
-    start = np.random.default_rng(0).normal(size=min(operator.shape))
-    _, values, right = scipy.sparse.linalg.svds(scipy_operator(operator, 1.0), k=count, v0=start)
+    smaller = min(operator.shape)
+    start, kept = np.random.default_rng(0).normal(size=smaller), min(smaller - 1, max(5 * count, 30))
+    # The iteration is for eigenvalues of the square, so that a residual has the meaning that it has below.
+    _, values, right = scipy.sparse.linalg.svds(
+        scipy_operator(operator, 1.0), k=count, v0=start, ncv=kept, tol=_CONVERGED
+    )
     order = np.argsort(values)[::-1].copy()
     return torch.from_numpy(values[order]), torch.from_numpy(right[order].T.copy())
+
+
+def leading_of_matrix(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Largest singular values of a matrix that is written out, and their directions as columns."""
+    # The triangle has the same singular values, and is square.
+    triangle = torch.linalg.qr(matrix, mode="r").R if matrix.shape[0] > matrix.shape[1] else matrix
+    _, values, right = torch.linalg.svd(triangle, full_matrices=False)
+    return values[:count], right[:count].T
 
 
 def _leading_of_products(products: LayerProducts, operator: JacobianOperator, count: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from critlearn.compositions import (
     SoftTargetCrossEntropy,
 )
 from critlearn.compositions.softmax.soft_targets import log_others
+from critlearn.compositions.softmax.weighted import KullbackLeibler, WeightedCrossEntropy
 
 _RANGE: Final = 600.0
 """Logarithm of the largest target derivative in the units of the errors: products stay below exp(709), the overflow."""
@@ -53,7 +54,12 @@ def continuous_targets(loss: OutputLoss) -> bool:
         return continuous_targets(loss.single)
     if isinstance(loss, Composition):
         return not loss.activation.bounded
-    return isinstance(loss, SoftTargetCrossEntropy | Huber)
+    return isinstance(loss, SoftTargetCrossEntropy | Huber) or (makes_soft_targets(loss) and not loss.class_targets)
+
+
+def makes_soft_targets(loss: OutputLoss) -> TypeGuard[WeightedCrossEntropy | KullbackLeibler]:
+    """Whether a loss is softmax with cross-entropy of targets that it makes of those that it takes."""
+    return isinstance(loss, WeightedCrossEntropy | KullbackLeibler)
 
 
 @torch.no_grad()
@@ -84,8 +90,15 @@ _Signed = tuple[Tensor, Tensor]
 
 def _derivatives(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
     """Derivatives of the error with respect to outputs and targets."""
-    if isinstance(loss, SoftmaxCrossEntropy | SoftTargetCrossEntropy):
-        return _of_softmax(loss, y, t)
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return _of_softmax(y), _none(y)
+    if isinstance(loss, SoftTargetCrossEntropy):
+        return _of_soft_targets(y, t)
+    if makes_soft_targets(loss):
+        by_output, (sign, logs) = _of_soft_targets(y, loss.soft_targets(y, t))
+        if loss.class_targets:
+            return by_output, _none(y)
+        return by_output, (sign, logs + loss.target_slopes(y, t.double()).log()[:, None, :])
     if isinstance(loss, Averaged):
         share = math.log(y.shape[1])
         by_output, by_target = _derivatives(loss.single, y, t)
@@ -95,17 +108,25 @@ def _derivatives(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Sign
     return _of_single_outputs(loss, y, t)
 
 
-def _of_softmax(loss: OutputLoss, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
+def _of_softmax(y: Tensor) -> _Signed:
     """Derivatives of softmax, ``dp_i/dy_j = p_i ([i = j] - p_j)``, with ``1 - p_i`` as the sum of the others."""
-    log_all = y.logsumexp(dim=1, keepdim=True)
-    log_p, log_rest = y - log_all, log_others(y) - log_all
-    own = torch.eye(y.shape[1], dtype=torch.bool, device=y.device)
+    log_p, log_rest, own = _log_softmax(y)
     logs = torch.where(own, (log_p + log_rest)[:, :, None], log_p[:, :, None] + log_p[:, None, :])
-    signs = torch.where(own, 1.0, -1.0).double().expand(logs.shape)
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return (signs, logs), _none(y)
-    logs = logs + t.double().sum(dim=1).log()[:, None, None]
-    return (signs, logs), (-signs, torch.where(own, log_rest[:, :, None], log_p[:, :, None]))
+    return torch.where(own, 1.0, -1.0).double().expand(logs.shape), logs
+
+
+def _of_soft_targets(y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:
+    """Derivatives of ``p_i sum(t) - t_i`` with respect to outputs and targets."""
+    log_p, log_rest, own = _log_softmax(y)
+    signs, logs = _of_softmax(y)
+    by_output = signs, logs + t.double().sum(dim=1).log()[:, None, None]
+    return by_output, (-signs, torch.where(own, log_rest[:, :, None], log_p[:, :, None]))
+
+
+def _log_softmax(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``ln p_i``, ``ln(1 - p_i)`` as the logarithm of a sum, and the mask of the diagonal."""
+    log_all = y.logsumexp(dim=1, keepdim=True)
+    return y - log_all, log_others(y) - log_all, torch.eye(y.shape[1], dtype=torch.bool, device=y.device)
 
 
 def _of_single_outputs(loss: Any, y: Tensor, t: Tensor) -> tuple[_Signed, _Signed]:

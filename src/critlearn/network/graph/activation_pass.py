@@ -9,15 +9,25 @@ import torch
 from torch import Tensor
 
 from critlearn.network.criteria import FIXED_POINT, LARGEST_STATE, RETURNED
+from critlearn.network.graph.slow_convergence import accelerated
 
 _BLOCK: Final = 2000
-"""Steps between checks that the last change still shrinks or grows; if it does neither, the pass ends."""
+"""Steps between checks that the largest change within a block still shrinks or grows; else the pass ends."""
 
 _MOST_STEPS: Final = 100_000
 """Steps after which a pass ends in any case: seconds for a network of a hundred neurons."""
 
-_NEARER: Final = 0.7
-"""Factor by which the last change must shrink over a block, or by whose inverse it must grow, to go on."""
+_SHRINKS: Final = 0.999
+"""Factor by which changes must fall below all earlier blocks' to go on: convergence by 1 - 1e-6 a step does."""
+
+_GROWS: Final = 1.4
+"""Factor by which changes must rise above all earlier blocks' to go on: divergence does, chaos does not."""
+
+_SLOW: Final = 256
+"""Steps after which a pass whose changes still shrink counts as slow, and is accelerated at every doubling."""
+
+_CLEARLY: Final = 0.99
+"""Factor by which changes must have shrunk since half the steps: near a cycle they tend to a constant."""
 
 
 class PassStatus(StrEnum):
@@ -91,11 +101,13 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
     """Apply a step a number of times, or until every sample is at a fixed point, oscillates or diverges.
 
     An earlier state is kept and compared with each later one, and replaced after 1, 2, 4, ... steps (Brent's algorithm,
-    BIT 20, 1980): oscillations of any period are found. Slow changes are followed as long as they shrink or grow.
+    BIT 20, 1980): oscillations of any period are found. Slow changes are followed as long as they shrink or grow; the
+    fixed point that shrinking ones tend to is found by Newton's method.
     """
     tolerance = max(RETURNED, 8 * torch.finfo(state.dtype).eps)
     periods = torch.zeros(len(state), dtype=torch.long, device=state.device)
-    anchor, anchored, last_change = state, 0, torch.full_like(state[:, 0], torch.inf)
+    unknown = torch.full_like(state[:, 0], torch.inf)
+    anchor, anchored, change_then, block = state, 0, unknown, _Blocks(unknown)
     made = 0
     while made < (steps or _MOST_STEPS):
         new = step(state)
@@ -105,17 +117,36 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
         back = ((new - anchor).abs().amax(dim=1) <= tolerance * size) & (periods == 0)
         periods = torch.where(back, made - anchored, periods)
         state = new
+        moves = made - anchored >= max(1, anchored)
         if steps is None:
             # A sample has ended at a fixed point, on a cycle, or beyond the largest state.
             going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
-            if not bool(going.any()):
+            if not bool(going.any()) or block.ends(change, made, going):
                 break
-            if made % _BLOCK == 0:
-                slow = (change > _NEARER * last_change) & (change < last_change / _NEARER)
-                if bool((slow & going).all()):
-                    break
-                last_change = change
+            if moves and made >= _SLOW:
+                # Changes that shrink by the same factor at each step add up to this.
+                shrinking = going & (change < _CLEARLY * change_then)
+                remaining = change / -torch.expm1((change / change_then).log() / (made - anchored))
+                state = accelerated(step, state, shrinking, remaining, tolerance)
         # The anchor moves at steps 1, 2, 4, ..., so that it finally stays for longer than any period.
-        if made - anchored >= max(1, anchored):
-            anchor, anchored = state, made
+        if moves:
+            anchor, anchored, change_then = state, made, change
     return Iteration(state, periods, made)
+
+
+class _Blocks:
+    """Largest changes of blocks of steps, which tell whether a pass still comes closer to anything."""
+
+    def __init__(self, unknown: Tensor) -> None:
+        self._largest, self._lowest, self._highest = torch.zeros_like(unknown), unknown, torch.zeros_like(unknown)
+
+    def ends(self, change: Tensor, made: int, going: Tensor) -> bool:
+        """Take the changes of one more step; whether a block ends with it in which no sample that goes on got on."""
+        self._largest = torch.maximum(self._largest, change)
+        if made % _BLOCK:
+            return False
+        on = (self._largest < _SHRINKS * self._lowest) | (self._largest > _GROWS * self._highest)
+        self._lowest = torch.minimum(self._lowest, self._largest)
+        self._highest = torch.maximum(self._highest, self._largest)
+        self._largest = torch.zeros_like(change)
+        return not bool((on & going).any())
