@@ -64,6 +64,9 @@ def test_the_page_tells_every_finished_study_with_its_figure(tmp_path: Path, wit
     assert "## Small" in page
     assert "2 runs" in page
     assert "| softsign | bias |" in page
+    # The study asks for the bias; weights are counted, too.
+    assert "| softsign | weight |" not in page
+    assert re.search(r"for \d of 4 distributions, and (\d) of the \1 measured exponents are predicted", page)
     assert "images/reproduction_small.svg" in page
     assert (tmp_path / "out" / "images" / "reproduction_small.svg").is_file()
     assert (tmp_path / "out" / "images" / "reproduction_small.csv").is_file()

@@ -63,12 +63,12 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
     OutputError
         If a file cannot be written.
     """
-    table = load_results(location)
+    # The tables show the quantities that the studies ask for; comparisons are counted over all.
+    every, table = load_results(location, every_quantity=True), load_results(location)
     parts = [_INTRODUCTION, f"Made by `{command}`, code {_versions(table)}.\n"]
     for study in studies:
         # Cells of an earlier version of the study are left out.
-        now = (table["study"] == study.name) & (table["planned"] == True)  # noqa: E712
-        mine = table[now & (table["status"] == "finished")]
+        mine, all_of_mine = _finished(table, study), _finished(every, study)
         if mine.empty:
             raise DataError(f'"{location}" holds no finished cell of the study "{study.name}"')
         rows = summary(mine, _settings(study, mine))
@@ -80,7 +80,7 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
             "(diamonds); rows without a measured exponent are left out.",
         )
         picture.save(out / _FIGURES, ("svg",))
-        parts += [_section(study, mine, rows, picture)]
+        parts += [_section(study, all_of_mine, rows, picture)]
     return write_whole(out / PAGE, "\n".join(parts).encode())
 
 
@@ -140,7 +140,7 @@ def exponents_figure(rows: pd.DataFrame) -> Figure:
 
 
 def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Illustration) -> str:
-    """Section of the page on one study: description, counts, figure and table."""
+    """Section of the page on one study: description, counts over all quantities, figure and table of some."""
     cells, certified = table["cell"].nunique(), table.loc[table["certified"].astype(bool), "cell"].nunique()
     settings = [name for name in rows.columns if name not in _SUMMARY]
     header = [*settings, "predicted", "measured", "interval", "decades", "power law", "agree"]
@@ -158,10 +158,18 @@ def _section(study: Study, table: pd.DataFrame, rows: pd.DataFrame, picture: Ill
     return (
         f"## {study.name.removeprefix('paper-').capitalize()}\n\n{study.description}\n\n"
         f"{cells} runs, {certified} of them at certified equilibrium. A power law is established for "
-        f"{int(rows['laws'].sum())} of {int(rows['seeds'].sum())} distributions. {comparisons(table)}\n\n"
+        f"{int(table['verdict'].isin(LAW_GRADES).sum())} of {len(table)} distributions, and "
+        f"{int(table['predicted_exponent'].notna().sum())} of the {int(table['measured_exponent'].notna().sum())} "
+        f"measured exponents are predicted: those of all trainable variables and pools. {comparisons(table)}\n\n"
         f"![{picture.alternative}]({_FIGURES}/{picture.name}.svg)\n\n{picture.caption} "
         f"[Numbers]({_FIGURES}/{picture.name}.csv).\n\n" + "\n".join(lines) + "\n"
     )
+
+
+def _finished(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Rows of the finished cells that a study still has."""
+    now = (table["study"] == study.name) & (table["planned"] == True)  # noqa: E712
+    return table[now & (table["status"] == "finished")]
 
 
 def _settings(study: Study, table: pd.DataFrame) -> list[str]:

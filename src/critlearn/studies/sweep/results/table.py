@@ -20,7 +20,7 @@ COLUMNS: Final = (
 """Columns of every table of results; those of the swept settings follow."""
 
 
-def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
+def load_results(location: str, *, where: str | None = None, every_quantity: bool = False) -> pd.DataFrame:
     """Table of a store; cells that are not finished have one row without a quantity.
 
     Parameters
@@ -29,6 +29,8 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
         Folder or URL of the store.
     where
         Conditions on columns, as in ``activation == tanh and measured_exponent > 1.2``.
+    every_quantity
+        Whether to have rows of all quantities of the records, also of those that the study does not ask for.
 
     Raises
     ------
@@ -38,7 +40,11 @@ def load_results(location: str, *, where: str | None = None) -> pd.DataFrame:
     store = ResultsStore(location)
     manifests = store.studies()
     swept = list(dict.fromkeys(name for manifest in manifests.values() for name in manifest.swept))
-    rows = [row for study, manifest in manifests.items() for row in _rows(store, study, manifest, swept)]
+    rows = [
+        row
+        for study, manifest in manifests.items()
+        for row in _rows(store, study, manifest, swept, every_quantity=every_quantity)
+    ]
     if where is not None:
         condition = parse_condition(where)
         rows = [row for row in rows if condition.holds(row)]
@@ -64,9 +70,11 @@ def save_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _rows(store: ResultsStore, study: str, manifest: Manifest, swept: list[str]) -> list[dict[str, Any]]:
+def _rows(
+    store: ResultsStore, study: str, manifest: Manifest, swept: list[str], *, every_quantity: bool
+) -> list[dict[str, Any]]:
     """Rows of one study; earlier cells that have failed or were never run are left out."""
-    wanted = manifest.study.measure.quantities
+    wanted = () if every_quantity else manifest.study.measure.quantities
     rows = []
     for cell_name, cell in manifest.all_cells().items():
         base = dict.fromkeys(COLUMNS)
