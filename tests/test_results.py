@@ -15,7 +15,7 @@ import torch
 import critlearn as cl
 from critlearn.comparison import explain
 from critlearn.compositions import Composition
-from critlearn.duality import Jacobian, learning_dimension
+from critlearn.duality import Jacobian, caustic_curves, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
 from critlearn.equilibrium import loss_trend
@@ -81,6 +81,7 @@ def results() -> dict[str, Result]:
     reduced = cl.modes(approach.system, 2)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
+    curves = caustic_curves(Parabola(), -1.0, 1.0, steps=3)
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
         fit.law,
