@@ -81,6 +81,7 @@ def results() -> dict[str, Result]:
     reduced = cl.modes(approach.system, 2)
     with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
         monitor.step()
+    curves = caustic_curves(Parabola(), -1.0, 1.0, steps=3)
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
         fit.law,

@@ -89,3 +89,53 @@ def test_leading_directions_of_wide_inputs_that_change_nothing() -> None:
     found = phi.jacobian(x[0], torch.tensor(0)).leading_directions(6)
     assert found.values.tolist() == [0.0] * 6
     torch.testing.assert_close(found.x @ found.x.T, torch.eye(6).double())
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["flat", "curved", "with noise"])
+def test_along_data_of_few_dimensions(dimension: int, kind: str) -> None:
+    generator = torch.Generator().manual_seed(dimension)
+    inside = torch.randn(400, dimension, generator=generator, dtype=torch.float64)
+    basis = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64)).Q
+    x = inside @ basis[:dimension]
+    if kind == "curved":
+        x = x + 0.1 * (inside**2).sum(dim=1, keepdim=True) * basis[5]
+    if kind == "with noise":
+        x = x + 1e-3 * torch.randn(400, 6, generator=generator, dtype=torch.float64)
+    t = torch.where(inside[:, 0] > 0, 1.0, -1.0).double()
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), Pairs(x, t)))
+    found = learning_dimension(phi, samples=40)
+    assert found.rank_counts() == {6: 40}
+    dimensions = [spectrum.boundary for spectrum in found.along_data]
+    # Far from the middle samples are so rare that curvature shows among the nearest.
+    assert sum(size == dimension for size in dimensions) >= (40 if kind == "flat" else 36)
+    for at, spectrum in enumerate(found.along_data):
+        assert spectrum.rank() == spectrum.boundary
+        if kind == "flat":
+            # The tangent space is known: the singular values are those of J on the plane itself.
+            place = round(at * 399 / 39)
+            expected = torch.linalg.svdvals(phi.jacobian(x[place], t[place]).dense() @ basis[:dimension].T)
+            torch.testing.assert_close(spectrum.values(), expected, rtol=1e-9, atol=0)
+
+
+def test_continuous_targets_are_coordinates_of_the_data() -> None:
+    x = torch.linspace(-1, 1, 200).double()[:, None] * torch.tensor([[1.0, 2.0, -1.0]], dtype=torch.float64)
+    data = Pairs(x, torch.sin(x[:, 0]))
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)))
+    found = learning_dimension(DualityMap(NeuralSystem(model, Composition("identity", "mse"), data)), samples=20)
+    assert {spectrum.boundary for spectrum in found.along_data} == {1}
+    assert found.to_dict()["along_data"]["rank_counts"] == {"1": 20}
+
+
+def test_a_class_of_one_sample_has_no_direction() -> None:
+    data = classes((4, 3))
+    t = torch.tensor([1.0, -1.0, -1.0, -1.0]).double()
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)))
+    phi = DualityMap(NeuralSystem(model, Composition("tanh", "mse"), Pairs(data.x, t)))
+    found = learning_dimension(phi)
+    assert found.along_data[0].boundary == 0
+    assert found.along_data[0].participation_ratio() == 0
+    assert "along the data" in found.summary()
+    with pytest.raises(InvalidInputError, match=r"shape \(3, number\)"):
+        phi.jacobian(data.x[0], t[0]).along(torch.zeros(2, 1).double())

@@ -59,3 +59,17 @@ told from a cusp down to about 1e-6 of the width.
 
 Effect: docs/duality.md (density and caustics).
 """
+
+TANGENT_SHARE: Final = 0.95
+"""Share of the variance of a sample's nearest neighbours that the directions of the data there hold.
+
+The rest is what noise and curvature add. Data on a line or a plane need one and two directions for all of it.
+
+Effect: docs/duality.md (dimension of learning).
+"""
+
+POOL_OF_NEIGHBOURS: Final = 10_000
+"""Samples among which neighbours are sought: of a larger data set, so many spread evenly over it.
+
+Effect: docs/duality.md (dimension of learning).
+"""

@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from critlearn.duality.data_tangents import DataTangents
 from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
 from critlearn.duality.one_tensor import samples_of_one_tensor
@@ -15,6 +16,9 @@ from critlearn.results import Result, plain
 
 _TANGENTS: Final = 512 << 20
 """Bytes of tangent vectors stored for overlaps."""
+
+_NEIGHBOURS: Final = 15
+"""Nearest neighbours of a sample by default: enough for five directions at three neighbours each, and still near."""
 
 _OVERLAPPING: Final = 16
 """Samples whose tangent spaces are compared by default: 120 pairs."""
@@ -34,11 +38,14 @@ class LearningDimension(Result):
         no tangent space.
     directions
         Number of leading directions in the overlaps, or as many as a sample's rank allows.
+    along_data
+        Spectrum at each sample of the Jacobian on the data's tangent space there, whose dimension is its ``boundary``.
     """
 
     spectra: tuple[Spectrum, ...]
     overlaps: Tensor
     directions: int
+    along_data: tuple[Spectrum, ...]
 
     def ranks(self) -> list[int]:
         """Numerical rank at each sample."""
@@ -77,21 +84,40 @@ class LearningDimension(Result):
             "log_singular_values": dict(zip(("low", "median", "high"), quantiles.tolist(), strict=True)),
             "overlap": self.mean_overlap(),
             "overlap_directions": self.directions,
+            "along_data": {
+                "dimension_counts": _counts([spectrum.boundary for spectrum in self.along_data]),
+                "rank_counts": _counts([spectrum.rank() for spectrum in self.along_data]),
+                "participation_ratio": [spectrum.participation_ratio() for spectrum in self.along_data],
+            },
         }
         return dict(plain(values))
 
     def summary(self) -> str:
-        """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1, overlap 0.35``."""
+        """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1 (1.3 along the data), overlap 0.35``."""
         ranks = ", ".join(f"{rank} ({count})" for rank, count in self.rank_counts().items())
         ratio, overlap = median(self.participation_ratios()), self.mean_overlap()
         shared = "" if overlap is None else f", overlap {overlap:.2f}"
-        return f"{len(self.spectra)} samples: rank {ranks}, effective dimension {ratio:.1f}{shared}"
+        along = f"{median(spectrum.participation_ratio() for spectrum in self.along_data):.1f} along the data"
+        return f"{len(self.spectra)} samples: rank {ranks}, effective dimension {ratio:.1f} ({along}){shared}"
+
+
+def _counts(numbers: list[int]) -> dict[str, int]:
+    """Number of samples with each number."""
+    return {str(number): numbers.count(number) for number in sorted(set(numbers))}
 
 
 def learning_dimension(
-    phi: DualityMap, *, samples: int = 256, directions: int = 3, overlapping: int = _OVERLAPPING
+    phi: DualityMap,
+    *,
+    samples: int = 256,
+    directions: int = 3,
+    overlapping: int = _OVERLAPPING,
+    neighbours: int = _NEIGHBOURS,
 ) -> LearningDimension:
-    """Compute spectra at samples spread evenly over the data set, and overlaps of leading tangent spaces of some.
+    """Compute spectra at samples spread evenly over the data set, also along the data, and overlaps of some.
+
+    The boundary space around a sample has all directions; the data have few of them. The Jacobian on the data's tangent
+    space, from local principal directions, tells in how many directions neighbouring samples move the weights.
 
     Parameters
     ----------
@@ -103,13 +129,20 @@ def learning_dimension(
         Leading directions of each tangent space that overlaps compare.
     overlapping
         Largest number of samples whose tangent spaces are compared.
+    neighbours
+        Nearest neighbours from which the data's tangent space at a sample is found.
 
     Raises
     ------
     InvalidInputError
         If a number is not a positive integer.
     """
-    for name, value in (("samples", samples), ("directions", directions), ("overlapping", overlapping)):
+    for name, value in (
+        ("samples", samples),
+        ("directions", directions),
+        ("overlapping", overlapping),
+        ("neighbours", neighbours),
+    ):
         check_count(name, value)
     size = len(phi.system)
     places = torch.linspace(0, size - 1, min(samples, size)).round().long().tolist()
@@ -123,7 +156,9 @@ def learning_dimension(
         _leading_tangents(phi, one, target, min(kept, spectrum.rank()))
         for one, target, spectrum in zip(x[::every], t[::every], spectra[::every], strict=True)
     ]
-    return LearningDimension(spectra, _overlaps(bases), kept)
+    tangents = DataTangents(phi, neighbours)
+    along = tuple(phi.jacobian(*pair).along(tangents.at(*pair)) for pair in zip(x, t, strict=True))
+    return LearningDimension(spectra, _overlaps(bases), kept, along)
 
 
 def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tensor:

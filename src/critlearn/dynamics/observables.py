@@ -12,6 +12,7 @@ from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
 from critlearn.dynamics.spectrum import AutocorrelationTime, SpectralSlope, autocorrelation_time, spectral_slope
 from critlearn.errors import InvalidInputError
 from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.inference.criteria import FEWEST
 from critlearn.numerics.notation import interval_text
 from critlearn.results import Result
 
@@ -107,8 +108,8 @@ def activity_statistics(activity: Float64[np.ndarray, " time"], quantile: float,
 
 
 def _fit(values: np.ndarray, seed: int) -> PowerLawFit | None:
-    """Fit with what only further computation needs left out; None of too few values."""
-    if values.size < 2:
+    """Fit with what only further computation needs left out; None of so few values that their interval says nothing."""
+    if values.size < FEWEST:
         return None
     try:
         return replace(fit_power_law(values, seed=seed), counts=None)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -34,11 +34,15 @@ from critlearn.dynamics.surrogates import phase_randomised, shuffled
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.numerics.notation import interval_text
 from critlearn.numerics.validation import as_number
 from critlearn.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_LINE: Final = "{:<17} {:>10}  {:<19} {:<19} {:<19} {:<5}  {}"
+"""Columns of the table in a summary."""
 
 ActivityOf = Literal["increments", "values"]
 """What the activity of a series is made of."""
@@ -107,10 +111,16 @@ class Dynamics(Result):
         lines = [f"{number} over {self.steps} steps: {self.criticality} ({signs})"]
         lines += [f"tail of values: {fit_text(self.values)}", f"tail of increments: {fit_text(self.increments)}"]
         lines.append(self.observed.summary())
-        for name, part in (("shuffled", self.shuffled), ("phases at random", self.phase_randomised)):
-            lines.append(f"{name}: {_short(part.avalanches)}; {part.branching.summary()}")
-        lines += [f"threshold at quantile {row.quantile:g}: {_short(row)}" for row in self.thresholds]
+        lines += ["", *self._table()]
         return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        """Exponents of avalanches of the series, of its surrogates, and at other thresholds, a line for each."""
+        columns = ("", "avalanches", "sizes", "durations", "waiting", "gamma", "branching")
+        parts = (("series", self.observed), ("shuffled", self.shuffled), ("phases at random", self.phase_randomised))
+        lines = [_LINE.format(*columns).rstrip()]
+        lines += [_row(name, part.avalanches, part.branching) for name, part in parts]
+        return lines + [_row(f"quantile {row.quantile:g}", row, None) for row in self.thresholds]
 
     def plot(self) -> "Figure":
         """Activity, distributions of avalanches beside those of the surrogates, mean sizes, shapes and spectrum."""
@@ -124,12 +134,19 @@ class Dynamics(Result):
         return picture(made, self.thresholds)
 
 
-def _short(row: AvalancheStatistics) -> str:
-    """Exponents of avalanches in one line."""
-    gamma = "none" if row.mean_size.exponent is None else f"{row.mean_size.exponent:.2f}"
-    parts = (("sizes", row.sizes), ("durations", row.durations), ("waiting", row.waiting))
-    text = "; ".join(f"{name} {fit_text(fit)}" for name, fit in parts)
-    return f"{row.count} avalanches; {text}; gamma {gamma}"
+def _row(name: str, row: AvalancheStatistics, ratio: BranchingRatio | None) -> str:
+    """Line of the table of surrogates and thresholds."""
+    exponents = [_exponent(fit) for fit in (row.sizes, row.durations, row.waiting)]
+    gamma = "-" if row.mean_size.exponent is None else f"{row.mean_size.exponent:.2f}"
+    branching = "-" if ratio is None or ratio.ratio is None else f"{ratio.ratio:.3f}"
+    return _LINE.format(name, row.count, *exponents, gamma, branching).rstrip()
+
+
+def _exponent(fit: PowerLawFit | None) -> str:
+    """Exponent with its interval where there are enough data."""
+    if fit is None or fit.exponent is None or fit.ci95_total is None or fit.grade is Grade.TOO_FEW:
+        return "-"
+    return f"{fit.exponent:.2f} {interval_text(*fit.ci95_total)}"
 
 
 def analyze_series(

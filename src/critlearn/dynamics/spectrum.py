@@ -49,7 +49,7 @@ class SpectralSlope(Result):
             return "spectrum: no power at low frequencies"
         low, high = self.band
         return (
-            f"spectrum ~ f^-{self.slope:.2f} +- {self.standard_error:.2f} for f in [{low:.2g}, {high:.2g}], bend "
+            f"spectrum ~ f^{-self.slope:.2f} +- {self.standard_error:.2f} for f in [{low:.2g}, {high:.2g}], bend "
             f"{self.bend:+.2f} +- {self.bend_error:.2f}"
         )
 

@@ -114,6 +114,22 @@ class Jacobian(Result):
         """``J V`` up to a common factor, shape (K, n) -> (|q|, n): directions of tangents, even if they underflow."""
         return self._operator.columns(directions.to(self._operator.x))
 
+    def along(self, directions: Tensor) -> Spectrum:
+        """Spectrum of the Jacobian on the span of orthonormal directions of the boundary space, shape (K, n).
+
+        Raises
+        ------
+        InvalidInputError
+            If they do not have as many entries as the boundary has coordinates.
+        """
+        if directions.dim() != 2 or directions.shape[0] != self.shape[1]:
+            raise InvalidInputError(
+                f"directions have the shape ({self.shape[1]}, number), each a column; got {tuple(directions.shape)}"
+            )
+        if directions.shape[1] == 0:
+            return Spectrum(directions.new_zeros(0), self.shape[0], 0)
+        return self._of_rows(self.unit_columns(directions), self.shape[0])
+
     def _fitting(self, vector: Tensor, size: int, name: str) -> Tensor:
         if not isinstance(vector, Tensor):
             raise InvalidInputError(f"the {name} must be a tensor; got {type(vector).__name__}")
@@ -145,7 +161,7 @@ class Jacobian(Result):
         # A singular value of the size of rounding of the matrix is that of a lost direction: exactly zero.
         rounding = max(rows.shape) * torch.finfo(torch.float64).eps
         logs = torch.where(logs <= logs.amax() + math.log(rounding), -math.inf, logs)
-        return from_logs(logs + self._operator.log_unit + math.log(self._lr), variables, self.shape[1])[0]
+        return from_logs(logs + self._operator.log_unit + math.log(self._lr), variables, rows.shape[1])[0]
 
     def singular_values(self) -> Tensor:
         """Singular values, descending, ``min(|q|, K)`` of them."""
