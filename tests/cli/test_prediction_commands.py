@@ -71,10 +71,18 @@ def test_softmax_is_predicted_by_its_margin() -> None:
         assert _json("predict", *arguments, "--json")["composition"] == "softmax+cross-entropy"
 
 
-def test_no_name_is_cut_where_there_is_no_terminal() -> None:
+def test_table_is_a_matrix_of_eighty_columns_and_has_a_long_form() -> None:
     printed = CliRunner().invoke(APP, ["table"], catch_exceptions=False).stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    block = printed.split("\n\n")[0].splitlines()
+    losses = block[0].split()
+    rows = {line.split()[0]: dict(zip(losses, line.split()[1:], strict=True)) for line in block[1:]}
+    # theory: softsign falls as 1/m, which gives 3/2 with binary cross-entropy and 4/3 with squares.
+    assert (rows["softsign"]["bce"], rows["softsign"]["mse"], rows["identity"]["bce"]) == ("3/2", "4/3", "-")
     assert "cross-entropy" in printed
-    assert "…" not in printed
+    long = CliRunner().invoke(APP, ["table", "--long"], catch_exceptions=False).stdout
+    assert "…" not in long
+    assert long.count("softsign") > len(losses)
 
 
 @pytest.mark.slow

@@ -1,13 +1,14 @@
 """Command ``critlearn table``: the exponents of the whole catalogue."""
 
+import shutil
 import sys
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any
 
 import typer
 
-_WIDTH: Final = 160
-"""Characters of a line where there is no terminal: no name is cut."""
+_WIDTH, _LONG = 80, 160
+"""Characters of a line where there is no terminal, of the matrix and of the long form: no name is cut."""
 
 
 class TableFormat(StrEnum):
@@ -23,8 +24,11 @@ def table(
     form: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.TERMINAL,
     activation: Annotated[str | None, typer.Option(help="Only rows of this activation.")] = None,
     loss: Annotated[str | None, typer.Option(help="Only rows of this loss.")] = None,
+    long: Annotated[
+        bool, typer.Option("--long", help="In the terminal, a line for each pair with its tail and other limits.")
+    ] = False,
 ) -> None:
-    """List every activation with every loss: exponent, tail, other limits."""
+    """Show the exponent of every activation with every loss; their tails and other limits with --long."""
     from critlearn.compositions.named.table import COLUMNS, catalogue_table
 
     rows = catalogue_table(activation=activation, loss=loss)
@@ -40,11 +44,41 @@ def table(
     elif form is TableFormat.MARKDOWN:
         lines = [COLUMNS, ["---"] * len(COLUMNS), *[[str(cell).replace("|", "\\|") for cell in row] for row in cells]]
         typer.echo("\n".join("| " + " | ".join(line) + " |" for line in lines))
-    else:
+    elif long or activation is not None or loss is not None:
         from rich.console import Console
         from rich.table import Table
 
         shown = Table(*COLUMNS)
         for row in cells:
             shown.add_row(*(str(cell) for cell in row))
-        Console(width=None if sys.stdout.isatty() else _WIDTH).print(shown)
+        Console(width=None if sys.stdout.isatty() else _LONG).print(shown)
+    else:
+        width = shutil.get_terminal_size((_WIDTH, 0)).columns if sys.stdout.isatty() else _WIDTH
+        typer.echo(_matrix(rows, width))
+        typer.echo("Exponents k of p(delta) ~ delta^-k towards the first limit of the error.")
+        typer.echo("none: no exponent there; -: the loss needs a bounded activation.")
+        typer.echo("--long: a line for each, with tail, location and the other limits.")
+
+
+def _matrix(rows: list[dict[str, Any]], width: int) -> str:
+    """Exponents with a line for each activation and a column for each loss, in as many blocks as fit the width."""
+    exponents = {(row["activation"], row["loss"]): row["exponent"] for row in rows}
+    activations, losses = (list(dict.fromkeys(row[name] for row in rows)) for name in ("activation", "loss"))
+    first = max(map(len, activations))
+    widths = {loss: max(len(loss), *(len(exponents.get((name, loss), "")) for name in activations)) for loss in losses}
+    blocks: list[list[str]] = [[]]
+    for loss in losses:
+        if blocks[-1] and first + sum(2 + widths[other] for other in (*blocks[-1], loss)) > width:
+            blocks.append([])
+        blocks[-1].append(loss)
+    lines = []
+    for block in blocks:
+        lines.append(" " * first + "".join(f"  {loss:>{widths[loss]}}" for loss in block))
+        for name in activations:
+            found = [exponents.get((name, loss)) for loss in block]
+            # Softmax goes with its own loss alone, and that with nothing else.
+            if any(found):
+                pairs = zip(block, found, strict=True)
+                lines.append(f"{name:<{first}}" + "".join(f"  {value or '-':>{widths[loss]}}" for loss, value in pairs))
+        lines.append("")
+    return "\n".join(lines)
