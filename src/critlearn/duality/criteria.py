@@ -17,7 +17,7 @@ precision carry larger errors. Effect: docs/duality.md (inverse), docs/round_tri
 RANK_OF_CHANGES: Final = {torch.float64: 1e-8, torch.float32: 1e-3}
 """Singular values of a layer's changes, in units of the largest, above which they count towards the rank.
 
-The rank is the number of samples over which a mean was taken. Effect: docs/round_trips.md (means separated).
+The rank is the number of samples over which a mean was taken. Effect: docs/inversions_measured.md (means).
 """
 
 SAME_STATE: Final = 1e-5
