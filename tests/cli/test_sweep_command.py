@@ -79,3 +79,21 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_written(
         assert exit_code(app, ["sweep", str(study), "--store", str(tmp_path / "store"), *more]) == 2
         assert 'system.device: device "xpu" is not available; available: cpu' in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+def test_cells_are_told_by_what_distinguishes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, store = tmp_path / "one.yaml", str(tmp_path / "store")
+    study.write_text(
+        f"{STUDY}sweep: {{grid: {{loss: [bce, mse]}}}}\n".replace(", loss: mse", "").replace("epochs: 20", "epochs: 2")
+    )
+    assert exit_code(app, ["sweep", str(study), "--store", store, "--dry-run"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    labels = [f"one: loss={loss}, seed=0" for loss in ("bce", "mse")]
+    assert [line.split("  ")[1] for line in listed[:2]] == labels
+    assert exit_code(app, ["sweep", str(study), "--store", store]) == 0
+    told = capsys.readouterr().err.splitlines()
+    names = [line.split("  ")[0] for line in listed[:2]]
+    assert told[:2] == [
+        f"{number} of 2: {label}: finished ({name})"
+        for number, (label, name) in enumerate(zip(labels, names, strict=True), 1)
+    ]

@@ -22,6 +22,7 @@ def reproduce(
     from critlearn.studies.sweep.engines.local import run_locally
     from critlearn.studies.sweep.run import sweep
     from critlearn.studies.sweep.state import sweep_state
+    from critlearn.studies.sweep.study.cells import cell_label
     from critlearn.studies.sweep.study.reading import load_studies
     from critlearn.studies.sweep.study.schema import shipped_file
     from critlearn.whole_files import check_writable
@@ -31,7 +32,7 @@ def reproduce(
     location = store or ("reproduction-quick" if quick else "reproduction")
     for study in studies:
         for cell, reason in sweep(study, location, partial(run_locally, processes=processes)):
-            typer.echo(f"{study.name}: {cell.name} {reason or 'finished'}", err=True)
+            typer.echo(f"{cell_label(study, cell)}: {reason or 'finished'} ({cell.name})", err=True)
     state = sweep_state(studies, location)
     if not state.complete:
         print_state(state, as_json=False)

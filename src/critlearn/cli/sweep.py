@@ -56,7 +56,8 @@ def sweep(
 
     from critlearn.cli import display
     from critlearn.studies.sweep.run import sweep as run_sweep
-    from critlearn.studies.sweep.state import sweep_state
+    from critlearn.studies.sweep.state import estimate, sweep_state
+    from critlearn.studies.sweep.study.cells import cell_label
     from critlearn.studies.sweep.study.preflight import check_devices
     from critlearn.studies.sweep.study.reading import load_studies
 
@@ -72,11 +73,12 @@ def sweep(
         runner = _on_ray(address, processes, num_cpus, num_gpus, bound)
     else:
         runner = _locally(address, processes, num_cpus, num_gpus, bound)
-    done = (finished for one in declared for finished in run_sweep(one, store, runner))
+    due = estimate(declared, store, processes or 1)["due"]
+    done = ((one, *finished) for one in declared for finished in run_sweep(one, store, runner))
     # Ray reports lost processes on the standard output, which is for results.
     with redirect_stdout(sys.stderr):
-        for number, (cell, reason) in enumerate(done, 1):
-            typer.echo(f"{number}: {cell.name} {reason or 'finished'}", err=True)
+        for number, (one, cell, reason) in enumerate(done, 1):
+            typer.echo(f"{number} of {due}: {cell_label(one, cell)}: {reason or 'finished'} ({cell.name})", err=True)
     state = sweep_state(declared, store)
     display.print_state(state, as_json=json)
     if not state.complete:
@@ -87,14 +89,15 @@ def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, js
     """Print the cells and the time that those which are missing will take."""
     from critlearn.cli import display
     from critlearn.studies.sweep.state import estimate
-    from critlearn.studies.sweep.study.cells import expand
+    from critlearn.studies.sweep.study.cells import cell_label, expand
 
     plan = estimate(declared, store, processes)
     if json:
         display.print_json(plan)
         return
-    for cell in (cell for one in declared for cell in expand(one)):
-        typer.echo(f"{cell.name}  {cell.kind}  {cell.settings}")
+    for one in declared:
+        for cell in expand(one):
+            typer.echo(f"{cell.name}  {cell_label(one, cell)}")
     typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
 
 

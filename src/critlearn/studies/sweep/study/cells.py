@@ -15,7 +15,7 @@ from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.validation_errors import first_error
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
-from critlearn.studies.sweep.study.conditions import Condition, parse_condition
+from critlearn.studies.sweep.study.conditions import Condition, in_one_field, parse_condition
 from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
 from critlearn.studies.sweep.study.schema import RandomPart, Range, Settings, Study
 from critlearn.studies.toy import run_toy
@@ -79,6 +79,12 @@ def swept_settings(study: Study) -> list[str]:
     listed = [name for row in sweep.list or () for name in row]
     drawn = list(sweep.random.settings) if sweep.random else []
     return list(dict.fromkeys([*sweep.grid, *sweep.zip, *listed, *drawn]))
+
+
+def cell_label(study: Study, cell: Cell) -> str:
+    """What distinguishes a cell from the others of its study, in words: ``paper-loss: loss=mse, seed=0``."""
+    varied = {name: in_one_field(cell.settings[name]) for name in [*swept_settings(study), "seed"]}
+    return f"{study.name}: " + ", ".join(f"{name}={value}" for name, value in varied.items())
 
 
 def expand(study: Study) -> tuple[Cell, ...]:
