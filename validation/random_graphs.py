@@ -36,7 +36,7 @@ the pass unrolled for {UNROLLED} steps by automatic differentiation; where some 
 
 Made by `python validation/random_graphs.py` (part of `make validate`).
 
-| activation | graphs | with a fixed point | certificate given | measured | largest error of a gradient, double | single | others refused |
+| activation | graphs | fixed points | certificates | measured | error in double | error in single | others refused |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 LOGITS = """
@@ -116,7 +116,7 @@ def graph_rows() -> list[str]:
         row[column] = max(row[column], gradient_error(graph, system, x[0], t[0]))
         print(f"graph {seed}: {row}", flush=True)
     return [
-        f"| {kind} | {row[0]} | {row[1]} | {row[2]} | {row[3]} | {row[4]:.1e} | {row[5]:.1e} | {row[6]} of {row[0] - row[1]} |\n"
+        f"| {kind} | {' | '.join(map(str, row[:4]))} | {row[4]:.1e} | {row[5]:.1e} | {row[6]} of {row[0] - row[1]} |\n"
         for kind, row in table.items()
     ]
 
