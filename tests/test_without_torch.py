@@ -47,6 +47,14 @@ def test_a_fit_with_its_picture(sizes: Path) -> None:
     assert (sizes.parent / "fit.svg").stat().st_size > 1000
 
 
+def test_the_dynamics_of_a_series(tmp_path: Path) -> None:
+    rows = "\n".join(str((37 * step * step) % 101) for step in range(150))
+    (tmp_path / "series.csv").write_text(f"level\n{rows}\n", encoding="utf-8")
+    done = _critlearn(["dynamics", "series.csv", "--json"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 150
+
+
 def test_a_prediction(tmp_path: Path) -> None:
     done = _critlearn(["predict", "--activation", "y/(1+abs(y))", "--loss", "abs(e)**3", "--json"], tmp_path)
     assert done.returncode == 0, done.stderr

@@ -75,6 +75,9 @@ def verdicts(seeds: int) -> Iterator[tuple[object, ...]]:
         ("branching, m = 0.9", branching(0.9, STEPS)),
         ("critical branching, shuffled", lambda seed: shuffled(branching(1.0, STEPS)(seed), seed)),
         ("Poisson", lambda seed: np.random.default_rng(seed).poisson(1.0, STEPS).astype(float)),
+        ("Ornstein-Uhlenbeck, 1000 of 200,000 steps", lambda seed: known.ornstein_uhlenbeck(1000.0, STEPS // 5, seed)),
+        ("fractional noise, H = 0.9, 200,000 steps", lambda seed: known.fractional_noise(0.9, STEPS // 5, seed)),
+        ("size of Kesten's process, 200,000 steps", lambda seed: np.abs(known.kesten(0.9, STEPS // 5, seed))),
     )  # fmt: skip
     for name, make in cases:
         found = [analyze_series(make(seed), activity="values", quantiles=()) for seed in range(seeds)]

@@ -12,6 +12,7 @@ from critlearn.compositions import Composition
 from critlearn.duality import DualityMap, RestrictedMap, caustics_on_path, choose_variables, classified
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
+from critlearn.prediction import caustics_of
 from reference.networks import Pairs
 from reference.push_forward_check import chi_squared, log_normal_density, small_network
 
@@ -292,3 +293,13 @@ def test_what_gives_no_square_block_is_refused() -> None:
     for variables in ([0], [0, 0], [0, 99]):
         with pytest.raises(InvalidInputError, match="2 different trainable variables"):
             RestrictedMap(phi, variables, data.t[0])
+
+
+def test_predictions_and_maps_give_a_caustic_the_same_exponent() -> None:
+    """The fold of tanh with squared error has the size 64/27."""
+    (predicted,) = caustics_of(Composition("tanh", "mse"))
+    start, end = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
+    (mapped,) = caustics_on_path(single_unit(), start, end)
+    assert (mapped.kind, mapped.order, mapped.exponent) == (predicted.kind, predicted.order, predicted.exponent)
+    assert abs(float(mapped.value)) == pytest.approx(64 / 27)
+    assert predicted.delta == pytest.approx(64 / 27)

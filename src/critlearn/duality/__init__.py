@@ -1,7 +1,7 @@
 """Dataset-learning duality: the map from boundary states to changes, its Jacobian, its inverse and its caustics."""
 
 from critlearn._torch import torch  # noqa: F401
-from critlearn.duality.caustics.caustic import Caustic, classified
+from critlearn.duality.caustics.caustic import CausticPoint, classified
 from critlearn.duality.caustics.curves import CausticCurve, CausticCurves, caustic_curves, trace_caustic
 from critlearn.duality.caustics.path import caustics_on_path
 from critlearn.duality.density.restricted import RestrictedMap, choose_variables
@@ -13,9 +13,9 @@ from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
 
 __all__ = [
-    "Caustic",
     "CausticCurve",
     "CausticCurves",
+    "CausticPoint",
     "Directions",
     "DualityMap",
     "Inverse",

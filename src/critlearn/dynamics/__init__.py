@@ -3,11 +3,12 @@
 from critlearn.dynamics.avalanches import Avalanches, find_avalanches, waiting_times
 from critlearn.dynamics.branching import BranchingRatio, branching_ratio
 from critlearn.dynamics.crackling import CracklingRelation, MeanSize, crackling_relation, mean_size
+from critlearn.dynamics.criticality import Criticality
 from critlearn.dynamics.finite_size import ScalingCollapse, Susceptibility, scaling_collapse, susceptibility
 from critlearn.dynamics.observables import ActivityStatistics, AvalancheStatistics
 from critlearn.dynamics.series import increments, sketch_in_time
 from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
-from critlearn.dynamics.sheet import Criticality, Dynamics, analyze_series, fit_tail
+from critlearn.dynamics.sheet import Dynamics, analyze_series, fit_tail
 from critlearn.dynamics.spectrum import (
     AutocorrelationTime,
     SpectralSlope,

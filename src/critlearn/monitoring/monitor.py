@@ -72,7 +72,8 @@ class Monitor:
     quantities
         Names of quantities of `measure`, such as ``all`` or ``2.bias``, or one of them; by default layers and ``all``.
     series
-        Number of variables, drawn at random, whose values are kept over time, or flat indices by name.
+        Number of variables, drawn at random, whose values are kept over time, or flat indices by name: values of the
+        last 131,072 steps, and counts of all increments by layer and period.
     log
         Receiver of exponents, grades and equilibrium as they are measured: anything with ``add_scalar(name, value,
         step)`` or a function of these. Fits of ``all``, or of the quantities that are named, are then made at once, and

@@ -15,7 +15,7 @@ _SIGNS = {
     "durations": "durations do over a decade",
     "relation": "the crackling-noise relation holds within two errors",
     "branching": "the interval of the branching ratio reaches 0.98",
-    "beyond surrogates": "no surrogate has all that with the same exponents",
+    "beyond surrogates": "no surrogate has the same exponents without a sign that is missing for certain",
 }
 """What each sign means, in the order in which it is shown."""
 

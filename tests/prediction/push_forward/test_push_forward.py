@@ -88,7 +88,8 @@ def test_largest_fluctuation_of_tanh_with_squared_error_is_a_fold() -> None:
 @pytest.mark.parametrize("rate", [1.0, 0.1])
 def test_caustics_of_a_composition_need_no_density(rate: float) -> None:
     (fold,) = caustics_of(Composition("tanh", "mse"), lr=rate)
-    assert fold.kind == "fold"
+    # The density is |delta - delta_c|^-exponent.
+    assert (fold.kind, fold.order, fold.exponent) == ("fold", 2, 0.5)
     assert fold.log_delta == pytest.approx(math.log(rate * 64 / 27), abs=1e-9)
 
 

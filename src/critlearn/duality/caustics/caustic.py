@@ -19,7 +19,7 @@ _SHRINKINGS: Final = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Caustic:
+class CausticPoint:
     """Boundary point at which the square Jacobian of a square map is singular.
 
     Parameters
@@ -51,7 +51,7 @@ class Caustic:
     normal: Tensor
 
 
-def classified(square: SquareMap, point: Tensor) -> Caustic:
+def classified(square: SquareMap, point: Tensor) -> CausticPoint:
     """Classify a caustic by the order of the map along the curve on which only the lost coordinate changes.
 
     With all other coordinates of the change fixed, the last one is ``delta_c + c s^n`` along the lost direction
@@ -70,7 +70,7 @@ def classified(square: SquareMap, point: Tensor) -> Caustic:
         order = _order(_Curve(square, point, left / size, right))
         kind = {2: "fold", 3: "cusp"}.get(order or 0, "higher")
     exponent = None if order is None else 1 - 1 / order
-    return Caustic(point, square(point[None])[0], kind, order, exponent, lost, normal / normal.norm())
+    return CausticPoint(point, square(point[None])[0], kind, order, exponent, lost, normal / normal.norm())
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from critlearn.duality.caustics.caustic import Caustic, classified
+from critlearn.duality.caustics.caustic import CausticPoint, classified
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_count
@@ -54,7 +54,7 @@ class CausticCurve(Result):
 
     points: Tensor
     values: Tensor
-    cusps: tuple[Caustic, ...]
+    cusps: tuple[CausticPoint, ...]
     closed: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class CausticCurves(Result):
     upper: float
 
     @property
-    def cusps(self) -> tuple[Caustic, ...]:
+    def cusps(self) -> tuple[CausticPoint, ...]:
         """Cusps of all curves."""
         return tuple(cusp for curve in self.curves for cusp in curve.cusps)
 
@@ -323,7 +323,7 @@ class _Tracer:
             tangent, step = turned, min(_LONGEST, 1.5 * step) if grows else step
         return points, False
 
-    def _cusps(self, points: Tensor, closed: bool) -> list[Caustic]:
+    def _cusps(self, points: Tensor, closed: bool) -> list[CausticPoint]:
         """Cusps between neighbouring points: the derivative along the lost direction changes its sign."""
         every = torch.cat([points, points[:1]]) if closed else points
         slopes, lost = self._folds(every)

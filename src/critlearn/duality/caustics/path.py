@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 from scipy.optimize import brentq
 from torch import Tensor
 
-from critlearn.duality.caustics.caustic import Caustic, classified
+from critlearn.duality.caustics.caustic import CausticPoint, classified
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
 
@@ -36,7 +36,7 @@ _NODES: Final = -np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 """Chebyshev's nodes on [-1, 1]."""
 
 
-def caustics_on_path(square: SquareMap, start: Tensor, end: Tensor, *, resolution: float = 1e-4) -> list[Caustic]:
+def caustics_on_path(square: SquareMap, start: Tensor, end: Tensor, *, resolution: float = 1e-4) -> list[CausticPoint]:
     """Find the caustics on the straight path between two boundary points: the zeros of ``det J``.
 
     The path is halved where the determinant is no polynomial of degree 16, so that steps follow its curvature. Its

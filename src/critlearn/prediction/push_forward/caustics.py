@@ -22,16 +22,22 @@ _PLACES: Final = 401
 
 @dataclass(frozen=True, repr=False)
 class Caustic(Result):
-    """Caustic: fluctuation size at which the density diverges as ``|delta - delta_c|^exponent``.
+    """Caustic: fluctuation size at which the density diverges, ``p ~ |delta - delta_c|^-exponent``.
 
-    Where ``delta - delta_c ~ (x - x_c)^order`` the exponent is ``1/order - 1``: -1/2 at a fold (theory, caustics).
+    Parameters
+    ----------
+    log_delta
+        Logarithm of the size.
+    order
+        Power n of ``delta - delta_c ~ (x - x_c)^n``: 2 at a fold, 3 at a cusp (theory, caustics).
+
+    >>> Caustic(0.0, 3).summary()
+    'cusp at delta = 1: density ~ |delta - 1|^-0.667'
     """
 
-    derived_values = ("delta",)
+    derived_values = ("delta", "kind", "exponent")
 
     log_delta: float
-    kind: str
-    exponent: float
     order: int = 2
 
     @property
@@ -39,10 +45,20 @@ class Caustic(Result):
         """Size of the fluctuation; infinite where it is above the largest float."""
         return exp_or_infinity(self.log_delta)
 
+    @property
+    def kind(self) -> str:
+        """``fold``, ``cusp`` or, for instance, ``order 4``."""
+        return {2: "fold", 3: "cusp"}.get(self.order, f"order {self.order}")
+
+    @property
+    def exponent(self) -> float:
+        """``1 - 1/n``, as of the caustics of a map: the density is ``|delta - delta_c|^-exponent``."""
+        return 1 - 1 / self.order
+
     def summary(self) -> str:
         """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""
         delta = format_exp(self.log_delta)
-        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^{self.exponent:.3g}"
+        return f"{self.kind} at delta = {delta}: density ~ |delta - {delta}|^-{self.exponent:.3g}"
 
 
 def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caustic]:
@@ -62,8 +78,7 @@ def caustics_between(channel: Channel, branches: Sequence[Branch]) -> list[Caust
         channel.log_fluctuation(places).tolist(), _orders(channel, places).tolist(), strict=True
     ):
         if order and math.isfinite(log_delta):
-            kind = "fold" if order == 2 else ("cusp" if order == 3 else f"order {order}")
-            found.append(Caustic(log_delta, kind, 1 / order - 1, order))
+            found.append(Caustic(log_delta, order))
     return found
 
 
