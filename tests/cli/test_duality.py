@@ -26,6 +26,8 @@ def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) 
     for state in study["states"].values():
         assert (state["samples"], state["variables"], state["boundary"]) == (6, 4 * 65 + 5, 64)
         assert sum(state["rank_counts"].values()) == 6
+        # Pictures of digits: 15 neighbours at most span the tangent space.
+        assert all(int(size) <= 15 for size in state["along_data"]["dimension_counts"])
     record, _ = read_run(run)
     system = load_system(run, record).trained
     x, t = system.dataset[0]
@@ -33,7 +35,9 @@ def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) 
     expected = [float(value) for value in values[:3].log()]
     assert study["leading"][0]["log_singular_values"] == pytest.approx(expected, rel=1e-8)
     assert exit_code(app, ["duality", str(run), "--samples", "2"]) == 0
-    assert "effective dimension" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "effective dimension" in told
+    assert "along the data" in told
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", '{"states": {"trained": {}}, "image": null, "leading": []}', "{"])

@@ -26,7 +26,15 @@ def duality(
         print_json(study)
         return
     table = Table(box=None, pad_edge=False)
-    headings = ("network", "Jacobian", "rank (samples)", "effective dimension", "log-volume", "overlap")
+    headings = (
+        "network",
+        "Jacobian",
+        "rank (samples)",
+        "effective dimension",
+        "along the data",
+        "log-volume",
+        "overlap",
+    )
     for heading in headings:
         table.add_column(heading)
     for name, state in study["states"].items():

@@ -53,12 +53,15 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
 def duality_row(name: str, state: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of ranks for one state of the network."""
     ranks = ", ".join(f"{rank} ({count})" for rank, count in state["rank_counts"].items())
+    along = state.get("along_data")
     volumes = [value for value in state["log_pseudo_volume"] if value is not None]
     return {
         "name": name,
         "shape": f"{state['variables']:,} x {state['boundary']:,}",
         "ranks": ranks,
         "participation": f"{float(np.median(state['participation_ratio'])):.2f}",
+        # Studies of earlier versions have none.
+        "along": f"{float(np.median(along['participation_ratio'])):.2f}" if along else "",
         "volume": f"{float(np.median(volumes)):.1f}" if volumes else "none",
         "overlap": "" if state["overlap"] is None else f"{state['overlap']:.2f}",
     }
