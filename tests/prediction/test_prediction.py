@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from critlearn.compositions import Composition
+from critlearn.compositions import Composition, SoftmaxCrossEntropy
 from critlearn.errors import InvalidInputError
 from critlearn.prediction import (
     Prediction,
+    caustics_of,
     parse_density,
+    predict_from_density,
     predict_from_margins,
     predict_from_outputs,
     predict_toy,
@@ -195,3 +197,18 @@ def test_margins_do_not_do_where_the_classes_differ() -> None:
 def test_outputs_and_targets_must_belong_together() -> None:
     with pytest.raises(InvalidInputError, match=r"got shapes \(3,\) and \(2,\)"):
         predict_from_outputs(Composition("tanh", "mse"), np.zeros(3), np.ones(2))
+
+
+def test_softmax_is_taken_by_its_margin_wherever_a_composition_is() -> None:
+    """Errors of the true class are 1 - p_t; those of three classes, from logits, against the predicted ones."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 3)) * 2 + np.array([3.0, 0.0, 0.0])
+    true = np.zeros(4000, dtype=np.int64)
+    errors = -SoftmaxCrossEntropy().output_error(logits, true)[:, 0]
+    prediction = predict_from_margins(SoftmaxCrossEntropy(), SoftmaxCrossEntropy().margins(logits, true))
+    drawn = prediction.distribution.rvs(40_000, np.random.default_rng(1))  # logarithms
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        # The kernel, a third of the margins' deviation of 3, widens their density by a twentieth.
+        assert np.quantile(drawn, share) == pytest.approx(np.log(np.quantile(errors, share)), abs=0.25)
+    assert caustics_of(SoftmaxCrossEntropy()) == ()
+    assert predict_from_density(SoftmaxCrossEntropy(), "uniform(0,20)").exponent == pytest.approx(1.0, abs=0.02)

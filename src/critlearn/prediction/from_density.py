@@ -4,7 +4,8 @@ import contextlib
 import math
 from typing import Any
 
-from critlearn.compositions import Composition
+from critlearn.compositions import Composition, SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import signal_of
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.criteria import CAUSTIC_REACHES, TOLERANCE
 from critlearn.prediction.densities.any_density import density_from
@@ -17,7 +18,9 @@ from critlearn.prediction.push_forward.grid import graded_grid
 from critlearn.prediction.push_forward.push_forward import complete, push_forward
 
 
-def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.0) -> tuple[Caustic, ...]:
+def caustics_of(
+    composition: ErrorSignal | SoftmaxCrossEntropy, *, target: float = 1.0, lr: float = 1.0
+) -> tuple[Caustic, ...]:
     """Find the caustics of a composition: fluctuation sizes at which the density diverges for any density of ``y``.
 
     These are zeros of the slope of the error signal for ``y`` between -50 and 50, or in the smaller ranges of
@@ -27,7 +30,7 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
     Parameters
     ----------
     composition
-        Activation and loss, or a designed loss.
+        Activation and loss, or a designed loss; softmax with cross-entropy by the margin of the true class.
     target
         Target of the output; for an output that saturates the class, with 1 meaning that ``y`` is the margin.
     lr
@@ -39,7 +42,7 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
         If the learning rate is not positive, or the error signal oscillates too fast even there.
     """
     check_settings(lr, TOLERANCE)
-    channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
+    channel = BiasChannel(signal_of(composition), log_rate=math.log(lr), target=target)
     for reach in CAUSTIC_REACHES[:-1]:
         with contextlib.suppress(InvalidInputError):
             return distinct(caustics_between(channel, branches_within(-reach, reach, channel)))
@@ -47,7 +50,12 @@ def caustics_of(composition: ErrorSignal, *, target: float = 1.0, lr: float = 1.
 
 
 def predict_from_density(
-    composition: Composition, density: Any, *, target: float = 1.0, lr: float = 1.0, tolerance: float = TOLERANCE
+    composition: Composition | SoftmaxCrossEntropy,
+    density: Any,
+    *,
+    target: float = 1.0,
+    lr: float = 1.0,
+    tolerance: float = TOLERANCE,
 ) -> Prediction:
     """Predict the fluctuations of the bias of an output from the density of its pre-activation ``y``.
 
@@ -57,7 +65,7 @@ def predict_from_density(
     Parameters
     ----------
     composition
-        Activation and loss.
+        Activation and loss; for softmax with cross-entropy ``y`` is the margin of the true class.
     density
         Density of ``y``, in any form that `density_from` takes.
     target
@@ -73,6 +81,7 @@ def predict_from_density(
         If the density is not a density, a setting is not positive, or the fluctuation is the same everywhere.
     """
     check_settings(lr, tolerance)
+    composition = signal_of(composition)
     law = density_from(density)
     channel = BiasChannel(composition, log_rate=math.log(lr), target=target)
     distribution = complete(push_forward(law, [channel], graded_grid))

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float64
 
+from critlearn.compositions import SoftmaxCrossEntropy
+from critlearn.compositions.named.resolve import signal_of
 from critlearn.errors import InvalidInputError
 from critlearn.prediction.criteria import TOLERANCE
 from critlearn.prediction.densities.margin_density import EmpiricalDensity
@@ -19,11 +21,15 @@ from critlearn.prediction.push_forward.push_forward import push_forward_parts
 
 
 def predict_from_margins(
-    composition: ErrorSignal, margins: Float64[np.ndarray, " sample"], *, lr: float = 1.0, tolerance: float = TOLERANCE
+    composition: ErrorSignal | SoftmaxCrossEntropy,
+    margins: Float64[np.ndarray, " sample"],
+    *,
+    lr: float = 1.0,
+    tolerance: float = TOLERANCE,
 ) -> Prediction:
     """Predict the fluctuations of a trained network's output bias from the density of its output margins ``t y``.
 
-    The composition may also be a designed loss of the margin.
+    It may also be a designed loss of the margin, or softmax with cross-entropy and the margins of the true classes.
 
     Raises
     ------
@@ -31,6 +37,7 @@ def predict_from_margins(
         If the composition's error is no function of the margin: `predict_from_outputs` takes outputs and targets.
     """
     check_settings(lr, tolerance)
+    composition = signal_of(composition)
     if not has_margin(composition):
         raise InvalidInputError(
             f"the error of {composition.name} is not the same function of the margin for both classes; "

@@ -1,7 +1,7 @@
 """Resolver of compositions: the composition of an activation and a loss given by name, expression or callable."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY, LOSSES
@@ -10,6 +10,8 @@ from critlearn.compositions.output_loss import OutputLoss
 from critlearn.compositions.softmax.cross_entropy import SoftmaxCrossEntropy
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
+
+_Signal = TypeVar("_Signal")
 
 _OF_MARGIN: Final = Composition(
     replace(ACTIVATIONS["sigmoid"], name=SOFTMAX), replace(LOSSES["bce"], name=CROSS_ENTROPY)
@@ -63,3 +65,8 @@ def margin_composition(composition: OutputLoss) -> Composition:
     if isinstance(composition, Composition):
         return composition
     raise InvalidInputError(f"the errors of {composition.name} are not those of one number")
+
+
+def signal_of(loss: _Signal | SoftmaxCrossEntropy) -> _Signal | Composition:
+    """Return what has an error signal of one variable: of softmax that of its margin, any other as it is."""
+    return _OF_MARGIN if isinstance(loss, SoftmaxCrossEntropy) else loss
