@@ -49,6 +49,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/push_forward.py
 	$(BIN)/python validation/round_trips.py
 	$(BIN)/python validation/inversions.py
+	$(BIN)/python validation/caustics.py
 	$(BIN)/python validation/random_graphs.py
 	$(BIN)/python validation/killed_sweeps.py
 	$(BIN)/python validation/catalogue.py
