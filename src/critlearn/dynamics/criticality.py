@@ -14,10 +14,9 @@ from critlearn.inference import Grade, PowerLawFit
 class Criticality(StrEnum):
     """What a series says about criticality.
 
-    ``consistent with criticality``: every sign is there, and neither surrogate has them with the same
-    exponents. ``not critical``: the
-    branching ratio is below 1 for certain, or two other signs are not there; a single law of a critical series is
-    rejected once in ten times by chance. ``cannot tell``: anything else.
+    ``consistent with criticality``: every sign is there, and neither surrogate has them with the same exponents.
+    ``not critical``: the branching ratio is below 1 for certain, or two other signs are not there; a single law of a
+    critical series is rejected once in ten times by chance. ``cannot tell``: anything else.
     """
 
     CONSISTENT = "consistent with criticality"
