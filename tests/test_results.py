@@ -15,7 +15,7 @@ import torch
 import critlearn as cl
 from critlearn.comparison import explain
 from critlearn.compositions import Composition
-from critlearn.duality import Jacobian, learning_dimension
+from critlearn.duality import Jacobian, caustic_curves, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.environment import examine
 from critlearn.equilibrium import loss_trend
