@@ -17,6 +17,7 @@ from critlearn.comparison import explain
 from critlearn.compositions import Composition
 from critlearn.duality import Jacobian, caustic_curves, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
+from critlearn.dynamics import analyze_series, scaling_collapse, susceptibility
 from critlearn.environment import examine
 from critlearn.equilibrium import loss_trend
 from critlearn.inference import Cutoff, compare_fits, fit_power_law_with_noise, stability_map
@@ -38,6 +39,24 @@ class Parabola:
 
     def jacobians(self, points: torch.Tensor) -> torch.Tensor:
         return torch.func.vmap(torch.func.jacfwd(lambda point: self(point[None])[0]))(points)
+
+
+def of_series() -> list[Result]:
+    """One of each kind of results on a series: of branching at its critical point, and of a scaling form."""
+    generator = np.random.default_rng(0)
+    active = [0]
+    for _ in range(20_000):
+        active.append(int(generator.poisson(active[-1])) if active[-1] else 1)
+    sheet = analyze_series(np.array(active), activity="values")
+    observed = sheet.observed
+    assert observed.avalanches.relation is not None
+    x = np.linspace(-1, 1, 20)
+    curves = {size: (x, size**0.5 * np.exp(-((x * size) ** 2)), np.full(20, 1e-3)) for size in (1.0, 2.0, 4.0)}
+    return [
+        sheet, observed, observed.avalanches, observed.avalanches.mean_size, observed.avalanches.relation,
+        observed.shapes, observed.branching, observed.spectrum, observed.autocorrelation,
+        susceptibility(generator.normal(size=500), 10), scaling_collapse(curves, (1.0, 0.5), critical_point=0.0),
+    ]  # fmt: skip
 
 
 @cache
@@ -79,8 +98,13 @@ def results() -> dict[str, Result]:
     verdict = explain("the weight", "0.weight", cl.fit_power_law(fluctuations["0.weight"]), factorised.steps)
     assert verdict.anatomy is not None
     reduced = cl.modes(approach.system, 2)
-    with cl.Monitor(approach.system, torch.optim.SGD(approach.system.model.parameters(), lr=0.1)) as monitor:
-        monitor.step()
+    optimizer = torch.optim.SGD(approach.system.model.parameters(), lr=0.1)
+    with cl.Monitor(approach.system, optimizer) as monitor:
+        for _ in range(3):
+            optimizer.zero_grad()
+            approach.system.loss.value(*approach.system.forward(x, t)).mean().backward()
+            optimizer.step()
+            monitor.step()
     curves = caustic_curves(Parabola(), -1.0, 1.0, steps=3)
     made: list[Result] = [
         fit, fit.window, fit.significance, fit.lognormal, fit.curve, fit.density, fit.alternatives[0],
@@ -101,7 +125,9 @@ def results() -> dict[str, Result]:
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
         learning_dimension(phi, samples=5), curves, curves.curves[0],
         reduced, reduced.modes[0],
-        monitor.record, monitor.record.series, monitor.record.states[0], monitor.record.states[0].distributions["all"],
+        monitor.record, monitor.record.increments[0], monitor.record.series, monitor.record.states[0],
+        monitor.record.states[0].distributions["all"],
+        *of_series(),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 
