@@ -75,12 +75,15 @@ def test_autocorrelation_time_of_an_ornstein_uhlenbeck_process(time: float) -> N
 
 
 @pytest.mark.parametrize("hurst", [0.3, 0.5, 0.7, 0.9])
-def test_slope_of_fractional_noise_and_of_its_sum(hurst: float) -> None:
+def test_slope_of_fractional_noise_of_its_sum_and_of_its_increments(hurst: float) -> None:
     noise = fractional_noise(hurst, 100_000, 2)
     found = spectral_slope(noise)
     assert found.slope == pytest.approx(2 * hurst - 1, abs=3 * found.standard_error)
     assert abs(found.bend) < 3 * found.bend_error
     assert spectral_slope(np.cumsum(noise)).slope == pytest.approx(2 * hurst + 1, abs=3 * found.standard_error)
+    # A mean other than zero must not become a straight line in the sum.
+    changes = np.diff(noise) + 3.0
+    assert spectral_slope(changes).slope == pytest.approx(2 * hurst - 3, abs=3 * found.standard_error)
 
 
 def test_a_spectrum_with_a_knee_bends() -> None:

@@ -1,5 +1,6 @@
 """Avalanches: excursions of an activity above a threshold, with sizes, durations, shapes, and the times between."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from critlearn.errors import InvalidInputError
+from critlearn.numerics.validation import as_number, as_real_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +59,15 @@ def as_activity(activity: Any) -> Float64[np.ndarray, " time"]:
     Raises
     ------
     InvalidInputError
-        If it is not one, or holds NaN or infinity, or is constant.
+        If it is not one, has masked values, holds NaN or infinity, or is constant.
     """
-    signal = np.asarray(activity)
-    if signal.ndim != 1 or signal.dtype.kind not in "biuf" or signal.size < 2:
+    signal = as_real_array("an activity", activity)
+    if signal.ndim != 1 or signal.size < 2:
         raise InvalidInputError(f"an activity is one signal over time, of two steps or more; got shape {signal.shape}")
-    signal = signal.astype(np.float64)
+    signal = np.array(signal, dtype=np.float64)
     if not np.isfinite(signal).all():
         raise InvalidInputError(f"an activity is finite; got NaN or infinity in {(~np.isfinite(signal)).sum()} steps")
-    if np.ptp(signal) == 0:
+    if (signal == signal[0]).all():
         raise InvalidInputError(f"an activity that is {signal[0]:g} at all steps has no dynamics")
     return signal
 
@@ -93,15 +95,13 @@ def find_avalanches(activity: Any, threshold: float = 0.0) -> Avalanches:
     Raises
     ------
     InvalidInputError
-        If the activity is not a finite signal over time, or the threshold not a number.
+        If the activity is not a finite signal over time, or the threshold not a finite number.
 
     >>> found = find_avalanches([0, 1, 2, 0, 0, 3, 0])
     >>> found.sizes.tolist(), found.durations.tolist()
     ([3.0, 3.0], [2, 1])
     """
-    excess = as_activity(activity) - threshold
-    if np.isnan(threshold):
-        raise InvalidInputError("the threshold of avalanches is a number; got NaN")
+    excess = as_activity(activity) - _checked(threshold)
     steps = np.diff((excess > 0).astype(np.int8))
     starts, stops = np.flatnonzero(steps == 1) + 1, np.flatnonzero(steps == -1) + 1
     # One that has begun before the series, and one that goes on after it, are of unknown size.
@@ -112,7 +112,19 @@ def find_avalanches(activity: Any, threshold: float = 0.0) -> Avalanches:
 def waiting_times(activity: Any, threshold: float) -> Int64[np.ndarray, " interval"]:
     """Steps from each one at which the activity is above a threshold to the next such step.
 
+    Raises
+    ------
+    InvalidInputError
+        As `find_avalanches`.
+
     >>> waiting_times([0, 5, 5, 0, 0, 6], 4).tolist()
     [1, 3]
     """
-    return np.diff(np.flatnonzero(as_activity(activity) > threshold))
+    return np.diff(np.flatnonzero(as_activity(activity) > _checked(threshold)))
+
+
+def _checked(threshold: float) -> float:
+    """Return a threshold, which must be a finite number."""
+    if not math.isfinite(as_number(threshold)):
+        raise InvalidInputError(f"the threshold of an activity is a finite number; got {threshold!r}")
+    return float(threshold)

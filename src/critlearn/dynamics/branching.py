@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import scipy.fft
@@ -11,7 +11,12 @@ from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity, deviations
 from critlearn.dynamics.criteria import BRANCHING_BLOCKS, LEAST_CORRELATION, NOISE, REPLICATES
+from critlearn.errors import InvalidInputError
+from critlearn.numerics.validation import check_seed
 from critlearn.results import Result
+
+_FEWEST: Final = 24
+"""Steps of a ratio: two stretches of time, the quarter of each of which has the two lags that a decay needs."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,9 +70,12 @@ def branching_ratio(activity: Any, seed: int = 0) -> BranchingRatio:
     Raises
     ------
     InvalidInputError
-        If the activity is not a finite signal that changes.
+        If the activity is not a finite signal that changes, of 24 steps or more, or the seed not an integer from 0 on.
     """
+    check_seed(seed)
     signal = as_activity(activity)
+    if signal.size < _FEWEST:
+        raise InvalidInputError(f"a branching ratio needs at least {_FEWEST} steps; got {signal.size}")
     blocks = min(BRANCHING_BLOCKS, max(signal.size // 40, 2))
     covariance = _lagged_products(signal, blocks)
     slopes = _slopes(covariance.sum(axis=0))

@@ -78,10 +78,16 @@ def susceptibility(order_parameter: Any, size: float) -> Susceptibility:
     values = as_activity(order_parameter)
     if not 0 < as_number(size) < math.inf:
         raise InvalidInputError(f"the size of a system is a positive number; got {size!r}")
+    # Squares are taken in the unit of the largest value, where none overflows.
+    unit = float(np.abs(values).max())
+    values = values / unit
     squares = (values - values.mean()) ** 2
     time = autocorrelation_time(squares).time if np.ptp(squares) > 0 else 1.0
     error = squares.std() * math.sqrt(max(time, 1.0) / values.size)
-    return Susceptibility(size * float(squares.mean()), size * float(error))
+    value = size * unit * float(squares.mean()) * unit
+    if not 0 < value < math.inf:
+        raise InvalidInputError(f"the square of an order parameter as large as {unit:.3g} is no float: scale it")
+    return Susceptibility(value, size * unit * float(error) * unit)
 
 
 def scaling_collapse(

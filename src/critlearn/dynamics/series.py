@@ -14,6 +14,7 @@ from critlearn.dynamics.criteria import FEWEST_STEPS, TIME_BLOCKS
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.kernels.compiled import compiled
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
+from critlearn.numerics.validation import as_real_array
 
 _VALUES_AT_ONCE: Final = 1 << 18
 """Values of a block of rows: 2 MiB, which stays in the cache of a core."""
@@ -56,11 +57,10 @@ def as_series(series: Any, times: Any = None) -> np.ndarray:
     Raises
     ------
     InvalidInputError
-        If it has not one or two dimensions, no real numbers or too few steps, or the times are not equally spaced.
+        If it has not one or two dimensions, no real numbers, masked values or too few steps, or the times are not
+        equally spaced.
     """
-    array = series if isinstance(series, np.ndarray) else np.asarray(series)
-    if array.dtype.kind not in "biuf":
-        raise InvalidInputError(f"a series holds real numbers; got an array of {array.dtype}")
+    array = as_real_array("a series", series)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise InvalidInputError(f"a series has the shape (time,) or (time, variable); got {array.shape}")
     if len(array) < FEWEST_STEPS:
@@ -79,8 +79,8 @@ def check_times(times: Any, steps: int) -> None:
     InvalidInputError
         If they are not.
     """
-    known = np.asarray(times)
-    if known.dtype.kind not in "iuf" or known.shape != (steps,):
+    known = as_real_array("an array of times", times)
+    if known.shape != (steps,):
         raise InvalidInputError(f"{steps} steps need as many times, which are numbers; got shape {known.shape}")
     gaps = np.diff(known.astype(np.float64))
     # Times that were computed as multiples of a step are rounded at the size of the last one.

@@ -8,6 +8,7 @@ import scipy.optimize
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches
+from critlearn.numerics.validation import check_seed
 from critlearn.results import Result
 
 _POINTS: Final = 40
@@ -71,7 +72,13 @@ def shape_collapse(avalanches: Avalanches, seed: int = 0) -> ShapeCollapse:
         The avalanches; those of eight steps and more are used.
     seed
         Decides which are resampled, and which are taken where there are very many.
+
+    Raises
+    ------
+    InvalidInputError
+        If the seed is not an integer from 0 on.
     """
+    check_seed(seed)
     generator = np.random.default_rng(seed)
     numbers = np.flatnonzero(avalanches.durations >= _SHORTEST)
     if numbers.size > _MOST:

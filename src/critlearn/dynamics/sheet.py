@@ -1,6 +1,6 @@
 """One sheet of a series: its tails, avalanches and correlations, beside those of its surrogates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -29,7 +29,7 @@ from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.numerics.notation import interval_text
-from critlearn.numerics.validation import as_number
+from critlearn.numerics.validation import as_number, check_seed
 from critlearn.results import Result
 
 if TYPE_CHECKING:
@@ -171,7 +171,10 @@ def analyze_series(
     """
     if activity not in ("increments", "values"):
         raise unknown_name("activity", str(activity), ("increments", "values"))
+    check_seed(seed)
     array = as_series(series, times)
+    if not isinstance(quantiles, Iterable):
+        raise InvalidInputError(f"quantiles is a list of numbers; got {quantiles!r}")
     _check_quantiles((*quantiles, *(() if quantile is None else (quantile,))), len(array))
     streamed = stream(array)
     signal = streamed.activity if activity == "increments" else streamed.total

@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity, deviations
 from critlearn.dynamics.criteria import BANDWIDTH, SOKAL_WINDOW
+from critlearn.errors import InvalidInputError
 from critlearn.results import Result
 
 _SEGMENTS: Final = 8
@@ -19,6 +20,14 @@ _SEGMENTS: Final = 8
 
 _STATIONARY: Final = 0.6
 """Memory parameter from which on a signal is fitted by its increments: beyond 0.5 its variance grows with time."""
+
+_INVERTIBLE: Final = -0.3
+"""Memory parameter below which a signal is fitted by its sum: from -0.5 on, the jump between the ends of the series has
+more power at low frequencies than the signal, and slopes of -2 looked like -1.4.
+"""
+
+_FEWEST: Final = 72
+"""Steps of a slope: 16 frequencies, by which white noise and a slope of 1 differ by four standard errors."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,14 +96,26 @@ def spectral_slope(signal: Any) -> SpectralSlope:
     """Fit the slope of the spectrum at low frequencies by the local Whittle likelihood (Robinson 1995).
 
     It is the likelihood of a periodogram, whose values scatter as much as their size; least squares on a logarithmic
-    plot are biased. A signal with a slope beyond 1.2 is fitted by its increments, whose slope is smaller by 2.
+    plot are biased. A signal with a slope above 1.2 is fitted by its increments, whose slope is smaller by 2; one with
+    a slope below -0.6 by its sum over time, whose slope is larger by 2. Slopes from -3 to 3 are measured so.
+
+    Raises
+    ------
+    InvalidInputError
+        If the signal is not a finite one over time that changes, of 72 steps or more.
     """
     values = deviations(signal)
-    number = max(int(values.size**BANDWIDTH), 8)
+    if values.size < _FEWEST:
+        raise InvalidInputError(f"a spectral slope needs at least {_FEWEST} steps; got {values.size}")
+    number = int(values.size**BANDWIDTH)
     slope = _whittle(values, 1, number)
     added = 0.0
     if slope > 2 * _STATIONARY:
         values, added = np.diff(values), 2.0
+        slope = _whittle(values, 1, number)
+    elif slope < 2 * _INVERTIBLE:
+        # The sum of a mean that is known with an error is a straight line.
+        values, added = scipy.signal.detrend(np.cumsum(values)), -2.0
         slope = _whittle(values, 1, number)
     quarter = number // 4
     low, high = _whittle(values, 1, quarter), _whittle(values, quarter + 1, number)

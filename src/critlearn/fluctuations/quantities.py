@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.numerics.validation import check_integer
+from critlearn.numerics.validation import check_integer, check_seed
 
 AXES: Final = ("sample", "position")
 """What is counted as one change."""
@@ -80,11 +80,9 @@ class Quantities:
         _check_samples(self.samples)
         _check_series(self.series)
         check_integer("mini_batch", self.mini_batch)
-        check_integer("seed", self.seed)
+        check_seed(self.seed)
         if self.mini_batch < 1:
             raise InvalidInputError(f"a mini-batch needs at least one sample; got {self.mini_batch}")
-        if self.seed < 0:
-            raise InvalidInputError(f"the seed must not be negative; got {self.seed}")
         if self.axis not in AXES:
             raise unknown_name("axis", str(self.axis), AXES)
         if self.axis == "position" and (self.samples or self.series or self.mini_batch > 1 or self.without_drift):

@@ -29,7 +29,7 @@ from critlearn.inference.window.goodness import (
 )
 from critlearn.inference.window.local_exponent import sliding_fits
 from critlearn.inference.window.selection_test import selection_p_value
-from critlearn.numerics.validation import check_integer
+from critlearn.numerics.validation import check_seed
 from critlearn.numerics.window import Window
 
 _INTERVAL_REPLICATES: Final = 1000
@@ -51,9 +51,7 @@ class Settings:
         """Raise if the seed is not a natural number, or the criteria are of another type."""
         if not isinstance(self.criteria, Criteria):
             raise InvalidInputError(f"criteria must be Criteria(tolerance=...); got {self.criteria!r}")
-        check_integer("seed", self.seed)
-        if self.seed < 0:
-            raise InvalidInputError(f"a seed must not be negative; got {self.seed}")
+        check_seed(self.seed)
 
 
 def conclude(observed: Observations, window: Window | None, settings: Settings) -> PowerLawFit:

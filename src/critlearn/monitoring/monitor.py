@@ -23,7 +23,7 @@ from critlearn.monitoring.subsample import subsample
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
 from critlearn.numerics.array_file import first_line
-from critlearn.numerics.validation import check_integer
+from critlearn.numerics.validation import check_seed
 
 SAMPLES: Final = 1024
 """Default number of samples: the error of their mean is 0.03 of a fluctuation, well below the tolerance 0.1."""
@@ -105,9 +105,7 @@ class Monitor:
         self._system, self._optimizer = system, optimizer
         if every is not None and share is not None:
             raise InvalidInputError("a monitor measures every so many steps or within a share of the time, not both")
-        check_integer("seed", seed)
-        if seed < 0:
-            raise InvalidInputError(f"seed must not be negative; got {seed}")
+        check_seed(seed)
         self._cadence: Cadence = WithinShare(SHARE if share is None else share) if every is None else EveryStep(every)
         self._samples, self._entries, self._seed = samples, variables, seed
         self._quantities = (quantities,) if isinstance(quantities, str) else quantities and tuple(quantities)

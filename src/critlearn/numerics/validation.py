@@ -2,6 +2,9 @@
 
 import math
 from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
 
 from critlearn.errors import InvalidInputError
 
@@ -40,6 +43,40 @@ def check_count(name: str, value: object) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInputError(f"{name} must be at least 1, an integer; got {value}")
+
+
+def check_seed(value: object) -> None:
+    """Raise if a value is not a seed of random numbers, an integer that is not negative.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not.
+    """
+    check_integer("seed", value)
+    if isinstance(value, Integral) and value < 0:
+        raise InvalidInputError(f"seed must not be negative; got {value}")
+
+
+def as_real_array(name: str, values: Any) -> np.ndarray:
+    """Return real numbers as an array, without a copy where they are one already.
+
+    Raises
+    ------
+    InvalidInputError
+        If lists in a list differ in length, values are no real numbers, or some are masked.
+    """
+    # NumPy forgets the mask, and what lies under it would be taken for data.
+    if np.ma.is_masked(values):
+        masked = int(np.ma.getmaskarray(values).sum())
+        raise InvalidInputError(f"{name} has no gaps; got {masked} masked values: fill them, or take a stretch without")
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as problem:
+        raise InvalidInputError(f"{name} must be an array of real numbers; got {type(values).__name__}") from problem
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(f"{name} holds real numbers; got an array of {array.dtype}")
+    return array
 
 
 def as_number(value: object) -> float:

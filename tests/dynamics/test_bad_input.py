@@ -1,0 +1,101 @@
+"""What is no series, no seed, no threshold or too little data is refused in one line, whatever it is."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from critlearn.dynamics import (
+    analyze_series,
+    autocorrelation_time,
+    branching_ratio,
+    find_avalanches,
+    increments,
+    phase_randomised,
+    power_spectrum,
+    shape_collapse,
+    shuffled,
+    spectral_slope,
+    susceptibility,
+    waiting_times,
+)
+from critlearn.errors import InvalidInputError
+from shape_checker import switched_off
+
+SIGNAL = np.random.default_rng(0).standard_normal(200)
+MASKED = np.ma.masked_array(SIGNAL, mask=SIGNAL > 1)
+OF_A_SIGNAL: list[Callable[..., Any]] = [
+    analyze_series, autocorrelation_time, branching_ratio, find_avalanches, phase_randomised, power_spectrum, shuffled,
+    spectral_slope, functools.partial(susceptibility, size=10), functools.partial(waiting_times, threshold=0.5),
+]  # fmt: skip
+
+
+def refusal(call: Callable[..., Any], *given: Any, **named: Any) -> str:
+    """What a call says that must be refused in one line; users have no type checker."""
+    with switched_off(), pytest.raises(InvalidInputError) as problem:
+        call(*given, **named)
+    assert "\n" not in str(problem.value)
+    return str(problem.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("call", OF_A_SIGNAL)
+@pytest.mark.parametrize(
+    "given",
+    [[[1, 2], [3]], [], ["a"] * 200, [1j] * 200, [None] * 200, np.zeros((3, 200, 2)), np.r_[SIGNAL, np.nan], MASKED,
+     np.full(200, 3.0), 1.0],
+    ids=["ragged", "empty", "text", "complex", "None", "3-D", "NaN", "masked", "constant", "scalar"],
+)  # fmt: skip
+def test_what_is_no_signal_is_refused(call: Callable[..., Any], given: Any) -> None:
+    refusal(call, given)
+
+
+def test_masked_values_are_counted_and_a_mask_without_any_is_no_harm() -> None:
+    assert f"{(SIGNAL > 1).sum()} masked values" in refusal(increments, MASKED)
+    whole = np.ma.masked_array(SIGNAL, mask=False)
+    assert np.array_equal(increments(whole), np.diff(SIGNAL))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
+    for call in (analyze_series, branching_ratio, phase_randomised, shuffled):
+        assert "seed must" in refusal(call, SIGNAL, seed=seed)
+    assert "seed must" in refusal(shape_collapse, find_avalanches(SIGNAL), seed=seed)
+
+
+@pytest.mark.parametrize("threshold", ["a", None, float("nan"), float("inf"), [0.5]])
+def test_what_is_no_threshold_is_refused(threshold: Any) -> None:
+    for call in (find_avalanches, waiting_times):
+        assert "a finite number; got" in refusal(call, SIGNAL, threshold)
+
+
+@pytest.mark.parametrize("quantiles", [0.5, None, "half", [[0.5, 0.6]]])
+def test_what_is_no_list_of_quantiles_is_refused(quantiles: Any) -> None:
+    assert "quantile" in refusal(analyze_series, SIGNAL, quantiles=quantiles)
+
+
+def test_times_of_another_kind_are_refused() -> None:
+    assert "times" in refusal(analyze_series, SIGNAL, times=[[1, 2], [3]])
+    assert "masked" in refusal(analyze_series, SIGNAL, times=np.ma.masked_array(np.arange(200), mask=SIGNAL > 1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_too_few_steps_are_refused() -> None:
+    assert "at least 24 steps; got 2" in refusal(branching_ratio, [1, 2])
+    assert "at least 72 steps; got 3" in refusal(spectral_slope, [1, 2, 4])
+    branching_ratio(SIGNAL[:24])
+    spectral_slope(SIGNAL[:72])
+
+
+@pytest.mark.filterwarnings("error")
+def test_susceptibility_has_the_unit_of_a_square_or_is_refused() -> None:
+    found = susceptibility(SIGNAL, 10)
+    assert found.value == pytest.approx(10 * np.var(SIGNAL), rel=1e-12)
+    for unit in (1e-150, 1e150):
+        scaled = susceptibility(SIGNAL * unit, 10)
+        assert scaled.value / unit / unit == pytest.approx(found.value, rel=1e-12)
+        assert scaled.standard_error / unit / unit == pytest.approx(found.standard_error, rel=1e-9)
+    for unit in (1e-200, 1e200):
+        assert "scale it" in refusal(susceptibility, SIGNAL * unit, 10)
