@@ -77,6 +77,10 @@ def verdicts(seeds: int) -> Iterator[tuple[object, ...]]:
         ("Poisson", lambda seed: np.random.default_rng(seed).poisson(1.0, STEPS).astype(float)),
         ("Ornstein-Uhlenbeck, 1000 of 200,000 steps", lambda seed: known.ornstein_uhlenbeck(1000.0, STEPS // 5, seed)),
         ("fractional noise, H = 0.9, 200,000 steps", lambda seed: known.fractional_noise(0.9, STEPS // 5, seed)),
+        ("counts with a common rate, 300,000 steps", lambda seed: known.common_rate(100.0, 300_000, seed)),
+        ("renewals of constant height, 300,000 steps", lambda seed: known.renewals(300_000, seed)),
+        ("reflected walk, drift -0.01, 300,000 steps", lambda seed: known.reflected_walk(-0.01, 300_000, seed)),
+        ("loss that falls, 30,000 steps", lambda seed: known.falling_loss(30_000, seed)),
         ("size of Kesten's process, 200,000 steps", lambda seed: np.abs(known.kesten(0.9, STEPS // 5, seed))),
     )  # fmt: skip
     for name, make in cases:

@@ -74,6 +74,23 @@ def test_autocorrelation_time_of_an_ornstein_uhlenbeck_process(time: float) -> N
     assert ratio.ci95[0] - 0.004 <= phi <= ratio.ci95[1] + 0.004
 
 
+@pytest.mark.parametrize("factor", [-0.5, -0.8, -0.95])
+def test_autocorrelation_time_where_correlations_alternate(factor: float) -> None:
+    """Of a first-order autoregression it is (1 + factor) / (1 - factor)."""
+    noise = np.random.default_rng(12).standard_normal(200_000)
+    found = autocorrelation_time(scipy.signal.lfilter([1.0], [1.0, -factor], noise))
+    assert found.time == pytest.approx((1 + factor) / (1 - factor), abs=4 * found.standard_error)
+    assert found.resolved
+
+
+def test_an_oscillation_has_no_single_branching_ratio() -> None:
+    # Damped by .99 a step, with a period of 21 steps.
+    noise = np.random.default_rng(13).standard_normal(100_000)
+    series = scipy.signal.lfilter([1.0], [1.0, -2 * 0.99 * np.cos(0.3), 0.99**2], noise)
+    assert branching_ratio(series).is_single is False
+    assert branching_ratio(driven_branching(0.9, 100.0, 50_000, 0)).is_single is not False
+
+
 @pytest.mark.parametrize("hurst", [0.3, 0.5, 0.7, 0.9])
 def test_slope_of_fractional_noise_of_its_sum_and_of_its_increments(hurst: float) -> None:
     noise = fractional_noise(hurst, 100_000, 2)

@@ -6,9 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from critlearn.dynamics import Criticality, analyze_series, fit_tail, sketch_in_time
+from critlearn.dynamics import CracklingRelation, Criticality, analyze_series, fit_tail, sketch_in_time
 from critlearn.errors import InvalidInputError
-from reference.time_series import KESTEN, avalanche_by_avalanche, kesten
+from reference.time_series import (
+    KESTEN,
+    avalanche_by_avalanche,
+    common_rate,
+    falling_loss,
+    kesten,
+    reflected_walk,
+    renewals,
+)
 from shape_checker import switched_off
 
 
@@ -50,6 +58,37 @@ def test_subcritical_branching_is_not_critical(ratio: float) -> None:
 def test_independent_counts_are_not_critical() -> None:
     series = np.random.default_rng(0).poisson(1.0, 200_000)
     assert analyze_series(series, activity="values", quantiles=()).criticality is Criticality.NOT_CRITICAL
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        common_rate(100.0, 100_000, 0),
+        renewals(100_000, 0),
+        reflected_walk(-0.01, 100_000, 0),
+        falling_loss(30_000, 0),
+    ],
+    ids=["common rate", "renewals", "reflected walk", "falling loss"],
+)
+def test_what_only_looks_critical_is_not_called_so(series: np.ndarray) -> None:
+    assert analyze_series(series, activity="values", quantiles=()).criticality is not Criticality.CONSISTENT
+
+
+def test_a_trend_is_seen_and_decides_nothing() -> None:
+    found = analyze_series(falling_loss(30_000, 1), activity="values", quantiles=())
+    assert found.signs["stationary"] is False
+    assert found.criticality is Criticality.CANNOT_TELL
+    # Independent values have no trend.
+    noise = np.random.default_rng(8).exponential(size=30_000)
+    assert analyze_series(noise, activity="values", quantiles=()).signs["stationary"] is True
+
+
+def test_the_relation_needs_errors_that_tell_something_apart() -> None:
+    assert CracklingRelation(1.9, 0.2, 2.0, 0.05).holds is True
+    assert CracklingRelation(0.5, 0.2, 2.0, 0.05).holds is False
+    assert CracklingRelation(4.59, 9.31, 1.68, 0.1).holds is None
+    # Sizes that are durations times a constant.
+    assert CracklingRelation(1.03, 0.2, 1.0, 0.001).holds is None
 
 
 def test_shuffled_avalanches_are_not_critical() -> None:
@@ -125,6 +164,12 @@ def test_a_short_series_without_correlations_may_have_weak_ones() -> None:
     short, long = (analyze_series(noise[:steps], quantiles=()) for steps in (1000, 20_000))
     assert short.signs["branching"] is None
     assert long.signs["branching"] is False
+
+
+@pytest.mark.parametrize("values", [np.full(200, np.nan), np.full(200, -np.inf), np.ones((5, 3, 3)), ["a", "b"]])
+def test_a_sketch_takes_finite_numbers_alone(values: object) -> None:
+    with switched_off(), pytest.raises(InvalidInputError):
+        sketch_in_time(values)  # type: ignore[arg-type]
 
 
 def test_equally_spaced_times_are_taken() -> None:

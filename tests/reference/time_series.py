@@ -62,6 +62,38 @@ def ornstein_uhlenbeck(time: float, steps: int, seed: int) -> np.ndarray:
     return scipy.signal.lfilter([1.0], [1.0, -np.exp(-1 / time)], noise)[round(20 * time) :]
 
 
+def common_rate(time: float, steps: int, seed: int) -> np.ndarray:
+    """Counts of independent units with one rate that fluctuates: not critical, though avalanches look it.
+
+    Source: Touboul and Destexhe 2017.
+    """
+    rate = ornstein_uhlenbeck(time, steps, seed)
+    return np.random.default_rng([7, seed]).poisson(np.exp(2 * rate / rate.std() - 3)).astype(np.float64)
+
+
+def renewals(steps: int, seed: int) -> np.ndarray:
+    """Stretches of a constant height, whose lengths have a density exponent of 2, with pauses between: gamma is 1."""
+    generator = np.random.default_rng([8, seed])
+    found, at = np.zeros(steps), 0
+    while at < steps:
+        length = int(np.ceil(1 / (1 - generator.random())))
+        found[at : at + length] = 1
+        at += length + int(generator.integers(1, 5))
+    return found
+
+
+def reflected_walk(drift: float, steps: int, seed: int) -> np.ndarray:
+    """Random walk with a drift towards the wall that it cannot pass (Lindley)."""
+    total = np.cumsum(np.random.default_rng([9, seed]).normal(drift, 1.0, steps))
+    return total - np.minimum(np.minimum.accumulate(total), 0.0)
+
+
+def falling_loss(steps: int, seed: int) -> np.ndarray:
+    """Loss of a training that goes on falling, with the scatter of mini-batches."""
+    noise = np.abs(np.random.default_rng([10, seed]).standard_normal(steps))
+    return 2 / np.sqrt(1 + np.arange(steps)) + 0.2 * noise
+
+
 def fractional_noise(hurst: float, steps: int, seed: int) -> np.ndarray:
     """Fractional Gaussian noise, exact by circulant embedding: spectral slope ``2 H - 1``."""
     lags = np.arange(steps + 1.0)

@@ -10,7 +10,7 @@ import scipy.optimize
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity, deviations
-from critlearn.dynamics.criteria import BRANCHING_BLOCKS, LEAST_CORRELATION, NOISE, REPLICATES
+from critlearn.dynamics.criteria import BRANCHING_BLOCKS, LEAST_CORRELATION, NOISE, REPLICATES, SINGLE_DECAY
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_seed
 from critlearn.results import Result
@@ -33,6 +33,8 @@ class BranchingRatio(Result):
         Regression slopes ``r_k = amplitude m^k`` at lags 1, 2, ...
     least_slope
         Slope that would have been noticed: four errors of a correlation.
+    early, late
+        Ratio of the first half of the lags alone, and of the second; None of fewer than four lags.
     reason
         Why there is no ratio; None otherwise.
     """
@@ -44,21 +46,34 @@ class BranchingRatio(Result):
     slopes: Float64[np.ndarray, " lag"]
     least_slope: float
     reason: str | None = None
+    early: float | None = None
+    late: float | None = None
 
     bulky_fields = ("slopes",)
-    derived_values = ("relaxation_time",)
+    derived_values = ("relaxation_time", "is_single")
 
     @property
     def relaxation_time(self) -> float | None:
         """Steps ``-1 / ln m`` in which a perturbation decays; None without a ratio, or with one of 1 and more."""
         return -1 / math.log(self.ratio) if self.ratio is not None and 0 < self.ratio < 1 else None
 
+    @property
+    def is_single(self) -> bool | None:
+        """Whether both halves of the lags decay alike, so that there is one ratio; None of fewer than four lags."""
+        if self.early is None or self.late is None:
+            return None
+        rates = sorted(-math.log(min(max(value, 1e-300), 1 - 1e-12)) for value in (self.early, self.late))
+        return rates[1] <= SINGLE_DECAY * rates[0]
+
     def summary(self) -> str:
         """One line: the ratio, its interval and what lag 1 alone would give."""
         if self.ratio is None or self.ci95 is None:
             return f"branching ratio: none, {self.reason}"
         low, high = self.ci95
-        return f"branching ratio {self.ratio:.3f} [{low:.3f}, {high:.3f}] (lag 1 alone: {self.naive:.3f})"
+        more = (
+            "" if self.is_single is not False else f"; {self.early:.3f} early and {self.late:.3f} late: not one ratio"
+        )
+        return f"branching ratio {self.ratio:.3f} [{low:.3f}, {high:.3f}] (lag 1 alone: {self.naive:.3f}{more})"
 
 
 def branching_ratio(activity: Any, seed: int = 0) -> BranchingRatio:
@@ -90,7 +105,11 @@ def branching_ratio(activity: Any, seed: int = 0) -> BranchingRatio:
     drawn = generator.integers(0, blocks, (REPLICATES, blocks))
     found = [_decay(_slopes(covariance[chosen].sum(axis=0))[:lags], (amplitude, ratio))[1] for chosen in drawn]
     low, high = np.quantile(found, [0.025, 0.975])
-    return BranchingRatio(ratio, (float(low), float(high)), naive, amplitude, slopes[:lags], least)
+    early = late = None
+    if lags >= 4:
+        early, late = (_decay(part, (amplitude, ratio))[1] for part in (slopes[: lags // 2], slopes[lags // 2 : lags]))
+    interval = (float(low), float(high))
+    return BranchingRatio(ratio, interval, naive, amplitude, slopes[:lags], least, early=early, late=late)
 
 
 def _lagged_products(signal: np.ndarray, blocks: int) -> np.ndarray:

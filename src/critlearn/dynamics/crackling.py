@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches
-from critlearn.dynamics.criteria import RELATION_FAILS, RELATION_HOLDS
+from critlearn.dynamics.criteria import RELATION_FAILS, RELATION_HOLDS, RELATION_RESOLVED
 from critlearn.inference import PowerLawFit
 from critlearn.numerics.window import Window
 from critlearn.results import Result
@@ -16,6 +16,9 @@ from critlearn.results import Result
 _BINS_PER_DECADE: Final = 10
 _FEWEST_IN_BIN: Final = 10
 """Bins of durations, and avalanches without which the mean of one, and its error, are not known."""
+
+_TRIVIAL: Final = 0.05
+"""Distance from 1 up to which gamma is that of avalanches of a constant height, whose noise adds a little to it."""
 
 _NORMAL: Final = 1.96
 """Half-width of a 95% interval in standard errors."""
@@ -86,11 +89,19 @@ class CracklingRelation(Result):
 
     @property
     def holds(self) -> bool | None:
-        """Whether it holds within two errors; None between two and three, and where a side is not known."""
+        """Whether it holds within two errors.
+
+        None between two and three, where a side is not known, and where it would hold whatever there is: with errors
+        that tell nothing apart, or a gamma of 1, which avalanches of a constant height have.
+        """
         deviation = self.deviation
         if deviation is None or RELATION_HOLDS < abs(deviation) < RELATION_FAILS:
             return None
-        return abs(deviation) <= RELATION_HOLDS
+        if abs(deviation) >= RELATION_FAILS:
+            return False
+        resolved = math.hypot(self.expected_error or 0.0, self.measured_error or 0.0) <= RELATION_RESOLVED
+        trivial = abs((self.measured or 0.0) - 1) <= max(RELATION_HOLDS * (self.measured_error or 0.0), _TRIVIAL)
+        return True if resolved and not trivial else None
 
     def summary(self) -> str:
         """One line: both sides and their difference."""

@@ -47,6 +47,11 @@ RELATION_HOLDS: Final = 2.0
 RELATION_FAILS: Final = 3.0
 """Standard errors of the difference within which the crackling-noise relation holds, and beyond which it fails."""
 
+RELATION_RESOLVED: Final = 0.4
+"""Standard error of the difference up to which the relation is judged: two errors then tell the 2 of branching from the
+1 of avalanches without a profile. With errors of several units everything fulfils it.
+"""
+
 SCALE_FREE_DECADES: Final = 1.5
 """Decades of sizes that a scale-free law needs; durations, being the root of sizes, need the decade of any fit."""
 
@@ -55,6 +60,18 @@ SOKAL_WINDOW: Final = 5.0
 
 BANDWIDTH: Final = 0.65
 """Power of the number of steps that gives the number of frequencies of a spectral slope (local Whittle, Robinson)."""
+
+TREND_BLOCKS: Final = 32
+TREND_LEVEL: Final = 0.01
+"""Stretches of time whose mean ranks are tested for a trend (Kendall), and the level of the test."""
+
+SURROGATES: Final = 5
+"""Signals with random phases of which none may have the signs of the series: a sign that one has is no rare one."""
+
+SINGLE_DECAY: Final = 3.0
+"""Ratio of the relaxation times at small and at large lags up to which a decay is that of one exponential. Branching
+begun anew has up to 2; an oscillation, or a sum of scales, a multiple.
+"""
 
 SAME: Final = 2.0
 """Standard errors within which a surrogate has the same exponents as the series."""

@@ -6,17 +6,18 @@ from enum import StrEnum
 
 from critlearn.dynamics.branching import BranchingRatio
 from critlearn.dynamics.crackling import total_error
-from critlearn.dynamics.criteria import LEAST_CORRELATION, NEAR_ONE, SAME, SCALE_FREE_DECADES
-from critlearn.dynamics.observables import ActivityStatistics
+from critlearn.dynamics.criteria import LEAST_CORRELATION, NEAR_ONE, SAME, SCALE_FREE_DECADES, TREND_LEVEL
+from critlearn.dynamics.observables import ActivityStatistics, AvalancheStatistics
 from critlearn.inference import Grade, PowerLawFit
 
 
 class Criticality(StrEnum):
     """What a series says about criticality.
 
-    ``consistent with criticality``: every sign is there, and neither surrogate has them with the same exponents.
+    ``consistent with criticality``: every sign is there, and no surrogate has them with the same exponents.
     ``not critical``: the branching ratio is below 1 for certain, or two other signs are not there; a single law of a
-    critical series is rejected once in ten times by chance. ``cannot tell``: anything else.
+    critical series is rejected once in ten times by chance. ``cannot tell``: anything else, and any series with a
+    trend, or shorter than 50 of its autocorrelation times.
     """
 
     CONSISTENT = "consistent with criticality"
@@ -24,33 +25,47 @@ class Criticality(StrEnum):
     CANNOT_TELL = "cannot tell"
 
 
-def signs_of(observed: ActivityStatistics, controls: Sequence[ActivityStatistics]) -> dict[str, bool | None]:
+Control = tuple[AvalancheStatistics, BranchingRatio]
+"""What is needed of a surrogate."""
+
+
+def signs_of(observed: ActivityStatistics, controls: Sequence[Control]) -> dict[str, bool | None]:
     """Signs of criticality, and whether they are more than those of a surrogate.
 
     A surrogate has them too if none of its signs is missing for certain, and its exponents are the same.
     """
-    signs = _own_signs(observed)
-    copied = any(False not in _own_signs(control).values() and _same(observed, control) for control in controls)
-    return {**signs, "beyond surrogates": not copied}
+    signs = _own_signs(observed.avalanches, observed.branching)
+    copies = [
+        False if False in _own_signs(*control).values() else _same(observed.avalanches, control[0])
+        for control in controls
+    ]
+    beyond = None if None in copies else True not in copies
+    return {**signs, "stationary": _stationary(observed), "beyond surrogates": beyond}
 
 
-def _same(observed: ActivityStatistics, control: ActivityStatistics) -> bool:
-    """Whether exponents of sizes and mean sizes are within two errors of each other.
+def _stationary(observed: ActivityStatistics) -> bool | None:
+    """Whether the activity has no trend; not known of a series that its correlations outlast."""
+    if observed.trend_p_value < TREND_LEVEL:
+        return False
+    return True if observed.autocorrelation.resolved else None
+
+
+def _same(observed: AvalancheStatistics, control: AvalancheStatistics) -> bool | None:
+    """Whether exponents of sizes and mean sizes are within two errors of each other; None where there are none.
 
     A random walk, the surrogate of everything that remembers for long, has scale-free excursions too: of sizes 4/3.
     """
     pairs = []
-    for part in (observed.avalanches, control.avalanches):
+    for part in (observed, control):
         sizes, mean = part.sizes, part.mean_size
         if sizes is None or sizes.exponent is None or mean.exponent is None:
-            return False
+            return None
         pairs.append(((sizes.exponent, total_error(sizes)), (mean.exponent, mean.total_error)))
     return all(abs(a - b) <= SAME * math.hypot(da, db) for (a, da), (b, db) in zip(*pairs, strict=True))
 
 
-def _own_signs(part: ActivityStatistics) -> dict[str, bool | None]:
+def _own_signs(avalanches: AvalancheStatistics, ratio: BranchingRatio) -> dict[str, bool | None]:
     """Signs of one activity alone."""
-    avalanches, ratio = part.avalanches, part.branching
     relation = None if avalanches.relation is None else avalanches.relation.holds
     return {
         "sizes": _scale_free(avalanches.sizes, SCALE_FREE_DECADES),
@@ -61,24 +76,37 @@ def _own_signs(part: ActivityStatistics) -> dict[str, bool | None]:
 
 
 def _near_one(ratio: BranchingRatio) -> bool | None:
-    """Whether the branching ratio may be 1; not known of a series in which a slope of a tenth would not be noticed."""
+    """Whether the branching ratio may be 1.
+
+    Not known of a series in which a slope of a tenth would not be noticed, or whose decay has no single ratio.
+    """
     if ratio.ci95 is not None:
-        return ratio.ci95[1] >= 1 - NEAR_ONE
+        if ratio.ci95[1] >= 1 - NEAR_ONE:
+            return True
+        return None if ratio.is_single is False else False
     return None if ratio.least_slope > LEAST_CORRELATION else False
 
 
 def _scale_free(fit: PowerLawFit | None, decades: float) -> bool | None:
-    """Whether a fit is a power law without a scale; a cut-off may be that of a finite system, or of a finite time."""
+    """Whether a fit is a power law without a scale; a cut-off may be that of a finite system, or of a finite time.
+
+    The law of a tail has an exponent above 1: below, it is the body of a distribution that ends soon after.
+    """
     if fit is None or fit.grade in (Grade.TOO_FEW, Grade.CUT_OFF):
         return None
     if fit.grade not in (Grade.POWER_LAW, Grade.COMPATIBLE):
         return False
-    return True if (fit.decades or 0.0) >= decades else None
+    low, high = fit.ci95_total or fit.ci95 or (-math.inf, math.inf)
+    if high < 1:
+        return False
+    return True if low > 1 and (fit.decades or 0.0) >= decades else None
 
 
 def conclusion(signs: dict[str, bool | None]) -> Criticality:
     """What the signs say together."""
     missing = [name for name in ("sizes", "durations", "relation") if signs[name] is False]
+    if signs["stationary"] is False:
+        return Criticality.CANNOT_TELL
     if signs["branching"] is False or len(missing) > 1:
         return Criticality.NOT_CRITICAL
     return Criticality.CONSISTENT if all(signs.values()) else Criticality.CANNOT_TELL

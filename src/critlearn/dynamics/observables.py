@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.stats
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches, find_avalanches, waiting_times
 from critlearn.dynamics.branching import BranchingRatio, branching_ratio
 from critlearn.dynamics.crackling import CracklingRelation, MeanSize, crackling_relation, mean_size
+from critlearn.dynamics.criteria import TREND_BLOCKS
 from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
 from critlearn.dynamics.spectrum import AutocorrelationTime, SpectralSlope, autocorrelation_time, spectral_slope
 from critlearn.errors import InvalidInputError
@@ -53,18 +55,27 @@ class AvalancheStatistics(Result):
 
 @dataclass(frozen=True, repr=False)
 class ActivityStatistics(Result):
-    """An activity: its avalanches, their shapes, and its correlations in time."""
+    """An activity: its avalanches, their shapes, its correlations in time, and whether it has a trend.
+
+    Parameters
+    ----------
+    trend_p_value
+        Probability that a series without a trend has mean ranks, of stretches of time, that rise or fall as much
+        (Kendall): below a hundredth there is one.
+    """
 
     avalanches: AvalancheStatistics
     shapes: ShapeCollapse
     branching: BranchingRatio
     spectrum: SpectralSlope
     autocorrelation: AutocorrelationTime
+    trend_p_value: float
 
     def summary(self) -> str:
         """A line for each observable."""
         parts: tuple[Result, ...] = (*(self.avalanches, self.shapes, self.branching, self.spectrum),)
-        return "\n".join(part.summary() for part in (*parts, self.autocorrelation))
+        lines = [part.summary() for part in (*parts, self.autocorrelation)]
+        return "\n".join([*lines, f"trend: p = {self.trend_p_value:.2g}"])
 
 
 def fit_text(fit: PowerLawFit | None) -> str:
@@ -104,7 +115,16 @@ def activity_statistics(activity: Float64[np.ndarray, " time"], quantile: float,
         branching_ratio(activity, seed),
         spectral_slope(activity),
         autocorrelation_time(activity),
+        _trend_p_value(activity),
     )
+
+
+def _trend_p_value(activity: Float64[np.ndarray, " time"]) -> float:
+    """P-value of Kendall's rank correlation between time and the mean rank of the activity in a stretch of it."""
+    ranks = scipy.stats.rankdata(activity)
+    means = [part.mean() for part in np.array_split(ranks, min(TREND_BLOCKS, activity.size // 10))]
+    # Ranks are bounded: a few large values, of which a heavy tail is made, are no trend.
+    return float(np.nan_to_num(scipy.stats.kendalltau(np.arange(len(means)), means).pvalue, nan=1.0))
 
 
 def _fit(values: np.ndarray, seed: int) -> PowerLawFit | None:

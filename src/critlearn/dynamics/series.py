@@ -154,9 +154,25 @@ def _centre(series: np.ndarray) -> Float64[np.ndarray, " variable"]:
 
 
 def sketch_in_time(values: np.ndarray) -> LogSketch:
-    """Sketch of values of shape (time,) or (time, variable) whose groups are stretches of time."""
-    counter = _Counter(len(values))
-    for start, rows in _located(values if values.ndim == 2 else values[:, None]):
+    """Sketch of values of shape (time,) or (time, variable) whose groups are stretches of time.
+
+    Raises
+    ------
+    InvalidInputError
+        If they have not one or two dimensions, or are not finite real numbers.
+    """
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or array.size == 0:
+        raise InvalidInputError(
+            "values have the shape (time,) or (time, variable) and are real numbers; got an array of "
+            f"{array.dtype} with shape {array.shape}"
+        )
+    array = array[:, None] if array.ndim == 1 else array
+    counter = _Counter(len(array))
+    for start, rows in _located(array):
+        bad = int((~np.isfinite(rows)).sum())
+        if bad:
+            raise InvalidInputError(f"the values hold NaN or infinity, {bad} in the first rows where there are any")
         counter.count(rows, start)
     return counter.sketch()
 
@@ -226,6 +242,7 @@ def _count(values: np.ndarray, counts: Int64[np.ndarray, "sign bin"], bins: floa
         if value == 0.0:
             zeros += 1
         else:
+            # Callers have checked that values are finite: the bins reach over all that floats can be.
             index = int(np.floor(np.log(abs(value)) * bins)) - least
             counts[1 if value < 0 else 0, index] += 1
     return zeros

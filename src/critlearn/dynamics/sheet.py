@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.dynamics.branching import BranchingRatio
+from critlearn.dynamics.branching import BranchingRatio, branching_ratio
 from critlearn.dynamics.criteria import (
     MAIN_QUANTILE,
     QUANTILES,
     RESTS,
     STEPS_PER_THRESHOLD,
+    SURROGATES,
     TAIL_SHARE,
 )
 from critlearn.dynamics.criticality import Criticality, conclusion, signs_of
@@ -182,7 +183,14 @@ def analyze_series(
         raise InvalidInputError(f"the activity is {signal[0]:g} at every step: take the other kind of activity")
     chosen = _resting(signal) if quantile is None else quantile
     observed = activity_statistics(signal, chosen, seed)
-    controls = [activity_statistics(made(signal, seed), chosen, seed) for made in (shuffled, phase_randomised)]
+    # A signal with random phases never rests: it is above its threshold for as long as the series is above its own.
+    below = float((signal <= observed.avalanches.threshold).mean())
+    reordered = activity_statistics(shuffled(signal, seed), chosen, seed)
+    turned = activity_statistics(phase_randomised(signal, seed), below, seed)
+    controls = [(part.avalanches, part.branching) for part in (reordered, turned)]
+    for more in range(1, SURROGATES):
+        again = phase_randomised(signal, seed + more)
+        controls.append((avalanche_statistics(again, below, seed)[0], branching_ratio(again, seed)))
     signs = signs_of(observed, controls)
     return Dynamics(
         steps=len(array),
@@ -191,8 +199,8 @@ def analyze_series(
         values=fit_tail(streamed.values, seed),
         increments=fit_tail(streamed.increments, seed),
         observed=observed,
-        shuffled=controls[0],
-        phase_randomised=controls[1],
+        shuffled=reordered,
+        phase_randomised=turned,
         thresholds=tuple(avalanche_statistics(signal, level, seed)[0] for level in quantiles),
         signs=signs,
         criticality=conclusion(signs),

@@ -150,15 +150,18 @@ def autocorrelation(signal: Any) -> Float64[np.ndarray, " lag"]:
 
 
 def autocorrelation_time(signal: Any) -> AutocorrelationTime:
-    """Integrated autocorrelation time, summed up to five times itself (Sokal 1997), and its error.
+    """Integrated autocorrelation time, summed up to a window, and its error.
+
+    The window is five times the time that correlations would have with their signs left out: five times the time
+    itself (Sokal 1997) of positive ones, and long enough for correlations that alternate or oscillate.
 
     >>> autocorrelation_time(np.random.default_rng(0).standard_normal(10_000)).resolved
     True
     """
     rho = autocorrelation(signal)
-    times = 2 * np.cumsum(rho) - 1
-    inside = np.arange(times.size) >= SOKAL_WINDOW * times
-    window = int(np.argmax(inside)) if inside.any() else times.size - 1
-    time = float(times[window])
+    decay = 2 * np.cumsum(np.abs(rho)) - 1
+    inside = np.arange(decay.size) >= SOKAL_WINDOW * decay
+    window = int(np.argmax(inside)) if inside.any() else decay.size - 1
+    time = float(2 * rho[: window + 1].sum() - 1)
     error = abs(time) * math.sqrt(2 * (2 * window + 1) / rho.size)
-    return AutocorrelationTime(time, error, time > 0 and rho.size > 50 * time)
+    return AutocorrelationTime(time, error, time > 0 and rho.size > 50 * max(time, float(decay[window])))
