@@ -138,7 +138,7 @@ def _times(columns: Mapping[str, np.ndarray], name: str, file: str) -> np.ndarra
         try:
             check_times(times, len(times))
         except InvalidInputError as problem:
-            raise InvalidInputError(f'column "{name}", taken as the time (--time): {problem}') from None
+            raise InvalidInputError(f'column "{name}", taken as the time (--time chooses another): {problem}') from None
     return times
 
 
