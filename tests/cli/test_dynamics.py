@@ -145,3 +145,157 @@ def test_checkpoints_of_irregular_times_and_of_other_networks_are_refused(
     save_file({"other": WALK[0]}, paths[2])
     assert run(*paths) == 2
     assert "another network" in capsys.readouterr().err
+
+
+def save_walk(paths: list[Path], walk: np.ndarray = WALK) -> list[Path]:
+    """Checkpoints of one tensor of shape (1, 3) at the paths, in their order."""
+    for row, path in zip(walk, paths, strict=False):
+        path.parent.mkdir(exist_ok=True)
+        save_file({"w": np.ascontiguousarray(row[None, :])}, path)
+    return paths
+
+
+def names_in_order(template: str, times: list[int]) -> list[str]:
+    """Names whose first field is the time and whose second one, a loss, goes up and down."""
+    return [template.format(time, 100 + 37 * row % 11) for row, time in enumerate(times)]
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("checkpoint-{}/model.safetensors", "checkpoint 0 to 5500"),
+        ("{:06d}.safetensors", "number 0 to 5500"),
+        ("global_step={}-loss=0.{}.safetensors", "step 0 to 5500"),
+        ("time{:.2f}_2.safetensors", "time 0 to 5500"),
+    ],
+)
+def test_the_time_of_a_checkpoint_is_a_number_in_its_path(template: str, said: str, tmp_path: Path) -> None:
+    files = save_walk([tmp_path / name for name in names_in_order(template, list(range(0, 6000, 500)))])
+    read = read_series([str(file) for file in files[::-1]], only=None, time=None, variables=9, seed=0)
+    assert np.array_equal(read.series, WALK[: len(files)])
+    assert said in read.source
+
+
+def test_epochs_beside_equally_spaced_steps_are_no_second_time(tmp_path: Path) -> None:
+    files = save_walk([tmp_path / f"epoch={step // 70}-step={step}.safetensors" for step in range(0, 1200, 100)])
+    read = read_series([str(file) for file in files[::-1]], only=None, time=None, variables=9, seed=0)
+    assert np.array_equal(read.series, WALK[: len(files)])
+
+
+SQUARES = [500 * row**2 for row in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (names_in_order("checkpoint-{}/model.safetensors", SQUARES), 'after "checkpoint"'),
+        (names_in_order("{}/model.safetensors", SQUARES), "equally spaced"),
+        ([f"part{row}-step{step}.safetensors" for row, step in enumerate(SQUARES)], 'after "step"'),
+        ([f"epoch{row // 3}-step{row % 3}.safetensors" for row in range(12)], "first one, as in"),
+        (names_in_order("loss{1}-step{0}.safetensors", list(range(12))), "first one, as in"),
+        (["step1.safetensors", "step01.safetensors"], "same step"),
+        (["step1/a.safetensors", "step1/b.safetensors"], "differ in more than numbers"),
+        (["step1-rank0.safetensors", "step1-rank1.safetensors", "step2-rank0.safetensors"], "first one, as in"),
+    ],
+)
+def test_an_order_in_time_that_names_leave_open_is_refused(
+    names: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*save_walk([tmp_path / name for name in names])) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+
+
+def test_tensors_of_equal_size_and_other_shape_are_of_another_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = save_walk([tmp_path / f"step{step}.safetensors" for step in range(5)])
+    save_file({"w": WALK[3][:, None].copy()}, files[3])
+    assert run(*files) == 2
+    assert "other names, shapes or types" in capsys.readouterr().err
+
+
+def test_double_precision_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # As float32, 1 + 1e-9 is 1 and the series would be constant. The spectrum does not depend on scale and offset.
+    slopes = []
+    for name, walk in (("plain", WALK.astype(np.float64)), ("offset", 1 + 1e-9 * WALK.astype(np.float64))):
+        files = [tmp_path / name / f"step{step}.safetensors" for step in range(len(walk))]
+        assert run(*save_walk(files, walk), "--json") == 0
+        slopes.append(json.loads(capsys.readouterr().out)["observed"]["spectrum"]["slope"])
+    assert slopes[1] == pytest.approx(slopes[0], rel=1e-4)
+
+
+def test_tensors_that_are_not_read_are_named(tmp_path: Path) -> None:
+    header = json.dumps(
+        {
+            "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "scaled": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [8, 12]},
+            "count": {"dtype": "I32", "shape": [1], "data_offsets": [12, 16]},
+        }
+    ).encode()
+    file = tmp_path / "step1.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
+    source = read_series([str(file)], only=None, time=None, variables=9, seed=0).source
+    assert source.endswith("count (I32), scaled (F8_E4M3)")
+
+
+def table(file: Path, **columns: object) -> str:
+    """Table of 200 rows with the columns named, and a walk."""
+    rows = zip(*(columns[name] for name in columns), WALK[:200, 0], strict=True)  # type: ignore[call-overload]
+    lines = [",".join(columns) + ",loss", *(",".join(map(str, row)) for row in rows)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(file)
+
+
+REGULAR = range(0, 2000, 10)
+IRREGULAR = [row * row for row in range(200)]
+DAYS = [f"2026-01-{1 + row // 24:02d} {row % 24:02d}:00:00" for row in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "time", "left_out"),
+    [
+        ({"Wall time": IRREGULAR, "Step": REGULAR}, "Step", "Wall time"),
+        ({"epoch": [row // 50 for row in range(200)], "Iteration": REGULAR}, "Iteration", "epoch"),
+        ({"": range(200), "wall_time": REGULAR}, "wall_time", "Unnamed: 0"),
+        ({"": range(200)}, "Unnamed: 0", None),
+        ({"_timestamp": DAYS}, "_timestamp", None),
+        *(({name: REGULAR}, name, None) for name in ("Epoch", "iterations", "iter", "index", "batch", "WALL TIME")),
+    ],
+)
+def test_columns_that_are_times_are_no_variables(
+    columns: dict[str, object], time: str, left_out: str | None, tmp_path: Path
+) -> None:
+    read = read_series([table(tmp_path / "a.csv", **columns)], only=None, time=None, variables=1, seed=0)
+    assert np.allclose(read.series, WALK[:200, :1])
+    assert f"1 variable (loss); time: {time}" in read.source
+    assert ("left out" in read.source) == (left_out is not None)
+    assert left_out is None or read.source.endswith(f"left out: {left_out}")
+
+
+def test_irregular_times_are_refused_by_the_name_of_their_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, times in (("epoch", IRREGULAR), ("Unnamed: 0", IRREGULAR), ("timestamp", DAYS[:150] + DAYS[100:150])):
+        assert run(table(tmp_path / "a.csv", **{name: times})) == 2
+        printed = capsys.readouterr().err
+        assert f'column "{name}", taken as the time' in printed
+        assert "equally spaced" in printed
+        assert printed.count("\n") == 1
+
+
+def test_a_column_with_the_name_of_a_time_can_be_studied(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", step=REGULAR, index=IRREGULAR)
+    read = read_series([file], only="index", time=None, variables=1, seed=0)
+    assert np.array_equal(read.series[:, 0], IRREGULAR)
+    assert "1 variable (index); time: step" in read.source
+
+
+def test_the_screen_says_what_was_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ",".join(f"w{number}" for number in range(12))
+    rows = "\n".join(",".join(f"{value:.9g}" for value in np.tile(row, 4)) for row in WALK)
+    (tmp_path / "a.csv").write_text(f"{names}\n{rows}\n", encoding="utf-8")
+    assert run(tmp_path / "a.csv") == 0
+    said = capsys.readouterr().out
+    assert "12 variables (w0, w1, w2, w3, w4, w5, w6, w7 and 4 more); time: no column, rows are equally spaced" in said

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -131,6 +131,16 @@ def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str
     if chosen.dtype.kind not in "biuf":
         raise DataError(f'column "{name}" of "{file}" does not hold numbers{_first_text(chosen)}')
     return chosen
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in one line, shortened if they are many.
+
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def _first_text(values: np.ndarray) -> str:

@@ -11,7 +11,8 @@ def dynamics(
         list[str],
         typer.Argument(
             help="A .npy file of shape (time,) or (time, variable), or a table (.csv, .txt, .parquet) whose columns "
-            "are variables; or checkpoints .safetensors of one network, one for each time, in any order.",
+            "are variables; or checkpoints .safetensors of one network, one for each time, in any order; the "
+            "numbers in their paths are the times.",
             metavar="SERIES...",
         ),
     ],
@@ -30,7 +31,11 @@ def dynamics(
         ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Column with the times.", show_default="time, step or t, where there is one")
+        str | None,
+        typer.Option(
+            help="Column with the times; others with such names are no variables either.",
+            show_default="step, iteration, epoch, time, index or the like, where there is one",
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Pattern of the names of columns or tensors, such as 'layers.3.*'.")

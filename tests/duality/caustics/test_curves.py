@@ -1,6 +1,7 @@
 """Curves of caustics against maps whose caustics are known in closed form, and against singular networks."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -65,6 +66,56 @@ def test_a_closed_curve_with_two_cusps() -> None:
     places = sorted((cusp.point @ Bent(lips, 0.4).turn.T).tolist()[1] for cusp in found.cusps)
     np.testing.assert_allclose(places, [-0.5, 0.5], atol=1e-9)
     torch.testing.assert_close(curve.values, Bent(lips, 0.4)(curve.points))
+
+
+class Plane(Bent):
+    """A map of the plane as it is written."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+        self.function = function
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return torch.stack(self.function(*points.T), dim=1)
+
+
+@pytest.mark.parametrize("distance", [0.06, 0.04, 0.02])
+def test_two_curves_within_a_cell_of_the_grid(distance: float) -> None:
+    # A line of the grid, whose cells are 0.05 wide, lies between them.
+    square = Plane(lambda x, y: (x, y**3 / 3 - (distance / 2) ** 2 * y))
+    curves = caustic_curves(square, -2.013, 2.001).curves
+    levels = sorted(curve.points[:, 1].mean().item() for curve in curves)
+    np.testing.assert_allclose(levels, [-distance / 2, distance / 2], atol=1e-10)
+    for curve in curves:
+        assert float((curve.points[:, 1] - curve.points[0, 1]).abs().max()) < 1e-10
+        assert float(curve.points[:, 0].min()) < -2.0
+        assert float(curve.points[:, 0].max()) > 1.99
+
+
+def test_circles_next_to_each_other_are_told_apart() -> None:
+    # The determinant is (r^2 - 1) (r^2 - 1.01^2), where r^2 = x^2 + y^2: a step along one tangent meets the other.
+    def circles(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        inner, outer = y**2 - 1, y**2 - 1.01**2
+        return x**5 / 5 + (inner + outer) * x**3 / 3 + inner * outer * x, y
+
+    found = caustic_curves(Plane(circles), -1.213, 1.201, steps=101)
+    assert all(curve.closed for curve in found.curves)
+    radii = [curve.points.norm(dim=1) for curve in found.curves]
+    assert sorted(round(float(radius.mean()), 9) for radius in radii) == [1.0, 1.01]
+    assert max(float(radius.max() - radius.min()) for radius in radii) < 1e-9
+
+
+def test_a_caustic_along_a_line_of_the_grid() -> None:
+    (curve,) = caustic_curves(Plane(lambda x, y: (x**2 / 2, y)), -2.0, 2.0).curves
+    assert float(curve.points[:, 0].abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("mixed", [0.0, 0.01])
+def test_cusps_at_which_a_row_vanishes(mixed: float) -> None:
+    # The determinant is x^2 + y^2 - 1; without the mixed part the first row is zero at both cusps.
+    found = caustic_curves(Plane(lambda x, y: (x**3 / 3 + x * y**2 - x + mixed * y, y)), -2.0, 2.0)
+    assert [(cusp.kind, cusp.order) for cusp in found.cusps] == [("cusp", 3)] * 2
+    places = sorted((cusp.point.tolist() for cusp in found.cusps), key=lambda place: place[1])
+    np.testing.assert_allclose(places, [[0, -1], [0, 1]], atol=1e-9)
 
 
 def test_a_surface_is_cut_by_a_plane() -> None:

@@ -17,6 +17,12 @@ _DEGREE: Final = HIGHEST_ORDER - 1
 _SHRINKINGS: Final = 20
 """Number of times that the neighbourhood shrinks by four: from 0.1 to 1e-13, where slopes are rounding errors."""
 
+_NEIGHBOURHOOD: Final = 1e-2
+"""Distance, in units of one plus the point's length, in which a row has its size: a row ``s^6`` is 1e-12 of it there.
+
+That is far above rounding, and the highest order that is looked for.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class CausticPoint:
@@ -59,9 +65,7 @@ def classified(square: SquareMap, point: Tensor) -> CausticPoint:
     generic maps between spaces of equal dimension.
     """
     matrix = square.jacobians(point[None])[0]
-    # Rows are normalised, because changes of different variables may differ in size by many orders.
-    size = matrix.norm(dim=1, keepdim=True)
-    size = torch.where(size == 0, 1.0, size)
+    size = row_sizes(square, point[None])[0]
     left, values, right = torch.linalg.svd(matrix / size)
     lost = right[-1]
     normal = left[:, -1] / size[:, 0]
@@ -71,6 +75,21 @@ def classified(square: SquareMap, point: Tensor) -> CausticPoint:
         kind = {2: "fold", 3: "cusp"}.get(order or 0, "higher")
     exponent = None if order is None else 1 - 1 / order
     return CausticPoint(point, square(point[None])[0], kind, order, exponent, lost, normal / normal.norm())
+
+
+def row_sizes(square: SquareMap, points: Tensor) -> Tensor:
+    """Sizes (point, K, 1) by which rows of Jacobians are divided: their greatest lengths next to each point.
+
+    Changes of different variables may differ in size by many orders. The length at the point alone would not do: a row
+    that vanishes there, as at some cusps, would be a rounding error of length 1.
+    """
+    dimensions = points.shape[1]
+    axes = torch.eye(dimensions, dtype=points.dtype, device=points.device)
+    reach = _NEIGHBOURHOOD * (1 + points.norm(dim=1))[:, None, None]
+    around = torch.cat([points[:, None], points[:, None] + reach * axes, points[:, None] - reach * axes], dim=1)
+    lengths = square.jacobians(around.reshape(-1, dimensions)).norm(dim=2).reshape(*around.shape)
+    sizes = lengths.nan_to_num(0.0, 0.0).amax(dim=1)[:, :, None]
+    return torch.where(sizes == 0, 1.0, sizes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from critlearn.duality.caustics.caustic import CausticPoint, classified
+from critlearn.duality.caustics.caustic import CausticPoint, classified, row_sizes
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_count
@@ -24,11 +24,29 @@ _DIFFERENCE: Final = 1e-5
 _CLOSE: Final = 1e-7
 """Newton step, in units of the region's width, after which a point counts as on the caustic: the next is its square."""
 
+_STEPS: Final = 12
+"""Newton steps at most: far more than the few that a start next to a curve takes."""
+
 _LONGEST: Final = 2e-2
 """Longest step along a curve, in units of the region's width: curves are drawn with at least fifty points across it."""
 
 _SHORTEST: Final = 1e-6
 """Shortest step, in the same units; a curve that turns faster ends there."""
+
+_CROSSING: Final = 1e-4
+"""Step at which a determinant of turned sign is a crossing of two curves, in the same units; longer ones are halved.
+
+Next to each other, two curves have determinants of opposite slopes: a step that turned the sign may have gone across.
+"""
+
+_HALVINGS: Final = 20
+"""Halvings of an edge of the grid, which leave a millionth of it: Newton's method then stays on the curve."""
+
+_SAME: Final = 1e-6
+"""Distance across a curve, in units of the region's width, up to which a start is on it.
+
+The nearest known point of the curve is a thousandth of a step off along it, where it bends by 1e-9.
+"""
 
 _TURN: Final = 0.1
 """Largest angle between the tangents at the ends of a step, in radians; below a third of it, steps grow."""
@@ -46,7 +64,7 @@ class CausticCurve(Result):
     points, values
         Boundary states in order and their changes, shape (point, K).
     cusps
-        Caustics at which the lost direction is that of the caustic itself, so that the image turns back.
+        Cusps: the lost direction is that of the caustic itself, so that the image turns back.
     closed
         Whether the last point is followed by the first one; otherwise the curve leaves the region at both ends, or
         ends where it turns too fast.
@@ -142,27 +160,17 @@ def caustic_curves(square: SquareMap, lower: float, upper: float, *, steps: int 
     if matrices.shape[1:] != (2, 2):
         raise InvalidInputError(f"curves are traced for maps of the plane; got Jacobians {tuple(matrices.shape[1:])}")
     signs = torch.sign(torch.linalg.det(matrices / _rows(matrices))).reshape(steps, steps)
-    places = points.reshape(steps, steps, 2)
-    waiting = torch.cat(
-        [
-            ((one + other) / 2)[(sign * other_sign) < 0]
-            for one, other, sign, other_sign in (
-                (places[1:], places[:-1], signs[1:], signs[:-1]),
-                (places[:, 1:], places[:, :-1], signs[:, 1:], signs[:, :-1]),
-            )
-        ]
-    )
     width, found = upper - lower, []
     tracer = _Tracer(square, torch.eye(2, dtype=torch.float64), width, torch.tensor([[lower, upper]] * 2).double())
+    waiting = tracer.bisected(*_edges(points.reshape(steps, steps, 2), signs))
     while len(waiting):
-        start, waiting = tracer.corrected(waiting[0]), waiting[1:]
-        if start is None or not tracer.inside(start):
+        zero, waiting = waiting[0], waiting[1:]
+        start = tracer.corrected(zero)
+        # A start that the correction takes far away belongs to another edge.
+        if start is None or float((start - zero).norm()) > 0.5 * width / (steps - 1):
             continue
-        curve = tracer.curve(start)
-        found.append(curve)
-        # Starts that lie within a cell of the curve are on it.
-        apart = torch.cdist(waiting, _dense(curve)).amin(dim=1) if len(waiting) else torch.zeros(0)
-        waiting = waiting[apart > 1.5 * width / (steps - 1)]
+        found.append(tracer.curve(start))
+        waiting = waiting[~tracer.on_curve(waiting, found[-1])]
     found.sort(key=lambda curve: len(curve.points), reverse=True)
     return CausticCurves(tuple(found), float(lower), float(upper))
 
@@ -212,9 +220,15 @@ def _rows(matrices: Tensor) -> Tensor:
     return torch.where(sizes == 0, 1.0, sizes)
 
 
-def _dense(curve: CausticCurve) -> Tensor:
-    """Points of a curve, closed if it is."""
-    return torch.cat([curve.points, curve.points[:1]]) if curve.closed else curve.points
+def _edges(places: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Both ends of all edges of a grid along which a sign turns; of two edges if it is zero between them."""
+    found = []
+    for place, sign in ((places, signs), (places.transpose(0, 1), signs.T)):
+        turned = sign[1:] * sign[:-1] < 0
+        through = (sign[2:] * sign[:-2] < 0) & (sign[1:-1] == 0)
+        found += [(place[:-1][turned], place[1:][turned]), (place[:-2][through], place[2:][through])]
+    ones, others = zip(*found, strict=True)
+    return torch.cat(ones), torch.cat(others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,15 +254,60 @@ class _Tracer:
         """Whether a point is in the region."""
         return bool(((point >= self.limits[:, 0]) & (point <= self.limits[:, 1])).all())
 
-    def _determinants(self, point: Tensor, along: Tensor) -> tuple[float, Tensor]:
-        """Determinant at a point and its derivatives along directions (direction, K), in units of the width."""
+    def _determinants(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Determinants at points (point, K), and their derivatives (point, 2) along the plane's directions."""
         step = _DIFFERENCE * self.width
-        shifts = torch.cat([torch.zeros_like(point)[None], step * along, -step * along])
-        matrices = self.square.jacobians(point + shifts)
-        # The same units for all, or the derivative of the units would count too.
-        values = torch.linalg.det(matrices / _rows(matrices[:1]))
-        count = len(along)
-        return float(values[0]), (values[1 : 1 + count] - values[1 + count :]) / (2 * _DIFFERENCE)
+        shifts = torch.cat([torch.zeros_like(self.plane[:1]), step * self.plane, -step * self.plane])
+        matrices = self.square.jacobians((points[:, None] + shifts).reshape(-1, points.shape[1]))
+        # The same units for all of a point, or the derivative of the units would count too.
+        rows = torch.repeat_interleave(_rows(matrices[:: len(shifts)]), len(shifts), dim=0)
+        values = torch.linalg.det(matrices / rows).reshape(len(points), len(shifts))
+        return values[:, 0], (values[:, 1:3] - values[:, 3:]) / (2 * _DIFFERENCE)
+
+    def _newton_step(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Points after a step, its lengths in units of the width, and directions of the curves there, of length 1."""
+        values, slopes = self._determinants(points)
+        sizes = slopes.norm(dim=1, keepdim=True)
+        across = slopes / sizes
+        steps = values[:, None] / sizes * (across @ self.plane)
+        lengths = steps.norm(dim=1)
+        # A longer step would leave the neighbourhood to another curve.
+        points = points - self.width * steps * (0.05 / lengths).clamp(max=1.0)[:, None]
+        return points, lengths, torch.stack([-across[:, 1], across[:, 0]], dim=1) @ self.plane
+
+    def bisected(self, ones: Tensor, others: Tensor) -> Tensor:
+        """Zeros of the determinant between pairs of points (pair, K) at which it has opposite signs."""
+        if not len(ones):
+            return ones
+        before = torch.sign(torch.linalg.det(self._scaled(ones)))
+        for _ in range(_HALVINGS):
+            middle = (ones + others) / 2
+            same = (torch.sign(torch.linalg.det(self._scaled(middle))) == before)[:, None]
+            ones, others = torch.where(same, middle, ones), torch.where(same, others, middle)
+        return (ones + others) / 2
+
+    def _scaled(self, points: Tensor) -> Tensor:
+        matrices = self.square.jacobians(points)
+        return matrices / _rows(matrices)
+
+    def on_curve(self, points: Tensor, curve: CausticCurve) -> Tensor:
+        """Whether points (point, K) of the caustic lie on a curve: next to one of its segments, and not beside it."""
+        every = torch.cat([curve.points, curve.points[:1]]) if curve.closed else curve.points
+        if not len(points) or len(every) == 1:
+            return torch.zeros(len(points), dtype=torch.bool)
+        ones, gaps = every[:-1], every[1:] - every[:-1]
+        shares = ((points[:, None] - ones) * gaps).sum(dim=2) / gaps.square().sum(dim=1)
+        feet = ones + shares.clamp(0.0, 1.0)[:, :, None] * gaps
+        nearest = (points[:, None] - feet).norm(dim=2).argmin(dim=1)
+        feet = feet[torch.arange(len(points)), nearest]
+        offsets, length = points - feet, gaps[nearest].norm(dim=1)
+        # A segment turns by 0.1 at most, so that the curve leaves it by an eightieth of its length.
+        close = offsets.norm(dim=1) <= _TURN * length
+        for _ in range(_STEPS):
+            feet, _, tangents = self._newton_step(feet)
+        offsets = points - feet
+        beside = offsets - (offsets * tangents).sum(dim=1, keepdim=True) * tangents
+        return close & (offsets.norm(dim=1) <= length) & (beside.norm(dim=1) <= _SAME * self.width)
 
     def corrected(self, point: Tensor) -> Tensor | None:
         """Point of the caustic in the plane, by Newton's method along the gradient; None if it is not reached."""
@@ -257,25 +316,21 @@ class _Tracer:
 
     def _with_tangent(self, point: Tensor) -> tuple[Tensor, Tensor] | None:
         """Point of the caustic near another one, and the direction of the curve there, of length 1."""
-        for _ in range(12):
-            value, slopes = self._determinants(point, self.plane)
-            size = float(slopes.square().sum())
-            if not (np.isfinite(value) and size > 0):
+        for _ in range(_STEPS):
+            points, lengths, tangents = self._newton_step(point[None])
+            point = points[0]
+            # Where the determinant does not change at all, there is no step.
+            if not bool(lengths.isfinite()):
                 return None
-            step = value / size * (slopes @ self.plane)
-            # A longer step would leave the neighbourhood to another curve.
-            length = float(step.norm())
-            point = point - self.width * step * min(1.0, 0.05 / max(length, 1e-300))
-            if length <= _CLOSE:
-                across = slopes / size**0.5
-                return point, torch.stack([-across[1], across[0]]) @ self.plane
+            if float(lengths) <= _CLOSE:
+                return point, tangents[0]
         return None
 
     def _folds(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives of the determinant along the lost directions, zero at a cusp, and these directions, per point."""
-        matrices = self.square.jacobians(points)
-        rows = _rows(matrices)
-        lost = torch.linalg.svd(matrices / rows).Vh[:, -1]
+        # Where a row vanishes, as at some cusps, its own length would be a rounding error.
+        rows = row_sizes(self.square, points)
+        lost = torch.linalg.svd(self.square.jacobians(points) / rows).Vh[:, -1]
         step = _DIFFERENCE * self.width
         ahead, behind = (
             torch.linalg.det(self.square.jacobians(points + sign * step * lost) / rows) for sign in (1.0, -1.0)
@@ -285,17 +340,20 @@ class _Tracer:
     def curve(self, start: Tensor) -> CausticCurve:
         """Curve through a point of the caustic."""
         tangent = self._with_tangent(start)
-        forward, closed = ([start], False) if tangent is None else self._walk(start, tangent[1])
+        forward, closed = ([start], False) if tangent is None else self._walk(start, tangent[1], 1.0)
         points = forward
         if tangent is not None and not closed:
-            backward, _ = self._walk(start, -tangent[1])
+            backward, _ = self._walk(start, -tangent[1], -1.0)
             points = backward[:0:-1] + forward
         stacked = torch.stack(points)
         return CausticCurve(stacked, self.square(stacked), tuple(self._cusps(stacked, closed)), closed)
 
-    def _walk(self, start: Tensor, tangent: Tensor) -> tuple[list[Tensor], bool]:
-        """Points from a start in the direction of a tangent, and whether the curve closes."""
-        points, step = [start], _LONGEST / 4
+    def _walk(self, start: Tensor, tangent: Tensor, sense: float) -> tuple[list[Tensor], bool]:
+        """Points from a start in the direction of a tangent, and whether the curve closes.
+
+        The sense tells on which side the determinant is positive: 1 if that of the tangent at the start is its own.
+        """
+        points, step, first = [start], _LONGEST / 4, tangent
         gone = 0.0
         while len(points) < _MOST_POINTS:
             length = step * self.width
@@ -311,10 +369,17 @@ class _Tracer:
                     return points, False
                 continue
             after, turned = found
-            # The gradient of the determinant changes its sign where two curves cross.
-            turned = turned if float(turned @ tangent) > 0 else -turned
+            if float(turned @ tangent) * sense < 0:
+                # The gradient of the determinant changes its sign where two curves cross.
+                if step > _CROSSING:
+                    step /= 2
+                    continue
+                sense = -sense
+            turned = sense * turned
             gone += length
-            if gone > 3 * length and float((after - start).norm()) < length and len(points) > 3:
+            # One that comes back next to its start in the opposite direction is not closed.
+            near = float((after - start).norm()) < length and float(turned @ first) > 0
+            if gone > 3 * length and near and len(points) > 3:
                 return points, True
             points.append(after)
             if not self.inside(after):
@@ -335,7 +400,7 @@ class _Tracer:
             cusp = self._between(every[at], every[at + 1], lost[at])
             if cusp is not None:
                 found.append(classified(self.square, cusp))
-        return found
+        return [cusp for cusp in found if cusp.kind == "cusp"]
 
     def _between(self, one: Tensor, other: Tensor, lost: Tensor) -> Tensor | None:
         """Point of the curve between two others at which the lost direction is along the caustic."""
