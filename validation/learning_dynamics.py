@@ -382,7 +382,7 @@ Made by `python validation/learning_dynamics.py`. What the observables mean: [dy
 CLAIMS = (
     (
         "step and batch set the tail index of stochastic gradient descent",
-        "yes: on a line as Kesten's theorem says, but for one of nine pairs of step and batch; not by their ratio alone",
+        "yes: on a line as Kesten's theorem says, but for one pair of nine; not by their ratio alone",
     ),
     (
         "avalanches in random tanh networks at weight scale 1 are scale-free",
