@@ -15,6 +15,7 @@ from critlearn.dynamics import (
     increments,
     phase_randomised,
     power_spectrum,
+    scaling_collapse,
     shape_collapse,
     shuffled,
     spectral_slope,
@@ -99,3 +100,51 @@ def test_susceptibility_has_the_unit_of_a_square_or_is_refused() -> None:
         assert scaled.standard_error / unit / unit == pytest.approx(found.standard_error, rel=1e-9)
     for unit in (1e-200, 1e200):
         assert "scale it" in refusal(susceptibility, SIGNAL * unit, 10)
+
+
+X = np.linspace(0, 1, 20)
+CURVE = (X, X + 1, np.full(20, 0.01))
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        (X + np.inf, *CURVE[1:]), (X[::-1], *CURVE[1:]), (X, X * np.nan, CURVE[2]), (X, X, CURVE[2] * np.inf),
+        (X, X, X), (X, X, -CURVE[2]), (X, X), (X, X, CURVE[2][1:]), 5, "abc", (X, X, "a"), ([[1], [2, 3]], X, X),
+        (X, X, np.ma.masked_array(CURVE[2], mask=X > 0.5)), (X[:2], X[:2], X[:2] + 1),
+    ],
+)  # fmt: skip
+def test_what_is_no_curve_is_refused(curve: Any) -> None:
+    assert "the curve of size 16" in refusal(scaling_collapse, {16: curve, 32: CURVE}, (1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [{16: CURVE}, {-1: CURVE, 2: CURVE}, {np.inf: CURVE, 2: CURVE}, {"a": CURVE, 2: CURVE}, [CURVE, CURVE], None],
+)
+def test_what_are_no_sizes_is_refused(curves: Any) -> None:
+    assert "two positive sizes or more" in refusal(scaling_collapse, curves, (1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"start": (np.nan, 0, 2)}, "3 finite numbers"),
+        ({"start": (1, 0)}, "3 finite numbers"),
+        ({"start": None}, "start of a search"),
+        ({"start": "abc"}, "start of a search"),
+        ({"start": (1, 0), "critical_point": np.nan}, "finite number; got nan"),
+        ({"start": (1, 0), "critical_point": "a"}, "finite number; got 'a'"),
+        ({"start": (1, 0, 2), "seed": -1}, "seed must"),
+    ],
+)
+def test_where_no_search_can_begin_is_refused(given: dict[str, Any], said: str) -> None:
+    assert said in refusal(scaling_collapse, {16: CURVE, 32: CURVE}, **given)
+
+
+def test_curves_that_do_not_overlap_are_refused() -> None:
+    # No power of a ratio of sizes takes x from one side of the critical point to the other.
+    x, y, error = CURVE
+    assert "do not overlap" in refusal(
+        scaling_collapse, {16: CURVE, 32: (x + 10, y, error)}, (1, 0), critical_point=5.0
+    )

@@ -180,3 +180,50 @@ def test_magnetisations_of_all_sizes_collapse_with_the_exponents_of_mean_field()
     # Sizes put on one another with the exponents of another class do not collapse.
     other = {size: (x * size**0.3, y, error) for size, (x, y, error) in curves.items()}
     assert scaling_collapse(other, (0.0, 0.0), critical_point=0.0).quality > 10
+
+
+def curves_of_a_scaling_form(half_width: float, seed: int) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Curves ``L^-0.3 (1.2 + tanh((x - 2) L^0.7))`` on one grid, with errors of a hundredth."""
+    generator = np.random.default_rng(seed)
+    x = np.linspace(2 - half_width, 2 + half_width, 31)
+    curves = {}
+    for size in (16, 32, 64, 128):
+        error = np.full(31, 0.01) * size**-0.3
+        mean = size**-0.3 * (1.2 + np.tanh((x - 2) * size**0.7))
+        curves[size] = x, mean + error * generator.standard_normal(31), error
+    return curves
+
+
+@pytest.mark.parametrize(
+    ("half_width", "start", "seed"),
+    # The last grid has two points of the largest size in its step.
+    [(0.5, (1, 0, 2), 0), (0.5, (1, 0, 0), 1), (0.5, (0.6, -0.2, 1.9), 2), (0.3, (1, 0, 50), 3), (1.0, (1, 0, 2), 4)],
+)
+def test_exponents_of_a_scaling_form_are_found_from_any_start(half_width: float, start: tuple, seed: int) -> None:
+    found = scaling_collapse(curves_of_a_scaling_form(half_width, seed), start)
+    assert 0.5 < found.quality < 1.5
+    values = (found.x_exponent, found.y_exponent, found.critical_point)
+    for value, true, error in zip(values, (0.7, -0.3, 2.0), found.errors, strict=True):
+        assert value == pytest.approx(true, abs=4 * error)
+        assert 0 < error < 0.05
+
+
+def test_errors_of_a_collapse_are_widened_where_errors_of_points_are_too_small() -> None:
+    curves = curves_of_a_scaling_form(0.5, 5)
+    small = {size: (x, y, error / 5) for size, (x, y, error) in curves.items()}
+    found = scaling_collapse(small, (0.7, -0.3), critical_point=2.0)
+    assert found.quality > 3
+    assert found.x_exponent == pytest.approx(0.7, abs=4 * found.errors[0])
+    assert found.y_exponent == pytest.approx(-0.3, abs=4 * found.errors[1])
+
+
+def test_what_does_not_depend_on_an_exponent_does_not_tell_it() -> None:
+    x = np.linspace(0, 1, 20)
+    noise = np.random.default_rng(0).standard_normal((3, 20))
+    flat = {
+        size: (x, size**-0.3 * (1 + 0.01 * row), np.full(20, 0.01 * size**-0.3))
+        for size, row in zip((16, 32, 64), noise, strict=True)
+    }
+    found = scaling_collapse(flat, (1, 0, 0.5))
+    assert found.y_exponent == pytest.approx(-0.3, abs=4 * found.errors[1])
+    assert found.errors[0] > 0.5

@@ -2,20 +2,41 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import scipy.interpolate
+import scipy.ndimage
 import scipy.optimize
+from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity
 from critlearn.dynamics.spectrum import autocorrelation_time
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.validation import as_number
+from critlearn.numerics.validation import as_number, as_real_array, check_seed
 from critlearn.results import Result
 
 _REPLICATES: Final = 40
 """Replicates of the errors of a collapse, each a search: they give the errors to an eighth."""
+
+_TRIED: Final = 300
+"""Places, drawn at random about the start, at which a collapse is tried: some seven along each of three directions."""
+
+_SEARCHES: Final = 6
+"""The best of these places from which a search begins, beside the start itself."""
+
+_STRAY: Final = 1.0
+"""How far from the start exponents are tried: critical exponents of known models lie between -2 and 2."""
+
+_OVERLAP: Final = 0.5
+"""Share of the points that must lie where another curve reaches: curves that are scaled apart always agree."""
+
+_BETWEEN: Final = 16
+"""Places in each interval of x at which the variance of a spline is tabulated, to a percent."""
+
+_LEAST_ERROR: Final = 1e-12
+"""Least error, in units of the largest value: squares of smaller ones vanish, and values are hardly known better."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,10 +60,10 @@ class ScalingCollapse(Result):
     x_exponent, y_exponent, critical_point
         a, b and x_c.
     errors
-        Their standard errors; 0 for a critical point that was given.
+        Their standard errors; 0 for a critical point that was given. A quality above 1 has widened them by its root.
     quality
-        Mean square distance of the points from the common curve in their errors: near 1 for a collapse, much more for
-        none (Houdayer and Hartmann 2004).
+        Mean square distance of the points from the curves of the other sizes, in their errors: 1 or somewhat less for a
+        collapse, much more for none (Houdayer and Hartmann 2004).
     curves
         Scaled curves by size: x, y and errors.
     """
@@ -99,107 +120,220 @@ def scaling_collapse(
 ) -> ScalingCollapse:
     """Find the exponents, and the critical point, at which curves of different sizes are one.
 
+    Each point is compared with splines through the curves of the other sizes, whose weights contain what the splines
+    may miss between their points. The search begins at the start and at the best of many places about it.
+
     Parameters
     ----------
     curves
         By the size of the system: x, ascending, y and the standard errors of y.
     start
-        Where the search begins: a, b, and x_c unless that is given.
+        Where the search begins: a, b, and x_c unless that is given. Exponents are looked for within 1 of these, and
+        critical points where there are curves, unless the search from the start leads elsewhere.
     critical_point
         x_c where it is known, such as 0 for a distribution; searched for if None.
     seed
-        Of the replicates, in which each y is displaced by its error.
+        Of the places that are tried, and of the replicates, in which each y is displaced by its error.
 
     Raises
     ------
     InvalidInputError
-        If there are fewer than two sizes, curves are no three lists of one length, x does not ascend, or errors are not
-        positive.
+        If there are fewer than two sizes, curves are no three lists of one length, x does not ascend, errors are not
+        positive, a number is not finite, or no scaling is found at which half of the points meet curves of other sizes.
     """
-    known = {float(size): _curve(size, curve) for size, curve in curves.items()}
-    if len(known) < 2 or min(known) <= 0:
-        raise InvalidInputError(f"a collapse needs two positive sizes or more; got {sorted(known)}")
-    free = 3 if critical_point is None else 2
-    if len(start) != free:
-        raise InvalidInputError(f"the search begins at {free} numbers here; got {len(start)}")
+    known = _curves(curves)
+    if critical_point is not None and not math.isfinite(as_number(critical_point)):
+        raise InvalidInputError(f"a critical point is a finite number; got {critical_point!r}")
     fixed = () if critical_point is None else (float(critical_point),)
+    begin, free = as_real_array("the start of a search", start), 3 - len(fixed)
+    if begin.shape != (free,) or not np.isfinite(begin).all():
+        raise InvalidInputError(f"the search begins at {free} finite numbers here; got {start!r}")
+    check_seed(seed)
     generator = np.random.default_rng(seed)
+    low = min(curve.x[0] for curve in known)
+    high = max(curve.x[-1] for curve in known)
+    # First steps of a search: of exponents a tenth, of the critical point a twentieth of all x.
+    steps = np.diag([0.1, 0.1, 0.05 * (high - low)][:free])
 
-    def search(given: Mapping[float, tuple[np.ndarray, ...]], begin: Sequence[float]) -> np.ndarray:
-        def objective(chosen: np.ndarray) -> float:
-            return _quality(_scaled(given, (*chosen, *fixed)))
+    def objective(chosen: np.ndarray, given: Sequence[_Curve] = known) -> float:
+        return _Comparison.of(given, (*chosen, *fixed)).objective
 
-        return np.array(scipy.optimize.minimize(objective, begin, method="Nelder-Mead").x)
+    def search(first: np.ndarray, given: Sequence[_Curve] = known) -> np.ndarray:
+        def of_these(chosen: np.ndarray) -> float:
+            return objective(chosen, given)
 
-    best = search(known, start)
-    # Once more from there: a first simplex may have shrunk before it was at the bottom.
-    best = search(known, best.tolist())
-    displaced = (
-        {size: (x, y + error * generator.standard_normal(y.size), error) for size, (x, y, error) in known.items()}
-        for _ in range(_REPLICATES)
-    )
-    errors = np.std([search(replica, best.tolist()) for replica in displaced], axis=0, ddof=1)
-    a, b, c = (float(value) for value in (*best, *fixed))
-    scaled = _scaled(known, (a, b, c))
-    found = (float(errors[0]), float(errors[1]), 0.0 if fixed else float(errors[2]))
-    return ScalingCollapse(a, b, c, found, _quality(scaled), scaled)
-
-
-def _curve(size: float, curve: tuple[Any, Any, Any]) -> tuple[np.ndarray, ...]:
-    """Curve as three arrays."""
-    arrays = tuple(np.asarray(part, dtype=np.float64) for part in curve)
-    if len(arrays) != 3 or any(part.ndim != 1 or part.shape != arrays[0].shape for part in arrays):
-        raise InvalidInputError(f"the curve of size {size:g} must be x, y and errors, three lists of one length")
-    x, y, error = arrays
-    if x.size < 3 or not (np.isfinite(y).all() and (np.diff(x) > 0).all() and (error > 0).all()):
-        raise InvalidInputError(
-            f"the curve of size {size:g} needs three points or more, finite, of ascending x, with positive errors"
+        simplex = first + np.vstack([np.zeros(free), steps])
+        return np.array(
+            scipy.optimize.minimize(of_these, first, method="Nelder-Mead", options={"initial_simplex": simplex}).x
         )
-    return arrays
+
+    places = generator.uniform(-_STRAY, _STRAY, (_TRIED, free)) + begin
+    places[:, 2:] = generator.uniform(low, high, places[:, 2:].shape)
+    promising = places[np.argsort([objective(place) for place in places])[:_SEARCHES]]
+    # Twice: a first simplex may have shrunk before it was at the bottom.
+    minima = [search(search(first)) for first in (begin.astype(np.float64), *promising)]
+    best = min(minima, key=objective)
+    comparison = _Comparison.of(known, (*best, *fixed))
+    if comparison.share < _OVERLAP:
+        raise InvalidInputError(
+            f"curves do not overlap: at best {comparison.share:.0%} of the points lie where another curve reaches; "
+            "begin the search elsewhere, or give curves that overlap"
+        )
+    replicas = [search(best, [curve.displaced(generator) for curve in known]) for _ in range(_REPLICATES)]
+    widened = max(comparison.quality, 1.0)
+    errors = np.std(replicas, axis=0, ddof=1) * math.sqrt(widened)
+    # Other minima, worse by no more than two standard errors of a mean square, may be the right one: two errors away.
+    chance = widened * math.sqrt(8 / sum(curve.x.size for curve in known))
+    as_good = np.array([place for place in minima if objective(place) <= comparison.objective + chance])
+    errors = np.maximum(errors, np.abs(as_good - best).max(axis=0) / 2)
+    a, b, c = (float(value) for value in (*best, *fixed))
+    found = (float(errors[0]), float(errors[1]), 0.0 if fixed else float(errors[2]))
+    scaled = {float(size): _scaled(float(size), curve, (a, b, c)) for size, curve in curves.items()}
+    return ScalingCollapse(a, b, c, found, comparison.quality, scaled)
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """Curve of one size, the spline through it, and a table of its variance.
+
+    Parameters
+    ----------
+    log_size
+        Logarithm of the size.
+    x, y, error
+        The points, y and errors in a unit that all curves share.
+    spline
+        Cubic spline through the points.
+    places, variances
+        A grid of x, and the variance of the spline there: by the errors of y, and by what it may miss between points.
+    """
+
+    log_size: float
+    x: Float64[np.ndarray, " point"]
+    y: Float64[np.ndarray, " point"]
+    error: Float64[np.ndarray, " point"]
+    spline: scipy.interpolate.CubicSpline
+    places: Float64[np.ndarray, " place"]
+    variances: Float64[np.ndarray, " place"]
+
+    @classmethod
+    def of(cls, size: float, x: np.ndarray, y: np.ndarray, error: np.ndarray) -> "_Curve":
+        """Lay a spline through a curve."""
+        fractions = np.arange(_BETWEEN) / _BETWEEN
+        places = np.append((x[:-1, None] + np.diff(x)[:, None] * fractions).ravel(), x[-1])
+        # What each y contributes to the spline there.
+        weights = scipy.interpolate.CubicSpline(x, np.eye(x.size))(places)
+        between = np.interp(places, x, _missed(x, y, error))
+        variances = weights**2 @ error**2 + between**2
+        return cls(math.log(size), x, y, error, scipy.interpolate.CubicSpline(x, y), places, variances)
+
+    def displaced(self, generator: np.random.Generator) -> "_Curve":
+        """Replicate in which each y is displaced by its error."""
+        y = self.y + self.error * generator.standard_normal(self.y.size)
+        return replace(self, y=y, spline=scipy.interpolate.CubicSpline(self.x, y))
+
+
+def _missed(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> Float64[np.ndarray, " point"]:
+    """What a spline may miss in the intervals beside each point: half of what one without that point misses there.
+
+    The intervals are twice as wide without it; an error that falls with their width at all is half as large with it.
+    """
+    missed = np.zeros(x.size)
+    for number in range(1, x.size - 1):
+        kept = np.arange(x.size) != number
+        weights = scipy.interpolate.CubicSpline(x[kept], np.eye(x.size - 1))(x[number])
+        noise = weights**2 @ error[kept] ** 2 + error[number] ** 2
+        missed[number] = 0.5 * math.sqrt(max((weights @ y[kept] - y[number]) ** 2 - noise, 0.0))
+    # A point may lie by chance where the spline without it is right: its neighbours say more.
+    return scipy.ndimage.maximum_filter1d(missed, 3)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Comparison of each point with the curves of the other sizes, scaled by some exponents.
+
+    Parameters
+    ----------
+    quality
+        Mean square distance in units of its error.
+    share
+        Share of the points that could be compared.
+    objective
+        What a search makes least.
+    """
+
+    quality: float
+    share: float
+    objective: float
+
+    @classmethod
+    def of(cls, curves: Sequence[_Curve], chosen: Sequence[float]) -> "_Comparison":
+        """Compare at exponents and a critical point."""
+        a, b, critical = chosen
+        squares, logs, number = 0.0, 0.0, 0
+        for curve in curves:
+            weight, mean = np.zeros((2, curve.x.size))
+            for other in curves:
+                if other is curve:
+                    continue
+                # Sizes of thousands, to a power that a search has strayed to, must not overflow.
+                ratio = curve.log_size - other.log_size
+                across, along = np.exp(np.clip([a * ratio, b * ratio], -300, 300))
+                places = critical + (curve.x - critical) * across
+                inside = (places >= other.places[0]) & (places <= other.places[-1])
+                known = 1 / (along**2 * np.interp(places[inside], other.places, other.variances))
+                weight[inside] += known
+                mean[inside] += known * along * other.spline(places[inside])
+            met = weight > 0
+            own = curve.error[met] ** 2
+            variance = own + 1 / weight[met]
+            squares += float(((curve.y[met] - mean[met] / weight[met]) ** 2 / variance).sum())
+            logs += float(np.log(variance / own).sum())
+            number += int(met.sum())
+        share = number / sum(curve.x.size for curve in curves)
+        if share < _OVERLAP:
+            # Larger than for any overlap, and smaller the more points meet a curve.
+            return cls(math.inf, share, 1e300 * (1 - share))
+        # The likelihood: without the logarithms, curves would be best compared where they are known worst.
+        return cls(squares / number, share, (squares + logs) / number)
+
+
+def _curves(curves: Mapping[float, tuple[Any, Any, Any]]) -> list[_Curve]:
+    """Checked curves, with y in units of the largest."""
+    if not isinstance(curves, Mapping) or len(curves) < 2 or not all(0 < as_number(size) < math.inf for size in curves):
+        given = sorted(map(str, curves)) if isinstance(curves, Mapping) else type(curves).__name__
+        raise InvalidInputError(f"a collapse needs curves by size, of two positive sizes or more; got {given}")
+    checked = {size: _checked(size, curve) for size, curve in curves.items()}
+    unit = max(float(max(np.abs(y).max(), error.max())) for _, y, error in checked.values())
+    return [
+        _Curve.of(float(size), x, y / unit, np.maximum(error / unit, _LEAST_ERROR))
+        for size, (x, y, error) in checked.items()
+    ]
+
+
+def _checked(size: float, curve: tuple[Any, Any, Any]) -> tuple[np.ndarray, ...]:
+    """Curve as three arrays."""
+    name = f"the curve of size {size:g}"
+    if not isinstance(curve, Sequence | np.ndarray) or len(curve) != 3:
+        raise InvalidInputError(
+            f"{name} must be x, y and errors, three lists of one length; got {type(curve).__name__}"
+        )
+    x, y, error = (as_real_array(name, part).astype(np.float64) for part in curve)
+    if x.ndim != 1 or not x.shape == y.shape == error.shape:
+        raise InvalidInputError(
+            f"{name} must be x, y and errors, three lists of one length; got shapes "
+            f"{x.shape}, {y.shape} and {error.shape}"
+        )
+    if x.size < 3 or not (np.isfinite([x, y, error]).all() and (np.diff(x) > 0).all() and (error > 0).all()):
+        raise InvalidInputError(f"{name} needs three points or more, finite, of ascending x, with positive errors")
+    return x, y, error
 
 
 def _scaled(
-    curves: Mapping[float, tuple[np.ndarray, ...]], chosen: Sequence[float]
-) -> dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Curves as functions of the scaled variables."""
+    size: float, curve: tuple[Any, Any, Any], chosen: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Curve as a function of the scaled variables."""
     a, b, critical = chosen
-    # Sizes of thousands, to a power that a search has strayed to, must not overflow.
-    factors = {
-        size: (np.exp(np.clip(a * np.log(size), -300, 300)), np.exp(np.clip(-b * np.log(size), -300, 300)))
-        for size in curves
-    }
-    return {
-        size: ((x - critical) * factors[size][0], y * factors[size][1], error * factors[size][1])
-        for size, (x, y, error) in curves.items()
-    }
-
-
-def _quality(scaled: Mapping[float, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
-    """Mean square distance of points from the curve through their neighbours of the other sizes, in their errors.
-
-    The neighbours on both sides of a point, from every other size that reaches there, are joined by a straight line.
-    """
-    total, number = 0.0, 0
-    for size, (x, y, error) in scaled.items():
-        sums = np.zeros((5, x.size))
-        for other, (x2, y2, error2) in scaled.items():
-            if other == size:
-                continue
-            place = np.searchsorted(x2, x)
-            inside = (place > 0) & (place < x2.size)
-            for neighbour in (place[inside] - 1, place[inside]):
-                weight = error2[neighbour] ** -2.0
-                distance = x2[neighbour] - x[inside]
-                terms = (1, distance, y2[neighbour], distance**2, distance * y2[neighbour])
-                sums[:, inside] += np.stack([weight * term for term in terms])
-        weight, first, value, second, product = sums
-        spread = weight * second - first**2
-        kept = (weight > 0) & (spread > 1e-12 * weight * second)
-        # The line is taken at the point itself, where the distance is zero.
-        line = (second * value - first * product)[kept] / spread[kept]
-        variance = second[kept] / spread[kept]
-        total += float(((y[kept] - line) ** 2 / (error[kept] ** 2 + variance)).sum())
-        number += int(kept.sum())
-    points = sum(x.size for x, _, _ in scaled.values())
-    # Curves that are scaled apart have no neighbours: half of the points must be compared, or anything would do.
-    return total / number if number >= points / 2 else 1e6 * (1 + points - number)
+    x, y, error = _checked(size, curve)
+    across, along = np.exp(np.clip([a * math.log(size), -b * math.log(size)], -300, 300))
+    return (x - critical) * across, y * along, error * along
