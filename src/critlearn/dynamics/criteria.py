@@ -62,8 +62,10 @@ BANDWIDTH: Final = 0.65
 """Power of the number of steps that gives the number of frequencies of a spectral slope (local Whittle, Robinson)."""
 
 TREND_BLOCKS: Final = 32
-TREND_LEVEL: Final = 0.01
-"""Stretches of time whose mean ranks are tested for a trend (Kendall), and the level of the test."""
+TREND_LEVEL: Final = 0.001
+"""Stretches of time whose mean ranks are tested for a trend (Kendall), and the level of the test: trainings that go on
+have 1e-6 and less, and a series without a trend is to be left alone.
+"""
 
 SURROGATES: Final = 5
 """Signals with random phases of which none may have the signs of the series: a sign that one has is no rare one."""

@@ -16,8 +16,8 @@ class Criticality(StrEnum):
 
     ``consistent with criticality``: every sign is there, and no surrogate has them with the same exponents.
     ``not critical``: the branching ratio is below 1 for certain, or two other signs are not there; a single law of a
-    critical series is rejected once in ten times by chance. ``cannot tell``: anything else, and any series with a
-    trend, or shorter than 50 of its autocorrelation times.
+    critical series is rejected once in ten times by chance. ``cannot tell``: anything else, such as a series with
+    a trend, or one that is shorter than 50 of its autocorrelation times.
     """
 
     CONSISTENT = "consistent with criticality"
@@ -105,8 +105,9 @@ def _scale_free(fit: PowerLawFit | None, decades: float) -> bool | None:
 def conclusion(signs: dict[str, bool | None]) -> Criticality:
     """What the signs say together."""
     missing = [name for name in ("sizes", "durations", "relation") if signs[name] is False]
-    if signs["stationary"] is False:
-        return Criticality.CANNOT_TELL
-    if signs["branching"] is False or len(missing) > 1:
+    # A trend only moves a branching ratio towards 1; of avalanches it may be all there is.
+    if signs["branching"] is False:
+        return Criticality.NOT_CRITICAL
+    if signs["stationary"] is not False and len(missing) > 1:
         return Criticality.NOT_CRITICAL
     return Criticality.CONSISTENT if all(signs.values()) else Criticality.CANNOT_TELL

@@ -61,7 +61,7 @@ class ActivityStatistics(Result):
     ----------
     trend_p_value
         Probability that a series without a trend has mean ranks, of stretches of time, that rise or fall as much
-        (Kendall): below a hundredth there is one.
+        (Kendall): below a thousandth there is one.
     """
 
     avalanches: AvalancheStatistics
