@@ -38,6 +38,7 @@ def test_study_is_kept_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     assert "effective dimension" in told
     assert "along the data" in told
+    assert "whole set" not in told
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", '{"states": {"trained": {}}, "image": null, "leading": []}', "{"])
@@ -57,6 +58,9 @@ def test_a_narrow_network_whose_units_die_is_studied(tmp_path: Path) -> None:
     assert exit_code(app, ["duality", str(folder), "--samples", "40", "--json"]) == 0
     study = json.loads((folder / "duality.json").read_text())
     assert "0" in study["states"]["trained"]["rank_counts"]
+    along = study["states"]["trained"]["along_data"]
+    counts = ", ".join(f"{rank} ({count})" for rank, count in along["rank_counts"].items())
+    assert f"<td>{counts}</td>" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Ranks, effective dimensions and overlaps against written-out matrices."""
 
+from statistics import median
+
 import pytest
 import torch
 from torch import nn
@@ -139,3 +141,26 @@ def test_a_class_of_one_sample_has_no_direction() -> None:
     assert "along the data" in found.summary()
     with pytest.raises(InvalidInputError, match=r"shape \(3, number\)"):
         phi.jacobian(data.x[0], t[0]).along(torch.zeros(2, 1).double())
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_summary_tells_data_on_a_line_from_those_on_a_plane(dimension: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.randn(200, dimension, generator=generator, dtype=torch.float64)
+    x = inside @ torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64)).Q[:dimension]
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)))
+    data = Pairs(x, torch.where(inside[:, 0] > 0, 1.0, -1.0).double())
+    found = learning_dimension(DualityMap(NeuralSystem(model, Composition("tanh", "mse"), data)), samples=20)
+    assert f"20 samples: rank 6 (20), effective dimension {median(found.participation_ratios()):.1f}" in found.summary()
+    along = median(spectrum.participation_ratio() for spectrum in found.along_data)
+    assert f"along the data rank {dimension} (20), effective dimension {along:.1f}" in found.summary()
+    # Fifteen neighbours of about a hundred samples of a class.
+    assert found.to_dict()["along_data"]["note"] == ""
+    assert "whole set" not in found.summary()
+
+
+def test_neighbourhoods_of_few_samples_are_the_whole_set() -> None:
+    model = seeded(lambda: nn.Linear(4, 1))
+    found = learning_dimension(DualityMap(NeuralSystem(model, Composition("identity", "mse"), classes((3, 4)))))
+    assert "neighbourhoods hold 100% of the data" in found.summary()
+    assert "whole set" in found.to_dict()["along_data"]["note"]

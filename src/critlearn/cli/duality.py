@@ -16,7 +16,7 @@ def duality(
     from rich.table import Table
 
     from critlearn.cli.display import print_json
-    from critlearn.reports.duality_page import duality_row
+    from critlearn.reports.duality_page import duality_note, duality_row
     from critlearn.reports.page import report_page
     from critlearn.studies.runs.duality import study_duality, write_duality
 
@@ -26,20 +26,26 @@ def duality(
         print_json(study)
         return
     table = Table(box=None, pad_edge=False)
-    headings = (
-        "network",
-        "Jacobian",
-        "rank (samples)",
-        "effective dimension",
-        "along the data",
-        "log-volume",
-        "overlap",
-    )
-    for heading in headings:
-        table.add_column(heading)
-    for name, state in study["states"].items():
-        table.add_row(*duality_row(name, state).values())
+    rows = [duality_row(name, state) for name, state in study["states"].items()]
+    headings = {
+        "shape": "Jacobian",
+        "ranks": "rank (samples)",
+        "participation": "effective dimension",
+        "along_ranks": "along the data: rank (samples)",
+        "along": "along the data: effective dimension",
+        "volume": "log-volume",
+        "overlap": "overlap",
+    }
+    # One column for each state, because ranks of many samples are long.
+    table.add_column("network")
+    for row in rows:
+        table.add_column(row["name"])
+    for key, heading in headings.items():
+        table.add_row(heading, *(row[key] for row in rows))
     console = Console(highlight=False, markup=False, width=110)
     console.print(f"duality map of {study['composition']}, {study['states']['trained']['samples']} samples")
     console.print(table)
+    note = duality_note(study["states"])
+    if note:
+        console.print(note, soft_wrap=True)
     console.print(f"report: {run / 'report.html'}", soft_wrap=True)

@@ -73,3 +73,11 @@ POOL_OF_NEIGHBOURS: Final = 10_000
 
 Effect: docs/duality.md (dimension of learning).
 """
+
+WHOLE_SET: Final = 0.5
+"""Share of the data that neighbourhoods may hold: with more of them, their directions are those of the whole set.
+
+Half of the data around a sample reach as far as the data do, so that curvature and distant parts count as directions.
+
+Effect: docs/duality.md (dimension of learning).
+"""

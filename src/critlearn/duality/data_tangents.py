@@ -34,10 +34,11 @@ class DataTangents:
         flat = x.reshape(len(x), -1).double()
         return torch.cat([flat, t.reshape(len(t), -1).to(flat)], dim=1) if self._continuous else flat
 
-    def at(self, x: Tensor, t: Tensor) -> Tensor:
+    def at(self, x: Tensor, t: Tensor) -> tuple[Tensor, float]:
         """Orthonormal directions (boundary, direction) of the data near one sample; no columns without neighbours.
 
-        As many as hold `TANGENT_SHARE` of the neighbours' variance around the sample.
+        As many as hold `TANGENT_SHARE` of the neighbours' variance around the sample. Also the share of all other
+        samples, of the same class, that are its neighbours.
         """
         points, here = self._points, self._coordinates(x[None], t[None])
         if not self._continuous:
@@ -47,8 +48,8 @@ class DataTangents:
         others = (distances > 0).nonzero()[:, 0]
         nearest = others[distances[others].argsort()[: self._neighbours]]
         if not len(nearest):
-            return here.new_zeros(here.shape[1], 0)
+            return here.new_zeros(here.shape[1], 0), 1.0
         offsets = points[nearest] - here
         _, values, directions = torch.linalg.svd(offsets / offsets.norm(dim=1).max(), full_matrices=False)
         shares = (values**2).cumsum(dim=0) / (values**2).sum()
-        return directions[: int((shares < TANGENT_SHARE).sum()) + 1].T
+        return directions[: int((shares < TANGENT_SHARE).sum()) + 1].T, len(nearest) / len(others)

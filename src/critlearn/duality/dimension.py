@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from critlearn.duality.criteria import WHOLE_SET
 from critlearn.duality.data_tangents import DataTangents
 from critlearn.duality.jacobian.spectrum import Spectrum
 from critlearn.duality.map import DualityMap
@@ -40,12 +41,15 @@ class LearningDimension(Result):
         Number of leading directions in the overlaps, or as many as a sample's rank allows.
     along_data
         Spectrum at each sample of the Jacobian on the data's tangent space there, whose dimension is its ``boundary``.
+    neighbourhoods
+        Share of all other samples, of the same class, from which the tangent space at each sample is found.
     """
 
     spectra: tuple[Spectrum, ...]
     overlaps: Tensor
     directions: int
     along_data: tuple[Spectrum, ...]
+    neighbourhoods: tuple[float, ...]
 
     def ranks(self) -> list[int]:
         """Numerical rank at each sample."""
@@ -55,6 +59,14 @@ class LearningDimension(Result):
         """Number of samples of each rank."""
         ranks = self.ranks()
         return {rank: ranks.count(rank) for rank in sorted(set(ranks))}
+
+    @property
+    def note(self) -> str:
+        """Sentence that says so where neighbourhoods are nearly the whole set; otherwise empty."""
+        share = median(self.neighbourhoods)
+        if share <= WHOLE_SET:
+            return ""
+        return f"neighbourhoods hold {share:.0%} of the data: directions along the data are those of the whole set"
 
     def participation_ratios(self) -> list[float]:
         """Effective dimension at each sample."""
@@ -88,17 +100,28 @@ class LearningDimension(Result):
                 "dimension_counts": _counts([spectrum.boundary for spectrum in self.along_data]),
                 "rank_counts": _counts([spectrum.rank() for spectrum in self.along_data]),
                 "participation_ratio": [spectrum.participation_ratio() for spectrum in self.along_data],
+                "neighbourhood": median(self.neighbourhoods),
+                "note": self.note,
             },
         }
         return dict(plain(values))
 
     def summary(self) -> str:
-        """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1 (1.3 along the data), overlap 0.35``."""
-        ranks = ", ".join(f"{rank} ({count})" for rank, count in self.rank_counts().items())
-        ratio, overlap = median(self.participation_ratios()), self.mean_overlap()
-        shared = "" if overlap is None else f", overlap {overlap:.2f}"
-        along = f"{median(spectrum.participation_ratio() for spectrum in self.along_data):.1f} along the data"
-        return f"{len(self.spectra)} samples: rank {ranks}, effective dimension {ratio:.1f} ({along}){shared}"
+        """One line, e.g. ``256 samples: rank 31 (256), effective dimension 2.1; along the data rank 3 (256), ...``.
+
+        It says so where neighbourhoods are nearly the whole set.
+        """
+        overlap = self.mean_overlap()
+        shared = "" if overlap is None else f"; overlap {overlap:.2f}"
+        everywhere, along = _directions(self.spectra), _directions(self.along_data)
+        whole = self.note and f"; {self.note}"
+        return f"{len(self.spectra)} samples: {everywhere}; along the data {along}{shared}{whole}"
+
+
+def _directions(spectra: tuple[Spectrum, ...]) -> str:
+    """Ranks and the median of the effective dimension, e.g. ``rank 31 (256), effective dimension 2.1``."""
+    ranks = ", ".join(f"{rank} ({count})" for rank, count in _counts([one.rank() for one in spectra]).items())
+    return f"rank {ranks}, effective dimension {median(one.participation_ratio() for one in spectra):.1f}"
 
 
 def _counts(numbers: list[int]) -> dict[str, int]:
@@ -157,8 +180,12 @@ def learning_dimension(
         for one, target, spectrum in zip(x[::every], t[::every], spectra[::every], strict=True)
     ]
     tangents = DataTangents(phi, neighbours)
-    along = tuple(phi.jacobian(*pair).along(tangents.at(*pair)) for pair in zip(x, t, strict=True))
-    return LearningDimension(spectra, _overlaps(bases), kept, along)
+    along, neighbourhoods = [], []
+    for pair in zip(x, t, strict=True):
+        near, share = tangents.at(*pair)
+        along.append(phi.jacobian(*pair).along(near))
+        neighbourhoods.append(share)
+    return LearningDimension(spectra, _overlaps(bases), kept, tuple(along), tuple(neighbourhoods))
 
 
 def _leading_tangents(phi: DualityMap, x: Tensor, t: Tensor, count: int) -> Tensor:

@@ -12,9 +12,10 @@ from critlearn.figures.illustration import Illustration
 
 @dataclass(frozen=True)
 class DualitySection:
-    """Section on the duality map: a table row for each state of the network, and the figures."""
+    """Section on the duality map: a table row for each state of the network, what limits it, and the figures."""
 
     rows: list[dict[str, str]]
+    note: str
     pictures: list[Illustration]
 
 
@@ -25,6 +26,7 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
     kind = "as pictures" if image else "input by input"
     return DualitySection(
         [duality_row(name, state) for name, state in states.items()],
+        duality_note(states),
         [
             Illustration(
                 "duality-spectrum",
@@ -52,16 +54,27 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
 
 def duality_row(name: str, state: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of ranks for one state of the network."""
-    ranks = ", ".join(f"{rank} ({count})" for rank, count in state["rank_counts"].items())
+    # Studies of earlier versions have nothing along the data.
     along = state.get("along_data")
     volumes = [value for value in state["log_pseudo_volume"] if value is not None]
     return {
         "name": name,
         "shape": f"{state['variables']:,} x {state['boundary']:,}",
-        "ranks": ranks,
+        "ranks": _ranks(state),
         "participation": f"{float(np.median(state['participation_ratio'])):.2f}",
-        # Studies of earlier versions have none.
+        "along_ranks": _ranks(along) if along else "",
         "along": f"{float(np.median(along['participation_ratio'])):.2f}" if along else "",
         "volume": f"{float(np.median(volumes)):.1f}" if volumes else "none",
         "overlap": "" if state["overlap"] is None else f"{state['overlap']:.2f}",
     }
+
+
+def duality_note(states: Mapping[str, Any]) -> str:
+    """Sentence on data so few that neighbourhoods are nearly all of them; empty where they are enough."""
+    notes = [state.get("along_data", {}).get("note", "") for state in states.values()]
+    return next((note for note in notes if note), "")
+
+
+def _ranks(state: Mapping[str, Any]) -> str:
+    """Ranks with the number of samples of each, e.g. ``30 (12), 31 (244)``."""
+    return ", ".join(f"{rank} ({count})" for rank, count in state["rank_counts"].items())
