@@ -1,5 +1,6 @@
 """Ladders of networks against automatic differentiation and Monte Carlo that know nothing of the engine."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from torch.utils.data import TensorDataset
 import critlearn
 from critlearn.comparison import predict
 from critlearn.comparison.agreement import Agreement
+from critlearn.comparison.ladder.error_values import output_state
 from critlearn.comparison.system_prediction import measure_with_ladder
 from critlearn.compositions import Composition
 from critlearn.errors import InvalidInputError
@@ -307,6 +309,20 @@ class Tokens(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Logits of each position."""
         return self.output(self.cell(self.words(words))[0])
+
+
+def test_errors_of_sequences_are_the_same_in_single_precision() -> None:
+    torch.manual_seed(1)
+    data, network = torch.randint(7, (100, 6)), Tokens()
+    errors = []
+    for model in (network, copy.deepcopy(network).double()):
+        system = NeuralSystem(model, nn.CrossEntropyLoss(), TensorDataset(data[:, :-1], data[:, 1:]))
+        errors.append(output_state(system, batch_size=32, lr=1.0).log_error)
+    # Logits in single precision are off by 1e-7 of their size.
+    np.testing.assert_allclose(*errors, rtol=0, atol=1e-5)
+    logits, t = network(data[:, :-1]).double().softmax(-1), data[:, 1:]
+    largest = (logits - nn.functional.one_hot(t, 7)).abs().amax(dim=(1, 2)) / 5
+    np.testing.assert_allclose(errors[0], largest.log().detach().numpy(), rtol=0, atol=1e-5)
 
 
 def test_single_tokens_have_margins_and_sequences_have_none() -> None:

@@ -71,7 +71,9 @@ def _largest(system: NeuralSystem, y: Tensor, target: Tensor) -> Tensor:
         return loss.log_output_error(rows.double(), classes)[1].amax(dim=1)
     in_single = softmax_errors_in_single(system.loss, y, target)
     if in_single is not None:
-        return in_single[1]
+        # Values are in units that are whole bins of a sketch: the errors themselves are not.
+        values, log_unit = in_single
+        return log_unit + values.abs().amax(dim=1).double().log()
     exact = target.double() if target.is_floating_point() and not system.loss.class_targets else target
     return system.loss.log_output_error(y.double(), exact)[1].flatten(1).amax(dim=1)
 
