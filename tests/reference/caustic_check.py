@@ -1,4 +1,4 @@
-"""Integrals of push-forward densities over cells that caustics cross, and folds of a small network by plain torch."""
+"""Integrals of push-forward densities along lines that caustics cross, and folds of a small network by plain torch."""
 
 import itertools
 import math
@@ -64,21 +64,6 @@ def line_integrals(restricted: RestrictedMap, grid: GridStarts, lower: Tensor, u
     of = np.concatenate(pieces)
     logs = restricted.log_density(at(of, np.concatenate(where)), grid, log_normal_density).numpy()
     return np.bincount(of, np.exp(logs) * np.concatenate(factors), minlength=len(lower))
-
-
-def cell_probabilities(restricted: RestrictedMap, grid: GridStarts, centres: Tensor, half_width: float) -> np.ndarray:
-    """Probabilities of cubes, by lines along the last coordinate at Gauss nodes of the others."""
-    dimensions = centres.shape[1]
-    nodes, weights = np.polynomial.legendre.leggauss(2)
-    lines = len(nodes) ** (dimensions - 1)
-    offsets = np.array(list(itertools.product(nodes, repeat=dimensions - 1))).reshape(lines, dimensions - 1)
-    products = np.array([math.prod(chosen) for chosen in itertools.product(weights, repeat=dimensions - 1)])
-    ends = []
-    for sign in (-1.0, 1.0):
-        shift = torch.from_numpy(np.concatenate([offsets, np.full((len(offsets), 1), sign)], axis=1)) * half_width
-        ends.append((centres[:, None] + shift).reshape(-1, dimensions))
-    along = line_integrals(restricted, grid, *ends).reshape(len(centres), -1)
-    return along @ products * half_width ** (dimensions - 1)
 
 
 class PlainFolds:
