@@ -13,7 +13,7 @@ from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference import Grade
 from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.storage import load_record, save_record
-from critlearn.monitoring.updates import update_distribution
+from critlearn.monitoring.updates import UpdateSeries, update_distribution
 from reference.networks import classes
 
 
@@ -164,3 +164,11 @@ def test_the_dynamics_of_a_record_are_those_of_its_series(walk: MonitorRecord, t
 def test_a_short_record_has_no_dynamics(record: MonitorRecord) -> None:
     with pytest.raises(InvalidInputError, match="at least 100 time steps"):
         record.dynamics()
+
+
+def test_the_longest_stretch_of_a_series_is_the_last_of_equal_ones() -> None:
+    values = np.arange(8.0)[:, None]
+    series = UpdateSeries({"a": np.array([0])}, {"a": values}, np.array([0, 1, 2, 10, 11, 12, 20, 21]))
+    steps, found = series.longest_stretch()
+    assert steps.tolist() == [10, 11, 12]
+    assert found[:, 0].tolist() == [3, 4, 5]

@@ -97,12 +97,13 @@ class UpdateSeries(Result):
         return f"{sum(map(len, self.entries.values()))} variables after each of {self.step_count} steps"
 
     def longest_stretch(self) -> tuple[Int64[np.ndarray, " step"], Float64[np.ndarray, "step variable"]]:
-        """Longest stretch of successive steps, and the values of all variables during it."""
+        """Longest stretch of successive steps, the last of equal ones, and the values of all variables during it."""
         if not len(self.steps) or not self.values:
             return self.steps[:0], np.zeros((0, 1))
         ends = np.append(np.flatnonzero(np.diff(self.steps) != 1) + 1, len(self.steps))
         lengths = np.diff(ends, prepend=0)
-        stop = int(ends[np.argmax(lengths)])
+        # The last: early in a training, a series is one of the approach.
+        stop = int(ends[::-1][np.argmax(lengths[::-1])])
         chosen = slice(stop - int(lengths.max()), stop)
         return self.steps[chosen], np.concatenate([part[chosen] for part in self.values.values()], axis=1)
 
