@@ -53,6 +53,42 @@ def test_errors_of_tempered_losses(loss: OutputLoss) -> None:
                     assert abs(log_size[0, j] - mp.log(abs(expected))) < 1e-10
 
 
+def test_a_class_of_probability_zero_keeps_its_error_under_the_matching_loss() -> None:
+    y, true = np.array([[5.0, 0.0, 0.0]]), np.array([1])
+    # p = (1, 0, 0): the loss is y_0 - y_1. Bi-tempered, ln_t1(0) = -1/(1 - t1) for any output of the class.
+    for loss in (BiTemperedLogistic(0.5, 0.5), TemperedSoftmax(0.5)):
+        np.testing.assert_allclose(loss.value(y, true), 5.0, rtol=1e-12)
+        np.testing.assert_allclose(loss.output_error(y, true), [[1.0, -1.0, 0.0]], atol=1e-300)
+    other = BiTemperedLogistic(0.5, 0.7)
+    np.testing.assert_allclose(other.value(y, true), 2.0, rtol=1e-12)
+    np.testing.assert_allclose(other.output_error(y, true), np.zeros((1, 3)), atol=1e-200)
+
+
+@pytest.mark.parametrize(("t1", "t2"), [(0.2, 0.2), (0.5, 0.5), (0.9, 0.9), (1.0, 1.0), (1.4, 1.4), (1.9, 1.9)])
+def test_equal_temperatures_give_the_bi_tempered_loss_where_the_class_has_a_probability(t1: float, t2: float) -> None:
+    for logits in ([0.4, -0.3, 0.2], [1.0, 0.3], [0.1, 0.0, -0.2, 0.3]):
+        p = probabilities(tuple(logits), t2)
+        for true, own in enumerate(p):
+            log_t1 = mp.log(own) if t1 == 1 else (own ** (1 - mp.mpf(t1)) - 1) / (1 - mp.mpf(t1))
+            expected = -log_t1 - (1 - sum(one ** (2 - mp.mpf(t1)) for one in p)) / (2 - mp.mpf(t1))
+            found = BiTemperedLogistic(t1, t2).value(np.array([logits]), np.array([true]))
+            np.testing.assert_allclose(found, float(expected), rtol=1e-11)
+
+
+@pytest.mark.parametrize("size", [1.0, 10.0, 100.0, 700.0])
+@pytest.mark.parametrize("loss", CLASS_LOSSES, ids=lambda loss: loss.name)
+def test_errors_are_the_slopes_of_the_values(loss: OutputLoss, size: float) -> None:
+    generator = np.random.default_rng(1)
+    logits = size * (2 * generator.random((12, 3)) - 1)
+    logits[0] = [size, 0.0, -size / 2]
+    true, step = np.arange(12) % 3, 1e-5 * size
+    slopes = np.empty_like(logits)
+    for j in range(3):
+        moved = step * np.eye(3)[j]
+        slopes[:, j] = (loss.value(logits + moved, true) - loss.value(logits - moved, true)) / (2 * step)
+    np.testing.assert_allclose(loss.output_error(logits, true), slopes, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", CLASS_LOSSES, ids=lambda loss: loss.name)
 def test_gradients_in_either_precision(loss: OutputLoss, dtype: torch.dtype) -> None:

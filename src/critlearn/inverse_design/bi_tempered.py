@@ -16,7 +16,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.inverse_design.criteria import LARGEST_TEMPERATURE
 from critlearn.inverse_design.log_differences import LOG_ZERO, log_difference, where, with_zeros, without_zeros
 from critlearn.inverse_design.margin_loss import exact_fraction
-from critlearn.inverse_design.tempered_softmax import log_tempered_softmax
+from critlearn.inverse_design.tempered_softmax import TemperedSoftmax, log_tempered_softmax
 from critlearn.numerics.validation import check_number
 from critlearn.results import Result
 
@@ -26,8 +26,12 @@ class BiTemperedLogistic(Result):
     """Bi-tempered logistic loss of temperatures ``t1``, ``t2``: Bregman loss of ``ln_t1`` of the tempered softmax.
 
     ``H = -ln_t1(p_c) - (1 - sum_i p_i^(2 - t1)) / (2 - t1)`` with ``p`` the tempered softmax of temperature ``t2`` and
-    ``c`` the class. With ``t1 = t2`` it is the matching loss of the tempered softmax, with output error
-    ``p - [i = c]``; with both 1, cross-entropy.
+    ``c`` the class. With ``t1 = t2`` it is the matching loss of the tempered softmax, `TemperedSoftmax`, with output
+    error ``p - [i = c]``; with both 1, cross-entropy.
+
+    For ``t2 < 1`` the class may have probability 0. There ``H`` no longer depends on its output, which gets no error if
+    ``t1 < t2``. The matching loss is the one that continues with the error -1, and it goes on rising: it is the loss
+    for ``t1 = t2``, so that errors are not lost.
 
     Parameters
     ----------
@@ -65,6 +69,11 @@ class BiTemperedLogistic(Result):
             )
 
     @property
+    def _matching(self) -> TemperedSoftmax:
+        """Loss for equal temperatures: it equals H where the class has a probability above 0."""
+        return TemperedSoftmax(self.t2)
+
+    @property
     def name(self) -> str:
         """Name such as ``bi-tempered:0.8,1.3``."""
         return f"bi-tempered:{self.t1:g},{self.t2:g}"
@@ -81,6 +90,8 @@ class BiTemperedLogistic(Result):
 
     def value(self, y: Array, t: Array) -> Array:
         """Loss of each sample, shape (batch,)."""
+        if self.t1 == self.t2:
+            return self._matching.value(y, t)
         y, true = outputs_and_true_class(y, t)
         library = array_module(y)
         log_p = log_tempered_softmax(y, self.t2)

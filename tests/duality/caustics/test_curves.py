@@ -137,8 +137,33 @@ def test_what_cannot_be_traced_is_refused() -> None:
         trace_caustic(Bent(cusp, 0.0, size=3), torch.zeros(3).double())
     with pytest.raises(InvalidInputError, match="lower < upper"):
         caustic_curves(square, 1.0, 1.0)
+    with pytest.raises(InvalidInputError, match="both finite"):
+        caustic_curves(square, -math.inf, 1.0)
+    with pytest.raises(InvalidInputError, match="lower must be a number; got True"):
+        caustic_curves(square, True, 2)
+    with pytest.raises(InvalidInputError, match="steps must be at least 2; got 1"):
+        caustic_curves(square, -1.0, 1.0, steps=1)
     with pytest.raises(InvalidInputError, match="maps of the plane"):
         caustic_curves(Power(), -1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [torch.zeros(2, 3), torch.ones(2, 3), torch.tensor([[1.0, 2, 0], [-3, -6, 0]]), torch.full((2, 3), math.nan)],
+)
+def test_directions_that_span_no_plane_are_refused(plane: Tensor) -> None:
+    with pytest.raises(InvalidInputError, match="neither zero nor parallel"):
+        trace_caustic(Bent(cusp, 0.0, size=3), torch.tensor([0.31, -0.3, 0.1]).double(), plane=plane)
+
+
+def test_a_plane_of_any_two_directions_and_a_width_above_zero() -> None:
+    square, point = Bent(cusp, 0.0, size=3), torch.tensor([0.31, -0.3, 0.1], dtype=torch.float64)
+    plane = torch.tensor([[1e-200, 0.0, 0.0], [3e9, 0.6e9, 0.8e9]], dtype=torch.float64)
+    x, y, z = trace_caustic(square, point, plane=plane, half_width=0.6).points.T
+    torch.testing.assert_close(y, -3 * x * x, rtol=0, atol=1e-11)
+    torch.testing.assert_close(-0.8 * (y + 0.3) + 0.6 * (z - 0.1), torch.zeros_like(y), rtol=0, atol=1e-11)
+    with pytest.raises(InvalidInputError, match="half_width must be positive"):
+        trace_caustic(square, point, plane=plane, half_width=0.0)
 
 
 class Power:

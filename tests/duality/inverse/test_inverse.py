@@ -449,3 +449,22 @@ def test_bad_input_is_named() -> None:
     ):
         with pytest.raises(InvalidInputError, match=message):
             call()
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-300, 1e-310, 1e160])
+@pytest.mark.parametrize("kind", ["of the map", "random"])
+def test_changes_of_any_size_off_the_sheet(kind: str, size: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = Pairs(
+        torch.randn(20, 4, generator=generator, dtype=torch.float64), torch.randint(0, 3, (20,), generator=generator)
+    )
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)))
+    phi = DualityMap(NeuralSystem(model, SoftmaxCrossEntropy(), data))
+    dq = change(phi, data.x[0], data.t[0])
+    if kind == "random":
+        dq = {name: torch.randn(value.shape, generator=generator).double() for name, value in dq.items()}
+    found = phi.invert({name: size * value for name, value in dq.items()})
+    assert found.status is InverseStatus.OFF
+    assert not found.unique
+    # In units of the changes, which are far below or above all that the map makes.
+    assert found.residual > 0.9

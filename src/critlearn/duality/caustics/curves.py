@@ -1,5 +1,6 @@
 """Curves of caustics: continuation along the surface where the smallest singular value of the Jacobian vanishes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from torch import Tensor
 from critlearn.duality.caustics.caustic import CausticPoint, classified, row_sizes
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
-from critlearn.numerics.validation import check_count
+from critlearn.numerics.validation import check_count, check_number
 from critlearn.results import Result, plain
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ The nearest known point of the curve is a thousandth of a step off along it, whe
 
 _TURN: Final = 0.1
 """Largest angle between the tangents at the ends of a step, in radians; below a third of it, steps grow."""
+
+_APART: Final = 1e-8
+"""Smallest singular value of two unit vectors that span a plane: the one made orthogonal to the other keeps half of its
+16 digits."""
 
 _MOST_POINTS: Final = 5000
 """Points of one curve at most."""
@@ -144,16 +149,20 @@ def caustic_curves(square: SquareMap, lower: float, upper: float, *, steps: int 
     lower, upper
         Ends of the region along both coordinates.
     steps
-        Grid points along each coordinate.
+        Grid points along each coordinate, at least 2.
 
     Raises
     ------
     InvalidInputError
-        If the map is not one of the plane, or the region is empty.
+        If the map is not one of the plane, the region is empty or not finite, or the grid has one point.
     """
     check_count("steps", steps)
-    if not lower < upper:
-        raise InvalidInputError(f"a region needs lower < upper; got {lower} and {upper}")
+    if steps < 2:
+        raise InvalidInputError(f"curves start between neighbours on a grid: steps must be at least 2; got {steps}")
+    for name, end in (("lower", lower), ("upper", upper)):
+        check_number(name, end)
+    if not -math.inf < lower < upper < math.inf:
+        raise InvalidInputError(f"a region needs lower < upper, both finite; got {lower} and {upper}")
     axis = torch.linspace(lower, upper, steps, dtype=torch.float64)
     points = torch.cartesian_prod(axis, axis)
     matrices = square.jacobians(points)
@@ -187,15 +196,15 @@ def trace_caustic(
     point
         Point on a caustic, or close to one, shape (K,).
     plane
-        Two orthonormal directions, shape (2, K): the curve is that of the caustic surface in the plane through the
-        point. May be None for K = 2.
+        Two directions, shape (2, K), which are made orthonormal: the curve is that of the caustic surface in the plane
+        through the point. May be None for K = 2.
     half_width
         Half the width of the region around the point.
 
     Raises
     ------
     InvalidInputError
-        If the plane does not fit, or there is no caustic near the point.
+        If the plane does not fit or is none, the width is not positive, or there is no caustic near the point.
     """
     point = point.double()
     if plane is None and len(point) == 2:
@@ -205,7 +214,19 @@ def trace_caustic(
             f"the caustic of a boundary of {len(point)} dimensions is traced in a plane: two directions of shape "
             f"(2, {len(point)}); got {None if plane is None else tuple(plane.shape)}"
         )
-    plane = torch.linalg.qr(plane.double().T).Q.T
+    plane = plane.double()
+    # By the largest entry first: squares of tiny ones would underflow.
+    directions = plane / plane.abs().amax(dim=1, keepdim=True)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    # Directions closer than this, zeros and NaN span no plane: their common part would be all but rounding.
+    if not bool(torch.linalg.svdvals(directions.nan_to_num(posinf=0.0, neginf=0.0))[-1] > _APART):
+        raise InvalidInputError(
+            f"a plane is spanned by two finite directions, neither zero nor parallel; got {plane.tolist()}"
+        )
+    check_number("half_width", half_width)
+    if not 0 < half_width < math.inf:
+        raise InvalidInputError(f"half_width must be positive and finite; got {half_width}")
+    plane = torch.linalg.qr(directions.T).Q.T
     limits = torch.stack([point - half_width, point + half_width], dim=1)
     tracer = _Tracer(square, plane, 2 * half_width, limits)
     start = tracer.corrected(point)

@@ -15,6 +15,10 @@ _PATIENCE: Final = 10
 _REACHED: Final = 1e-14
 """Length of the residuals, in units in which they start near 1, at which a descent ends: rounding is of this size."""
 
+_FARTHEST: Final = 1e100
+"""Length of the residuals at a start from which no descent is tried: each step takes a factor of about e off those that
+decay exponentially, 1e26 in all steps, and squares of far larger ones overflow."""
+
 _STANDING: Final = 1e-10
 """Step, in units of the point's length, from which on a step that does not descend ends the descent."""
 
@@ -42,8 +46,10 @@ def descend(
     points = starts.clone()
     every = torch.arange(len(points), device=points.device)
     values = residuals(points, every)
-    lengths = torch.where(values.isfinite().all(dim=1), values.norm(dim=1), torch.inf)
-    going = every[lengths.isfinite()]
+    lengths = lengths_of(values)
+    going = every[lengths < _FARTHEST]
+    if not len(going):
+        return points, lengths
     damping = torch.full_like(lengths, _FREE)
     triangles = points.new_zeros(len(points), points.shape[1], points.shape[1])
     rights, scales = torch.zeros_like(points), torch.zeros_like(points)
@@ -60,7 +66,7 @@ def descend(
         steps = -torch.linalg.lstsq(system, right[:, :, None]).solution[:, :, 0]
         tried = points[going] + steps
         new = residuals(tried, going)
-        new_lengths = torch.where(new.isfinite().all(dim=1), new.norm(dim=1), torch.inf)
+        new_lengths = lengths_of(new)
         nearer = new_lengths < lengths[going]
         small = steps.norm(dim=1) <= _STANDING * (1e-300 + points[going].norm(dim=1))
         moved = going[nearer]
@@ -75,6 +81,17 @@ def descend(
         if not len(going):
             break
     return points, lengths
+
+
+def lengths_of(vectors: Tensor) -> Tensor:
+    """Lengths of vectors in the last dimension, infinite where an entry is not finite.
+
+    In units of the largest entry: squares of residuals of 1e160, as tiny changes have far from their state, overflow.
+    """
+    largest = vectors.abs().amax(dim=-1, keepdim=True)
+    units = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    lengths = units[..., 0] * (vectors / units).norm(dim=-1)
+    return torch.where(vectors.isfinite().all(dim=-1), lengths, torch.inf)
 
 
 def _reduced(jacobians: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

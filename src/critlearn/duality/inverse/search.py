@@ -14,7 +14,7 @@ from critlearn.compositions import SoftTargetCrossEntropy
 from critlearn.duality.criteria import ON_SHEET, RANK_OF_CHANGES
 from critlearn.duality.inverse.candidate import Candidate, best_candidate, standard_errors
 from critlearn.duality.inverse.changes import checked_changes
-from critlearn.duality.inverse.descent import descend
+from critlearn.duality.inverse.descent import descend, lengths_of
 from critlearn.duality.inverse.first_layer import FirstInput, Front, first_inputs, input_line
 from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.front import front_inputs
@@ -159,7 +159,7 @@ class InverseSearch:
             return None
         t = t.reshape(self.t_like.shape).to(self.t_like.dtype) if not t.is_floating_point() else t
         t = t.reshape(self.t_like.shape) if t.numel() == self.t_like.numel() else t
-        residual = float(self._mismatches(x[None], t[None])[0].norm())
+        residual = float(lengths_of(self._mismatches(x[None], t[None]))[0])
         return Candidate(x, t, residual, determined and only, determined, only)
 
     def _unit_gradients(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -205,8 +205,8 @@ class InverseSearch:
         # All pairs of inputs and targets, as many as a batch of changes may have entries.
         pairs = list(itertools.product(pool, targets))[: max(_DESCENTS, _MOST_ENTRIES // self.flat.numel())]
         with torch.no_grad():
-            left = self._mismatches(torch.stack([x for x, _ in pairs]), torch.stack([t for _, t in pairs])).norm(dim=1)
-        return [pairs[at] for at in left.nan_to_num(nan=math.inf).argsort().tolist()]
+            left = lengths_of(self._mismatches(torch.stack([x for x, _ in pairs]), torch.stack([t for _, t in pairs])))
+        return [pairs[at] for at in left.argsort().tolist()]
 
     def _line(self) -> Tensor | None:
         """Direction of the input behind a dense layer without a trained bias; None if there is none."""
@@ -292,8 +292,11 @@ class InverseSearch:
         columns = self.x_like.numel() + (candidate.t.numel() if self.continuous else 0)
         if self.flat.numel() * columns > _MOST_ENTRIES:
             return candidate
-        slopes = self._slopes(candidate.x[None], candidate.t[None])[0]
-        rank, error = standard_errors(slopes, candidate.residual)
+        rows = self.phi.jacobian_rows(candidate.x[None], candidate.t[None], range(self.flat.numel()))[0]
+        # In units of its own: in those of tiny changes it would overflow.
+        unit = float(rows.abs().max()) or 1.0
+        rank, error = standard_errors(rows / unit, candidate.residual)
+        error = error * (float(self.flat.norm()) * (self.size / unit))
         # One direction is always lost for probabilities, that of their sum, but the sum is known.
         isolated = rank == columns - self.soft and candidate.only_target and candidate.alone
         unique = candidate.unique or isolated
