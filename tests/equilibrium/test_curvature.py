@@ -12,11 +12,13 @@ from torch.func import functional_call
 from torch.utils.data import TensorDataset
 
 from critlearn.compositions import Composition
+from critlearn.equilibrium.certification import certify
 from critlearn.equilibrium.criteria import DESCENT_STEPS, LANCZOS_STEPS, LARGE_GAIN, SADDLE_GAIN
 from critlearn.equilibrium.curvature import curvature, lanczos
 from critlearn.equilibrium.decay import Decay, decay_of
 from critlearn.equilibrium.descent import descent
 from critlearn.network import NeuralSystem
+from critlearn.network.checks.finiteness import UndefinedOutputError
 from reference.networks import Pairs
 
 
@@ -287,3 +289,37 @@ def test_a_descent_that_only_fits_its_own_samples_is_given_up(monkeypatch: pytes
     assert not found.way_down
     assert len(taken) < DESCENT_STEPS
     assert taken[-1] < 1 - LARGE_GAIN <= taken[-2]
+
+
+class Edge(nn.Module):
+    """Output ``q x`` up to a largest q, beyond which there is none, as where a pass has no fixed point."""
+
+    def __init__(self, room: float) -> None:
+        super().__init__()
+        self.q = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        self.room = room
+
+    def forward(self, x: Tensor) -> Tensor:
+        if float(self.q.detach()) > self.room:
+            raise UndefinedOutputError("there is no output")
+        return self.q * x
+
+
+@pytest.mark.parametrize("room", [5e-6, 1e-3, 0.3])
+def test_places_without_an_output_have_an_infinite_loss(room: float) -> None:
+    x = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).repeat(100, 1)
+    t = torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64).repeat(50)[:, None]
+    system = NeuralSystem(Edge(room), Composition("sigmoid", "bce"), TensorDataset(x, t))
+    found = curvature(system, decay_of(system, 0.0, None))
+    # x^2 s (1 - s) with s = 1/2, the same in units of torch's loss ln(1 + exp(-t y)).
+    assert found.lowest == pytest.approx(0.25, rel=1e-4)
+    assert not found.way_down
+
+
+def test_no_curvature_where_the_network_has_no_output_a_step_away() -> None:
+    x = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).repeat(100, 1)
+    t = torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64).repeat(50)[:, None]
+    found = certify(NeuralSystem(Edge(0.0), Composition("sigmoid", "bce"), TensorDataset(x, t)))
+    assert found.curvature is None
+    assert "curvature" in found.left_out
+    assert "not looked at: curvature" in found.reason

@@ -18,6 +18,7 @@ from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.fluctuations.principal_directions import principal_directions
 from critlearn.network import NeuralSystem
+from critlearn.network.checks.finiteness import UndefinedOutputError
 
 EVIDENCE: Final = ("curvature", "directions")
 """Evidence that may be left out, by name."""
@@ -113,6 +114,13 @@ def certificate_of(
     moved = moments.frozen_count < sum(part.numel() for part in moments.frozen.values())
     # A state that drifts is none, whatever its curvature.
     looked = (counted.within or not moved) and "curvature" not in leave_out and len(system) >= FEWEST_SAMPLES
+    lowest = None
+    if looked:
+        try:
+            lowest = curvature(system, decay, fluctuation=moments.typical(), seed=seed)
+        except UndefinedOutputError:
+            # There is no curvature at the edge of where the network has an output.
+            leave_out = (*leave_out, "curvature")
     found = Evidence(
         moved=moved,
         enough=len(system) >= FEWEST_SAMPLES,
@@ -120,7 +128,7 @@ def certificate_of(
         separated=separated(system, batch_size),
         drift=drift,
         decayed=decayed,
-        curvature=curvature(system, decay, fluctuation=moments.typical(), seed=seed) if looked else None,
+        curvature=lowest,
         trend=None if losses is None else loss_trend(losses, check=check),
         history=losses is not None,
         decoupled=decay.decoupled,

@@ -36,13 +36,17 @@ from critlearn.equilibrium.descent import descent
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.network.batches.model_inputs import Inputs
-from critlearn.network.checks.finiteness import NonFiniteError
+from critlearn.network.checks.finiteness import UndefinedOutputError
 from critlearn.network.copying import copied
 from critlearn.results import Result
 
 _STEP: Final = {torch.float64: 1e-4, torch.float32: 1e-3}
 """Step of the finite difference of gradients, relative to the length of all variables: its square, the error of the
 difference, is above the rounding of the gradients divided by the step."""
+
+_STEPS: Final = (1.0, 0.1, 0.01)
+"""Steps of the finite difference that are tried one after the other, in units of the first: a network may have a fixed
+point here and none a step away. After a hundredth rounding would take over."""
 
 _INVARIANT: Final = {torch.float64: 1e-10, torch.float32: 1e-3}
 """Length of a new vector, relative to the largest diagonal entry, below which it is rounding."""
@@ -122,6 +126,8 @@ def curvature(
     ------
     InvalidInputError
         If the network cannot be copied.
+    UndefinedOutputError
+        If the network has no output as soon as its variables move.
     """
     variables = sum(value.numel() for value in system.parameters.values())
     samples = min(CURVATURE_SAMPLES, max(FEWEST_CURVATURE_SAMPLES, CURVATURE_PRODUCTS // variables))
@@ -261,9 +267,18 @@ class _Surface:
         return loss, total
 
     def product(self, vector: Float[Tensor, " variable"]) -> Float[Tensor, " variable"]:
-        """Hessian, in units of the variables, times a vector: the central difference of two gradients."""
-        ahead, behind = (self._loss_and_gradient(self._place(vector, side * self._step))[1] for side in (1, -1))
-        return ahead.sub_(behind).mul_(self._units).div_(2 * self._step)
+        """Hessian, in units of the variables, times a vector: the central difference of two gradients.
+
+        Raises
+        ------
+        UndefinedOutputError
+            If the network has no output at the ends of the shortest step.
+        """
+        for step in (part * self._step for part in _STEPS):
+            with suppress(UndefinedOutputError):
+                ahead, behind = (self._loss_and_gradient(self._place(vector, side * step))[1] for side in (1, -1))
+                return ahead.sub_(behind).mul_(self._units).div_(2 * step)
+        raise UndefinedOutputError("the network has no output for some sample however little its variables move")
 
     @torch.no_grad()
     def losses(self, place: Tensor) -> Float64[Tensor, " sample"]:
@@ -276,10 +291,10 @@ class _Surface:
         return torch.cat(parts) + (0.5 * float((self._strength * place**2).sum()) if self._decays else 0.0)
 
     def _mean_loss(self, place: Tensor) -> float:
-        """Mean loss at a place; infinite where the network is not finite."""
+        """Mean loss at a place; infinite where the network has no output."""
         try:
             return float(self.losses(place).mean())
-        except NonFiniteError:
+        except UndefinedOutputError:
             return math.inf
 
     def _natural(self, fluctuation: Mapping[str, float]) -> Float[Tensor, " variable"]:
@@ -304,7 +319,7 @@ class _Surface:
         def evaluated(way: Tensor) -> tuple[float, Tensor]:
             try:
                 loss, gradient = self._loss_and_gradient(self._place(way))
-            except NonFiniteError:
+            except UndefinedOutputError:
                 return math.inf, torch.zeros_like(way)
             return loss / self._loss_unit, gradient.mul_(self._units).div_(self._loss_unit)
 
@@ -325,7 +340,7 @@ class _Surface:
         here = self.losses(self.at)
         try:
             fallen = here - self.losses(place)
-        except NonFiniteError:
+        except UndefinedOutputError:
             return 0.0, 0.0
         mean, error = float(fallen.mean()), float(fallen.std()) / math.sqrt(self.samples)
         if not mean > 0 or not float(here.mean()) > 0:

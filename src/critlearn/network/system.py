@@ -16,7 +16,12 @@ from critlearn.network.batches.boundary_states import BoundaryStates, HeldStates
 from critlearn.network.batches.held_tensors import check_dense
 from critlearn.network.batches.model_inputs import IGNORED, Inputs, ModelInputs, described
 from critlearn.network.batches.reading import BatchFunction, BatchReader
-from critlearn.network.checks.finiteness import NonFiniteError, check_finite, check_modules_finite
+from critlearn.network.checks.finiteness import (
+    NonFiniteError,
+    UndefinedOutputError,
+    check_finite,
+    check_modules_finite,
+)
 from critlearn.network.checks.learnable import check_kind, check_modules, check_parameters
 from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.losses.differentiated import DifferentiatedLoss
@@ -118,9 +123,13 @@ class NeuralSystem:
         ------
         InvalidInputError
             If it cannot take the inputs.
+        UndefinedOutputError
+            If it has no output for one of them.
         """
         try:
             return self.model(x)
+        except UndefinedOutputError:
+            raise
         except RAISED_BY_USER_CODE as problem:
             reason = first_line(problem)
             remedy = "" if isinstance(x, Tensor) else "; give batch= a function of a batch that returns its arguments"

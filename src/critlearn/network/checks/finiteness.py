@@ -11,7 +11,14 @@ from critlearn.errors import InvalidInputError
 from critlearn.network.batches.model_inputs import Inputs
 
 
-class NonFiniteError(InvalidInputError):
+class UndefinedOutputError(InvalidInputError):
+    """Raised if a network has no output for a sample at its present weights.
+
+    A search over weights takes such a place for one of infinite loss.
+    """
+
+
+class NonFiniteError(UndefinedOutputError):
     """Raised if a number of a pass is not finite.
 
     Parameters

@@ -91,18 +91,30 @@ class Iteration:
         size = 1 + float(last.abs().max())
         if not size < LARGEST_STATE:
             return PassStatus.DIVERGES, 0
-        if residual <= max(FIXED_POINT, 100 * torch.finfo(last.dtype).eps) * size:
+        if residual <= _fixed_point(last) * size:
             return PassStatus.FIXED_POINT, 0
         period = int(self.periods[sample])
         return (PassStatus.OSCILLATES, period) if period > 1 else (PassStatus.NOT_CONVERGED, 0)
 
 
-def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) -> Iteration:
+def iterate(
+    step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None, *, all_needed: bool = False
+) -> Iteration:
     """Apply a step a number of times, or until every sample is at a fixed point, oscillates or diverges.
 
     An earlier state is kept and compared with each later one, and replaced after 1, 2, 4, ... steps (Brent's algorithm,
     BIT 20, 1980): oscillations of any period are found. Slow changes are followed as long as they shrink or grow; the
     fixed point that shrinking ones tend to is found by Newton's method.
+
+    Parameters
+    ----------
+    step, state
+        The step, and the state at which to start.
+    steps
+        Number of steps; None for as many as it takes.
+    all_needed
+        Whether every sample needs a fixed point, so that the pass ends with the first one that oscillates or diverges:
+        others may take a thousand times as long.
     """
     tolerance = max(RETURNED, 8 * torch.finfo(state.dtype).eps)
     periods = torch.zeros(len(state), dtype=torch.long, device=state.device)
@@ -121,6 +133,9 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
         if steps is None:
             # A sample has ended at a fixed point, on a cycle, or beyond the largest state.
             going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
+            failed = ((periods > 1) & (change > _fixed_point(state) * size)) | ~(size < LARGEST_STATE)
+            if all_needed and bool(failed.any()):
+                break
             if not bool(going.any()) or block.ends(change, made, going):
                 break
             if moves and made >= _SLOW:
@@ -132,6 +147,11 @@ def iterate(step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None) 
         if moves:
             anchor, anchored, change_then = state, made, change
     return Iteration(state, periods, made)
+
+
+def _fixed_point(state: Tensor) -> float:
+    """Largest change of a state at a fixed point, in units of its size."""
+    return max(FIXED_POINT, 100 * torch.finfo(state.dtype).eps)
 
 
 class _Blocks:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.checks.finiteness import UndefinedOutputError
 from critlearn.network.graph.activation_pass import PassStatus, iterate
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -31,7 +32,7 @@ def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tenso
 
     Raises
     ------
-    InvalidInputError
+    UndefinedOutputError
         If the pass of a sample oscillates, diverges or has no end.
     """
     found: Tensor = _FixedPoint.apply(clamped, couplings, bias, step)
@@ -45,16 +46,18 @@ class _FixedPoint(torch.autograd.Function):
     def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, step: Step) -> Tensor:
         check_finite_inputs(clamped)
         once = partial(step, clamped, couplings, bias)
-        found = iterate(once, clamped.new_zeros(len(clamped), len(bias)), None)
-        changes = (once(found.state) - found.state).abs().amax(dim=1)
-        for sample, change in enumerate(changes.tolist()):
-            status, period = found.judged(sample, change)
-            if status is not PassStatus.FIXED_POINT:
-                how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
-                raise InvalidInputError(
-                    f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
-                    f"(last change {change:.1e}); give a number of steps, or smaller weights"
-                )
+        found = iterate(once, clamped.new_zeros(len(clamped), len(bias)), None, all_needed=True)
+        changes = (once(found.state) - found.state).abs().amax(dim=1).tolist()
+        ends = [(sample, *found.judged(sample, change)) for sample, change in enumerate(changes)]
+        without = [end for end in ends if end[1] is not PassStatus.FIXED_POINT]
+        if without:
+            # The pass may have ended at the first failure: others have not converged only because of that.
+            sample, status, period = min(without, key=lambda end: end[1] is PassStatus.NOT_CONVERGED)
+            how = f"oscillates with period {period}" if period else f"{_ENDS[status]}"
+            raise UndefinedOutputError(
+                f"the activation pass has no fixed point at sample {sample} of a batch of {len(changes)}: it {how} "
+                f"(last change {changes[sample]:.1e}); give a number of steps, or smaller weights"
+            )
         return found.state
 
     @staticmethod
