@@ -60,14 +60,20 @@ def as_series(series: Any, times: Any = None) -> np.ndarray:
         If it has not one or two dimensions, no real numbers, masked values or too few steps, or the times are not
         equally spaced.
     """
-    array = as_real_array("a series", series)
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
-        raise InvalidInputError(f"a series has the shape (time,) or (time, variable); got {array.shape}")
+    array = _columns(series)
     if len(array) < FEWEST_STEPS:
         steps = "1 time step" if len(array) == 1 else f"{len(array)} time steps"
         raise InvalidInputError(f"a series needs at least {FEWEST_STEPS} time steps; got {steps}")
     if times is not None:
         check_times(times, len(array))
+    return array
+
+
+def _columns(series: Any) -> np.ndarray:
+    """Array of real numbers of shape (time, variable), of one variable too."""
+    array = as_real_array("a series", series)
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InvalidInputError(f"a series has the shape (time,) or (time, variable); got {array.shape}")
     return array[:, None] if array.ndim == 1 else array
 
 
@@ -161,13 +167,9 @@ def sketch_in_time(values: np.ndarray) -> LogSketch:
     InvalidInputError
         If they have not one or two dimensions, or are not finite real numbers.
     """
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or array.size == 0:
-        raise InvalidInputError(
-            "values have the shape (time,) or (time, variable) and are real numbers; got an array of "
-            f"{array.dtype} with shape {array.shape}"
-        )
-    array = array[:, None] if array.ndim == 1 else array
+    array = _columns(values)
+    if not len(array):
+        raise InvalidInputError("a sketch needs a time step or more; got none")
     counter = _Counter(len(array))
     for start, rows in _located(array):
         bad = int((~np.isfinite(rows)).sum())
