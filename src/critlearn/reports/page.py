@@ -147,8 +147,10 @@ def report(result: Analysis | Dynamics, path: Path | str, *, training: MonitorRe
             raise InvalidInputError("a record of a training goes with an Analysis; its series is record.dynamics()")
         return write_whole(Path(path), dynamics_page(result).encode())
     if not isinstance(result, Analysis):
-        known = "an Analysis, or a Dynamics such as record.dynamics() of a monitor"
-        raise InvalidInputError(f"what a page is made of is {known}; got {type(result).__name__}")
+        raise InvalidInputError(
+            "what a page is made of is an Analysis, or a Dynamics such as record.dynamics() of a monitor; "
+            f"got {type(result).__name__}"
+        )
     return write_whole(Path(path), report_page(result.record, result.fluctuations, training=training).encode())
 
 
