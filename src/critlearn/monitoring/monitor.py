@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critlearn.equilibrium import TOLERANCE
-from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError, unknown_name
+from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError, first_line, unknown_name
 from critlearn.fluctuations import POOLED, Fluctuations, Quantities
 from critlearn.fluctuations.accumulation.pools import pools_of
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
@@ -22,7 +22,6 @@ from critlearn.monitoring.state_measurement import StateMeasurement
 from critlearn.monitoring.subsample import subsample
 from critlearn.monitoring.updates import SeriesRecorder, update_distribution
 from critlearn.network import NeuralSystem
-from critlearn.numerics.array_file import first_line
 from critlearn.numerics.validation import check_seed
 
 SAMPLES: Final = 1024

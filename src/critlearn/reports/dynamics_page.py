@@ -13,9 +13,10 @@ from critlearn.whole_files import write_whole
 _SIGNS = {
     "sizes": "sizes of avalanches follow a power law without a cut-off over one and a half decades",
     "durations": "durations do over a decade",
-    "relation": "the crackling-noise relation holds within two errors",
+    "relation": "the crackling-noise relation holds within two errors, which tell gamma from 1",
     "branching": "the interval of the branching ratio reaches 0.98",
-    "beyond surrogates": "no surrogate has the same exponents without a sign that is missing for certain",
+    "stationary": "the activity has no trend, and lasts 50 of its autocorrelation times",
+    "beyond surrogates": "shuffled, or with random phases, it has other exponents of sizes or of mean sizes",
 }
 """What each sign means, in the order in which it is shown."""
 
