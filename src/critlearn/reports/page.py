@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from critlearn._version import __version__
 from critlearn.analysis import Analysis
-from critlearn.analysis.record_schema import headlines, seeds_text
+from critlearn.analysis.record_schema import seeds_text
 from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
@@ -25,7 +25,8 @@ from critlearn.equilibrium import Status
 from critlearn.errors import InvalidInputError
 from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
-from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.figures.quantity import quantity_figure
+from critlearn.figures.run import drift_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.storage import read_monitor
@@ -35,6 +36,8 @@ from critlearn.reports.duality_page import duality_section
 from critlearn.reports.dynamics_section import dynamics_section, training_section
 from critlearn.reports.explanation import anatomy_illustration, explanation_section
 from critlearn.reports.modes_section import modes_illustration, modes_section
+from critlearn.reports.overview import agreement_sentence, facts, grade_sentences, miss_sentence, multiples
+from critlearn.reports.typeset import typeset
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
@@ -51,6 +54,22 @@ _MOST_ROWS: Final = 24
 
 _MOST_PICTURED: Final = 24
 """Quantities with figures on a page: of more it takes minutes to draw and too long to load."""
+
+
+_COLUMNS: Final = (
+    ("status", "certificate of the state: AT EQUILIBRIUM, or what is missing"),
+    ("over", "what the fluctuations are taken over"),
+    ("sizes", "number of fluctuations other than zero, and of exact zeros"),
+    ("k", "fitted exponent, with the 95% interval of a bootstrap over groups of samples"),
+    ("window", "range of sizes on which it was fitted, and the share of the sizes that lie there (kept)"),
+    ("KS p", "p-value of the Kolmogorov-Smirnov test of the law on its window"),
+    ("predicted", "exponent of the prediction on the same window"),
+    ("distance", "largest difference of the cumulative distributions, predicted and measured"),
+    ("limit", "exact exponent of the composition far from the data, where the prediction reaches it"),
+    ("agree", "outcome of the comparison: agrees, disagrees, or cannot tell at this number of samples"),
+    ("verdict", "grade of the fit"),
+)
+"""What the columns of the table of results mean."""
 
 
 def report_page(
@@ -72,7 +91,7 @@ def report_page(
     training
         Record of the monitor of its training; the section on what happened over time is left out if None.
     """
-    quantities = record["quantities"]
+    quantities, command = record["quantities"], command_of(record)
     predicted = [name for name, quantity in quantities.items() if quantity["predicted"] is not None]
     first = predicted[:_MOST_PICTURED] or list(quantities)[:1]
     others = [name for name in quantities if name not in predicted and name not in first]
@@ -83,7 +102,12 @@ def report_page(
         "page.html",
         record=record,
         seeds=seeds_text(record).capitalize(),
-        headlines=headlines(quantities),
+        facts=facts(record, command),
+        grades=grade_sentences(quantities),
+        agreement=agreement_sentence(quantities),
+        multiples=multiples(record, fluctuations),
+        columns=_COLUMNS,
+        misses={name: miss_sentence(quantity, fluctuations[name]) for name, quantity in pictured.items()},
         rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],
         not_predicted=_reasons(quantities),
         sources=_sources(quantities),
@@ -97,7 +121,7 @@ def report_page(
         training_over_time=None if training is None else training_section(training),
         advice=_advice(record["equilibrium"]["status"]),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
-        command=command_of(record),
+        command=command,
     )
 
 
@@ -120,6 +144,7 @@ def render(template: str, **values: Any) -> str:
     environment.globals["figure_number"] = lambda: next(numbers)
     environment.filters["source"] = _source
     environment.filters["rows"] = _table_rows
+    environment.filters["typeset"] = typeset
     return environment.get_template(template).render(**values)
 
 
@@ -250,21 +275,17 @@ def illustrations(
 
 
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
-    """Density and local exponent of one quantity."""
+    """Density, share above, ratio to the prediction and local exponent of one quantity."""
     statement = quantity["statement"]
+    other = "the prediction" if quantity["curves"]["predicted"] is not None else "the fit"
     return [
         Illustration(
-            f"{name}-density",
-            density_figure(fluctuations[name], quantity),
-            f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
-            f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. "
-            f"{_shading(quantity['measured'])}",
-        ),
-        Illustration(
-            f"{name}-local-exponent",
-            local_exponent_figure(quantity),
-            f"Local exponent of the fluctuations of {name} over their size, with a 95% band. {statement}",
-            f"Local exponent of {name}: a power law is a flat stretch. Where the band is wide, the data do not decide.",
+            name,
+            quantity_figure(fluctuations[name], quantity),
+            f"Density of the size of the fluctuations of {name} on log-log axes, the share of those at least as large, "
+            f"the ratio of the density to {other}, and the local exponent. {statement}",
+            f"Fluctuations of {name} by size: density, share of those at least as large, measured density over "
+            f"{other}, and local exponent. {_shading(quantity['measured'])}",
         ),
     ]
 
