@@ -16,7 +16,7 @@ from critlearn.whole_files import write_whole
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
-BELOW_ALL = ("numerics", "whole_files", "results", "errors", "_torch", "_version")
+BELOW_ALL = ("numerics", "reading", "whole_files", "results", "errors", "_torch", "_version")
 """What every package may use: one box for all of them, without arrows."""
 
 _SWEEPS = 9

@@ -1,20 +1,24 @@
 """Do series with known dynamics get the values of theory? Writes ``docs/dynamics_measured.md``.
 
-python validation/dynamics.py            # some twenty minutes on one core
+python validation/dynamics.py            # some twenty-five minutes on one core
 python validation/dynamics.py --quick    # a fifth of the seeds
 python validation/dynamics.py --published FOLDER    # docs/dynamics_published.md alone, of the histograms there
 """
 
 import argparse
+import functools
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples")]
+
+from networks import digits, perceptron  # noqa: E402
 
 from critlearn.dynamics import (  # noqa: E402
     BranchingRatio,
@@ -36,6 +40,10 @@ from reference import time_series as known  # noqa: E402
 STEPS = 1_000_000
 CRITICAL_BOND = 0.644700185
 LONGEST = 2000
+RANGES = (slice(2, 8), slice(10, 30), slice(20, 50))
+"""Bins of the published histograms through which lines are drawn."""
+TRAINED = 20_000
+"""Steps of a training whose loss is judged."""
 
 HEADER = """# Series with known dynamics
 
@@ -71,6 +79,7 @@ def verdicts(seeds: int) -> Iterator[tuple[object, ...]]:
     cases: tuple[tuple[str, Callable[[int], np.ndarray]], ...] = (
         ("critical branching", branching(1.0, STEPS)),
         ("critical branching, a fifth as long", branching(1.0, STEPS // 5)),
+        ("branching, m = 0.98", branching(0.98, STEPS)),
         ("branching, m = 0.95", branching(0.95, STEPS)),
         ("branching, m = 0.9", branching(0.9, STEPS)),
         ("critical branching, shuffled", lambda seed: shuffled(branching(1.0, STEPS)(seed), seed)),
@@ -78,10 +87,14 @@ def verdicts(seeds: int) -> Iterator[tuple[object, ...]]:
         ("Ornstein-Uhlenbeck, 1000 of 200,000 steps", lambda seed: known.ornstein_uhlenbeck(1000.0, STEPS // 5, seed)),
         ("fractional noise, H = 0.9, 200,000 steps", lambda seed: known.fractional_noise(0.9, STEPS // 5, seed)),
         ("counts with a common rate, 300,000 steps", lambda seed: known.common_rate(100.0, 300_000, seed)),
+        ("the same, a million steps", lambda seed: known.common_rate(100.0, STEPS, seed)),
         ("renewals of constant height, 300,000 steps", lambda seed: known.renewals(300_000, seed)),
         ("reflected walk, drift -0.01, 300,000 steps", lambda seed: known.reflected_walk(-0.01, 300_000, seed)),
         ("loss that falls, 30,000 steps", lambda seed: known.falling_loss(30_000, seed)),
         ("size of Kesten's process, 200,000 steps", lambda seed: np.abs(known.kesten(0.9, STEPS // 5, seed))),
+        ("loss of a network on digits, from its start", lambda seed: _training(seed)[0]),
+        ("the same, its last three quarters", lambda seed: _training(seed)[0][TRAINED // 4 :]),
+        ("size of its updates, the same steps", lambda seed: _training(seed)[1][TRAINED // 4 :]),
     )  # fmt: skip
     for name, make in cases:
         found = [analyze_series(make(seed), activity="values", quantiles=()) for seed in range(seeds)]
@@ -94,6 +107,24 @@ def verdicts(seeds: int) -> Iterator[tuple[object, ...]]:
             name, *(_mean([fit.exponent if fit else None for fit in fits]) for fits in (sizes, durations)),
             _mean(gamma), f"{holds} of {seeds}", ", ".join(f"{word} {n}" for word, n in sorted(counted.items())),
         )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=100)
+def _training(seed: int) -> np.ndarray:
+    """Loss and size of the update at each step of plain gradient descent on digits, held by a weight decay."""
+    x, t = digits()
+    torch.manual_seed(seed)
+    model = perceptron(32)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.003)
+    found = np.empty((2, TRAINED))
+    for step, chosen in enumerate(torch.randint(len(x), (TRAINED, 16))):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x[chosen]), t[chosen])
+        loss.backward()
+        size = torch.nn.utils.get_total_norm([value.grad for value in model.parameters()])
+        found[:, step] = loss.item(), 0.1 * size.item()
+        optimiser.step()
+    return found
 
 
 def _mean(values: list[float | None]) -> str:
@@ -177,6 +208,7 @@ def published(folder: Path) -> Iterator[tuple[object, ...]]:
         yield (
             name,
             f"{least_squares(centres, frequencies):.2f}",
+            *(f"{least_squares(centres[part], frequencies[part]):.2f}" for part in RANGES),
             interval,
             f"{fit.decades or 0:.1f}",
             f"{fit.grade}{cut}",
@@ -191,8 +223,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "dynamics_measured.md")
     arguments = parser.parse_args()
     if arguments.published is not None:
-        columns = ("histogram", "least squares", "likelihood", "decades", "grade")
-        text = PUBLISHED_TEXT + table(columns, published(arguments.published))
+        columns = (
+            "histogram",
+            "least squares",
+            "bins 3 to 8",
+            "11 to 30",
+            "21 to 50",
+            "likelihood",
+            "decades",
+            "grade",
+        )
+        text = PUBLISHED_TEXT + table(columns, published(arguments.published)) + PUBLISHED_COMMENT
         write_whole(arguments.out.with_name("dynamics_published.md"), text.encode())
         print(text)
         return
@@ -218,9 +259,10 @@ KESTEN_TEXT = """A million steps; the exponent is 1 + alpha, where `E|1 - eta x^
 for in the largest 3% of the values. *Half-width*: of the interval, mean.
 
 """
-CRITICAL_TEXT = """A million steps unless said otherwise, of branching that is begun anew when it has died out. Critical
+CRITICAL_TEXT = """A million steps unless said otherwise; branching is begun anew when it has died out. Critical
 branching has tau_S = 3/2, tau_T = 2 and gamma = 2, which are reached slowly: durations of a hundred generations still
-have gamma 1.95.
+have gamma 1.95. The network (64-32-32-10, tanh, plain gradient descent by batches of 16 with a weight decay of 0.003)
+is trained for 20,000 steps.
 
 """
 PERCOLATION_TEXT = """Bond percolation in 1 + 1 dimensions at p = 0.644700185, from single sites, up to 2000 steps; what
@@ -236,10 +278,31 @@ PUBLISHED_TEXT = """# Published histograms of updates, judged anew
 Made by `python validation/dynamics.py --published FOLDER`, of files that are not part of critlearn.
 
 Relative frequencies on linear bins of weight updates and of the intervals between large ones, as
-published with PMC12745802. *Least squares* is the straight line through the logarithms of all filled bins; *likelihood*
-is the fit of critlearn to the same bins, with the smallest frequency taken for one value. How many values there were is
-not known.
+published with PMC12745802. *Least squares* is the slope of the straight line through the logarithms of all filled bins,
+and of those in three ranges of bins; *likelihood* is the fit of critlearn to the same bins, with the smallest frequency
+taken for one value. How many values there were is not known.
 
+"""
+PUBLISHED_COMMENT = """
+## What holds, and what does not
+
+- **2.7 and 2.5 for the intervals between large updates** (a perceptron and a convolutional network, by least squares on
+  linear bins; the lines through all bins are 2.84 and 2.53 here, at the threshold of 99.5%). The slope is that of the
+  bins that are taken. For the convolutional network it goes from 2.0 to 2.6 along the histogram, for the perceptron
+  from 2.1 to more than 4: no range is straight for much more than a decade. The likelihood, which weighs bins by what
+  is in them, has 2.0 on the decade that is straightest, and calls the exponent drifting in all four. A threshold of 99%
+  in place of 99.5% changes the line by 0.1 and 0.3.
+- **A line says little here.** Least squares count each filled bin once, whether it holds one interval or a million; 97%
+  to 98% of the intervals are in the first bin. Of steps without any memory they make a power of 2.2
+  ([learning over time](learning_dynamics.md)).
+- **The intervals are not without memory**, which does hold. Large updates in one step of 200 at random would leave 69%
+  of the intervals of the convolutional network in the first bin, which has 98%, and none of 5,000 steps and more, of
+  which there are more than a thousand. Whether large updates of a variable follow each other, or variables differ in
+  how often they have one, a histogram of all variables together does not tell.
+- **The exponent of updates is stable through training**: of the line, it is, to 0.01 (convolutional network) and 0.24
+  (perceptron). By likelihood 2.5 and 2.8, and 4.7 and 4.4, are the same within errors that are as wide as 1.3. But no
+  histogram has one exponent: the slope of the convolutional network's goes from 3.2 to 4.7 early in training, and from
+  3.5 to 5.4 late. What is stable is the form of a distribution that falls faster and faster.
 """
 
 if __name__ == "__main__":

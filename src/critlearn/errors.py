@@ -48,3 +48,8 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InvalidInputE
     near = get_close_matches(given, names, n=2, cutoff=0.5)
     hint = "; did you mean " + " or ".join(f'"{name}"' for name in near) + "?" if near else ";"
     return InvalidInputError(f'unknown {kind} "{given}"{hint} allowed: {", ".join(names)}')
+
+
+def first_line(problem: BaseException) -> str:
+    """First line of a message."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -219,6 +219,16 @@ def test_binary_input_is_told_to_be_text(capsys: pytest.CaptureFixture[str], mon
         assert "standard input must be text" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", ["100000000", "99999999999999999999999"])
+def test_replicates_are_counted_before_they_are_drawn(
+    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sizes.txt"
+    np.savetxt(path, np.random.default_rng(0).pareto(1.0, 1000) + 1)
+    assert run(str(path), "--bootstrap", number) == 2
+    assert "replicates are too many: 100,000 give" in capsys.readouterr().err
+
+
 def test_the_bootstrap_on_a_given_window_draws_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "a.npy", VALUES)
     found = answer(capsys, str(tmp_path / "a.npy"), "--window", "1e-3,1", "--bootstrap", "30")
@@ -294,7 +304,7 @@ def test_archives_are_not_expanded_beyond_what_is_plausible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Whole members in a row: the size at the end of the file is that of the last one alone.
-    monkeypatch.setattr("critlearn.numerics.array_file.LARGEST_EXPANDED", 1 << 20)
+    monkeypatch.setattr("critlearn.reading.arrays.LARGEST_EXPANDED", 1 << 20)
     for name in ("bomb.txt.gz", "bomb.csv.gz", "bomb.npy.gz"):
         path = tmp_path / name
         path.write_bytes(gzip.compress(b"1\n" * (1 << 19)) + gzip.compress(b"1\n"))
@@ -306,9 +316,9 @@ def test_tables_of_many_equal_rows_are_not_expanded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pd.DataFrame({"size": np.ones(100_000)}).to_parquet(tmp_path / "equal.parquet")
-    monkeypatch.setattr("critlearn.cli.columns.LARGEST_CONTENT", 1 << 19)
+    monkeypatch.setattr("critlearn.reading.parquet.LARGEST_EXPANDED", 1 << 19)
     assert run(str(tmp_path / "equal.parquet")) == 2
-    assert "100000 rows take more than" in capsys.readouterr().err
+    assert "100,000 rows take more than" in capsys.readouterr().err
 
 
 def test_a_tail_from_a_lower_end_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

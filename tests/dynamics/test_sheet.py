@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from critlearn.dynamics import CracklingRelation, Criticality, analyze_series, fit_tail, sketch_in_time
+from critlearn.dynamics import (
+    CracklingRelation,
+    Criticality,
+    analyze_series,
+    fit_tail,
+    phase_randomised,
+    sketch_in_time,
+)
 from critlearn.errors import InvalidInputError
 from reference.time_series import (
     KESTEN,
@@ -49,6 +56,12 @@ def test_critical_branching_is_consistent_with_criticality() -> None:
     assert len(found.plot().axes) == 6
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_critical_branching_of_a_fifth_as_many_steps_is_too(seed: int) -> None:
+    series = avalanche_by_avalanche(1.0, 200_000, seed, 10**6)
+    assert analyze_series(series, activity="values", quantiles=()).criticality is Criticality.CONSISTENT
+
+
 @pytest.mark.parametrize("ratio", [0.9, 0.95])
 def test_subcritical_branching_is_not_critical(ratio: float) -> None:
     series = avalanche_by_avalanche(ratio, 200_000, 0, 10**6)
@@ -74,6 +87,16 @@ def test_what_only_looks_critical_is_not_called_so(series: np.ndarray) -> None:
     assert analyze_series(series, activity="values", quantiles=()).criticality is not Criticality.CONSISTENT
 
 
+def test_avalanches_of_signals_with_random_phases_are_those_of_five() -> None:
+    signal = avalanche_by_avalanche(1.0, 20_000, 0, 10**6)
+    found = analyze_series(signal, activity="values", quantiles=()).phase_randomised.avalanches
+    apart = [phase_randomised(signal, seed) for seed in range(5)]
+    counts = [np.sum(np.diff((part > np.quantile(part, found.quantile)).astype(int)) == -1) for part in apart]
+    starting = sum(part[0] > np.quantile(part, found.quantile) for part in apart)
+    # One that has begun before the series is none.
+    assert found.count == sum(counts) - starting
+
+
 def test_a_trend_is_seen_and_decides_nothing() -> None:
     found = analyze_series(falling_loss(30_000, 1), activity="values", quantiles=())
     assert found.signs["stationary"] is False
@@ -84,7 +107,10 @@ def test_a_trend_is_seen_and_decides_nothing() -> None:
 
 
 def test_the_relation_needs_errors_that_tell_something_apart() -> None:
-    assert CracklingRelation(1.9, 0.2, 2.0, 0.05).holds is True
+    assert CracklingRelation(1.9, 0.5, 2.0, 0.05).holds is True
+    # Mean sizes that bend; and an error that would not tell gamma from 1.
+    assert CracklingRelation(1.9, 0.2, 2.0, 0.3).holds is None
+    assert CracklingRelation(1.5, 0.5, 1.5, 0.02).holds is None
     assert CracklingRelation(0.5, 0.2, 2.0, 0.05).holds is False
     assert CracklingRelation(4.59, 9.31, 1.68, 0.1).holds is None
     # Sizes that are durations times a constant.

@@ -2,6 +2,8 @@
 
 import math
 import random
+import time
+from contextlib import suppress
 from unittest.mock import Mock
 
 import numpy as np
@@ -163,3 +165,51 @@ def test_large_constants_are_evaluated_as_numbers() -> None:
     # 9^99 is no 64-bit integer: the exponent is that of y, the value that of floats.
     activation = Composition("9**99*y", "mse").activation
     assert activation(np.array([1.0, -2.0])).tolist() == [float(9**99), -2 * float(9**99)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y*((((9**99)**99)**99)**99)",
+        "y*exp(exp(exp(exp(exp(5)))))",
+        "y*exp(-exp(exp(exp(exp(5)))))",
+        "y+exp(1e300)",
+        "y+exp(1e99)",
+        "y" + "*1e300" * 100,
+        "y" + "*1e90" * 100,
+        "y" + "/1e90" * 100,
+        "1e90*(1e90*(1e90*y))",
+        "(1e90*y)**99",
+        "(y+1e60)**99*1e90*1e90",
+        "y**2*3**99*7**99*9**99*11**99",
+        "y" + "*0.1234567890123456789012345678901234567" * 24,
+        "y+(1.2345678901234567890123456789012345678**99)",
+        "y*" + "*".join(["1.2345678901234567890123456789012345678"] * 24),
+        "y" + "+1/7.123456789012345678901234567890123" * 26,
+        "exp(y+1e99*1e99)",
+        "tanh(exp(exp(9)))*y",
+        "y*exp(exp(5))*exp(exp(5))",
+        "y*max(exp(exp(exp(5))), 1)",
+    ],
+)
+def test_constants_are_bounded_while_they_are_joined(text: str) -> None:
+    start = time.process_time()
+    with suppress(InvalidInputError):
+        # Where one is let through, a float holds every number of it.
+        held = parse(text).atoms(sp.Number)
+        assert all(1e-101 < abs(float(number)) < 1e101 for number in held if number)
+        assert all(len(str(number)) < 2100 for number in held)
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("y*exp(exp(exp(exp(exp(5)))))", "constant beyond"),
+        ("y" + "*1e90" * 100, "constant beyond"),
+        ("y+(1.2345678901234567890123456789012345678**99)", "more than 1000 digits"),
+    ],
+)
+def test_constants_that_are_too_large_or_too_long_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidInputError, match=reason):
+        parse(text)

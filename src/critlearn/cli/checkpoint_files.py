@@ -11,8 +11,8 @@ import numpy as np
 
 from critlearn.cli.checkpoint_order import order_in_time
 from critlearn.cli.columns import listed
-from critlearn.errors import DataError, InvalidInputError
-from critlearn.numerics.array_file import LARGEST_CONTENT, first_line
+from critlearn.errors import DataError, InvalidInputError, first_line
+from critlearn.reading.limits import LARGEST_CONTENT
 
 CHECKPOINT: Final = ".safetensors"
 

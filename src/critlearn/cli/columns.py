@@ -1,7 +1,6 @@
 """Columns of numbers from a file or standard input, by name; nothing is unpickled or evaluated."""
 
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from critlearn.errors import DataError, unknown_name
-from critlearn.numerics.array_file import LARGEST_CONTENT, expanded_gzip, read_array, read_arrays
-from critlearn.numerics.csv_table import parsed_csv
+from critlearn.reading.arrays import expanded_gzip, read_array, read_arrays
+from critlearn.reading.csv_table import parsed_csv
+from critlearn.reading.parquet import read_parquet
+from critlearn.reading.text_file import decoded, read_text, standard_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         If the file is not there, of another kind, damaged, or expands beyond what is plausible.
     """
     if file == STANDARD_INPUT:
-        return _table(_without_comments(_standard_input()), "standard input", comment="#")
+        return _table(_without_comments(standard_input()), "standard input", comment="#")
     path = Path(file)
     name = path.name.lower()
     compressed = name.endswith(".gz")
@@ -59,16 +60,9 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         return read_arrays(path)
     if suffix == ".npy":
         return _array_columns(read_array(path, compressed=compressed), file)
-    try:
-        if suffix == ".parquet":
-            return _parquet(path)
-        text = (expanded_gzip(path) if compressed else path.read_bytes()).decode("utf-8-sig")
-        if "\0" in text:
-            raise ValueError("it is not text")
-    except DataError:
-        raise
-    except (OSError, ValueError) as problem:
-        raise DataError(f'"{file}" cannot be read: {problem}') from None
+    if suffix == ".parquet":
+        return _frame(read_parquet(path))
+    text = decoded(expanded_gzip(path), f'"{file}"') if compressed else read_text(path)
     return _table(text, file) if suffix == ".csv" else _table(_without_comments(text), file, comment="#")
 
 
@@ -79,29 +73,6 @@ def _array_columns(array: np.ndarray, file: str) -> Mapping[str, np.ndarray]:
     if array.ndim == 2:
         return {str(column): array[:, column] for column in range(array.shape[1])}
     return {"0": array.ravel()}
-
-
-def _parquet(path: Path) -> Mapping[str, np.ndarray]:
-    """Columns of a ``.parquet`` file; a few bytes of it may stand for billions of equal rows."""
-    import pandas as pd
-    import pyarrow.parquet
-
-    held = pyarrow.parquet.read_metadata(path)
-    if held.num_rows * held.num_columns * np.dtype(float).itemsize > LARGEST_CONTENT:
-        raise ValueError(f"its {held.num_rows} rows take more than {LARGEST_CONTENT >> 30} GiB")
-    return _frame(pd.read_parquet(path))
-
-
-def _standard_input() -> str:
-    """All text on standard input."""
-    try:
-        text = sys.stdin.read()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        binary = ", ".join(SUFFIXES[2:])
-        raise DataError(f"standard input must be text, one row a line; binary data are read from a file ({binary})")
-    return text
 
 
 def choose_column(columns: Mapping[str, np.ndarray], name: str | None, file: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from critlearn.cli.checkpoint_files import CHECKPOINT, read_checkpoints
 from critlearn.cli.columns import choose_column, listed, read_columns
 from critlearn.dynamics.series import check_times
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.numerics.array_file import read_array
+from critlearn.reading.arrays import read_array
 
 _TIMES: Final = (
     *("step", "steps", "globalstep", "iteration", "iterations", "iter", "iters"),

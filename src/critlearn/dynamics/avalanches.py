@@ -1,6 +1,7 @@
 """Avalanches: excursions of an activity above a threshold, with sizes, durations, shapes, and the times between."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,6 +108,16 @@ def find_avalanches(activity: Any, threshold: float = 0.0) -> Avalanches:
     # One that has begun before the series, and one that goes on after it, are of unknown size.
     stops = stops[stops > starts[0]] if starts.size else stops[:0]
     return Avalanches(excess, float(threshold), starts[: stops.size], stops)
+
+
+def joined(parts: Sequence[Avalanches]) -> Avalanches:
+    """Avalanches of several series as those of one, with the threshold of the first."""
+    offsets = np.cumsum([0, *(part.excess.size for part in parts[:-1])])
+    starts, stops = (
+        np.concatenate([getattr(part, name) + offset for part, offset in zip(parts, offsets, strict=True)])
+        for name in ("starts", "stops")
+    )
+    return Avalanches(np.concatenate([part.excess for part in parts]), parts[0].threshold, starts, stops)
 
 
 def waiting_times(activity: Any, threshold: float) -> Int64[np.ndarray, " interval"]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches
-from critlearn.dynamics.criteria import RELATION_FAILS, RELATION_HOLDS, RELATION_RESOLVED
+from critlearn.dynamics.criteria import GAMMA_RESOLVED, RELATION_FAILS, RELATION_HOLDS, RELATION_RESOLVED
 from critlearn.inference import PowerLawFit
 from critlearn.numerics.window import Window
 from critlearn.results import Result
@@ -99,9 +99,10 @@ class CracklingRelation(Result):
             return None
         if abs(deviation) >= RELATION_FAILS:
             return False
-        resolved = math.hypot(self.expected_error or 0.0, self.measured_error or 0.0) <= RELATION_RESOLVED
-        trivial = abs((self.measured or 0.0) - 1) <= max(RELATION_HOLDS * (self.measured_error or 0.0), _TRIVIAL)
-        return True if resolved and not trivial else None
+        distance = abs((self.measured or 0.0) - 1)
+        error = math.hypot(self.expected_error or 0.0, self.measured_error or 0.0)
+        resolved = error <= RELATION_RESOLVED * distance and (self.measured_error or 0.0) <= GAMMA_RESOLVED * distance
+        return True if resolved and distance > _TRIVIAL else None
 
     def summary(self) -> str:
         """One line: both sides and their difference."""

@@ -47,9 +47,15 @@ RELATION_HOLDS: Final = 2.0
 RELATION_FAILS: Final = 3.0
 """Standard errors of the difference within which the crackling-noise relation holds, and beyond which it fails."""
 
-RELATION_RESOLVED: Final = 0.4
-"""Standard error of the difference up to which the relation is judged: two errors then tell the 2 of branching from the
-1 of avalanches without a profile. With errors of several units everything fulfils it.
+RELATION_RESOLVED: Final = 0.6
+"""Standard error of the difference up to which the relation is judged, as a share of the distance of gamma from 1, that
+of avalanches of a constant height: the two are then told apart with 95% (one-sided). With errors of several units
+everything fulfils it.
+"""
+
+GAMMA_RESOLVED: Final = 0.15
+"""Error of gamma, as a share of its distance from 1, up to which mean sizes are one power of the duration. Those of
+counts with a common rate bend by a quarter, those of branching by a twentieth.
 """
 
 SCALE_FREE_DECADES: Final = 1.5
@@ -68,7 +74,7 @@ have 1e-6 and less, and a series without a trend is to be left alone.
 """
 
 SURROGATES: Final = 5
-"""Signals with random phases of which none may have the signs of the series: a sign that one has is no rare one."""
+"""Signals with random phases whose avalanches are taken together: one has a twentieth of those of branching."""
 
 SINGLE_DECAY: Final = 3.0
 """Ratio of the relaxation times at small and at large lags up to which a decay is that of one exponential. Branching

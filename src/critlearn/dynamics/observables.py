@@ -1,12 +1,13 @@
 """Everything that is measured on one activity: avalanches at a threshold, and correlations in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float64
 
-from critlearn.dynamics.avalanches import Avalanches, find_avalanches, waiting_times
+from critlearn.dynamics.avalanches import Avalanches, find_avalanches, joined, waiting_times
 from critlearn.dynamics.branching import BranchingRatio, branching_ratio
 from critlearn.dynamics.crackling import CracklingRelation, MeanSize, crackling_relation, mean_size
 from critlearn.dynamics.criteria import TREND_BLOCKS
@@ -95,20 +96,35 @@ def avalanche_statistics(
 
     Errors are over blocks of neighbouring avalanches where these depend on each other.
     """
-    threshold = float(np.quantile(activity, quantile))
-    found = find_avalanches(activity, threshold)
+    return pooled_statistics([activity], quantile, seed)
+
+
+def pooled_statistics(
+    activities: Sequence[Float64[np.ndarray, " time"]],
+    quantile: float,
+    seed: int = 0,
+) -> tuple[AvalancheStatistics, Avalanches]:
+    """Find the avalanches of several activities, each above its own quantile, and fit their laws to all together."""
+    thresholds = [float(np.quantile(activity, quantile)) for activity in activities]
+    pairs = list(zip(activities, thresholds, strict=True))
+    found = joined([find_avalanches(activity, threshold) for activity, threshold in pairs])
     sizes = _fit(found.sizes, seed)
     durations = _fit(found.durations.astype(np.float64), seed)
-    waiting = _fit(waiting_times(activity, threshold).astype(np.float64), seed)
+    waiting = _fit(np.concatenate([waiting_times(*pair) for pair in pairs]).astype(np.float64), seed)
     window = None if durations is None or durations.window is None else durations.window
     mean = mean_size(found, window)
     relation = None if sizes is None or durations is None else crackling_relation(sizes, durations, mean)
-    return AvalancheStatistics(quantile, threshold, len(found), sizes, durations, waiting, mean, relation), found
+    return AvalancheStatistics(quantile, found.threshold, len(found), sizes, durations, waiting, mean, relation), found
 
 
-def activity_statistics(activity: Float64[np.ndarray, " time"], quantile: float, seed: int = 0) -> ActivityStatistics:
-    """Measure everything on an activity."""
-    statistics, found = avalanche_statistics(activity, quantile, seed)
+def activity_statistics(
+    activity: Float64[np.ndarray, " time"],
+    quantile: float,
+    seed: int = 0,
+    replicas: Sequence[Float64[np.ndarray, " time"]] = (),
+) -> ActivityStatistics:
+    """Measure everything on an activity; avalanches also on replicas of it, which have its correlations."""
+    statistics, found = pooled_statistics([activity, *replicas], quantile, seed)
     return ActivityStatistics(
         statistics,
         shape_collapse(found, seed),

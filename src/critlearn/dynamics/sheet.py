@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from critlearn.dynamics.branching import BranchingRatio, branching_ratio
+from critlearn.dynamics.branching import BranchingRatio
 from critlearn.dynamics.criteria import (
     MAIN_QUANTILE,
     QUANTILES,
@@ -56,7 +56,8 @@ class Dynamics(Result):
     values, increments
         Tails of the deviations of each variable from its median, and of its changes from step to step.
     observed, shuffled, phase_randomised
-        What is measured on the activity, and the same on its surrogates.
+        What is measured on the activity, and the same on its surrogates. Avalanches with random phases are those of
+        five signals together.
     thresholds
         Avalanches at other thresholds.
     signs
@@ -186,12 +187,9 @@ def analyze_series(
     # A signal with random phases never rests: it is above its threshold for as long as the series is above its own.
     below = float((signal <= observed.avalanches.threshold).mean())
     reordered = activity_statistics(shuffled(signal, seed), chosen, seed)
-    turned = activity_statistics(phase_randomised(signal, seed), below, seed)
-    controls = [(part.avalanches, part.branching) for part in (reordered, turned)]
-    for more in range(1, SURROGATES):
-        again = phase_randomised(signal, seed + more)
-        controls.append((avalanche_statistics(again, below, seed)[0], branching_ratio(again, seed)))
-    signs = signs_of(observed, controls)
+    first, *others = (phase_randomised(signal, seed + number) for number in range(SURROGATES))
+    turned = activity_statistics(first, below, seed, others)
+    signs = signs_of(observed, (reordered, turned))
     return Dynamics(
         steps=len(array),
         variables=array.shape[1],

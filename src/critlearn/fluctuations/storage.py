@@ -7,8 +7,8 @@ import numpy as np
 from critlearn.errors import DataError
 from critlearn.fluctuations.quantities import Series
 from critlearn.fluctuations.result import NOT_RECORDED, Fluctuations
-from critlearn.numerics.array_file import read_arrays
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.reading.arrays import read_arrays
 from critlearn.whole_files import replacing
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")

@@ -16,6 +16,10 @@ TOLERANCE: Final = 0.05
 Effect: docs/inference_tests.md (verdicts where the window is searched for) and docs/inference_recovery.md.
 """
 
+MOST_REPLICATES: Final = 100_000
+"""Largest number of replicates: the standard error of a p-value is then at most 0.0016, and the counts of all take some
+hundred megabytes."""
+
 REPLICATES: Final = 400
 """Replicates of a p-value on a window, whose standard error is then at most 0.025. Effect: docs/inference_tests.md
 (p-values on true power laws).
@@ -289,6 +293,10 @@ class Criteria:
         """Raise if the tolerance is not positive, or replicates are too few."""
         for name, value in (("replicates", self.replicates), ("selection_replicates", self.selection_replicates)):
             check_integer(name, value)
+            if value > MOST_REPLICATES:
+                raise InvalidInputError(
+                    f"{value:,} replicates are too many: {MOST_REPLICATES:,} give a p-value to three decimals"
+                )
         if not 0 < as_number(self.tolerance) < math.inf:
             raise InvalidInputError(f"the tolerance must be positive; got {self.tolerance}")
         if self.replicates < 10:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from critlearn.errors import InvalidInputError
-from critlearn.numerics.array_file import first_line
+from critlearn.errors import InvalidInputError, first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 

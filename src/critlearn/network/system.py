@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss, TokenCrossEntropy
-from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError, first_line
 from critlearn.network.batches.adapted_model import adapted, given_model
 from critlearn.network.batches.alignment import aligned
 from critlearn.network.batches.boundary_states import BoundaryStates, HeldStates, boundary_states
@@ -27,7 +27,6 @@ from critlearn.network.copying import check_computed, computed_tensors
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 from critlearn.network.losses.equivalents import exact_system, takes_tokens
 from critlearn.network.losses.layout import check_layout
-from critlearn.numerics.array_file import first_line
 from critlearn.numerics.validation import check_integer
 
 _TARGETS_READ = 1024

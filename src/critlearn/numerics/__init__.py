@@ -1,1 +1,1 @@
-"""Windows, sketches and files of numbers, on which everything else stands; imports nothing of critlearn but errors."""
+"""Windows, sketches and exact text, on which everything else stands; imports nothing of critlearn but errors."""

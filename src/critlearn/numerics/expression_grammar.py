@@ -41,6 +41,10 @@ What is above would only fill the memory with digits, or take minutes to expand.
 _LARGEST_CONSTANT: Final = 1e100
 """Largest and, inverted, smallest size of a constant: its square still fits into a float."""
 
+_MOST_DIGITS: Final = 1000
+"""Digits of a constant written as a fraction: the product of 25 numbers of the longest kind, and below what Python
+turns into text."""
+
 _LONGEST_NUMBER: Final = 40
 _LARGEST_DECIMAL_EXPONENT: Final = 300
 """Characters of a number, and its power of ten: the exact fraction stays short, and a float can hold it."""
@@ -100,6 +104,7 @@ class _Parser:
         if len(text) > _LONGEST:
             raise InvalidInputError(f"{kind} has {len(text)} characters; at most {_LONGEST} are read")
         self.source = ""
+        self.bounded: set[sp.Expr] = set()  # constants that were found to be small enough
         self.tokens: dict[int, _Token] = {}  # by their places in the source
         tokens = self._tokens()
         self._check(tokens)
@@ -224,9 +229,7 @@ class _Parser:
         value = join(left, right)
         if value.is_number and not value.is_real:
             self._fail(token.column, "power of a negative number is not real")
-        if value.is_number and not value.is_zero and not _in_range(value):
-            self._fail(token.column, f"constant beyond {_LARGEST_CONSTANT:.0e}, or its inverse")
-        return value
+        return self._bounded(token, value)
 
     def _called(self, token: _Token, arguments: list[sp.Expr]) -> sp.Expr:
         if token.text not in self.functions:
@@ -239,11 +242,26 @@ class _Parser:
         value = function.make(*arguments)
         if value.is_number and not value.is_real:
             self._fail(token.column, f'function "{token.text}" has no real value there')
+        return self._bounded(token, value)
+
+    def _bounded(self, token: _Token, value: sp.Expr) -> sp.Expr:
+        """The value, if it and the numbers in it are small enough: SymPy gathers factors in ``y*1e90*1e90``."""
+        numbers = value.atoms(sp.Number) | ({value} if value.is_number else set())
+        for number in numbers - self.bounded:
+            if not number.is_zero and not _in_range(number):
+                self._fail(token.column, f"constant beyond {_LARGEST_CONSTANT:.0e}, or its inverse")
+            if number.is_Rational and max(abs(number.p), number.q) >= 10**_MOST_DIGITS:
+                self._fail(token.column, f"constant with more than {_MOST_DIGITS} digits")
         return value
 
 
 def _in_range(value: sp.Expr) -> bool:
     """Whether a constant and its inverse are small enough to be computed with."""
+    if value.is_Rational:
+        large, small = sorted((abs(value.p), value.q), reverse=True)
+        return bool(large <= int(_LARGEST_CONSTANT) * small)
+    if value is sp.nan:
+        return False
     return bool(1 / _LARGEST_CONSTANT <= abs(value.evalf(5)) <= _LARGEST_CONSTANT)
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from critlearn.errors import InvalidInputError
-from critlearn.numerics.array_file import first_line
+from critlearn.errors import InvalidInputError, first_line
 
 _MODULE_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """Names of a module, with dots between them, a colon, and the name of an object."""

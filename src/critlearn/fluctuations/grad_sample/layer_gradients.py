@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
-from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, CritlearnError, InvalidInputError, first_line
 from critlearn.fluctuations.criteria import FLOOR_SAMPLES
 from critlearn.fluctuations.grad_sample.materialised import Materialised
 from critlearn.fluctuations.grad_sample.positions import use_by_positions
@@ -33,7 +33,6 @@ from critlearn.network.checks.finiteness import check_finite, described
 from critlearn.network.checks.independence import has_own_code
 from critlearn.network.checks.uncalled import callers
 from critlearn.network.copying import copied
-from critlearn.numerics.array_file import first_line
 
 _WRITTEN_OUT: Final = 128 << 20
 """Bytes of gradients that are written out at a time where the whole network is differentiated: the larger, the fewer

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from critlearn.errors import InvalidInputError
-from critlearn.numerics.array_file import first_line
+from critlearn.errors import InvalidInputError, first_line
 
 
 @contextmanager

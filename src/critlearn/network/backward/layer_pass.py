@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss
-from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError, first_line
 from critlearn.network.backward.chain import chain, checked_sizes, merged, same_numbers, sequence_members
 from critlearn.network.backward.layer_calls import CallRecorder, without_fused_attention
 from critlearn.network.backward.layer_use import LayerUse
@@ -28,7 +28,6 @@ from critlearn.network.checks.independence import PROBED
 from critlearn.network.losses.differentiated import DifferentiatedLoss
 from critlearn.network.system import NeuralSystem
 from critlearn.network.tail_exact import tail_exact
-from critlearn.numerics.array_file import first_line
 
 
 class LayerPass:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError, first_line
 from critlearn.network.batches.model_inputs import IGNORED, LABELS, joined_tensors
-from critlearn.numerics.array_file import first_line
 
 
 def collated(samples: list[Any]) -> Any:

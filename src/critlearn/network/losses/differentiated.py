@@ -8,9 +8,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError
+from critlearn.errors import RAISED_BY_USER_CODE, InvalidInputError, first_line
 from critlearn.network.exact_functions import exact_functions
-from critlearn.numerics.array_file import first_line
 
 _SAME: Final = 1e-5
 """Relative difference of losses of two samples together and apart that is rounding, also in single precision."""

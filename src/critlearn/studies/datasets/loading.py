@@ -9,8 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from critlearn.errors import DataError, InvalidInputError, unknown_name
-from critlearn.numerics.array_file import first_line
+from critlearn.errors import DataError, InvalidInputError, first_line, unknown_name
 from critlearn.studies.datasets.class_data import ClassData, numbered_classes
 from critlearn.studies.datasets.flights import VARIANTS, flights
 from critlearn.studies.datasets.tables import READERS, Choice, Table, from_frame, read_table

@@ -12,8 +12,10 @@ import pandas as pd
 from jaxtyping import Float64
 
 from critlearn.errors import DataError
-from critlearn.numerics.array_file import first_line, read_arrays
-from critlearn.numerics.csv_table import parsed_csv
+from critlearn.reading.arrays import read_arrays
+from critlearn.reading.csv_table import parsed_csv
+from critlearn.reading.parquet import read_parquet
+from critlearn.reading.text_file import read_text
 
 READERS = (".csv", ".npz", ".parquet")
 """Endings of the files that can be read."""
@@ -45,8 +47,10 @@ class Choice:
         DataError
             If a column is not there, or none is left.
         """
+        there = set(names)
         for name in (*self.columns, *self.drop):
-            check_column(name, names, source)
+            if name not in there:
+                check_column(name, names, source)
         chosen = [name for name in dict.fromkeys(self.columns or names) if name not in self.drop]
         if not chosen:
             raise DataError(f'"{source}" has no feature left; columns: {", ".join(names[:20])}')
@@ -64,7 +68,8 @@ class Table:
     def chosen(self, choice: Choice, source: str) -> "Table":
         """The same samples with the features of a choice."""
         names = choice.features(self.names, source)
-        return Table(self.features[:, [self.names.index(name) for name in names]], tuple(names), self.labels)
+        places = {name: place for place, name in enumerate(self.names)}
+        return Table(self.features[:, [places[name] for name in names]], tuple(names), self.labels)
 
 
 def check_column(name: str, names: Sequence[str], source: str) -> None:
@@ -102,15 +107,7 @@ def read_table(path: Path, choice: Choice) -> Table:
 
 def _frame(path: Path) -> pd.DataFrame:
     """Data frame of a CSV or Parquet file."""
-    try:
-        if path.suffix == ".csv":
-            frame = parsed_csv(path.read_text(encoding="utf-8-sig"), f'"{path}"')
-        else:
-            frame = pd.read_parquet(path)
-    except UnicodeDecodeError:
-        raise DataError(f'"{path}" is not a text file in UTF-8') from None
-    except (OSError, ValueError) as problem:
-        raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from problem
+    frame = parsed_csv(read_text(path), f'"{path}"') if path.suffix == ".csv" else read_parquet(path)
     if path.suffix == ".csv" and all(_is_number(str(name)) for name in frame.columns):
         raise DataError(f'"{path}" has no names of columns: its first row is {", ".join(map(str, frame.columns[:5]))}')
     return frame

@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from critlearn.errors import DataError
-from critlearn.numerics.array_file import first_line
+from critlearn.errors import DataError, first_line
 
 _ENDINGS: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 """Endings of the files that can be read; all but the first are those of `torch.save`."""

@@ -10,6 +10,7 @@ from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies import Study, load_studies, load_study
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.cells import expand
+from critlearn.studies.sweep.study.conditions import parse_condition
 from critlearn.studies.sweep.study.schema import study_text
 
 
@@ -189,5 +190,35 @@ def test_a_store_keeps_the_file_of_its_study(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[" * 5000, "a: &a [&b [*a]]\n", "name: x\nsweep: &a\n  grid: *a\n"])
 def test_files_that_are_nested_without_end_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(DataError, match="nested too deeply for a study, or holds itself"):
+    with pytest.raises(DataError, match=r"more than 64 levels|an alias stands inside what it names"):
         load_studies(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "number"),
+    [
+        ("grid: {lr: LIST, weight_decay: LIST, epochs: LIST, samples: LIST}", "1,000,000,000,000"),
+        ("zip: {lr: LIST, weight_decay: LIST}, grid: {epochs: LIST}", "1,000,000"),
+        ("random: {count: 1000000, settings: {lr: [0.1, 0.2]}}", "1,000,000"),
+        ("list: [{lr: 0.1}, {lr: 0.2}], random: {count: 60000, settings: {epochs: [1]}}", "120,000"),
+    ],
+)
+def test_cells_are_counted_before_one_is_made(sweep: str, number: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(f"name: large\nsweep: {{{sweep.replace('LIST', str([*range(1, 1001)]))}}}\n")
+    with pytest.raises(InvalidInputError, match=f"study.yaml:2: sweep: {number} combinations of settings and seeds"):
+        load_study(path)
+
+
+def test_a_name_fits_into_that_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("name: " + "a" * 201)
+    with pytest.raises(InvalidInputError, match="at most 200 characters"):
+        load_study(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    "value", ["!!int abc", "2020-13-45", "1" * 5000, "[" * 3000, "&a [*a]", "a: b: c", "1\n---\n2"]
+)
+def test_conditions_with_hostile_values_are_refused(value: str) -> None:
+    with pytest.raises(InvalidInputError):
+        parse_condition(f"lr == {value}")

@@ -35,6 +35,9 @@ _UNNAMED: Final[tuple[tuple[str, Any], ...]] = (
 )
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 
+MOST_CELLS: Final = 100_000
+"""Combinations of settings and seeds: they are checked in ten seconds, and a store still lists their folders."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -148,6 +151,7 @@ def _checked(study: Study, kind: type[RunConfig], settings: Settings) -> RunConf
 def _combinations(study: Study) -> Iterator[Settings]:
     """Product of grid, zip, list and random draws."""
     sweep = study.sweep
+    _check_number(study)
     if len({len(values) for values in sweep.zip.values()}) > 1:
         lengths = ", ".join(f"{name}: {len(values)}" for name, values in sweep.zip.items())
         raise StudyError(("sweep", "zip"), f'lists under "zip" need one length; got {lengths}')
@@ -161,6 +165,21 @@ def _combinations(study: Study) -> Iterator[Settings]:
     ]
     for rows in itertools.product(*parts):
         yield {name: value for row in rows for name, value in row.items()}
+
+
+def _check_number(study: Study) -> None:
+    """Raise if there are more cells than a study may have, before one is made."""
+    sweep = study.sweep
+    number = len(study.seeds) * math.prod(len(values) for values in sweep.grid.values())
+    number *= max((len(values) for values in sweep.zip.values()), default=1)
+    number *= 1 if sweep.list is None else len(sweep.list)
+    number *= sweep.random.count if sweep.random else 1
+    if number > MOST_CELLS:
+        raise StudyError(
+            ("sweep",),
+            f"{number:,} combinations of settings and seeds, before conditions; at most {MOST_CELLS:,} are made: "
+            "divide the study into several ones",
+        )
 
 
 def _drawn(random: RandomPart) -> list[Settings]:

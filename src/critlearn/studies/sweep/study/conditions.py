@@ -11,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
-from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.errors import DataError, InvalidInputError, first_line, unknown_name
+from critlearn.reading.yaml_text import parsed_yaml
 
 
 def in_one_field(value: Any) -> Any:
@@ -36,6 +35,9 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "in": lambda value, values: any(_alike(value, other) for other in values),
 }
 _FORM: Final = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|<|>|\bin\b)\s*(.+?)\s*")
+
+_LONGEST: Final = 4000
+"""Characters of a condition: a list of a few hundred seeds has as many."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ def parse_condition(text: str) -> Condition:
     Raises
     ------
     InvalidInputError
-        If a part is no comparison.
+        If a part is no comparison, or the text is too long.
     """
+    if len(text) > _LONGEST:
+        raise InvalidInputError(f"a condition of {len(text):,} characters is too long; at most {_LONGEST:,} are read")
     alternatives = re.split(r"\s+or\s+", text)
     return Condition(tuple(tuple(_parse(part) for part in re.split(r"\s+and\s+", group)) for group in alternatives))
 
@@ -108,9 +112,10 @@ def _parse(part: str) -> Comparison:
             f'condition "{part}" is not of the form NAME OPERATOR VALUE with one of {", ".join(_OPERATORS)}'
         )
     try:
-        value = yaml.safe_load(found[3])
-    except yaml.YAMLError:
-        raise InvalidInputError(f'condition "{part}" has no readable value') from None
+        (document,) = parsed_yaml(found[3], "its value")
+    except (DataError, ValueError) as problem:
+        raise InvalidInputError(f'condition "{part}" has no readable value: {first_line(problem)}') from None
+    value = document.content
     if found[2] == "in" and not isinstance(value, list):
         raise InvalidInputError(f'condition "{part}" needs a list after "in", as in [tanh, erf]')
     if isinstance(value, str):

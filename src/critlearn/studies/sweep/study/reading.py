@@ -1,6 +1,6 @@
 """Read study files: every error names its location in the file and the line, before anything is computed."""
 
-import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from critlearn.analysis.validation_errors import Location, at_location, first_error, is_unknown_key
-from critlearn.errors import DataError, InvalidInputError, unknown_name
+from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.reading.limits import LARGEST_STUDY
+from critlearn.reading.text_file import read_text
+from critlearn.reading.yaml_text import parsed_yaml
 from critlearn.studies.sweep.study.locations import StudyError
 from critlearn.studies.sweep.study.preflight import check_study
 from critlearn.studies.sweep.study.schema import (
@@ -48,25 +51,12 @@ def load_studies(path: Path) -> tuple[Study, ...]:
     InvalidInputError
         If a key is unknown or a value is not allowed, with its location in the file and the line; or two have one name.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        # Read twice: the nodes know their lines, the contents are what is validated.
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-        contents = list(yaml.safe_load_all(text))
-        # An alias may stand inside what it names: a walk through that, as a check makes it, would not end.
-        json.dumps(contents, default=str, skipkeys=True)
-    except OSError as problem:
-        raise DataError(f'cannot read the study "{path}": {problem.strerror}') from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise DataError(f'"{path}" is not YAML: {" ".join(str(problem).split())}') from problem
-    except (RecursionError, ValueError):
-        raise DataError(f'"{path}" is nested too deeply for a study, or holds itself') from None
-    studies = tuple(_checked(content, node, path) for content, node in zip(contents, nodes, strict=True))
+    documents = parsed_yaml(read_text(path, LARGEST_STUDY), f'"{path}"')
+    studies = tuple(_checked(document.content, document.node, path) for document in documents)
     if not studies:
         raise InvalidInputError(f'"{path}" holds no study: it is empty')
-    names = [study.name for study in studies]
-    for name in names:
-        if names.count(name) > 1:
+    for name, number in Counter(study.name for study in studies).items():
+        if number > 1:
             raise InvalidInputError(f'"{path}" holds two studies of the name "{name}"')
     return studies
 

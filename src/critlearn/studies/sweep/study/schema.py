@@ -96,7 +96,8 @@ class Study(BaseModel):
     """A study: settings that all cells share, what is swept, and the seeds with which each cell is repeated."""
 
     model_config = _STRICT
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    # The longest name of a file is 255 bytes, and a temporary one has an ending more.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)]
     description: str = ""
     system: SystemPart = SystemPart()
     data: DataPart = DataPart()

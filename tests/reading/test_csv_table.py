@@ -3,7 +3,7 @@
 import pytest
 
 from critlearn.errors import DataError
-from critlearn.numerics.csv_table import parsed_csv
+from critlearn.reading.csv_table import parsed_csv
 
 
 @pytest.mark.parametrize("end", ["", ","])

@@ -12,7 +12,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from critlearn.errors import DataError
+from critlearn.errors import DataError, first_line
+from critlearn.reading.limits import LARGEST_CONTENT, LARGEST_EXPANDED
 
 _FAULTS: Final = (
     OSError,
@@ -33,12 +34,6 @@ _FAULTS: Final = (
 )
 """Exceptions that NumPy, and what it reads with, raise for damaged or foreign files."""
 
-LARGEST_CONTENT: Final = 4 << 30
-"""Bytes of all arrays of a file together: what a machine with 8 GiB can hold beside a network."""
-
-LARGEST_EXPANDED: Final = 1 << 30
-"""Bytes that a gzip file may expand to: some 50 million numbers as text, which takes several times that to parse."""
-
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of an ``.npz`` file, by name.
@@ -49,11 +44,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         If the file is missing, or is not an ``.npz`` file of plain arrays.
     """
     try:
-        if zipfile.is_zipfile(path):
-            _check_sizes(path)
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                single = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+            raise ValueError("it is a single array without a name" if single else "it is no .npz archive")
+        _check_sizes(path)
         stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            raise ValueError("it is a single array without a name")
         # All at once: NumPy reads an array, and finds it damaged, only when it is asked for.
         with stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -82,6 +78,8 @@ def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
             # Memory is reserved as the header says: what it says must be there.
             if needed > size - file.tell() and not hold_objects:
                 raise ValueError("it ends before its array does")
+            if needed > LARGEST_CONTENT:
+                raise ValueError(f"it takes more than {LARGEST_CONTENT >> 30} GiB: fit a part of it")
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
     except DataError:
@@ -121,6 +119,8 @@ def _check_sizes(path: Path) -> None:
         members = archive.infolist()
         if sum(member.file_size for member in members) > LARGEST_CONTENT:
             raise ValueError(f"its arrays take more than {LARGEST_CONTENT >> 30} GiB")
+        if sum(member.file_size for member in members if member.compress_type) > LARGEST_EXPANDED:
+            raise ValueError(f"it expands to more than {LARGEST_EXPANDED >> 20} MiB: save it by numpy.savez or as .npy")
         for member in members:
             with archive.open(member) as file:
                 if not member.filename.endswith(".npy"):
@@ -137,9 +137,6 @@ def _size_of_array(file: io.BufferedIOBase | IO[bytes]) -> tuple[int, bool]:
     if version != (1, 0):
         read_header = np.lib.format.read_array_header_2_0
     shape, _, kind = read_header(file)
+    if kind.itemsize == 0 or min(shape, default=0) < 0:
+        raise ValueError("its values take no bytes, or it has less than none of them")
     return math.prod(shape) * kind.itemsize, kind.hasobject
-
-
-def first_line(problem: BaseException) -> str:
-    """First line of a message."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
