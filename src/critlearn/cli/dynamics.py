@@ -11,8 +11,8 @@ def dynamics(
         list[str],
         typer.Argument(
             help="A .npy file of shape (time,) or (time, variable), or a table (.csv, .txt, .parquet) whose columns "
-            "are variables; or checkpoints .safetensors of one network, one for each time, in any order; the "
-            "numbers in their paths are the times.",
+            "are variables; the record of a monitor; or checkpoints .safetensors of one network, one for each time, in "
+            "any order; the numbers in their paths are the times.",
             metavar="SERIES...",
         ),
     ],
