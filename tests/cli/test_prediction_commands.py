@@ -58,6 +58,39 @@ def test_table_of_one_activation() -> None:
     assert "softsign,mse,4/3,m^-3,margin -> inf" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("loss", "exponent", "tail"),
+    [
+        # Theory, composition table: kappa = q of m^-1/(q-1), and 1 + (t2-1)/(1+t2-t1) of m^-(1+t2-t1)/(t2-1).
+        ("tempered-softmax:1.5", 1.5, "m^-2"),
+        ("tempered-softmax:1", 1.0, "exp(-m)"),
+        ("bi-tempered:0.5,1.5", 1.25, "m^-4"),
+    ],
+)
+def test_tempered_losses_are_predicted(loss: str, exponent: float, tail: str) -> None:
+    answer = _json("predict", "--loss", loss, "--json")
+    assert (answer["composition"], answer["exponent"], answer["tail"]) == (loss, exponent, tail)
+    assert {"exponent", "exact", "fluctuations", "tail", "window", "decades", "caustics", "method"} <= set(answer)
+    assert _json("predict", "--activation", "softmax", "--loss", loss, "--json") == answer
+    assert f"kappa = {answer['exact']}" in CliRunner().invoke(APP, ["predict", "--loss", loss]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--loss", "bi-tempered:0.8"], "given with its temperatures, such as bi-tempered:0.8,1.3"),
+        (["--loss", "tempered-softmax"], "given with its temperatures"),
+        (["--loss", "tempered-softmax:x"], "given with its temperatures"),
+        (["--loss", "tempered-softmax:7"], "temperature in"),
+        (["--loss", "tempered-softmax:1.5", "--activation", "tanh"], "without --activation and --density"),
+        (["--loss", "tempered-softmax:1.5", "--density", "normal(0,1)"], "without --activation and --density"),
+    ],
+)
+def test_tempered_losses_that_do_not_fit_are_refused(arguments: list[str], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        CliRunner().invoke(APP, ["predict", *arguments], catch_exceptions=False)
+
+
 def test_softmax_is_predicted_by_its_margin() -> None:
     command = ["predict", "--activation", "softmax", "--loss", "cross-entropy", "--density", "uniform(0,20)", "--json"]
     answer, logistic = _json(*command), _json(*command[:1], *command[5:])

@@ -17,7 +17,8 @@ def predict(
         str | None,
         typer.Option(
             help="Name as `critlearn table` lists them, power:p, or expression in f and t, or in e = f - t, such as "
-            "'abs(e)**3'. Default: bce, or cross-entropy for softmax."
+            "'abs(e)**3'; of many classes also tempered-softmax:Q and bi-tempered:T1,T2, without a density. Default: "
+            "bce, or cross-entropy for softmax."
         ),
     ] = None,
     density: Annotated[
@@ -36,12 +37,26 @@ def predict(
     import json
 
     from critlearn.compositions.named.resolve import composition_of, margin_composition, with_partner
+    from critlearn.errors import InvalidInputError
+    from critlearn.inverse_design.named import tempered_loss
     from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
     from critlearn.prediction.prediction import check_settings
     from critlearn.results import plain
 
     check_settings(lr, tolerance)
+    tempered = None if loss is None else tempered_loss(loss)
+    if tempered is not None:
+        if activation not in (None, "softmax") or density is not None:
+            raise InvalidInputError(
+                f"{tempered.name} has a softmax of its own, and errors that depend on all outputs: it is predicted "
+                "without --activation and --density"
+            )
+        limit = tempered.asymptotic()
+        none: dict[str, Any] = {"window": None, "log_window": None, "decades": None, "caustics": []}
+        known = plain({"composition": tempered.name, **limit.to_dict(), **none, "asymptotes": [limit.to_dict()]})
+        typer.echo(json.dumps(known, allow_nan=False) if as_json else f"{tempered.name}\n  {limit.summary()}")
+        return
     composition = margin_composition(composition_of(*with_partner(activation, loss)))
     asymptotes = composition.all_asymptotes(target)
     governing = composition.asymptotic(target)

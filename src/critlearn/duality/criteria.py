@@ -81,3 +81,31 @@ Half of the data around a sample reach as far as the data do, so that curvature 
 
 Effect: docs/duality.md (dimension of learning).
 """
+
+FOLLOWED: Final = 1e-9
+"""Largest of the last three coefficients, in units of the largest, of a polynomial that follows the determinant.
+
+Two zeros at a distance d leave a dip of (d / w)^2 / 2 on a piece of width w, 1e-6 for 1e-4 of a path in 16 pieces.
+Effect: docs/caustics_measured.md (two folds on a path).
+"""
+
+TOUCHED: Final = 1e-11
+"""Determinant at an extremum, in units of the largest on its piece, that counts as zero: the path touches a caustic.
+
+A dip of this size has two zeros at most 4e-6 of the piece's width apart. Effect: docs/caustics_measured.md (two folds on
+a path).
+"""
+
+SAME_CURVE: Final = 1e-6
+"""Distance across a curve of caustics, in units of the region's width, up to which a start is on it.
+
+The nearest known point of the curve is a thousandth of a step off along it, where it bends by 1e-9. Effect:
+docs/caustics_measured.md (curves and cusps).
+"""
+
+SPANNED: Final = 1e-8
+"""Smallest singular value of two unit vectors that span a plane: the one made orthogonal to the other keeps half of its
+16 digits.
+
+Effect: docs/duality.md (density and caustics).
+"""

@@ -75,6 +75,13 @@ GROWING_CHANGES: Final = 1.4
 Effect: docs/duality.md (networks on graphs).
 """
 
+ONE_DIRECTION: Final = 0.5
+"""Distance that a state moves in a block, in units of the sum of its changes, above which it is still on its way.
+
+Chaos and cycles come back: over 2000 steps they move less than a hundredth of what they change. Effect: docs/duality.md
+(networks on graphs).
+"""
+
 SLOW_PASS: Final = 256
 """Steps after which a pass whose changes still shrink counts as slow: Newton's method looks for its end at doublings.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
@@ -36,6 +37,17 @@ def test_a_slow_neuron_ends_where_the_geometric_series_does(gain: float) -> None
     # Followed step by step the pass would take ln(1e-9 / (1 - gain)) / ln(gain), up to a million.
     assert found.steps < 5000
     torch.testing.assert_close(found.states[:, 1], 0.5 * x[:, 0] / (1 - gain), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("drive", [3e-6, 1e-6])
+def test_a_pass_that_leaves_a_barely_unstable_state_is_followed(drive: float) -> None:
+    """x <- tanh((1 + 1e-4) x + drive): away from 0 changes grow by 1e-4 a step, and by less at first."""
+    gain = 1 + 1e-4
+    expected = brentq(lambda x: math.tanh(gain * x + drive) - x, 0.01, 0.1, xtol=1e-15)
+    found = iterate(lambda x: torch.tanh(gain * x + drive), torch.zeros(1, 1, dtype=torch.float64), None)
+    assert found.steps > 4000
+    # A change of 1e-12 is 5e-9 from the end.
+    assert float(found.state) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_pass_of_too_many_steps_is_refused() -> None:

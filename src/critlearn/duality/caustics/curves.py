@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from critlearn.duality.caustics.caustic import CausticPoint, classified, row_sizes
+from critlearn.duality.criteria import SAME_CURVE, SPANNED
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_count, check_number
@@ -43,18 +44,8 @@ Next to each other, two curves have determinants of opposite slopes: a step that
 _HALVINGS: Final = 20
 """Halvings of an edge of the grid, which leave a millionth of it: Newton's method then stays on the curve."""
 
-_SAME: Final = 1e-6
-"""Distance across a curve, in units of the region's width, up to which a start is on it.
-
-The nearest known point of the curve is a thousandth of a step off along it, where it bends by 1e-9.
-"""
-
 _TURN: Final = 0.1
 """Largest angle between the tangents at the ends of a step, in radians; below a third of it, steps grow."""
-
-_APART: Final = 1e-8
-"""Smallest singular value of two unit vectors that span a plane: the one made orthogonal to the other keeps half of its
-16 digits."""
 
 _MOST_POINTS: Final = 5000
 """Points of one curve at most."""
@@ -219,7 +210,7 @@ def trace_caustic(
     directions = plane / plane.abs().amax(dim=1, keepdim=True)
     directions = directions / directions.norm(dim=1, keepdim=True)
     # Directions closer than this, zeros and NaN span no plane: their common part would be all but rounding.
-    if not bool(torch.linalg.svdvals(directions.nan_to_num(posinf=0.0, neginf=0.0))[-1] > _APART):
+    if not bool(torch.linalg.svdvals(directions.nan_to_num(posinf=0.0, neginf=0.0))[-1] > SPANNED):
         raise InvalidInputError(
             f"a plane is spanned by two finite directions, neither zero nor parallel; got {plane.tolist()}"
         )
@@ -328,7 +319,7 @@ class _Tracer:
             feet, _, tangents = self._newton_step(feet)
         offsets = points - feet
         beside = offsets - (offsets * tangents).sum(dim=1, keepdim=True) * tangents
-        return close & (offsets.norm(dim=1) <= length) & (beside.norm(dim=1) <= _SAME * self.width)
+        return close & (offsets.norm(dim=1) <= length) & (beside.norm(dim=1) <= SAME_CURVE * self.width)
 
     def corrected(self, point: Tensor) -> Tensor | None:
         """Point of the caustic in the plane, by Newton's method along the gradient; None if it is not reached."""

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from critlearn.duality.caustics.caustic import CausticPoint, classified
+from critlearn.duality.criteria import FOLLOWED, TOUCHED
 from critlearn.duality.density.preimages import SquareMap
 from critlearn.errors import InvalidInputError
 
@@ -19,18 +20,6 @@ _PIECES: Final = 16
 
 _DEGREE: Final = 16
 """Degree of the polynomial of a piece."""
-
-_TAIL: Final = 1e-9
-"""Largest of the last three coefficients, in units of the largest, of a polynomial that follows the determinant.
-
-Two zeros at a distance d leave a dip of (d / w)^2 / 2 on a piece of width w, 1e-6 for 1e-4 of a path in 16 pieces.
-"""
-
-_ZERO: Final = 1e-11
-"""Determinant at an extremum, in units of the largest on its piece, that counts as zero: the path touches a caustic.
-
-A dip of this size has two zeros at most 4e-6 of the piece's width apart.
-"""
 
 _NODES: Final = -np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 """Chebyshev's nodes on [-1, 1]."""
@@ -132,7 +121,7 @@ class _Piece:
     def smooth(self) -> bool:
         """Whether the polynomial follows the determinant, up to rounding, of which deep networks have more."""
         sizes = np.abs(self.coefficients)
-        return bool(sizes[-3:].max() <= max(_TAIL, 16 * self.rounding) * sizes.max())
+        return bool(sizes[-3:].max() <= max(FOLLOWED, 16 * self.rounding) * sizes.max())
 
     def breakpoints(self) -> np.ndarray:
         """Shares between which the determinant is monotonous, without the upper end."""
@@ -187,7 +176,7 @@ def _zeros(path: _Path, pieces: list[_Piece], resolution: float) -> list[float]:
         if piece is pieces[-1] or not piece.largest:
             shares = np.append(shares, piece.upper)
         values = piece.determinants(path, shares)
-        zero = np.abs(values) <= max(_ZERO, piece.rounding) * piece.largest
+        zero = np.abs(values) <= max(TOUCHED, piece.rounding) * piece.largest
         zero |= piece.largest == 0
         signs = np.where(zero, 0, np.sign(values)).astype(int)
         places += [(float(share), int(sign), piece) for share, sign in zip(shares, signs, strict=True)]

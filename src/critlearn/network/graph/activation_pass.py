@@ -12,6 +12,7 @@ from critlearn.network.criteria import (
     GROWING_CHANGES,
     LARGEST_STATE,
     MOST_STEPS,
+    ONE_DIRECTION,
     RETURNED,
     SHRINKING_CHANGES,
     SHRINKING_SLOWLY,
@@ -117,7 +118,7 @@ def iterate(
     tolerance = max(RETURNED, 8 * torch.finfo(state.dtype).eps)
     periods = torch.zeros(len(state), dtype=torch.long, device=state.device)
     unknown = torch.full_like(state[:, 0], torch.inf)
-    anchor, anchored, change_then, block = state, 0, unknown, _Blocks(unknown)
+    anchor, anchored, change_then, block = state, 0, unknown, _Blocks(state, unknown)
     made = 0
     while made < (steps or most_steps):
         new = step(state)
@@ -133,7 +134,7 @@ def iterate(
             going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
             if all_needed and _failed(state, size, change, periods):
                 break
-            if not bool(going.any()) or block.ends(change, made, going):
+            if not bool(going.any()) or block.ends(state, change, made, going):
                 break
             if moves and made >= SLOW_PASS:
                 # Changes that shrink by the same factor at each step add up to this.
@@ -161,15 +162,19 @@ def _fixed_point(state: Tensor) -> float:
 class _Blocks:
     """Largest changes of blocks of steps, which tell whether a pass still comes closer to anything."""
 
-    def __init__(self, unknown: Tensor) -> None:
+    def __init__(self, state: Tensor, unknown: Tensor) -> None:
         self._largest, self._lowest, self._highest = torch.zeros_like(unknown), unknown, torch.zeros_like(unknown)
+        self._start, self._path = state, torch.zeros_like(unknown)
 
-    def ends(self, change: Tensor, made: int, going: Tensor) -> bool:
+    def ends(self, state: Tensor, change: Tensor, made: int, going: Tensor) -> bool:
         """Take the changes of one more step; whether a block ends with it in which no sample that goes on got on."""
-        self._largest = torch.maximum(self._largest, change)
+        self._largest, self._path = torch.maximum(self._largest, change), self._path + change
         if made % STEPS_OF_A_BLOCK:
             return False
         on = (self._largest < SHRINKING_CHANGES * self._lowest) | (self._largest > GROWING_CHANGES * self._highest)
+        # Away from a state that is barely unstable, changes grow by a millionth a step, or do not, in one direction.
+        on = on | ((state - self._start).abs().amax(dim=1) > ONE_DIRECTION * self._path)
+        self._start, self._path = state, torch.zeros_like(change)
         self._lowest = torch.minimum(self._lowest, self._largest)
         self._highest = torch.maximum(self._highest, self._largest)
         self._largest = torch.zeros_like(change)
