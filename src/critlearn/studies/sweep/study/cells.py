@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.analysis.analysis import Analysis
-from critlearn.analysis.validation_errors import first_error
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.reading.validation_errors import first_error
 from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.sweep.study.conditions import Condition, in_one_field, parse_condition
 from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
