@@ -8,7 +8,7 @@ from pathlib import Path
 
 from critlearn.analysis import rows_of
 from critlearn.figures.illustration import drawn_data, image
-from critlearn.figures.run import density_figure
+from critlearn.figures.quantity import density_figure
 from critlearn.studies import ToyConfig, TwoClassConfig, run_toy, run_two_class
 from critlearn.whole_files import write_whole
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from learning_dynamics import digits, perceptron
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples")]
+
+from networks import digits, perceptron  # noqa: E402
 
 from critlearn.dynamics import (  # noqa: E402
     BranchingRatio,
@@ -39,6 +40,8 @@ from reference import time_series as known  # noqa: E402
 STEPS = 1_000_000
 CRITICAL_BOND = 0.644700185
 LONGEST = 2000
+RANGES = (slice(2, 8), slice(10, 30), slice(20, 50))
+"""Bins of the published histograms through which lines are drawn."""
 TRAINED = 20_000
 """Steps of a training whose loss is judged."""
 
@@ -205,6 +208,7 @@ def published(folder: Path) -> Iterator[tuple[object, ...]]:
         yield (
             name,
             f"{least_squares(centres, frequencies):.2f}",
+            *(f"{least_squares(centres[part], frequencies[part]):.2f}" for part in RANGES),
             interval,
             f"{fit.decades or 0:.1f}",
             f"{fit.grade}{cut}",
@@ -219,8 +223,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "dynamics_measured.md")
     arguments = parser.parse_args()
     if arguments.published is not None:
-        columns = ("histogram", "least squares", "likelihood", "decades", "grade")
-        text = PUBLISHED_TEXT + table(columns, published(arguments.published))
+        columns = (
+            "histogram",
+            "least squares",
+            "bins 3 to 8",
+            "11 to 30",
+            "21 to 50",
+            "likelihood",
+            "decades",
+            "grade",
+        )
+        text = PUBLISHED_TEXT + table(columns, published(arguments.published)) + PUBLISHED_COMMENT
         write_whole(arguments.out.with_name("dynamics_published.md"), text.encode())
         print(text)
         return
@@ -265,10 +278,31 @@ PUBLISHED_TEXT = """# Published histograms of updates, judged anew
 Made by `python validation/dynamics.py --published FOLDER`, of files that are not part of critlearn.
 
 Relative frequencies on linear bins of weight updates and of the intervals between large ones, as
-published with PMC12745802. *Least squares* is the straight line through the logarithms of all filled bins; *likelihood*
-is the fit of critlearn to the same bins, with the smallest frequency taken for one value. How many values there were is
-not known.
+published with PMC12745802. *Least squares* is the slope of the straight line through the logarithms of all filled bins,
+and of those in three ranges of bins; *likelihood* is the fit of critlearn to the same bins, with the smallest frequency
+taken for one value. How many values there were is not known.
 
+"""
+PUBLISHED_COMMENT = """
+## What holds, and what does not
+
+- **2.7 and 2.5 for the intervals between large updates** (a perceptron and a convolutional network, by least squares on
+  linear bins; the lines through all bins are 2.84 and 2.53 here, at the threshold of 99.5%). The slope is that of the
+  bins that are taken. For the convolutional network it goes from 2.0 to 2.6 along the histogram, for the perceptron
+  from 2.1 to more than 4: no range is straight for much more than a decade. The likelihood, which weighs bins by what
+  is in them, has 2.0 on the decade that is straightest, and calls the exponent drifting in all four. A threshold of 99%
+  in place of 99.5% changes the line by 0.1 and 0.3.
+- **A line says little here.** Least squares count each filled bin once, whether it holds one interval or a million; 97%
+  to 98% of the intervals are in the first bin. Of steps without any memory they make a power of 2.2
+  ([learning over time](learning_dynamics.md)).
+- **The intervals are not without memory**, which does hold. Large updates in one step of 200 at random would leave 69%
+  of the intervals of the convolutional network in the first bin, which has 98%, and none of 5,000 steps and more, of
+  which there are more than a thousand. Whether large updates of a variable follow each other, or variables differ in
+  how often they have one, a histogram of all variables together does not tell.
+- **The exponent of updates is stable through training**: of the line, it is, to 0.01 (convolutional network) and 0.24
+  (perceptron). By likelihood 2.5 and 2.8, and 4.7 and 4.4, are the same within errors that are as wide as 1.3. But no
+  histogram has one exponent: the slope of the convolutional network's goes from 3.2 to 4.7 early in training, and from
+  3.5 to 5.4 late. What is stable is the form of a distribution that falls faster and faster.
 """
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from safetensors.numpy import save_file
 
 from critlearn.cli.main import app, exit_code
 from critlearn.cli.series_files import read_series
+from critlearn.monitoring import MonitorRecord
+from critlearn.monitoring.updates import UpdateSeries
+from critlearn.storage import save
 from reference.time_series import ornstein_uhlenbeck
 from shape_checker import switched_off
 
@@ -299,3 +302,23 @@ def test_the_screen_says_what_was_taken(tmp_path: Path, capsys: pytest.CaptureFi
     assert run(tmp_path / "a.csv") == 0
     said = capsys.readouterr().out
     assert "12 variables (w0, w1, w2, w3, w4, w5, w6, w7 and 4 more); time: no column, rows are equally spaced" in said
+
+
+def test_the_record_of_a_monitor_is_a_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = np.r_[0:100, 150:450]
+    series = UpdateSeries(
+        {"0.weight": np.array([3, 5]), "0.bias": np.array([0])},
+        {"0.weight": WALK[:, :2].astype(np.float64), "0.bias": WALK[:, 2:].astype(np.float64)},
+        steps,
+    )
+    record = MonitorRecord((), series, 10, 10, "at every step", 450, 1.0, 0.1)
+    save(record, tmp_path / "record.safetensors")
+    assert run(tmp_path / "record.safetensors", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    # Only the longer of the two stretches.
+    assert (found["steps"], found["variables"]) == (300, 3)
+    assert "record of a monitor, 3 variables, steps 150 to 449" in found["series"]
+    assert run(tmp_path / "record.safetensors", "--only", "*.bias", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["variables"] == 1
+    assert run(tmp_path / "record.safetensors", "--only", "1.*") == 2
+    assert 'is called "1.*"; it has 0.bias, 0.weight' in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_runs_of_earlier_versions_are_shown_and_not_explained(run: Path, capsys:
     assert exit_code(app, ["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "What explains it" not in page
-    assert "<td>agrees</td>" in page
+    assert '<td class="more">agrees</td>' in page
     capsys.readouterr()
     assert exit_code(app, ["runs", "show", str(run)]) == 0
     assert "agrees" in capsys.readouterr().out

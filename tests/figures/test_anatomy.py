@@ -34,7 +34,7 @@ QUANTITIES = {
 
 def ends(figure: Any, series: str) -> list[float]:
     data = drawn_data(figure)
-    return data.loc[data["series"] == series, "exponent k of p(|δq|) ~ |δq|^-k"].tolist()
+    return data.loc[data["series"] == series, "exponent k of p(|δq|) ~ |δq|⁻ᵏ"].tolist()
 
 
 def test_variables_stand_from_the_input_to_the_output() -> None:

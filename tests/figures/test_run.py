@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.figures.quantity import density_figure, quantity_figure
+from critlearn.figures.run import drift_figure, loss_figure
 from critlearn.inference import Criteria, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
 
@@ -48,9 +49,9 @@ def test_drift_figure_leaves_out_what_has_no_logarithm() -> None:
 def test_empty_sketch_and_missing_curves_are_drawn_as_nothing() -> None:
     sketch = LogSketch.empty()
     none = {"measured": {"exponent": None}, "predicted": None, "curves": {"measured": None, "predicted": None}}
-    for figure in (density_figure(sketch, none), local_exponent_figure(none)):
+    for figure in (density_figure(sketch, none), quantity_figure(sketch, none)):
         figure.savefig("/dev/null", format="png")
-        assert not [line for line in figure.axes[0].lines if len(line.get_xdata())]
+        assert not [line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) > 2]
 
 
 def test_loss_figure_holds_every_epoch() -> None:
@@ -68,7 +69,7 @@ def test_a_law_with_cut_off_is_drawn_with_its_cut_off() -> None:
     quantity = _quantity(sketch)
     assert quantity["measured"]["verdict"] == "power law with cut-off"
     figure = density_figure(sketch, quantity)
-    label = next(line.get_label() for line in figure.axes[0].lines if str(line.get_label()).startswith("|δq|"))
+    label = next(line.get_label() for line in figure.axes[0].lines if str(line.get_label()).startswith("fit |δq|"))
     (x, y), line = _drawn(figure, "measured"), _drawn(figure, str(label))
     inside = (x > line[0].min()) & (x < math.log10(0.3))
     assert np.abs(np.interp(x[inside], *line) - y[inside]).max() < 0.15

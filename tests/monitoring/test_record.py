@@ -1,5 +1,6 @@
 """Records on disk are whole or not there, and what is read is what was written."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from torch import nn
 import critlearn as cl
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference import Grade
-from critlearn.monitoring import MonitorRecord
+from critlearn.monitoring import MonitorRecord, updates
 from critlearn.monitoring.storage import load_record, save_record
-from critlearn.monitoring.updates import UpdateSeries, update_distribution
+from critlearn.monitoring.updates import SeriesRecorder, UpdateSeries, update_distribution
 from reference.networks import classes
 
 
@@ -172,3 +173,32 @@ def test_the_longest_stretch_of_a_series_is_the_last_of_equal_ones() -> None:
     steps, found = series.longest_stretch()
     assert steps.tolist() == [10, 11, 12]
     assert found[:, 0].tolist() == [3, 4, 5]
+
+
+def test_a_series_that_has_to_pause_goes_on_by_stretches_that_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    # Each step that is recorded takes one unit of time.
+    monkeypatch.setattr(updates.time, "perf_counter", lambda: float(next(clock)))
+    variable = torch.zeros(3)
+    recorder = SeriesRecorder({"a": variable}, {"a": np.array([0, 2])})
+    recorder.take(0)
+    steps = 200_000
+    for step in range(1, steps):
+        if recorder.due(lambda seconds, step=step: seconds <= 0.1 * step):
+            variable += 1
+            recorder.take(step)
+    series = recorder.series()
+    taken, _ = series.longest_stretch()
+    assert series.step_count <= 0.1 * steps
+    assert series.step_count >= 0.05 * steps
+    assert len(taken) >= 0.25 * series.step_count
+    stretches = np.diff(np.append(0, np.append(np.flatnonzero(np.diff(series.steps) != 1) + 1, series.step_count)))
+    assert stretches[0] == 256
+    # The time that a stretch takes pays for some more of it; the training ends in the middle of the last one.
+    assert (stretches[1:-1] >= 1.5 * stretches[:-2]).all()
+    # One that costs nothing never pauses.
+    recorder = SeriesRecorder({"a": variable}, {"a": np.array([0, 2])})
+    for step in range(2000):
+        assert step == 0 or recorder.due(lambda _: True)
+        recorder.take(step)
+    assert recorder.series().step_count == 2000

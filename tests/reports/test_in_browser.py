@@ -1,5 +1,6 @@
 """Pages in a real browser: what is wide is scrolled on a phone and nowhere else, and the text of pictures is read."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,44 @@ def pages(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         record = write_run(tmp_path_factory.mktemp("network"), run_two_class(config), report_page)
     assert exit_code(app, ["report", str(study)]) == 0
     return [Path(record["run_dir"]) / "report.html", study / "report.html"]
+
+
+QUESTIONS = {
+    "which activation and loss": r"Fluctuations of learning: softsign\+mse",
+    "on which data": r"on moons",
+    "how many samples": r"moons: [\d,]+ samples",
+    "how many features": r"2 features",
+    "which state": r"AT EQUILIBRIUM|DRIFTING|UNDECIDED|SADDLE|SEPARABLE",
+    "is it an equilibrium, and why": r"(local learning equilibrium\.|State AT EQUILIBRIUM:) \w+",
+    "which seed": r"[Ss]eed 0",
+    "which version": r"critlearn \d+\.\d+",
+    "what was measured": r"\|δq\|, the size of the change of each trainable variable",
+    "at which learning rate": r"at learning rate 1\b",
+    "over what axis": r"Over what axis samples",
+    "how many fluctuations": r"[\d,]+ fluctuations in all",
+    "how many exact zeros": r"(no|[\d,]+ are) exact zeros",
+    "in which window": r"Windows chosen for each quantity by the fit, \d+\.\d to \d+\.\d decades",
+    "which grade, for how many": r"\w+: \d of 6\.",
+    "which exponent, with which error": r"hidden1\.weight δ−?\d\.\d+ \[−?\d\.\d+, −?\d\.\d+\] over \d+\.\d decades",
+    "how errors were found": r"95% intervals from a bootstrap over groups of samples",
+    "is it as predicted": r"\d of 6 variables are predicted: \d agree, \d disagree",
+    "how it was trained": r"15 epochs, lr 0\.01, seed 0, accuracy \d+\.\d%",
+    "how it is repeated": r"critlearn run two-class --activation softsign --loss mse --data moons",
+}
+"""What a first reader asks, and what an answer looks like on the page."""
+
+
+def test_a_first_reader_finds_twenty_answers_on_the_first_two_screens(browser: Browser, pages: list[Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(pages[0].as_uri())
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll('h1, p, dt, dd')]
+            .filter(part => part.getBoundingClientRect().bottom < 1800).map(part => part.innerText).join(' ')"""
+    )
+    page.close()
+    missing = [question for question, answer in QUESTIONS.items() if not re.search(answer, seen.replace("\n", " "))]
+    assert len(QUESTIONS) == 20
+    assert missing == []
 
 
 _WIDER = """() => [...document.querySelectorAll('.wide, .picture')]

@@ -15,7 +15,7 @@ from critlearn.cli import display
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
 from critlearn.figures.illustration import drawn_data
-from critlearn.figures.run import density_figure
+from critlearn.figures.quantity import density_figure
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reports import page
 from critlearn.reports.page import command_of

@@ -22,6 +22,9 @@ FLUCTUATIONS: Final = "fluctuations.npz"
 WEIGHTS: Final = "model.safetensors"
 REPORT: Final = "report.html"
 """Names of the files of a run: record, sketches, weights and page."""
+_LONGEST: Final = 80
+"""Characters of a composition in the name of a folder."""
+
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
 
@@ -180,6 +183,8 @@ def fresh_folder(out: Path, study: str, composition: str, seeds: str) -> Path:
         If all names of this second are taken.
     """
     composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in composition)
+    # The longest name of a file is 255 bytes; an expression may have a thousand.
+    composition = composition[:_LONGEST].encode()[: 2 * _LONGEST].decode(errors="ignore")
     stem = f"{study}-{composition}-s{seeds}-{time.strftime('%Y%m%dT%H%M%S')}"
     # Runs that end in the same second get a number.
     for number in range(1, 1000):

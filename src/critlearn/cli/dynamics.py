@@ -13,8 +13,8 @@ def dynamics(
         list[str],
         typer.Argument(
             help="A .npy file of shape (time,) or (time, variable), or a table (.csv, .txt, .parquet) whose columns "
-            "are variables; or checkpoints .safetensors of one network, one for each time, in any order; the "
-            "numbers in their paths are the times.",
+            "are variables; the record of a monitor; or checkpoints .safetensors of one network, one for each time, in "
+            "any order; the numbers in their paths are the times.",
             metavar="SERIES...",
         ),
     ],
@@ -76,9 +76,9 @@ def dynamics(
         with replacing(plot) as temporary:
             found.plot().savefig(temporary, format=plot.suffix[1:])
     if report is not None:
-        from critlearn.reports.dynamics_page import write_dynamics_page
+        from critlearn.reports.page import dynamics_page
 
-        write_dynamics_page(found, report, read.source)
+        write_whole(report, dynamics_page(found, read.source).encode())
     if out is not None:
         write_whole(out, json.dumps(values, allow_nan=False).encode())
     if as_json:

@@ -23,6 +23,7 @@ def report(
     """Make report.html again from stored numbers, and export its figures; of a URL in the folder where one is."""
     from critlearn.analysis.run_folder import RECORD, read_run
     from critlearn.figures.illustration import checked_formats
+    from critlearn.monitoring.storage import read_monitor
     from critlearn.reports.page import illustrations, write_report
     from critlearn.reports.study_page import study_illustrations, write_study_report
     from critlearn.studies.runs.methods import read_methods
@@ -34,7 +35,8 @@ def report(
     folder = Path() if remote else Path(place)
     if not remote and (folder / RECORD).is_file():
         if figures is not None:
-            _save([item for pair in illustrations(*read_run(folder)).values() for item in pair], figures, forms)
+            drawn = illustrations(*read_run(folder), read_monitor(folder))
+            _save([item for pair in drawn.values() for item in pair], figures, forms)
         say(str(write_report(folder)))
         return
     table = load_results(place) if remote else runs_table(folder)

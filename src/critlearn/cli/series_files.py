@@ -5,7 +5,7 @@ import fnmatch
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +44,8 @@ def read_series(files: Sequence[str], *, only: str | None, time: str | None, var
     Parameters
     ----------
     files
-        One ``.npy`` file, which is read in blocks, or one that `critlearn fit` reads as a table; or checkpoints
-        ``.safetensors``, one for each time.
+        One ``.npy`` file, which is read in blocks, or one that `critlearn fit` reads as a table; the record of a
+        monitor; or checkpoints ``.safetensors``, one for each time.
     only
         Pattern of the names of tensors, or of columns; all of them if None.
     time
@@ -67,6 +67,9 @@ def read_series(files: Sequence[str], *, only: str | None, time: str | None, var
     if kinds == {CHECKPOINT}:
         if time is not None:
             raise InvalidInputError("--time names a column of a table; the times of checkpoints are in their names")
+        record = _read_record(Path(files[0]), only) if len(files) == 1 else None
+        if record is not None:
+            return record
         series, source = read_checkpoints(files, only, variables, seed)
         return SeriesFile(series, None, source)
     if len(files) != 1:
@@ -80,6 +83,25 @@ def read_series(files: Sequence[str], *, only: str | None, time: str | None, var
             raise InvalidInputError("--only and --time choose columns by name, which an array has not")
         return SeriesFile(_mapped(Path(file)), None, file)
     return _read_table(file, only, time)
+
+
+def _read_record(path: Path, only: str | None) -> SeriesFile | None:
+    """Series of the record of a monitor, the longest stretch; None where the file is something else."""
+    from critlearn.monitoring.storage import load_record
+
+    try:
+        series = load_record(path).series
+    except DataError:
+        # A checkpoint: alone, it is refused as a series of one step.
+        return None
+    names = [name for name in series.values if only is None or fnmatch.fnmatchcase(name, only)]
+    if not names:
+        raise InvalidInputError(f'no variable of "{path}" is called "{only}"; it has {listed(list(series.values))}')
+    chosen = replace(series, values={name: series.values[name] for name in names})
+    steps, values = chosen.longest_stretch()
+    first, last = (int(steps[0]), int(steps[-1])) if steps.size else (0, 0)
+    number = f"{values.shape[1]:,} {'variable' if values.shape[1] == 1 else 'variables'}"
+    return SeriesFile(values, None, f"{path}: record of a monitor, {number}, steps {first:,} to {last:,}")
 
 
 def _mapped(path: Path) -> np.ndarray:

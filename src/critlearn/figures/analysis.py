@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
-from critlearn.figures.run import draw_density
-from critlearn.figures.style import add_legend, prepare_log_log
+from critlearn.figures.fit import exponent_label
+from critlearn.figures.quantity import add_shared_legend, draw_density
+from critlearn.figures.style import prepare_log_log
 from critlearn.numerics.log_sketch import LogSketch
 
 _COLUMNS: Final = 4
-"""Panels in a row."""
+"""Panels in a row at most."""
 
 MOST_PANELS: Final = 40
 """Panels of a figure: more are too small to be read."""
@@ -30,21 +31,28 @@ def analysis_figure(sketches: Mapping[str, LogSketch], quantities: Mapping[str, 
         Entries of the record by name; of more than 40, the first ones are drawn.
     """
     shown = list(quantities.items())[:MOST_PANELS]
-    columns = min(_COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
+    # As few rows as there must be, evenly filled.
+    rows = -(-len(shown) // _COLUMNS)
+    columns = -(-len(shown) // rows)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (name, quantity) in zip(panels, shown, strict=False):
         prepare_log_log(axes)
-        draw_density(axes, sketches[name], quantity)
-        axes.set_title(name, fontsize=9)
-        add_legend(axes)
-        if axes.get_legend() is not None:
-            for text in axes.get_legend().get_texts():
-                text.set_fontsize(6)
+        draw_density(axes, sketches[name], quantity, fit_label="fit")
+        # A dollar sign in a name is one, and begins no formula.
+        axes.set_title(name.replace("$", r"\$") + "\n" + _found(quantity["measured"]), fontsize=9)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
+    add_shared_legend(figure, list(panels[: len(shown)]))
     left_out = len(quantities) - len(shown)
     figure.supxlabel("|δq|" + (f" (the first {len(shown)} of {len(quantities)} quantities)" if left_out else ""))
     figure.supylabel("density p(|δq|)")
     return figure
+
+
+def _found(measured: Mapping[str, Any]) -> str:
+    """Exponent with its interval, and the grade."""
+    if measured["exponent"] is None:
+        return str(measured["verdict"])
+    interval = None if measured["ci95"] is None else tuple(measured["ci95"])
+    return f"{exponent_label(measured['exponent'], interval)}, {measured['verdict']}"

@@ -88,7 +88,7 @@ def anatomy_figure(quantities: Mapping[str, Any]) -> Figure:
     axes.set_xlim(low - 0.12 * (high - low), high + 0.12 * (high - low))
     axes.set_ylim(len(shown) - 0.02, -0.14)
     axes.set_yticks([])
-    axes.set_xlabel("exponent k of p(|δq|) ~ |δq|^-k")
+    axes.set_xlabel("exponent k of p(|δq|) ~ |δq|⁻ᵏ")
     axes.set_ylabel("input   →   output", rotation=270, labelpad=14)
     axes.grid(axis="x", alpha=0.3)
     _add_legend(figure, axes)

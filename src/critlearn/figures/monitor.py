@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
-from critlearn.numerics.notation import LAW_GRADES
+from critlearn.numerics.notation import FEW_GRADE, LAW_GRADES
 
 _COLOURS: Final = (MEASURED, FITTED, PREDICTED, "#CC79A7", "#56B4E9", "#E69F00")
 """Colours of Okabe and Ito; a seventh distribution has the first one again."""
@@ -55,6 +55,8 @@ def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figur
 def increments_figure(periods: pd.DataFrame) -> Figure:
     """Exponent of the tail of increments over the steps of training, a curve with the band of its interval by layer.
 
+    Where there are too few data marks are hollow, and have no band: it would cover those of the others.
+
     Parameters
     ----------
     periods
@@ -67,9 +69,13 @@ def increments_figure(periods: pd.DataFrame) -> Figure:
             colour = _COLOURS[number % len(_COLOURS)]
             columns = ("first_step", "last_step", "exponent", "ci_low", "ci_high")
             first, last, exponent, low, high = (rows[column].to_numpy(dtype=np.float64) for column in columns)
-            middle = np.sqrt(np.maximum(first, 1) * last)
-            axes.plot(middle, exponent, "o-", markersize=4, color=colour, label=f"{name} (over time)")
-            axes.fill_between(middle, low, high, color=colour, alpha=0.15)
+            # The first period begins at 0: most of its steps are in its second half too.
+            middle = np.sqrt(np.maximum(first, last / 2) * last)
+            told = (rows["verdict"] != FEW_GRADE).to_numpy()
+            axes.plot(middle, exponent, "-", color=colour, label=f"{name} (over time)")
+            axes.plot(middle[told], exponent[told], "o", markersize=4, color=colour)
+            axes.plot(middle[~told], exponent[~told], "o", markersize=4, color=colour, markerfacecolor="white")
+            axes.fill_between(middle, low, high, where=told, color=colour, alpha=0.15)
         axes.set_xscale("log")
         known = periods["exponent"].dropna().to_numpy(dtype=np.float64)
         if known.size:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients
-from critlearn.fluctuations.accumulation.rescaled import RescaledCounts
 from critlearn.fluctuations.batches import Batches
 from critlearn.fluctuations.checkpoint.fingerprint import fingerprint
 from critlearn.fluctuations.checkpoint.state import Checkpoint, check_place
@@ -150,20 +149,14 @@ def measure_rescaled(
             "errors are rescaled for single samples: leave out mini_batch and without_drift, which are about several"
         )
     batches = Batches(system, None, batch_size, 1)
-    accumulator = _new_accumulator(system, batches, quantities, lr=lr, groups=groups, exact=False, precision=None)
-    plain = replace(quantities, units=(), samples=(), series=False)
-    beside = {
-        name: RescaledCounts(accumulator.of_the_same(plain), log_factor) for name, log_factor in log_factors.items()
-    }
-    resolution = _count(
-        accumulator,
-        batches,
-        0,
-        None,
-        lambda done: None if progress is None else progress(done, batches.samples or 0),
-        tuple(beside.values()),
+    accumulator = _new_accumulator(
+        system, batches, quantities, lr=lr, groups=groups, exact=False, precision=None, log_factors=log_factors
     )
-    return accumulator.finish(resolution), {name: counts.result() for name, counts in beside.items()}
+    resolution = _count(
+        accumulator, batches, 0, None, lambda done: None if progress is None else progress(done, batches.samples or 0)
+    )
+    rescaled = accumulator.rescaled()
+    return accumulator.finish(resolution), rescaled
 
 
 def _check_checkpoint(checkpoint: Path | str | None, quantities: Quantities, batches: Batches) -> None:
@@ -270,6 +263,7 @@ def _new_accumulator(
     groups: int,
     exact: bool,
     precision: torch.dtype | None,
+    log_factors: Mapping[str, Float64[np.ndarray, " sample"]] | None = None,
 ) -> Accumulator:
     """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
     wanted = quantities.names({name: value.numel() for name, value in system.parameters.items()})
@@ -277,7 +271,15 @@ def _new_accumulator(
     gradients = DrawnGradients(whole, quantities.drawn(wanted))
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)
-    return Accumulator(gradients, quantities, log_rate=math.log(lr), groups=groups, exact=exact, drift=drift)
+    return Accumulator(
+        gradients,
+        quantities,
+        log_rate=math.log(lr),
+        groups=groups,
+        exact=exact,
+        drift=drift,
+        log_factors=log_factors,
+    )
 
 
 def _count(
@@ -286,17 +288,11 @@ def _count(
     start: int,
     stop: int | None,
     batch_counted: Callable[[int], None],
-    beside: Sequence[RescaledCounts] = (),
 ) -> Resolution:
     """Count the samples from number ``start`` to ``stop``, whole batches each, and find the resolution of gradients."""
     accumulator.done = start
-    together: tuple[Accumulator | RescaledCounts, ...] = (accumulator, *beside)
     for x, t in batches.start_from(start):
-        for item in accumulator.gradients.batch(x, t, first=accumulator.done):
-            for counts in together:
-                counts.add_item(item, len(t))
-        for counts in together:
-            counts.end_batch(len(t))
+        accumulator.add(x, t)
         batch_counted(accumulator.done)
         if stop is not None and accumulator.done >= stop:
             break

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from critlearn.numerics.notation import LAW_GRADES
+from critlearn.numerics.notation import FEW_GRADE, LAW_GRADES
 
 
 class Grade(StrEnum):
@@ -24,7 +24,7 @@ class Grade(StrEnum):
     CUT_OFF = "power law with cut-off"
     DRIFTING = "drifting exponent"
     REJECTED = "rejected"
-    TOO_FEW = "too few data"
+    TOO_FEW = FEW_GRADE
 
 
 SUPPORTED: Final = tuple(Grade(word) for word in LAW_GRADES)

@@ -47,7 +47,7 @@ class Cadence(Protocol):
         ...
 
     def pays_for_series(self, seconds: float, clock: Clock) -> bool:
-        """Whether the series, which have taken so many seconds, may go on."""
+        """Whether the series may take so many seconds in all."""
         ...
 
     def pays_for_last(self, clock: Clock) -> bool:
@@ -134,7 +134,7 @@ class WithinShare:
         return True
 
     def pays_for_series(self, seconds: float, clock: Clock) -> bool:
-        """Whether they have taken at most a quarter of the share."""
+        """Whether that is at most a quarter of the share."""
         # Most of the share is left for the measurements.
         return seconds <= 0.25 * self._share * clock.training
 

@@ -72,7 +72,7 @@ class Monitor:
         Names of quantities of `measure`, such as ``all`` or ``2.bias``, or one of them; by default layers and ``all``.
     series
         Number of variables, drawn at random, whose values are kept over time, or flat indices by name: values of the
-        last 131,072 steps, and counts of all increments by layer and period.
+        last 131,072 recorded steps, and counts of all increments by layer and period.
     log
         Receiver of exponents, grades and equilibrium as they are measured: anything with ``add_scalar(name, value,
         step)`` or a function of these. Fits of ``all``, or of the quantities that are named, are then made at once, and
@@ -153,7 +153,7 @@ class Monitor:
             self._steps += 1
             if self._before is not None:
                 self._take_update()
-            if not self._series.block_full or self._cadence.pays_for_series(self._series.seconds, self._clock):
+            if self._series.due(lambda seconds: self._cadence.pays_for_series(seconds, self._clock)):
                 self._series.take(self._steps)
             if self._cadence.due(self._steps, self._clock):
                 self._add_state(self._attempt())

@@ -19,6 +19,9 @@ from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reading.json_text import parsed_json
 from critlearn.whole_files import replacing
 
+MONITOR: Final = "monitor.safetensors"
+"""Name of a record in the folder of a run, whose page then has a section on it."""
+
 _KEY: Final = "critlearn.monitor"
 """Name of the JSON text in the file's header."""
 _FORMAT: Final = 1
@@ -92,6 +95,17 @@ def load_record(path: Path) -> MonitorRecord:
         CritlearnError,
     ) as problem:
         raise DataError(f'"{path}" holds no record of a monitor: {type(problem).__name__} {problem}') from problem
+
+
+def read_monitor(folder: Path) -> MonitorRecord | None:
+    """Record in the folder of a run; None where there is none.
+
+    Raises
+    ------
+    DataError
+        If the file holds something else.
+    """
+    return load_record(folder / MONITOR) if (folder / MONITOR).is_file() else None
 
 
 def _record(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MonitorRecord:

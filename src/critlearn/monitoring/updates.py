@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +27,8 @@ _MOST_BLOCKS: Final = 512
 _BLOCK: Final = 256
 """Successive steps of a series between two checks that it keeps within its share of the time.
 
-Updates need successive steps, so that a series stops and goes on by blocks: of this length only 1 in 256 is lost.
+Updates need successive steps, so that a series stops and goes on by blocks: of this length only 1 in 256 is lost. Where
+it has to pause, it goes on by twice as many blocks each time: avalanches need long stretches.
 """
 
 
@@ -140,25 +141,45 @@ class SeriesRecorder:
         self._counter = IncrementCounter()
         self._steps: list[int] = []
         self._buffers: dict[str, Tensor] = {}
-        self.seconds = 0.0
+        self._seconds, self._recorded = 0.0, 0
+        # Blocks that are paid for, and those of the stretch after the next pause.
+        self._paid, self._next_stretch, self._paused = 1, 2, False
 
-    @property
-    def block_full(self) -> bool:
-        """Whether a block of successive steps has just been filled, or none has begun."""
-        return not self._steps or len(self._steps) == _BLOCK
+    def due(self, pays: Callable[[float], bool]) -> bool:
+        """Whether to record the next step.
+
+        Parameters
+        ----------
+        pays
+            Whether so many seconds of recording are within the share of the time.
+        """
+        if 0 < len(self._steps) < _BLOCK or self._paid:
+            return True
+        if not self._paused:
+            if pays(self._seconds):
+                return True
+            self._paused = True
+        price = self._next_stretch * _BLOCK * self._seconds / self._recorded
+        if not pays(self._seconds + price):
+            return False
+        self._paid, self._paused = self._next_stretch, False
+        self._next_stretch = min(2 * self._next_stretch, _MOST_BLOCKS)
+        return True
 
     def take(self, step: int) -> None:
         """Record the values after a step."""
         if not self._taken:
             return
         start = time.perf_counter()
-        if self.block_full:
+        if not self._steps or len(self._steps) == _BLOCK:
             self._start_block()
+            self._paid = max(self._paid - 1, 0)
         row = len(self._steps)
         for name, value, index in self._taken:
             torch.take(value.detach(), index, out=self._buffers[name][row])
         self._steps.append(step)
-        self.seconds += time.perf_counter() - start
+        self._recorded += 1
+        self._seconds += time.perf_counter() - start
 
     def series(self) -> UpdateSeries:
         """Series recorded so far."""

@@ -16,6 +16,9 @@ LAW_GRADES: Final = ("power law", "power law with cut-off")
 COMPATIBLE_GRADE: Final = "compatible"
 """Grade of a fit that the data do not reject, where rivals do as well."""
 
+FEW_GRADE: Final = "too few data"
+"""Grade of a fit of which nothing more can be said."""
+
 
 def power_text(name: str, exponent: float | str) -> str:
     """``name`` to the power of minus the exponent; a number gets two digits, and zero none.

@@ -13,22 +13,31 @@ from typing import Any, Final
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from critlearn._version import __version__
 from critlearn.analysis import Analysis
-from critlearn.analysis.record_schema import headlines, seeds_text
+from critlearn.analysis.record_schema import seeds_text
 from critlearn.analysis.road import ANALYSIS
 from critlearn.analysis.run_folder import REPORT, read_run
 from critlearn.analysis.table import row_of
 from critlearn.comparison.learning_modes import Modes
+from critlearn.dynamics import Dynamics
 from critlearn.equilibrium import Status
+from critlearn.errors import InvalidInputError
 from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
-from critlearn.figures.run import density_figure, drift_figure, local_exponent_figure, loss_figure
+from critlearn.figures.quantity import quantity_figure
+from critlearn.figures.run import drift_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
+from critlearn.monitoring import MonitorRecord
+from critlearn.monitoring.storage import read_monitor
 from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
+from critlearn.reports.dynamics_section import dynamics_section, training_section
 from critlearn.reports.explanation import anatomy_illustration, explanation_section
 from critlearn.reports.modes_section import modes_illustration, modes_section
+from critlearn.reports.overview import agreement_sentence, facts, grade_sentences, miss_sentence, multiples
+from critlearn.reports.typeset import typeset
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
 from critlearn.whole_files import write_whole
@@ -47,7 +56,28 @@ _MOST_PICTURED: Final = 24
 """Quantities with figures on a page: of more it takes minutes to draw and too long to load."""
 
 
-def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: Mapping[str, Any] | None = None) -> str:
+_COLUMNS: Final = (
+    ("status", "certificate of the state: AT EQUILIBRIUM, or what is missing"),
+    ("over", "what the fluctuations are taken over"),
+    ("sizes", "number of fluctuations other than zero, and of exact zeros"),
+    ("k", "fitted exponent, with the 95% interval of a bootstrap over groups of samples"),
+    ("window", "range of sizes on which it was fitted, and the share of the sizes that lie there (kept)"),
+    ("KS p", "p-value of the Kolmogorov-Smirnov test of the law on its window"),
+    ("predicted", "exponent of the prediction on the same window"),
+    ("distance", "largest difference of the cumulative distributions, predicted and measured"),
+    ("limit", "exact exponent of the composition far from the data, where the prediction reaches it"),
+    ("agree", "outcome of the comparison: agrees, disagrees, or cannot tell at this number of samples"),
+    ("verdict", "grade of the fit"),
+)
+"""What the columns of the table of results mean."""
+
+
+def report_page(
+    record: Mapping[str, Any],
+    fluctuations: Fluctuations,
+    duality: Mapping[str, Any] | None = None,
+    training: MonitorRecord | None = None,
+) -> str:
     """Self-contained HTML of a run.
 
     Parameters
@@ -58,8 +88,10 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         Sketches of the run.
     duality
         Study of its duality map; the section on it is left out if None.
+    training
+        Record of the monitor of its training; the section on what happened over time is left out if None.
     """
-    quantities = record["quantities"]
+    quantities, command = record["quantities"], command_of(record)
     predicted = [name for name, quantity in quantities.items() if quantity["predicted"] is not None]
     first = predicted[:_MOST_PICTURED] or list(quantities)[:1]
     others = [name for name in quantities if name not in predicted and name not in first]
@@ -70,7 +102,12 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         "page.html",
         record=record,
         seeds=seeds_text(record).capitalize(),
-        headlines=headlines(quantities),
+        facts=facts(record, command),
+        grades=grade_sentences(quantities),
+        agreement=agreement_sentence(quantities),
+        multiples=multiples(record, fluctuations),
+        columns=_COLUMNS,
+        misses={name: miss_sentence(quantity, fluctuations[name]) for name, quantity in pictured.items()},
         rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],
         not_predicted=_reasons(quantities),
         sources=_sources(quantities),
@@ -81,9 +118,10 @@ def report_page(record: Mapping[str, Any], fluctuations: Fluctuations, duality: 
         explanation=explanation_section(record),
         modes=modes_section(record),
         duality=None if duality is None else duality_section(duality),
+        training_over_time=None if training is None else training_section(training),
         advice=_advice(record["equilibrium"]["status"]),
         settings=[(name, json.dumps(value)) for name, value in record["config"].items()],
-        command=command_of(record),
+        command=command,
     )
 
 
@@ -106,25 +144,52 @@ def render(template: str, **values: Any) -> str:
     environment.globals["figure_number"] = lambda: next(numbers)
     environment.filters["source"] = _source
     environment.filters["rows"] = _table_rows
+    environment.filters["typeset"] = typeset
     return environment.get_template(template).render(**values)
 
 
-def report(analysis: Analysis, path: Path | str) -> Path:
-    """Write the page of an analysis: one HTML file that opens offline.
+def report(result: Analysis | Dynamics, path: Path | str, *, training: MonitorRecord | None = None) -> Path:
+    """Write the page of an analysis, or of a series over time: one HTML file that opens offline.
 
     Parameters
     ----------
-    analysis
-        The analysis, just made or read from a folder.
+    result
+        The analysis, just made or read from a folder; or what a series over time says.
     path
         File; one that is there is replaced.
+    training
+        Record of the monitor of the training before an analysis, which adds a section on what happened over time.
 
     Raises
     ------
+    InvalidInputError
+        If the result is something else, or a record is given with a series.
     OutputError
         If it cannot be written.
     """
-    return write_whole(Path(path), report_page(analysis.record, analysis.fluctuations).encode())
+    if isinstance(result, Dynamics):
+        if training is not None:
+            raise InvalidInputError("a record of a training goes with an Analysis; its series is record.dynamics()")
+        return write_whole(Path(path), dynamics_page(result).encode())
+    if not isinstance(result, Analysis):
+        raise InvalidInputError(
+            "what a page is made of is an Analysis, or a Dynamics such as record.dynamics() of a monitor; "
+            f"got {type(result).__name__}"
+        )
+    return write_whole(Path(path), report_page(result.record, result.fluctuations, training=training).encode())
+
+
+def dynamics_page(sheet: Dynamics, source: str = "a series") -> str:
+    """HTML of a series over time.
+
+    Parameters
+    ----------
+    sheet
+        What was measured.
+    source
+        Where the series is from, for the title.
+    """
+    return render("dynamics.html", source=source, section=dynamics_section(sheet), version=__version__)
 
 
 def write_report(folder: Path) -> Path:
@@ -138,7 +203,8 @@ def write_report(folder: Path) -> Path:
         If the page cannot be written.
     """
     record, fluctuations = read_run(folder)
-    return write_whole(folder / REPORT, report_page(record, fluctuations, read_duality(folder)).encode())
+    page = report_page(record, fluctuations, read_duality(folder), read_monitor(folder))
+    return write_whole(folder / REPORT, page.encode())
 
 
 def command_of(record: Mapping[str, Any]) -> str:
@@ -195,31 +261,31 @@ def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str
     }
 
 
-def illustrations(record: Mapping[str, Any], fluctuations: Fluctuations) -> dict[str, list[Illustration]]:
-    """Figures of a run: those of each quantity by its name, those of training, all anatomies and modes by theirs."""
+def illustrations(
+    record: Mapping[str, Any], fluctuations: Fluctuations, training: MonitorRecord | None = None
+) -> dict[str, list[Illustration]]:
+    """Figures of a run: those of each quantity by its name; training, anatomies, modes, series over time by theirs."""
     shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
     anatomies = [anatomy_illustration(record["quantities"])] if explained(record["quantities"]) else []
     found = record.get("modes")
     reduced = [] if found is None else [modes_illustration(Modes.from_dict(found))]
-    return {**shown, "training": _of_training(record["equilibrium"]), "anatomy": anatomies, "modes": reduced}
+    over_time = [] if training is None else training_section(training).pictures
+    trained = _of_training(record["equilibrium"])
+    return {**shown, "training": trained, "anatomy": anatomies, "modes": reduced, "over time": over_time}
 
 
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
-    """Density and local exponent of one quantity."""
+    """Density, share above, ratio to the prediction and local exponent of one quantity."""
     statement = quantity["statement"]
+    other = "the prediction" if quantity["curves"]["predicted"] is not None else "the fit"
     return [
         Illustration(
-            f"{name}-density",
-            density_figure(fluctuations[name], quantity),
-            f"Density of the size of the fluctuations of {name} on log-log axes. {statement}",
-            f"Density of the size of the fluctuations of {name}, on log-log axes: a power law is a straight line. "
-            f"{_shading(quantity['measured'])}",
-        ),
-        Illustration(
-            f"{name}-local-exponent",
-            local_exponent_figure(quantity),
-            f"Local exponent of the fluctuations of {name} over their size, with a 95% band. {statement}",
-            f"Local exponent of {name}: a power law is a flat stretch. Where the band is wide, the data do not decide.",
+            name,
+            quantity_figure(fluctuations[name], quantity),
+            f"Density of the size of the fluctuations of {name} on log-log axes, the share of those at least as large, "
+            f"the ratio of the density to {other}, and the local exponent. {statement}",
+            f"Fluctuations of {name} by size: density, share of those at least as large, measured density over "
+            f"{other}, and local exponent. {_shading(quantity['measured'])}",
         ),
     ]
 

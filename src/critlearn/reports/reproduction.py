@@ -132,7 +132,7 @@ def exponents_figure(rows: pd.DataFrame) -> Figure:
     axes.plot(shown["predicted"], heights, "D", color=FITTED, markersize=7, mfc="none", label="predicted")
     axes.set_yticks(list(heights), names, fontsize=8)
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set(xlabel="exponent k of p(|δq|) ~ |δq|^-k")
+    axes.set(xlabel="exponent k of p(|δq|) ~ |δq|⁻ᵏ")
     axes.grid(axis="x", alpha=0.3)
     if len(shown):
         axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients, written_out
 from critlearn.fluctuations.accumulation.pools import PoolShares, pools_of, with_pools
 from critlearn.fluctuations.counting.protocol import Counter, counter_for
+from critlearn.fluctuations.counting.rescaled import RescaledCounter
 from critlearn.fluctuations.floor.resolution import Resolution
 from critlearn.fluctuations.grad_sample.protocol import GradSample, VariableGradients
 from critlearn.fluctuations.grad_sample.rules.plan import layer_of
@@ -40,6 +42,8 @@ class Accumulator:
         Count every change in its own bin.
     drift
         Mean gradient of each variable, if it is to be subtracted.
+    log_factors
+        By a name, the logarithm of a factor of each sample: its changes times this factor are counted beside.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Accumulator:
         groups: int,
         exact: bool,
         drift: Mapping[str, LogMean] | None = None,
+        log_factors: Mapping[str, Float64[np.ndarray, " sample"]] | None = None,
     ) -> None:
         self.gradients, self.quantities, self.groups = gradients, quantities, groups
         parameters = gradients.whole.system.parameters
@@ -66,6 +71,9 @@ class Accumulator:
         self._log_rate, self._drift = log_rate, drift
         self._device = next(iter(parameters.values())).device
         self._exact = exact
+        self._log_factors = {
+            each: torch.from_numpy(factor).to(self._device) for each, factor in (log_factors or {}).items()
+        }
         self._counters: dict[str, Counter] = {}
         self._chosen = {
             name: torch.from_numpy(index).to(self._device) for name, index in quantities.chosen(self.variables).items()
@@ -74,12 +82,6 @@ class Accumulator:
         self.done = 0
         self._changes_counted = 0
         self._rows_of_sample = 1
-
-    def of_the_same(self, quantities: Quantities) -> "Accumulator":
-        """Accumulator of the same gradients in as many groups that has counted nothing yet."""
-        return Accumulator(
-            self.gradients, quantities, log_rate=self._log_rate, groups=self.groups, exact=self._exact, drift=None
-        )
 
     def add(self, x: Inputs, t: Tensor) -> None:
         """Count the changes of a batch of boundary states.
@@ -169,7 +171,7 @@ class Accumulator:
         counted: dict[str, GradSample] = {name: grad_sample, **self._given(grad_sample, name)}
         try:
             for quantity, part in counted.items():
-                part.count(self._counter(quantity), scale, number)
+                part.count(self._rescaled_counter(quantity), scale, number)
         except InvalidInputError:
             _check_finite(grad_sample, name, first)
             raise
@@ -203,12 +205,30 @@ class Accumulator:
 
     def _counter(self, name: str) -> Counter:
         if name not in self._counters:
-            self._counters[name] = counter_for(self._device, self.groups, exact=self._exact)
+            self._counters[name] = self._new_counter()
         return self._counters[name]
+
+    def _rescaled_counter(self, name: str) -> Counter:
+        """Counter of a quantity and, beside, of its rescaled changes."""
+        if self._log_factors and name not in self._counters:
+            rescaled = {each: self._new_counter() for each in self._log_factors}
+            self._counters[name] = RescaledCounter(self._new_counter(), rescaled, self._log_factors)
+        return self._counter(name)
+
+    def _new_counter(self) -> Counter:
+        return counter_for(self._device, self.groups, exact=self._exact)
 
     def result(self, *, since: int = 0) -> Fluctuations:
         """Fluctuations counted so far, from sample ``since`` on, with the pools of layers and of all."""
         return self._result({name: counter.sketch() for name, counter in self._counters.items()}, since)
+
+    def rescaled(self) -> dict[str, Fluctuations]:
+        """Rescaled changes counted so far, of all variables and their pools, without a resolution floor."""
+        counters = {name: each for name, each in self._counters.items() if isinstance(each, RescaledCounter)}
+        return {
+            each: self._result({name: counter.rescaled[each].sketch() for name, counter in counters.items()}, 0)
+            for each in self._log_factors
+        }
 
     def finish(self, resolution: Resolution, *, since: int = 0) -> Fluctuations:
         """Fluctuations counted so far, with the resolution floor; nothing can be added afterwards.

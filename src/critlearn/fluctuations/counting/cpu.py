@@ -12,6 +12,7 @@ from torch import Tensor
 
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.counting import float_kernels, product_kernels
+from critlearn.fluctuations.counting.dither import dither_of
 from critlearn.fluctuations.counting.float_bits import double_table, edge_table, single_table
 from critlearn.numerics.kernels.threads import on_threads, threads
 from critlearn.numerics.log_sketch import BIN_WIDTH, BINS_PER_OCTAVE, LogSketch, check_span
@@ -24,9 +25,6 @@ _SMALLEST_SINGLE: Final = 1 << 23
 
 _WIDEST: Final = 60_000
 """Errors and inputs of one row that a kernel takes at once: all may be in one bin, and 16 bits hold 65,535."""
-
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Fractional parts of its multiples are spread evenly, also those of every n-th."""
 
 _MOST_IN_32_BITS: Final = 2**31 - 1
 """Fluctuations counted in all up to which no bin can overflow 32 bits."""
@@ -74,16 +72,28 @@ class CpuCounter:
         """
         shift, fraction = _on_grid(scale)
         log_error = (errors.double() / BIN_WIDTH + fraction[:, None]).numpy()
-        # By the sample's number, not drawn: the same in every run and in every part of a measurement.
-        dither = (sample.double() * _GOLDEN).frac().numpy()
         for outputs in range(0, log_error.shape[1], _WIDEST):
             columns = slice(outputs, outputs + _WIDEST)
             rows = (np.ascontiguousarray(log_error[:, columns]), np.ascontiguousarray(negative.numpy()[:, columns]))
             for part in inputs.split(_WIDEST, dim=1):
+                width = rows[0].shape[1] * part.shape[1]
+                if self.exact or width < product_kernels.CONVOLVED_FROM:
+                    self._add_sums(rows, part, shift, sample)
+                    continue
                 values = np.ascontiguousarray(_numbers(part))
                 self._reserve(*product_kernels.outer_range(rows[0], *_patterns(values), shift))
-                arrays = (*rows, values, double_table(), shift, dither)
-                self._run(product_kernels.count_outer, arrays, sample, rows[0].shape[1] * values.shape[1], self.exact)
+                dither = dither_of(sample).numpy()
+                self._run(product_kernels.count_outer, (*rows, values, double_table(), shift, dither), sample, width)
+
+    def _add_sums(
+        self, errors: tuple[np.ndarray, np.ndarray], inputs: Tensor, shift: np.ndarray, sample: Tensor
+    ) -> None:
+        """Count products of errors, given by logarithms in bins and signs, and inputs, each in its own bin."""
+        logs = (inputs.double().abs().log2_() * BINS_PER_OCTAVE).numpy()
+        short, long = sorted((errors, (logs, (inputs < 0).numpy())), key=lambda part: part[0].shape[1])
+        width = short[0].shape[1] * long[0].shape[1]
+        self._reserve(*product_kernels.sum_range(short[0], long[0], shift))
+        self._run(product_kernels.count_sums, (*short, *long, shift), sample, width)
 
     def add_logs(self, logs: Tensor, negative: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given by ``ln|delta|`` and sign, shape (row, entry)."""

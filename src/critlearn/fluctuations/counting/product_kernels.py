@@ -48,18 +48,15 @@ def count_logs(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pack_errors(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
-    """Copy logarithms of nonzero errors to the front; return how many there are, the least and the greatest."""
+def _pack(logs, negative, packed, signs):  # type: ignore[no-untyped-def]
+    """Copy logarithms of nonzero numbers to the front; return how many there are."""
     found = 0
-    low, high = np.inf, -np.inf
     for k in range(logs.size):
-        value = logs[k]
-        if value != -np.inf:
-            packed[found] = value
-            signs[found] = 1 if negative[k] else 0
-            low, high = min(low, value), max(high, value)
-            found += 1
-    return found, low, high
+        # Written always and kept only if it is not zero: zeros come unpredictably, a branch would cost more.
+        packed[found] = logs[k]
+        signs[found] = 1 if negative[k] else 0
+        found += 1 if logs[k] != -np.inf else 0
+    return found
 
 
 @compiled
@@ -108,6 +105,33 @@ def _count_one_by_one(error, error_sign, inputs, input_sign, offset, place, coun
 
 
 @compiled
+def count_sums(  # type: ignore[no-untyped-def]
+    short, short_negative, long, long_negative, shift, group, counts, zeros, first, order, start, stop
+):
+    """Count all products of each row's two sets of numbers, given by their logarithms, each in its own bin.
+
+    The second set should be the longer: sums with it are formed in vectors.
+    """
+    packed_short, short_sign = np.empty(short.shape[1]), np.empty(short.shape[1], np.uint8)
+    packed_long, long_sign = np.empty(long.shape[1]), np.empty(long.shape[1], np.uint8)
+    place = np.empty(long.shape[1], np.uint32)
+    for at in range(start, stop):
+        row = order[at]
+        n = _pack(short[row], short_negative[row], packed_short, short_sign)
+        m = _pack(long[row], long_negative[row], packed_long, long_sign)
+        zeros[group[row]] += short.shape[1] * long.shape[1] - n * m
+        _count_one_by_one(
+            packed_short[:n],
+            short_sign[:n],
+            packed_long[:m],
+            long_sign[:m],
+            shift[row] - first,
+            place,
+            counts[group[row]],
+        )
+
+
+@compiled
 def _fill_histograms(  # type: ignore[no-untyped-def]
     error, error_sign, dither, e_first, input_bin, input_sign, a_first, histograms
 ):
@@ -120,11 +144,11 @@ def _fill_histograms(  # type: ignore[no-untyped-def]
 
 @compiled
 def count_outer(  # type: ignore[no-untyped-def]
-    log_error, negative, inputs, table, shift, dither, group, exact, counts, zeros, first, order, start, stop
+    log_error, negative, inputs, table, shift, dither, group, counts, zeros, first, order, start, stop
 ):
     """Count all products of each row's errors (row, out) and inputs (row, in): ``ln|e_i a_j| = ln|e_i| + ln|a_j|``.
 
-    Where it costs less, and unless ``exact``, a row's two histograms are convolved: of bins ``floor(e + u)`` and
+    Where it costs less, a row's two histograms are convolved: of bins ``floor(e + u)`` and
     ``floor(a + 1/2 - u)``, with the row's ``dither`` u in [0, 1). The sum is at most one bin off. Over rows, whose u
     are spread evenly, each of the two is on the average what it should be, also where all logarithms have the same
     place within a bin, as those of ones and powers of two have. ``table`` is `double_table`; ``shift`` (row,) is added
@@ -138,20 +162,20 @@ def count_outer(  # type: ignore[no-untyped-def]
     for at in range(start, stop):
         row = order[at]
         g, offset, u = group[row], shift[row] - first, dither[row]
-        n, e_low, e_high = _pack_errors(log_error[row], negative[row], error, error_sign)
+        n = _pack(log_error[row], negative[row], error, error_sign)
         # A product with this factor adds 1/2 - u bins to every input's logarithm, without taking a logarithm.
         factor = 2.0 ** ((0.5 - u) / BINS_PER_OCTAVE)
         m, a_first, a_last = _pack_inputs(inputs[row], factor, table, scaled, input_bin, input_sign, place)
         zeros[g] += outputs * width - n * m
         if n * m == 0:
             continue
+        e_low, e_high = row_range(error[:n])
         e_first = np.int64(math.floor(e_low + u))
         e_bins, a_bins = np.int64(math.floor(e_high + u)) - e_first + 1, a_last - a_first + 1
         # Bins to be added if the inputs' histogram is shifted by each filled bin of the errors', and the other way.
         by_errors, by_inputs = min(n, e_bins) * a_bins, min(m, a_bins) * e_bins
         cost = min(by_errors, by_inputs) * _BIN_COST + n + m + e_bins + a_bins
-        plain = exact or n * m < CONVOLVED_FROM or a_first <= _SUBNORMAL
-        if plain or cost > n * m or e_bins + a_bins > _LONGEST:
+        if a_first <= _SUBNORMAL or cost > n * m or e_bins + a_bins > _LONGEST:
             for k in range(m):
                 log_input[k] = BINS_PER_OCTAVE * math.log2(abs(np.float64(inputs[row, place[k]])))
             _count_one_by_one(error[:n], error_sign[:n], log_input[:m], input_sign[:m], offset, place, counts[g])
@@ -212,4 +236,17 @@ def outer_range(log_error, bits, size_mask, mantissa_bits, shift):  # type: igno
             a_low -= bias + (mantissa_bits if a_low == 0 else 0)
             low = min(low, e_low + BINS_PER_OCTAVE * a_low + shift[row])
             high = max(high, e_high + BINS_PER_OCTAVE * (a_high - bias + 1) + shift[row])
+    return low, high
+
+
+@compiled
+def sum_range(one, other, shift):  # type: ignore[no-untyped-def]
+    """Bounds of the bins of the rows' products, both given by logarithms."""
+    low, high = np.inf, -np.inf
+    for row in range(one.shape[0]):
+        one_low, one_high = row_range(one[row])
+        other_low, other_high = row_range(other[row])
+        if one_high > -np.inf and other_high > -np.inf:
+            low = min(low, one_low + other_low + shift[row])
+            high = max(high, one_high + other_high + shift[row])
     return low, high

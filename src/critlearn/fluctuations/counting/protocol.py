@@ -18,7 +18,10 @@ class Counter(Protocol):
     ``sample`` (row,) is the number of its sample, which belongs to group ``sample mod groups``.
     """
 
-    groups: int
+    @property
+    def groups(self) -> int:
+        """Number of groups of samples."""
+        ...
 
     def add_outer(self, errors: Tensor, negative: Tensor, inputs: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count the products of ``exp(errors)`` (row, output), with signs, and ``inputs`` (row, input)."""

@@ -1,14 +1,13 @@
-"""Page of a series over time: its signs of criticality, every observable beside the surrogates, and the figure."""
+"""What pages say of a series over time: signs of criticality, observables beside surrogates, tails through training."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
-from critlearn._version import __version__
 from critlearn.dynamics import ActivityStatistics, AvalancheStatistics, Dynamics, MeanSize
+from critlearn.errors import InvalidInputError
 from critlearn.figures.illustration import Illustration
 from critlearn.inference import PowerLawFit
+from critlearn.monitoring import MonitorRecord
 from critlearn.numerics.notation import interval_text
-from critlearn.reports.page import render
-from critlearn.whole_files import write_whole
 
 _SIGNS = {
     "sizes": "sizes of avalanches follow a power law without a cut-off over one and a half decades",
@@ -23,31 +22,66 @@ _SIGNS = {
 _FOUND = {True: "yes", False: "no", None: "cannot tell"}
 
 
-def write_dynamics_page(sheet: Dynamics, path: Path, source: str = "a series") -> Path:
-    """Write the page of a series: one HTML file that opens offline.
+@dataclass(frozen=True)
+class DynamicsSection:
+    """Section on a series: what was found, and its tables and figures as text.
 
     Parameters
     ----------
     sheet
         What was measured.
-    path
-        File; one that is there is replaced.
-    source
-        Where the series is from, for the title.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    signs
+        Meaning of each sign of criticality, and whether it is there.
+    tails
+        Tails of values and increments by name.
+    rows
+        Every observable, of the series and of two surrogates.
+    thresholds
+        Exponents at other thresholds.
+    picture
+        Avalanches and correlations beside the surrogates.
     """
-    return write_whole(path, dynamics_page(sheet, source).encode())
+
+    sheet: Dynamics
+    signs: list[tuple[str, str]]
+    tails: list[tuple[str, str]]
+    rows: list[tuple[str, ...]]
+    thresholds: list[tuple[str, ...]]
+    picture: Illustration
 
 
-def dynamics_page(sheet: Dynamics, source: str = "a series") -> str:
-    """HTML of a series."""
+@dataclass(frozen=True)
+class TrainingSection:
+    """Section on a training that a monitor followed.
+
+    Parameters
+    ----------
+    steps
+        First and last step of the stretch that was analysed.
+    series
+        What its series says over time; None where that cannot be told.
+    reason
+        Why not; empty otherwise.
+    increments
+        Exponents of the tails of increments through the training; None where none were counted.
+    """
+
+    steps: tuple[int, int]
+    series: DynamicsSection | None
+    reason: str
+    increments: Illustration | None
+
+    @property
+    def pictures(self) -> list[Illustration]:
+        """Its figures."""
+        series = [] if self.series is None else [self.series.picture]
+        return [*series, *([] if self.increments is None else [self.increments])]
+
+
+def dynamics_section(sheet: Dynamics) -> DynamicsSection:
+    """Make the section on a series."""
     parts = (sheet.observed, sheet.shuffled, sheet.phase_randomised)
     columns = [_column(part) for part in parts]
-    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
     picture = Illustration(
         "dynamics",
         sheet.plot(),
@@ -56,17 +90,33 @@ def dynamics_page(sheet: Dynamics, source: str = "a series") -> str:
         "Avalanches and correlations of the series beside its surrogates. Where the surrogates lie on the series, it "
         "says no more than they do; where exponents change with the threshold, they are those of the threshold.",
     )
-    return render(
-        "dynamics.html",
-        source=source,
-        sheet=sheet,
-        version=__version__,
+    return DynamicsSection(
+        sheet,
         signs=[(meaning, _FOUND[sheet.signs[name]]) for name, meaning in _SIGNS.items()],
         tails=[("values", _fit(sheet.values)), ("increments", _fit(sheet.increments))],
-        rows=rows,
+        rows=[(name, *(column[name] for column in columns)) for name in columns[0]],
         thresholds=[_threshold(row) for row in sheet.thresholds],
         picture=picture,
     )
+
+
+def training_section(record: MonitorRecord) -> TrainingSection:
+    """Make the section on a training: its series over time, and the tails of its increments by layer and period."""
+    taken, _ = record.series.longest_stretch()
+    steps = (int(taken[0]), int(taken[-1])) if taken.size else (0, 0)
+    increments = None
+    if record.increments:
+        increments = Illustration(
+            "dynamics-increments",
+            record.plot_increments(),
+            "Exponents of the tails of increments over the steps of training, a curve with its band for each layer",
+            "Exponent of the tail of increments, in the largest 3% of each period, through the training: a curve for "
+            "each layer, with its 95% interval as a band; hollow marks, without one, where there are too few data.",
+        )
+    try:
+        return TrainingSection(steps, dynamics_section(record.dynamics()), "", increments)
+    except InvalidInputError as problem:
+        return TrainingSection(steps, None, str(problem), increments)
 
 
 def _column(part: ActivityStatistics) -> dict[str, str]:
