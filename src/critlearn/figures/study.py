@@ -119,13 +119,17 @@ def _heat_map(axes: Axes, panel: PhasePanel, lowest: float, highest: float) -> A
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
         if not panel.certified.iat[row, column]:
             axes.text(column + 0.46, row - 0.42, "○", ha="right", va="top", color=color, fontsize=7)
-    axes.set_xticks(range(cells.shape[1]), [_short(name) for name in cells.columns], rotation=30, ha="right")
-    axes.set_yticks(range(cells.shape[0]), [_short(name) for name in cells.index])
+    axes.set_xticks(range(cells.shape[1]), [short_setting(name) for name in cells.columns], rotation=30, ha="right")
+    axes.set_yticks(range(cells.shape[0]), [short_setting(name) for name in cells.index])
     return image
 
 
-def _short(name: object) -> str:
-    """Name of a cell's setting; many equal widths of layers as ``layers × width``."""
+def short_setting(name: object) -> str:
+    """Name of a cell's setting; many equal widths of layers as ``layers × width``.
+
+    >>> short_setting("512-512-512"), short_setting("32-16"), short_setting("digits:3v8")
+    ('3 × 512', '32-16', 'digits:3v8')
+    """
     widths = str(name).split("-")
     alike = len(widths) > 2 and len(set(widths)) == 1
     return f"{len(widths)} × {widths[0]}" if alike else str(name)
