@@ -25,13 +25,15 @@ HEADER = """# Inversions of changes, by kind of network
 
 Random networks of three classes in double precision, one inversion each of the change of a Gaussian input that is not
 in the data set. Failures: a change that the map made is called *not on the sheet*; a state that is found has another
-change (1e-6); a state that is called unique is another one (1e-6). *Left open*: the answer is *none was found*, which
-claims nothing.
+change (1e-6); a state that is called unique is another one (1e-6). *Not determined*: none was found, and fewer
+numbers than the input has entries determine the change, so that no state has it alone. *Left open*: the answer is *none
+was found*, which claims nothing. *Not unique*: of those found, the rank of the Jacobian at the state is below the
+number of its coordinates, so that states beside it have this change, too. Seconds on the processor.
 
 Made by `python validation/inversions.py` (part of `make validate`).
 
-| kind | inversions | found | unique | left open | failures | mean seconds | slowest |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| kind | inversions | found | unique | not unique | not determined | left open | failures | mean seconds | slowest |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -60,6 +62,11 @@ def image(*layers: nn.Module, features: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 3))
 
 
+def unbiased(activation: type[nn.Module]) -> nn.Module:
+    """Network of two dense layers without biases."""
+    return nn.Sequential(nn.Linear(5, 6, bias=False), activation(), nn.Linear(6, 3, bias=False))
+
+
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "dense, tanh": (lambda: nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)), (5,)),
     "dense, ReLU, narrow": (
@@ -73,6 +80,8 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(nn.Linear(5, 6, bias=False), nn.Tanh(), nn.Linear(6, 3, bias=False)),
         (5,),
     ),
+    "no bias at all, tanh, absolute error": (lambda: unbiased(nn.Tanh), (5,)),
+    "no bias at all, ReLU, absolute error": (lambda: unbiased(nn.ReLU), (5,)),
     "layer normalisation of the input": (
         lambda: nn.Sequential(nn.LayerNorm(5), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)),
         (5,),
@@ -99,30 +108,38 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-def sample(make: Callable[[], nn.Module], shape: tuple[int, ...], seed: int) -> tuple[DualityMap, Tensor, Tensor]:
+def sample(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], seed: int, *, absolute: bool = False
+) -> tuple[DualityMap, Tensor, Tensor]:
     """Random network with a data set of eight samples, and a boundary state that is not in it."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(9, *shape, generator=generator, dtype=torch.float64)
     t = torch.randint(3, (9,), generator=generator)
-    return DualityMap(NeuralSystem(seeded(make, seed), nn.CrossEntropyLoss(), Pairs(x[:8], t[:8]))), x[8], t[8]
+    if absolute:
+        t = torch.randn(9, 3, generator=generator, dtype=torch.float64)
+    loss = nn.L1Loss() if absolute else nn.CrossEntropyLoss()
+    return DualityMap(NeuralSystem(seeded(make, seed), loss, Pairs(x[:8], t[:8]))), x[8], t[8]
 
 
-def inverted(kind: str, seed: int) -> tuple[bool, bool, bool, bool, float]:
-    """Whether the state is found, unique, left open, or the answer wrong; and the seconds that it took."""
-    phi, x, t = sample(*KINDS[kind], seed)
+def inverted(kind: str, seed: int) -> tuple[bool, bool, bool, bool, bool, bool, float]:
+    """Whether the state is found, unique, not unique, not determined, left open, or the answer wrong; and the time."""
+    phi, x, t = sample(*KINDS[kind], seed, absolute="absolute" in kind)
     dq = {name: value[0] for name, value in phi(x[None], t[None]).items()}
-    started = time.perf_counter()
+    started = time.process_time()
     inverse = phi.invert(dq)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     opened = inverse.status is InverseStatus.NOT_FOUND
     found = inverse.status in (InverseStatus.FOUND, InverseStatus.VANISHING)
-    wrong = not found and not opened
+    free = inverse.status is InverseStatus.UNDETERMINED
+    several = found and inverse.error is not None and bool(torch.isinf(inverse.error).any())
+    wrong = not found and not opened and not free
+    wrong |= several and inverse.unique
     if inverse.status is InverseStatus.FOUND and inverse.x is not None and inverse.t is not None:
         again = phi(inverse.x[None], inverse.t[None])
         left = sum(float((again[name][0] - value).square().sum()) for name, value in dq.items()) ** 0.5
         wrong |= left > 1e-6 * sum(float(value.square().sum()) for value in dq.values()) ** 0.5
         wrong |= inverse.unique and float((inverse.x - x).norm()) > 1e-6 * float(x.norm())
-    return found, inverse.unique, opened, wrong, seconds
+    return found, inverse.unique, several, free, opened, wrong, seconds
 
 
 def means(samples: int, seed: int) -> tuple[bool, bool]:
@@ -157,8 +174,8 @@ def main() -> None:
     arguments = parser.parse_args()
     text, number = HEADER, arguments.number
     for kind in KINDS:
-        found, unique, opened, wrong, seconds = zip(*(inverted(kind, seed) for seed in range(number)), strict=True)
-        counts = " | ".join(str(sum(column)) for column in (found, unique, opened, wrong))
+        *columns, seconds = zip(*(inverted(kind, seed) for seed in range(number)), strict=True)
+        counts = " | ".join(str(sum(column)) for column in columns)
         text += f"| {kind} | {number} | {counts} | {sum(seconds) / number:.2f} | {max(seconds):.2f} |\n"
         print(text.splitlines()[-1], flush=True)
     text += "\nMeans over several samples under softmax of three classes, and how many of them are told.\n\n"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from critlearn import Composition, NeuralSystem, analyze, fit_power_law, measure, predict
+from critlearn import Composition, NeuralSystem, analyze, certify, fit_power_law, measure, predict
 from critlearn.network import BulkBoundaryNetwork
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has no layer rule")
@@ -113,3 +113,34 @@ def test_fit_predict_and_analyze_end_to_end(kind: str) -> None:
     analysis = analyze(graph, loss, dataset)
     assert analysis.fluctuations["all"].count == 2000 * sum(value.numel() for value in system.parameters.values())
     assert "weight" in analysis.summary()
+
+
+def test_a_trained_graph_is_certified() -> None:
+    """The search for a way down meets places where passes take tens of thousands of steps, or have no end."""
+    generator = torch.Generator().manual_seed(2)
+    t = torch.where(torch.rand(60, 1, generator=generator) < 0.5, 1.0, -1.0).double()
+    x = 0.7 * t + torch.randn(60, 1, generator=generator).double()
+    graph = BulkBoundaryNetwork(4, torch.tensor([[0, 1, 2, 1], [1, 2, 1, 3]]), inputs=[0], outputs=[3], seed=4)
+    loss = Composition("sigmoid", "bce")
+    optimizer = torch.optim.Adam(graph.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss.value(graph(x), t).mean().backward()
+        optimizer.step()
+
+    def unrolled(w: torch.Tensor, b: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        first, second, last = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64), b[2]
+        for _ in range(1000):
+            first, second = torch.tanh(w[0] * x[0] + w[2] * second + b[0]), torch.tanh(w[1] * first + b[1])
+            last = w[3] * first + b[2]
+        return torch.nn.functional.softplus(-t[0] * last)
+
+    each = torch.func.vmap(torch.func.grad(unrolled, argnums=(0, 1)), in_dims=(None, None, 0, 0))
+    changes = torch.cat(each(graph.weight.detach(), graph.bias.detach(), x, t), dim=1)
+    share = float((changes.mean(dim=0).abs() <= 0.1 * changes.std(dim=0, correction=0)).double().mean())
+    found = certify(NeuralSystem(graph, loss, TensorDataset(x, t)))
+    assert found.fraction == share == 1.0
+    assert found.status.value == "EQUILIBRIUM"
+    assert found.curvature is not None
+    # The network that was certified is as it was.
+    assert graph.most_steps == 100_000

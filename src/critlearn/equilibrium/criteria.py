@@ -88,6 +88,12 @@ DESCENT_STEPS: Final = 40
 """Steps of the descent. From saddles of XOR it falls by half to all of the loss in 20; a network that slowly fits noise
 of labels falls by 2% in 20, as equilibria may, and by 4% in 40."""
 
+CURVATURE_STEPS: Final = 1000
+"""Steps after which a pass to a fixed point is given up where the curvature is looked at: the loss counts as infinite.
+
+Places at the edge of what is stable take ten times as many, and a descent along that edge meets hundreds of them.
+"""
+
 LOSS_WINDOW: Final = 60
 """Number of last epochs whose losses are tested for a trend: a fall of 0.1 standard deviations per epoch then is
 thirteen standard errors, enough to exclude it in the hundredth check of a training, and also where successive losses

@@ -21,6 +21,7 @@ from torch import Tensor
 from critlearn.equilibrium.criteria import (
     CURVATURE_PRODUCTS,
     CURVATURE_SAMPLES,
+    CURVATURE_STEPS,
     DESCENT_STEPS,
     FEWEST_CURVATURE_SAMPLES,
     FIRST_STEPS,
@@ -34,7 +35,7 @@ from critlearn.equilibrium.criteria import (
 from critlearn.equilibrium.decay import Decay
 from critlearn.equilibrium.descent import descent
 from critlearn.errors import InvalidInputError
-from critlearn.network import NeuralSystem
+from critlearn.network import BulkBoundaryNetwork, NeuralSystem
 from critlearn.network.batches.model_inputs import Inputs
 from critlearn.network.checks.finiteness import UndefinedOutputError
 from critlearn.network.copying import copied
@@ -127,7 +128,7 @@ def curvature(
     InvalidInputError
         If the network cannot be copied.
     UndefinedOutputError
-        If the network has no output as soon as its variables move.
+        If the network has no output, by a pass of at most 1,000 steps, as soon as its variables move.
     """
     variables = sum(value.numel() for value in system.parameters.values())
     samples = min(CURVATURE_SAMPLES, max(FEWEST_CURVATURE_SAMPLES, CURVATURE_PRODUCTS // variables))
@@ -211,6 +212,9 @@ class _Surface:
     ) -> None:
         self._pairs = system.chosen(numbers)
         self._system, precision = self._copied(system, single)
+        for module in self._system.model.modules():
+            if isinstance(module, BulkBoundaryNetwork):
+                module.most_steps = min(module.most_steps, CURVATURE_STEPS)
         self._variables = [value for value in self._system.model.parameters() if value.requires_grad]
         self._sizes = [value.numel() for value in self._variables]
         # All vectors are in one precision: those of large networks take as long as its passes.

@@ -50,3 +50,45 @@ LARGEST_STATE: Final = 1e8
 
 Effect: docs/duality.md (networks on graphs).
 """
+
+MOST_STEPS: Final = 100_000
+"""Steps after which an activation pass without a number of steps has not converged: seconds for a hundred neurons.
+
+A network may be given a smaller number. Effect: docs/duality.md (networks on graphs).
+"""
+
+STEPS_OF_A_BLOCK: Final = 2000
+"""Steps between checks that the largest change within a block still shrinks or grows; else a pass has not converged.
+
+Effect: docs/duality.md (networks on graphs).
+"""
+
+SHRINKING_CHANGES: Final = 0.999
+"""Factor by which changes of a block must fall below all earlier blocks' to go on: convergence by 1 - 1e-6 a step does.
+
+Effect: docs/duality.md (networks on graphs).
+"""
+
+GROWING_CHANGES: Final = 1.4
+"""Factor by which changes of a block must rise above all earlier blocks' to go on: divergence does, chaos does not.
+
+Effect: docs/duality.md (networks on graphs).
+"""
+
+SLOW_PASS: Final = 256
+"""Steps after which a pass whose changes still shrink counts as slow: Newton's method looks for its end at doublings.
+
+Effect: docs/duality.md (networks on graphs).
+"""
+
+SHRINKING_SLOWLY: Final = 0.99
+"""Factor by which changes of a slow pass must have shrunk since half the steps: near a cycle they tend to a constant.
+
+Effect: docs/duality.md (networks on graphs).
+"""
+
+FARTHER: Final = 10.0
+"""Distance of a fixed point that Newton's method finds, in units of what the changes would add up to, that is allowed.
+
+Farther ones are not those that the pass is heading for. Effect: docs/duality.md (networks on graphs).
+"""

@@ -82,6 +82,10 @@ class ActivationModule(nn.Module):
         """``f(y)``."""
         return _ExactActivation.apply(pre_activation, self.activation)
 
+    def values(self) -> Callable[[Tensor], Tensor]:
+        """Give the function of tensors alone, a third of the cost of a call, for passes that are not differentiated."""
+        return _direct(self.activation)[0]
+
     def extra_repr(self) -> str:
         """Name of the activation."""
         return self.activation.name

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import Composition, SoftmaxCrossEntropy
 from critlearn.duality import DualityMap, InverseStatus
+from critlearn.duality.inverse.active_units import Units, active_units, solution_within
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem, feed_forward
 from critlearn.studies import load_data
@@ -172,6 +173,9 @@ FRONTS = {
     "two convolutions and ReLU": lambda: nn.Sequential(
         nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
     ),
+    "two convolutions, the second strided": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+    ),
     "averages": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(27, 3)),
     "narrow": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)
@@ -186,7 +190,8 @@ FRONTS = {
 
 
 @pytest.mark.parametrize("network", FRONTS)
-@pytest.mark.parametrize("seed", range(3))
+# Of two convolutions, 3, 19 and 25 have units whose errors are zero: of them only the inequalities tell.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 19, 25])
 def test_changes_that_the_map_made_are_found(network: str, seed: int) -> None:
     model, generator = seeded(FRONTS[network], seed), torch.Generator().manual_seed(seed)
     x = torch.randn(9, 1, 8, 8, generator=generator, dtype=torch.float64)
@@ -206,6 +211,45 @@ def test_changes_that_the_map_made_are_found(network: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_active_units_are_those_whose_errors_add_up(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    errors = torch.randn(3, 36, generator=generator, dtype=torch.float64)
+    errors[1, ::2] = 0
+    active = torch.rand(3, 36, generator=generator) < 0.5
+    patterns = active_units(errors, (errors * active).sum(dim=1))
+    assert [pattern.tolist() for pattern in patterns] == [(active & (errors != 0)).tolist()]
+    # Noise far above rounding: no sum matches any more.
+    assert not active_units(errors, (errors * active).sum(dim=1) * (1 + 1e-6))
+    # Two units of the same error cannot be told apart.
+    same = torch.ones(1, 2, dtype=torch.float64)
+    assert len(active_units(same, same[:, 0])) == 2
+    assert not active_units(torch.randn(1, 41, generator=generator, dtype=torch.float64), same[:, 0])
+
+
+def test_the_farthest_solution_of_inequalities() -> None:
+    """x + y + z = 3, x < 1, y < 1, z < 2: the largest margin is 1/3 in each of them."""
+    one = torch.eye(3, dtype=torch.float64)
+    found = solution_within(
+        one.sum(dim=0)[None], torch.tensor([3.0]).double(), one, torch.tensor([1.0, 1.0, 2.0]).double()
+    )
+    assert not found.determined
+    torch.testing.assert_close(found.x, torch.tensor([2 / 3, 2 / 3, 5 / 3]).double())
+    # With relu(z) added to the first: x + z < 1 leaves y > 2.
+    units = Units(one[2:], torch.zeros(1).double(), torch.tensor([[1.0], [0.0], [0.0]]).double())
+    assert (
+        solution_within(
+            one.sum(dim=0)[None], torch.tensor([3.0]).double(), one, torch.tensor([1.0, 1.0, 2.0]).double(), units
+        )
+        is None
+    )
+    found = solution_within(
+        one.sum(dim=0)[None], torch.tensor([3.0]).double(), one, torch.tensor([1.0, 4.0, 2.0]).double(), units
+    )
+    assert float(found.x[0] + found.x[2].clamp(min=0)) < 1
+    assert float(found.x.sum()) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_what_is_not_found_is_not_denied(seed: int) -> None:
     def pooled() -> nn.Module:
         return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3))
@@ -213,8 +257,37 @@ def test_what_is_not_found_is_not_denied(seed: int) -> None:
     x = torch.randn(9, 1, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     phi = DualityMap(NeuralSystem(seeded(pooled, seed), nn.CrossEntropyLoss(), Pairs(x[:8], torch.arange(8) % 3)))
     found = phi.invert(change(phi, x[8], torch.tensor(1)))
-    assert found.status in (InverseStatus.FOUND, InverseStatus.NOT_FOUND)
+    assert found.status is InverseStatus.UNDETERMINED
     assert found.x is not None
+    # 27 outputs of the pooling and 30 variables before it, of 64 pixels.
+    assert "57 numbers made of the 64 entries" in found.reason
+    model = phi.system.model
+
+    def gradients(x: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(model(x[None]), torch.tensor([1]))
+        parts = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    slopes = torch.autograd.functional.jacobian(gradients, x[8]).reshape(-1, 64)
+    assert int(torch.linalg.matrix_rank(slopes, rtol=1e-10)) <= 57
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_no_bias_under_the_absolute_error(activation: type[nn.Module], seed: int) -> None:
+    def without_bias() -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 6, bias=False), activation(), nn.Linear(6, 3, bias=False))
+
+    generator = torch.Generator().manual_seed(seed)
+    x, t = (torch.randn(9, size, generator=generator, dtype=torch.float64) for size in (5, 3))
+    phi = DualityMap(NeuralSystem(seeded(without_bias, seed), nn.L1Loss(), Pairs(x[:8], t[:8])))
+    dq = change(phi, x[8], t[8])
+    found = phi.invert(dq)
+    assert found.status is InverseStatus.FOUND
+    # Only the side of the target is told.
+    assert not found.unique
+    for name, value in change(phi, found.x, found.t).items():
+        torch.testing.assert_close(value, dq[name], rtol=1e-6, atol=1e-9)
 
 
 def test_dead_units_leave_the_input_open() -> None:

@@ -7,17 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from critlearn.errors import InvalidInputError
 from critlearn.network.graph.activation_pass import PassStatus, iterate
 from critlearn.network.graph.bulk_boundary import BulkBoundaryNetwork
 
 
-def linear(couplings: Sequence[Sequence[float]], dtype: torch.dtype = torch.float64) -> BulkBoundaryNetwork:
+def linear(
+    couplings: Sequence[Sequence[float]], dtype: torch.dtype = torch.float64, most_steps: int = 100_000
+) -> BulkBoundaryNetwork:
     """Bulk of linear neurons behind one input that acts on the first of them by 0.5; the last one is the output."""
     size = len(couplings)
     weights = torch.zeros(size + 1, size + 1, dtype=dtype)
     weights[1:, 1:] = torch.tensor(couplings, dtype=dtype)
     weights[1, 0] = 0.5
-    graph = BulkBoundaryNetwork.from_matrix(weights, inputs=[0], outputs=[size], activations="identity")
+    graph = BulkBoundaryNetwork.from_matrix(
+        weights, inputs=[0], outputs=[size], activations="identity", most_steps=most_steps
+    )
     with torch.no_grad():
         graph.bias.zero_()
     return graph
@@ -31,6 +36,21 @@ def test_a_slow_neuron_ends_where_the_geometric_series_does(gain: float) -> None
     # Followed step by step the pass would take ln(1e-9 / (1 - gain)) / ln(gain), up to a million.
     assert found.steps < 5000
     torch.testing.assert_close(found.states[:, 1], 0.5 * x[:, 0] / (1 - gain), rtol=1e-8, atol=1e-12)
+
+
+def test_a_pass_of_too_many_steps_is_refused() -> None:
+    x = torch.tensor([[0.4]], dtype=torch.float64)
+    # Newton's method is tried at 257, 513, 1025, ... steps: the first finds a factor of 1 - 1e-4, the fifth 1 - 1e-5.
+    for gain, most_steps in ((1 - 1e-4, 300), (1 - 1e-5, 5000)):
+        graph = linear([[gain]], most_steps=most_steps)
+        assert graph(x).item() == pytest.approx(0.2 / (1 - gain), rel=1e-6)
+    graph = linear([[1 - 1e-5]], most_steps=1000)
+    assert graph.activation_pass(x).statuses == (PassStatus.NOT_CONVERGED,)
+    assert graph.activation_pass(x).steps == 1000
+    with pytest.raises(InvalidInputError, match="has not converged"):
+        graph(x)
+    with pytest.raises(InvalidInputError, match="at least one step, an integer; got 0"):
+        linear([[0.5]], most_steps=0)
 
 
 def test_slow_spirals_and_mixed_batches() -> None:

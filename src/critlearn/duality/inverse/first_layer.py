@@ -7,12 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from critlearn.duality.inverse.active_units import Layers, Solution, behind_units, solution_within
 from critlearn.duality.sequence import SEPARATE, flattened, joined, used_once
 from critlearn.network import ActivationModule
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _MOST_UNKNOWNS: Final = 4096
 """Largest number of entries of a convolution's input for least squares; at 4096 the dense matrix takes 134 MB."""
+
+_PLAIN: Final = (nn.Flatten, nn.Identity, nn.Dropout)
+"""Modules that change no entry."""
 
 _RANGE: Final = 60.0
 """Largest absolute pre-activation in the bisection."""
@@ -142,9 +146,11 @@ def _backwards(
     """Invert the modules before a dense layer, from that layer's input and the errors there."""
     determined, known, values = True, torch.ones_like(state, dtype=torch.bool), state
     after: list[nn.Module] = []
-    for place, (name, module) in reversed(list(enumerate(modules))):
-        shape = shapes[place]
-        if type(module) in (nn.Flatten, nn.Identity, nn.Dropout):
+    place = len(modules)
+    while place:
+        place -= 1
+        (name, module), shape = modules[place], shapes[place]
+        if type(module) in _PLAIN:
             state, error, known, values = (part.reshape(shape) for part in (state, error, known, values))
             continue
         if type(module) in SEPARATE:
@@ -153,9 +159,19 @@ def _backwards(
             after = [module, *after]
             continue
         if type(module) is nn.Linear or isinstance(module, _CONVOLUTIONS):
-            found = _before_linear(module, shape, state, known, error, changes.get(joined(name, "weight")), lr)
+            change = changes.get(joined(name, "weight"))
+            # Only what is dead has to stay below zero.
+            bounded = bool(known.all()) or type(after[0]) is nn.ReLU
+            first = all(type(before) in _PLAIN for _, before in modules[:place])
+            found = _before_linear(module, shape, state, known, error, change, lr, undetermined=first and bounded)
+            start = place
+            if found is None and bounded and place >= 2:
+                start = place - 2
+                found = _before_units(modules[: place + 1], shapes[start], state, known, error, changes, lr)
             if found is not None:
-                state, error, noise = found
+                solution, error = found
+                state, noise = solution.x.reshape(shapes[start]), solution.noise
+                determined, place = determined and solution.determined, start
                 known, after, values = torch.ones_like(state, dtype=torch.bool), [], state
                 continue
         return Front(modules[: place + 1], state, known, after, values, error)
@@ -230,8 +246,13 @@ def _before_linear(
     error: Tensor,
     change: Tensor | None,
     lr: float,
-) -> tuple[Tensor, Tensor, float] | None:
-    """Input, errors and noise before a dense layer or a convolution with partly known outputs; None if undetermined."""
+    *,
+    undetermined: bool,
+) -> tuple[Solution, Tensor] | None:
+    """Input of a dense layer or a convolution with partly known outputs, and the errors there; None if undetermined.
+
+    If `undetermined`, an input that is not determined will do, and outputs that are not known are below zero.
+    """
     unknowns = shape.numel()
     if unknowns > _MOST_UNKNOWNS:
         return None
@@ -259,11 +280,33 @@ def _before_linear(
     scale = matrix.norm(dim=1).clamp(min=1e-300)
     matrix, values = matrix / scale[:, None], values / scale
     solved = torch.linalg.lstsq(matrix, values[:, None], driver="gelsd")
+    pulled = (error.reshape(-1) @ forward).reshape(shape)
     if int(solved.rank) < unknowns:
-        return None
+        within = solution_within(matrix, values, forward[~kept], -offset[~kept]) if undetermined else None
+        return None if within is None else (within, pulled)
     solution = solved.solution[:, 0]
     # What is left of the equations, or their rounding, is noise that the smallest singular value makes larger: a zero
     # behind a dead unit comes back no better.
     left = (matrix @ solution - values).square().mean().sqrt() + 8 * torch.finfo(values.dtype).eps * values.norm()
-    noise = float(left / solved.singular_values[-1])
-    return solution.reshape(shape), (error.reshape(-1) @ forward).reshape(shape), noise
+    return Solution(solution, True, float(left / solved.singular_values[-1])), pulled
+
+
+def _before_units(
+    modules: list[tuple[str, nn.Module]],
+    shape: torch.Size,
+    state: Tensor,
+    known: Tensor,
+    error: Tensor,
+    changes: dict[str, Tensor],
+    lr: float,
+) -> tuple[Solution, Tensor] | None:
+    """Input of the last but two of the modules, which ReLU and another layer follow; None if it is not to be found."""
+    (name, first), (_, between), (last, second) = modules[-3:]
+    bias_change = changes.get(joined(name, "bias"))
+    linear = all(type(module) is nn.Linear or isinstance(module, _CONVOLUTIONS) for module in (first, second))
+    if bias_change is None or not linear or type(between) is not nn.ReLU or shape.numel() > _MOST_UNKNOWNS:
+        return None
+    own, others = (changes.get(joined(layer, "weight")) for layer in (name, last))
+    gradients = (None if own is None else own / -lr), bias_change / -lr, (None if others is None else others / -lr)
+    alone = all(type(before) in _PLAIN for _, before in modules[:-3])
+    return behind_units(Layers(first, second, state, known, error, *gradients), shape, undetermined=alone)

@@ -20,6 +20,7 @@ class InverseStatus(StrEnum):
     FOUND = "on the sheet"
     OFF = "not on the sheet"
     NOT_FOUND = "none was found"
+    UNDETERMINED = "not determined"
     MIXED = "cannot be separated"
     VANISHING = "nothing changes"
 
@@ -39,7 +40,9 @@ class Inverse(Result):
         Whether no other boundary state has this change: proved for closed forms; otherwise no other was found, and the
         Jacobian has full rank.
     status
-        Outcome. ``not on the sheet`` is proved; ``none was found`` is not.
+        Outcome. ``not on the sheet`` is proved; ``none was found`` is not. ``not determined``: none was found either,
+        but fewer numbers than the input has entries determine the change, so that of the states that have it none is
+        alone.
     reason
         The outcome in words.
     error
@@ -86,6 +89,13 @@ def invert(phi: ForwardMap, dq: Mapping[str, Tensor], tolerance: float | None) -
     excluded = any(layer.rank > 1 for layer in ranks) or (best is not None and best.determined)
     status = InverseStatus.OFF if excluded else InverseStatus.NOT_FOUND
     said = "no single boundary state has this change" if excluded else "a boundary state may have this change"
+    numbers = search.fewest_numbers()
+    if not excluded and numbers < search.x_like.numel():
+        status = InverseStatus.UNDETERMINED
+        said = (
+            f"the change depends on {numbers} numbers made of the {search.x_like.numel()} entries of the input: "
+            "no boundary state has it alone"
+        )
     if best is None:
         return Inverse(None, None, math.inf, False, status, f"{said}; none was found near it")
     reason = f"{said}; the nearest that was found leaves {best.residual:.1e} of it"

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,11 +15,11 @@ from critlearn.duality.criteria import ON_SHEET, RANK_OF_CHANGES
 from critlearn.duality.inverse.candidate import Candidate, best_candidate, standard_errors
 from critlearn.duality.inverse.changes import checked_changes
 from critlearn.duality.inverse.descent import descend, lengths_of
-from critlearn.duality.inverse.first_layer import FirstInput, Front, first_inputs, input_line
+from critlearn.duality.inverse.first_layer import FirstInput, Front, first_inputs, input_line, input_shapes
 from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.front import front_inputs
 from critlearn.duality.inverse.layer_ranks import LayerRank, layer_ranks
-from critlearn.duality.inverse.target_of_error import fitting_target
+from critlearn.duality.inverse.target_of_error import fitting_target, two_sided
 from critlearn.duality.jacobian.output_response import continuous_targets, makes_soft_targets
 from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.duality.sequence import flattened, joined, used_once
@@ -40,6 +40,9 @@ _COMPLETED: Final = 8
 
 _MOST_ENTRIES: Final = 2 * 10**7
 """Largest number of entries of Jacobians, variables times inputs times descents: at 2e7 they take 160 MB."""
+
+_FAR_TARGET: Final = 1e6
+"""Distance of targets of absolute errors from the outputs, in units of these, at which descents start."""
 
 _LENGTHS: Final = 24
 """Lengths from 1e-3 to 1e3, of either sign, from which descents start along a line of inputs: four per decade."""
@@ -86,6 +89,7 @@ class InverseSearch:
             )
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
+        self.sided = self.continuous and two_sided(self.loss, max(1, self.t_like.numel()))
         self.soft = isinstance(self.loss, SoftTargetCrossEntropy)
         # The sum of probability targets cannot be found, as t + c p has the error of t: it is that of the data set.
         self.weight = float(self.t_like.double().sum()) if self.soft else 1.0
@@ -93,6 +97,24 @@ class InverseSearch:
     def layer_ranks(self) -> list[LayerRank]:
         """Ranks of the changes of the dense layers."""
         return layer_ranks(self.model, self.loss, self.x_like, self.changes, self.cut)
+
+    def fewest_numbers(self) -> int:
+        """Fewest numbers made of the input on which a change depends: a state in a sequence, and changes before it.
+
+        The rank of the Jacobian with respect to the input is not larger. Where it is smaller than the number of
+        entries, states with the same change lie on surfaces, but for points at which the rank is no constant.
+        """
+        modules = flattened(self.model) or []
+        fewest = self.x_like.numel()
+        if not modules or not all(used_once(modules, module) for _, module in modules):
+            return fewest
+        behind = [*input_shapes([module for _, module in modules], self.x_like)[1:]]
+        changes = 0
+        for (name, module), shape in zip(modules[:-1], behind, strict=True):
+            local = [self.changes.get(joined(name, part)) for part, _ in module.named_parameters()]
+            changes += sum(change.numel() for change in local if change is not None)
+            fewest = min(fewest, changes + shape.numel())
+        return fewest
 
     def best(self, *, single: bool) -> Candidate | None:
         """Boundary state whose change is nearest, with its uniqueness and its errors.
@@ -197,13 +219,13 @@ class InverseSearch:
             lengths = torch.logspace(-3, 3, _LENGTHS, dtype=line.dtype).to(line)
             along = torch.cat([lengths, -lengths])[:, None] * line
             pool = torch.cat([pool, along.reshape(-1, *self.x_like.shape)])
-        if self.continuous:
+        if self.continuous and not self.sided:
             fitted = [self.completed(x, False) for x in pool]
             kept = sorted((one for one in fitted if one is not None), key=lambda one: one.residual)
             return [(one.x, one.t) for one in kept] or [(x, self.t_like.double()) for x in pool]
-        targets = self._targets()
         # All pairs of inputs and targets, as many as a batch of changes may have entries.
-        pairs = list(itertools.product(pool, targets))[: max(_DESCENTS, _MOST_ENTRIES // self.flat.numel())]
+        every = self._on_either_side(pool) if self.sided else itertools.product(pool, self._targets())
+        pairs = list(itertools.islice(every, max(_DESCENTS, _MOST_ENTRIES // self.flat.numel())))
         with torch.no_grad():
             left = lengths_of(self._mismatches(torch.stack([x for x, _ in pairs]), torch.stack([t for _, t in pairs])))
         return [pairs[at] for at in left.argsort().tolist()]
@@ -214,6 +236,27 @@ class InverseSearch:
         if not layers or not layers[0].weight_trained or layers[0].bias_trained:
             return None
         return input_line(self.changes[joined(layers[0].name, "weight")])
+
+    def _on_either_side(self, pool: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of inputs and targets so far on either side of each output that descents do not change sides."""
+        with torch.no_grad():
+            outputs = self.model(pool)
+        error = self._last_error()
+        signs = [(self._error_line() if error is None else error).sign()]
+        signs = [signs[0], -signs[0]] if error is None else signs
+        far = _FAR_TARGET * (1 + outputs.abs().max())
+        for x, y in zip(pool, outputs, strict=True):
+            for sign in signs:
+                yield x, (y - far * sign.reshape(y.shape)).reshape(self.t_like.shape)
+
+    def _error_line(self) -> Tensor:
+        """Direction of the output errors behind a last dense layer without a bias; ones if there is no such layer."""
+        modules = flattened(self.model)
+        last = modules[-1] if modules else None
+        change = self.changes.get(joined(last[0], "weight")) if last and type(last[1]) is torch.nn.Linear else None
+        if change is None or not bool(change.any()):
+            return torch.ones(max(1, self.t_like.numel())).to(self.flat)
+        return torch.linalg.svd(change, full_matrices=False)[0][:, 0]
 
     def _targets(self) -> list[Tensor]:
         """Class targets to start from, the likeliest first."""

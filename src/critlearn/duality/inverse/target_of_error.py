@@ -105,6 +105,16 @@ def target_of_error(
     return torch.tensor(targets, dtype=y.dtype, device=y.device), unique
 
 
+def two_sided(loss: OutputLoss, outputs: int) -> bool:
+    """Whether errors tell only on which side of its target an output is, as those of the absolute error do."""
+    if isinstance(loss, SoftTargetCrossEntropy):
+        return False
+    y = torch.zeros(3, outputs, dtype=torch.float64)
+    t = torch.tensor([1e-3, 1.0, 1e3], dtype=torch.float64)[:, None].expand_as(y)
+    errors = loss.output_error(torch.cat([y, y]), torch.cat([t, -t]))
+    return bool((errors[:3] == errors[0]).all() and (errors[3:] == -errors[0]).all() and (errors != 0).all())
+
+
 def _single(loss: OutputLoss) -> OutputLoss:
     return loss.single if isinstance(loss, Averaged) else loss
 

@@ -3,31 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 import torch
 from torch import Tensor
 
-from critlearn.network.criteria import FIXED_POINT, LARGEST_STATE, RETURNED
+from critlearn.network.criteria import (
+    FIXED_POINT,
+    GROWING_CHANGES,
+    LARGEST_STATE,
+    MOST_STEPS,
+    RETURNED,
+    SHRINKING_CHANGES,
+    SHRINKING_SLOWLY,
+    SLOW_PASS,
+    STEPS_OF_A_BLOCK,
+)
 from critlearn.network.graph.slow_convergence import accelerated
-
-_BLOCK: Final = 2000
-"""Steps between checks that the largest change within a block still shrinks or grows; else the pass ends."""
-
-_MOST_STEPS: Final = 100_000
-"""Steps after which a pass ends in any case: seconds for a network of a hundred neurons."""
-
-_SHRINKS: Final = 0.999
-"""Factor by which changes must fall below all earlier blocks' to go on: convergence by 1 - 1e-6 a step does."""
-
-_GROWS: Final = 1.4
-"""Factor by which changes must rise above all earlier blocks' to go on: divergence does, chaos does not."""
-
-_SLOW: Final = 256
-"""Steps after which a pass whose changes still shrink counts as slow, and is accelerated at every doubling."""
-
-_CLEARLY: Final = 0.99
-"""Factor by which changes must have shrunk since half the steps: near a cycle they tend to a constant."""
 
 
 class PassStatus(StrEnum):
@@ -98,7 +89,12 @@ class Iteration:
 
 
 def iterate(
-    step: Callable[[Tensor], Tensor], state: Tensor, steps: int | None, *, all_needed: bool = False
+    step: Callable[[Tensor], Tensor],
+    state: Tensor,
+    steps: int | None,
+    *,
+    most_steps: int = MOST_STEPS,
+    all_needed: bool = False,
 ) -> Iteration:
     """Apply a step a number of times, or until every sample is at a fixed point, oscillates or diverges.
 
@@ -112,6 +108,8 @@ def iterate(
         The step, and the state at which to start.
     steps
         Number of steps; None for as many as it takes.
+    most_steps
+        Number of steps after which the iteration ends in any case, if it takes as many as it needs.
     all_needed
         Whether every sample needs a fixed point, so that the pass ends with the first one that oscillates or diverges:
         others may take a thousand times as long.
@@ -121,7 +119,7 @@ def iterate(
     unknown = torch.full_like(state[:, 0], torch.inf)
     anchor, anchored, change_then, block = state, 0, unknown, _Blocks(unknown)
     made = 0
-    while made < (steps or _MOST_STEPS):
+    while made < (steps or most_steps):
         new = step(state)
         made += 1
         size = 1 + new.abs().amax(dim=1)
@@ -133,20 +131,26 @@ def iterate(
         if steps is None:
             # A sample has ended at a fixed point, on a cycle, or beyond the largest state.
             going = (change > tolerance * size) & (periods == 0) & (size < LARGEST_STATE)
-            failed = ((periods > 1) & (change > _fixed_point(state) * size)) | ~(size < LARGEST_STATE)
-            if all_needed and bool(failed.any()):
+            if all_needed and _failed(state, size, change, periods):
                 break
             if not bool(going.any()) or block.ends(change, made, going):
                 break
-            if moves and made >= _SLOW:
+            if moves and made >= SLOW_PASS:
                 # Changes that shrink by the same factor at each step add up to this.
-                shrinking = going & (change < _CLEARLY * change_then)
+                shrinking = going & (change < SHRINKING_SLOWLY * change_then)
                 remaining = change / -torch.expm1((change / change_then).log() / (made - anchored))
                 state = accelerated(step, state, shrinking, remaining, tolerance)
         # The anchor moves at steps 1, 2, 4, ..., so that it finally stays for longer than any period.
         if moves:
             anchor, anchored, change_then = state, made, change
     return Iteration(state, periods, made)
+
+
+def _failed(state: Tensor, size: Tensor, change: Tensor, periods: Tensor) -> bool:
+    """Whether a sample oscillates or diverges."""
+    if float(size.max()) < LARGEST_STATE and not int(periods.max()):
+        return False
+    return bool((((periods > 1) & (change > _fixed_point(state) * size)) | ~(size < LARGEST_STATE)).any())
 
 
 def _fixed_point(state: Tensor) -> float:
@@ -163,9 +167,9 @@ class _Blocks:
     def ends(self, change: Tensor, made: int, going: Tensor) -> bool:
         """Take the changes of one more step; whether a block ends with it in which no sample that goes on got on."""
         self._largest = torch.maximum(self._largest, change)
-        if made % _BLOCK:
+        if made % STEPS_OF_A_BLOCK:
             return False
-        on = (self._largest < _SHRINKS * self._lowest) | (self._largest > _GROWS * self._highest)
+        on = (self._largest < SHRINKING_CHANGES * self._lowest) | (self._largest > GROWING_CHANGES * self._highest)
         self._lowest = torch.minimum(self._lowest, self._largest)
         self._highest = torch.maximum(self._highest, self._largest)
         self._largest = torch.zeros_like(change)

@@ -3,22 +3,26 @@
 The activation pass iterates ``x <- P x_boundary + (1 - P) f(W x + b)``. Source: theory, neural systems.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.errors import InvalidInputError
+from critlearn.network.criteria import MOST_STEPS
 from critlearn.network.graph.activation_pass import ActivationPass, iterate
 from critlearn.network.graph.fixed_point import check_finite_inputs, find_fixed_point
-from critlearn.network.graph.parts import check_graph, grouped, slope_of
+from critlearn.network.graph.parts import check_graph, check_steps, grouped, slope_of, values_of
 
 _DENSE_SHARE: Final = 1 / 16
 """Share of the entries of W that are edges above which a product with W is faster than a sum over edges."""
 
 _DENSE_NEURONS: Final = 128
 """Neurons up to which W is so small that products with it are faster in any case."""
+
+
+_Function = Callable[[Tensor], Tensor]
 
 
 class BulkBoundaryNetwork(nn.Module):
@@ -40,6 +44,8 @@ class BulkBoundaryNetwork(nn.Module):
         modules that act on each entry.
     steps
         Steps of the activation pass; None for a fixed point, whose learning pass is by implicit differentiation.
+    most_steps
+        Steps after which a pass to a fixed point is refused as not converged.
     seed
         Seed of the weights, drawn as torch draws those of a dense layer with as many inputs as the neuron has edges.
     dtype
@@ -72,13 +78,16 @@ class BulkBoundaryNetwork(nn.Module):
         outputs: Sequence[int],
         activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
         steps: int | None = None,
+        most_steps: int = MOST_STEPS,
         seed: int = 0,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
         edges = torch.as_tensor(edges)
-        check_graph(neurons, edges, inputs, outputs, steps)
-        self.neurons, self.steps = neurons, steps
+        check_graph(neurons, edges, inputs, outputs)
+        for number in (most_steps,) if steps is None else (steps, most_steps):
+            check_steps(number)
+        self.neurons, self.steps, self.most_steps = neurons, steps, most_steps
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         held = set(inputs)
         self.free = tuple(neuron for neuron in range(neurons) if neuron not in held)
@@ -110,6 +119,7 @@ class BulkBoundaryNetwork(nn.Module):
         outputs: Sequence[int],
         activations: str | nn.Module | Sequence[str | nn.Module] = "tanh",
         steps: int | None = None,
+        most_steps: int = MOST_STEPS,
     ) -> "BulkBoundaryNetwork":
         """Make a network from a matrix of weights, in their precision.
 
@@ -119,7 +129,7 @@ class BulkBoundaryNetwork(nn.Module):
             Matrix W, shape (neuron, neuron): rows are targets, columns sources.
         mask
             Entries that are edges, of the same shape; by default those that are not zero.
-        inputs, outputs, activations, steps
+        inputs, outputs, activations, steps, most_steps
             As for the network itself.
 
         Raises
@@ -141,7 +151,7 @@ class BulkBoundaryNetwork(nn.Module):
         edges = torch.stack([sources, targets])
         network = cls(
             len(weights), edges, inputs=inputs, outputs=outputs, activations=activations, steps=steps,
-            dtype=weights.dtype,
+            most_steps=most_steps, dtype=weights.dtype,
         )  # fmt: skip
         with torch.no_grad():
             network.weight.copy_(weights[targets, sources])
@@ -192,7 +202,13 @@ class BulkBoundaryNetwork(nn.Module):
                 state = evolving * self._step(clamped, couplings, self.bias, state)
             return state
         constants = couplings.detach(), self.bias.detach()
-        state = find_fixed_point(lambda *at: evolving * self._step(*at), clamped, *constants)
+        search = self._undifferentiated()
+        state = find_fixed_point(
+            lambda x, w, b, at: evolving * self._step(x, w, b, at, search),
+            clamped,
+            *constants,
+            most_steps=self.most_steps,
+        )
         matrix = couplings if self._dense else self._free_weight()
         for _ in range(2):
             state = self._newton(matrix, clamped, state, evolving)
@@ -217,11 +233,14 @@ class BulkBoundaryNetwork(nn.Module):
             clamped, couplings = self._clamped(x), self._couplings()
             held = None if t is None else self._held(x, t)
             check_finite_inputs(clamped)
+            functions = self._undifferentiated()
 
             def step(state: Tensor) -> Tensor:
-                return self._hold(self._activated(self._pre_activation(couplings, clamped, state)), held)
+                return self._hold(self._step(clamped, couplings, self.bias, state, functions), held)
 
-            found = iterate(step, self._hold(torch.zeros_like(clamped[:, self._free]), held), self.steps)
+            found = iterate(
+                step, self._hold(torch.zeros_like(clamped[:, self._free]), held), self.steps, most_steps=self.most_steps
+            )
             residual = (step(found.state) - found.state).abs().amax(dim=1)
             states, pre = clamped.clone(), torch.zeros_like(clamped)
             states[:, self._free] = found.state
@@ -313,13 +332,27 @@ class BulkBoundaryNetwork(nn.Module):
         every = clamped.index_add(1, self._free, state)
         return torch.zeros_like(state).index_add(1, self._row, every[:, self.edges[0]] * couplings)
 
-    def _activated(self, y: Tensor) -> Tensor:
-        parts = [module(y[:, chosen]) for module, chosen in zip(self.activations, self.places, strict=True)]
+    def _undifferentiated(self) -> list[_Function]:
+        """Activations as functions for a pass that is not differentiated."""
+        return [values_of(module) for module in self.activations]
+
+    def _activated(self, y: Tensor, functions: list[_Function] | None = None) -> Tensor:
+        every: list[_Function] = list(self.activations) if functions is None else functions
+        if len(every) == 1:
+            return every[0](y)
+        parts = [function(y[:, chosen]) for function, chosen in zip(every, self.places, strict=True)]
         return torch.cat(parts, dim=1)[:, self._order]
 
-    def _step(self, clamped: Tensor, couplings: Tensor, bias: Tensor, state: Tensor) -> Tensor:
-        """One step of the activation pass, ``f(W x + b)``, for any couplings and biases."""
-        return self._activated(self._sums(couplings, clamped, state) + bias)
+    def _step(
+        self,
+        clamped: Tensor,
+        couplings: Tensor,
+        bias: Tensor,
+        state: Tensor,
+        functions: list[_Function] | None = None,
+    ) -> Tensor:
+        """One step of the activation pass, ``f(W x + b)``, for any couplings and biases, by modules or functions."""
+        return self._activated(self._sums(couplings, clamped, state) + bias, functions)
 
     def _newton(self, matrix: Tensor, clamped: Tensor, state: Tensor, evolving: Tensor) -> Tensor:
         """One step of Newton's method towards ``state = f(W x + b)``, differentiable in all its arguments."""

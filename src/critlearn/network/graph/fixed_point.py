@@ -18,7 +18,7 @@ _ENDS: Final = {PassStatus.DIVERGES: "diverges", PassStatus.NOT_CONVERGED: "has 
 """Ends of a pass other than a fixed point or an oscillation, in words."""
 
 
-def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tensor) -> Tensor:
+def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tensor, *, most_steps: int) -> Tensor:
     """States (sample, free neuron) that one more step leaves as they are, searched for from zero.
 
     Parameters
@@ -29,13 +29,15 @@ def find_fixed_point(step: Step, clamped: Tensor, couplings: Tensor, bias: Tenso
         States with the inputs in place and all others zero, shape (sample, neuron).
     couplings, bias
         Weights as the step takes them, and one bias for each free neuron.
+    most_steps
+        Number of steps after which the search ends in any case.
 
     Raises
     ------
     UndefinedOutputError
         If the pass of a sample oscillates, diverges or has no end.
     """
-    found: Tensor = _FixedPoint.apply(clamped, couplings, bias, step)
+    found: Tensor = _FixedPoint.apply(clamped, couplings, bias, step, most_steps)
     return found
 
 
@@ -43,10 +45,11 @@ class _FixedPoint(torch.autograd.Function):
     """Search for the fixed point as a constant for automatic differentiation; Newton's steps give its derivative."""
 
     @staticmethod
-    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, step: Step) -> Tensor:
+    def forward(clamped: Tensor, couplings: Tensor, bias: Tensor, step: Step, most_steps: int) -> Tensor:
         check_finite_inputs(clamped)
         once = partial(step, clamped, couplings, bias)
-        found = iterate(once, clamped.new_zeros(len(clamped), len(bias)), None, all_needed=True)
+        start = clamped.new_zeros(len(clamped), len(bias))
+        found = iterate(once, start, None, most_steps=most_steps, all_needed=True)
         changes = (once(found.state) - found.state).abs().amax(dim=1).tolist()
         ends = [(sample, *found.judged(sample, change)) for sample, change in enumerate(changes)]
         without = [end for end in ends if end[1] is not PassStatus.FIXED_POINT]
@@ -65,8 +68,8 @@ class _FixedPoint(torch.autograd.Function):
         ctx.mark_non_differentiable(output)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None]:
-        return None, None, None, None
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None, None]:
+        return None, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor | None:

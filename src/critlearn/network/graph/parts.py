@@ -1,6 +1,6 @@
 """Parts of a network on a graph: activations of its neurons, and checks of edges and boundary."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,11 @@ def slope_of(module: nn.Module, y: Tensor) -> Tensor:
     if isinstance(module, nn.ReLU):
         return (y > 0).to(y.dtype)
     return torch.func.jvp(module, (y,), (torch.ones_like(y),))[1]
+
+
+def values_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Activation as a function whose derivative may be inexact in the tail, for passes that are not differentiated."""
+    return module.values() if isinstance(module, ActivationModule) else module
 
 
 def grouped(
@@ -43,7 +48,7 @@ def _module(activation: str | nn.Module) -> nn.Module:
     return nn.Identity() if activation == "identity" else hidden_activation(activation)
 
 
-def check_graph(neurons: int, edges: Tensor, inputs: Sequence[int], outputs: Sequence[int], steps: int | None) -> None:
+def check_graph(neurons: int, edges: Tensor, inputs: Sequence[int], outputs: Sequence[int]) -> None:
     """Raise if edges, inputs and outputs make no graph with a boundary."""
     if edges.dim() != 2 or edges.shape[0] != 2 or edges.shape[1] == 0:
         raise InvalidInputError(f"edges are pairs (source, target), shape (2, edge); got {tuple(edges.shape)}")
@@ -65,5 +70,9 @@ def check_graph(neurons: int, edges: Tensor, inputs: Sequence[int], outputs: Seq
         )
     if bool(torch.isin(edges[1], torch.tensor(list(inputs))).any()):
         raise InvalidInputError("an edge into an input neuron has no effect: its state is the data's")
-    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
+
+
+def check_steps(steps: int) -> None:
+    """Raise if a number of steps of an activation pass is not a positive integer."""
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise InvalidInputError(f"an activation pass needs at least one step, an integer; got {steps}")

@@ -6,11 +6,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from critlearn.network.criteria import FARTHER
+
 _NEWTON_STEPS: Final = 40
 """Largest number of steps; at a fixed point whose slope is exactly 1, each brings the state nearer by a third only."""
-
-_FARTHER: Final = 10.0
-"""Allowed distance of the fixed point, in units of that at which the shrinking changes would add up to."""
 
 _MOST_ENTRIES: Final = 10**8
 """Largest number of derivatives, samples times neurons squared, that are formed: 0.8 GB; larger passes are followed."""
@@ -48,7 +47,7 @@ def accelerated(
         # Where the system is singular the solution is not finite, and the sample is left as it is.
         solution, _ = torch.linalg.solve_ex(system, torch.where(chosen[:, None], gap, 0.0)[:, :, None])
         found = found + solution[:, :, 0]
-    near = _size(found - state) <= _FARTHER * remaining
+    near = _size(found - state) <= FARTHER * remaining
     ended = _size(step(found) - found) <= tolerance * (1 + _size(found))
     good = chosen & near & ended
     multipliers = torch.linalg.eigvals(_derivatives(step, torch.where(good[:, None], found, state), good))
