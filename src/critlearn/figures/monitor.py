@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
 from critlearn.numerics.notation import FEW_GRADE, LAW_GRADES
@@ -79,6 +79,9 @@ def increments_figure(periods: pd.DataFrame) -> Figure:
             axes.fill_between(middle, ends[0], ends[1], color=colour, alpha=0.2)
             axes.vlines(middle * 1.03**number, ends[2], ends[3], color=colour, linewidth=0.5, alpha=0.4)
         axes.set_xscale("log")
+        # Over few decades their labels lie on each other.
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         known = periods["exponent"].dropna().to_numpy(dtype=np.float64)
         if known.size:
             # Intervals that say nothing would leave no room for the others.
