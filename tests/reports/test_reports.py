@@ -50,7 +50,7 @@ def test_a_page_needs_nothing_else_and_no_eyes(study: Path) -> None:
         assert all(len(str(image["alt"])) > 20 for image in page.images)
         # Behind every figure a table.
         assert text.count("Numbers of this figure") == len(page.images) == page.tags.count("figcaption")
-        assert len(page.images) >= 2
+        assert page.images
 
 
 def test_a_page_tells_every_setting_and_the_command(study: Path) -> None:

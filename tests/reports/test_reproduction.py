@@ -31,14 +31,14 @@ STUDY = Study.model_validate(
 )
 
 
-def test_rows_are_means_over_the_seeds_in_which_an_exponent_is_measured() -> None:
+def test_rows_are_means_over_the_seeds_in_which_there_may_be_a_power_law() -> None:
     names = ["activation", "quantity", "measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]
     rows = [
         ["tanh", "bias", 1.0, 1.1, 0.9, 1.2, 2.0, "power law", "agrees", True],
         ["tanh", "bias", None, 1.3, None, None, None, "too few data", "cannot tell", True],
         ["tanh", "bias", 1.2, 1.2, 1.0, 1.5, 3.0, "power law", "disagrees", True],
         ["tanh", "bias", 1.1, 1.1, 1.0, 1.2, 2.5, "power law", "agrees", False],
-        ["erf", "bias", None, 0.5, None, None, None, "too few data", "cannot tell", True],
+        ["erf", "bias", -12.0, 0.5, -40.0, 9.0, 0.3, "too few data", "cannot tell", True],
         ["erf", "bias", None, 0.7, None, None, None, "too few data", "cannot tell", True],
     ]
     table = summary(pd.DataFrame(rows, columns=[*names, "verdict", "agreement", "certified"]), ["activation"])

@@ -14,7 +14,7 @@ import pytest
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
 from critlearn.figures.study import PhasePanel
-from critlearn.reports.study_page import comparisons, statement, study_illustrations
+from critlearn.reports.study_page import _names, comparisons, statement, study_illustrations
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
 from critlearn.studies.runs.table import runs_table
@@ -96,15 +96,16 @@ def test_a_single_run_is_told_as_one(study: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("agreement", "told"),
     [
-        (["cannot tell", None], "no comparison of prediction and measurement at equilibrium is decided."),
-        (["agrees", None], "prediction and measurement agree in the one comparison at equilibrium that is decided."),
+        ([None, None], "nothing is compared with a prediction."),
         (
-            ["disagrees", "cannot tell"],
-            "prediction and measurement disagree in the one comparison at equilibrium that is decided.",
+            ["cannot tell", None],
+            "of 1 comparisons with predictions 0 agree, 0 disagree, 1 cannot be told, 0 are not at equilibrium and do "
+            "not count.",
         ),
         (
             ["agrees", "disagrees"],
-            "prediction and measurement agree in 1 of the 2 comparisons at equilibrium that are decided.",
+            "of 2 comparisons with predictions 1 agree, 1 disagree, 0 cannot be told, 0 are not at equilibrium and do "
+            "not count.",
         ),
     ],
 )
@@ -127,7 +128,8 @@ def test_agreement_outside_of_equilibrium_is_not_counted() -> None:
             "explained_by": "margins",
         }
     )
-    assert "agree in the one comparison at equilibrium that is decided" in statement(table)
+    counted = "of 2 comparisons with predictions 1 agree, 0 disagree, 0 cannot be told, 1 are not at equilibrium"
+    assert counted in statement(table)
     assert comparisons(table).startswith("1 of 1 comparisons with predictions at equilibrium are decided: 1 agree,")
     two = pd.concat([table.assign(cell="a", certified=False), table.assign(cell="b")])
     assert statement(two).startswith("2 runs, 1 of them at equilibrium: 4 of 4")
@@ -146,7 +148,7 @@ def test_every_outcome_is_counted_and_the_level_that_sufficed() -> None:
 
 def test_figures_are_described_in_sentences(study: Path) -> None:
     pictures = study_illustrations(runs_table(study))
-    assert len(pictures) > 2
+    assert pictures
     for picture in pictures:
         assert not re.search(r"[{}]|\bnan\b|_", picture.alternative)
         assert picture.alternative.endswith(".")
@@ -194,3 +196,20 @@ def test_runs_of_several_kinds_make_no_empty_panels() -> None:
         pictures = study_illustrations(pd.DataFrame(rows).assign(decades=2.0))
         assert [picture.name for picture in pictures][-1] == "agreement"
         assert all(picture.image("png") for picture in pictures)
+
+
+def test_a_phase_diagram_of_one_cell_is_not_drawn_and_equal_values_have_no_bar() -> None:
+    rows = [
+        {"cell": f"{at}", "quantity": "bias", "loss": loss, "activation": activation, "measured_exponent": 1.0}
+        for at, (loss, activation) in enumerate([("mse", "tanh"), ("mse", "erf"), ("bce", "tanh"), ("bce", "erf")])
+    ]
+    table = pd.DataFrame(rows).assign(certified=True, predicted_exponent=None, agreement=None, decades=3.0, seed=0)
+    verdicts = ["power law", "rejected", "rejected", "rejected"]
+    assert study_illustrations(table.assign(verdict=verdicts)) == []
+    drawn = study_illustrations(table.assign(verdict="power law"))
+    assert [len(picture.figure.axes) for picture in drawn] == [1, 1]
+
+
+def test_cells_of_a_sweep_are_named_by_their_settings() -> None:
+    table = pd.DataFrame({"cell": ["0123456789abcdef", "a folder"], "loss": ["mse", "bce"], "seed": [3, 4]})
+    assert _names(table, ["loss"]) == ["mse, seed 3", "a folder"]

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 app = typer.Typer(help="Train to equilibrium, measure the fluctuations, and hold them against their prediction.")
 
 Activation = Annotated[
@@ -136,6 +138,48 @@ def classes(
 
 
 @app.command()
+def network(
+    network: Annotated[
+        str,
+        typer.Option(
+            help="file.py:name or package.module:name of a function that returns a torch network, or (network, loss, "
+            "data). Its parameters `seed` and `hidden_activation`, if it has them, are given these settings."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data by name, file or package.module:name.", show_default="those of the function"),
+    ] = None,
+    target: Target = None,
+    columns: Columns = None,
+    drop: Drop = None,
+    activation: Annotated[str | None, typer.Option(help="Output activation.", show_default="own")] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="own")] = None,
+    hidden_activation: Annotated[
+        str | None, typer.Option(help="Argument of the function.", show_default="its default")
+    ] = None,
+    seed: Seed = None,
+    seeds: Seeds = 1,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    weight_decay: WeightDecay = None,
+    stop_at_equilibrium: StopAtEquilibrium = None,
+    modes: Modes = None,
+    device: Device = None,
+    out: Out = Path("runs"),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Network of your own, trained as the others are; `critlearn analyze` takes one that is trained already."""
+    options = dict(locals())
+    from critlearn.studies import NetworkConfig, run_network
+    from critlearn.studies.config import checked
+
+    _run(run_network, checked(NetworkConfig, _settings(options)), out, seeds, json=json, quiet=quiet)
+
+
+@app.command()
 def toy(
     inputs: Annotated[
         str | None,
@@ -215,9 +259,9 @@ def _run(study: Any, config: Any, out: Path, seeds: int, *, json: bool, quiet: b
             record = run_ensemble(config, seeds, out, bar).record
         write_report(Path(record["run_dir"]))
     if json:
-        display.print_json(record)
+        print_json(record)
     elif quiet:
-        typer.echo(record["run_dir"])
+        say(record["run_dir"])
     else:
         display.print_run(record)
     if record["unfinished"]:

@@ -17,6 +17,10 @@ from critlearn.numerics.notation import LAW_GRADES
 _WIDEST: Final = 13.0
 """Inches of panels side by side: the text of wider pictures is too small on a page."""
 
+_SHADES: Final = 0.01
+"""Range of values from which on they have different shades: the cells have two decimals, and a bar of less has marks
+that are told apart by their last digits alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class PhasePanel:
@@ -89,7 +93,7 @@ def phase_diagram(
     every = figure.subplots(rows, columns, squeeze=False)
     for axes, (name, panel) in zip(every.flat, panels.items(), strict=False):
         cells = panel.values
-        image = _heat_map(axes, panel, lowest, max(highest, lowest + 1e-9))
+        image = _heat_map(axes, panel, lowest, max(highest, lowest + _SHADES))
         axes.set(xlabel=across.replace("_", " "), ylabel=down.replace("_", " "))
         axes.set_title(name, fontsize=9)
         for (row, column), number in np.ndenumerate(cells.to_numpy(dtype=float)):
@@ -99,7 +103,8 @@ def phase_diagram(
             axes.plot([column], [row], alpha=0, label=label)
     for axes in every.flat[len(panels) :]:
         axes.set_axis_off()
-    figure.colorbar(image, ax=every, label="decades" if value == "decades" else "measured exponent k")
+    if highest - lowest >= _SHADES:
+        figure.colorbar(image, ax=every, label="decades" if value == "decades" else "measured exponent k")
     return figure
 
 
@@ -114,13 +119,17 @@ def _heat_map(axes: Axes, panel: PhasePanel, lowest: float, highest: float) -> A
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
         if not panel.certified.iat[row, column]:
             axes.text(column + 0.46, row - 0.42, "○", ha="right", va="top", color=color, fontsize=7)
-    axes.set_xticks(range(cells.shape[1]), [_short(name) for name in cells.columns], rotation=30, ha="right")
-    axes.set_yticks(range(cells.shape[0]), [_short(name) for name in cells.index])
+    axes.set_xticks(range(cells.shape[1]), [short_setting(name) for name in cells.columns], rotation=30, ha="right")
+    axes.set_yticks(range(cells.shape[0]), [short_setting(name) for name in cells.index])
     return image
 
 
-def _short(name: object) -> str:
-    """Name of a cell's setting; many equal widths of layers as ``layers × width``."""
+def short_setting(name: object) -> str:
+    """Name of a cell's setting; many equal widths of layers as ``layers × width``.
+
+    >>> short_setting("512-512-512"), short_setting("32-16"), short_setting("digits:3v8")
+    ('3 × 512', '32-16', 'digits:3v8')
+    """
     widths = str(name).split("-")
     alike = len(widths) > 2 and len(set(widths)) == 1
     return f"{len(widths)} × {widths[0]}" if alike else str(name)

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
+from critlearn.figures.study import short_setting
 from critlearn.figures.style import FITTED, MEASURED
-from critlearn.numerics.notation import LAW_GRADES
+from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
 from critlearn.reports.study_page import comparisons
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
@@ -35,10 +36,10 @@ repeated here. The full text of the paper was not available when this was writte
 data, the widths and depths, the training to a certified equilibrium, and the tests.
 
 *Predicted* is what the composition and the density of the input, or the network's own margins, predict on the measured
-window; *measured* is fitted to the sketches of the fluctuations. Both are means over the seeds in which an exponent is
-measured, and so are the decades; where there is none, there is no window to predict for either. The interval reaches
-over the 95% intervals of all seeds. *Power law* counts the seeds in which one was established,
-*agree* those in which prediction and measurement do, of the seeds in which that could be decided.
+window; *measured* is fitted to the sketches of the fluctuations. Both are means over the seeds in which the data follow
+a power law or are compatible with one, and so are the decades; where there is none, there is no exponent to predict
+either. The interval reaches over the 95% intervals of these seeds. *Power law* counts the seeds in which one was
+established, *agree* those in which prediction and measurement do, of the seeds in which that could be decided.
 """
 
 
@@ -76,7 +77,7 @@ def write_reproduction(studies: tuple[Study, ...], location: str, out: Path, com
             f"reproduction_{study.name.removeprefix('paper-')}",
             exponents_figure(rows),
             f"Measured and predicted exponents of {len(rows)} rows of the table below.",
-            "Measured exponents with the interval over all seeds (dots), and what is predicted on the same windows "
+            "Measured exponents with the interval over seeds (dots), and what is predicted on the same windows "
             "(diamonds); rows without a measured exponent are left out.",
         )
         picture.save(out / _FIGURES, ("svg",))
@@ -98,7 +99,8 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
     # Not sorted, to keep the order of the study file.
     for key, group in table.groupby([*settings, "quantity"], sort=False, dropna=False):
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
-        found = numbers["measured_exponent"].notna()
+        # The nearest exponent of data that follow none is no finding, and may be any number.
+        found = numbers["measured_exponent"].notna() & group["verdict"].isin([*LAW_GRADES, COMPATIBLE_GRADE])
         shown = numbers[found]
         outcomes = group.loc[group["certified"] == True, "agreement"]  # noqa: E712
         decided = outcomes[outcomes.isin(DECIDED)]
@@ -107,8 +109,8 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
                 **dict(zip([*settings, "quantity"], key, strict=True)),
                 "predicted": shown["predicted_exponent"].mean(),
                 "measured": shown["measured_exponent"].mean(),
-                "low": numbers["ci_low"].min(),
-                "high": numbers["ci_high"].max(),
+                "low": shown["ci_low"].min(),
+                "high": shown["ci_high"].max(),
                 "decades": shown["decades"].mean(),
                 "laws": int((group["verdict"].isin(LAW_GRADES)).sum()),
                 "seeds": len(group),
@@ -183,7 +185,7 @@ def _versions(table: pd.DataFrame) -> str:
 
 
 def _label(row: pd.Series) -> str:
-    return " ".join(str(value) for name, value in row.items() if name not in _SUMMARY)
+    return " ".join(short_setting(value) for name, value in row.items() if name not in _SUMMARY)
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -1,6 +1,7 @@
 """Page of many runs: how often prediction and measurement agree, the phase diagrams, the table."""
 
 import math
+import re
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ _MOST_QUANTITIES: Final = 3
 _LONGEST_VALUE: Final = 24
 """Letters of the values of a setting that spans a phase diagram: longer ones are descriptions, and leave no room."""
 
+_HASH: Final = re.compile("[0-9a-f]{16}")
+"""Name of a cell of a sweep."""
 _STATE: Final = ("not at certified equilibrium", "at equilibrium")
 """Words for a single run: not certified, and certified."""
 _SHOWN: Final = (
@@ -58,26 +61,28 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
     methods
         How the runs were made, as of `read_methods`.
     """
-    columns = [*_SHOWN, *setting_columns(table)]
+    settings, runs, certified, told = setting_columns(table), *_runs(table), statement(table)
+    columns = [*_SHOWN, *settings]
+    table = table.assign(cell=_names(table, settings))
     cells = [[_cell(value) for value in row] for row in table[columns].to_numpy().tolist()]
     return render(
         "study.html",
         name=name,
-        statement=statement(table),
+        statement=told,
         verdicts=[(str(verdict), int(count)) for verdict, count in table["verdict"].value_counts().items()],
         comparisons=comparisons(table),
         pictures=study_illustrations(table),
         columns=[column.replace("_", " ") for column in columns],
         rows=cells,
-        runs=table["cell"].nunique(),
-        certified=_certified(table),
+        runs=runs,
+        certified=certified,
         methods=methods_section(methods),
     )
 
 
 def statement(table: pd.DataFrame) -> str:
     """Sentence that sums up many runs, or one."""
-    runs, certified = table["cell"].nunique(), _certified(table)
+    runs, certified = _runs(table)
     law, quantities = int((table["verdict"].isin(LAW_GRADES)).sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
     followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
@@ -87,18 +92,17 @@ def statement(table: pd.DataFrame) -> str:
 
 
 def _agreement(table: pd.DataFrame) -> str:
-    """Clause that says how often prediction and measurement agree, where that is decided."""
-    # Of runs at equilibrium alone: what agrees elsewhere may do so by chance of the moment.
-    outcomes = table.loc[table["certified"] == True, "agreement"]  # noqa: E712
-    decided = outcomes[outcomes.isin(DECIDED)]
-    agree = int((decided == Agreement.AGREES).sum())
-    if len(decided) == 0:
-        return "no comparison of prediction and measurement at equilibrium is decided"
-    if len(decided) == 1:
-        word = "agree" if agree else "disagree"
-        return f"prediction and measurement {word} in the one comparison at equilibrium that is decided"
-    counts = f"{agree} of the {len(decided)} comparisons at equilibrium that are decided"
-    return f"prediction and measurement agree in {counts}"
+    """Clause that counts every comparison of prediction and measurement: decided or not, at equilibrium or not."""
+    compared = table[table["agreement"].notna()]
+    if compared.empty:
+        return "nothing is compared with a prediction"
+    # What agrees outside of equilibrium may do so by chance of the moment.
+    outcomes = compared.loc[compared["certified"] == True, "agreement"]  # noqa: E712
+    counts = [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
+    counts.append(len(compared) - len(outcomes))
+    words = ("agree", "disagree", "cannot be told", "are not at equilibrium and do not count")
+    told = ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))
+    return f"of {len(compared)} comparisons with predictions {told}"
 
 
 def comparisons(table: pd.DataFrame) -> str:
@@ -116,9 +120,19 @@ def comparisons(table: pd.DataFrame) -> str:
     return f"{said} The least that sufficed to explain them: {sufficed}."
 
 
-def _certified(table: pd.DataFrame) -> int:
-    """Number of runs at certified equilibrium."""
-    return int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
+def _runs(table: pd.DataFrame) -> tuple[int, int]:
+    """Number of runs, and of those at certified equilibrium."""
+    return table["cell"].nunique(), int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
+
+
+def _names(table: pd.DataFrame, settings: list[str]) -> list[str]:
+    """Names of runs by what distinguishes them: cells of a sweep are named by a hash, which tells a reader nothing."""
+    return [
+        ", ".join([*(_cell(row[name]) for name in settings if not pd.isna(row[name])), f"seed {_cell(row['seed'])}"])
+        if _HASH.fullmatch(str(row["cell"])) and not pd.isna(row["seed"])
+        else str(row["cell"])
+        for row in table.to_dict("records")
+    ]
 
 
 def study_illustrations(table: pd.DataFrame) -> list[Illustration]:
@@ -160,7 +174,8 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
     for quantity in table["quantity"].dropna().unique()[:_MOST_QUANTITIES]:
         for value, what in (("measured_exponent", "measured exponent"), ("decades", "decades of the power law")):
             panels = phase_panels(table, quantity, across, down, value=value, panels_by=panels_by)
-            if not panels:
+            # A single cell is a number, which the table has.
+            if sum(int(panel.values.notna().to_numpy().sum()) for panel in panels.values()) < 2:
                 continue
             shown.append(
                 Illustration(

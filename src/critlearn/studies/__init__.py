@@ -2,10 +2,11 @@
 
 from critlearn._torch import torch  # noqa: F401
 from critlearn.analysis.run_folder import read_run, write_run
-from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.config import ClassesConfig, NetworkConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.datasets.class_data import ClassData
 from critlearn.studies.datasets.loading import load_data
 from critlearn.studies.ensemble import run_ensemble
+from critlearn.studies.network import run_network
 from critlearn.studies.sweep.engines.ray_cluster import Resources
 from critlearn.studies.sweep.engines.ray_measurement import measure_on_ray
 from critlearn.studies.sweep.results.table import load_results
@@ -17,6 +18,7 @@ from critlearn.studies.two_class import run_classes, run_two_class
 __all__ = [
     "ClassData",
     "ClassesConfig",
+    "NetworkConfig",
     "Resources",
     "RunConfig",
     "Study",
@@ -30,6 +32,7 @@ __all__ = [
     "read_run",
     "run_classes",
     "run_ensemble",
+    "run_network",
     "run_toy",
     "run_two_class",
     "study_schema",

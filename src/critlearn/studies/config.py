@@ -8,18 +8,21 @@ from typing import Annotated, Any, Final, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from critlearn.analysis.validation_errors import first_error
 from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
 from critlearn.compositions.catalogue.activations import SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
 from critlearn.compositions.named.resolve import composition_of
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
+from critlearn.reading.validation_errors import first_error
 from critlearn.studies.import_paths import import_object, is_import_path, made
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
 
+
+OWN: Final = "own"
+"""Activation or loss of a user's network that is the one its function gives."""
 
 _LARGE_BATCH: Final = 2000
 """Samples in a step where there are enough: with 500 a training on 60,000 takes five times as long to settle."""
@@ -70,9 +73,14 @@ class RunConfig(BaseModel, ABC):
         """
         return self.batch_size or max(1, min(_LARGE_BATCH, samples // 4))
 
+    @property
+    def title(self) -> str:
+        """What names the run's folder."""
+        return self.composition().name
+
     @abstractmethod
-    def quantities(self) -> tuple[str, ...]:
-        """Names of the quantities that such a run measures."""
+    def quantities(self) -> tuple[str, ...] | None:
+        """Names of the quantities that such a run measures; None if they are not known before the network is made."""
 
 
 class ToyConfig(RunConfig):
@@ -140,6 +148,41 @@ class ClassesConfig(DenseConfig):
         if activation != SOFTMAX:
             raise ValueError(f"must be {SOFTMAX}, which has an output for each class; for two `run two-class` has all")
         return activation
+
+
+class NetworkConfig(RunConfig):
+    """Settings of a network of the user's own.
+
+    ``network`` is ``package.module:name`` or ``file.py:name`` of a function that returns a network, or network, loss
+    and data. ``activation`` and ``loss`` are those that it returns, unless they are named; so is ``data``. Where the
+    function has a parameter ``hidden_activation`` or ``seed``, it is called with that setting.
+    """
+
+    network: str
+    activation: str = OWN
+    loss: str = OWN
+    hidden_activation: str | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _of_a_function(cls, network: str) -> str:
+        if not is_import_path(network):
+            raise ValueError("must be file.py:name or package.module:name of a function that makes a network")
+        return network
+
+    @property
+    def title(self) -> str:
+        """Name of the function, and of what was put in place of what it gives."""
+        named = [name for name in (self.hidden_activation, self.activation, self.loss) if name not in (None, OWN)]
+        return "-".join([self.network.rpartition(":")[2], *(str(name) for name in named)])
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments for those of the function's parameters that have these names; None for what is not set."""
+        return {"hidden_activation": self.hidden_activation, "seed": self.seed}
+
+    def quantities(self) -> None:
+        """Those of the network, which only the function knows."""
+        return
 
 
 Config = TypeVar("Config", bound=RunConfig)

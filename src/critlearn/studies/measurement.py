@@ -55,20 +55,64 @@ def run_study(
     composition = config.composition()
     device = checked_device(config.device)
     dataset = data(config)
+    system = NeuralSystem(network(config, dataset).to(device), composition, dataset.boundary(composition))
+    return trained_and_measured(
+        study,
+        config,
+        system,
+        dataset.source,
+        knowledge=lambda approach: knowledge(config, dataset, approach),
+        progress=progress,
+        started=started,
+    )
+
+
+def trained_and_measured(
+    study: str,
+    config: RunConfig,
+    system: NeuralSystem,
+    source: str,
+    *,
+    knowledge: Callable[[Approach], Knowledge] = lambda approach: (None, {}),
+    progress: Progress | None = None,
+    started: float,
+) -> Analysis:
+    """Train a system to equilibrium, measure its fluctuations and compare them with their prediction.
+
+    Parameters
+    ----------
+    study, config
+        Name and settings of the study.
+    system
+        System with the initial weights.
+    source
+        Origin of the data in words.
+    knowledge
+        What the study knows of the trained system before its fluctuations are measured.
+    progress
+        Called after every epoch of training.
+    started
+        Time on `time.perf_counter` at which the run began.
+
+    Raises
+    ------
+    CritlearnError
+        If a setting cannot be used.
+    """
     approach = equilibrate(
-        NeuralSystem(network(config, dataset).to(device), composition, dataset.boundary(composition)),
+        system,
         epochs=config.epochs,
-        batch_size=config.samples_in_step(len(dataset)),
+        batch_size=config.samples_in_step(len(system)),
         lr=config.lr,
         weight_decay=config.weight_decay,
         seed=config.seed,
         stop_at_equilibrium=config.stop_at_equilibrium,
         progress=progress,
     )
-    predictions, details = knowledge(config, dataset, approach)
+    predictions, details = knowledge(approach)
     return walk(
         approach.system,
-        Heading(study, dataset.source, config.model_dump(), config.seed, details),
+        Heading(study, source, config.model_dump(), config.seed, details),
         approach.certificate,
         losses=approach.losses,
         predictions=predictions,

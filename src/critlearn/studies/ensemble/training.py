@@ -52,9 +52,7 @@ def run_ensemble(config: RunConfig, seeds: int, out: Path | str = "runs", progre
     started = time.perf_counter()
     study = _study(config, seeds)
     check_devices(study)
-    folder = fresh_folder(
-        Path(out), study.system.kind, config.composition().name, f"{study.seeds[0]}-{study.seeds[-1]}"
-    )
+    folder = fresh_folder(Path(out), study.system.kind, config.title, f"{study.seeds[0]}-{study.seeds[-1]}")
     tell: Progress = progress or (lambda stage, done, total: None)
     tell("seeds", 0, seeds)
     finished, failed = {}, {}

@@ -1,7 +1,7 @@
 """System of a user's own network, from what a command line names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +46,8 @@ class NetworkOptions:
         Seed of synthetic data.
     device
         Device of torch.
+    arguments
+        Arguments for those of the function's parameters that have these names.
     """
 
     network: str
@@ -58,6 +60,7 @@ class NetworkOptions:
     drop: tuple[str, ...] = ()
     seed: int = 0
     device: str = "cpu"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,7 @@ def named_system(options: NetworkOptions) -> NamedSystem:
         raise InvalidInputError("--activation stands before a loss: give --loss, too")
     if options.data is None and (options.target is not None or options.columns or options.drop):
         raise InvalidInputError("--target, --columns and --drop choose columns of data: give --data, too")
-    given = _given(options.network)
+    given = _given(options.network, options.arguments)
     model = (
         given.model.eval() if options.checkpoint is None else load_checkpoint(given.model, options.checkpoint).eval()
     )
@@ -117,7 +120,7 @@ class _Given:
     system: NeuralSystem | None = None
 
 
-def _given(path: str) -> _Given:
+def _given(path: str, arguments: Mapping[str, Any]) -> _Given:
     """Network, and loss and data if any, that a path names."""
     if not is_import_path(path):
         raise InvalidInputError(f'a network is named as file.py:name or package.module:name; got "{path}"')
@@ -127,7 +130,7 @@ def _given(path: str) -> _Given:
             raise InvalidInputError(
                 f'network "{path}" is a {type(found).__name__}, not a function that makes a network'
             )
-        found = made(found, path, "network")
+        found = made(found, path, "network", arguments)
     if isinstance(found, NeuralSystem):
         return _Given(found.model, found.loss, found.dataset, found)
     if isinstance(found, nn.Module):

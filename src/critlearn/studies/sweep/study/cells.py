@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.analysis.analysis import Analysis
-from critlearn.analysis.validation_errors import first_error
 from critlearn.errors import InvalidInputError, unknown_name
-from critlearn.studies.config import ClassesConfig, RunConfig, ToyConfig, TwoClassConfig
+from critlearn.reading.validation_errors import first_error
+from critlearn.studies.config import ClassesConfig, NetworkConfig, RunConfig, ToyConfig, TwoClassConfig
+from critlearn.studies.network import run_network
 from critlearn.studies.sweep.study.conditions import Condition, in_one_field, parse_condition
 from critlearn.studies.sweep.study.locations import StudyError, all_settings, check_given_once, location_of
 from critlearn.studies.sweep.study.schema import RandomPart, Range, Settings, Study
@@ -25,6 +26,7 @@ _KINDS: Final[dict[str, tuple[type[RunConfig], Callable[[Any], Analysis]]]] = {
     "toy": (ToyConfig, run_toy),
     "two-class": (TwoClassConfig, run_two_class),
     "classes": (ClassesConfig, run_classes),
+    "network": (NetworkConfig, run_network),
 }
 """Class of the settings, and function that runs them, by the kind of the system."""
 _UNNAMED: Final[tuple[tuple[str, Any], ...]] = (

@@ -15,8 +15,10 @@ from critlearn.errors import CritlearnError, InvalidInputError, unknown_name
 from critlearn.network.modules import hidden_activation
 from critlearn.prediction import parse_density
 from critlearn.studies.config import (
+    OWN,
     ClassesConfig,
     DenseConfig,
+    NetworkConfig,
     RunConfig,
     ToyConfig,
     activation_of,
@@ -24,6 +26,7 @@ from critlearn.studies.config import (
     loss_of,
 )
 from critlearn.studies.datasets.loading import load_data
+from critlearn.studies.import_paths import import_object, is_import_path
 from critlearn.studies.sweep.study.cells import Cell, expand
 from critlearn.studies.sweep.study.locations import StudyError, location_of
 from critlearn.studies.sweep.study.schema import Study
@@ -66,16 +69,22 @@ def check_devices(study: Study) -> None:
 
 def _checks(config: RunConfig) -> Iterator[tuple[str, Callable[[], object]]]:
     """Settings of a cell, each with a function that raises if what it names does not exist."""
-    yield "activation", lambda: _once(_activation, config.activation)
-    yield "loss", lambda: _once(_loss, config.loss)
-    yield "loss", lambda: _once(_composition, config.activation, config.loss)
     yield "device", lambda: _once(_device, config.device)
+    if isinstance(config, NetworkConfig):
+        yield "network", lambda: _once(import_object, config.network, "network")
+    if OWN not in (config.activation, config.loss):
+        yield "activation", lambda: _once(_activation, config.activation)
+        yield "loss", lambda: _once(_loss, config.loss)
+        yield "loss", lambda: _once(_composition, config.activation, config.loss)
     if isinstance(config, DenseConfig):
         yield "hidden_activation", lambda: _once(hidden_activation, config.hidden_activation)
     if isinstance(config, ToyConfig) and config.data is None:
         yield "inputs", lambda: _once(parse_density, config.inputs)
-    if config.data is not None and not config.data.startswith("openml:"):
-        more = isinstance(config, ClassesConfig)
+    own = isinstance(config, NetworkConfig)
+    if own and config.data is not None and is_import_path(config.data):
+        yield "data", lambda: _once(import_object, config.data, "data set")
+    elif config.data is not None and not config.data.startswith("openml:"):
+        more = isinstance(config, ClassesConfig) or own
         yield "data", lambda: _once(_data, config.data, config.target, config.columns, config.drop, more)
 
 
@@ -123,7 +132,11 @@ def _located(study: Study, setting: str, value: Any) -> Iterator[None]:
 
 def _check_quantities(study: Study, cells: tuple[Cell, ...]) -> None:
     """Raise if no cell has one of the quantities that are to be measured."""
-    known = dict.fromkeys(name for cell in cells for name in cell.config.quantities())
+    measured = [cell.config.quantities() for cell in cells]
+    if None in measured:
+        # Only the function of a user's network knows them.
+        return
+    known = dict.fromkeys(name for names in measured for name in names or ())
     for number, name in enumerate(study.measure.quantities or ()):
         if name not in known:
             raise StudyError(("measure", "quantities", number), str(unknown_name("quantity", name, known)))

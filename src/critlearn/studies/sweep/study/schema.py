@@ -17,7 +17,8 @@ class SystemPart(BaseModel):
     """The network and its composition."""
 
     model_config = _STRICT
-    kind: Literal["toy", "two-class", "classes"] = "toy"
+    kind: Literal["toy", "two-class", "classes", "network"] = "toy"
+    network: str | None = None
     activation: str | None = None
     loss: str | None = None
     hidden: tuple[int, ...] | None = None
