@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from critlearn.compositions import Composition
 from critlearn.duality import DualityMap, RestrictedMap, caustics_on_path, choose_variables, classified
+from critlearn.duality.density.preimages import find_preimages
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.prediction import caustics_of
@@ -224,6 +225,26 @@ def test_many_densities_at_once_are_those_of_the_closed_form() -> None:
         x = np.arctanh(f) / 2
         expected = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) / slopes).sum()
         assert math.exp(log_density) == pytest.approx(expected, rel=1e-6)
+
+
+class Bells:
+    """``exp(-x^2)`` in each coordinate, which takes finite numbers only, as networks do."""
+
+    def __call__(self, points: Tensor) -> Tensor:
+        assert bool(points.isfinite().all())
+        return torch.exp(-points.square())
+
+    def jacobians(self, points: Tensor) -> Tensor:
+        return torch.diag_embed(-2 * points * self(points))
+
+
+def test_starts_where_the_map_is_constant_to_all_digits_are_left_out() -> None:
+    # At 27 the slope is 1e-315: a step of Newton's method is infinite.
+    starts = torch.tensor([[27.0, 1.0], [0.6, 0.6], [-0.6, 0.6]], dtype=torch.float64)
+    value = torch.exp(-torch.tensor([[0.25, 0.25]], dtype=torch.float64))
+    found = find_preimages(Bells(), value, starts, torch.zeros(3, dtype=torch.long), 1e-10)
+    torch.testing.assert_close(found.points.abs(), torch.full_like(found.points, 0.5))
+    assert {tuple(point) for point in found.points.sign().tolist()} >= {(1.0, 1.0), (-1.0, 1.0)}
 
 
 def test_inputs_of_any_scale_have_all_their_preimages() -> None:

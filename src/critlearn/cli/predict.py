@@ -55,7 +55,10 @@ def predict(
         limit = tempered.asymptotic()
         none: dict[str, Any] = {"window": None, "log_window": None, "decades": None, "caustics": []}
         known = plain({"composition": tempered.name, **limit.to_dict(), **none, "asymptotes": [limit.to_dict()]})
-        typer.echo(json.dumps(known, allow_nan=False) if as_json else f"{tempered.name}\n  {limit.summary()}")
+        if as_json:
+            print_json(known)
+        else:
+            say(f"{tempered.name}\n  {limit.summary()}")
         return
     composition = margin_composition(composition_of(*with_partner(activation, loss)))
     asymptotes = composition.all_asymptotes(target)

@@ -92,8 +92,8 @@ Effect: docs/caustics_measured.md (two folds on a path).
 TOUCHED: Final = 1e-11
 """Determinant at an extremum, in units of the largest on its piece, that counts as zero: the path touches a caustic.
 
-A dip of this size has two zeros at most 4e-6 of the piece's width apart. Effect: docs/caustics_measured.md (two folds on
-a path).
+A dip of this size has two zeros at most 4e-6 of the piece's width apart. Effect:
+docs/caustics_measured.md (two folds on a path).
 """
 
 SAME_CURVE: Final = 1e-6

@@ -15,6 +15,9 @@ _STEPS: Final = 12
 _ITERATIONS: Final = 25
 """Steps of Newton's method from each start: it doubles its digits with each, or halves the gap on a fold."""
 
+_FARTHEST: Final = 1e100
+"""Longest step of Newton's method: shorter by all halvings it still leads far beyond, and its square is finite."""
+
 _HALVINGS: Final = 8
 """Number of times that a step is halved which does not reduce the gap; then the start is given up."""
 
@@ -93,6 +96,9 @@ def _newton(square: SquareMap, values: Tensor, points: Tensor, of: Tensor, allow
         slopes = square.jacobians(points[going])
         going, slopes = (part[slopes.isfinite().all(dim=2).all(dim=1)] for part in (going, slopes))
         steps = torch.linalg.lstsq(slopes, gaps[going][:, :, None]).solution[:, :, 0]
+        # Where the map is constant to all digits a step is infinite, or beyond what a network takes.
+        near = steps.abs().amax(dim=1) < _FARTHEST
+        going, steps = going[near], steps[near]
         waiting = torch.ones(len(going), dtype=torch.bool, device=points.device)
         for _ in range(_HALVINGS):
             trying = waiting.nonzero()[:, 0]
