@@ -109,8 +109,8 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
     Returns
     -------
     int
-        0, 1 where the output cannot be written, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where nobody reads the output
-        any more. Any other exception is a defect and keeps its traceback.
+        0, 1 where the output cannot be written, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where nobody reads
+        the output any more. Any other exception is a defect and keeps its traceback.
     """
     try:
         _check_working_folder()
