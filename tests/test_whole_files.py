@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,16 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
         check_writable(tmp_path / "file" / "runs")
     check_writable(tmp_path / "new" / "runs")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o002])
+def test_files_have_the_rights_that_the_mask_of_the_user_gives(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "file") as temporary:
+            # As safetensors writes: under a name of its own that nobody else may read, then renamed.
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
+        # Some libraries make files that nobody else may read; this one has the rights that the user's umask gives.
+        temporary.touch()
+        rights = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != rights:
+            temporary.chmod(stat.S_IMODE(rights))
         temporary.replace(path)
     except OSError as problem:
         raise OutputError(f'cannot write "{path}": {problem.strerror or problem}') from None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from critlearn.explorer.serve import ADDRESS, command
+from critlearn.explorer.server.start import ADDRESS, command
 from reference.chromium import chromium
 from shape_checker import switched_off
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from critlearn.cli.main import app, exit_code
 from critlearn.explorer.design_tab import code
-from critlearn.explorer.serve import command
+from critlearn.explorer.server.start import command
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PATIENCE = 60_000

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from critlearn.cli.main import app, exit_code
-from critlearn.explorer.serve import ADDRESS
+from critlearn.explorer.server.start import ADDRESS
 
 
 def test_a_port_in_use_is_refused_with_the_option_that_chooses_another(capsys: pytest.CaptureFixture[str]) -> None:

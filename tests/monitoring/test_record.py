@@ -142,6 +142,9 @@ def test_increments_are_counted_by_layer_and_period_with_the_exponents_they_have
     last = table[table["last_step"] == table["last_step"].max()].set_index("layer")
     for layer, exponent in (("0", 3.5), ("2", 2.5)):
         assert last.loc[layer, "ci_low"] <= exponent <= last.loc[layer, "ci_high"]
+        # The statistical part is inside.
+        assert last.loc[layer, "ci_low"] <= last.loc[layer, "sampled_low"] < last.loc[layer, "exponent"]
+        assert last.loc[layer, "exponent"] < last.loc[layer, "sampled_high"] <= last.loc[layer, "ci_high"]
         # Every step is there once, but for the one between two blocks.
         counted = table.loc[table["layer"] == layer, "count"].sum()
         number = sum(len(index) for name, index in walk.series.entries.items() if name.startswith(layer))

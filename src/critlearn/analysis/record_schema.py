@@ -1,15 +1,17 @@
 """Schema of stored records: the entries that tables, lists and pages need, checked when a record is read."""
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from critlearn.analysis.validation_errors import describe_first_error
 from critlearn.comparison.agreement import Agreement
 from critlearn.comparison.ladder.level import COMPOSITION, JOINT
+from critlearn.equilibrium import Status
 from critlearn.errors import DataError
+from critlearn.reading.json_text import parsed_json
+from critlearn.reading.json_types import Count, Flag, Number, Plain, Series, Whole
+from critlearn.reading.validation_errors import describe_first_error
 
 _MOST_HEADLINES: Final = 8
 """Sentences that sum a run up: more are no summary."""
@@ -17,27 +19,48 @@ _MOST_HEADLINES: Final = 8
 _MOST_MODES: Final = 1000
 """Modes of a record: more are no reduction of learning, and no table of a page."""
 
-Ends = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)]
 """Ends of an interval; null where one is not finite."""
 
 
+class _Cutoff(BaseModel):
+    scale: Annotated[Number, Field(gt=0)]
+
+
 class _Measured(BaseModel):
-    exponent: float | None
-    stderr: float | None
+    exponent: Number | None
+    stderr: Number | None
     ci95: Ends | None
     window: Ends | None
-    decades: float | None
+    log_window: Ends | None = None
+    decades: Number | None
     verdict: str
+    p_value: Number | None = None
+    retained: Number | None = None
+    cutoff: _Cutoff | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "_Measured":
+        if self.exponent is not None and self.decades is None:
+            raise ValueError("a fit with an exponent has decades")
+        for name in ("ci95", "window", "log_window"):
+            ends = getattr(self, name)
+            # A tail to infinity has no upper end of its window, an interval always both.
+            if self.exponent is not None and ends and (ends[0] is None or (ends[1] is None and name == "ci95")):
+                raise ValueError(f"a fit with an exponent has ends of {name}")
+        return self
 
 
 class _Predicted(BaseModel):
-    exponent: float | None
-    exponent_on_measured_window: float | None = None
+    exponent: Number | None
+    exact: str | None = None
+    source: str = ""
+    exponent_on_measured_window: Number | None = None
 
 
 class _Contribution(BaseModel):
-    value: float
-    standard_error: float
+    value: Number
+    standard_error: Number
 
 
 class _Anatomy(BaseModel):
@@ -45,37 +68,76 @@ class _Anatomy(BaseModel):
     data: _Contribution
     path: _Contribution
     dependence: _Contribution
-    total: float
+    total: Number
 
 
 class _Level(BaseModel):
-    level: Annotated[int, Field(ge=COMPOSITION, le=JOINT)]
-    exponent: float | None
-    distance: float | None
-    noise: float | None
+    level: Annotated[Whole, Field(ge=COMPOSITION, le=JOINT)]
+    exponent: Number | None
+    distance: Number | None
+    noise: Number | None
     agreement: Agreement | None
-    needed: int | None
+    needed: Whole | None
 
 
 class _Tail(BaseModel):
     error: _Contribution | None
     path: _Contribution | None
     end: str
-    finite: bool | None
-    exponent: float | None
+    finite: Flag | None
+    exponent: Number | None
     measured: _Contribution
     agreement: Agreement
     summary: str
 
 
+class _MeasuredCurve(BaseModel):
+    log_delta: Series
+    exponent: Series
+    band_lo: Series
+    band_hi: Series
+
+    @model_validator(mode="after")
+    def _equal(self) -> "_MeasuredCurve":
+        return _of_one_length(self, "log_delta", "exponent", "band_lo", "band_hi")
+
+
+class _PredictedCurve(BaseModel):
+    log_delta: Series
+    log_density: Series
+    exponent: Series
+
+    @model_validator(mode="after")
+    def _equal(self) -> "_PredictedCurve":
+        return _of_one_length(self, "log_delta", "log_density", "exponent")
+
+
+class _Curves(BaseModel):
+    measured: _MeasuredCurve | None
+    predicted: _PredictedCurve | None
+
+
+class _Pooled(BaseModel):
+    seeds: list[Whole]
+    sd: Number | None
+
+
 class _Quantity(BaseModel):
     axis: str
-    count: int
+    count: Count
+    zeros: Count = 0
     measured: _Measured
     predicted: _Predicted | None
     # Records of earlier versions say true or false.
-    agreement: bool | Agreement | None
+    agreement: Flag | Agreement | None
     statement: str
+    curves: _Curves
+    layer: str | None = None
+    kind: str | None = None
+    pool: Flag = False
+    not_predicted: str | None = None
+    prediction_distance: Number | None = None
+    ensemble: _Pooled | None = None
     # Records of earlier versions have none of these.
     ladder: Annotated[list[_Level], Field(max_length=JOINT + 1)] | None = None
     explanation: str | None = None
@@ -84,34 +146,35 @@ class _Quantity(BaseModel):
 
 
 class _Mode(BaseModel):
-    share: float | None
-    share_error: float | None
-    r_squared: float | None
-    r_squared_error: float | None
-    zeros: float | None
-    bare: float | None
-    bare_error: float | None
-    independent: float | None
-    independent_error: float | None
-    joint: float | None
-    joint_error: float | None
-    noise: float | None
-    noise_error: float | None
-    variance_ratio: float | None
-    variance_ratio_error: float | None
+    share: Number | None
+    share_error: Number | None
+    r_squared: Number | None
+    r_squared_error: Number | None
+    zeros: Number | None
+    bare: Number | None
+    bare_error: Number | None
+    independent: Number | None
+    independent_error: Number | None
+    joint: Number | None
+    joint_error: Number | None
+    noise: Number | None
+    noise_error: Number | None
+    variance_ratio: Number | None
+    variance_ratio_error: Number | None
 
 
 class _Modes(BaseModel):
     modes: Annotated[list[_Mode], Field(max_length=_MOST_MODES)]
-    participation_ratio: float | None
-    participation_ratio_error: float | None
-    coupling: float | None
-    coupling_error: float | None
-    coupling_floor: float | None
-    correlations: Annotated[list[list[float | None]], Field(max_length=_MOST_MODES)]
-    samples: Annotated[list[int], Field(min_length=2, max_length=2)]
-    variables: int
-    exact: bool
+    participation_ratio: Number | None
+    participation_ratio_error: Number | None
+    coupling: Number | None
+    coupling_error: Number | None
+    coupling_floor: Number | None
+    correlations: Annotated[list[Series], Field(max_length=_MOST_MODES)]
+    samples: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    variables: Count
+    exact: Flag
+    drawn_from: Count | None = None
 
     @model_validator(mode="after")
     def _square(self) -> "_Modes":
@@ -120,29 +183,80 @@ class _Modes(BaseModel):
         return self
 
 
+class _Scatter(BaseModel):
+    fluctuation: Series
+    drift: Series
+
+    @model_validator(mode="after")
+    def _equal(self) -> "_Scatter":
+        return _of_one_length(self, "fluctuation", "drift")
+
+
 class _Equilibrium(BaseModel):
-    certified: bool
-    status: str
-    epochs: int | None
+    certified: Flag
+    status: Status
+    reason: str
+    epochs: Count | None
+    frozen: Count
+    samples: Count | None = None
+    tolerance: Annotated[Number, Field(gt=0)]
+    losses: Series
+    scatter: _Scatter
+
+
+class _Kappa(BaseModel):
+    exact: str | None
 
 
 class _Composition(BaseModel):
     name: str
+    kappa: _Kappa | None
+
+
+class StoredFile(BaseModel):
+    """Size and hash of a file beside a record."""
+
+    bytes: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Record(BaseModel):
     study: str
     data: str
-    config: dict[str, Any]
+    config: dict[str, Plain | list[Plain]]
     versions: dict[str, str]
-    seed: int
-    seconds: float
+    seed: Count
+    seconds: Annotated[Number, Field(ge=0)]
     equilibrium: _Equilibrium
+    accuracy: Number | None
     composition: _Composition
     quantities: Annotated[dict[str, _Quantity], Field(min_length=1)]
-    # Records of earlier versions have neither.
+    run_dir: str | None
+    resolution_floor: Number | None = None
+    floor_reference: str = ""
+    unfinished: list[str] = []
+    # Records of earlier versions have none of these.
     modes: _Modes | None = None
     no_modes: str | None = None
+    files: dict[str, StoredFile] = {}
+
+    @model_validator(mode="after")
+    def _named(self) -> "_Record":
+        if not isinstance(self.config.get("seeds", 1), int):
+            raise ValueError("the number of seeds is a whole number")
+        if "critlearn" not in self.versions:
+            raise ValueError("the version of critlearn is missing")
+        return self
+
+
+_Entry = TypeVar("_Entry", bound=BaseModel)
+
+
+def _of_one_length(entry: _Entry, *names: str) -> _Entry:
+    """The entry, if its lists are of one length."""
+    if len({len(getattr(entry, name)) for name in names}) > 1:
+        raise ValueError(f"{', '.join(names)} have different lengths")
+    return entry
 
 
 def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
@@ -160,14 +274,11 @@ def parse_record(content: str | bytes, source: str) -> dict[str, Any]:
     DataError
         If it is no JSON, or an entry that is needed is missing or of another type.
     """
+    record = parsed_json(content, f'"{source}" is not a record: it')
     try:
-        record = json.loads(content)
         _Record.model_validate(record)
     except ValidationError as problem:
         raise DataError(f'"{source}" is not a record: {describe_first_error(problem, record)}') from None
-    except (ValueError, RecursionError) as problem:
-        raise DataError(f'"{source}" is not a record: {problem}') from problem
-    assert isinstance(record, dict)
     return record
 
 

@@ -12,15 +12,19 @@ from safetensors.torch import load_file, save_file
 
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.record_schema import parse_record
+from critlearn.analysis.stored_files import check_files, described
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
-from critlearn.whole_files import write_whole
+from critlearn.whole_files import replacing, write_whole
 
 RECORD: Final = "run.json"
 FLUCTUATIONS: Final = "fluctuations.npz"
 WEIGHTS: Final = "model.safetensors"
 REPORT: Final = "report.html"
 """Names of the files of a run: record, sketches, weights and page."""
+_LONGEST: Final = 80
+"""Characters of a composition in the name of a folder."""
+
 CELLS: Final = "cells"
 """Folder of a store of a sweep that holds its runs."""
 
@@ -70,9 +74,11 @@ def write_folder(
     record = {**result.record, "run_dir": str(folder)}
     try:
         temporary.mkdir(parents=True)
-        (temporary / RECORD).write_text(json_text(record), encoding="utf-8")
         save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
-        save_file(result.weights, temporary / WEIGHTS)
+        with replacing(temporary / WEIGHTS) as part:
+            save_file(result.weights, part)
+        record["files"] = {name: described(temporary / name) for name in (FLUCTUATIONS, WEIGHTS)}
+        (temporary / RECORD).write_text(json_text(record), encoding="utf-8")
         for name, text in texts(record).items():
             (temporary / name).write_text(text, encoding="utf-8")
         temporary.rename(folder)
@@ -93,11 +99,11 @@ def write_into(folder: Path, result: Analysis) -> None:
         If something cannot be written.
     """
     part = folder / ".run"
-    write_folder(part, result, lambda _: {})
+    record = write_folder(part, result, lambda _: {})
     try:
         for name in (FLUCTUATIONS, WEIGHTS):
             (part / name).replace(folder / name)
-        write_whole(folder / RECORD, json_text({**result.record, "run_dir": str(folder)}).encode())
+        write_whole(folder / RECORD, json_text({**record, "run_dir": str(folder)}).encode())
     except OSError as problem:
         raise OutputError(f'cannot write the run to "{folder}": {problem.strerror}') from problem
     finally:
@@ -115,9 +121,11 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Fluctuations]:
     Raises
     ------
     DataError
-        If the folder holds no run.
+        If the folder holds no run, or its sketches are not those that were written.
     """
-    return read_record(folder), load_fluctuations(folder / FLUCTUATIONS)
+    record = read_record(folder)
+    check_files(folder, record, (FLUCTUATIONS,))
+    return record, load_fluctuations(folder / FLUCTUATIONS)
 
 
 def read_analysis(folder: Path) -> Analysis:
@@ -129,6 +137,7 @@ def read_analysis(folder: Path) -> Analysis:
         If the folder holds no run, or one of its files is damaged.
     """
     record, fluctuations = read_run(folder)
+    check_files(folder, record, (WEIGHTS,))
     try:
         return Analysis(record, fluctuations, load_file(folder / WEIGHTS))
     except (OSError, SafetensorError) as problem:
@@ -174,6 +183,8 @@ def fresh_folder(out: Path, study: str, composition: str, seeds: str) -> Path:
         If all names of this second are taken.
     """
     composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in composition)
+    # The longest name of a file is 255 bytes; an expression may have a thousand.
+    composition = composition[:_LONGEST].encode()[: 2 * _LONGEST].decode(errors="ignore")
     stem = f"{study}-{composition}-s{seeds}-{time.strftime('%Y%m%dT%H%M%S')}"
     # Runs that end in the same second get a number.
     for number in range(1, 1000):

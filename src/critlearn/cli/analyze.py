@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from critlearn.cli.run import Columns, Device, Drop, Json, Modes, Out, Quiet, Target
+from critlearn.cli.terminal import print_json, say
 
 
 def analyze(
@@ -100,9 +101,9 @@ def analyze(
     record = write_run(out, analysis, report_page)
     if json:
         kept = ("run_dir", "equilibrium", "versions", "seconds")
-        display.print_json({**{name: record[name] for name in kept}, "table": rows_of(record)})
+        print_json({**{name: record[name] for name in kept}, "table": rows_of(record)})
     elif quiet:
-        typer.echo(record["run_dir"])
+        say(record["run_dir"])
     else:
         display.print_run(record)
     if record["unfinished"]:

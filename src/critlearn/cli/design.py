@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 if TYPE_CHECKING:
     from critlearn.comparison import AimedDesign
 
@@ -35,8 +37,6 @@ def design(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Design a loss or an activation for an exponent, of the output or of a layer of a run."""
-    import json
-
     from critlearn.cli.plot_file import check_plot
     from critlearn.errors import InvalidInputError
     from critlearn.inverse_design import design as make
@@ -59,7 +59,10 @@ def design(
     summary = made.summary()
     if aimed is not None:
         answer, summary = plain(aimed.to_dict()), aimed.summary()
-    typer.echo(json.dumps(answer, allow_nan=False) if as_json else summary)
+    if as_json:
+        print_json(answer)
+    else:
+        say(summary)
 
 
 def _aimed(exponent: float, run: Path, quantity: str, window: str | None, level: int) -> "AimedDesign":

@@ -1,26 +1,22 @@
 """What the program shows: a progress bar in a terminal, a screen of results, or one JSON object."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from critlearn.cli.terminal import draw, print_json, say
 from critlearn.numerics.notation import interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from critlearn.studies.sweep.state import SweepState
-
-_WIDTH: Final = 200
-"""Characters of a line where there is no terminal: the table of a run fits."""
 
 TrainingProgress = Callable[[int, int, float, float | None], None]
 
@@ -50,11 +46,6 @@ def training_progress(*, shown: bool) -> Iterator[TrainingProgress | None]:
         yield show
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """One object on standard output; numbers that do not exist are null."""
-    typer.echo(json.dumps(value, allow_nan=False))
-
-
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
     from critlearn.analysis.record_schema import headlines, seeds_text
@@ -65,20 +56,20 @@ def print_run(record: Mapping[str, Any]) -> None:
     reached = "" if equilibrium["epochs"] is None else f" after {equilibrium['epochs']} epochs"
     right = "" if record["accuracy"] is None else f"accuracy {record['accuracy']:.1%}, "
     advice = Status(equilibrium["status"]).advice
-    typer.echo(f"{record['study']}: {record['composition']['name']} on {record['data']}; {seeds_text(record)}")
-    typer.echo(f"{equilibrium['status']}{reached}: {equilibrium['reason']}; {advice}")
-    typer.echo(f"{right}{equilibrium['frozen']} frozen variables\n")
+    say(f"{record['study']}: {record['composition']['name']} on {record['data']}; {seeds_text(record)}")
+    say(f"{equilibrium['status']}{reached}: {equilibrium['reason']}; {advice}")
+    say(f"{right}{equilibrium['frozen']} frozen variables\n")
     print_table(record)
-    typer.echo("\n" + "\n".join(headlines(record["quantities"])))
+    say("\n" + "\n".join(headlines(record["quantities"])))
     if record["composition"]["kappa"] is not None:
         limit = record["composition"]["kappa"]["exact"] or "none"
-        typer.echo(f"k and predicted are exponents on the window; far from the data the limit of k is {limit}")
+        say(f"k and predicted are exponents on the window; far from the data the limit of k is {limit}")
     for reason in dict.fromkeys(row["not_predicted"] for row in rows_of(record) if row["kind"] != "all"):
         if reason is not None and not reason.startswith("a pool"):
-            typer.echo(f"not predicted: {reason}")
+            say(f"not predicted: {reason}")
     if record.get("unfinished"):
-        typer.echo(f"interrupted: missing are {', '.join(record['unfinished'])}")
-    typer.echo(f"report: {Path(record['run_dir']) / 'report.html'}")
+        say(f"interrupted: missing are {', '.join(record['unfinished'])}")
+    say(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
 def print_table(record: Mapping[str, Any]) -> None:
@@ -102,7 +93,7 @@ def print_table(record: Mapping[str, Any]) -> None:
             agreement_text(row),
             row["verdict"],
         )
-    console().print(table)
+    draw(table)
 
 
 def print_results(table: "pd.DataFrame") -> None:
@@ -112,7 +103,7 @@ def print_results(table: "pd.DataFrame") -> None:
     settings = ["study", "seed", *(name for name in table.columns if name not in COLUMNS)]
     same = [name for name in settings if len(table) > 1 and table[name].nunique(dropna=False) == 1]
     if same:
-        typer.echo(", ".join(f"{name}: {table[name].iloc[0]}" for name in same))
+        say(", ".join(f"{name}: {table[name].iloc[0]}" for name in same))
     varied = [name for name in settings if name not in same]
     shown = Table(box=None, pad_edge=False)
     numbers = ("k", "95% interval", "decades", "predicted")
@@ -135,18 +126,13 @@ def print_results(table: "pd.DataFrame") -> None:
             known["verdict"] or "-",
             known["cell"],
         )
-    console().print(shown)
+    draw(shown)
 
 
 def agreement_text(row: Mapping[str, Any]) -> str:
     """Outcome of a prediction, and what it uses if it agrees."""
     found = row["explained_by"] if row["agreement"] == "agrees" else None
     return " with ".join(filter(None, (row["agreement"], found))) or "-"
-
-
-def console() -> Console:
-    """Console on standard output; where there is no terminal, its width must not cut numbers off."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _number(value: float | None, form: str) -> str:
@@ -156,11 +142,11 @@ def _number(value: float | None, form: str) -> str:
 def print_state(state: "SweepState", *, as_json: bool) -> None:
     """Print how many cells are finished, and on standard error what is wrong with the store."""
     if state.other_code:
-        typer.echo(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
+        say(f"critlearn: {len(state.other_code)} cells were computed by another version of the code", err=True)
     for name, reason in state.corrupt.items():
-        typer.echo(f"critlearn: corrupt cell {name}: {reason}; remove cells/{name} to have it run again", err=True)
+        say(f"critlearn: corrupt cell {name}: {reason}; remove cells/{name} to have it run again", err=True)
     counts = state.to_dict()
     if as_json:
         print_json(counts)
     else:
-        typer.echo(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))
+        say(", ".join(f"{counts[name]} {name}" for name in ("finished", "failed", "corrupt", "missing")))

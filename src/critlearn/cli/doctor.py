@@ -5,17 +5,20 @@ from typing import Annotated
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 
 def doctor(
     out: Annotated[Path, typer.Option(help="Folder for runs that is to be writable.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check the installation: versions, threads, GPU, precision, store. Exit code 1 if something is wrong."""
-    import json
-
     from critlearn.environment import examine
 
     found = examine(out)
-    typer.echo(json.dumps(found.to_dict(), allow_nan=False) if as_json else found.summary())
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        say(found.summary())
     if not found.ok:
         raise typer.Exit(1)

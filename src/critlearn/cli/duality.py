@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from critlearn.cli.terminal import print_json
+
 
 def duality(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
@@ -15,7 +17,6 @@ def duality(
     from rich.console import Console
     from rich.table import Table
 
-    from critlearn.cli.display import print_json
     from critlearn.reports.duality_page import duality_note, duality_row
     from critlearn.reports.page import report_page
     from critlearn.studies.runs.duality import study_duality, write_duality

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 
 def dynamics(
     series: Annotated[
@@ -50,7 +52,6 @@ def dynamics(
     """Measure tails, avalanches and correlations of a series over time, beside its surrogates."""
     import json
 
-    from critlearn.cli.display import print_json
     from critlearn.cli.plot_file import check_plot
     from critlearn.cli.series_files import read_series
     from critlearn.dynamics import analyze_series
@@ -83,7 +84,7 @@ def dynamics(
     if as_json:
         print_json(values)
         return
-    typer.echo(f"{read.source}\n{found.summary()}")
+    say(f"{read.source}\n{found.summary()}")
     for written in (plot, report, out):
         if written is not None:
-            typer.echo(str(written))
+            say(str(written))

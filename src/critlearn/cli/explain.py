@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from critlearn.cli.runs import RUN, Json, Out
+from critlearn.cli.terminal import draw, print_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,11 +23,6 @@ def explain(
     json: Json = False,
 ) -> None:
     """Tell what explains the exponents of a run: predictions that use more and more of it, and what adds up to each."""
-    import sys
-
-    from rich.console import Console
-
-    from critlearn.cli.display import print_json
     from critlearn.errors import InvalidInputError, unknown_name
     from critlearn.reports.explanation import OUTCOMES, anatomy_sentence, level_meanings
     from critlearn.studies.runs.listing import find_run, run_record
@@ -41,23 +37,22 @@ def explain(
         kept = ("agreement", "explanation", "ladder", "anatomy", "tail")
         print_json({name: {key: entry.get(key) for key in kept} for name, entry in shown.items()})
         return
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
     for number, (name, meaning) in level_meanings(shown).items():
-        console.print(f"{number}  {name}: {meaning}")
-    console.print()
-    console.print(_ladder(shown))
+        say(f"{number}  {name}: {meaning}")
+    say()
+    draw(_ladder(shown), _WIDTH)
     if any(entry.get("anatomy") for entry in shown.values()):
-        console.print()
-        console.print(_anatomies(shown))
+        say()
+        draw(_anatomies(shown), _WIDTH)
     if any(entry.get("tail") for entry in shown.values()):
-        console.print()
-        console.print(_tails(shown))
+        say()
+        draw(_tails(shown), _WIDTH)
     if quantity is not None:
         entry = shown[quantity]
         tail = (entry.get("tail") or {}).get("summary")
         said = (entry["statement"], entry.get("not_predicted"), anatomy_sentence(entry), tail)
-        console.print("\n" + "\n".join(filter(None, said)))
-    console.print(f"\n{OUTCOMES}")
+        say("\n" + "\n".join(filter(None, said)))
+    say(f"\n{OUTCOMES}")
 
 
 def _why_not(quantities: Mapping[str, Any]) -> str:
@@ -92,9 +87,10 @@ def _anatomies(quantities: Mapping[str, Any]) -> "Table":
         anatomy = entry.get("anatomy")
         if anatomy is None:
             continue
+        measured = entry["measured"]["exponent"]
         parts = [anatomy[part] for part in PARTS]
         cells = ["-" if part is None else f"{signed(part['value'])} ± {part['standard_error']:.2f}" for part in parts]
-        table.add_row(name, *cells, f"{anatomy['total']:.2f}", f"{entry['measured']['exponent']:.2f}")
+        table.add_row(name, *cells, f"{anatomy['total']:.2f}", "-" if measured is None else f"{measured:.2f}")
     return table
 
 

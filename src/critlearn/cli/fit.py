@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-import typer
-
 from critlearn.cli import fit_options as given
+from critlearn.cli.terminal import print_json, say
 from critlearn.errors import InvalidInputError
 from critlearn.whole_files import replacing
 
@@ -63,7 +62,6 @@ def fit(
     if plot is not None:
         _save(result, plot, column or "δ", kinds)
     if json:
-        from critlearn.cli.display import print_json
         from critlearn.results import plain
 
         print_json(plain(result.to_dict()))
@@ -71,7 +69,7 @@ def fit(
         from critlearn.cli.fit_text import fit_text
 
         hints = [INTEGERS_HINT[result.discrete]] if discrete is None and result.integers else []
-        typer.echo(fit_text(result, hints, plot))
+        say(fit_text(result, hints, plot))
 
 
 def _ends(window: str | None, xmin: float | None) -> tuple[float, float] | None:

@@ -1,9 +1,13 @@
 """The program ``critlearn``: its commands, and the only place where bad input becomes one line and exit code 2."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -23,7 +27,8 @@ from critlearn.cli.reproduce import reproduce
 from critlearn.cli.results import results
 from critlearn.cli.sweep import sweep
 from critlearn.cli.table import table
-from critlearn.errors import CritlearnError
+from critlearn.cli.terminal import say
+from critlearn.errors import CritlearnError, InvalidInputError
 
 app = typer.Typer(
     name="critlearn",
@@ -52,6 +57,7 @@ for command in (
 ):
     app.command()(command)
 
+FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
@@ -60,7 +66,7 @@ CLOSED_PIPE = 141
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
     return wanted
 
@@ -76,13 +82,21 @@ def _options(
 
 def main() -> None:
     """Entry point of the program."""
+    if sys.stdout is None:
+        # Whatever file is opened next would take the place of the closed output.
+        say("critlearn: standard output is closed", err=True)
+        sys.exit(FAILED)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal of ASCII or Latin-1 has no sign for is written out, as Python does on standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = exit_code(app)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as problem:
+        # A command that has failed in writing has told it.
+        code = code or _fail(problem)
         # What is left in the buffer would be tried again, and complained of, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = CLOSED_PIPE
     sys.exit(code)
 
 
@@ -92,10 +106,11 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
     Returns
     -------
     int
-        0, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads the output any more. Any other exception is a
-        defect and keeps its traceback.
+        0, 1 where the output cannot be written, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads the output
+        any more. Any other exception is a defect and keeps its traceback.
     """
     try:
+        _check_working_folder()
         code = program(arguments, standalone_mode=False)
     except CritlearnError as problem:
         return _refuse(str(problem))
@@ -103,18 +118,69 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
         return _refuse(problem.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError as problem:
+        return _fail(problem)
     except SystemExit as stop:
-        # Typer and Rich stop with code 1 where the output is a pipe that nobody reads.
-        if not isinstance(stop.__context__, BrokenPipeError):
-            raise
-        code = CLOSED_PIPE
+        return _stopped(stop)
     if code == INTERRUPTED:
-        typer.echo("critlearn: stopped; runs that were finished are whole", err=True)
+        say("critlearn: stopped; runs that were finished are whole", err=True)
     return code if isinstance(code, int) else 0
+
+
+_BAD_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+"""Errors of paths that a user gave, wherever the system first looks at them."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a place that takes no more."""
+
+
+def _check_working_folder() -> None:
+    """Raise if the working folder was removed: libraries end the process over that, or search all others."""
+    try:
+        Path.cwd()
+    except OSError as problem:
+        raise InvalidInputError(f"the working folder is gone ({problem.strerror}): change to another one") from None
+
+
+def _fail(problem: OSError) -> int:
+    """Print what the system refuses; a path is bad input, a full disk is none, and anything else a defect."""
+    if isinstance(problem, BrokenPipeError):
+        return CLOSED_PIPE
+    if problem.errno not in (*_BAD_PATHS, *_FULL):
+        raise problem
+    what = "the output" if problem.filename is None else f'"{str(problem.filename)[:_LONGEST]}"'
+    reason = problem.strerror or str(problem)
+    bad = problem.errno in _BAD_PATHS
+    say(f"critlearn: {what} {'cannot be used' if bad else 'cannot be written'}: {reason}", err=True)
+    return BAD_INPUT if bad else FAILED
+
+
+_LONGEST: Final = 80
+"""Characters that are repeated of a path, which may be too long."""
+
+
+def _stopped(stop: SystemExit) -> int:
+    """Tell who stopped: only the command line itself may, as it does after it has written completions for a shell."""
+    # Typer and Rich stop with code 1 where the output is a pipe that nobody reads.
+    if isinstance(stop.__context__, BrokenPipeError):
+        return CLOSED_PIPE
+    frame = _last_frame(stop)
+    if frame.f_globals.get("__name__", "").partition(".")[0] in ("typer", "click", "rich"):
+        raise stop
+    place = f"{frame.f_code.co_qualname} of {frame.f_code.co_filename}, line {frame.f_code.co_firstlineno}"
+    return _refuse(f"the program was ended by {stop!r}, raised in {place}")
+
+
+def _last_frame(stop: SystemExit) -> FrameType:
+    step = stop.__traceback__
+    assert step is not None
+    while step.tb_next is not None:
+        step = step.tb_next
+    return step.tb_frame
 
 
 def _refuse(message: str) -> int:
     """Print what was wrong on standard error."""
     if message:
-        typer.echo("critlearn: " + " ".join(message.split()), err=True)
+        say("critlearn: " + " ".join(message.split()), err=True)
     return BAD_INPUT

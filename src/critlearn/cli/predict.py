@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 
 def predict(
     activation: Annotated[
@@ -33,8 +35,6 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Predict the exponent of fluctuations from an activation, a loss and a density."""
-    import json
-
     from critlearn.compositions.named.resolve import composition_of, margin_composition, with_partner
     from critlearn.numerics.window import format_exp
     from critlearn.prediction import caustics_of, predict_from_density
@@ -70,4 +70,7 @@ def predict(
         lines += [f"with y from {density}: {prediction.summary()}"]
         caustics = prediction.caustics
     lines += [f"  caustic ({c.kind}) at delta = {format_exp(c.log_delta, 6)}" for c in caustics]
-    typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(answer)
+    else:
+        say("\n".join(lines))

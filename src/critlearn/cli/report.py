@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from critlearn.cli.terminal import say
+
 if TYPE_CHECKING:
     from critlearn.figures.illustration import Illustration
 
@@ -35,17 +37,17 @@ def report(
         if figures is not None:
             drawn = illustrations(*read_run(folder), read_monitor(folder))
             _save([item for pair in drawn.values() for item in pair], figures, forms)
-        typer.echo(str(write_report(folder)))
+        say(str(write_report(folder)))
         return
     table = load_results(place) if remote else runs_table(folder)
     if figures is not None:
         _save(study_illustrations(table), figures, forms)
     name = place.rstrip("/").rpartition("/")[2] if remote else folder.resolve().name
-    typer.echo(str(write_study_report(table, name, folder, read_methods(place))))
+    say(str(write_study_report(table, name, folder, read_methods(place))))
 
 
 def _save(shown: "list[Illustration]", figures: Path, forms: list[str]) -> None:
     for item in shown:
         item.save(figures, forms)
     if not shown:
-        typer.echo("critlearn: no figure compares these runs: nothing is written for --figures", err=True)
+        say("critlearn: no figure compares these runs: nothing is written for --figures", err=True)

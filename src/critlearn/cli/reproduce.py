@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from critlearn.cli.terminal import say
+
 
 def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Less data, smaller networks, one seed.")] = False,
@@ -32,10 +34,10 @@ def reproduce(
     location = store or ("reproduction-quick" if quick else "reproduction")
     for study in studies:
         for cell, reason in sweep(study, location, partial(run_locally, processes=processes)):
-            typer.echo(f"{cell_label(study, cell)}: {reason or 'finished'} ({cell.name})", err=True)
+            say(f"{cell_label(study, cell)}: {reason or 'finished'} ({cell.name})", err=True)
     state = sweep_state(studies, location)
     if not state.complete:
         print_state(state, as_json=False)
         raise typer.Exit(1)
     command = f"critlearn reproduce{' --quick' if quick else ''}"
-    typer.echo(str(write_reproduction(studies, location, out, command)))
+    say(str(write_reproduction(studies, location, out, command)))

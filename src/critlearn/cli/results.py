@@ -1,10 +1,11 @@
 """Command ``critlearn results``: one row for each cell and quantity of a store."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from critlearn.cli.terminal import print_csv, say
 
 
 def results(
@@ -23,12 +24,12 @@ def results(
     table = load_results(store, where=where) if _is_store(store) else runs_table(Path(store), where=where)
     unread = table[table["status"].isin(["corrupt", "failed"])].drop_duplicates("cell")
     for status, cell, reason in unread[["status", "cell", "reason"]].itertuples(index=False):
-        typer.echo(f"critlearn: {status} cell {cell}: {reason}", err=True)
+        say(f"critlearn: {status} cell {cell}: {reason}", err=True)
     if parquet is not None:
-        typer.echo(str(save_table(table, parquet)))
+        say(str(save_table(table, parquet)))
         return
     if csv:
-        table.to_csv(sys.stdout, index=False)
+        print_csv(table.to_csv(index=False))
         return
     print_results(table)
 

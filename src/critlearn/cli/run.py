@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 app = typer.Typer(help="Train to equilibrium, measure the fluctuations, and hold them against their prediction.")
 
 Activation = Annotated[
@@ -257,9 +259,9 @@ def _run(study: Any, config: Any, out: Path, seeds: int, *, json: bool, quiet: b
             record = run_ensemble(config, seeds, out, bar).record
         write_report(Path(record["run_dir"]))
     if json:
-        display.print_json(record)
+        print_json(record)
     elif quiet:
-        typer.echo(record["run_dir"])
+        say(record["run_dir"])
     else:
         display.print_run(record)
     if record["unfinished"]:

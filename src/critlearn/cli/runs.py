@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from critlearn.cli.terminal import cleaned, draw, print_json, say
+
 app = typer.Typer(help="List stored runs, show one, compare two, remove one.")
 
 _WIDTH: Final = 160
@@ -27,14 +29,14 @@ def list_(out: Out = Path("runs"), json: Json = False) -> None:
 
     rows = run_rows(out)
     if json:
-        _print_json({"runs": rows})
+        print_json({"runs": rows})
         return
     # Composition and seed stand in the name.
     headings = ("equilibrium", "run", "data", "quantity", "k", "verdict", "agree")
     _print_table(headings, [_list_cells(row) for row in rows])
     for row in rows:
         if row["status"] != "finished":
-            typer.echo(f"critlearn: {row['reason']}", err=True)
+            say(f"critlearn: {row['reason']}", err=True)
 
 
 @app.command()
@@ -49,7 +51,7 @@ def show(
 
     record = run_record(find_run(out, run))
     if json:
-        _print_json(record)
+        print_json(record)
     else:
         print_run(record)
 
@@ -66,10 +68,10 @@ def compare(
 
     difference = compare_runs(*(run_record(find_run(out, name)) for name in (first, second)))
     if json:
-        _print_json(difference)
+        print_json(difference)
         return
     names = [Path(folder).name for folder in difference["runs"]]
-    typer.echo(f"A: {names[0]}\nB: {names[1]}")
+    say(f"A: {names[0]}\nB: {names[1]}")
     differing = {
         **difference["settings"],
         **{f"version of {name}": pair for name, pair in difference["versions"].items()},
@@ -77,10 +79,10 @@ def compare(
     if differing:
         _print_table(("setting", "A", "B"), [[name, *map(_plain, pair)] for name, pair in differing.items()])
     else:
-        typer.echo("same settings, same versions")
+        say("same settings, same versions")
     _print_table(("quantity", "k of A", "k of B", "B - A", "A is", "B is"), _quantity_cells(difference["quantities"]))
     if difference["unshared"]:
-        typer.echo(f"only in one of them: {', '.join(difference['unshared'])}")
+        say(f"only in one of them: {', '.join(difference['unshared'])}")
 
 
 @app.command()
@@ -97,10 +99,10 @@ def rm(
     if not yes:
         if not sys.stdin.isatty():
             raise InvalidInputError(f'"{folder}" is kept: there is no terminal to ask on; --yes removes it unasked')
-        if not typer.confirm(f'Remove "{folder}"?'):
+        if not typer.confirm(cleaned(f'Remove "{folder}"?')):
             return
     remove_run(folder)
-    typer.echo(f"removed {folder}")
+    say(f"removed {folder}")
 
 
 def _list_cells(row: Mapping[str, Any]) -> list[str]:
@@ -126,15 +128,8 @@ def _quantity_cells(quantities: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _print_json(value: Mapping[str, Any]) -> None:
-    from critlearn.cli.display import print_json
-
-    print_json(value)
-
-
 def _print_table(headings: tuple[str, ...], rows: list[list[Any]]) -> None:
     """Table that is as wide as the terminal, or wide enough where there is none."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -143,7 +138,7 @@ def _print_table(headings: tuple[str, ...], rows: list[list[Any]]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == headings[0])
     for row in rows:
         table.add_row(*map(str, row))
-    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+    draw(table, _WIDTH)
 
 
 def _exponent(value: float | None, ends: list[float] | None) -> str:

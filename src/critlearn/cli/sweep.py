@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from critlearn.cli.terminal import print_json, say
+
 if TYPE_CHECKING:
     from critlearn.studies.sweep.run import Engine
     from critlearn.studies.sweep.study.schema import Study
@@ -26,7 +28,7 @@ def _show_schema(wanted: bool) -> bool:
 
         from critlearn.studies.sweep.study.schema import study_schema
 
-        typer.echo(dumps(study_schema(), indent=1))
+        say(dumps(study_schema(), indent=1))
         raise typer.Exit
     return wanted
 
@@ -78,7 +80,7 @@ def sweep(
     # Ray reports lost processes on the standard output, which is for results.
     with redirect_stdout(sys.stderr):
         for number, (one, cell, reason) in enumerate(done, 1):
-            typer.echo(f"{number} of {due}: {cell_label(one, cell)}: {reason or 'finished'} ({cell.name})", err=True)
+            say(f"{number} of {due}: {cell_label(one, cell)}: {reason or 'finished'} ({cell.name})", err=True)
     state = sweep_state(declared, store)
     display.print_state(state, as_json=json)
     if not state.complete:
@@ -87,18 +89,17 @@ def sweep(
 
 def _list_cells(declared: "tuple[Study, ...]", store: str, processes: int, *, json: bool) -> None:
     """Print the cells and the time that those which are missing will take."""
-    from critlearn.cli import display
     from critlearn.studies.sweep.state import estimate
     from critlearn.studies.sweep.study.cells import cell_label, expand
 
     plan = estimate(declared, store, processes)
     if json:
-        display.print_json(plan)
+        print_json(plan)
         return
     for one in declared:
         for cell in expand(one):
-            typer.echo(f"{cell.name}  {cell_label(one, cell)}")
-    typer.echo(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
+            say(f"{cell.name}  {cell_label(one, cell)}")
+    say(f"{plan['cells']} cells, {plan['due']} to run; {plan['estimate']}")
 
 
 def _locally(

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from critlearn.cli.terminal import draw, print_csv, print_json, say
+
 _WIDTH, _LONG = 80, 160
 """Characters of a line where there is no terminal, of the matrix and of the long form: no name is cut."""
 
@@ -34,30 +36,30 @@ def table(
     rows = catalogue_table(activation=activation, loss=loss)
     cells = [[row[column] for column in COLUMNS] for row in rows]
     if form is TableFormat.JSON:
-        import json
-
-        typer.echo(json.dumps({"compositions": rows}, allow_nan=False))
+        print_json({"compositions": rows})
     elif form is TableFormat.CSV:
         import csv
+        import io
 
-        csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *cells])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *cells])
+        print_csv(text.getvalue())
     elif form is TableFormat.MARKDOWN:
         lines = [COLUMNS, ["---"] * len(COLUMNS), *[[str(cell).replace("|", "\\|") for cell in row] for row in cells]]
-        typer.echo("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        say("\n".join("| " + " | ".join(line) + " |" for line in lines))
     elif long or activation is not None or loss is not None:
-        from rich.console import Console
         from rich.table import Table
 
         shown = Table(*COLUMNS)
         for row in cells:
             shown.add_row(*(str(cell) for cell in row))
-        Console(width=None if sys.stdout.isatty() else _LONG).print(shown)
+        draw(shown, _LONG)
     else:
         width = shutil.get_terminal_size((_WIDTH, 0)).columns if sys.stdout.isatty() else _WIDTH
-        typer.echo(_matrix(rows, width))
-        typer.echo("Exponents k of p(delta) ~ delta^-k towards the first limit of the error.")
-        typer.echo("none: no exponent there; -: the loss needs a bounded activation.")
-        typer.echo("--long: a line for each, with tail, location and the other limits.")
+        say(_matrix(rows, width))
+        say("Exponents k of p(delta) ~ delta^-k towards the first limit of the error.")
+        say("none: no exponent there; -: the loss needs a bounded activation.")
+        say("--long: a line for each, with tail, location and the other limits.")
 
 
 def _matrix(rows: list[dict[str, Any]], width: int) -> str:

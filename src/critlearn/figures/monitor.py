@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED, add_legend
 from critlearn.numerics.notation import FEW_GRADE, LAW_GRADES
@@ -53,9 +53,10 @@ def monitor_figure(states: pd.DataFrame, fraction_without_drift: float) -> Figur
 
 
 def increments_figure(periods: pd.DataFrame) -> Figure:
-    """Exponent of the tail of increments over the steps of training, a curve with the band of its interval by layer.
+    """Exponent of the tail of increments over the steps of training, a curve with its bands by layer.
 
-    Where there are too few data marks are hollow, and have no band: it would cover those of the others.
+    The band is the statistical part of the interval, by which periods are told apart; the lines reach over all of it.
+    Marks are hollow where there are too few data, or less than a decade of them, for a law.
 
     Parameters
     ----------
@@ -67,16 +68,20 @@ def increments_figure(periods: pd.DataFrame) -> Figure:
     if not periods.empty:
         for number, (name, rows) in enumerate(periods.groupby("layer", sort=False)):
             colour = _COLOURS[number % len(_COLOURS)]
-            columns = ("first_step", "last_step", "exponent", "ci_low", "ci_high")
-            first, last, exponent, low, high = (rows[column].to_numpy(dtype=np.float64) for column in columns)
+            columns = ("first_step", "last_step", "exponent", "sampled_low", "sampled_high", "ci_low", "ci_high")
+            first, last, exponent, *ends = (rows[column].to_numpy(dtype=np.float64) for column in columns)
             # The first period begins at 0: most of its steps are in its second half too.
             middle = np.sqrt(np.maximum(first, last / 2) * last)
             told = (rows["verdict"] != FEW_GRADE).to_numpy()
             axes.plot(middle, exponent, "-", color=colour, label=f"{name} (over time)")
             axes.plot(middle[told], exponent[told], "o", markersize=4, color=colour)
             axes.plot(middle[~told], exponent[~told], "o", markersize=4, color=colour, markerfacecolor="white")
-            axes.fill_between(middle, low, high, where=told, color=colour, alpha=0.15)
+            axes.fill_between(middle, ends[0], ends[1], color=colour, alpha=0.2)
+            axes.vlines(middle * 1.03**number, ends[2], ends[3], color=colour, linewidth=0.5, alpha=0.4)
         axes.set_xscale("log")
+        # Over few decades their labels lie on each other.
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         known = periods["exponent"].dropna().to_numpy(dtype=np.float64)
         if known.size:
             # Intervals that say nothing would leave no room for the others.

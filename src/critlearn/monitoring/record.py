@@ -160,13 +160,18 @@ class MonitorRecord(Result):
         return analyze_series(values, seed=seed)
 
     def increments_table(self) -> "pd.DataFrame":
-        """Tail of the increments of each layer in each period, in a row."""
+        """Tail of the increments of each layer in each period, in a row.
+
+        Columns ``sampled_low`` and ``sampled_high`` are the statistical part of the interval, by which periods are told
+        apart; ``ci_low`` and ``ci_high`` contain the systematic part, which is that of a tail that bends.
+        """
         import pandas as pd
 
         rows = []
         for part in self.increments:
             fit = part.fit
             low, high = (fit and fit.ci95_total) or (None, None)
+            sampled_low, sampled_high = (fit and fit.ci95) or (None, None)
             rows.append(
                 {
                     "layer": part.layer,
@@ -174,6 +179,8 @@ class MonitorRecord(Result):
                     "last_step": part.last_step,
                     "count": part.sketch.count,
                     "exponent": None if fit is None else fit.exponent,
+                    "sampled_low": sampled_low,
+                    "sampled_high": sampled_high,
                     "ci_low": low,
                     "ci_high": high,
                     "verdict": None if fit is None else str(fit.grade),

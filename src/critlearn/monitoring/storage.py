@@ -16,6 +16,7 @@ from critlearn.monitoring.increments import PeriodIncrements
 from critlearn.monitoring.record import MonitoredState, MonitorRecord
 from critlearn.monitoring.updates import UpdateSeries
 from critlearn.numerics.log_sketch import LogSketch
+from critlearn.reading.json_text import parsed_json
 from critlearn.whole_files import replacing
 
 MONITOR: Final = "monitor.safetensors"
@@ -80,7 +81,7 @@ def load_record(path: Path) -> MonitorRecord:
         raise DataError(f'no such file: "{path}"')
     try:
         with safe_open(path, framework="numpy") as file:
-            plain = json.loads((file.metadata() or {})[_KEY])
+            plain = parsed_json((file.metadata() or {})[_KEY], "its header")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         return _record(plain, arrays)
     except (

@@ -111,7 +111,9 @@ def training_section(record: MonitorRecord) -> TrainingSection:
             record.plot_increments(),
             "Exponents of the tails of increments over the steps of training, a curve with its band for each layer",
             "Exponent of the tail of increments, in the largest 3% of each period, through the training: a curve for "
-            "each layer, with its 95% interval as a band; hollow marks, without one, where there are too few data.",
+            "each layer. Bands are the statistical part of the 95% interval, by which periods are told apart; lines "
+            "reach over all of it, with what a tail that bends adds. Marks are hollow where there are too few data, or "
+            "less than a decade of them, for a law.",
         )
     try:
         return TrainingSection(steps, dynamics_section(record.dynamics()), "", increments)

@@ -135,7 +135,7 @@ def _row(name: str, quantity: Mapping[str, Any]) -> LadderRow:
         exponent = f"{measured['exponent']:.2f}{ends}"
     margins = any(level["level"] == COMPOSITION for level in quantity["ladder"])
     levels = tuple(_cells(level, margins=margins) for level in quantity["ladder"])
-    return LadderRow(name, exponent, levels, quantity["explanation"] or "")
+    return LadderRow(name, exponent, levels, quantity.get("explanation") or "")
 
 
 def _cells(level: Mapping[str, Any], *, margins: bool) -> LevelCells:

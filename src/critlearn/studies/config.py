@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from critlearn.analysis.validation_errors import first_error
 from critlearn.compositions import Activation, Composition, Loss, SoftmaxCrossEntropy
 from critlearn.compositions.catalogue.activations import SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
 from critlearn.compositions.named.resolve import composition_of
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError
+from critlearn.reading.validation_errors import first_error
 from critlearn.studies.import_paths import import_object, is_import_path, made
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]

@@ -57,7 +57,7 @@ def import_object(path: str, kind: str) -> Any:
         module = _module_of_file(Path(module_name)) if is_file else importlib.import_module(module_name)
     except (Exception, SystemExit) as problem:
         # Whatever a user's own module raises is an error of that module, not of critlearn.
-        what = first_line(problem)
+        what = said_by_code(problem)
         raise InvalidInputError(f'{kind} "{path}": cannot import "{module_name}": {what}') from problem
     if not hasattr(module, name):
         near = get_close_matches(name, dir(module), n=1)
@@ -77,8 +77,12 @@ def made(found: Any, path: str, kind: str, arguments: Mapping[str, Any] | None =
     try:
         return found(**_taken(found, arguments or {}))
     except (Exception, SystemExit) as problem:
-        what = f"it stops with {problem!r}" if isinstance(problem, SystemExit) else first_line(problem)
-        raise InvalidInputError(f'{kind} "{path}" cannot be made: {what}') from problem
+        raise InvalidInputError(f'{kind} "{path}" cannot be made: {said_by_code(problem)}') from problem
+
+
+def said_by_code(problem: BaseException) -> str:
+    """What a user's code says of its error; one that stops the program says nothing."""
+    return f"it stops with {problem!r}" if isinstance(problem, SystemExit) else first_line(problem)
 
 
 def _taken(found: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

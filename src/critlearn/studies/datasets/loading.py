@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from critlearn.errors import DataError, InvalidInputError, first_line, unknown_name
+from critlearn.errors import DataError, InvalidInputError, unknown_name
 from critlearn.studies.datasets.class_data import ClassData, numbered_classes
 from critlearn.studies.datasets.flights import VARIANTS, flights
 from critlearn.studies.datasets.tables import READERS, Choice, Table, from_frame, read_table
-from critlearn.studies.import_paths import import_object, is_import_path
+from critlearn.studies.import_paths import import_object, is_import_path, made, said_by_code
 
 _SYNTHETIC: Final = 2000
 """Samples of a synthetic data set: enough for a fit, few enough for a run of seconds."""
@@ -175,10 +175,7 @@ def _imported(path: str) -> ClassData:
     """Data set of a user's own: an instance, or a class or function without arguments that makes one."""
     found = import_object(path, "data set")
     if (callable(found) and not hasattr(found, "__getitem__")) or isinstance(found, type):
-        try:
-            found = found()
-        except Exception as problem:
-            raise DataError(f'"{path}" cannot be made: {first_line(problem)}') from problem
+        found = made(found, path, "data set")
     if isinstance(found, ClassData):
         return found
     if not (hasattr(found, "__len__") and hasattr(found, "__getitem__")):
@@ -192,8 +189,8 @@ def _collected(dataset: Any, name: str) -> ClassData:
         pairs = [dataset[index] for index in range(len(dataset))]
         x = torch.stack([torch.as_tensor(x, dtype=torch.float64).flatten() for x, _ in pairs])
         labels = np.array([np.asarray(t).item() for _, t in pairs])
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         # The data set is a user's own code: whatever it raises is reported as its error.
-        raise DataError(f'"{name}" does not give pairs of numbers (x, t): {first_line(problem)}') from problem
+        raise DataError(f'"{name}" does not give pairs of numbers (x, t): {said_by_code(problem)}') from problem
     numbers, class_names = numbered_classes(labels, name)
     return ClassData(x, numbers, name, class_names, f"{name}: {len(x):,} samples, as given")

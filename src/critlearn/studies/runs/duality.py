@@ -1,6 +1,5 @@
 """Study of the duality map of a stored run, at initialisation and after training, stored beside the record."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,18 +8,15 @@ from critlearn.duality import DualityMap, learning_dimension
 from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.network import NeuralSystem
+from critlearn.reading.limits import LARGEST_DOCUMENT
+from critlearn.reading.text_file import read_text
 from critlearn.results import plain
+from critlearn.studies.runs.duality_schema import parse_duality
 from critlearn.studies.runs.system import load_system
 from critlearn.whole_files import write_whole
 
 DUALITY: Final = "duality.json"
 """Name of the file that holds the study, beside the run's record."""
-
-_STATE_ENTRIES: Final = {
-    "variables", "boundary", "rank_counts", "participation_ratio", "log_volume", "log_pseudo_volume",
-    "log_singular_values", "overlap",
-}  # fmt: skip
-"""Entries of each state of the network that the page shows."""
 
 _PICTURED: Final = 4
 _DIRECTIONS: Final = 3
@@ -89,26 +85,9 @@ def read_duality(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        study: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        study = None
-    if not _is_complete(study):
-        raise DataError(f'"{path}" is damaged: make it again with critlearn duality')
-    return dict(study)
-
-
-def _is_complete(study: object) -> bool:
-    """Whether a study has all entries that the page shows."""
-    if not isinstance(study, dict) or not {"states", "image", "leading"} <= set(study):
-        return False
-    states, leading = study["states"], study["leading"]
-    return (
-        isinstance(states, dict)
-        and bool(states)
-        and all(isinstance(state, dict) and set(state) >= _STATE_ENTRIES for state in states.values())
-        and isinstance(leading, list)
-        and all(isinstance(entry, dict) and {"x", "directions"} <= set(entry) for entry in leading)
-    )
+        return parse_duality(read_text(path, LARGEST_DOCUMENT), str(path))
+    except DataError as problem:
+        raise DataError(f"{problem}; it is damaged: make it again with critlearn duality") from None
 
 
 def write_duality(folder: Path, study: dict[str, Any], report: Any) -> None:

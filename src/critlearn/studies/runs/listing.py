@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders, runs_root
+from critlearn.analysis.stored_files import check_files
 from critlearn.analysis.table import row_of
 from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.inference.comparison_tests import compare_exponents
@@ -75,7 +76,11 @@ def run_rows(out: Path) -> list[dict[str, Any]]:
     rows = []
     for name in run_names(out):
         try:
-            rows.append({"run": name, "status": "finished", **_row(run_record(runs_root(out) / name))})
+            folder = runs_root(out) / name
+            record = run_record(folder)
+            # Sizes alone: a list should not read the weights of every network.
+            check_files(folder, record, (FLUCTUATIONS, WEIGHTS), hashed=False)
+            rows.append({"run": name, "status": "finished", **_row(record)})
         except DataError as problem:
             rows.append({"run": name, "status": "corrupt", "reason": str(problem)})
     return rows

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from critlearn.analysis.run_folder import RECORD, no_runs, read_record, run_folders
+from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders
+from critlearn.analysis.stored_files import check_files
 from critlearn.errors import DataError
 from critlearn.studies.sweep.results.store import MARK
 from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
@@ -40,6 +41,7 @@ def runs_table(folder: Path, *, where: str | None = None) -> pd.DataFrame:
         name = run_folder.name
         try:
             record = read_record(run_folder)
+            check_files(run_folder, record, (FLUCTUATIONS, WEIGHTS), hashed=False)
         except DataError as problem:
             rows.append({"cell": name, "status": "corrupt", "reason": str(problem)})
             settings.append({})

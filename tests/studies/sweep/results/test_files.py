@@ -102,3 +102,33 @@ def test_a_bucket_that_holds_other_things_is_left_alone(location: str) -> None:
     StoreFiles(location).write("thesis.txt", b"mine")
     with pytest.raises(InvalidInputError, match=r"is not a store of results: it has no critlearn-store.json"):
         ResultsStore(location, create=True)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "zip://x::good.csv",
+        "github://a:b@c/",
+        "simplecache::s3://x",
+        "filecache::/tmp",
+        "tar://x",
+        "data://,x",
+        "git://x",
+    ],
+)
+def test_what_is_no_store_is_refused_before_anything_is_opened(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was opened")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", never)
+    with pytest.raises(InvalidInputError, match="is not a store: it is a folder, or a place such as s3"):
+        StoreFiles(location)
+
+
+def test_a_backend_that_fails_at_once_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route\nto it")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", fails)
+    with pytest.raises(InvalidInputError, match=r"is not a store: no route$"):
+        StoreFiles("s3://bucket")

@@ -7,11 +7,28 @@ from typing import Final
 
 import fsspec
 
-from critlearn.errors import CritlearnError, DataError, InvalidInputError, OutputError
+from critlearn.errors import CritlearnError, DataError, InvalidInputError, OutputError, first_line
 from critlearn.whole_files import replacing
 
 _NOT_SHARED: Final = ("memory",)
 """Protocols of fsspec whose files only one process sees."""
+
+_NO_STORES: Final = frozenset(
+    {"zip", "tar", "libarchive", "reference", "data", "dir", "generic", "async_wrapper", "dask", "jlab", "jupyter"}
+    | {"github", "git", "gist", "hf", "dbfs", "root", "asynclocal"}
+    | {"simplecache", "blockcache", "filecache", "cached", "pyarrow_hdfs"}
+)
+"""Protocols of fsspec for archives, code hosts, caches and views of other places: no sweep writes there."""
+
+
+def _check_address(location: str) -> None:
+    """Raise for what cannot be a store, before anything is opened or looked up."""
+    protocol, divided, _ = location.partition("://")
+    if "::" in location or (divided and protocol in _NO_STORES):
+        raise InvalidInputError(
+            f'"{location}" is not a store: it is a folder, or a place such as s3://bucket/results that files are '
+            "written to"
+        )
 
 
 class StoreFiles:
@@ -30,10 +47,12 @@ class StoreFiles:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        _check_address(location)
         try:
             self._backend, root = fsspec.core.url_to_fs(location)
-        except (ImportError, ValueError) as problem:
-            raise InvalidInputError(f'"{location}" is not a store: {problem}') from problem
+        # A backend is made, which may look for its server or its settings, and fail in its own ways.
+        except Exception as problem:
+            raise InvalidInputError(f'"{location}" is not a store: {first_line(problem)}') from problem
         protocols = (self._backend.protocol,) if isinstance(self._backend.protocol, str) else self._backend.protocol
         if any(protocol in _NOT_SHARED for protocol in protocols):
             raise InvalidInputError(f'"{location}" is not a store: other processes do not see it')
@@ -85,6 +104,12 @@ class StoreFiles:
                 return bytes(self._backend.cat_file(self.path(name)))
         except OutputError as problem:
             raise DataError(f'"{self.path(name)}" cannot be read: {problem.__cause__}') from problem
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where the backend does not tell."""
+        with self._translated_errors():
+            found = self._backend.size(self.path(name))
+        return None if found is None else int(found)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole."""

@@ -1,7 +1,6 @@
 """Store of the results of studies: one folder for each cell, which is there whole or not at all."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +18,10 @@ from critlearn._version import __version__
 from critlearn.analysis.analysis import Analysis
 from critlearn.analysis.record_schema import parse_record
 from critlearn.analysis.run_folder import CELLS, FLUCTUATIONS, RECORD, WEIGHTS, json_text, write_folder
-from critlearn.analysis.validation_errors import describe_first_error
+from critlearn.analysis.stored_files import check_files
 from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.reading.json_text import parsed_json
+from critlearn.reading.validation_errors import describe_first_error
 from critlearn.studies.sweep.results.files import StoreFiles
 from critlearn.studies.sweep.study.cells import Cell
 from critlearn.studies.sweep.study.manifest import Manifest, make_manifest
@@ -191,15 +192,20 @@ class ResultsStore:
         return f"{self.location.rstrip('/')}/{file}" if self._files.exists(file) else None
 
     def studies(self) -> dict[str, Manifest]:
-        """Manifests of all studies, by name.
+        """Manifests of all studies that can be read, by name."""
+        return {name: found for name, found in self.manifests().items() if isinstance(found, Manifest)}
 
-        Raises
-        ------
-        DataError
-            If one cannot be read.
-        """
+    def manifests(self) -> dict[str, Manifest | DataError]:
+        """Manifests of all studies by name, and what is wrong with those that cannot be read."""
         names = [Path(name).stem for name in self._files.names("studies") if name.endswith(".json")]
-        return {name: self._manifest(name) for name in names if not name.startswith(".")}
+        found: dict[str, Manifest | DataError] = {}
+        for name in names:
+            if not name.startswith("."):
+                try:
+                    found[name] = self._manifest(name)
+                except DataError as problem:
+                    found[name] = problem
+        return found
 
     def _manifest(self, name: str) -> Manifest:
         file = f"studies/{name}.json"
@@ -239,9 +245,21 @@ class ResultsStore:
             raise DataError(f'"{self._files.path(folder)}" has no {missing[0]}')
         file = f"{folder}/{RECORD}"
         record, note = parse_record(self._files.read(file), self._files.path(file)), self._read(f"{folder}/{CELL}")
+        self._check_files(folder, record)
         if note.get("cell") != name or not isinstance(note.get("code"), str):
             raise DataError(f'"{self._files.path(folder)}/{CELL}" is not that of the cell')
         return {**record, "code": note["code"]}
+
+    def _check_files(self, folder: str, record: dict[str, Any]) -> None:
+        """Raise if sketches or weights are not those that were written; of remote ones the sizes are compared."""
+        if self.local:
+            check_files(Path(self._files.path(folder)), record, (FLUCTUATIONS, WEIGHTS))
+            return
+        for name, stored in record.get("files", {}).items():
+            size = self._files.size(f"{folder}/{name}")
+            if size is not None and size != stored["bytes"]:
+                place = self._files.path(f"{folder}/{name}")
+                raise DataError(f'"{place}" is damaged: it has {size:,} bytes, and {stored["bytes"]:,} were written')
 
     def _failure(self, name: str) -> str:
         """Reason why a cell failed."""
@@ -282,11 +300,4 @@ class ResultsStore:
         self._files.write(name, json_text(content).encode())
 
     def _read(self, name: str) -> dict[str, Any]:
-        content = self._files.read(name)
-        try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as problem:
-            raise DataError(f'"{self._files.path(name)}" cannot be read: {problem}') from problem
-        if not isinstance(value, dict):
-            raise DataError(f'"{self._files.path(name)}" is not an object')
-        return value
+        return parsed_json(self._files.read(name), f'"{self._files.path(name)}" cannot be read: it')

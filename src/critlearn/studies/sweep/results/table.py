@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from critlearn.analysis.table import row_of
-from critlearn.errors import InvalidInputError
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.conditions import in_one_field, parse_condition
 from critlearn.studies.sweep.study.manifest import Manifest
@@ -38,11 +38,19 @@ def load_results(location: str, *, where: str | None = None, every_quantity: boo
         If it is not a store, or a condition has an unknown name.
     """
     store = ResultsStore(location)
-    manifests = store.studies()
-    swept = list(dict.fromkeys(name for manifest in manifests.values() for name in manifest.swept))
+    manifests = store.manifests()
+    read = {study: found for study, found in manifests.items() if isinstance(found, Manifest)}
+    swept = list(dict.fromkeys(name for manifest in read.values() for name in manifest.swept))
+    # A study whose list of cells cannot be read is a row as a corrupt cell is, and keeps no other one from being read.
     rows = [
+        {**dict.fromkeys([*COLUMNS, *swept]), "study": study, "cell": f"studies/{study}.json", "status": "corrupt"}
+        | {"reason": str(problem)}
+        for study, problem in manifests.items()
+        if isinstance(problem, DataError)
+    ]
+    rows += [
         row
-        for study, manifest in manifests.items()
+        for study, manifest in read.items()
         for row in _rows(store, study, manifest, swept, every_quantity=every_quantity)
     ]
     if where is not None:

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from critlearn.analysis.analysis import Analysis
-from critlearn.analysis.validation_errors import first_error
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.reading.validation_errors import first_error
 from critlearn.studies.config import ClassesConfig, NetworkConfig, RunConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.network import run_network
 from critlearn.studies.sweep.study.conditions import Condition, in_one_field, parse_condition

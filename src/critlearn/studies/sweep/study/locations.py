@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from critlearn.analysis.validation_errors import Location, dotted
 from critlearn.errors import InvalidInputError
+from critlearn.reading.validation_errors import Location, dotted
 from critlearn.studies.sweep.study.schema import Study
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from critlearn.studies.sweep.study.cells import Cell, swept_settings
 from critlearn.studies.sweep.study.schema import Settings, Study
@@ -14,6 +14,12 @@ class ManifestCell(BaseModel):
     model_config = ConfigDict(frozen=True)
     kind: str
     config: Settings
+
+    @model_validator(mode="after")
+    def _seeded(self) -> "ManifestCell":
+        if type(self.config.get("seed")) is not int:
+            raise ValueError("a cell has a seed")
+        return self
 
 
 class Manifest(BaseModel):

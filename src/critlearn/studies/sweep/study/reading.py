@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from critlearn.analysis.validation_errors import Location, at_location, first_error, is_unknown_key
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.reading.limits import LARGEST_STUDY
 from critlearn.reading.text_file import read_text
+from critlearn.reading.validation_errors import Location, at_location, first_error, is_unknown_key
 from critlearn.reading.yaml_text import parsed_yaml
 from critlearn.studies.sweep.study.locations import StudyError
 from critlearn.studies.sweep.study.preflight import check_study

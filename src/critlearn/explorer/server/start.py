@@ -18,9 +18,11 @@ _COLOURS: Final = {"light": "#0072B2", "dark": "#56B4E9"}
 
 def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
     """Command that serves the explorer."""
-    page = Path(__file__).with_name("app.py")
+    page = Path(__file__).with_name("local_app.py")
     options = {
         "server.address": ADDRESS,
+        # Without it a foreign page would make the server ask others for its own external address.
+        "browser.serverAddress": ADDRESS,
         "server.port": str(port),
         "server.headless": str(headless).lower(),
         "server.fileWatcherType": "none",

@@ -1,0 +1,1 @@
+"""The server of the explorer: on this computer's own address, answering nothing that came by another name."""
