@@ -52,6 +52,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/caustics.py
 	$(BIN)/python validation/random_graphs.py
 	$(BIN)/python validation/killed_sweeps.py
+	$(BIN)/python validation/hostile_files.py
 	$(BIN)/python validation/catalogue.py
 	$(BIN)/python validation/label_errors.py
 	$(BIN)/python validation/modes.py

@@ -229,7 +229,8 @@ def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Cap
     assert "cannot write" in capsys.readouterr().err
 
 
-def test_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_interrupt_leaves_nothing_half_written(ending: signal.Signals, tmp_path: Path) -> None:
     finished = tmp_path / "finished"
     finished.mkdir()
     command = [*PROGRAM, "run", "two-class", "--epochs", "100000", "--lr", "1e-9", "--out", str(tmp_path)]
@@ -245,7 +246,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
         # A signal that comes while a library is imported may be lost in it: a user would press the keys again.
         time.sleep(8)
         for _ in range(20):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 _, told = process.communicate(timeout=15)
                 break

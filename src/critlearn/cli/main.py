@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal of ASCII or Latin-1 has no sign for is written out, as Python does on standard error.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # A batch system that ends a job first asks, as Ctrl-C does: what is finished is then kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = exit_code(app)
     try:
         sys.stdout.flush()
@@ -106,8 +109,8 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
     Returns
     -------
     int
-        0, 1 where the output cannot be written, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads the output
-        any more. Any other exception is a defect and keeps its traceback.
+        0, 1 where the output cannot be written, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where nobody reads
+        the output any more. Any other exception is a defect and keeps its traceback.
     """
     try:
         _check_working_folder()

@@ -15,7 +15,7 @@ from critlearn.cli.checkpoint_files import CHECKPOINT, read_checkpoints
 from critlearn.cli.columns import choose_column, listed, read_columns
 from critlearn.dynamics.series import check_times
 from critlearn.errors import DataError, InvalidInputError
-from critlearn.reading.arrays import read_array
+from critlearn.reading.arrays import mapped_array
 
 _TIMES: Final = (
     *("step", "steps", "globalstep", "iteration", "iterations", "iter", "iters"),
@@ -81,7 +81,7 @@ def read_series(files: Sequence[str], *, only: str | None, time: str | None, var
     if kinds == {".npy"}:
         if only is not None or time is not None:
             raise InvalidInputError("--only and --time choose columns by name, which an array has not")
-        return SeriesFile(_mapped(Path(file)), None, file)
+        return SeriesFile(mapped_array(Path(file)), None, file)
     return _read_table(file, only, time)
 
 
@@ -102,17 +102,6 @@ def _read_record(path: Path, only: str | None) -> SeriesFile | None:
     first, last = (int(steps[0]), int(steps[-1])) if steps.size else (0, 0)
     number = f"{values.shape[1]:,} {'variable' if values.shape[1] == 1 else 'variables'}"
     return SeriesFile(values, None, f"{path}: record of a monitor, {number}, steps {first:,} to {last:,}")
-
-
-def _mapped(path: Path) -> np.ndarray:
-    """Array of a file, of which blocks are read when they are needed."""
-    if not path.is_file():
-        raise DataError(f'there is no file "{path}"')
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    # An empty array cannot be mapped, a damaged file not be read: the reader of whole files says what is wrong.
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError):
-        return read_array(path)
 
 
 def _read_table(file: str, only: str | None, time: str | None) -> SeriesFile:

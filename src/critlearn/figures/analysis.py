@@ -37,7 +37,7 @@ def analysis_figure(sketches: Mapping[str, LogSketch], quantities: Mapping[str, 
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (name, quantity) in zip(panels, shown, strict=False):
-        prepare_log_log(axes)
+        prepare_log_log(axes, marks=6)
         draw_density(axes, sketches[name], quantity, fit_label="fit")
         # A dollar sign in a name is one, and begins no formula.
         axes.set_title(name.replace("$", r"\$") + "\n" + _found(quantity["measured"]), fontsize=9)

@@ -185,7 +185,8 @@ def _draw_ratio(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> N
     if measured["exponent"] is not None:
         _shade(axes, *(end / LN10 for end in measured["log_window"]))
     reach = float(np.abs(apart[kept]).max()) if kept.any() else 0.0
-    reach = min(max(1.1 * reach, 0.3), _MOST_APART)
+    # Wide enough for the marks at a half and at two.
+    reach = min(max(1.1 * reach, 0.35), _MOST_APART)
     axes.set_ylim(-reach, reach)
 
 

@@ -44,11 +44,11 @@ def log_log_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def prepare_log_log(axes: Axes) -> None:
-    """Make a panel one whose axes carry decimal logarithms."""
+def prepare_log_log(axes: Axes, *, marks: int = 8) -> None:
+    """Make a panel one whose axes carry decimal logarithms, with so many marks at most."""
     axes.grid(alpha=0.3)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axis.set_major_locator(MaxNLocator(nbins=marks, integer=True))
         label_as_powers(axis)
 
 

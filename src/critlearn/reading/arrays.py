@@ -91,6 +91,23 @@ def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
         raise DataError(f'"{path}" cannot be read: {why}') from None
 
 
+def mapped_array(path: Path) -> np.ndarray:
+    """Array of an ``.npy`` file, of which blocks are read when they are needed.
+
+    Raises
+    ------
+    DataError
+        As `read_array`.
+    """
+    if not path.is_file():
+        raise DataError(f'there is no file "{path}"')
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    # An empty array cannot be mapped, a damaged file not be read: the reader of whole files says what is wrong.
+    except _FAULTS:
+        return read_array(path)
+
+
 def expanded_gzip(path: Path) -> bytes:
     """Content of a gzip file, expanded as far as the largest size that is allowed.
 
