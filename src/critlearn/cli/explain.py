@@ -38,7 +38,7 @@ def explain(
         print_json({name: {key: entry.get(key) for key in kept} for name, entry in shown.items()})
         return
     for number, (name, meaning) in level_meanings(shown).items():
-        say(f"{number}  {name}: {meaning}")
+        draw(f"{number}  {name}: {meaning}", _WIDTH)
     say()
     draw(_ladder(shown), _WIDTH)
     if any(entry.get("anatomy") for entry in shown.values()):
@@ -51,8 +51,8 @@ def explain(
         entry = shown[quantity]
         tail = (entry.get("tail") or {}).get("summary")
         said = (entry["statement"], entry.get("not_predicted"), anatomy_sentence(entry), tail)
-        say("\n" + "\n".join(filter(None, said)))
-    say(f"\n{OUTCOMES}")
+        draw("\n" + "\n".join(filter(None, said)), _WIDTH)
+    draw(f"\n{OUTCOMES}", _WIDTH)
 
 
 def _why_not(quantities: Mapping[str, Any]) -> str:
