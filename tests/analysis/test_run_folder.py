@@ -76,6 +76,7 @@ def test_modes_that_are_damaged_are_refused(tmp_path: Path, two_class: Analysis)
     for spoilt, told in (
         ({"modes": [{"share": 0.5}]}, r"modes\.modes\.0\.\w+: is missing"),
         ({"correlations": [[1.0, 0.0]]}, "correlations are a square matrix"),
+        ({"coupling_error": -1e300}, r"modes\.coupling_error"),
     ):
         (folder / "run.json").write_text(json.dumps({**record, "modes": {**record["modes"], **spoilt}}))
         with pytest.raises(DataError, match=told):

@@ -22,6 +22,9 @@ _MOST_MODES: Final = 1000
 Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)]
 """Ends of an interval; null where one is not finite."""
 
+Spread = Annotated[Number, Field(ge=0)]
+"""Standard error, which no figure can draw if it is negative."""
+
 
 class _Cutoff(BaseModel):
     scale: Annotated[Number, Field(gt=0)]
@@ -29,7 +32,7 @@ class _Cutoff(BaseModel):
 
 class _Measured(BaseModel):
     exponent: Number | None
-    stderr: Number | None
+    stderr: Spread | None
     ci95: Ends | None
     window: Ends | None
     log_window: Ends | None = None
@@ -60,7 +63,7 @@ class _Predicted(BaseModel):
 
 class _Contribution(BaseModel):
     value: Number
-    standard_error: Number
+    standard_error: Spread
 
 
 class _Anatomy(BaseModel):
@@ -147,28 +150,28 @@ class _Quantity(BaseModel):
 
 class _Mode(BaseModel):
     share: Number | None
-    share_error: Number | None
+    share_error: Spread | None
     r_squared: Number | None
-    r_squared_error: Number | None
+    r_squared_error: Spread | None
     zeros: Number | None
     bare: Number | None
-    bare_error: Number | None
+    bare_error: Spread | None
     independent: Number | None
-    independent_error: Number | None
+    independent_error: Spread | None
     joint: Number | None
-    joint_error: Number | None
+    joint_error: Spread | None
     noise: Number | None
-    noise_error: Number | None
+    noise_error: Spread | None
     variance_ratio: Number | None
-    variance_ratio_error: Number | None
+    variance_ratio_error: Spread | None
 
 
 class _Modes(BaseModel):
     modes: Annotated[list[_Mode], Field(max_length=_MOST_MODES)]
     participation_ratio: Number | None
-    participation_ratio_error: Number | None
+    participation_ratio_error: Spread | None
     coupling: Number | None
-    coupling_error: Number | None
+    coupling_error: Spread | None
     coupling_floor: Number | None
     correlations: Annotated[list[Series], Field(max_length=_MOST_MODES)]
     samples: Annotated[list[Count], Field(min_length=2, max_length=2)]
