@@ -10,7 +10,7 @@ import pytest
 
 from critlearn.cli.main import app, exit_code
 from critlearn.errors import DataError
-from critlearn.reports.reproduction import summary, write_reproduction
+from critlearn.reports.experiments.reproduction import summary, write_reproduction
 from critlearn.studies import Study, load_studies
 from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
@@ -88,6 +88,8 @@ def test_worked_studies_expand() -> None:
         # Studies have cells in common, which are run once.
         "paper": 132,
         "paper-quick": 27,
+        "atlas": 7 * 3,
+        "atlas-quick": 7,
     }
     docs = (Path(__file__).parents[2] / "docs" / "studies.md").read_text()
     for name, count in documented.items():
