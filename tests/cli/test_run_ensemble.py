@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from critlearn.cli.main import app, exit_code
+from critlearn.reports.typeset import typeset
 from critlearn.studies.runs.listing import run_rows
 
 PROGRAM = [sys.executable, "-c", "from critlearn.cli.main import main; main()"]
@@ -28,7 +29,7 @@ def test_json_is_the_pooled_record_and_the_page_tells_of_the_seeds(tmp_path: Pat
     assert set(found) == {"seeds", "exponents", "mean", "sd", "ci95"}
     page = (folder / "report.html").read_text()
     assert "Seeds 7 to 8" in page
-    assert record["quantities"]["bias"]["statement"] in page
+    assert str(typeset(record["quantities"]["bias"]["statement"])) in page
     assert "--seed 7" in page and "--seeds 2" in page  # noqa: PT018
     # Shown and made again as any other run.
     assert exit_code(app, ["runs", "show", folder.name, "--out", str(tmp_path)]) == 0

@@ -245,7 +245,9 @@ class _Record(BaseModel):
 
     @model_validator(mode="after")
     def _named(self) -> "_Record":
-        if not isinstance(self.config.get("seeds", 1), int):
+        seeds = self.config.get("seeds", 1)
+        # Every number of JSON may have been read as one with decimals.
+        if isinstance(seeds, bool) or not isinstance(seeds, int | float) or not float(seeds).is_integer():
             raise ValueError("the number of seeds is a whole number")
         if "critlearn" not in self.versions:
             raise ValueError("the version of critlearn is missing")

@@ -90,8 +90,8 @@ def write_folder(
     return record
 
 
-def write_into(folder: Path, result: Analysis) -> None:
-    """Write a run into a folder that is there; the record comes last, and the folder is a run once it has that.
+def write_into(folder: Path, result: Analysis) -> dict[str, Any]:
+    """Write a run into a folder that is there; the record, which is returned, comes last and makes the folder a run.
 
     Raises
     ------
@@ -99,15 +99,16 @@ def write_into(folder: Path, result: Analysis) -> None:
         If something cannot be written.
     """
     part = folder / ".run"
-    record = write_folder(part, result, lambda _: {})
+    record = {**write_folder(part, result, lambda _: {}), "run_dir": str(folder)}
     try:
         for name in (FLUCTUATIONS, WEIGHTS):
             (part / name).replace(folder / name)
-        write_whole(folder / RECORD, json_text({**record, "run_dir": str(folder)}).encode())
+        write_whole(folder / RECORD, json_text(record).encode())
     except OSError as problem:
         raise OutputError(f'cannot write the run to "{folder}": {problem.strerror}') from problem
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return record
 
 
 def json_text(values: Mapping[str, Any]) -> str:

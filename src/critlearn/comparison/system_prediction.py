@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 
 from critlearn.comparison.aimed_design import AimedDesign, aim
@@ -20,9 +21,11 @@ from critlearn.compositions.named.resolve import composition_of, margin_composit
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations import Fluctuations, Quantities, measure
+from critlearn.fluctuations.counting.dither import dither_of
 from critlearn.fluctuations.measure import measure_rescaled
 from critlearn.inference import fit_power_law
 from critlearn.network import NeuralSystem
+from critlearn.numerics.log_sketch import BIN_WIDTH
 from critlearn.numerics.validation import check_integer, check_learning_rate
 from critlearn.numerics.window import Window
 from critlearn.prediction import Prediction
@@ -331,7 +334,10 @@ def _log_factors(state: OutputState, lr: float, *, joint: bool) -> dict[str, Flo
     values, log_rate = state.values, math.log(lr)
     # A sample without any error stays without; a margin that is displaced to where there is none stays in its place.
     own = np.where(np.isfinite(state.log_error), state.log_error, 0.0)
-    factors = {"paths": -own - log_rate}
+    # A path factor of one lies on the very edge of a bin, where rounding would decide: half a bin to either side, the
+    # mean over the samples is right.
+    dither = dither_of(torch.arange(own.size)).numpy() - 0.5
+    factors = {"paths": -own - log_rate + dither * BIN_WIDTH}
     if not joint:
         return factors
     with np.errstate(all="ignore"):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critlearn.errors import DataError, InvalidInputError, OutputError
+from critlearn.errors import InvalidInputError, OutputError
 from critlearn.studies import Study, load_results
 from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
@@ -103,8 +103,9 @@ def test_a_changed_study_keeps_the_cells_of_the_earlier_one_in_the_table(store: 
 def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ResultsStore(str(tmp_path), create=True)
     (tmp_path / "studies" / "small.json").write_text('{"study": {"name": "small"}, "swept": []}')
-    with pytest.raises(DataError, match="is not the manifest of a study: cells: is missing"):
-        load_results(str(tmp_path))
+    (row,) = load_results(str(tmp_path)).to_dict("records")
+    assert row["status"] == "corrupt"
+    assert "is not the manifest of a study: cells: is missing" in row["reason"]
 
 
 def test_a_store_belongs_to_one_sweep_at_a_time(store: str) -> None:

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-import numpy as np
-
 from critlearn.comparison.criteria import ONE_PATH
 from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, MARGINS, USES, USES_WITHOUT_MARGINS
 from critlearn.errors import InvalidInputError
@@ -138,5 +136,5 @@ def mean_log(paths: LogSketch) -> float:
     """Mean of ``ln|c|``."""
     counts = paths.counts
     mean = float(counts @ (0.5 * (paths.edges[1:] + paths.edges[:-1])) / counts.sum())
-    # That of a single output is 1, which a bin does not tell.
-    return 0.0 if np.count_nonzero(counts) == 1 and abs(mean) < BIN_WIDTH else mean
+    # That of a single output is 1, which bins tell from numbers half a bin away at best.
+    return 0.0 if abs(mean) < 0.5 * BIN_WIDTH else mean

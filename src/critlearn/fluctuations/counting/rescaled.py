@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from critlearn.fluctuations.counting.dither import dither_of
 from critlearn.fluctuations.counting.protocol import Counter
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 
@@ -47,13 +46,9 @@ class RescaledCounter:
     def add_values(self, values: Tensor, scale: Tensor, sample: Tensor) -> None:
         """Count entries given as plain numbers, as `Counter` says: factors are rounded to whole bins.
 
-        They are rounded up as often as makes their mean right, so that a rescaled change is one bin off at most.
+        A rescaled change is one bin off at most; right on the average, too, if the caller has dithered the factors.
         """
-
-        def whole(log_factor: Tensor) -> Tensor:
-            return (log_factor / BIN_WIDTH + dither_of(sample)).floor() * BIN_WIDTH
-
-        self._add(lambda counter, scale: counter.add_values(values, scale, sample), scale, sample, whole)
+        self._add(lambda counter, scale: counter.add_values(values, scale, sample), scale, sample, whole=True)
 
     def add_zeros(self, number: Tensor, sample: Tensor) -> None:
         """Count exact zeros, which no factor changes."""
@@ -75,13 +70,12 @@ class RescaledCounter:
         return self.changes.sketch()
 
     def _add(
-        self,
-        count: Callable[[Counter, Tensor], None],
-        scale: Tensor,
-        sample: Tensor,
-        rounded: Callable[[Tensor], Tensor] = lambda log_factor: log_factor,
+        self, count: Callable[[Counter, Tensor], None], scale: Tensor, sample: Tensor, *, whole: bool = False
     ) -> None:
         """Count with the scales as they are and, beside, with each sample's factor added to them."""
         count(self.changes, scale)
         for name, counter in self.rescaled.items():
-            count(counter, scale + rounded(self.log_factors[name][sample]))
+            factor = self.log_factors[name][sample]
+            if whole:
+                factor = (factor / BIN_WIDTH + 0.5).floor() * BIN_WIDTH
+            count(counter, scale + factor)

@@ -72,7 +72,7 @@ def run_ensemble(config: RunConfig, seeds: int, out: Path | str = "runs", progre
         told = ", ".join(f"seed {seed} ({reason})" for seed, reason in sorted(failed.items()))
         pooled.record["equilibrium"]["reason"] += f"; not finished: {told}"
     pooled.record.update(run_dir=str(folder), seconds=time.perf_counter() - started)
-    write_into(folder, pooled)
+    pooled.record.update(write_into(folder, pooled))
     return pooled
 
 
