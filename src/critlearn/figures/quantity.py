@@ -136,15 +136,14 @@ def _draw_share(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> N
     """Share of the fluctuations other than zero that are at least as large."""
     if sketch.log_range is None:
         return
-    above = np.concatenate([np.cumsum(sketch.counts[::-1])[::-1], [0]]) / sketch.count
+    above = _above(sketch.counts / sketch.count)
     every = max(1, sketch.bins // 1000)
     edges, shown = sketch.edges[:-1][::every], above[:-1][::every]
     axes.plot(edges / LN10, np.log10(shown), color=MEASURED, lw=1.5, label="measured")
     predicted = _predicted(quantity)
     if predicted is not None:
         size, log_density = predicted
-        mass = np.concatenate([[0.0], _between(size, log_density)])
-        share = np.cumsum(mass[::-1])[::-1]
+        share = _above(_between(size, log_density))
         kept = share > 0
         axes.plot(size[kept] / LN10, np.log10(share[kept]), color=PREDICTED, lw=1.5, label="predicted")
     measured = quantity["measured"]
@@ -153,7 +152,7 @@ def _draw_share(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> N
         _shade(axes, low / LN10, high / LN10)
         line = np.linspace(low, high, 100)
         log_law = _law(measured, line / LN10) * LN10 + line
-        inside = np.cumsum(np.concatenate([[0.0], _between(line, log_law)])[::-1])[::-1] / _between(line, log_law).sum()
+        inside = _above(_between(line, log_law))
         at_low, at_high = np.interp([low, high], sketch.edges, above)
         values = at_high + (at_low - at_high) * inside
         kept = values > 0
@@ -264,6 +263,11 @@ def _between(x: Points, log_density: Points) -> Float64[np.ndarray, " interval"]
     density = np.exp(log_density - log_density.max())
     area = 0.5 * (density[1:] + density[:-1]) * np.diff(x)
     return np.asarray(area / area.sum(), dtype=np.float64)
+
+
+def _above(share: Float64[np.ndarray, " interval"]) -> Float64[np.ndarray, " edge"]:
+    """Share at or above each edge of intervals."""
+    return np.append(np.cumsum(share[::-1])[::-1], 0.0)
 
 
 def _law(measured: Mapping[str, Any], x: Points) -> Points:

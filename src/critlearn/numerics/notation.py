@@ -16,6 +16,9 @@ LAW_GRADES: Final = ("power law", "power law with cut-off")
 COMPATIBLE_GRADE: Final = "compatible"
 """Grade of a fit that the data do not reject, where rivals do as well."""
 
+SHOWN_GRADES: Final = (*LAW_GRADES, COMPATIBLE_GRADE)
+"""Grades whose exponents stand in overviews: the nearest one of data that follow no power law may be any number."""
+
 FEW_GRADE: Final = "too few data"
 """Grade of a fit of which nothing more can be said."""
 

@@ -59,8 +59,7 @@ def agreement_sentence(quantities: Mapping[str, Any]) -> str:
 
 def facts(record: Mapping[str, Any], command: str) -> list[tuple[str, str]]:
     """What a first reader asks: name of each fact and the answer."""
-    config, equilibrium, quantities = record["config"], record["equilibrium"], record["quantities"]
-    single = _variables(quantities)
+    equilibrium, single = record["equilibrium"], _variables(record["quantities"])
     variables = sum(entry.get("variables", 0) for entry in single.values())
     count, zeros = (sum(entry.get(key) or 0 for entry in single.values()) for key in ("count", "zeros"))
     windows = [entry["measured"]["decades"] for entry in single.values() if entry["measured"]["exponent"] is not None]
@@ -72,7 +71,7 @@ def facts(record: Mapping[str, Any], command: str) -> list[tuple[str, str]]:
         (
             "What was measured",
             "|δq|, the size of the change of each trainable variable under the gradient of one sample, at learning "
-            f"rate {config.get('measured_at', 1)}",
+            "rate 1",
         ),
         (
             "Over what axis",

@@ -265,7 +265,7 @@ def illustrations(
     record: Mapping[str, Any], fluctuations: Fluctuations, training: MonitorRecord | None = None
 ) -> dict[str, list[Illustration]]:
     """Figures of a run: those of each quantity by its name; training, anatomies, modes, series over time by theirs."""
-    shown = {name: _of_quantity(name, quantity, fluctuations) for name, quantity in record["quantities"].items()}
+    shown = {name: [_of_quantity(name, quantity, fluctuations)] for name, quantity in record["quantities"].items()}
     anatomies = [anatomy_illustration(record["quantities"])] if explained(record["quantities"]) else []
     found = record.get("modes")
     reduced = [] if found is None else [modes_illustration(Modes.from_dict(found))]
@@ -274,20 +274,18 @@ def illustrations(
     return {**shown, "training": trained, "anatomy": anatomies, "modes": reduced, "over time": over_time}
 
 
-def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> list[Illustration]:
+def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> Illustration:
     """Density, share above, ratio to the prediction and local exponent of one quantity."""
     statement = quantity["statement"]
     other = "the prediction" if quantity["curves"]["predicted"] is not None else "the fit"
-    return [
-        Illustration(
-            name,
-            quantity_figure(fluctuations[name], quantity),
-            f"Density of the size of the fluctuations of {name} on log-log axes, the share of those at least as large, "
-            f"the ratio of the density to {other}, and the local exponent. {statement}",
-            f"Fluctuations of {name} by size: density, share of those at least as large, measured density over "
-            f"{other}, and local exponent. {_shading(quantity['measured'])}",
-        ),
-    ]
+    return Illustration(
+        name,
+        quantity_figure(fluctuations[name], quantity),
+        f"Density of the size of the fluctuations of {name} on log-log axes, the share of those at least as large, "
+        f"the ratio of the density to {other}, and the local exponent. {statement}",
+        f"Fluctuations of {name} by size: density, share of those at least as large, measured density over "
+        f"{other}, and local exponent. {_shading(quantity['measured'])}",
+    )
 
 
 def _shading(measured: Mapping[str, Any]) -> str:

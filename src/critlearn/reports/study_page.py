@@ -96,10 +96,8 @@ def _agreement(table: pd.DataFrame) -> str:
     compared = table[table["agreement"].notna()]
     if compared.empty:
         return "nothing is compared with a prediction"
-    # What agrees outside of equilibrium may do so by chance of the moment.
-    outcomes = compared.loc[compared["certified"] == True, "agreement"]  # noqa: E712
-    counts = [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
-    counts.append(len(compared) - len(outcomes))
+    counts = _counts(_at_equilibrium(table))
+    counts.append(len(compared) - sum(counts))
     words = ("agree", "disagree", "cannot be told", "are not at equilibrium and do not count")
     told = ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))
     return f"of {len(compared)} comparisons with predictions {told}"
@@ -107,10 +105,10 @@ def _agreement(table: pd.DataFrame) -> str:
 
 def comparisons(table: pd.DataFrame) -> str:
     """Sentences that count the outcomes of the comparisons at equilibrium, and what explained those that agree."""
-    outcomes = table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
+    outcomes = _at_equilibrium(table)
     if outcomes.empty:
         return ""
-    counts = [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
+    counts = _counts(outcomes)
     of_all = f"{counts[0] + counts[1]} of {len(outcomes)} comparisons with predictions at equilibrium are decided"
     said = f"{of_all}: {counts[0]} agree, {counts[1]} disagree; of {counts[2]} the samples cannot tell."
     levels = table.loc[outcomes.index[outcomes == Agreement.AGREES], "explained_by"].value_counts()
@@ -118,6 +116,16 @@ def comparisons(table: pd.DataFrame) -> str:
         return said
     sufficed = ", ".join(f"{level} in {count}" for level, count in levels.items())
     return f"{said} The least that sufficed to explain them: {sufficed}."
+
+
+def _at_equilibrium(table: pd.DataFrame) -> pd.Series:
+    """Outcomes of the comparisons at equilibrium: what agrees elsewhere may do so by chance of the moment."""
+    return table.loc[table["certified"] == True, "agreement"].dropna()  # noqa: E712
+
+
+def _counts(outcomes: pd.Series) -> list[int]:
+    """How many agree, how many disagree, and of how many the samples cannot tell."""
+    return [int((outcomes == outcome).sum()) for outcome in (*DECIDED, Agreement.CANNOT_TELL)]
 
 
 def _runs(table: pd.DataFrame) -> tuple[int, int]:

@@ -177,8 +177,9 @@ class NetworkConfig(RunConfig):
         return "-".join([self.network.rpartition(":")[2], *(str(name) for name in named)])
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments for those of the function's parameters that have these names; None for what is not set."""
-        return {"hidden_activation": self.hidden_activation, "seed": self.seed}
+        """Arguments for those of the function's parameters that have these names, but for what is not set."""
+        chosen = {} if self.hidden_activation is None else {"hidden_activation": self.hidden_activation}
+        return {"seed": self.seed, **chosen}
 
     def quantities(self) -> None:
         """Those of the network, which only the function knows."""

@@ -55,7 +55,7 @@ def network_of(config: NetworkConfig) -> NamedSystem:
         drop=config.drop,
         seed=config.seed,
         device=config.device,
-        arguments={name: value for name, value in config.arguments().items() if value is not None},
+        arguments=config.arguments(),
     )
     # The global random state is left untouched.
     with torch.random.fork_rng(devices=[]):

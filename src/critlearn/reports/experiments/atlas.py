@@ -15,7 +15,7 @@ from critlearn.comparison.agreement import DECIDED, Agreement
 from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.style import FITTED, MEASURED, PREDICTED
-from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, estimate_text
+from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, SHOWN_GRADES, estimate_text
 from critlearn.studies.import_paths import import_object
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.cells import expand
@@ -25,9 +25,6 @@ from critlearn.whole_files import write_whole
 PAGE: Final = "atlas.md"
 _FIGURES: Final = "images"
 """Name of the page, and of the folder beside it that holds its figure."""
-
-_CLAIMED: Final = (*LAW_GRADES, COMPATIBLE_GRADE)
-"""Grades whose exponents are shown: the nearest exponent of data that follow no power law may be any number."""
 
 _COLOURS: Final = (MEASURED, FITTED, PREDICTED, "#CC79A7", "#56B4E9", "#E69F00")
 """Colours of hidden activations, which colour-blind readers tell apart."""
@@ -136,7 +133,7 @@ def atlas_figure(rows: pd.DataFrame) -> Figure:
     for axes, family in zip(panels, families, strict=False):
         own = rows[rows["family"] == family]
         for colour, (activation, line) in zip(_COLOURS, own.groupby("activation", sort=False), strict=False):
-            shown = line[line["verdict"].isin(_CLAIMED) & line["exponent"].notna()]
+            shown = line[line["verdict"].isin(SHOWN_GRADES) & line["exponent"].notna()]
             (drawn,) = axes.plot(shown["place"], shown["exponent"], "-", color=colour, lw=1, label=str(activation))
             named[str(activation)] = drawn
             law = shown["verdict"].isin(LAW_GRADES)
@@ -237,7 +234,7 @@ def _predictions(rows: pd.DataFrame) -> str:
 
 
 def _claimed(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["verdict"].isin(_CLAIMED) & rows["exponent"].notna()]
+    return rows[rows["verdict"].isin(SHOWN_GRADES) & rows["exponent"].notna()]
 
 
 def _pairs(rows: pd.DataFrame, alike: list[str]) -> list[float]:
@@ -268,7 +265,7 @@ def _section(family: str, rows: pd.DataFrame) -> str:
     header += ["depth", "dependence"]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     for row in rows.to_dict("records"):
-        shown = row["verdict"] in _CLAIMED and not pd.isna(row["exponent"])
+        shown = row["verdict"] in SHOWN_GRADES and not pd.isna(row["exponent"])
         law = estimate_text(row["exponent"], (row["ci_low"], row["ci_high"])) if shown else "–"
         both = [row[part] for part in ("composition", "data") if not pd.isna(row[part])]
         cells = [

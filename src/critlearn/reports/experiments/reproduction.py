@@ -11,7 +11,7 @@ from critlearn.errors import DataError
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.study import short_setting
 from critlearn.figures.style import FITTED, MEASURED
-from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES
+from critlearn.numerics.notation import LAW_GRADES, SHOWN_GRADES
 from critlearn.reports.study_page import comparisons
 from critlearn.studies.sweep.results.table import load_results
 from critlearn.studies.sweep.study.cells import swept_settings
@@ -99,8 +99,7 @@ def summary(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
     # Not sorted, to keep the order of the study file.
     for key, group in table.groupby([*settings, "quantity"], sort=False, dropna=False):
         numbers = group[["measured_exponent", "predicted_exponent", "ci_low", "ci_high", "decades"]].astype(float)
-        # The nearest exponent of data that follow none is no finding, and may be any number.
-        found = numbers["measured_exponent"].notna() & group["verdict"].isin([*LAW_GRADES, COMPATIBLE_GRADE])
+        found = numbers["measured_exponent"].notna() & group["verdict"].isin(SHOWN_GRADES)
         shown = numbers[found]
         outcomes = group.loc[group["certified"] == True, "agreement"]  # noqa: E712
         decided = outcomes[outcomes.isin(DECIDED)]
