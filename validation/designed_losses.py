@@ -64,7 +64,9 @@ def digits_row(name: str, loss: object, epochs: int) -> list[str]:
     dataset = load_data("digits:3v8")
     model = feed_forward(dataset.x.shape[1], [32], "tanh", seed=1)
     system = NeuralSystem(model, loss, dataset.boundary(loss))  # type: ignore[arg-type]
-    approach = equilibrate(system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=1.0, seed=1)
+    approach = equilibrate(
+        system, epochs=epochs, batch_size=32, lr=1e-3, weight_decay=1.0, decoupled_weight_decay=True, seed=1
+    )
     prediction = predict(approach.system)
     fluctuations = prediction.fluctuations
     # The window is the prediction's, so that the measurement has no part in choosing it.

@@ -155,7 +155,13 @@ def convolutional() -> Approach:
     return equilibrate(NeuralSystem(model, nn.CrossEntropyLoss(), data), **HELD)
 
 
-HELD: Final[Mapping[str, Any]] = {"batch_size": 200, "lr": 3e-3, "weight_decay": 1.0, "epochs": 300}
+HELD: Final[Mapping[str, Any]] = {
+    "batch_size": 200,
+    "lr": 3e-3,
+    "weight_decay": 1.0,
+    "decoupled_weight_decay": True,
+    "epochs": 300,
+}
 """Training on data that the network separates: decay keeps the weights finite."""
 
 

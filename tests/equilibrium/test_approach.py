@@ -82,12 +82,31 @@ def test_the_noise_of_training_is_cooled_before_a_state_is_certified() -> None:
 
 def test_decay_that_holds_separated_data_is_counted_and_named() -> None:
     data = NeuralSystem(two_neurons(), Composition("tanh", "mse"), separated())
-    certificate = equilibrate(data, epochs=600, batch_size=60, lr=0.01, weight_decay=1.0).certificate
+    certificate = equilibrate(
+        data, epochs=600, batch_size=60, lr=0.01, weight_decay=1.0, decoupled_weight_decay=True
+    ).certificate
     assert certificate.status is Status.SEPARABLE
     assert "weight decay holds them back" in certificate.reason
     assert not certificate.drift.within
     assert certificate.decayed is not None
     assert certificate.decayed.within
+
+
+def test_l2_decay_that_holds_separated_data_ends_at_the_minimum_of_both() -> None:
+    # Ridge logistic regression by Newton's method, in plain NumPy.
+    data, decay = separated(), 0.01
+    found = equilibrate(
+        NeuralSystem(two_neurons(), LOSS, data), epochs=600, batch_size=len(data), lr=0.03, weight_decay=decay
+    )
+    assert found.certificate.status is Status.HELD_BY_DECAY
+    x, t = np.column_stack([data.x[:, 0].numpy(), np.ones(len(data))]), data.t.numpy()
+    q = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(t * (x @ q)))
+        curvature = (x * (p * (1 - p))[:, None]).T @ x / len(t) + decay * np.eye(2)
+        q += np.linalg.solve(curvature, (x * (t * p)[:, None]).mean(axis=0) - decay * q)
+    trained = np.array([float(value.detach()) for value in found.system.parameters.values()])
+    np.testing.assert_allclose(trained, q, atol=1e-3 * np.abs(q).max())
 
 
 def test_the_equilibrium_is_the_minimum_of_the_loss(certified: Approach) -> None:
@@ -203,11 +222,13 @@ def test_a_data_set_without_tensors_trains_the_same_way() -> None:
     np.testing.assert_allclose(approach.losses, same.losses, rtol=1e-10)
 
 
-def test_training_is_adamw_on_the_mean_loss() -> None:
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_training_is_adam_on_the_mean_loss(decoupled: bool) -> None:
     # A plain loop with autograd through an ordinary loss; one batch, so no order is involved.
     data, model = overlapping(80), nn.Linear(1, 1, dtype=torch.float64)
     model.load_state_dict(two_neurons().state_dict())
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.03, betas=(0.9, 0.99), weight_decay=0.2)
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    optimiser = kind(model.parameters(), lr=0.03, betas=(0.9, 0.99), weight_decay=0.2)
     losses = []
     for _ in range(12):
         loss = nn.functional.softplus(-data.t * model(data.x)[:, 0]).mean()
@@ -215,7 +236,14 @@ def test_training_is_adamw_on_the_mean_loss() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    ours = equilibrate(NeuralSystem(two_neurons(), LOSS, data), epochs=12, batch_size=80, lr=0.03, weight_decay=0.2)
+    ours = equilibrate(
+        NeuralSystem(two_neurons(), LOSS, data),
+        epochs=12,
+        batch_size=80,
+        lr=0.03,
+        weight_decay=0.2,
+        decoupled_weight_decay=decoupled,
+    )
     np.testing.assert_allclose(ours.losses, losses, rtol=1e-10)
     for got, expected in zip(ours.system.parameters.values(), model.parameters(), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)

@@ -46,7 +46,7 @@ Out = Annotated[Path, typer.Option(help="Folder in which the run's own folder is
 Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the run's folder.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate of the training.")]
-WeightDecay = Annotated[float | None, typer.Option(help="Decoupled weight decay of the training.")]
+WeightDecay = Annotated[float | None, typer.Option(help="L2 weight decay of the training.")]
 StopAtEquilibrium = Annotated[
     bool | None,
     typer.Option(

@@ -77,6 +77,7 @@ def equilibrate(
     batch_size: int = 32,
     lr: float = 1e-3,
     weight_decay: float = 0.0,
+    decoupled_weight_decay: bool = False,
     seed: int = 0,
     tolerance: float = TOLERANCE,
     exceptions: float = EXCEPTIONS,
@@ -87,11 +88,12 @@ def equilibrate(
 ) -> Approach:
     """Train a copy of the system's network until it is at local learning equilibrium.
 
-    The optimiser is Adam with decoupled weight decay; equilibrium is a property of the mean gradient and does not
-    depend on how it is reached. Once the loss is stationary the learning rate falls to a hundredth over 20 epochs, so
-    that the noise of training no longer counts as drift, and the state is certified; if it is no equilibrium, training
-    goes on at the full rate. The last 20 epochs always are such ones. A data set that the network separates has no
-    equilibrium if the output saturates; weight decay keeps the weights finite, and is part of the drift then.
+    The optimiser is Adam; equilibrium is a property of the mean gradient and does not depend on how it is reached. Once
+    the loss is stationary the learning rate falls to a hundredth over 20 epochs, so that the noise of training no
+    longer counts as drift, and the state is certified; if it is no equilibrium, training goes on at the full rate. The
+    last 20 epochs always are such ones. A data set that the network separates has no equilibrium if the output
+    saturates; weight decay keeps the weights finite, and is part of the drift then. Decoupled decay (AdamW) gives such
+    data no equilibrium either, as it shrinks with the gradients.
     Source: theory, local learning equilibrium.
 
     Parameters
@@ -100,8 +102,12 @@ def equilibrate(
         Network, loss and data set.
     epochs
         Largest number of passes over the data set.
-    batch_size, lr, weight_decay
+    batch_size, lr
         Settings of the optimiser.
+    weight_decay
+        Strength of the L2 decay: ``weight_decay * |w|^2 / 2`` is added to the mean loss.
+    decoupled_weight_decay
+        Whether the decay acts on the weights apart from the gradient in place of that, as in AdamW.
     seed
         Seed of the order of the samples: the same seed gives the same weights, bit for bit, on one machine.
     tolerance, exceptions
@@ -127,7 +133,7 @@ def equilibrate(
     _check(epochs, batch_size, lr, weight_decay, check_every)
     system.check()
     trained = system.judging(copied(system.model), system.loss)
-    training = _Training(trained, batch_size, lr, weight_decay, seed)
+    training = _Training(trained, batch_size, seed, _optimiser(trained, lr, weight_decay, decoupled_weight_decay))
     schedule = Schedule(epochs, check_every, stop_at_equilibrium)
     # With weight decay the weights stay finite, and training goes on.
     may_give_up = stop_at_equilibrium and weight_decay == 0
@@ -153,12 +159,12 @@ def equilibrate(
 
 
 class _Training:
-    """Training of a system by AdamW, epoch by epoch."""
+    """Training of a system by Adam, epoch by epoch."""
 
-    def __init__(self, system: NeuralSystem, batch_size: int, lr: float, weight_decay: float, seed: int) -> None:
+    def __init__(self, system: NeuralSystem, batch_size: int, seed: int, optimiser: torch.optim.Optimizer) -> None:
         self.losses: list[float] = []
-        self._system, self._batch_size, self._lr = system, batch_size, lr
-        self._optimiser = _optimiser(system, lr, weight_decay)
+        self._system, self._batch_size, self._optimiser = system, batch_size, optimiser
+        self._lr = float(optimiser.defaults["lr"])
         self._generator = torch.Generator().manual_seed(seed)
 
     def epoch(self, rate: float) -> None:
@@ -198,11 +204,18 @@ def _check(epochs: int, batch_size: int, lr: float, weight_decay: float, check_e
     check_weight_decay(weight_decay)
 
 
-def _optimiser(system: NeuralSystem, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Make AdamW, fused into one kernel where possible: on small networks its overhead dominates."""
+def _optimiser(system: NeuralSystem, lr: float, weight_decay: float, decoupled: bool) -> torch.optim.Optimizer:
+    """Make Adam, fused into one kernel where possible: on small networks its overhead dominates."""
     variables = list(system.parameters.values())
     fused = all(value.device.type in ("cpu", "cuda") and value.is_floating_point() for value in variables)
-    return torch.optim.AdamW(variables, lr=lr, betas=_BETAS, weight_decay=weight_decay, fused=fused)
+    return torch.optim.Adam(
+        variables,
+        lr=lr,
+        betas=_BETAS,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=decoupled,
+        fused=fused,
+    )
 
 
 @contextmanager
