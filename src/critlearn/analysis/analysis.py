@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from torch import Tensor
@@ -23,6 +24,10 @@ _ON_SCREEN: Final = (
     "prediction_distance", "agreement", "explained_by",
 )  # fmt: skip
 """Columns that an analysis shows of itself."""
+
+_FIGURES: Final = ("densities", "anatomy")
+_STYLES: Final = ("screen", "paper")
+"""Figures of an analysis, and how they may be set."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +83,13 @@ class Analysis:
         reduced = [] if found is None else [f"modes of learning: {found.headline()}"]
         return "\n".join([self._state(), *headlines(self.record["quantities"]), *reduced])
 
-    def plot(self, what: Literal["densities", "anatomy"] = "densities") -> "Figure":
+    def plot(
+        self,
+        what: Literal["densities", "anatomy"] = "densities",
+        *,
+        style: Literal["screen", "paper"] = "screen",
+        columns: Literal[1, 2] = 1,
+    ) -> "Figure":
         """Figure of all trainable variables.
 
         Parameters
@@ -87,23 +98,69 @@ class Analysis:
             ``densities``, with fits and predictions, a panel for each variable; or ``anatomy``, from the input to the
             output the steps from the exponent of the composition alone to the measured one. The same through training,
             of several analyses, is `critlearn.figures.anatomy.anatomy_through_training`.
+        style
+            ``screen``, or ``paper``: with the width, text and lines of a page in print.
+        columns
+            Columns of that page which the figure spans.
 
         Raises
         ------
         InvalidInputError
-            If it is neither, or no variable has an anatomy.
+            If an argument is none of these, or no variable has an anatomy.
         """
+        if what not in _FIGURES:
+            raise unknown_name("figure", what, _FIGURES)
+        if style not in _STYLES:
+            raise unknown_name("style", style, _STYLES)
+        drawn = self._drawn(what, in_a_row=2 * columns if style == "paper" else 4)
+        if style == "screen":
+            return drawn
+        from critlearn.figures.paper import for_paper
+
+        return for_paper(drawn, columns)
+
+    def save_plot(
+        self,
+        path: str | Path,
+        what: Literal["densities", "anatomy"] = "densities",
+        *,
+        style: Literal["screen", "paper"] = "paper",
+        columns: Literal[1, 2] = 1,
+    ) -> Path:
+        """Write a figure of all trainable variables for a paper, and its numbers as CSV beside it.
+
+        Parameters
+        ----------
+        path
+            File to write; its ending says whether it is SVG, PDF, with fonts inside, or PNG.
+        what, style, columns
+            As for `plot`.
+
+        Raises
+        ------
+        InvalidInputError
+            As `plot`, or if the ending is another one.
+        OutputError
+            If a file cannot be written.
+        """
+        from critlearn.figures.illustration import Illustration, checked_formats
+
+        path = Path(path)
+        forms = checked_formats([path.suffix.removeprefix(".")])
+        drawn = Illustration(path.stem, self.plot(what, style=style, columns=columns), what, "")
+        return drawn.save(path.parent, forms)[0]
+
+    def _drawn(self, what: str, *, in_a_row: int) -> "Figure":
+        """Figure on the screen."""
         quantities = self.record["quantities"]
         if what == "anatomy":
             from critlearn.figures.anatomy import anatomy_figure
 
             return anatomy_figure(quantities)
-        if what != "densities":
-            raise unknown_name("figure", what, ("densities", "anatomy"))
         from critlearn.figures.analysis import analysis_figure
 
         shown = {name: quantity for name, quantity in quantities.items() if not quantity.get("pool")}
-        return analysis_figure(self.fluctuations, shown)
+        return analysis_figure(self.fluctuations, shown, in_a_row=in_a_row)
 
     def samples(self, number: int = 20) -> "pd.DataFrame":
         """Samples that make the tail, those with the largest share of the largest fluctuations first.

@@ -39,6 +39,8 @@ _PAPER: Final = {
     "verdict": "Verdict",
     "predicted_exponent": "Predicted",
     "agreement": "Agreement",
+    "seeds": "Networks",
+    "seed_sd": "SD over networks",
 }
 """Columns of a table in a paper, with their headings."""
 
@@ -176,6 +178,6 @@ def _cell(row: Any, name: str) -> str:
         return value.translate(_ESCAPES)
     if pd.isna(value):
         return "--"
-    if name == "n":
+    if name in ("n", "seeds"):
         return f"{int(value):,}".replace(",", "\\,")
     return f"{value:.1f}" if name == "decades" else f"{value:.2f}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from critlearn.cli.terminal import say
+from critlearn.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from critlearn.figures.illustration import Illustration
@@ -19,6 +20,9 @@ def report(
         Path | None, typer.Option(help="Write the figures into this folder, with their numbers as CSV.")
     ] = None,
     formats: Annotated[str, typer.Option("--format", help="Formats of the figures.")] = "svg,pdf,png",
+    columns: Annotated[
+        int | None, typer.Option(help="Figures for a paper, as wide as so many of its columns: 1 or 2.")
+    ] = None,
 ) -> None:
     """Make report.html again from stored numbers, and export its figures; of a URL in the folder where one is."""
     from critlearn.analysis.run_folder import RECORD, read_run
@@ -31,23 +35,29 @@ def report(
     from critlearn.studies.sweep.results.table import load_results
 
     forms = checked_formats(formats.split(","))
+    if columns is not None and figures is None:
+        raise InvalidInputError("--columns is of the figures that --figures FOLDER writes")
     remote = "://" in place
     folder = Path() if remote else Path(place)
     if not remote and (folder / RECORD).is_file():
         if figures is not None:
             drawn = illustrations(*read_run(folder), read_monitor(folder))
-            _save([item for pair in drawn.values() for item in pair], figures, forms)
+            _save([item for pair in drawn.values() for item in pair], figures, forms, columns)
         say(str(write_report(folder)))
         return
     table = load_results(place) if remote else runs_table(folder)
     if figures is not None:
-        _save(study_illustrations(table), figures, forms)
+        _save(study_illustrations(table), figures, forms, columns)
     name = place.rstrip("/").rpartition("/")[2] if remote else folder.resolve().name
     say(str(write_study_report(table, name, folder, read_methods(place))))
 
 
-def _save(shown: "list[Illustration]", figures: Path, forms: list[str]) -> None:
+def _save(shown: "list[Illustration]", figures: Path, forms: list[str], columns: int | None) -> None:
+    from critlearn.figures.paper import for_paper
+
     for item in shown:
+        if columns is not None:
+            for_paper(item.figure, columns)
         item.save(figures, forms)
     if not shown:
         say("critlearn: no figure compares these runs: nothing is written for --figures", err=True)

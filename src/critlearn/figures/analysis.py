@@ -20,7 +20,9 @@ _PANEL: Final = (3.4, 2.6)
 """Inches of a panel."""
 
 
-def analysis_figure(sketches: Mapping[str, LogSketch], quantities: Mapping[str, Any]) -> Figure:
+def analysis_figure(
+    sketches: Mapping[str, LogSketch], quantities: Mapping[str, Any], *, in_a_row: int = _COLUMNS
+) -> Figure:
     """Densities on log-log axes with fits and predictions, a panel for each quantity.
 
     Parameters
@@ -29,10 +31,12 @@ def analysis_figure(sketches: Mapping[str, LogSketch], quantities: Mapping[str, 
         Sketches by name of the quantity.
     quantities
         Entries of the record by name; of more than 40, the first ones are drawn.
+    in_a_row
+        Panels in a row at most.
     """
     shown = list(quantities.items())[:MOST_PANELS]
     # As few rows as there must be, evenly filled.
-    rows = -(-len(shown) // _COLUMNS)
+    rows = -(-len(shown) // in_a_row)
     columns = -(-len(shown) // rows)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()

@@ -103,8 +103,9 @@ def svg_text(figure: Figure, alternative: str) -> str:
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """Fix the identifiers inside SVG files, which matplotlib otherwise draws at random."""
-    with mpl.rc_context({"svg.hashsalt": "critlearn"}):
+    """Fix the identifiers inside SVG files, which matplotlib otherwise draws at random, and how fonts are kept."""
+    # Fonts go into PDF files whole, as journals ask; letters of SVG files are shapes, which need none.
+    with mpl.rc_context({"svg.hashsalt": "critlearn", "pdf.fonttype": 42, "svg.fonttype": "path"}):
         yield
 
 
