@@ -1,8 +1,10 @@
 """Analyses of trained networks in one call: what their tables hold, and what is refused."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -189,3 +191,17 @@ def test_the_anatomy_is_drawn_for_every_variable_that_has_one(two_class: Analysi
     assert "all" not in shown
     with pytest.raises(InvalidInputError, match='unknown figure "density"; did you mean "densities"'):
         two_class.plot("density")  # type: ignore[arg-type]
+
+
+def test_figures_for_papers_are_written_with_their_numbers(two_class: Analysis, tmp_path: Path) -> None:
+    with switched_off():
+        written = two_class.save_plot(tmp_path / "densities.pdf", columns=2)
+        assert written == tmp_path / "densities.pdf"
+        assert written.read_bytes().startswith(b"%PDF")
+        numbers = pd.read_csv(tmp_path / "densities.csv")
+        assert {"measured", "predicted", "fit"} <= set(numbers.series)
+        assert two_class.plot(style="paper", columns=2).get_figwidth() == 6.75
+        with pytest.raises(InvalidInputError, match='unknown style "print"'):
+            two_class.plot(style="print")  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match='figures are written as svg, pdf, png; got "jpg"'):
+            two_class.save_plot(tmp_path / "densities.jpg")

@@ -73,6 +73,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     opened.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     opened.goto(address)
-    expect(opened.locator('img[alt^="Predicted density"]')).to_be_visible()
+    expect(opened.locator(".js-plotly-plot").first).to_be_visible()
     yield opened
     opened.close()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 def _picture(page: Page, alternative: str) -> Locator:
-    return page.locator(f'img[alt^="{alternative}"]').first
+    return page.locator(f'[role="img"][aria-label^="{alternative}"]').first
 
 
 def _choose(page: Page, label: str, option: str | re.Pattern[str]) -> None:
@@ -39,7 +39,7 @@ def _choose(page: Page, label: str, option: str | re.Pattern[str]) -> None:
 
 
 def _changed(page: Page, alternative: str, before: str | None) -> None:
-    expect(_picture(page, alternative)).not_to_have_attribute("src", str(before))
+    expect(_picture(page, alternative)).not_to_have_attribute("data-made", str(before))
 
 
 def _settled(page: Page) -> None:
@@ -73,12 +73,12 @@ def _contrast(page: Page, element: Locator) -> float:
 
 def test_compose_predicts_at_once_and_samples(page: Page) -> None:
     expect(page.get_by_text("kappa = 4/3")).to_be_visible()
-    before = _picture(page, "Predicted density").get_attribute("src")
+    before = _picture(page, "Predicted density").get_attribute("data-made")
     _choose(page, "Activation", "tanh")
     _changed(page, "Predicted density", before)
     expect(page.get_by_text("Caustic: fold")).to_be_visible()
     expect(page.locator(".katex-display")).to_have_count(6)
-    before = _picture(page, "Predicted density").get_attribute("src")
+    before = _picture(page, "Predicted density").get_attribute("data-made")
     page.get_by_role("button", name="Sample 20,000 inputs").click()
     _changed(page, "Predicted density", before)
     _photographed(page, "explorer_compose.png", 2000)
@@ -91,13 +91,13 @@ def test_only_the_tab_in_view_is_drawn_and_controls_keep_their_values(page: Page
     page.keyboard.press("ArrowRight")
     expect(slider).to_have_value("4.1")
     _settled(page)
-    after = _picture(page, "Predicted density").get_attribute("src")
+    after = _picture(page, "Predicted density").get_attribute("data-made")
     page.get_by_role("tab", name="Design").click()
     expect(_picture(page, "Loss and error signal")).to_be_visible()
     _settled(page)
     expect(_picture(page, "Predicted density")).to_have_count(0)
     page.get_by_role("tab", name="Compose").click()
-    expect(_picture(page, "Predicted density")).to_have_attribute("src", str(after))
+    expect(_picture(page, "Predicted density")).to_have_attribute("data-made", str(after))
     expect(slider).to_have_value("4.1")
 
 
@@ -151,7 +151,7 @@ def test_design_by_keyboard(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.get_by_text("made = design(1.5)")).to_be_visible()
-    before = _picture(page, "Loss and error signal").get_attribute("src")
+    before = _picture(page, "Loss and error signal").get_attribute("data-made")
     page.get_by_role("slider", name="Exponent k").focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
@@ -173,12 +173,14 @@ def test_runs_are_filtered_opened_and_compared(page: Page) -> None:
     chart.locator("canvas, svg").first.click(position={"x": 700, "y": 20})
     expect(page.get_by_test_id("stDataFrame")).to_have_count(tables + 1)
     expect(page.get_by_role("combobox", name=re.compile("^Cell|, Cell"))).to_have_value(re.compile("^bce, softsign: "))
-    before = page.locator('img[alt^="Density of the size"]').nth(1).get_attribute("src")
+    before = page.locator('[role="img"][aria-label^="Density of the size"]').nth(1).get_attribute("data-made")
     page.get_by_role("button", name="Show as run 2").click()
     expect(page.get_by_role("combobox", name=re.compile("Run 2"))).to_have_value(
         re.compile(r"softsign\+bce · .* seed 0")
     )
-    expect(page.locator('img[alt^="Density of the size"]').nth(1)).not_to_have_attribute("src", str(before))
+    expect(page.locator('[role="img"][aria-label^="Density of the size"]').nth(1)).not_to_have_attribute(
+        "data-made", str(before)
+    )
     _photographed(page, "explorer_runs.png", 2800)
 
 
@@ -190,10 +192,14 @@ def test_cells_and_quantities_are_chosen_from_lists(page: Page) -> None:
     tables = page.get_by_test_id("stDataFrame").count()
     _choose(page, "^Cell|, Cell", re.compile("^bce, softsign: "))
     expect(page.get_by_test_id("stDataFrame")).to_have_count(tables + 1)
-    before = page.locator('img[alt^="Density of the size"]').first.get_attribute("src")
+    before = page.locator('[role="img"][aria-label^="Density of the size"]').first.get_attribute("data-made")
     _choose(page, "Quantity of both", "weight")
-    expect(page.locator('img[alt^="Density of the size"]').first).not_to_have_attribute("src", str(before))
-    expect(page.locator('img[alt^="Density of the size of the fluctuations of weight"]')).to_have_count(2)
+    expect(page.locator('[role="img"][aria-label^="Density of the size"]').first).not_to_have_attribute(
+        "data-made", str(before)
+    )
+    expect(page.locator('[role="img"][aria-label^="Density of the size of the fluctuations of weight"]')).to_have_count(
+        2
+    )
 
 
 def test_a_run_is_explained(page: Page) -> None:
@@ -203,7 +209,7 @@ def test_a_run_is_explained(page: Page) -> None:
     expect(page.get_by_text("bias: the composition alone would give").first).to_be_visible()
     expect(page.get_by_text("A level agrees if its Kolmogorov-Smirnov distance")).to_be_visible()
     _photographed(page, "explorer_explain.png", 1500)
-    before = picture.get_attribute("src")
+    before = picture.get_attribute("data-made")
     _choose(page, "Run to explain", re.compile(r"softsign\+mse"))
     _changed(page, "Parts of the exponents of each variable", before)
 

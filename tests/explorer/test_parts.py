@@ -11,7 +11,7 @@ import pytest
 from critlearn.errors import InvalidInputError
 from critlearn.explorer import compose
 from critlearn.explorer.patience import within
-from critlearn.explorer.phase_chart import cells_of, in_words
+from critlearn.explorer.pictures.phase_chart import cells_of, in_words
 from critlearn.explorer.stored_runs import explanation_of, label, quantity_of, runs_of
 from critlearn.figures.study import PhasePanel
 

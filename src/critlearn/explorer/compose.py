@@ -14,8 +14,8 @@ from critlearn.errors import InvalidInputError
 from critlearn.explorer.choice import choice
 from critlearn.explorer.formulas import formulas
 from critlearn.explorer.patience import PATIENCE, within
-from critlearn.explorer.picture import Picture, drawn
-from critlearn.explorer.picture import show as show_picture
+from critlearn.explorer.pictures.picture import Picture, drawn
+from critlearn.explorer.pictures.picture import show as show_picture
 from critlearn.explorer.text import problems_shown, write_plain
 from critlearn.figures.illustration import Illustration
 from critlearn.figures.prediction import parts_figure, predicted_density_figure

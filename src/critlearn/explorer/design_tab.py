@@ -8,8 +8,8 @@ import streamlit as st
 from critlearn.compositions.catalogue.activations import ACTIVATIONS
 from critlearn.explorer.choice import choice
 from critlearn.explorer.patience import PATIENCE, within
-from critlearn.explorer.picture import Picture, drawn
-from critlearn.explorer.picture import show as show_picture
+from critlearn.explorer.pictures.picture import Picture, drawn
+from critlearn.explorer.pictures.picture import show as show_picture
 from critlearn.explorer.text import problems_shown, write_plain
 from critlearn.figures.illustration import Illustration
 from critlearn.inverse_design import design

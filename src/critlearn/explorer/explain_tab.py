@@ -6,7 +6,7 @@ import streamlit as st
 
 from critlearn.explorer import what_if
 from critlearn.explorer.choice import chosen_from
-from critlearn.explorer.picture import show as show_picture
+from critlearn.explorer.pictures.picture import show as show_picture
 from critlearn.explorer.stored_runs import explanation_of, runs_of
 from critlearn.explorer.text import write_plain
 from critlearn.reports.explanation import OUTCOMES

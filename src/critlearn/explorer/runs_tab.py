@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from critlearn.explorer.choice import chosen_from
-from critlearn.explorer.phase_chart import SELECTION, cells_of, chart, in_words
-from critlearn.explorer.picture import show as show_picture
-from critlearn.explorer.picture import show_numbers
+from critlearn.explorer.pictures.phase_chart import SELECTION, cells_of, chart, in_words
+from critlearn.explorer.pictures.picture import show as show_picture
+from critlearn.explorer.pictures.picture import show_numbers
 from critlearn.explorer.stored_runs import quantity_of, runs_of
 from critlearn.explorer.text import problems_shown, write_plain
 from critlearn.figures.study import phase_panel

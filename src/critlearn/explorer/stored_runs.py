@@ -10,7 +10,7 @@ import streamlit as st
 
 from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, read_run, runs_root
 from critlearn.errors import DataError
-from critlearn.explorer.picture import Picture, drawn
+from critlearn.explorer.pictures.picture import Picture, drawn
 from critlearn.figures.anatomy import explained
 from critlearn.reports.explanation import anatomy_illustration, anatomy_sentence, ladder_rows, level_meanings
 from critlearn.reports.page import illustrations

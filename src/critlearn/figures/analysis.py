@@ -55,8 +55,8 @@ def analysis_figure(
 
 
 def _found(measured: Mapping[str, Any]) -> str:
-    """Exponent with its interval, and the grade."""
+    """Exponent with its interval, and the grade in a line of its own."""
     if measured["exponent"] is None:
         return str(measured["verdict"])
     interval = None if measured["ci95"] is None else tuple(measured["ci95"])
-    return f"{exponent_label(measured['exponent'], interval)}, {measured['verdict']}"
+    return f"{exponent_label(measured['exponent'], interval)}\n{measured['verdict']}"

@@ -9,6 +9,7 @@ from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from critlearn.errors import InvalidInputError
 
@@ -26,6 +27,9 @@ _SMALLEST: Final = 6.0
 
 _USUAL: Final = 10.0
 """Points of text on the screen."""
+
+_MARKS: Final = 2.0
+"""Marks of an axis by inch: with more, their numbers run into each other."""
 
 _LINES: Final = 0.7
 """Factor of widths of lines and sizes of marks."""
@@ -57,6 +61,16 @@ def for_paper(figure: Figure, columns: int = 1) -> Figure:
         _scale(artist)
     for axis, size in marks.items():
         axis.set_tick_params(labelsize=_in_print(size))
+    for axes in figure.axes:
+        locator, grid = axes.xaxis.get_major_locator(), axes.get_gridspec()
+        if isinstance(locator, MaxNLocator) and grid is not None:
+            locator.set_params(nbins=max(2, int(_MARKS * _WIDTHS[columns] / grid.ncols)))
+    for legend in list(figure.legends):
+        names = [text.get_text() for text in legend.get_texts()]
+        points, handles = legend.get_texts()[0].get_fontsize(), [each for each in legend.legend_handles if each]
+        legend.remove()
+        # Above the panels, in rows that fit.
+        figure.legend(handles, names, loc="outside upper left", ncols=2 * columns, frameon=False, fontsize=points)
     return figure
 
 
@@ -66,7 +80,7 @@ def _is_scaled(artist: Artist) -> bool:
 
 def _scale(artist: Artist) -> None:
     if isinstance(artist, Text):
-        artist.set_fontsize(_in_print(artist.get_fontsize()))
+        artist.set_fontsize(_in_print(float(artist.get_fontsize())))
     elif isinstance(artist, Line2D):
         artist.set_linewidth(_LINES * artist.get_linewidth())
         artist.set_markersize(_LINES * artist.get_markersize())

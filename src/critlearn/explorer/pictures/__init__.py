@@ -1,0 +1,1 @@
+"""Pictures of the explorer: any figure of the package as a chart that can be zoomed, and the phase diagram."""
