@@ -96,16 +96,17 @@ def measure(
         "lr": lr, "groups": accumulator.groups, "samples": batches.samples, "exact": exact, "precision": str(precision),
     }  # fmt: skip
     saved = _saved(checkpoint, system, loader, batches, quantities, settings)
-    earlier, start = saved.load()
+    with saved.alone():
+        earlier, start = saved.load()
 
-    def batch_counted(done: int) -> None:
-        saved.offer(accumulator, earlier)
-        if progress is not None:
-            progress(done, batches.samples or 0)
+        def batch_counted(done: int) -> None:
+            saved.offer(accumulator, earlier)
+            if progress is not None:
+                progress(done, batches.samples or 0)
 
-    resolution = _count(accumulator, batches, start, None, batch_counted)
-    result = _with_earlier(earlier, start, accumulator, resolution, lr)
-    saved.remove()
+        resolution = _count(accumulator, batches, start, None, batch_counted)
+        result = _with_earlier(earlier, start, accumulator, resolution, lr)
+        saved.remove()
     _warn_of_samples(quantities, accumulator.done)
     return result
 
