@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := $(VENV)/audit/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint docs dist validate clean
+.PHONY: help demo test test-fast lint docs dist audit lock validate clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +37,17 @@ dist: $(VENV)/.installed-test ## wheel and sdist, tried in fresh environments
 	rm -rf build dist
 	$(BIN)/python -m build
 	.ci/smoke dist/*.whl dist/*.tar.gz
+
+# Bandit looks at the code; pip-audit asks for known holes of what is pinned, and needs a network.
+audit: $(AUDIT)/bandit ## known weaknesses of the code and of what it is installed with
+	$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive src
+	$(AUDIT)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+# Again after each change of constraints.txt; PyTorch, whose builds differ from machine to machine, is left out.
+lock: $(AUDIT)/bandit ## requirements.lock: the pinned versions with the hashes of their files
+	echo '# Made by make lock. pip install --require-hashes --no-deps -r requirements.lock, then critlearn with --no-deps.' > requirements.lock
+	echo 'torch; python_version < "0"' | $(AUDIT)/uv pip compile --quiet --generate-hashes --no-header --no-annotate \
+		--python $(BIN)/python --no-emit-index-url --no-emit-find-links --overrides - --constraints constraints.txt --all-extras pyproject.toml >> requirements.lock
 
 validate: $(VENV)/.installed-test ## the long statistical checks, which write tables of the documentation
 	$(BIN)/python validation/toy_exponents.py
@@ -73,3 +85,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) --editable ".[test,docs,explore,lightning,ray,transformers]"
 	touch $@
+
+# Tools that look at an environment stand outside it.
+$(AUDIT)/bandit: $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/audit
+	$(AUDIT)/python -m pip install --quiet --disable-pip-version-check bandit pip-audit uv

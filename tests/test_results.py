@@ -15,7 +15,7 @@ import torch
 import critlearn as cl
 from critlearn.comparison import explain
 from critlearn.compositions import Composition
-from critlearn.duality import Jacobian, caustic_curves, learning_dimension
+from critlearn.duality import Jacobian, caustic_curves, classified, learning_dimension
 from critlearn.duality.inverse.inverse import Inverse, InverseStatus
 from critlearn.dynamics import analyze_series, scaling_collapse, susceptibility
 from critlearn.environment import examine
@@ -124,6 +124,7 @@ def results() -> dict[str, Result]:
         examine(Path("runs")),
         phi.jacobian(t[:1] + 1, t[0]), phi.invert({name: changes[0] for name, changes in moved.items()}),
         learning_dimension(phi, samples=5), curves, curves.curves[0],
+        classified(Parabola(), torch.tensor([0.1, 0.0]).double()),
         reduced, reduced.modes[0],
         monitor.record, monitor.record.increments[0], monitor.record.series, monitor.record.states[0],
         monitor.record.states[0].distributions["all"],

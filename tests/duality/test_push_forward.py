@@ -119,7 +119,7 @@ class Power:
 def test_orders_of_powers(power: int) -> None:
     caustic = classified(Power(power), torch.zeros(1).double())
     assert (caustic.order, caustic.exponent) == (power, pytest.approx(1 - 1 / power))
-    assert caustic.kind == {2: "fold", 3: "cusp"}.get(power, "higher")
+    assert caustic.kind == {2: "fold", 3: "cusp"}.get(power, f"order {power}")
     if power % 2 == 0:
         # Found between places of the path, and exactly at one of them.
         for end in (1.3, 1.0):

@@ -33,6 +33,9 @@ def design(
         int,
         typer.Option(help="Level of the predictions: 1 for Gaussian margins, 2 for margins as they are."),
     ] = 2,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the code of your own (module:name) that the run was made with.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and error signal into this .svg, .pdf or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -47,7 +50,7 @@ def design(
     if run is not None and quantity is not None:
         if any(value is not None for value in (activation, loss, classes)):
             raise InvalidInputError("a design that aims at a layer is a loss of the margin: leave out the others")
-        aimed = _aimed(exponent, run, quantity, window, level)
+        aimed = _aimed(exponent, run, quantity, window, level, trust)
     elif any(value is not None for value in (run, quantity, window)):
         raise InvalidInputError("a design that aims at a layer takes both --run FOLDER and --quantity NAME")
     made = aimed.design if aimed is not None else make(exponent, activation=activation, loss=loss, classes=classes)
@@ -65,7 +68,7 @@ def design(
         say(summary)
 
 
-def _aimed(exponent: float, run: Path, quantity: str, window: str | None, level: int) -> "AimedDesign":
+def _aimed(exponent: float, run: Path, quantity: str, window: str | None, level: int, trust: bool) -> "AimedDesign":
     """Loss that aims at a quantity of a run."""
     from critlearn.analysis.run_folder import read_record
     from critlearn.cli.fit import ends_of
@@ -80,5 +83,5 @@ def _aimed(exponent: float, run: Path, quantity: str, window: str | None, level:
         if high == math.inf:
             raise InvalidInputError(f'a design aims at a window with two ends; got --window "{window}"')
         wanted = Window(low, high)
-    system = load_system(run, read_record(run)).trained
+    system = load_system(run, read_record(run), trust=trust).trained
     return predict(system, level=level).design(exponent, quantity, window=wanted)

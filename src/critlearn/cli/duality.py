@@ -11,6 +11,9 @@ from critlearn.cli.terminal import print_json
 def duality(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     samples: Annotated[int, typer.Option(help="Samples whose Jacobians are taken.")] = 256,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the code of your own (module:name) that the run was made with.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the study as one JSON object.")] = False,
 ) -> None:
     """Study the duality map of a run, before and after training; adds a section to its report."""
@@ -21,7 +24,7 @@ def duality(
     from critlearn.reports.page import report_page
     from critlearn.studies.runs.duality import study_duality, write_duality
 
-    study = study_duality(run, samples=samples)
+    study = study_duality(run, samples=samples, trust=trust)
     write_duality(run, study, report_page)
     if as_json:
         print_json(study)

@@ -241,7 +241,7 @@ class DualityMap:
         """Jacobian operator at the first boundary state of a batch; responses, outputs and targets of all of them."""
         if targets and not continuous_targets(loss):
             raise InvalidInputError(
-                f'targets of "{loss.name}" are classes: they are discrete, and no coordinates of the boundary'
+                f'targets of "{loss.name}" are classes or counts: they are discrete, and no coordinates of the boundary'
             )
         hooked = hooked_backwards(self.system.model)
         if hooked:

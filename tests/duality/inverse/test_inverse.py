@@ -93,6 +93,37 @@ def test_probabilities_come_back() -> None:
     torch.testing.assert_close(found.x, x[1], rtol=1e-9, atol=0)
 
 
+SHARES = torch.rand(6, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+TWO = torch.tensor([2.0, 0.5], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("loss", "t"),
+    [
+        (nn.BCEWithLogitsLoss(reduction="sum"), SHARES.round()),
+        (nn.BCEWithLogitsLoss(reduction="sum"), SHARES),
+        (nn.BCEWithLogitsLoss(reduction="sum", pos_weight=TWO), SHARES.round()),
+        (nn.BCEWithLogitsLoss(weight=TWO, pos_weight=3 * TWO), SHARES),
+        (nn.MultiLabelSoftMarginLoss(), SHARES.round()),
+        (nn.PoissonNLLLoss(reduction="sum"), (5 * SHARES).floor()),
+        (nn.KLDivLoss(reduction="sum"), SHARES),
+        (nn.KLDivLoss(reduction="batchmean", log_target=True), SHARES.log()),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, nn.Module) else "",
+)
+def test_classes_shares_and_counts_come_back_from_torchs_own_changes(loss: nn.Module, t: Tensor) -> None:
+    x = classes((6, 5)).x
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2)))
+    phi = DualityMap(NeuralSystem(model, loss, Pairs(x, t)))
+    for at in range(6):
+        parts = torch.autograd.grad(loss(model(x[at : at + 1]), t[at : at + 1]), list(model.parameters()))
+        found = phi.invert({name: -part for name, part in zip(phi.system.parameters, parts, strict=True)})
+        assert found.status is InverseStatus.FOUND
+        assert found.unique
+        torch.testing.assert_close(found.x, x[at], rtol=1e-9, atol=0)
+        torch.testing.assert_close(found.t, t[at], rtol=1e-9, atol=1e-12)
+
+
 def test_what_is_no_data_points_change_is_refused() -> None:
     data = digits()
     model = seeded(lambda: nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)))

@@ -1,4 +1,4 @@
-"""Jacobians for smoothed and weighted targets, against central differences of torch's own gradients."""
+"""Jacobians and inverses for smoothed and weighted targets, against torch's own gradients."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from critlearn import DualityMap, NeuralSystem
+from critlearn.duality import InverseStatus
 from critlearn.errors import InvalidInputError
 
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
@@ -71,19 +72,43 @@ def test_jacobians_are_central_differences(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["smoothed", "both", "divergence of logarithms"])
-def test_inverses_of_smoothed_probabilities_are_refused(name: str) -> None:
-    model, x, t = case(name)
-    phi = DualityMap(NeuralSystem(model, LOSSES[name][0], TensorDataset(x, t)))
-    change = {key: value[0] for key, value in phi(x[:1], t[:1]).items()}
-    with pytest.raises(InvalidInputError, match="no inverse of"):
-        phi.invert(change)
+def changes(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> dict[str, Tensor]:
+    """Changes by torch's own learning pass, in units of the learning rate."""
+    trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
+    parts = torch.autograd.grad(loss(model(x[None]), t[None]), list(trained.values()))
+    return dict(zip(trained, (-part for part in parts), strict=True))
 
 
-@pytest.mark.parametrize("name", ["smoothed classes", "weighted classes"])
-def test_smoothed_classes_come_back(name: str) -> None:
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("at", [3, 4])
+def test_samples_come_back_from_torchs_own_changes(name: str, at: int) -> None:
     model, x, t = case(name)
-    phi = DualityMap(NeuralSystem(model, LOSSES[name][0], TensorDataset(x, t)))
-    found = phi.invert({key: value[3] for key, value in phi(x[:5], t[:5]).items()})
+    loss = LOSSES[name][0]
+    found = DualityMap(NeuralSystem(model, loss, TensorDataset(x, t))).invert(changes(model, loss, x[at], t[at]))
+    assert found.status is InverseStatus.FOUND
+    assert found.unique
+    torch.testing.assert_close(found.x, x[at], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.t, t[at], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["both", "divergence of logarithms"])
+def test_targets_that_a_frozen_layer_hides_have_the_same_changes(name: str) -> None:
+    _, x, t = case(name)
+    loss, last = LOSSES[name][0], [nn.LogSoftmax(dim=1)] if "divergence" in name else []
+    model = nn.Sequential(nn.Linear(2, 1), nn.Tanh(), nn.Linear(1, 3), *last).double()
+    model[2].requires_grad_(False)
+    change = changes(model, loss, x[3], t[3])
+    found = DualityMap(NeuralSystem(model, loss, TensorDataset(x, t))).invert(change)
+    assert found.status is InverseStatus.FOUND
+    assert not found.unique
     torch.testing.assert_close(found.x, x[3], rtol=1e-9, atol=1e-12)
-    assert int(found.t) == int(t[3])
+    for key, value in changes(model, loss, found.x, found.t).items():
+        torch.testing.assert_close(value, change[key], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(label_smoothing=1.0), nn.CrossEntropyLoss(weight=0 * WEIGHTS)])
+def test_targets_that_change_no_error_have_no_inverse(loss: nn.Module) -> None:
+    model, x, t = case("smoothed")
+    change = {key: torch.ones_like(value) for key, value in model.named_parameters()}
+    with pytest.raises(InvalidInputError, match="no inverse of"):
+        DualityMap(NeuralSystem(model, loss, TensorDataset(x, t))).invert(change)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies import TwoClassConfig, run_two_class, write_run
 from critlearn.studies.runs.system import load_system
 from reference.small_runs import TWO_CLASS
@@ -48,6 +49,27 @@ def test_softmax_has_two_outputs_with_errors_of_the_margin(tmp_path: Path) -> No
     for probability in (0.1, 0.5, 0.9):
         expected = np.quantile(-np.logaddexp(0, margins), probability)
         assert sketch.quantile(probability) == pytest.approx(expected, abs=0.05)
+
+
+def test_code_that_a_record_names_is_run_only_if_trusted(tmp_path: Path) -> None:
+    record = write_run(tmp_path, run_two_class(TwoClassConfig(**{**TWO_CLASS, "epochs": 1})), lambda *_: "")
+    mark = tmp_path / "it-ran"
+    (tmp_path / "hostile.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    for setting in ("data", "activation", "loss"):
+        hostile = {**record, "config": {**record["config"], setting: f"{tmp_path}/hostile.py:name"}}
+        with pytest.raises(DataError, match="run only with --trust"):
+            load_system(Path(record["run_dir"]), hostile)
+        assert not mark.exists()
+    with pytest.raises(InvalidInputError, match='has no "name"'):
+        load_system(Path(record["run_dir"]), hostile, trust=True)
+    assert mark.exists()
+
+
+def test_a_record_of_a_larger_network_than_its_weights_builds_none(tmp_path: Path) -> None:
+    record = write_run(tmp_path, run_two_class(TwoClassConfig(**{**TWO_CLASS, "epochs": 1})), lambda *_: "")
+    record["config"]["hidden"] = [10**6, 10**6]
+    with pytest.raises(DataError, match="holds fewer weights"):
+        load_system(Path(record["run_dir"]), record)
 
 
 def test_a_typed_activation_is_read_back(tmp_path: Path) -> None:

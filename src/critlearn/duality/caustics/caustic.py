@@ -10,6 +10,8 @@ from torch import Tensor
 
 from critlearn.duality.criteria import HIGHEST_ORDER, LOST_DIRECTION, POLYNOMIAL_ERROR, POLYNOMIAL_MISFIT
 from critlearn.duality.density.preimages import SquareMap
+from critlearn.numerics.caustic_order import CausticOrder
+from critlearn.results import Result
 
 _DEGREE: Final = HIGHEST_ORDER - 1
 """Degree of the polynomial fitted to the slope along the lost direction, one below the highest order."""
@@ -24,9 +26,11 @@ That is far above rounding, and the highest order that is looked for.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class CausticPoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausticPoint(CausticOrder, Result):
     """Boundary point at which the square Jacobian of a square map is singular.
+
+    The density of changes diverges across it as ``p ~ |delta - delta_c|^-exponent``, as at the caustics of predictions.
 
     Parameters
     ----------
@@ -34,27 +38,28 @@ class CausticPoint:
         The boundary state, shape (K,).
     value
         Changes of the chosen variables there.
-    kind
-        ``fold`` if the map turns back along the lost direction, ``cusp`` if it is flat to second order there, and
-        ``higher`` if it is flat to a higher order or more than one direction is lost.
     order
         Power n of ``delta - delta_c ~ s^n`` along the lost direction: 2 for a fold, 3 for a cusp; None where more than
-        one direction is lost.
-    exponent
-        Exponent ``1 - 1/n`` with which the density diverges, ``p ~ |delta - delta_c|^-exponent``.
+        one direction is lost, or no order is found.
     lost
         The lost direction of the boundary space, of length 1.
     normal
         Direction across the caustic in the space of changes, of length 1.
     """
 
+    derived_values = ("kind", "exponent")
+
     point: Tensor
     value: Tensor
-    kind: str
     order: int | None
-    exponent: float | None
     lost: Tensor
     normal: Tensor
+
+    def summary(self) -> str:
+        """One line, e.g. ``cusp at (0.5, -2): density ~ |delta - delta_c|^-0.667``."""
+        place = ", ".join(f"{entry:.3g}" for entry in self.point.tolist())
+        law = "" if self.exponent is None else f": density ~ |delta - delta_c|^-{self.exponent:.3g}"
+        return f"{self.kind} at ({place}){law}"
 
 
 def classified(square: SquareMap, point: Tensor) -> CausticPoint:
@@ -69,12 +74,10 @@ def classified(square: SquareMap, point: Tensor) -> CausticPoint:
     left, values, right = torch.linalg.svd(matrix / size)
     lost = right[-1]
     normal = left[:, -1] / size[:, 0]
-    kind, order = "higher", None
+    order = None
     if len(values) == 1 or float(values[-2]) > LOST_DIRECTION * float(values[0]):
         order = _order(_Curve(square, point, left / size, right))
-        kind = {2: "fold", 3: "cusp"}.get(order or 0, "higher")
-    exponent = None if order is None else 1 - 1 / order
-    return CausticPoint(point, square(point[None])[0], kind, order, exponent, lost, normal / normal.norm())
+    return CausticPoint(point, square(point[None])[0], order, lost, normal / normal.norm())
 
 
 def row_sizes(square: SquareMap, points: Tensor) -> Tensor:

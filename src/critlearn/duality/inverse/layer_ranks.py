@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from critlearn.compositions import OutputLoss, SoftmaxCrossEntropy, SoftTargetCrossEntropy
+from critlearn.compositions.softmax.weighted import KullbackLeibler, WeightedCrossEntropy
 from critlearn.duality.inverse.first_layer import input_shapes
 from critlearn.duality.sequence import flattened, joined, used_once
+
+_SOFTMAX: Final = SoftmaxCrossEntropy | SoftTargetCrossEntropy | WeightedCrossEntropy | KullbackLeibler
+"""Losses behind a softmax: their output errors add up to zero."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def layer_ranks(
         # Units that are dead in every sample, and inputs that are zero in every one, have no part in the rank.
         rows, columns = (int((matrix != 0).any(dim=dim).sum()) for dim in (1, 0))
         # The output errors of softmax have the sum zero.
-        summing = isinstance(loss, SoftmaxCrossEntropy | SoftTargetCrossEntropy) and place == len(modules) - 1
+        summing = isinstance(loss, _SOFTMAX) and place == len(modules) - 1
         errors = rows - 1 if summing and rows else rows
         found.append(LayerRank(int((values > cut * values[0]).sum()), min(errors, columns), min(rows, columns)))
     return found

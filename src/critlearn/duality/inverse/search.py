@@ -10,7 +10,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from critlearn.compositions import SoftTargetCrossEntropy
 from critlearn.duality.criteria import ON_SHEET, RANK_OF_CHANGES
 from critlearn.duality.inverse.candidate import Candidate, best_candidate, standard_errors
 from critlearn.duality.inverse.changes import checked_changes
@@ -19,8 +18,14 @@ from critlearn.duality.inverse.first_layer import FirstInput, Front, first_input
 from critlearn.duality.inverse.forward_map import ForwardMap
 from critlearn.duality.inverse.front import front_inputs
 from critlearn.duality.inverse.layer_ranks import LayerRank, layer_ranks
-from critlearn.duality.inverse.target_of_error import fitting_target, two_sided
-from critlearn.duality.jacobian.output_response import continuous_targets, makes_soft_targets
+from critlearn.duality.inverse.target_of_error import (
+    fitting_target,
+    lower_class,
+    takes_logarithms,
+    takes_probabilities,
+    two_sided,
+)
+from critlearn.duality.jacobian.output_response import continuous_targets
 from critlearn.duality.one_tensor import samples_of_one_tensor
 from critlearn.duality.sequence import flattened, joined, used_once
 from critlearn.errors import InvalidInputError
@@ -82,17 +87,14 @@ class InverseSearch:
         x, t = (part[0] for part in samples_of_one_tensor(phi.system, [0]))
         self.x_like, self.t_like = x.to(self.flat), t.to(self.flat.device)
         self.loss = phi.one_sample(x, self.t_like)[2]
-        if makes_soft_targets(self.loss) and not self.loss.class_targets:
-            raise InvalidInputError(
-                f'no inverse of "{self.loss.name}" for targets that are probabilities: give the plain cross-entropy of '
-                "torch.nn.CrossEntropyLoss() targets that hold its smoothing or logarithms, or class indices"
-            )
         self.judge = phi.system.judging(self.model, self.loss)
         self.continuous = continuous_targets(self.loss)
         self.sided = self.continuous and two_sided(self.loss, max(1, self.t_like.numel()))
-        self.soft = isinstance(self.loss, SoftTargetCrossEntropy)
+        self.soft, self.logarithms = takes_probabilities(self.loss), takes_logarithms(self.loss)
         # The sum of probability targets cannot be found, as t + c p has the error of t: it is that of the data set.
-        self.weight = float(self.t_like.double().sum()) if self.soft else 1.0
+        like = self.t_like.double().exp() if self.logarithms else self.t_like.double()
+        self.weight = float(like.sum()) if self.soft else 1.0
+        self.lower = lower_class(self.loss, samples_of_one_tensor(phi.system, phi.system.scattered(_SAMPLES))[1])
 
     def layer_ranks(self) -> list[LayerRank]:
         """Ranks of the changes of the dense layers."""
@@ -160,8 +162,7 @@ class InverseSearch:
 
     def _samples(self, most: int) -> Tensor:
         """Inputs of samples that are spread evenly over the data set."""
-        numbers = torch.linspace(0, len(self.phi.system) - 1, min(most, len(self.phi.system))).round().long().tolist()
-        return samples_of_one_tensor(self.phi.system, numbers)[0].to(self.flat)
+        return samples_of_one_tensor(self.phi.system, self.phi.system.scattered(most))[0].to(self.flat)
 
     def completed(self, x: Tensor, determined: bool) -> Candidate | None:
         """Candidate of an input with its best target: the changes are linear in the output errors, which give it."""
@@ -174,6 +175,7 @@ class InverseSearch:
             gradients,
             -self.flat / self.phi.lr * self.size,
             weight=self.weight,
+            lower=self.lower,
             tolerance=self.tolerance,
             rounding=self.rounding,
         )
@@ -267,8 +269,8 @@ class InverseSearch:
             # Only the true class has an error below zero.
             return list(torch.arange(outputs) if error is None else error.argsort())
         if error is not None:
-            return [torch.where(error > 0, -1.0, 1.0).double().reshape(self.t_like.shape)]
-        signs = itertools.islice(itertools.product((-1.0, 1.0), repeat=max(1, self.t_like.numel())), 16)
+            return [torch.where(error > 0, self.lower, 1.0).double().reshape(self.t_like.shape)]
+        signs = itertools.islice(itertools.product((self.lower, 1.0), repeat=max(1, self.t_like.numel())), 16)
         return [torch.tensor(sign, dtype=torch.float64).reshape(self.t_like.shape) for sign in signs]
 
     def _last_error(self) -> Tensor | None:
@@ -318,7 +320,7 @@ class InverseSearch:
         if not self.continuous:
             return x, targets[of]
         t = points[:, inputs:].reshape(-1, *targets.shape[1:])
-        return x, t.clamp(min=0.0) if self.soft else t
+        return x, t.clamp(min=0.0) if self.soft and not self.logarithms else t
 
     def _mismatches_at(self, targets: Tensor, points: Tensor, of: Tensor) -> Tensor:
         return self._mismatches(*self._split(targets, points, of))

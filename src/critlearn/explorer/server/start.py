@@ -66,7 +66,7 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
         raise DataError(f'there is no folder "{folder}"')
     _check_free(port)
     arguments = command(folder, port, headless=headless)
-    os.execv(arguments[0], arguments)
+    os.execv(arguments[0], arguments)  # nosec B606  # the interpreter that runs, without a shell
 
 
 def _check_free(port: int) -> None:

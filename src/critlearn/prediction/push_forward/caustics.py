@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int64
 
+from critlearn.numerics.caustic_order import CausticOrder
 from critlearn.numerics.window import exp_or_infinity, format_exp
 from critlearn.prediction.criteria import HIGHEST_ORDER, ORDER_ERROR, SAME_CAUSTIC
 from critlearn.prediction.densities.margin_density import Points
@@ -21,7 +22,7 @@ _PLACES: Final = 401
 
 
 @dataclass(frozen=True, repr=False)
-class Caustic(Result):
+class Caustic(CausticOrder, Result):
     """Caustic: fluctuation size at which the density diverges, ``p ~ |delta - delta_c|^-exponent``.
 
     Parameters
@@ -44,16 +45,6 @@ class Caustic(Result):
     def delta(self) -> float:
         """Size of the fluctuation; infinite where it is above the largest float."""
         return exp_or_infinity(self.log_delta)
-
-    @property
-    def kind(self) -> str:
-        """``fold``, ``cusp`` or, for instance, ``order 4``."""
-        return {2: "fold", 3: "cusp"}.get(self.order, f"order {self.order}")
-
-    @property
-    def exponent(self) -> float:
-        """``1 - 1/n``, as of the caustics of a map: the density is ``|delta - delta_c|^-exponent``."""
-        return 1 - 1 / self.order
 
     def summary(self) -> str:
         """One line, e.g. ``fold at delta = 0.77: density ~ |delta - 0.77|^-0.5``."""

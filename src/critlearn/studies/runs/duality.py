@@ -23,8 +23,10 @@ _DIRECTIONS: Final = 3
 """Samples with pictures, and leading directions of each: as many as fit side by side on the page."""
 
 
-def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
+def study_duality(folder: Path, *, samples: int = 256, trust: bool = False) -> dict[str, Any]:
     """Spectra, ranks, overlaps and leading directions of a run's duality map, as plain values.
+
+    With ``trust``, code that the run's record names is run: see `load_system`.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def study_duality(folder: Path, *, samples: int = 256) -> dict[str, Any]:
     if samples < 1:
         raise InvalidInputError(f"--samples must be at least 1; got {samples}")
     record = read_record(folder)
-    stored = load_system(folder, record)
+    stored = load_system(folder, record, trust=trust)
     states = {"initial": stored.initial, "trained": stored.trained}
     return plain(
         {

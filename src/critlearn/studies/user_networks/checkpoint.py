@@ -1,6 +1,6 @@
 """Weights of a network from a file; nothing is unpickled but tensors."""
 
-import pickle
+import pickle  # nosec B403  # for the name of its exception; files are read with weights_only
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
