@@ -13,6 +13,8 @@ from critlearn.explorer.text import problems_shown
 def main() -> None:
     """Draw the page."""
     st.set_page_config(page_title="critlearn explorer", layout="wide")
+    # A title bar, which this page has not, would need the room.
+    st.html("<style>.stMainBlockContainer { padding-top: 2.5rem; }</style>")
     st.title("critlearn explorer")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     tabs = st.tabs(["Compose", "Design", "Runs", "Explain"], on_change="rerun")

@@ -56,8 +56,8 @@ def residual(hidden_activation: str = "tanh") -> Parts:
     """Residual network of two blocks on images of digits."""
     model = nn.Sequential(
         nn.Conv2d(1, _WIDTH, 3, padding=1),
-        _ResidualBlock(hidden_activation),
         nn.AvgPool2d(2),
+        _ResidualBlock(hidden_activation),
         _ResidualBlock(hidden_activation),
         nn.Flatten(),
         nn.Linear(16 * _WIDTH, 10),
