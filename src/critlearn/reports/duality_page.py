@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from critlearn.figures.duality import directions_figure, spectrum_figure, volume_figure
 from critlearn.figures.illustration import Illustration
+
+_FEWEST_INPUTS: Final = 4
+"""Inputs from which on a spectrum and directions are drawn: of fewer, the table of ranks and dimensions says it all."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +27,30 @@ def duality_section(study: Mapping[str, Any]) -> DualitySection:
     states = study["states"]
     image = tuple(study["image"]) if study["image"] else None
     kind = "as pictures" if image else "input by input"
-    return DualitySection(
-        [duality_row(name, state) for name, state in states.items()],
-        duality_note(states),
-        [
-            Illustration(
-                "duality-spectrum",
-                spectrum_figure(states),
-                "Singular values of the Jacobian by rank, at initialisation and after training.",
-                "Singular values of the Jacobian: median over samples, and the range of 90% of them.",
-            ),
-            Illustration(
-                "duality-volume",
-                volume_figure(states),
-                "Histogram of the log-volume over samples, at initialisation and after training.",
-                "Log-volume of the sheet: by how much the map stretches the boundary space. Where a direction is lost, "
-                "that of the others.",
-            ),
-            Illustration(
-                "duality-directions",
-                directions_figure(study["leading"], image),
-                f"Leading boundary directions of a few samples, {kind}.",
-                f"Which inputs move the weights most: samples and their leading directions, {kind}. Signs of a "
-                "direction are free as a whole.",
-            ),
-        ],
+    volume = Illustration(
+        "duality-volume",
+        volume_figure(states),
+        "Histogram of the log-volume over samples, at initialisation and after training.",
+        "Log-volume of the sheet: by how much the map stretches the boundary space. Where a direction is lost, that of "
+        "the others.",
     )
+    rows, note = [duality_row(name, state) for name, state in states.items()], duality_note(states)
+    if max(state["boundary"] for state in states.values()) < _FEWEST_INPUTS:
+        return DualitySection(rows, note, [volume])
+    spectrum = Illustration(
+        "duality-spectrum",
+        spectrum_figure(states),
+        "Singular values of the Jacobian by rank, at initialisation and after training.",
+        "Singular values of the Jacobian: median over samples, and the range of 90% of them.",
+    )
+    directions = Illustration(
+        "duality-directions",
+        directions_figure(study["leading"], image),
+        f"Leading boundary directions of a few samples, {kind}.",
+        f"Which inputs move the weights most: samples and their leading directions, {kind}. Signs of a direction are "
+        "free as a whole.",
+    )
+    return DualitySection(rows, note, [spectrum, volume, directions])
 
 
 def duality_row(name: str, state: Mapping[str, Any]) -> dict[str, str]:
