@@ -29,6 +29,15 @@ def test_what_fails_half_way_leaves_the_file_before_and_nothing_else(tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_of_a_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_bytes(b"a longer one")
+        second.write_bytes(b"short")
+    assert path.read_bytes() in (b"a longer one", b"short")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"):

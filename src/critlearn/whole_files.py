@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
     OutputError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    # Two processes that write the same file must not write into the same part of it.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         # Some libraries make files that nobody else may read; this one has the rights that the user's umask gives.
         temporary.touch()

@@ -81,4 +81,5 @@ def test_weights_that_do_not_fit_are_refused(run: Path, tmp_path: Path, capsys: 
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     assert exit_code(app, ["duality", str(tmp_path)]) == 2
-    assert "does not hold the weights" in capsys.readouterr().err
+    assert "model.safetensors" in (told := capsys.readouterr().err)
+    assert "is damaged" in told

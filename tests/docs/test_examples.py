@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).parents[2]
 PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
 PAGES = [
-    *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "monitor.md", "explained.md")),
+    *(ROOT / "docs" / name for name in ("tutorial.md", "pitfalls.md", "failures.md", "monitor.md", "explained.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
 _BLOCK = re.compile(r"^```(python|bash)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)

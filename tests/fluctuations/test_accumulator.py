@@ -1,16 +1,20 @@
 """What is declared is measured: units, single samples, series, mini-batches, changes without drift; stop and go on."""
 
+import errno
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
-from critlearn.errors import DataError, InvalidInputError
+from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.fluctuations import Fluctuations, Quantities, load_fluctuations, measure, save_fluctuations
 from critlearn.fluctuations.checkpoint.state import Checkpoint
 from critlearn.network import NeuralSystem
@@ -157,6 +161,60 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: pytest.
     assert all(resumed[name] == whole[name] for name in whole)
     for name in whole.series.entries:
         np.testing.assert_allclose(resumed.series.log_size[name], whole.series.log_size[name], rtol=1e-12)
+
+
+def test_two_processes_do_not_measure_into_one_checkpoint(tmp_path: Path) -> None:
+    path, told = tmp_path / "state.npz", []
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), TensorDataset(*_data()))
+
+    def another(done: int, _: int) -> None:
+        # The system locks what was opened, by whichever process: a second call here is what another process would be.
+        told.append(_refusal(path))
+
+    measure(system, batch_size=SAMPLES, checkpoint=path, progress=another)
+    assert told == [f'another process is measuring into "{path}": name another file']
+    assert not list(tmp_path.iterdir())
+
+
+def _refusal(path: Path) -> str:
+    """What a measurement into a checkpoint is told."""
+    with pytest.raises(OutputError) as told:
+        measure(NeuralSystem(_model(), nn.CrossEntropyLoss(), TensorDataset(*_data())), checkpoint=path)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS, errno.EFBIG], ids=["full", "read-only", "too large"])
+def test_a_measurement_goes_on_where_its_state_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    monkeypatch.setattr("critlearn.fluctuations.checkpoint.state._EVERY", 0.0)
+    data, path = TensorDataset(*_data()), tmp_path / "state.npz"
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), data)
+
+    def half(file: Any, **_: object) -> None:
+        file.write(b"half")
+        raise OSError(reason, os.strerror(reason))
+
+    def fill(done: int, _: int) -> None:
+        assert load_fluctuations(path).samples == 3
+        monkeypatch.setattr(np, "savez_compressed", half)
+
+    with pytest.warns(UserWarning, match=f"goes on, .* as old as before: .*{os.strerror(reason)}"):
+        found = measure(system, batch_size=3, checkpoint=path, progress=fill)
+    assert dict(found) == dict(measure(system, batch_size=3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_in_a_folder_that_takes_no_files_is_refused_before_the_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(self: FileLock, **_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    system = NeuralSystem(_model(), nn.CrossEntropyLoss(), TensorDataset(*_data()))
+    with pytest.raises(OutputError, match=r"cannot write the checkpoint .*Read-only"):
+        measure(system, checkpoint=tmp_path / "state.npz", progress=lambda *_: pytest.fail("it counted"))
 
 
 @pytest.mark.parametrize("sample", [1, 10])

@@ -16,8 +16,10 @@ from torch.utils.data import (
     TensorDataset,
 )
 
+from critlearn.analysis.batches import batch_size
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Quantities, measure
+from critlearn.fluctuations.batches import bytes_of_sample
 from critlearn.network import NeuralSystem
 
 
@@ -104,3 +106,23 @@ def test_a_measurement_stopped_after_its_last_batch_gets_its_floor(
     assert (resumed.log_floor, resumed.floor_reference) == (expected.log_floor, expected.floor_reference)
     assert resumed.samples == 11
     assert not path.exists()
+
+
+def test_memory_of_a_batch_is_told_beforehand(system: NeuralSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three inputs, four activities and two outputs of four bytes each.
+    assert bytes_of_sample(system) == 36
+    monkeypatch.setattr("critlearn.fluctuations.batches.memory_of", lambda device: 360.0)
+    measure(system, batch_size=10)
+    with pytest.raises(InvalidInputError, match=r"a batch of 11 samples takes at least .* take batch_size=1 or less"):
+        measure(system, batch_size=11)
+    monkeypatch.setattr("critlearn.fluctuations.batches.memory_of", lambda device: 32.0 * 11 * 4)
+    measure(system, batch_size=10, quantities=Quantities(series=4))
+    with pytest.raises(InvalidInputError, match="series of 5 entries over 11 samples take"):
+        measure(system, batch_size=10, quantities=Quantities(series=5))
+
+
+def test_an_analysis_passes_fewer_large_samples_at_once() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 1, 3), nn.Flatten(), nn.AdaptiveAvgPool1d(1))
+    images = TensorDataset(torch.randn(4, 3, 256, 256), torch.randn(4, 1))
+    held = batch_size(NeuralSystem(model, nn.MSELoss(), images)) * 3 * 256 * 256 * 4
+    assert 2**27 < held < 2**28

@@ -1,14 +1,22 @@
 """Boundary states of a measurement, batch by batch: those of the system's data set, or of any loader."""
 
+import contextlib
+import math
+import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.network.batches.model_inputs import Inputs, joined_states
+
+_PART: Final = 0.1
+"""Share of the memory that is advised for the least that a batch needs: errors, logarithms and counts come on top."""
 
 
 class Batches:
@@ -40,6 +48,8 @@ class Batches:
         if self.samples == 0:
             what = "the data set" if loader is None else "the loader"
             raise InvalidInputError(f"{what} is empty, or does not fill one mini-batch of {mini_batch}")
+        if loader is None and self.samples is not None:
+            check_memory(system, min(self.batch_size, self.samples))
 
     @property
     def in_order(self) -> bool:
@@ -117,3 +127,66 @@ def _after(pairs: Iterator[tuple[Inputs, Tensor]], start: int) -> Iterator[tuple
         if start < len(t):
             yield x[start:], t[start:]
         start = max(0, start - len(t))
+
+
+def bytes_of_sample(system: NeuralSystem) -> int:
+    """Bytes that a learning pass holds for each sample, at the least: output, and what a backward pass needs.
+
+    Two samples are passed; 0 for a stream, which would not give them again.
+    """
+    if not system.states.by_number or not len(system):
+        return 0
+    x, t = system.chosen(system.scattered(2))
+    weights = {value.untyped_storage().data_ptr() for value in (*system.model.parameters(), *system.model.buffers())}
+    held: dict[int, int] = {}
+
+    def note(saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in weights:
+            # Views of one storage are held once.
+            held[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+        y, _ = system.forward(x, t)
+        note(y)
+    return sum(held.values()) // len(t)
+
+
+def check_memory(system: NeuralSystem, batch_size: int) -> None:
+    """Raise if a batch of so many samples needs more memory than there is.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does: an operating system would end the process without a word.
+    """
+    needed, there = bytes_of_sample(system), memory_of(next(iter(system.parameters.values())).device)
+    if needed * batch_size > there:
+        raise InvalidInputError(
+            f"a batch of {batch_size} samples takes at least {needed * batch_size / 2**30:.3g} GiB, and there are "
+            f"{there / 2**30:.3g}: take batch_size={max(1, int(_PART * there / needed))} or less"
+        )
+
+
+def check_series(entries: int, samples: int) -> None:
+    """Raise if exact series take more memory than there is: logarithms and signs in double, and again when joined."""
+    needed, there = 32 * entries * samples, memory_of(torch.device("cpu"))
+    if needed > there:
+        raise InvalidInputError(
+            f"series of {entries:,} entries over {samples:,} samples take {needed / 2**30:.3g} GiB, and there are "
+            f"{there / 2**30:.3g}: keep fewer, by series=NUMBER"
+        )
+
+
+def memory_of(device: torch.device) -> float:
+    """Bytes of memory of a device, or of this machine as far as the process may use it; infinite if unknown."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[1])
+    limits = [math.inf]
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    # A container is allowed less than its machine has; the file says "max" where there is no limit.
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limit for limit in limits if limit > 0)

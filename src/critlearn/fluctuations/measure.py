@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.accumulation.drawn import DrawnGradients
-from critlearn.fluctuations.batches import Batches
+from critlearn.fluctuations.batches import Batches, check_series
 from critlearn.fluctuations.checkpoint.fingerprint import fingerprint
 from critlearn.fluctuations.checkpoint.state import Checkpoint, check_place
 from critlearn.fluctuations.floor.resolution import Resolution, measured_resolution
@@ -96,16 +96,17 @@ def measure(
         "lr": lr, "groups": accumulator.groups, "samples": batches.samples, "exact": exact, "precision": str(precision),
     }  # fmt: skip
     saved = _saved(checkpoint, system, loader, batches, quantities, settings)
-    earlier, start = saved.load()
+    with saved.alone():
+        earlier, start = saved.load()
 
-    def batch_counted(done: int) -> None:
-        saved.offer(accumulator, earlier)
-        if progress is not None:
-            progress(done, batches.samples or 0)
+        def batch_counted(done: int) -> None:
+            saved.offer(accumulator, earlier)
+            if progress is not None:
+                progress(done, batches.samples or 0)
 
-    resolution = _count(accumulator, batches, start, None, batch_counted)
-    result = _with_earlier(earlier, start, accumulator, resolution, lr)
-    saved.remove()
+        resolution = _count(accumulator, batches, start, None, batch_counted)
+        result = _with_earlier(earlier, start, accumulator, resolution, lr)
+        saved.remove()
     _warn_of_samples(quantities, accumulator.done)
     return result
 
@@ -268,6 +269,8 @@ def _new_accumulator(
     """Accumulator that has counted nothing yet, with the drift of the whole data set if it is to be subtracted."""
     wanted = quantities.names({name: value.numel() for name, value in system.parameters.items()})
     whole = PerSampleGradients(system, precision=precision, by_position=quantities.axis == "position", only=wanted)
+    if quantities.series and batches.samples is not None:
+        check_series(sum(map(len, quantities.chosen(wanted).values())), batches.samples)
     gradients = DrawnGradients(whole, quantities.drawn(wanted))
     drift = log_means(gradients, batches.start_from(0)) if quantities.without_drift else None
     groups = groups if batches.samples is None else min(groups, batches.samples // quantities.mini_batch)

@@ -1,10 +1,15 @@
 """State of a measurement on disk, written now and then and removed at the end, so that it can be resumed."""
 
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from critlearn.errors import DataError, InvalidInputError
+from filelock import FileLock, Timeout
+
+from critlearn.errors import DataError, InvalidInputError, OutputError
 from critlearn.fluctuations.accumulation.accumulator import Accumulator
 from critlearn.fluctuations.result import Fluctuations
 from critlearn.fluctuations.storage import load_fluctuations, save_fluctuations
@@ -46,6 +51,31 @@ class Checkpoint:
         self.path = path
         self._mark, self._size, self._written = mark, mini_batch, time.monotonic()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from measuring into the same file; a lock ends with the process that holds it.
+
+        Raises
+        ------
+        OutputError
+            If another process does so, or the folder cannot be written to.
+        """
+        if self.path is None:
+            yield
+            return
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(f'another process is measuring into "{self.path}": name another file') from None
+        except OSError as problem:
+            raise OutputError(f'cannot write the checkpoint "{self.path}": {problem.strerror or problem}') from None
+        try:
+            yield
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
     def load(self) -> tuple[Fluctuations | None, int]:
         """Fluctuations counted before the interruption, and the number of samples that they took.
 
@@ -65,10 +95,14 @@ class Checkpoint:
         return known, known.samples * self._size
 
     def offer(self, accumulator: Accumulator, earlier: Fluctuations | None) -> None:
-        """Write the state if the last one is old enough."""
+        """Write the state if the last one is old enough; where the disk is full, the count goes on without it."""
         if self.path is None or time.monotonic() - self._written < _EVERY:
             return
-        self.write(accumulator, earlier)
+        try:
+            self.write(accumulator, earlier)
+        except OutputError as problem:
+            self._written = time.monotonic()
+            warnings.warn(f"the measurement goes on, and its state is as old as before: {problem}", stacklevel=4)
 
     def write(self, accumulator: Accumulator, earlier: Fluctuations | None) -> None:
         """Write the state; whoever reads the file meanwhile finds the old state or the new one, never a part."""

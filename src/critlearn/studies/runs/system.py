@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from critlearn.analysis.run_folder import CELLS, WEIGHTS
+from critlearn.analysis.stored_files import check_files
 from critlearn.errors import DataError
 from critlearn.network import NeuralSystem
 from critlearn.studies.config import ClassesConfig, DenseConfig, TwoClassConfig, checked, written_list
@@ -71,7 +72,8 @@ def load_system(folder: Path, record: dict[str, Any], *, trust: bool = False) ->
         )
     dataset = samples_of(config)
     path, widths = folder / WEIGHTS, (dataset.x.shape[1], *config.hidden)
-    if path.is_file() and _BYTES * sum(a * b for a, b in pairwise(widths)) > path.stat().st_size:
+    check_files(folder, record, (WEIGHTS,))
+    if _BYTES * sum(a * b for a, b in pairwise(widths)) > path.stat().st_size:
         raise DataError(f'"{path}" holds fewer weights than a network of hidden layers {written_list(config.hidden)}')
     trained, initial = (initial_network(config, dataset) for _ in range(2))
     try:

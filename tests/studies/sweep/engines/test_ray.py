@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 from apart import run_tests_apart
 from critlearn.errors import InvalidInputError, MissingPackageError, OutputError
+from critlearn.studies import load_study
 from critlearn.studies.config import ToyConfig
-from critlearn.studies.sweep.engines.ray import run_on_ray
+from critlearn.studies.sweep.engines.local import Task
+from critlearn.studies.sweep.engines.ray import _in_flight, run_on_ray
 from critlearn.studies.sweep.engines.ray_cluster import Resources, cancel_unfinished
+from critlearn.studies.sweep.run import sweep
 from critlearn.studies.sweep.study.cells import Cell
 
 ray = pytest.importorskip("ray")
@@ -54,6 +58,33 @@ def test_tasks_that_have_a_result_or_end_soon_are_not_cancelled() -> None:
     cancel_unfinished(module, [str(number) for number in range(10)], 2)
     assert cancelled == ["9", "8", "7", "6", "5", "4", "1"]
     cancel_unfinished(module, [], 2)
+
+
+def test_cells_that_a_killed_raylet_took_along_run_again(tmp_path: Path, without_shape_checker: None) -> None:
+    """Once the raylet or the agent of its dashboard is killed, every task ends with `LocalRayletDiedError`."""
+    (tmp_path / "lost.yaml").write_text(
+        "name: lost\ndata: {samples: 1000}\nsystem: {loss: mse}\ntraining: {epochs: 2, batch_size: 500}\n"
+        "seeds: [0, 1]\n"
+    )
+    study, store = load_study(tmp_path / "lost.yaml"), str(tmp_path / "store")
+
+    def get(task: Any) -> None:
+        raise ray.exceptions.LocalRayletDiedError
+
+    module: Any = ModuleType("ray")
+    module.exceptions, module.get = ray.exceptions, get
+    module.wait = lambda tasks, **_: (tasks[:1], tasks[1:])
+
+    def lost(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
+        yield from _in_flight(module, cells, lambda cell: object(), 1, 1)
+
+    def here(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
+        yield from ((cell, task(cell)) for cell in cells)
+
+    reason = "its process or machine was lost (LocalRayletDiedError)"
+    assert [reason for _, reason in sweep(study, store, lost)] == [reason] * 2
+    assert [reason for _, reason in sweep(study, store, here)] == [None] * 2
+    assert [reason for _, reason in sweep(study, store, here)] == []
 
 
 @pytest.mark.parametrize(
