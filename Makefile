@@ -65,6 +65,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/random_graphs.py
 	$(BIN)/python validation/killed_sweeps.py
 	$(BIN)/python validation/hostile_files.py
+	$(BIN)/python validation/attacks.py
 	$(BIN)/python validation/catalogue.py
 	$(BIN)/python validation/label_errors.py
 	$(BIN)/python validation/modes.py

@@ -191,16 +191,21 @@ def least_squares(centres: np.ndarray, frequencies: np.ndarray) -> float:
     return -float(np.polyfit(np.log(centres[kept]), np.log(frequencies[kept]), 1)[0])
 
 
-def published(folder: Path) -> Iterator[tuple[object, ...]]:
-    """Histograms of updates and of intervals, judged by least squares and by likelihood."""
+def histograms(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray, Histogram]]:
+    """Published histograms in a folder: name, centres of the bins, relative frequencies, and counts with edges."""
     for file in sorted(folder.glob("*_nums.npy")):
         frequencies = np.load(file)
         centres = np.load(file.with_name(file.name.replace("_nums", "_xbins")))
         edges = np.concatenate([[0.0], (centres[1:] + centres[:-1]) / 2, [1.5 * centres[-1] - 0.5 * centres[-2]]])
         # The least frequency is that of one value, or of a few.
         counts = np.rint(frequencies / frequencies[frequencies > 0].min())
-        fit = fit_power_law(Histogram(counts, edges))
-        name = file.name.removesuffix("_nums.npy").replace("_", " ")
+        yield file.name.removesuffix("_nums.npy").replace("_", " "), centres, frequencies, Histogram(counts, edges)
+
+
+def published(folder: Path) -> Iterator[tuple[object, ...]]:
+    """Histograms of updates and of intervals, judged by least squares and by likelihood."""
+    for name, centres, frequencies, histogram in histograms(folder):
+        fit = fit_power_law(histogram)
         cut = "" if fit.cutoff is None else f", cut-off at {fit.cutoff.scale:.3g}"
         interval = (
             "–" if fit.ci95_total is None else f"{fit.exponent:.2f} [{fit.ci95_total[0]:.2f}, {fit.ci95_total[1]:.2f}]"

@@ -12,7 +12,8 @@ import critlearn
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SCRIPTS = [path for folder in ("benchmarks", "validation", "docs") for path in sorted((ROOT / folder).glob("*.py"))]
+FOLDERS = ("benchmarks", "validation", "docs", "paper")
+SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
 
 
 def _is_there(dotted: str) -> bool:

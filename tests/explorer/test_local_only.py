@@ -1,6 +1,8 @@
 """The explorer answers to this computer's own address alone: handshakes written out, as no browser would let one."""
 
 import asyncio
+import contextlib
+import runpy
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +11,7 @@ import pytest
 
 from critlearn.explorer.server import local_app
 from critlearn.explorer.server.local_app import LocalOnly, is_local
-from critlearn.explorer.server.start import command
+from critlearn.explorer.server.start import HOST, command
 
 FOREIGN = (
     "evil.example",
@@ -71,6 +73,40 @@ def test_foreign_names_and_origins_are_refused_at_the_door(address: str) -> None
 )
 def test_names_of_this_computer(headers: dict[str, str], local: bool) -> None:
     assert is_local([(name.encode(), value.encode()) for name, value in headers.items()]) is local
+
+
+def test_a_further_name_is_that_of_host_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--browser.serverAddress=lab.example" in command(None, 8501, headless=True, host="lab.example")
+    monkeypatch.setenv(HOST, "lab.example")
+    names = runpy.run_path(str(local_app.__file__))["_NAMES"]
+    assert names == ("localhost", "127.0.0.1", "lab.example")
+    monkeypatch.setattr(local_app, "_NAMES", names)
+    assert is_local([(b"host", b"LAB.example"), (b"origin", b"https://LAB.example")])
+    assert not is_local([(b"host", b"lab.example.evil.example")])
+    assert not is_local([(b"host", b"lab.example"), (b"origin", b"http://evil.example")])
+
+
+@pytest.mark.browser
+def test_twelve_sessions_at_once_are_all_answered(address: str) -> None:
+    """Each web socket gets what the server sends of itself: frames of more than a few bytes, and none is closed."""
+    place = urlsplit(address)
+    with contextlib.ExitStack() as stack:
+        sessions = [
+            stack.enter_context(socket.create_connection((str(place.hostname), place.port or 0), timeout=60))
+            for _ in range(12)
+        ]
+        for session in sessions:
+            session.sendall(f"GET /_stcore/stream HTTP/1.1\r\nHost: {place.netloc}\r\n{SOCKET}\r\n".encode())
+        for session in sessions:
+            assert session.recv(1000).split(b" ")[1] == b"101"
+        for session in sessions:
+            # A page asks for itself by an empty message of field 11, masked as all that a browser sends.
+            session.sendall(b"\x82\x82\x00\x00\x00\x00\x5a\x00")
+        for session in sessions:
+            head = session.recv(2)
+            # Binary, whole, and not the frame that closes a connection.
+            assert head[0] == 0x82
+        assert status(address, "/_stcore/health", f"Host: {place.netloc}\r\n") == 200
 
 
 def test_several_names_are_none() -> None:

@@ -18,3 +18,9 @@ def test_a_port_in_use_is_refused_with_the_option_that_chooses_another(capsys: p
     assert len(told.splitlines()) == 1
     assert f"port {port} of 127.0.0.1 cannot be used" in told
     assert "--port" in told
+
+
+@pytest.mark.parametrize("host", ["*", "", "a b", "http://lab.example", "lab.example:80", "lab..example", "a\n"])
+def test_a_host_is_a_name(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(app, ["explore", "--headless", "--host", host]) == 2
+    assert "--host takes one name" in capsys.readouterr().err

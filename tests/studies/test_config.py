@@ -25,6 +25,7 @@ from critlearn.studies.config import checked, checked_device, parse_names, parse
         ({"seed": -1}, "--seed .*got -1"),
         ({"seed": 2**31}, "--seed"),
         ({"hidden": (32, 0)}, "--hidden .*got 0"),
+        ({"hidden": (2,) * 101}, "--hidden .*at most 100 items"),
         ({"learning_rate": 0.1}, "--learning-rate .*not permitted"),
     ],
 )

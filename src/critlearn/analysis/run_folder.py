@@ -1,5 +1,6 @@
 """Run folders: written under a temporary name and renamed, so that a run is there whole or not at all; and read."""
 
+import errno
 import json
 import shutil
 import time
@@ -47,8 +48,13 @@ def write_run(out: Path, result: Analysis, report: Any) -> dict[str, Any]:
         If something cannot be written; nothing is left behind then.
     """
     record = result.record
-    folder = fresh_folder(out, record["study"], record["composition"]["name"], str(record["seed"]))
-    return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations)})
+    while True:
+        folder = fresh_folder(out, record["study"], record["composition"]["name"], str(record["seed"]))
+        try:
+            return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations)})
+        except _TakenError:
+            # By another process in the same second: the next name is free, or that after it.
+            continue
 
 
 def write_folder(
@@ -70,10 +76,14 @@ def write_folder(
     OutputError
         If something cannot be written; nothing is left behind then.
     """
-    temporary = folder.parent / f".{folder.name}.partial"
+    temporary = _partial(folder)
     record = {**result.record, "run_dir": str(folder)}
     try:
         temporary.mkdir(parents=True)
+    except OSError as problem:
+        # What is there is another's, and stays.
+        raise _failed(folder, problem) from problem
+    try:
         save_fluctuations(temporary / FLUCTUATIONS, result.fluctuations)
         with replacing(temporary / WEIGHTS) as part:
             save_file(result.weights, part)
@@ -83,11 +93,26 @@ def write_folder(
             (temporary / name).write_text(text, encoding="utf-8")
         temporary.rename(folder)
     except (OSError, SafetensorError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise OutputError(f'cannot write the run to "{folder}": {reason}') from problem
+        raise _failed(folder, problem) from problem
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return record
+
+
+class _TakenError(OutputError):
+    """A folder that another process has made, or is making."""
+
+
+def _failed(folder: Path, problem: Exception) -> OutputError:
+    """Error of a run that could not be written."""
+    taken = isinstance(problem, OSError) and problem.errno in (errno.EEXIST, errno.ENOTEMPTY)
+    reason = getattr(problem, "strerror", None) or problem
+    return (_TakenError if taken else OutputError)(f'cannot write the run to "{folder}": {reason}')
+
+
+def _partial(folder: Path) -> Path:
+    """Folder in which a run is written before it has its name."""
+    return folder.parent / f".{folder.name}.partial"
 
 
 def write_into(folder: Path, result: Analysis) -> dict[str, Any]:
@@ -176,7 +201,7 @@ def no_runs(place: Path) -> DataError:
 
 
 def fresh_folder(out: Path, study: str, composition: str, seeds: str) -> Path:
-    """New folder, named by study, composition, seeds and time.
+    """New folder, named by study, composition, seeds and the time at Greenwich, which no summer time turns back.
 
     Raises
     ------
@@ -186,10 +211,10 @@ def fresh_folder(out: Path, study: str, composition: str, seeds: str) -> Path:
     composition = "".join(c if c.isalnum() or c in "+.-" else "-" for c in composition)
     # The longest name of a file is 255 bytes; an expression may have a thousand.
     composition = composition[:_LONGEST].encode()[: 2 * _LONGEST].decode(errors="ignore")
-    stem = f"{study}-{composition}-s{seeds}-{time.strftime('%Y%m%dT%H%M%S')}"
+    stem = f"{study}-{composition}-s{seeds}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     # Runs that end in the same second get a number.
     for number in range(1, 1000):
         folder = out / (stem if number == 1 else f"{stem}-{number}")
-        if not folder.exists():
+        if not folder.exists() and not _partial(folder).exists():
             return folder
     raise OutputError(f'no free name for a run in "{out}"')

@@ -42,6 +42,12 @@ _LINE: Final = "{:<17} {:>10}  {:<19} {:<19} {:<19} {:<5}  {}"
 ActivityOf = Literal["increments", "values"]
 """What the activity of a series is made of."""
 
+_ACTIVITIES: Final[dict[ActivityOf, str]] = {
+    "increments": "the size of increments, their root mean square over the variables",
+    "values": "the values, summed over the variables",
+}
+"""Activities in words: all that stands below them is of these, and not of the series as it is."""
+
 
 @dataclass(frozen=True, repr=False)
 class Dynamics(Result):
@@ -93,7 +99,7 @@ class Dynamics(Result):
         signs = ", ".join(f"{name}: {words[there]}" for name, there in self.signs.items())
         lines = [f"{number} over {self.steps} steps: {self.criticality} ({signs})"]
         lines += [f"tail of values: {fit_text(self.values)}", f"tail of increments: {fit_text(self.increments)}"]
-        lines.append(self.observed.summary())
+        lines += [f"of {_ACTIVITIES[self.activity_of]}:", self.observed.summary()]
         lines += ["", *self._table()]
         return "\n".join(lines)
 

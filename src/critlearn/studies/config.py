@@ -21,6 +21,9 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=10**6)]
 
 
+_DEEPEST: Final = 100
+"""Hidden layers of a dense network: gradients vanish in plain layers long before, and thousands take hours."""
+
 OWN: Final = "own"
 """Activation or loss of a user's network that is the one its function gives."""
 
@@ -118,7 +121,7 @@ class DenseConfig(RunConfig):
 
     data: str
     lr: Annotated[float, Field(gt=0)] = 0.01
-    hidden: tuple[Width, ...] = (32, 32)
+    hidden: Annotated[tuple[Width, ...], Field(max_length=_DEEPEST)] = (32, 32)
     hidden_activation: str = "tanh"
     weight_variance: Annotated[float, Field(gt=0, le=1e6)] | None = None
 

@@ -124,6 +124,18 @@ def test_classes_shares_and_counts_come_back_from_torchs_own_changes(loss: nn.Mo
         torch.testing.assert_close(found.t, t[at], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_odd_networks_have_two_states_with_the_same_change(seed: int) -> None:
+    """Of the input ``-x`` and the target ``-t`` all changes are those of x and t."""
+    x = classes((4, 5)).x
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 4, bias=False), nn.Tanh(), nn.Linear(4, 2, bias=False)), seed)
+    phi = DualityMap(NeuralSystem(model, nn.MSELoss(), Pairs(x, x[:, :2])))
+    found = phi.invert(change(phi, x[1], x[1, :2]))
+    assert found.status is InverseStatus.FOUND
+    assert not found.unique
+    torch.testing.assert_close(found.x.abs(), x[1].abs(), rtol=1e-6, atol=1e-9)
+
+
 def test_what_is_no_data_points_change_is_refused() -> None:
     data = digits()
     model = seeded(lambda: nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)))

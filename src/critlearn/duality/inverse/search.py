@@ -301,7 +301,10 @@ class InverseSearch:
             kept = lengths.isfinite().nonzero()[:, 0].tolist()
             found += [Candidate(x[at], t[at], float(lengths[at]), False) for at in kept]
         found.sort(key=lambda candidate: candidate.residual)
-        return [self._retargeted(candidate) for candidate in found[:_KEPT]]
+        kept = [self._retargeted(candidate) for candidate in found[:_KEPT]]
+        # An odd network without biases makes the same changes of the opposite input, with the opposite error.
+        opposite = self.completed(-kept[0].x, False) if kept else None
+        return kept if opposite is None else [*kept, opposite]
 
     def _retargeted(self, candidate: Candidate) -> Candidate:
         """Candidate of a descent with the best target for its input, where that fits as well."""

@@ -5,6 +5,7 @@ this server's answers as its own. The name it was asked by, which the browser te
 """
 
 import asyncio
+import os
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.starlette import App
 
-_NAMES: Final = ("localhost", "127.0.0.1")
-"""Names of this computer's own address."""
+from critlearn.explorer.server.start import HOST
+
+_NAMES: Final = ("localhost", "127.0.0.1", *filter(None, [os.environ.get(HOST)]))
+"""Names of this computer's own address, and the one that `--host` gives."""
 
 _POLICY_VIOLATION: Final = 1008
 """Code with which a web socket is closed; before it is accepted, its handshake is answered by 403."""
@@ -41,7 +44,9 @@ class LocalOnly:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         else:
-            refusal = PlainTextResponse(f"the explorer answers to {' and '.join(_NAMES)} alone\n", 403)
+            refusal = PlainTextResponse(
+                f"the explorer answers to {' and '.join(_NAMES)} alone; --host names another\n", 403
+            )
             await refusal(scope, receive, send)
 
 

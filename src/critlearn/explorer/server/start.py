@@ -1,6 +1,7 @@
 """Start the explorer: Streamlit on this computer's own address only."""
 
 import os
+import re
 import socket
 import sys
 from importlib.util import find_spec
@@ -16,13 +17,20 @@ _COLOURS: Final = {"light": "#0072B2", "dark": "#56B4E9"}
 """Colours of active controls: blues of Okabe and Ito, with a contrast to the page of at least 4.5, light or dark."""
 
 
-def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
+HOST: Final = "CRITLEARN_EXPLORER_HOST"
+"""Environment variable by which the server is told a further name that it answers to."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+"""Name of a computer in a network."""
+
+
+def command(folder: Path | None, port: int, *, headless: bool, host: str = ADDRESS) -> list[str]:
     """Command that serves the explorer."""
     page = Path(__file__).with_name("local_app.py")
     options = {
         "server.address": ADDRESS,
         # Without it a foreign page would make the server ask others for its own external address.
-        "browser.serverAddress": ADDRESS,
+        "browser.serverAddress": host,
         "server.port": str(port),
         "server.headless": str(headless).lower(),
         "server.fileWatcherType": "none",
@@ -35,7 +43,7 @@ def command(folder: Path | None, port: int, *, headless: bool) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", str(page), *arguments, "--", *([str(folder)] if folder else [])]
 
 
-def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
+def serve(folder: Path | None, port: int, *, headless: bool, host: str | None = None) -> NoReturn:
     """Become the server of the explorer, until it is stopped: no second process can be left behind.
 
     Parameters
@@ -46,13 +54,15 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
         Port of the local address.
     headless
         Whether to leave the browser closed.
+    host
+        Further name to answer to, as that of a proxy on this computer; None for none.
 
     Raises
     ------
     MissingPackageError
         If Streamlit or PyTorch is not installed.
     InvalidInputError
-        If the port is out of range or in use.
+        If the port is out of range or in use, or the name is none.
     DataError
         If there is no such folder.
     """
@@ -62,10 +72,13 @@ def serve(folder: Path | None, port: int, *, headless: bool) -> NoReturn:
 
     if not 1024 <= port <= 65535:
         raise InvalidInputError(f"--port must be from 1024 to 65535; got {port}")
+    if host is not None and not _NAME.fullmatch(host):
+        raise InvalidInputError(f'--host takes one name, as lab.example, without port or scheme; got "{host}"')
     if folder is not None and not folder.is_dir():
         raise DataError(f'there is no folder "{folder}"')
     _check_free(port)
-    arguments = command(folder, port, headless=headless)
+    os.environ[HOST] = (host or "").lower()
+    arguments = command(folder, port, headless=headless, host=host or ADDRESS)
     os.execv(arguments[0], arguments)  # nosec B606  # the interpreter that runs, without a shell
 
 
