@@ -12,6 +12,9 @@ from critlearn.errors import InvalidInputError
 from critlearn.network import NeuralSystem
 from critlearn.studies import NetworkConfig
 from critlearn.studies.network import network_of
+from critlearn.studies.sweep.study.cells import expand
+from critlearn.studies.sweep.study.reading import load_studies
+from critlearn.studies.sweep.study.schema import shipped_file
 from shape_checker import switched_off
 
 FAMILIES = (
@@ -27,6 +30,16 @@ FAMILIES = (
 
 def _system(name: str, activation: str) -> NeuralSystem:
     return network_of(NetworkConfig(network=f"critlearn.studies.atlas:{name}", hidden_activation=activation)).system
+
+
+@pytest.mark.parametrize("study", ["atlas", "atlas-quick"])
+def test_every_network_of_the_shipped_studies_can_be_made(study: str) -> None:
+    cells = [cell for part in load_studies(shipped_file(study)) for cell in expand(part)]
+    families = {str(cell.settings["network"]).rpartition(":")[2] for cell in cells}
+    assert families == {*FAMILIES}
+    for cell in cells:
+        made = network_of(cell.config)  # type: ignore[arg-type]
+        assert len(made.system.parameters) >= 6
 
 
 @pytest.mark.parametrize("name", FAMILIES)
