@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
 
 from critlearn.dynamics import (
@@ -83,6 +84,54 @@ def test_autocorrelation_time_where_correlations_alternate(factor: float) -> Non
     assert found.resolved
 
 
+@pytest.mark.parametrize(("factor", "steps"), [(0.99, 1000), (0.95, 300)])
+def test_a_series_shorter_than_its_correlations_gives_a_bound_of_the_right_order(factor: float, steps: int) -> None:
+    # The mean of the series itself takes away from every correlation: the bound is low, and never nothing.
+    draw, known = np.random.default_rng(14), (1 + factor) / (1 - factor)
+    found = [
+        autocorrelation_time(scipy.signal.lfilter([1.0], [1.0, -factor], draw.standard_normal(steps)))
+        for _ in range(40)
+    ]
+    assert not any(each.resolved for each in found)
+    times = np.array([each.time for each in found])
+    assert 0.3 * known < np.median(times) < known
+    assert times.min() > 0.05 * known
+
+
+@pytest.mark.parametrize("steps", [300, 1000, 10_000])
+def test_errors_of_slope_and_bend_of_white_noise_are_their_scatter(steps: int) -> None:
+    draw, number = np.random.default_rng(15), 200
+    found = [spectral_slope(draw.standard_normal(steps)) for _ in range(number)]
+    # A standard deviation of so many values is known to 5%, and theirs are a little wider than normal ones.
+    for name, error in (("slope", "standard_error"), ("bend", "bend_error")):
+        scatter = np.std([getattr(each, name) for each in found])
+        assert scatter == pytest.approx(getattr(found[0], error), rel=0.2)
+
+
+def test_slopes_beyond_those_that_are_measured_are_none() -> None:
+    noise = np.random.default_rng(16).standard_normal(5000)
+    for steeper in (np.cumsum(np.cumsum(noise)), np.cumsum(np.cumsum(np.cumsum(noise)))):
+        found = spectral_slope(steeper)
+        assert np.isnan(found.slope)
+        assert "above 3" in found.summary()
+
+
+def test_negative_correlations_are_the_reason_for_no_branching_ratio() -> None:
+    noise = np.random.default_rng(17).standard_normal(20_000)
+    found = branching_ratio(scipy.signal.lfilter([1.0], [1.0, 0.9], noise))
+    assert found.ratio is None
+    assert "correlated negatively (-0.9" in found.summary()
+
+
+def test_the_error_of_a_susceptibility_contains_its_scatter_where_correlations_outlast_the_series() -> None:
+    draw = np.random.default_rng(18)
+    found = [
+        susceptibility(scipy.signal.lfilter([1.0], [1.0, -0.999], draw.standard_normal(20_000)), 1.0) for _ in range(30)
+    ]
+    scatter = np.std([each.value for each in found])
+    assert min(each.standard_error for each in found) > scatter / 2
+
+
 def test_an_oscillation_has_no_single_branching_ratio() -> None:
     # Damped by .99 a step, with a period of 21 steps.
     noise = np.random.default_rng(13).standard_normal(100_000)
@@ -104,7 +153,7 @@ def test_slope_of_fractional_noise_of_its_sum_and_of_its_increments(hurst: float
 
 
 def test_a_spectrum_with_a_knee_bends() -> None:
-    found = spectral_slope(ornstein_uhlenbeck(300.0, 100_000, 1))
+    found = spectral_slope(ornstein_uhlenbeck(300.0, 400_000, 1))
     assert abs(found.bend) > 5 * found.bend_error
 
 

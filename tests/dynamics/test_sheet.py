@@ -140,7 +140,7 @@ def test_a_file_is_read_in_blocks_and_gives_what_the_array_gives(tmp_path: Path)
         (np.ones((1, 3)), {}, "at least 100 time steps; got 1 time step"),
         (np.arange(99.0), {}, "at least 100 time steps; got 99"),
         (np.full((500, 3), 2.5), {}, "constant"),
-        (np.r_[np.arange(300.0), np.nan], {}, "NaN or infinity"),
+        (np.r_[np.arange(300.0), np.nan], {}, "NaN or infinity, first at step 300 of variable 0"),
         (np.r_[np.inf, np.arange(300.0)], {}, "NaN or infinity"),
         (np.arange(300.0) ** 2, {"times": np.arange(300.0) ** 2}, "equally spaced"),
         (np.arange(300.0) ** 2, {"times": np.arange(299.0)}, "as many times"),
@@ -201,3 +201,15 @@ def test_a_sketch_takes_finite_numbers_alone(values: object) -> None:
 def test_equally_spaced_times_are_taken() -> None:
     series = np.random.default_rng(3).standard_normal(500)
     assert analyze_series(series, times=np.arange(500) * 0.1, quantiles=()).steps == 500
+
+
+@pytest.mark.parametrize("steps", [200, 500, 1000])
+def test_short_critical_series_are_not_called_subcritical(steps: int) -> None:
+    draw, found = np.random.default_rng(steps), []
+    for _ in range(6):
+        active = [1]
+        while len(active) < steps:
+            # Begun anew when it has died.
+            active.append(int(draw.poisson(active[-1])) or 1)
+        found.append(analyze_series(np.array(active, dtype=float), activity="values").criticality)
+    assert Criticality.NOT_CRITICAL not in found

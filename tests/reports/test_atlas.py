@@ -33,8 +33,8 @@ ROWS = pd.DataFrame(
         _row("net:one", "tanh", 2, 1.5, predicted_exponent=1.7, agreement="disagrees"),
         _row("net:one", "relu", 1, 1.2),
         _row("net:one", "relu", 2, 0.8, verdict="compatible", agreement="cannot tell"),
-        _row("net:other", "tanh", 1, 3.0, status="DRIFTING"),
-        _row("net:other", "tanh", 2, -12.0, status="DRIFTING", verdict="rejected"),
+        _row("net:other", "tanh", 1, 3.0, status="drifting"),
+        _row("net:other", "tanh", 2, -12.0, status="drifting", verdict="rejected"),
         _row("net:other", "relu", 1, None, predicted_exponent=None, agreement=None),
     ]
 )
@@ -43,7 +43,7 @@ ROWS = pd.DataFrame(
 def test_five_sentences_are_counted_from_the_table() -> None:
     grades, span, differences, depth, predictions = findings(ROWS)
     assert grades == (
-        "Of 7 distributions of weights' fluctuations in 4 networks (3 EQUILIBRIUM, 1 DRIFTING) 4 follow a power law "
+        "Of 7 distributions of weights' fluctuations in 4 networks (3 equilibrium, 1 drifting) 4 follow a power law "
         "over some window, 1 more are compatible with one, and 2 follow none."
     )
     # 0.8, 1.0, 1.2, 1.5, 3.0: what was rejected does not count.

@@ -98,7 +98,11 @@ def branching_ratio(activity: Any, seed: int = 0) -> BranchingRatio:
     ends = np.flatnonzero(slopes < max(LEAST_CORRELATION * naive, least))
     lags = int(ends[0]) if ends.size else slopes.size
     if lags < 2:
-        reason = "neighbouring steps are not correlated beyond their error at two lags"
+        reason = (
+            f"neighbouring steps are correlated negatively ({naive:.2f})"
+            if naive < -least
+            else "neighbouring steps are not correlated beyond their error at two lags"
+        )
         return BranchingRatio(None, None, naive, None, slopes[: max(lags, 1)], least, reason)
     amplitude, ratio = _decay(slopes[:lags], (1.0, 0.9))
     generator = np.random.default_rng(seed)

@@ -64,6 +64,9 @@ SCALE_FREE_DECADES: Final = 1.5
 SOKAL_WINDOW: Final = 5.0
 """Autocorrelation times over which correlations are summed (Sokal's c): what is left out is exp(-5)."""
 
+RESOLVED: Final = 50
+"""Autocorrelation times that a series must last for its time to be known: to a quarter, with a window of five times."""
+
 BANDWIDTH: Final = 0.65
 """Power of the number of steps that gives the number of frequencies of a spectral slope (local Whittle, Robinson)."""
 

@@ -34,7 +34,7 @@ def signs_of(observed: ActivityStatistics, surrogates: Sequence[ActivityStatisti
         "sizes": _scale_free(avalanches.sizes, SCALE_FREE_DECADES),
         "durations": _scale_free(avalanches.durations, 1.0),
         "relation": relation,
-        "branching": _near_one(observed.branching),
+        "branching": _near_one(observed.branching, resolved=observed.autocorrelation.resolved),
         "stationary": _stationary(observed),
         "beyond surrogates": False if True in same else None if None in same else True,
     }
@@ -69,15 +69,16 @@ def _exponents(avalanches: AvalancheStatistics) -> tuple[tuple[float, float] | N
     )
 
 
-def _near_one(ratio: BranchingRatio) -> bool | None:
+def _near_one(ratio: BranchingRatio, *, resolved: bool) -> bool | None:
     """Whether the branching ratio may be 1.
 
-    Not known of a series in which a slope of a tenth would not be noticed, or whose decay has no single ratio.
+    Not known of a series in which a slope of a tenth would not be noticed, whose decay has no single ratio, or that is
+    not much longer than its correlations: its mean, which it sets itself, makes the ratio smaller.
     """
     if ratio.ci95 is not None:
         if ratio.ci95[1] >= 1 - NEAR_ONE:
             return True
-        return None if ratio.is_single is False else False
+        return None if ratio.is_single is False or not resolved else False
     return None if ratio.least_slope > LEAST_CORRELATION else False
 
 

@@ -89,7 +89,8 @@ class ScalingCollapse(Result):
 def susceptibility(order_parameter: Any, size: float) -> Susceptibility:
     """Variance over time of an order parameter per unit, times the number of units.
 
-    Its error counts one independent value for each autocorrelation time.
+    Its error counts one independent value for each autocorrelation time; where the series does not last 50 of them, it
+    is as large as the susceptibility itself at least.
 
     Raises
     ------
@@ -103,8 +104,12 @@ def susceptibility(order_parameter: Any, size: float) -> Susceptibility:
     unit = float(np.abs(values).max())
     values = values / unit
     squares = (values - values.mean()) ** 2
-    time = autocorrelation_time(squares).time if np.ptp(squares) > 0 else 1.0
-    error = squares.std() * math.sqrt(max(time, 1.0) / values.size)
+    error = squares.std() * math.sqrt(1 / values.size)
+    if np.ptp(squares) > 0:
+        found = autocorrelation_time(squares)
+        error *= math.sqrt(max(found.time, 1.0))
+        # Of a series that its correlations outlast, not even the order is known.
+        error = error if found.resolved else max(error, squares.mean())
     value = size * unit * float(squares.mean()) * unit
     if not 0 < value < math.inf:
         raise InvalidInputError(f"the square of an order parameter as large as {unit:.3g} is no float: scale it")

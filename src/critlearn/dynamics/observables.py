@@ -14,7 +14,7 @@ from critlearn.dynamics.criteria import TREND_BLOCKS
 from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
 from critlearn.dynamics.spectrum import AutocorrelationTime, SpectralSlope, autocorrelation_time, spectral_slope
 from critlearn.errors import InvalidInputError
-from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.inference.criteria import FEWEST
 from critlearn.numerics.notation import interval_text
 from critlearn.results import Result
@@ -83,7 +83,7 @@ def fit_text(fit: PowerLawFit | None) -> str:
     """Exponent with its interval and grade, or why there is none."""
     if fit is None:
         return "too few"
-    if fit.exponent is None or fit.ci95_total is None or fit.decades is None:
+    if fit.exponent is None or fit.ci95_total is None or fit.decades is None or fit.grade is Grade.TOO_FEW:
         return str(fit.grade)
     interval = interval_text(*fit.ci95_total)
     return f"exponent {fit.exponent:.2f} {interval} over {fit.decades:.1f} decades ({fit.grade})"

@@ -122,8 +122,7 @@ def stream(series: np.ndarray) -> Streamed:
         if not np.abs(rows).max() <= _LARGEST:
             if np.isfinite(rows).all():
                 raise InvalidInputError(f"the series holds values beyond {_LARGEST:g}: scale it")
-            bad = int((~np.isfinite(rows)).sum())
-            raise InvalidInputError(f"the series holds NaN or infinity, {bad} in the first rows where there are any")
+            raise _not_finite("the series holds", rows, start)
         stop = start + len(rows)
         total[start:stop] = rows.sum(axis=1)
         values.count(rows - centre, start)
@@ -145,6 +144,14 @@ def _root_mean_square(rows: Float64[np.ndarray, "time variable"]) -> Float64[np.
         return np.zeros(len(rows))
     scaled = rows / scale
     return scale * np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / rows.shape[1])
+
+
+def _not_finite(what: str, rows: np.ndarray, start: int) -> InvalidInputError:
+    """Error that names the first place where a series is no number; `start` is the number of its first row."""
+    step, variable = (int(place[0]) for place in np.nonzero(~np.isfinite(rows)))
+    return InvalidInputError(
+        f"{what} NaN or infinity, first at step {start + step} of variable {variable}: leave out what comes from there"
+    )
 
 
 def _centre(series: np.ndarray) -> Float64[np.ndarray, " variable"]:
@@ -172,9 +179,8 @@ def sketch_in_time(values: np.ndarray) -> LogSketch:
         raise InvalidInputError("a sketch needs a time step or more; got none")
     counter = _Counter(len(array))
     for start, rows in _located(array):
-        bad = int((~np.isfinite(rows)).sum())
-        if bad:
-            raise InvalidInputError(f"the values hold NaN or infinity, {bad} in the first rows where there are any")
+        if not np.isfinite(rows).all():
+            raise _not_finite("the values hold", rows, start)
         counter.count(rows, start)
     return counter.sketch()
 

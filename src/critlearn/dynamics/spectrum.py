@@ -11,7 +11,7 @@ import scipy.signal
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity, deviations
-from critlearn.dynamics.criteria import BANDWIDTH, SOKAL_WINDOW
+from critlearn.dynamics.criteria import BANDWIDTH, RESOLVED, SOKAL_WINDOW
 from critlearn.errors import InvalidInputError
 from critlearn.results import Result
 
@@ -27,7 +27,7 @@ more power at low frequencies than the signal, and slopes of -2 looked like -1.4
 """
 
 _FEWEST: Final = 72
-"""Steps of a slope: 16 frequencies, by which white noise and a slope of 1 differ by four standard errors."""
+"""Steps of a slope: 16 frequencies, by which white noise and a slope of 1 differ by three standard errors."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,13 +37,15 @@ class SpectralSlope(Result):
     Parameters
     ----------
     slope, standard_error
-        Beta and its error by the asymptotic theory.
+        Beta and its error by the asymptotic theory; NaN where there is none.
     band
         Frequencies of the fit, in cycles per step.
     bend
         Slope of the upper three quarters of the band less that of the lowest quarter.
     bend_error
         Error of that; a bend of several errors says that there is no power law in the band.
+    reason
+        Why there is no slope; None otherwise.
     """
 
     slope: float
@@ -51,11 +53,12 @@ class SpectralSlope(Result):
     band: tuple[float, float]
     bend: float
     bend_error: float
+    reason: str | None = None
 
     def summary(self) -> str:
         """One line: the slope, its band and how it bends."""
         if math.isnan(self.slope):
-            return "spectrum: no power at low frequencies"
+            return f"spectrum: {self.reason or 'no power at low frequencies'}"
         low, high = self.band
         return (
             f"spectrum ~ f^{-self.slope:.2f} +- {self.standard_error:.2f} for f in [{low:.2g}, {high:.2g}], bend "
@@ -97,7 +100,8 @@ def spectral_slope(signal: Any) -> SpectralSlope:
 
     It is the likelihood of a periodogram, whose values scatter as much as their size; least squares on a logarithmic
     plot are biased. A signal with a slope above 1.2 is fitted by its increments, whose slope is smaller by 2; one with
-    a slope below -0.6 by its sum over time, whose slope is larger by 2. Slopes from -3 to 3 are measured so.
+    a slope below -0.6 by its sum over time, whose slope is larger by 2. Slopes from -3 to 3 are measured so; of steeper
+    ones it says that they are.
 
     Raises
     ------
@@ -117,11 +121,26 @@ def spectral_slope(signal: Any) -> SpectralSlope:
         # The sum of a mean that is known with an error is a straight line.
         values, added = scipy.signal.detrend(np.cumsum(values)), -2.0
         slope = _whittle(values, 1, number)
+    band = (1 / values.size, number / values.size)
+    # What is steeper still is so after that, too.
+    if (added > 0 and slope > 2 * _STATIONARY) or (added < 0 and slope < 2 * _INVERTIBLE):
+        steeper = "3: take the increments" if added > 0 else "-3: take sums over time"
+        return SpectralSlope(
+            math.nan, math.nan, band, math.nan, math.nan, f"the slope is {'above' if added > 0 else 'below'} {steeper}"
+        )
     quarter = number // 4
     low, high = _whittle(values, 1, quarter), _whittle(values, quarter + 1, number)
-    error = math.hypot(quarter**-0.5, (number - quarter) ** -0.5)
-    band = (1 / values.size, number / values.size)
-    return SpectralSlope(added + slope, number**-0.5, band, high - low, error)
+    bend_error = math.hypot(_error(1, quarter), _error(quarter + 1, number))
+    return SpectralSlope(added + slope, _error(1, number), band, high - low, bend_error)
+
+
+def _error(first: int, last: int) -> float:
+    """Standard error of a slope by frequencies number `first` to `last`, by the spread of their logarithms.
+
+    It goes to the ``m^-1/2`` of Robinson for the first m, and is larger for bands that do not begin at the first.
+    """
+    logs = np.log(np.arange(first, last + 1))
+    return float(((logs - logs.mean()) ** 2).sum() ** -0.5)
 
 
 def _whittle(values: np.ndarray, first: int, last: int) -> float:
@@ -159,9 +178,13 @@ def autocorrelation_time(signal: Any) -> AutocorrelationTime:
     True
     """
     rho = autocorrelation(signal)
-    decay = 2 * np.cumsum(np.abs(rho)) - 1
+    sums, decay = (2 * np.cumsum(part) - 1 for part in (rho, np.abs(rho)))
     inside = np.arange(decay.size) >= SOKAL_WINDOW * decay
     window = int(np.argmax(inside)) if inside.any() else decay.size - 1
-    time = float(2 * rho[: window + 1].sum() - 1)
+    resolved = bool(sums[window] > 0 and rho.size > RESOLVED * max(sums[window], decay[window]))
+    if not resolved:
+        # All lags together have the sum 0, as the mean is that of the series: the largest sum is the bound.
+        window = int(np.argmax(sums))
+    time = float(sums[window])
     error = abs(time) * math.sqrt(2 * (2 * window + 1) / rho.size)
-    return AutocorrelationTime(time, error, time > 0 and rho.size > 50 * max(time, float(decay[window])))
+    return AutocorrelationTime(time, error, resolved)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from critlearn.analysis.table import row_of
 from critlearn.comparison.agreement import DECIDED, Agreement
@@ -145,6 +146,7 @@ def atlas_figure(rows: pd.DataFrame) -> Figure:
             axes.plot(shown["place"], predicted, "D", color=colour, ms=3, mfc="none", label="_predicted")
         axes.set_title(_title(str(family)), fontsize=9)
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     for axes in panels[len(families) :]:
         axes.set_axis_off()
     figure.supxlabel("layer, from the input to the output", fontsize=9)
@@ -167,7 +169,7 @@ def findings(rows: pd.DataFrame) -> list[str]:
 def _grades(rows: pd.DataFrame) -> str:
     laws, near = int(rows["verdict"].isin(LAW_GRADES).sum()), int((rows["verdict"] == COMPATIBLE_GRADE).sum())
     states = rows.groupby(["family", "activation", "seed"], sort=False)["status"].first().value_counts()
-    told = ", ".join(f"{count} {status}" for status, count in states.items())
+    told = ", ".join(f"{count} {_state(status)}" for status, count in states.items())
     return (
         f"Of {len(rows)} distributions of weights' fluctuations in {int(states.sum())} networks ({told}) {laws} follow "
         f"a power law over some window, {near} more are compatible with one, and {len(rows) - laws - near} follow none."
@@ -270,13 +272,13 @@ def _section(family: str, rows: pd.DataFrame) -> str:
         both = [row[part] for part in ("composition", "data") if not pd.isna(row[part])]
         cells = [
             row["activation"],
-            row["status"],
+            _state(row["status"]),
             f"`{row['quantity']}`",
             law.replace("-", "\N{MINUS SIGN}"),
             f"{row['decades']:.1f}" if shown else "–",
             row["verdict"],
             _number(row["predicted_exponent"]) if shown else "–",
-            row["explained_by"] or ("–" if pd.isna(row["agreement"]) else row["agreement"]),
+            next((str(row[name]) for name in ("explained_by", "agreement") if not pd.isna(row[name])), "–"),
             _number(sum(both) if both and shown else np.nan),
             _number(row["path"] if shown else np.nan),
             _number(row["dependence"] if shown else np.nan),
@@ -290,6 +292,11 @@ def _section(family: str, rows: pd.DataFrame) -> str:
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _state(status: object) -> str:
+    """State of a network in words, as its name is in a record."""
+    return str(status).lower().replace("_", " ")
 
 
 def _title(family: str) -> str:
