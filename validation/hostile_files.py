@@ -270,8 +270,8 @@ def main(files: int) -> None:
         *table,
         "",
         "What is code: `package.module:name` and `file.py:name`, which are run as you are. What is data: everything "
-        "else. The limits stand in `src/critlearn/reading/limits.py`; text beyond them is read as `.npy` or "
-        "`.parquet`, compressed arrays when they are saved without compression, large studies when they are divided.",
+        "else. The limits stand in `src/critlearn/reading/limits.py`; text beyond them is read as `.npy` or `.npz`, "
+        "what is compressed when it is expanded or saved without compression, large studies when they are divided.",
         "",
     ]).encode())  # fmt: skip
 

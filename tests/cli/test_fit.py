@@ -305,6 +305,7 @@ def test_archives_are_not_expanded_beyond_what_is_plausible(
 ) -> None:
     # Whole members in a row: the size at the end of the file is that of the last one alone.
     monkeypatch.setattr("critlearn.reading.arrays.LARGEST_EXPANDED", 1 << 20)
+    monkeypatch.setattr("critlearn.cli.columns.LARGEST_UNSEEN_TEXT", 1 << 20)
     for name in ("bomb.txt.gz", "bomb.csv.gz", "bomb.npy.gz"):
         path = tmp_path / name
         path.write_bytes(gzip.compress(b"1\n" * (1 << 19)) + gzip.compress(b"1\n"))

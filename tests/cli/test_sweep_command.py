@@ -48,6 +48,20 @@ def test_options_that_do_not_fit_are_refused(
     assert not list(tmp_path.glob("store/cells/*"))
 
 
+def test_a_dry_run_needs_a_store_that_can_be_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "one.yaml"
+    study.write_text(STUDY)
+    # A port on which nothing answers; a folder below a file.
+    for store in ("http://127.0.0.1:1/store", str(study / "store")):
+        for more in ([], ["--dry-run"]):
+            assert exit_code(app, ["sweep", str(study), "--store", store, *more]) == 2
+            told = capsys.readouterr()
+            assert told.out == ""
+            assert f'the store "{store}" cannot be used: ' in told.err
+    assert exit_code(app, ["sweep", str(study), "--store", str(tmp_path / "none"), "--dry-run"]) == 0
+    assert not (tmp_path / "none").exists()
+
+
 def test_without_ray_it_is_said_how_to_install_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

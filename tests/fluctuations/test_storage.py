@@ -40,6 +40,16 @@ def test_sizes_beyond_floats_and_zeros_survive(tmp_path: Path) -> None:
     assert load_fluctuations(tmp_path / "f.npz")["q"] == sketch
 
 
+def test_what_is_written_is_not_compressed_beyond_what_is_read(
+    tmp_path: Path, fluctuations: Fluctuations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A limit below the size of these sketches stands for series of hundreds of MiB.
+    for module in ("fluctuations.storage", "reading.arrays"):
+        monkeypatch.setattr(f"critlearn.{module}.LARGEST_EXPANDED", 100)
+    save_fluctuations(tmp_path / "f.npz", fluctuations)
+    assert load_fluctuations(tmp_path / "f.npz").samples == 20
+
+
 def test_a_file_is_replaced_whole(tmp_path: Path, fluctuations: Fluctuations) -> None:
     path = tmp_path / "f.npz"
     path.write_bytes(b"something older")

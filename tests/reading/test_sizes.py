@@ -1,5 +1,6 @@
 """Files that stand for more than they hold are counted before anything is made of them."""
 
+import io
 import resource
 import zipfile
 from pathlib import Path
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 
 from critlearn.errors import DataError
-from critlearn.reading.arrays import read_array, read_arrays
+from critlearn.reading.arrays import mapped_array, read_array, read_arrays
 from critlearn.reading.csv_table import parsed_csv
 from critlearn.reading.limits import LONGEST_NAME, MOST_COLUMNS
-from critlearn.reading.text_file import decoded, read_text
+from critlearn.reading.text_file import decoded, read_text, standard_input
 
 
 def header(shape: str, kind: str = "'<f8'") -> bytes:
@@ -28,6 +29,7 @@ def header(shape: str, kind: str = "'<f8'") -> bytes:
         (header("(1000000000000,)", "'|V0'"), "its values take no bytes"),
         (header("(1000000000000,)", "'<U0'"), "its values take no bytes"),
         (header("(-1,)"), "less than none of them"),
+        (header("(1000000, 1000000, 1000000, 1000000, 0)"), "cannot be read"),
         (header("(1,)", "'|O'"), "it holds Python objects"),
         (header("(((((1,),),),),)"), "cannot be read"),
         (header("(1" + "0" * 5000 + ",)"), "cannot be read"),
@@ -36,10 +38,14 @@ def header(shape: str, kind: str = "'<f8'") -> bytes:
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
+@pytest.mark.filterwarnings("error")
 def test_arrays_are_not_larger_than_their_file(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_array(tmp_path / "x.npy")
+    # The header is looked at before NumPy computes with its shape, and warns of what overflows.
+    with pytest.raises(DataError, match=message):
+        mapped_array(tmp_path / "x.npy")
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", content)
     with pytest.raises(DataError):
@@ -58,7 +64,7 @@ def test_a_file_with_a_hole_is_no_array_of_its_size(tmp_path: Path) -> None:
 
 
 def test_an_archive_of_zeros_is_not_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The same at a sixteenth of the size, which takes a sixteenth of the time to make.
+    # The same at a quarter of the size, which takes a quarter of the time to make.
     monkeypatch.setattr("critlearn.reading.arrays.LARGEST_EXPANDED", 64 << 20)
     path = tmp_path / "zeros.npz"
     np.savez_compressed(path, x=np.zeros((8 << 20) + 1))
@@ -67,6 +73,15 @@ def test_an_archive_of_zeros_is_not_expanded(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(DataError, match="expands to more than 64 MiB"):
         read_arrays(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
+
+
+def test_text_of_unseen_size_is_bounded_more_than_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("critlearn.reading.text_file.LARGEST_UNSEEN_TEXT", 1 << 20)
+    monkeypatch.setattr("sys.stdin", io.StringIO("1\n" * (1 << 19)))
+    assert len(standard_input()) == 1 << 20
+    monkeypatch.setattr("sys.stdin", io.StringIO("1\n" * (1 << 19) + "1"))
+    with pytest.raises(DataError, match="more than 1 MiB of text: put it in a file, or save it"):
+        standard_input()
 
 
 def test_compressed_and_plain_archives_are_read(tmp_path: Path) -> None:

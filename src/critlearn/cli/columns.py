@@ -11,6 +11,7 @@ import numpy as np
 from critlearn.errors import DataError, unknown_name
 from critlearn.reading.arrays import expanded_gzip, read_array, read_arrays
 from critlearn.reading.csv_table import parsed_csv
+from critlearn.reading.limits import LARGEST_UNSEEN_TEXT
 from critlearn.reading.parquet import read_parquet
 from critlearn.reading.text_file import decoded, read_text, standard_input
 
@@ -62,7 +63,7 @@ def read_columns(file: str) -> Mapping[str, np.ndarray]:
         return _array_columns(read_array(path, compressed=compressed), file)
     if suffix == ".parquet":
         return _frame(read_parquet(path))
-    text = decoded(expanded_gzip(path), f'"{file}"') if compressed else read_text(path)
+    text = decoded(expanded_gzip(path, LARGEST_UNSEEN_TEXT), f'"{file}"') if compressed else read_text(path)
     return _table(text, file) if suffix == ".csv" else _table(_without_comments(text), file, comment="#")
 
 

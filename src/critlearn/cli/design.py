@@ -34,7 +34,8 @@ def design(
         typer.Option(help="Level of the predictions: 1 for Gaussian margins, 2 for margins as they are."),
     ] = 2,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run the code of your own (module:name) that the run was made with.")
+        bool,
+        typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names."),
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and error signal into this .svg, .pdf or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

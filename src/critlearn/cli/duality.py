@@ -12,7 +12,8 @@ def duality(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     samples: Annotated[int, typer.Option(help="Samples whose Jacobians are taken.")] = 256,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run the code of your own (module:name) that the run was made with.")
+        bool,
+        typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the study as one JSON object.")] = False,
 ) -> None:

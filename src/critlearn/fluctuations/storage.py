@@ -1,4 +1,4 @@
-"""Sketches on disk: one compressed NumPy file, without pickled objects."""
+"""Sketches on disk: one NumPy file, compressed unless it is large, without pickled objects."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from critlearn.fluctuations.quantities import Series
 from critlearn.fluctuations.result import NOT_RECORDED, Fluctuations
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reading.arrays import read_arrays
+from critlearn.reading.limits import LARGEST_EXPANDED
 from critlearn.whole_files import replacing
 
 _FIELDS = ("first_bin", "positive", "negative", "zeros")
@@ -39,8 +40,10 @@ def save_fluctuations(path: Path, fluctuations: Fluctuations) -> None:
         arrays[f"{name}/entries"] = entries
         arrays[f"{name}/log_size"] = fluctuations.series.log_size[name]
         arrays[f"{name}/sign"] = fluctuations.series.negative[name]
+    # As they are, if they are more than is expanded of a compressed file: series over many samples can be.
+    large = sum(array.nbytes for array in arrays.values()) > LARGEST_EXPANDED
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        (np.savez if large else np.savez_compressed)(file, allow_pickle=False, **arrays)
 
 
 def load_fluctuations(path: Path) -> Fluctuations:

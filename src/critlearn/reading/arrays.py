@@ -71,13 +71,11 @@ def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
         If the file cannot be read, is not an ``.npy`` file of plain values, or holds less than it says.
     """
     try:
-        with io.BytesIO(expanded_gzip(path)) if compressed else path.open("rb") as file:
+        with io.BytesIO(expanded_gzip(path, LARGEST_EXPANDED)) if compressed else path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            needed, hold_objects = _size_of_array(file)
             # Memory is reserved as the header says: what it says must be there.
-            if needed > size - file.tell() and not hold_objects:
-                raise ValueError("it ends before its array does")
+            needed = _size_within(file, size)
             if needed > LARGEST_CONTENT:
                 raise ValueError(f"it takes more than {LARGEST_CONTENT >> 30} GiB: fit a part of it")
             file.seek(0)
@@ -102,14 +100,17 @@ def mapped_array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f'there is no file "{path}"')
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    # An empty array cannot be mapped, a damaged file not be read: the reader of whole files says what is wrong.
+        # The header is looked at first: NumPy would compute with an absurd shape, and warn. No empty one is mapped.
+        with path.open("rb") as file:
+            empty = _size_within(file, path.stat().st_size) == 0
+        return read_array(path) if empty else np.load(path, mmap_mode="r", allow_pickle=False)
+    # A damaged file cannot be mapped: the reader of whole files says what is wrong.
     except _FAULTS:
         return read_array(path)
 
 
-def expanded_gzip(path: Path) -> bytes:
-    """Content of a gzip file, expanded as far as the largest size that is allowed.
+def expanded_gzip(path: Path, limit: int) -> bytes:
+    """Content of a gzip file, expanded as far as a limit in bytes.
 
     The size that such a file gives at its end says nothing of a larger one, nor of several parts in a row.
 
@@ -120,13 +121,11 @@ def expanded_gzip(path: Path) -> bytes:
     """
     try:
         with gzip.open(path) as file:
-            content = file.read(LARGEST_EXPANDED + 1)
+            content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as problem:
         raise DataError(f'"{path}" cannot be read: {first_line(problem)}') from None
-    if len(content) > LARGEST_EXPANDED:
-        raise DataError(
-            f'"{path}" expands to more than {LARGEST_EXPANDED >> 20} MiB: expand it yourself, or save it as .npy'
-        )
+    if len(content) > limit:
+        raise DataError(f'"{path}" expands to more than {limit >> 20} MiB: expand it yourself, or save it as .npy')
     return content
 
 
@@ -145,6 +144,14 @@ def _check_sizes(path: Path) -> None:
                 needed, hold_objects = _size_of_array(file)
                 if needed != member.file_size - file.tell() and not hold_objects:
                     raise ValueError(f'"{member.filename}" says that it takes {needed} bytes, and is not of that size')
+
+
+def _size_within(file: io.BufferedIOBase | IO[bytes], size: int) -> int:
+    """Bytes of the array that a file of that size begins with; ValueError if its header says more than there is."""
+    needed, hold_objects = _size_of_array(file)
+    if needed > size - file.tell() and not hold_objects:
+        raise ValueError("it ends before its array does")
+    return needed
 
 
 def _size_of_array(file: io.BufferedIOBase | IO[bytes]) -> tuple[int, bool]:

@@ -5,9 +5,17 @@ from typing import Final
 LARGEST_CONTENT: Final = 4 << 30
 """Bytes of arrays that stand in a file as they are: such a file is as large itself."""
 
-LARGEST_EXPANDED: Final = 1 << 30
-"""Bytes of text, and of what a compressed file expands to: some 50 million numbers as text, which takes several times
-that to parse; 130 million as an array."""
+LARGEST_TEXT: Final = 1 << 30
+"""Bytes of a text file as it stands, some 50 million numbers: it takes several times that to parse, which whoever has a
+file of that size expects."""
+
+LARGEST_EXPANDED: Final = 256 << 20
+"""Bytes of arrays and tables that a compressed file expands to, a thousandth of which it may be itself: 30 million
+numbers. What is done with them takes two or three times that."""
+
+LARGEST_UNSEEN_TEXT: Final = 64 << 20
+"""Bytes of text that a compressed file expands to, and characters on standard input, of which nobody has seen the size:
+some 3 million numbers. Parsed they take some ten times that, which stays under 1 GiB and ten seconds."""
 
 LARGEST_DOCUMENT: Final = 64 << 20
 """Bytes of a JSON document: a record with the correlations of a thousand modes takes 20 MiB."""

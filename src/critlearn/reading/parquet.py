@@ -27,7 +27,9 @@ def read_parquet(path: Path) -> "pd.DataFrame":
         parts = [held.row_group(number).total_byte_size for number in range(held.num_row_groups)]
         # Eight bytes a value, or what the pages take, if that is more.
         if max(8 * held.num_rows * held.num_columns, sum(parts)) > LARGEST_EXPANDED:
-            raise ValueError(f"its {held.num_rows:,} rows take more than {LARGEST_EXPANDED >> 20} MiB: save it as .npy")
+            raise ValueError(
+                f"its {held.num_rows:,} rows take more than {LARGEST_EXPANDED >> 20} MiB: save them as .npz"
+            )
         return pd.read_parquet(path)
     # Damaged files raise nearly anything: errors of Arrow, of its metadata as JSON, of pandas' types.
     except (OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError, NotImplementedError) as problem:

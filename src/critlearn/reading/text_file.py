@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from critlearn.errors import DataError
-from critlearn.reading.limits import LARGEST_EXPANDED
+from critlearn.reading.limits import LARGEST_TEXT, LARGEST_UNSEEN_TEXT
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
@@ -16,14 +16,14 @@ def read_text(path: Path, limit: int | None = None) -> str:
     path
         File.
     limit
-        Largest number of bytes; that of all text if None.
+        Largest number of bytes; that of all plain text if None.
 
     Raises
     ------
     DataError
         If it cannot be read, is larger, or is not text.
     """
-    limit = LARGEST_EXPANDED if limit is None else limit
+    limit = LARGEST_TEXT if limit is None else limit
     try:
         with path.open("rb") as file:
             # A device and a pipe have no size, so that what is read is bounded too.
@@ -33,7 +33,7 @@ def read_text(path: Path, limit: int | None = None) -> str:
         reason = getattr(problem, "strerror", None) or problem
         raise DataError(f'"{path}" cannot be read: {reason}') from None
     if large or len(content) > limit:
-        raise DataError(f'"{path}" takes more than {limit >> 20} MiB; large tables are read as .npy or .parquet')
+        raise DataError(f'"{path}" takes more than {limit >> 20} MiB; large tables are read as .npy or .npz')
     return decoded(content, f'"{path}"')
 
 
@@ -65,11 +65,13 @@ def standard_input() -> str:
     if sys.stdin is None:
         raise DataError("standard input is closed")
     try:
-        text = sys.stdin.read(LARGEST_EXPANDED + 1)
+        text = sys.stdin.read(LARGEST_UNSEEN_TEXT + 1)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise DataError("standard input must be text, one row a line; binary data are read from a file (.npy, .npz)")
-    if len(text) > LARGEST_EXPANDED:
-        raise DataError(f"standard input is more than {LARGEST_EXPANDED >> 20} MiB of text: read it from a .npy file")
+    if len(text) > LARGEST_UNSEEN_TEXT:
+        raise DataError(
+            f"standard input is more than {LARGEST_UNSEEN_TEXT >> 20} MiB of text: put it in a file, or save it as .npy"
+        )
     return text

@@ -65,6 +65,25 @@ def test_code_that_a_record_names_is_run_only_if_trusted(tmp_path: Path) -> None
     assert mark.exists()
 
 
+def test_data_of_the_network_that_a_record_names_are_fetched_only_if_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**TWO_CLASS, "data": "openml:iris"}
+    asked = []
+
+    def fetched(name: str, **_: object) -> None:
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetched)
+    with pytest.raises(DataError, match='data from the network, "openml:iris", which is fetched only with --trust'):
+        load_system(tmp_path, {"study": "two-class", "config": config})
+    assert asked == []
+    with pytest.raises(DataError, match="no network"):
+        load_system(tmp_path, {"study": "two-class", "config": config}, trust=True)
+    assert asked == ["iris"]
+
+
 def test_a_record_of_a_larger_network_than_its_weights_builds_none(tmp_path: Path) -> None:
     record = write_run(tmp_path, run_two_class(TwoClassConfig(**{**TWO_CLASS, "epochs": 1})), lambda *_: "")
     record["config"]["hidden"] = [10**6, 10**6]

@@ -51,12 +51,13 @@ def load_system(folder: Path, record: dict[str, Any], *, trust: bool = False) ->
     folder, record
         Folder of the run, and its record.
     trust
-        Whether to run the code that the record names: a record is data, and may come from anybody.
+        Whether to run the code, and fetch the data, that the record names: a record is data, and may come from anybody.
 
     Raises
     ------
     DataError
-        If the run is of another study, names code and is not trusted, or its weights cannot be read or do not fit.
+        If the run is of another study, names code or data of the network and is not trusted, or its weights cannot be
+        read or do not fit.
     """
     study = record.get("study")
     if study not in _CONFIGS:
@@ -69,6 +70,11 @@ def load_system(folder: Path, record: dict[str, Any], *, trust: bool = False) ->
         raise DataError(
             f'the run in "{folder}" was made with code of its own, "{named[0]}", which is run only with --trust of '
             "critlearn duality and design, or trust=True"
+        )
+    if config.data.startswith("openml:") and not trust:
+        raise DataError(
+            f'the run in "{folder}" was made with data from the network, "{config.data}", which is fetched only with '
+            "--trust of critlearn duality and design, or trust=True"
         )
     dataset = samples_of(config)
     path, widths = folder / WEIGHTS, (dataset.x.shape[1], *config.hidden)

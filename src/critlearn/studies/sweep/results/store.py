@@ -112,12 +112,18 @@ class ResultsStore:
         ------
         InvalidInputError
             If something else is there.
+        OutputError
+            If it cannot be looked at.
         """
         files = StoreFiles(location)
-        found = files.exists()
-        if not found or not (files.is_file or files.names()):
-            return None
-        return cls(location)
+        try:
+            # Of a server that does not answer, a backend may say that nothing exists there; a listing fails.
+            empty = not files.names()
+        except OutputError as problem:
+            if not isinstance(problem.__cause__, FileNotFoundError):
+                raise
+            empty = True
+        return None if empty else cls(location)
 
     def _check_format(self) -> None:
         """Raise if another version of critlearn has laid the store out differently."""
