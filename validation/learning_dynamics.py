@@ -51,8 +51,8 @@ SECTIONS: dict[str, tuple[str, str, str, tuple[str, ...], Callable[[], Rows]]] =
         "Size and duration of the excursion of a signal's norm above its start, layer by layer (setting of arXiv "
         "2509.22649). The logarithm of the norm is a random walk with steps of variance 1 / (2 width) and drift -1 / "
         "(2 width): excursions have sizes 4/3, durations 3/2 and gamma 3/2, up to some 2 width layers, where the drift "
-        "ends them. They are scale-free because a random walk is. Signals begin at a norm of a thousandth, where tanh is "
-        "nearly linear, and the widest network is taken to be linear; the size is the norm above its start, summed.",
+        "ends them. They are scale-free because a random walk is. Signals begin at a norm of a thousandth, where tanh "
+        "is nearly linear, and the widest network is taken to be linear; the size is the norm above its start, summed.",
         random_networks.COLUMNS,
         random_networks.rows,
     ),
@@ -106,8 +106,8 @@ CLAIMS = (
     ),
     (
         "gradients have power laws over variables, mostly none over iterations",
-        "in the largest tenth the tests tell the two axes apart as claimed, on windows that are searched for they do not; "
-        "neither tail is long enough to be called a law",
+        "in the largest tenth the tests tell the two axes apart as claimed, on windows that are searched for they do "
+        "not; neither tail is long enough to be called a law",
     ),
     ("curvature rises to 2 / step and hovers there", "yes, to a few percent"),
     (
