@@ -201,6 +201,8 @@ def test_figures_for_papers_are_written_with_their_numbers(two_class: Analysis, 
         numbers = pd.read_csv(tmp_path / "densities.csv")
         assert {"measured", "predicted", "fit"} <= set(numbers.series)
         assert two_class.plot(style="paper", columns=2).get_figwidth() == 6.75
+        with pytest.raises(InvalidInputError, match="columns=1 or columns=2; got 0"):
+            two_class.plot(style="paper", columns=0)  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError, match='unknown style "print"'):
             two_class.plot(style="print")  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError, match='figures are written as svg, pdf, png; got "jpg"'):

@@ -1,12 +1,13 @@
 """The page on the architecture is true: its picture is that of the imports, and what it names is there."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from reference.validation_scripts import module_of
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "critlearn"
@@ -16,12 +17,7 @@ NAMED = sorted(set(re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.py)`", PAGE)))
 
 
 def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_architecture", ROOT / "docs" / "make_architecture.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(ROOT / "docs" / "make_architecture.py", "make_architecture")
 
 
 def test_the_picture_is_that_of_the_imports() -> None:

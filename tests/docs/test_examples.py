@@ -1,6 +1,5 @@
 """What the documentation shows is what happens: its commands and examples are taken from the pages and run."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -14,6 +13,8 @@ import pytest
 import torch
 from nbclient import NotebookClient
 from safetensors.torch import save_file
+
+from reference.validation_scripts import module_of
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = f'{sys.executable} -c "from critlearn.cli.main import main; main()"'
@@ -118,11 +119,7 @@ def _write_network(folder: Path) -> None:
 
 
 def _made_notebook() -> nbformat.NotebookNode:
-    spec = importlib.util.spec_from_file_location("make_notebook", ROOT / "docs" / "make_notebook.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = module_of(ROOT / "docs" / "make_notebook.py", "make_notebook")
     return module.notebook((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"))
 
 

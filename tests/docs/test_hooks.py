@@ -1,6 +1,5 @@
 """Hooks of the documentation: formulas become MathML, and `llms.txt` lists every page of the navigation."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -8,17 +7,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from reference.validation_scripts import module_of
+
 HOOKS = Path(__file__).parents[2] / "docs" / "hooks.py"
 
 
 @pytest.fixture
 def hooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hooks", HOOKS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(HOOKS, "hooks")
 
 
 def _page(title: str, url: str) -> Any:

@@ -1,6 +1,5 @@
 """Distributions that the note fits to published histograms: against closed forms, and on counts of known laws."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -9,18 +8,14 @@ import pytest
 from scipy import stats
 
 from critlearn.inference import Histogram
+from reference.validation_scripts import module_of
 
 SCRIPT = Path(__file__).parents[2] / "paper" / "mixtures.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mixtures", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(SCRIPT, "mixtures")
 
 
 def test_without_spread_a_mixture_is_its_part(script: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""Scripts of the validation as modules, so that tests run the same code on fewer seeds."""
+"""Scripts outside of any package as modules, so that tests run the same code, of validations on fewer seeds."""
 
 import importlib.util
 import sys
@@ -9,8 +9,13 @@ FOLDER = Path(__file__).parents[2] / "validation"
 
 
 def script(name: str) -> ModuleType:
-    """Module of one script, which lies outside of any package."""
-    spec = importlib.util.spec_from_file_location(f"validation_{name}", FOLDER / f"{name}.py")
+    """Module of a script of the validation."""
+    return module_of(FOLDER / f"{name}.py", f"validation_{name}")
+
+
+def module_of(path: Path, name: str) -> ModuleType:
+    """Module of a file."""
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

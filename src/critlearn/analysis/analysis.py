@@ -112,7 +112,7 @@ class Analysis:
             raise unknown_name("figure", what, _FIGURES)
         if style not in _STYLES:
             raise unknown_name("style", style, _STYLES)
-        drawn = self._drawn(what, in_a_row=2 * columns if style == "paper" else 4)
+        drawn = self._drawn(what, narrow=style == "paper" and columns == 1)
         if style == "screen":
             return drawn
         from critlearn.figures.paper import for_paper
@@ -150,7 +150,7 @@ class Analysis:
         drawn = Illustration(path.stem, self.plot(what, style=style, columns=columns), what, "")
         return drawn.save(path.parent, forms)[0]
 
-    def _drawn(self, what: str, *, in_a_row: int) -> "Figure":
+    def _drawn(self, what: str, *, narrow: bool) -> "Figure":
         """Figure on the screen."""
         quantities = self.record["quantities"]
         if what == "anatomy":
@@ -160,7 +160,7 @@ class Analysis:
         from critlearn.figures.analysis import analysis_figure
 
         shown = {name: quantity for name, quantity in quantities.items() if not quantity.get("pool")}
-        return analysis_figure(self.fluctuations, shown, in_a_row=in_a_row)
+        return analysis_figure(self.fluctuations, shown, narrow=narrow)
 
     def samples(self, number: int = 20) -> "pd.DataFrame":
         """Samples that make the tail, those with the largest share of the largest fluctuations first.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from critlearn.cli.duality import Trust
 from critlearn.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ def design(
         int,
         typer.Option(help="Level of the predictions: 1 for Gaussian margins, 2 for margins as they are."),
     ] = 2,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names."),
-    ] = False,
+    trust: Trust = False,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and error signal into this .svg, .pdf or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

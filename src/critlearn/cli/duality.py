@@ -7,14 +7,15 @@ import typer
 
 from critlearn.cli.terminal import print_json
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names.")
+]
+
 
 def duality(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     samples: Annotated[int, typer.Option(help="Samples whose Jacobians are taken.")] = 256,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names."),
-    ] = False,
+    trust: Trust = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the study as one JSON object.")] = False,
 ) -> None:
     """Study the duality map of a run, before and after training; adds a section to its report."""

@@ -11,7 +11,8 @@ from critlearn.figures.style import prepare_log_log
 from critlearn.numerics.log_sketch import LogSketch
 
 _COLUMNS: Final = 4
-"""Panels in a row at most."""
+_NARROW_COLUMNS: Final = 2
+"""Panels in a row at most, and where the figure is narrow."""
 
 MOST_PANELS: Final = 40
 """Panels of a figure: more are too small to be read."""
@@ -21,7 +22,7 @@ _PANEL: Final = (3.4, 2.6)
 
 
 def analysis_figure(
-    sketches: Mapping[str, LogSketch], quantities: Mapping[str, Any], *, in_a_row: int = _COLUMNS
+    sketches: Mapping[str, LogSketch], quantities: Mapping[str, Any], *, narrow: bool = False
 ) -> Figure:
     """Densities on log-log axes with fits and predictions, a panel for each quantity.
 
@@ -31,12 +32,12 @@ def analysis_figure(
         Sketches by name of the quantity.
     quantities
         Entries of the record by name; of more than 40, the first ones are drawn.
-    in_a_row
-        Panels in a row at most.
+    narrow
+        Whether it is to stand in one column of a page: two panels make a row then.
     """
     shown = list(quantities.items())[:MOST_PANELS]
     # As few rows as there must be, evenly filled.
-    rows = -(-len(shown) // in_a_row)
+    rows = -(-len(shown) // (_NARROW_COLUMNS if narrow else _COLUMNS))
     columns = -(-len(shown) // rows)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()

@@ -75,7 +75,7 @@ def interactive(figure: Figure) -> Chart:
     named = set[str]()
     boxes = _boxes(panels)
     for number, (axes, box) in enumerate(zip(panels, boxes, strict=True), start=1):
-        suffix = "" if number == 1 else str(number)
+        suffix = _suffix(number)
         x, y = f"x{suffix}", f"y{suffix}"
         layout[f"xaxis{suffix}"] = {
             **_axis(axes.xaxis, axes.get_xlim(), axes.get_xlabel()),
@@ -89,8 +89,7 @@ def interactive(figure: Figure) -> Chart:
         }
         joined = [other for other in panels[: number - 1] if axes.get_shared_x_axes().joined(axes, other)]
         if joined:
-            first = panels.index(joined[0]) + 1
-            layout[f"xaxis{suffix}"]["matches"] = "x" if first == 1 else f"x{first}"
+            layout[f"xaxis{suffix}"]["matches"] = f"x{_suffix(panels.index(joined[0]) + 1)}"
         for trace in (*_lines(axes), *_collections(axes)):
             label = str(trace["name"])
             shown = not label.startswith("_") and _raised(label) not in named
@@ -115,6 +114,11 @@ def interactive(figure: Figure) -> Chart:
         layout["legend"]["y"] += _TITLE / layout["height"]
     layout["annotations"] += list(_names_of_figure(figure))
     return {"data": traces, "layout": layout}
+
+
+def _suffix(number: int) -> str:
+    """What names of axes of a panel end in: nothing for the first, otherwise its number."""
+    return "" if number == 1 else str(number)
 
 
 def _legend(figure: Figure) -> Iterator[tuple[str, Line2D]]:
