@@ -68,6 +68,16 @@ def test_few_sizes_of_integers_are_no_power_law(name: str) -> None:
         assert (fit.grade, fit.sizes) == (Grade.TOO_FEW, 5)
 
 
+@pytest.mark.parametrize("sizes", [6, 20, 60, 400])
+@pytest.mark.parametrize("given", [None, (1e-5, 1.0)])
+def test_clusters_that_are_all_alike_have_no_error(sizes: int, given: tuple[float, float] | None) -> None:
+    # As where a network gives the same fluctuations for every sample.
+    values = np.tile(np.geomspace(1.3e-5, 0.9, sizes), 640)
+    fit = fit_power_law(values, given, cluster=np.repeat(np.arange(640), sizes), criteria=FEW)
+    assert fit.grade is Grade.TOO_FEW
+    assert "every sample has the same values" in fit.reason
+
+
 def kinds() -> dict[str, Any]:
     """Data of every kind that a fit takes."""
     values = power_law(1.5, 1e-3, 1.0, 1_000, 0)

@@ -32,7 +32,7 @@ CONFIGS = [
     TwoClassConfig(),
     TwoClassConfig(activation="tanh", loss="power:1.5", data="digits:3v8", hidden=(16, 8, 4), hidden_activation="relu"),
     TwoClassConfig(hidden=(), weight_variance=1e-3, stop_at_equilibrium=False, epochs=3, batch_size=7, device="cuda:0"),
-    ClassesConfig(modes=False),
+    ClassesConfig(modes=False, weight_decay=1.0, decoupled_weight_decay=True),
     ClassesConfig(data="mine.csv", target="a kind", columns=("age", "mass, kg", ' "x"'), drop=("id",), hidden=(3,)),
 ]
 

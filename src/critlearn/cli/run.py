@@ -46,7 +46,15 @@ Out = Annotated[Path, typer.Option(help="Folder in which the run's own folder is
 Json = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the run's folder.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate of the training.")]
-WeightDecay = Annotated[float | None, typer.Option(help="L2 weight decay of the training.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Weight decay of the training.")]
+DecoupledWeightDecay = Annotated[
+    bool | None,
+    typer.Option(
+        "--decoupled-weight-decay/--l2-weight-decay",
+        help="Decay apart from the gradient, as in AdamW, or as a part of the loss.",
+        show_default="L2",
+    ),
+]
 StopAtEquilibrium = Annotated[
     bool | None,
     typer.Option(
@@ -84,6 +92,7 @@ def two_class(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
     device: Device = None,
@@ -122,6 +131,7 @@ def classes(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
     device: Device = None,
@@ -164,6 +174,7 @@ def network(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
     device: Device = None,
@@ -204,6 +215,7 @@ def toy(
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="10000")] = None,
     lr: LearningRate = None,
     weight_decay: WeightDecay = None,
+    decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
     device: Device = None,

@@ -88,6 +88,8 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         choice = on_set_window(counts, window, sliding, settings.seed)
     if choice.fit is None or not np.isfinite(choice.fit.naive_standard_error):
         return _without_window(Judgement(Grade.TOO_FEW, "all values lie in one end bin of every window"), common)
+    if _all_alike(choice.fit):
+        return _without_window(_ALIKE, common)
     if choice.fit.n < FEWEST:
         few = Judgement(Grade.TOO_FEW, f"the window holds fewer than {FEWEST} fluctuations", needed=FEWEST)
         return _judged(counts, choice, observed, settings, common, few)
@@ -108,7 +110,17 @@ def _of_few(counts: GroupedCounts, observed: Observations, settings: Settings, c
     fit = fit_window(counts, 0, len(counts.cells)) if len(counts.cells) > 1 else None
     if fit is None or not np.isfinite(fit.naive_standard_error):
         return _without_window(judgement, common)
+    if _all_alike(fit):
+        return _without_window(_ALIKE, common)
     return _judged(counts, Choice(Basis.NEAREST, fit), observed, settings, common, judgement)
+
+
+_ALIKE: Final = Judgement(Grade.TOO_FEW, "every sample has the same values, so that no error can be given")
+
+
+def _all_alike(fit: WindowFit) -> bool:
+    """Whether groups of samples differ by no more than the fit's own rounding, some 1e-8 of the independent error."""
+    return fit.standard_error < 1e-6 * fit.naive_standard_error
 
 
 def _judged(

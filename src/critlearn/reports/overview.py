@@ -177,7 +177,8 @@ def _state(equilibrium: Mapping[str, Any]) -> str:
 def _training(record: Mapping[str, Any]) -> str:
     config, equilibrium = record["config"], record["equilibrium"]
     told = [] if equilibrium["epochs"] is None else [f"{equilibrium['epochs']} epochs"]
-    told += [f"{name.replace('_', ' ')} {config[name]}" for name in ("lr", "weight_decay") if config.get(name)]
+    decay = f"{'decoupled' if config.get('decoupled_weight_decay') else 'L2'} weight decay"
+    told += [f"{name} {config[key]}" for key, name in (("lr", "lr"), ("weight_decay", decay)) if config.get(key)]
     told.append(seeds_text(record))
     if record["accuracy"] is not None:
         told.append(f"accuracy {100 * record['accuracy']:.1f}%")

@@ -44,6 +44,7 @@ from critlearn.whole_files import write_whole
 
 _FLAGS: Final = {
     "stop_at_equilibrium": {True: "--stop-at-equilibrium", False: "--all-epochs"},
+    "decoupled_weight_decay": {True: "--decoupled-weight-decay", False: "--l2-weight-decay"},
     "modes": {True: "--modes", False: "--no-modes"},
 }
 """Settings that the command line takes as one of two flags, without a value."""

@@ -36,9 +36,9 @@ class RunConfig(BaseModel, ABC):
 
     ``activation`` and ``loss`` are names, expressions, or import paths; ``target``, ``columns`` and ``drop`` choose the
     columns of a table: the class, the features (all if empty), and what is left out; ``lr``, ``batch_size``,
-    ``epochs`` and ``weight_decay`` are those of the training that approaches equilibrium. That ends when equilibrium is
-    certified, unless ``stop_at_equilibrium`` is false: then all epochs are trained. ``modes`` says whether the
-    modes of learning are made; None for where that is cheap.
+    ``epochs`` and ``weight_decay`` are those of the training that approaches equilibrium; the decay is L2, or that of
+    AdamW if ``decoupled_weight_decay``. It ends when equilibrium is certified, unless ``stop_at_equilibrium`` is false:
+    then all epochs are trained. ``modes`` says whether the modes of learning are made; None for where that is cheap.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -54,6 +54,7 @@ class RunConfig(BaseModel, ABC):
     batch_size: Positive | None = None
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decoupled_weight_decay: bool = False
     stop_at_equilibrium: bool = True
     modes: bool | None = None
     device: str = "cpu"

@@ -105,6 +105,7 @@ def trained_and_measured(
         batch_size=config.samples_in_step(len(system)),
         lr=config.lr,
         weight_decay=config.weight_decay,
+        decoupled_weight_decay=config.decoupled_weight_decay,
         seed=config.seed,
         stop_at_equilibrium=config.stop_at_equilibrium,
         progress=progress,

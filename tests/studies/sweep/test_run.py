@@ -17,9 +17,9 @@ from critlearn.studies import Study, load_results
 from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.results.table import save_table
-from critlearn.studies.sweep.run import sweep
+from critlearn.studies.sweep.run import run_cell, sweep
 from critlearn.studies.sweep.state import estimate, sweep_state
-from critlearn.studies.sweep.study.cells import Cell
+from critlearn.studies.sweep.study.cells import Cell, expand
 
 STUDY = Study.model_validate(
     {
@@ -180,6 +180,17 @@ def test_a_cell_that_fails_is_noted_and_run_again(tmp_path: Path) -> None:
 
     list(sweep(STUDY, str(tmp_path), refusing))
     assert len(offered) == 2
+
+
+def test_an_error_that_nobody_foresaw_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Cell) -> None:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(Cell, "run", broken)
+    ResultsStore(str(tmp_path), create=True)
+    reason = run_cell(expand(STUDY)[0], location=str(tmp_path))
+    line = broken.__code__.co_firstlineno + 1
+    assert reason == f"ZeroDivisionError: float division by zero (line {line} of {Path(__file__).name})"
 
 
 def test_what_a_worker_left_half_written_is_gone_when_the_sweep_ends(tmp_path: Path) -> None:

@@ -273,7 +273,9 @@ class WindowScan:
         scaled = self._scaled(below, fits, index)
         if self.counts.groups == 1 and scaled > _SURELY_REJECTED:
             return math.inf
-        return scaled / self.critical(index)
+        critical = self.critical(index)
+        # Zero where every group has the same share of its values in each cell: then nothing is left to chance.
+        return scaled / critical if critical != 0 else math.inf if scaled > 0 else 0.0
 
     def best_tail(self, widest: WindowFit) -> tuple[WindowFit, float] | None:
         """Tail inside an accepted one whose distance to a power law is smallest; it holds a good part of the values.

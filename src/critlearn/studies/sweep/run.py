@@ -1,8 +1,10 @@
 """Sweeps: run the cells of a study that a store does not hold yet."""
 
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from critlearn.errors import CritlearnError
 from critlearn.studies.sweep.engines.local import Task, run_locally
@@ -27,10 +29,19 @@ def run_cell(cell: Cell, *, location: str) -> str | None:
     try:
         result = cell.run()
     except (CritlearnError, MemoryError, ArithmeticError, RuntimeError, ValueError) as problem:
-        # A MemoryError has no message.
-        return f"{type(problem).__name__}: {' '.join(str(problem).split())[:500] or 'its process may hold no more'}"
+        return _reason(problem)
     store.write(cell, result)
     return None
+
+
+def _reason(problem: Exception) -> str:
+    """Kind and message of an error in one line, with the place of one that the program did not raise by itself."""
+    # A MemoryError has no message.
+    told = f"{type(problem).__name__}: {' '.join(str(problem).split())[:500] or 'its process may hold no more'}"
+    if isinstance(problem, (CritlearnError, MemoryError)):
+        return told
+    last = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{told} (line {last.lineno} of {Path(last.filename).name})"
 
 
 def sweep(study: Study, location: str, engine: Engine | None = None) -> Iterator[tuple[Cell, str | None]]:

@@ -34,6 +34,7 @@ _UNNAMED: Final[tuple[tuple[str, Any], ...]] = (
     ("columns", []),
     ("drop", []),
     ("modes", None),
+    ("decoupled_weight_decay", False),
 )
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 

@@ -47,6 +47,7 @@ class TrainingPart(BaseModel):
     batch_size: int | None = None
     lr: float | None = None
     weight_decay: float | None = None
+    decoupled_weight_decay: bool | None = None
     stop_at_equilibrium: bool | None = None
 
 
