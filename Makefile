@@ -17,7 +17,7 @@ demo: $(VENV)/.installed ## train, measure and predict twice, in two minutes
 	$(BIN)/critlearn run two-class
 
 test: lint ## linter, type checker and the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations=40 --durations-min=3
 
 # While one works; marks are given in pyproject.toml.
 test-fast: $(VENV)/.installed-test ## tests that need no browser, no Ray and little time: two minutes on two cores
