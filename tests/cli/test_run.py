@@ -1,14 +1,10 @@
 """``critlearn run`` as a user meets it: what is printed, what is written, what is refused."""
 
-import contextlib
 import json
 import math
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -227,34 +223,6 @@ def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Cap
     blocked.write_text("not a folder")
     assert exit_code(app, [*TWO_CLASS, "--out", str(blocked / "runs")]) == 2
     assert "cannot write" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_interrupt_leaves_nothing_half_written(ending: signal.Signals, tmp_path: Path) -> None:
-    finished = tmp_path / "finished"
-    finished.mkdir()
-    command = [*PROGRAM, "run", "two-class", "--epochs", "100000", "--lr", "1e-9", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # A test run in the background is told to ignore the signal, and its children are with it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        # A signal that comes while a library is imported may be lost in it: a user would press the keys again.
-        time.sleep(8)
-        for _ in range(20):
-            process.send_signal(ending)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                _, told = process.communicate(timeout=15)
-                break
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert len(told.strip().splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["finished"]
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
