@@ -5,7 +5,6 @@ import io
 import json
 import math
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -228,35 +227,6 @@ def test_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Cap
     blocked.write_text("not a folder")
     assert exit_code(app, [*TWO_CLASS, "--out", str(blocked / "runs")]) == 2
     assert "cannot write" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_interrupt_leaves_nothing_half_written(ending: signal.Signals, tmp_path: Path) -> None:
-    finished = tmp_path / "finished"
-    finished.mkdir()
-    # The signal comes while the network is trained: from the third batch that is drawn.
-    code = (
-        "import os, torch\n"
-        "from critlearn.cli.main import main\n"
-        "plain, drawn = torch.randperm, []\n"
-        "def randperm(*given, **more):\n"
-        "    drawn.append(1)\n"
-        f"    if len(drawn) == 3: os.kill(os.getpid(), {int(ending)})\n"
-        "    return plain(*given, **more)\n"
-        "torch.randperm = randperm\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *TWO_CLASS, "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        # A test run in the background is told to ignore the signal, and its children are with it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert done.returncode == 130
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["finished"]
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
