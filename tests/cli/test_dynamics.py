@@ -317,7 +317,7 @@ def test_the_record_of_a_monitor_is_a_series(tmp_path: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     # Only the longer of the two stretches.
     assert (found["steps"], found["variables"]) == (300, 3)
-    assert "record of a monitor, 3 variables, steps 150 to 449" in found["series"]
+    assert "record of a monitor, 3 variables, steps 150 to 449 of 450" in found["series"]
     assert run(tmp_path / "record.safetensors", "--only", "*.bias", "--json") == 0
     assert json.loads(capsys.readouterr().out)["variables"] == 1
     assert run(tmp_path / "record.safetensors", "--only", "1.*") == 2

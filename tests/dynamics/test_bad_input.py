@@ -13,6 +13,7 @@ from critlearn.dynamics import (
     branching_ratio,
     find_avalanches,
     increments,
+    mean_size,
     phase_randomised,
     power_spectrum,
     scaling_collapse,
@@ -57,6 +58,19 @@ def test_masked_values_are_counted_and_a_mask_without_any_is_no_harm() -> None:
     assert f"{(SIGNAL > 1).sum()} masked values" in refusal(increments, MASKED)
     whole = np.ma.masked_array(SIGNAL, mask=False)
     assert np.array_equal(increments(whole), np.diff(SIGNAL))
+
+
+def test_increments_of_what_is_not_finite_name_the_place() -> None:
+    series = np.ones((200, 3))
+    series[120, 2] = np.nan
+    assert "NaN or infinity, first at step 120 of variable 2" in refusal(increments, series)
+    assert "NaN or infinity, first at step 200 of variable 0" in refusal(increments, np.r_[SIGNAL, np.inf])
+
+
+@pytest.mark.parametrize("given", [SIGNAL, None, "abc"])
+def test_what_are_no_avalanches_is_refused(given: Any) -> None:
+    for call in (mean_size, shape_collapse):
+        assert f"find_avalanches returns; got {type(given).__name__}" in refusal(call, given)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])

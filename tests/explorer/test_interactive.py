@@ -42,6 +42,22 @@ def test_decimal_logarithms_are_powers_of_ten_at_every_zoom() -> None:
     assert chart["data"][0]["hovertemplate"].startswith("10<sup>%{x:.3f}</sup>, 10<sup>%{y:.3f}</sup>")
 
 
+def test_logarithmic_axes_stay_logarithmic() -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    axes.loglog([1e-3, 10.0, 1e5], [1.0, 1e-2, 1e-4], label="error")
+    axes.set(xlim=(1e-4, 1e6), ylim=(1e-5, 10.0))
+    axes.text(10.0, 1e-2, "here")
+    axes.axvline(100.0)
+    chart = interactive(figure)
+    for axis, powers in (("xaxis", [-4.0, 6.0]), ("yaxis", [-5.0, 1.0])):
+        assert chart["layout"][axis]["type"] == "log"
+        assert chart["layout"][axis]["range"] == pytest.approx(powers)
+    assert chart["data"][0]["x"] == [1e-3, 10.0, 1e5]
+    assert [chart["layout"]["annotations"][0][name] for name in "xy"] == pytest.approx([1.0, -2.0])
+    assert chart["layout"]["shapes"][0]["x0"] == 100.0
+
+
 def test_what_goes_across_a_panel_stays_across_it() -> None:
     figure, axes = plain_axes()
     axes.plot([0, 10], [0, 10])

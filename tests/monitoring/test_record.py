@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,7 @@ def test_the_dynamics_of_a_record_are_those_of_its_series(walk: MonitorRecord, t
     sheet = walk.dynamics()
     assert sheet.variables == 60
     assert sheet.steps == 3001
+    assert "60 variables over all 3,000 steps of a training" in sheet.summary()
     # Independent steps: nothing remembers anything.
     assert sheet.observed.branching.ratio is None
     assert sheet.observed.autocorrelation.time == pytest.approx(1, abs=0.2)
@@ -163,6 +165,15 @@ def test_the_dynamics_of_a_record_are_those_of_its_series(walk: MonitorRecord, t
     again = load_record(tmp_path / "walk.safetensors")
     assert [part.sketch for part in again.increments] == [part.sketch for part in walk.increments]
     assert [part.summary() for part in again.increments[:1]] == [part.summary() for part in walk.increments[:1]]
+
+
+def test_the_sheet_of_a_part_of_a_training_says_which(walk: MonitorRecord) -> None:
+    series = walk.series
+    part = UpdateSeries(
+        series.entries, {name: rows[1025:1281] for name, rows in series.values.items()}, series.steps[1025:1281]
+    )
+    said = replace(walk, series=part).dynamics().summary()
+    assert said.startswith("60 variables over 256 of the 3,000 steps of a training (1,025 to 1,280): ")
 
 
 def test_a_short_record_has_no_dynamics(record: MonitorRecord) -> None:

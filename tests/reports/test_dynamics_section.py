@@ -42,7 +42,7 @@ def test_the_page_of_an_analysis_has_a_section_on_its_training(tmp_path: Path) -
     )
     text = cl.report(small, tmp_path / "page.html", training=followed()).read_text()
     section = text[text.index("<h2>Over time</h2>") : text.index("<h2>Methods</h2>")]
-    assert "Series of 3 variables, from step 0 to step 400" in section
+    assert "Series of 3 variables over all 400 steps of a training" in section
     assert str(followed().dynamics().criticality) in section.lower()
     assert "Tails of increments through training" in section
     assert "Over time" not in report_page(small.record, small.fluctuations)

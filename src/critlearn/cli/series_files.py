@@ -90,10 +90,11 @@ def _read_record(path: Path, only: str | None) -> SeriesFile | None:
     from critlearn.monitoring.storage import load_record
 
     try:
-        series = load_record(path).series
+        record = load_record(path)
     except DataError:
         # A checkpoint: alone, it is refused as a series of one step.
         return None
+    series = record.series
     names = [name for name in series.values if only is None or fnmatch.fnmatchcase(name, only)]
     if not names:
         raise InvalidInputError(f'no variable of "{path}" is called "{only}"; it has {listed(list(series.values))}')
@@ -101,7 +102,9 @@ def _read_record(path: Path, only: str | None) -> SeriesFile | None:
     steps, values = chosen.longest_stretch()
     first, last = (int(steps[0]), int(steps[-1])) if steps.size else (0, 0)
     number = f"{values.shape[1]:,} {'variable' if values.shape[1] == 1 else 'variables'}"
-    return SeriesFile(values, None, f"{path}: record of a monitor, {number}, steps {first:,} to {last:,}")
+    return SeriesFile(
+        values, None, f"{path}: record of a monitor, {number}, steps {first:,} to {last:,} of {record.steps:,}"
+    )
 
 
 def _read_table(file: str, only: str | None, time: str | None) -> SeriesFile:

@@ -8,7 +8,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches
-from critlearn.dynamics.criteria import GAMMA_RESOLVED, RELATION_FAILS, RELATION_HOLDS, RELATION_RESOLVED
+from critlearn.dynamics.criteria import (
+    CONSTANT_HEIGHT,
+    GAMMA_RESOLVED,
+    RELATION_FAILS,
+    RELATION_HOLDS,
+    RELATION_RESOLVED,
+)
+from critlearn.errors import InvalidInputError
 from critlearn.inference import PowerLawFit
 from critlearn.numerics.window import Window
 from critlearn.results import Result
@@ -16,9 +23,6 @@ from critlearn.results import Result
 _BINS_PER_DECADE: Final = 10
 _FEWEST_IN_BIN: Final = 10
 """Bins of durations, and avalanches without which the mean of one, and its error, are not known."""
-
-_TRIVIAL: Final = 0.05
-"""Distance from 1 up to which gamma is that of avalanches of a constant height, whose noise adds a little to it."""
 
 _NORMAL: Final = 1.96
 """Half-width of a 95% interval in standard errors."""
@@ -102,7 +106,7 @@ class CracklingRelation(Result):
         distance = abs((self.measured or 0.0) - 1)
         error = math.hypot(self.expected_error or 0.0, self.measured_error or 0.0)
         resolved = error <= RELATION_RESOLVED * distance and (self.measured_error or 0.0) <= GAMMA_RESOLVED * distance
-        return True if resolved and distance > _TRIVIAL else None
+        return True if resolved and distance > CONSTANT_HEIGHT else None
 
     def summary(self) -> str:
         """One line: both sides and their difference."""
@@ -125,7 +129,14 @@ def mean_size(avalanches: Avalanches, window: Window | None = None) -> MeanSize:
         The avalanches.
     window
         Durations to fit; all if None.
+
+    Raises
+    ------
+    InvalidInputError
+        If these are no avalanches.
     """
+    if not isinstance(avalanches, Avalanches):
+        raise InvalidInputError(f"mean sizes are of what find_avalanches returns; got {type(avalanches).__name__}")
     durations, sizes = avalanches.durations.astype(np.float64), avalanches.sizes
     if window is not None:
         kept = (durations >= window.lo) & (durations <= window.hi)

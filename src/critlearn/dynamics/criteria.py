@@ -50,7 +50,9 @@ RELATION_FAILS: Final = 3.0
 RELATION_RESOLVED: Final = 0.6
 """Standard error of the difference up to which the relation is judged, as a share of the distance of gamma from 1, that
 of avalanches of a constant height: the two are then told apart with 95% (one-sided). With errors of several units
-everything fulfils it.
+everything fulfils it. Critical branching has shares of 0.17 to 0.33 in a million steps and of 0.34 to 0.66 in 200,000,
+where a bound of 0.4 would leave 2 of 10 series. The relation then holds in 2 of 60 series of branching with m from 0.9
+to 0.99, with a bound of 0.5 in one: it is the branching ratio that tells these.
 """
 
 GAMMA_RESOLVED: Final = 0.15
@@ -58,8 +60,15 @@ GAMMA_RESOLVED: Final = 0.15
 counts with a common rate bend by a quarter, those of branching by a twentieth.
 """
 
+CONSTANT_HEIGHT: Final = 0.05
+"""Distance of gamma from 1 up to which it is that of avalanches of a constant height, whose noise adds a little to it.
+"""
+
 SCALE_FREE_DECADES: Final = 1.5
-"""Decades of sizes that a scale-free law needs; durations, being the root of sizes, need the decade of any fit."""
+"""Decades of sizes that a scale-free law needs: half a decade more than any fit."""
+
+DURATION_DECADES: Final = 1.0
+"""Decades of durations that a scale-free law needs: durations of critical avalanches grow as a root of their sizes."""
 
 SOKAL_WINDOW: Final = 5.0
 """Autocorrelation times over which correlations are summed (Sokal's c): what is left out is exp(-5)."""
@@ -69,6 +78,14 @@ RESOLVED: Final = 50
 
 BANDWIDTH: Final = 0.65
 """Power of the number of steps that gives the number of frequencies of a spectral slope (local Whittle, Robinson)."""
+
+STEEPEST_FITTED: Final = 1.2
+"""Spectral slope above which a signal is fitted by its increments: beyond 1 its variance grows with time."""
+
+FLATTEST_FITTED: Final = -0.6
+"""Spectral slope below which a signal is fitted by its sum: from -1 on, the jump between the ends of the series has
+more power at low frequencies than the signal, and slopes of -2 looked like -1.4.
+"""
 
 TREND_BLOCKS: Final = 32
 TREND_LEVEL: Final = 0.001

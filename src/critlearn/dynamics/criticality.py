@@ -6,7 +6,14 @@ from enum import StrEnum
 
 from critlearn.dynamics.branching import BranchingRatio
 from critlearn.dynamics.crackling import total_error
-from critlearn.dynamics.criteria import LEAST_CORRELATION, NEAR_ONE, SAME, SCALE_FREE_DECADES, TREND_LEVEL
+from critlearn.dynamics.criteria import (
+    DURATION_DECADES,
+    LEAST_CORRELATION,
+    NEAR_ONE,
+    SAME,
+    SCALE_FREE_DECADES,
+    TREND_LEVEL,
+)
 from critlearn.dynamics.observables import ActivityStatistics, AvalancheStatistics
 from critlearn.inference import Grade, PowerLawFit
 
@@ -32,7 +39,7 @@ def signs_of(observed: ActivityStatistics, surrogates: Sequence[ActivityStatisti
     same = [_same(avalanches, surrogate.avalanches) for surrogate in surrogates]
     return {
         "sizes": _scale_free(avalanches.sizes, SCALE_FREE_DECADES),
-        "durations": _scale_free(avalanches.durations, 1.0),
+        "durations": _scale_free(avalanches.durations, DURATION_DECADES),
         "relation": relation,
         "branching": _near_one(observed.branching, resolved=observed.autocorrelation.resolved),
         "stationary": _stationary(observed),

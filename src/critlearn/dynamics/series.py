@@ -99,8 +99,17 @@ def check_times(times: Any, steps: int) -> None:
 
 
 def increments(series: Any) -> np.ndarray:
-    """Changes from each step to the next, shape (time - 1, variable), or (time - 1,) of one variable."""
-    found = np.diff(as_series(series).astype(np.float64), axis=0)
+    """Changes from each step to the next, shape (time - 1, variable), or (time - 1,) of one variable.
+
+    Raises
+    ------
+    InvalidInputError
+        If the series has not one or two dimensions, no real numbers or fewer than 100 steps, or holds NaN or infinity.
+    """
+    values = as_series(series).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise _not_finite("the series holds", values, 0)
+    found = np.diff(values, axis=0)
     return found[:, 0] if np.ndim(series) == 1 else found
 
 

@@ -8,6 +8,7 @@ import scipy.optimize
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import Avalanches
+from critlearn.errors import InvalidInputError
 from critlearn.numerics.validation import check_seed
 from critlearn.results import Result
 
@@ -76,8 +77,10 @@ def shape_collapse(avalanches: Avalanches, seed: int = 0) -> ShapeCollapse:
     Raises
     ------
     InvalidInputError
-        If the seed is not an integer from 0 on.
+        If these are no avalanches, or the seed is not an integer from 0 on.
     """
+    if not isinstance(avalanches, Avalanches):
+        raise InvalidInputError(f"shapes are of what find_avalanches returns; got {type(avalanches).__name__}")
     check_seed(seed)
     generator = np.random.default_rng(seed)
     numbers = np.flatnonzero(avalanches.durations >= _SHORTEST)

@@ -74,6 +74,8 @@ class Dynamics(Result):
         Seed of surrogates and replicates.
     activity
         The activity itself.
+    training
+        Of a series that a monitor recorded: its first step, its last one, and the number of steps of the training.
     """
 
     steps: int
@@ -89,15 +91,25 @@ class Dynamics(Result):
     criticality: Criticality
     seed: int
     activity: Float64[np.ndarray, " time"] = field(repr=False)
+    training: tuple[int, int, int] | None = None
 
     bulky_fields = ("activity",)
 
+    def extent(self) -> str:
+        """Number of variables and of steps, and of how many steps of a training these are."""
+        number = "1 variable" if self.variables == 1 else f"{self.variables:,} variables"
+        if self.training is None:
+            return f"{number} over {self.steps:,} steps"
+        first, last, total = self.training
+        if first <= 1 and last == total:
+            return f"{number} over all {total:,} steps of a training"
+        return f"{number} over {self.steps:,} of the {total:,} steps of a training ({first:,} to {last:,})"
+
     def summary(self) -> str:
         """A line for each observable, surrogates and thresholds beside."""
-        number = "1 variable" if self.variables == 1 else f"{self.variables} variables"
         words = {True: "yes", False: "no", None: "cannot tell"}
         signs = ", ".join(f"{name}: {words[there]}" for name, there in self.signs.items())
-        lines = [f"{number} over {self.steps} steps: {self.criticality} ({signs})"]
+        lines = [f"{self.extent()}: {self.criticality} ({signs})"]
         lines += [f"tail of values: {fit_text(self.values)}", f"tail of increments: {fit_text(self.increments)}"]
         lines += [f"of {_ACTIVITIES[self.activity_of]}:", self.observed.summary()]
         lines += ["", *self._table()]
@@ -109,7 +121,8 @@ class Dynamics(Result):
         parts = (("series", self.observed), ("shuffled", self.shuffled), ("phases at random", self.phase_randomised))
         lines = [_LINE.format(*columns).rstrip()]
         lines += [_row(name, part.avalanches, part.branching) for name, part in parts]
-        return lines + [_row(f"quantile {row.quantile:g}", row, None) for row in self.thresholds]
+        lines += [_row(f"quantile {row.quantile:g}", row, None) for row in self.thresholds]
+        return [*lines, f"Avalanches with phases at random are those of {SURROGATES} signals together."]
 
     def plot(self) -> "Figure":
         """Activity, distributions of avalanches beside those of the surrogates, mean sizes, shapes and spectrum."""

@@ -11,20 +11,12 @@ import scipy.signal
 from jaxtyping import Float64
 
 from critlearn.dynamics.avalanches import as_activity, deviations
-from critlearn.dynamics.criteria import BANDWIDTH, RESOLVED, SOKAL_WINDOW
+from critlearn.dynamics.criteria import BANDWIDTH, FLATTEST_FITTED, RESOLVED, SOKAL_WINDOW, STEEPEST_FITTED
 from critlearn.errors import InvalidInputError
 from critlearn.results import Result
 
 _SEGMENTS: Final = 8
 """Stretches whose spectra are averaged for a picture; the slope is fitted to that of the whole signal."""
-
-_STATIONARY: Final = 0.6
-"""Memory parameter from which on a signal is fitted by its increments: beyond 0.5 its variance grows with time."""
-
-_INVERTIBLE: Final = -0.3
-"""Memory parameter below which a signal is fitted by its sum: from -0.5 on, the jump between the ends of the series has
-more power at low frequencies than the signal, and slopes of -2 looked like -1.4.
-"""
 
 _FEWEST: Final = 72
 """Steps of a slope: 16 frequencies, by which white noise and a slope of 1 differ by three standard errors."""
@@ -114,16 +106,16 @@ def spectral_slope(signal: Any) -> SpectralSlope:
     number = int(values.size**BANDWIDTH)
     slope = _whittle(values, 1, number)
     added = 0.0
-    if slope > 2 * _STATIONARY:
+    if slope > STEEPEST_FITTED:
         values, added = np.diff(values), 2.0
         slope = _whittle(values, 1, number)
-    elif slope < 2 * _INVERTIBLE:
+    elif slope < FLATTEST_FITTED:
         # The sum of a mean that is known with an error is a straight line.
         values, added = scipy.signal.detrend(np.cumsum(values)), -2.0
         slope = _whittle(values, 1, number)
     band = (1 / values.size, number / values.size)
     # What is steeper still is so after that, too.
-    if (added > 0 and slope > 2 * _STATIONARY) or (added < 0 and slope < 2 * _INVERTIBLE):
+    if (added > 0 and slope > STEEPEST_FITTED) or (added < 0 and slope < FLATTEST_FITTED):
         steeper = "3: take the increments" if added > 0 else "-3: take sums over time"
         return SpectralSlope(
             math.nan, math.nan, band, math.nan, math.nan, f"the slope is {'above' if added > 0 else 'below'} {steeper}"

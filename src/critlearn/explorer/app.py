@@ -3,18 +3,27 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import streamlit as st
 
 from critlearn.explorer import compose, design_tab, explain_tab, runs_tab
 from critlearn.explorer.text import problems_shown
 
+# A title bar, which this page has not, would need the room. Streamlit's greys, of captions, ticks of charts and code,
+# have a contrast to the page below 4.5: they take the colour of the text, light or dark.
+_STYLE: Final = """
+.stMainBlockContainer { padding-top: 2.5rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit !important; opacity: 1; }
+.js-plotly-plot .main-svg text { fill: currentColor !important; }
+[data-testid="stCode"] .token { color: inherit !important; }
+"""
+
 
 def main() -> None:
     """Draw the page."""
     st.set_page_config(page_title="critlearn explorer", layout="wide")
-    # A title bar, which this page has not, would need the room.
-    st.html("<style>.stMainBlockContainer { padding-top: 2.5rem; }</style>")
+    st.html(f"<style>{_STYLE}</style>")
     st.title("critlearn explorer")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     tabs = st.tabs(["Compose", "Design", "Runs", "Explain"], on_change="rerun")

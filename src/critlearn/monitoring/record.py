@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from critlearn.dynamics import Dynamics, analyze_series
@@ -156,8 +156,9 @@ class MonitorRecord(Result):
         InvalidInputError
             If there are fewer than 100 steps, or nothing has changed.
         """
-        _, values = self.series.longest_stretch()
-        return analyze_series(values, seed=seed)
+        steps, values = self.series.longest_stretch()
+        found = analyze_series(values, seed=seed)
+        return replace(found, training=(int(steps[0]), int(steps[-1]), self.steps))
 
     def increments_table(self) -> "pd.DataFrame":
         """Tail of the increments of each layer in each period, in a row.

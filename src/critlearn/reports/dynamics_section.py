@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from critlearn.dynamics import ActivityStatistics, AvalancheStatistics, Dynamics, MeanSize
+from critlearn.dynamics.criteria import SURROGATES
 from critlearn.errors import InvalidInputError
 from critlearn.figures.illustration import Illustration
 from critlearn.inference import PowerLawFit
@@ -40,6 +41,8 @@ class DynamicsSection:
         Exponents at other thresholds.
     picture
         Avalanches and correlations beside the surrogates.
+    signals
+        Signals with random phases whose avalanches are taken together.
     """
 
     sheet: Dynamics
@@ -48,6 +51,7 @@ class DynamicsSection:
     rows: list[tuple[str, ...]]
     thresholds: list[tuple[str, ...]]
     picture: Illustration
+    signals = SURROGATES
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,6 @@ class TrainingSection:
 
     Parameters
     ----------
-    steps
-        First and last step of the stretch that was analysed.
     series
         What its series says over time; None where that cannot be told.
     reason
@@ -66,7 +68,6 @@ class TrainingSection:
         Exponents of the tails of increments through the training; None where none were counted.
     """
 
-    steps: tuple[int, int]
     series: DynamicsSection | None
     reason: str
     increments: Illustration | None
@@ -102,8 +103,6 @@ def dynamics_section(sheet: Dynamics) -> DynamicsSection:
 
 def training_section(record: MonitorRecord) -> TrainingSection:
     """Make the section on a training: its series over time, and the tails of its increments by layer and period."""
-    taken, _ = record.series.longest_stretch()
-    steps = (int(taken[0]), int(taken[-1])) if taken.size else (0, 0)
     increments = None
     if record.increments:
         increments = Illustration(
@@ -116,9 +115,9 @@ def training_section(record: MonitorRecord) -> TrainingSection:
             "less than a decade of them, for a law.",
         )
     try:
-        return TrainingSection(steps, dynamics_section(record.dynamics()), "", increments)
+        return TrainingSection(dynamics_section(record.dynamics()), "", increments)
     except InvalidInputError as problem:
-        return TrainingSection(steps, None, str(problem), increments)
+        return TrainingSection(None, str(problem), increments)
 
 
 def _column(part: ActivityStatistics) -> dict[str, str]:

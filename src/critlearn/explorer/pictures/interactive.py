@@ -1,5 +1,6 @@
 """Figures of the package as charts of Plotly: the same lines, points, bands and texts, to hover over and zoom into."""
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -153,6 +154,9 @@ def _axis(axis: Axis, limits: tuple[float, float], name: str) -> Chart:
     found: Chart = {"range": [float(end) for end in limits], "zeroline": False}
     if name and seen:
         found["title"] = {"text": name.replace("\n", "<br>"), "standoff": 6}
+    if axis.get_scale() == "log":
+        powers = [math.log10(end) for end in limits]
+        return {**found, "type": "log", "range": powers, "exponentformat": "power", "showexponent": "all"}
     places = axis.get_majorticklocs()
     texts = [text.get_text() for text in axis.get_ticklabels()]
     if not len(places):
@@ -322,6 +326,10 @@ def _texts(axes: Axes, x: str, y: str, box: tuple[list[float], list[float]]) -> 
             place |= {"xshift": _PIXELS * float(shift[0]), "yshift": _PIXELS * float(shift[1])}
         elif text.get_transform() == axes.get_yaxis_transform():
             place["xref"] = f"{x} domain"
+        # Places of texts on logarithmic axes are logarithms, those of lines and shapes are not.
+        for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+            if axis.get_scale() == "log" and "domain" not in place[f"{name}ref"]:
+                place[name] = math.log10(place[name])
         yield {**place, "text": _styled(text), "showarrow": False, **_anchors(text)}
 
 
