@@ -17,7 +17,7 @@ demo: $(VENV)/.installed ## train, measure and predict twice, in two minutes
 	$(BIN)/critlearn run two-class
 
 test: lint ## linter, type checker and the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations=40 --durations-min=3
 
 # While one works; marks are given in pyproject.toml.
 test-fast: $(VENV)/.installed-test ## tests that need no browser, no Ray and little time: two minutes on two cores
@@ -45,9 +45,10 @@ audit: $(AUDIT)/bandit ## known weaknesses of the code and of what it is install
 
 # Again after each change of constraints.txt; PyTorch, whose builds differ from machine to machine, is left out.
 lock: $(AUDIT)/bandit ## requirements.lock: the pinned versions with the hashes of their files
-	echo '# Made by make lock. pip install --require-hashes --no-deps -r requirements.lock, then critlearn with --no-deps.' > requirements.lock
+	echo '# Made by make lock. pip install --require-hashes --no-deps -r requirements.lock, then critlearn with --no-deps.' > $(VENV)/requirements.lock
 	echo 'torch; python_version < "0"' | $(AUDIT)/uv pip compile --quiet --generate-hashes --no-header --no-annotate \
-		--python $(BIN)/python --no-emit-index-url --no-emit-find-links --overrides - --constraints constraints.txt --all-extras pyproject.toml >> requirements.lock
+		--python $(BIN)/python --no-emit-index-url --no-emit-find-links --overrides - --constraints constraints.txt --all-extras pyproject.toml >> $(VENV)/requirements.lock
+	mv $(VENV)/requirements.lock requirements.lock
 
 validate: $(VENV)/.installed-test ## the long statistical checks, which write tables of the documentation
 	$(BIN)/python validation/toy_exponents.py

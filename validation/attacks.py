@@ -60,7 +60,8 @@ KINDS: Final = (
     (
         "processes: killed, interrupted, forked, two at once; disks that are full or take nothing",
         (
-            "validation/test_killed.py",
+            "scenarios_of_ended_work.py",
+            "cli/test_written_files.py",
             "studies/sweep/test_killed_sweep.py",
             "fluctuations/test_accumulator.py::interrupt|checkpoint|cannot_be_written",
             "studies/sweep/engines/test_ray.py::raylet",

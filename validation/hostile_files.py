@@ -21,11 +21,14 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors.numpy import save_file
+from torch.utils.data import TensorDataset
 
 import critlearn
 from critlearn.analysis.run_folder import write_run
 from critlearn.cli.main import app, exit_code
+from critlearn.monitoring import MonitorRecord
 from critlearn.studies import ToyConfig, load_data, run_toy
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.cells import Cell, expand
@@ -176,6 +179,8 @@ def kinds(folder: Path) -> dict[str, Kind]:
     held.register(load_study(study), cells)
     held.write(Cell("toy", cells[0].config), result)
     cell = store / "cells" / cells[0].name
+    monitor = folder / "monitor.safetensors"
+    critlearn.save(monitored(), monitor)
     places = ["--out", str(runs)]
     listing = [
         ["runs", "list", *places],
@@ -195,6 +200,10 @@ def kinds(folder: Path) -> dict[str, Kind]:
             return critlearn.load(of)
 
         return load
+
+    def load_record() -> None:
+        record = critlearn.load(monitor)
+        record.to_dict(), record.summary(), record.to_dataframe(), record.increments_table()
 
     numbers = {
         name: Kind(folder / name, (["fit", str(folder / name), *column], ["dynamics", str(folder / name)]))
@@ -219,6 +228,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
             folder / "step2.safetensors",
             (["dynamics", *(str(folder / f"step{step}.safetensors") for step in (1, 2, 3))],),
         ),
+        "record of a monitor": Kind(monitor, (load_record, ["dynamics", str(monitor)])),
         "study": Kind(study, (["sweep", str(study), "--dry-run", "--store", str(folder / "none")],)),
         "record": Kind(run / "run.json", (*listing, ["explain", run.name, *places])),
         "sketches": Kind(run / "fluctuations.npz", (listing[0], load_run(run))),
@@ -230,6 +240,22 @@ def kinds(folder: Path) -> dict[str, Kind]:
         "list of cells": Kind(store / "studies" / "small.json", (results,)),
         "mark of a store": Kind(store / "critlearn-store.json", (results,)),
     }
+
+
+def monitored() -> MonitorRecord:
+    """Record of a short training."""
+    torch.manual_seed(0)
+    x = torch.randn(40, 2)
+    model = torch.nn.Linear(2, 1)
+    system = critlearn.NeuralSystem(model, critlearn.Composition("sigmoid", "bce"), TensorDataset(x, x[:, 0].sign()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with critlearn.Monitor(system, optimizer, every=100) as monitor:
+        for _ in range(150):
+            optimizer.zero_grad()
+            torch.nn.functional.softplus(-model(x)[:, 0] * x[:, 0].sign()).mean().backward()
+            optimizer.step()
+            monitor.step()
+    return monitor.record
 
 
 def attacks(files: int, folder: Path) -> Iterator[tuple[str, str, int]]:

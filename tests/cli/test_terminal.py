@@ -125,7 +125,7 @@ def test_input_that_is_closed_is_told() -> None:
 
 @pytest.mark.parametrize("command", [["fit"], ["dynamics"], ["sweep"], ["runs", "show"], ["results"], ["report"]])
 def test_names_that_no_file_may_have_are_told(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a" * 300 + ".csv", "/".join(["a" * 200] * 50) + ".npy"):
+    for name in ("a" * 300 + ".csv", "/".join(["a" * 200] * 50) + ".npy", "a\0.csv"):
         assert exit_code(app, [*command, name]) == 2
         told = capsys.readouterr()
         assert told.out == ""

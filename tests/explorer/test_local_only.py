@@ -62,7 +62,17 @@ def test_foreign_names_and_origins_are_refused_at_the_door(address: str) -> None
         ({"host": "127.0.0.1:8501"}, True),
         ({"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501"}, True),
         ({"host": "127.0.0.1:8501", "origin": "http://localhost:8501"}, False),
-        ({"host": "127.0.0.1:x"}, True),
+        ({"host": "127.0.0.1:8501", "origin": "HTTP://127.0.0.1:8501"}, True),
+        ({"host": "127.0.0.1:8501", "origin": "https://127.0.0.1:8501"}, False),
+        ({"host": "127.0.0.1:8501", "origin": "chrome-extension://127.0.0.1:8501"}, False),
+        ({"host": "127.0.0.1:8501", "origin": "//127.0.0.1:8501"}, False),
+        ({"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501/path"}, False),
+        ({"host": "127.0.0.1:8501", "origin": "http://127.0.0.1"}, False),
+        # The near end of a tunnel has a port of its own.
+        ({"host": "localhost:9000", "origin": "http://localhost:9000"}, True),
+        ({"host": "127.0.0.1:x"}, False),
+        ({"host": "127.0.0.1:0"}, False),
+        ({"host": "127.0.0.1:99999"}, False),
         ({"host": "localhost/evil"}, False),
         ({"host": "localhost?evil"}, False),
         ({"host": "[::1"}, False),
@@ -82,6 +92,7 @@ def test_a_further_name_is_that_of_host_alone(monkeypatch: pytest.MonkeyPatch) -
     assert names == ("localhost", "127.0.0.1", "lab.example")
     monkeypatch.setattr(local_app, "_NAMES", names)
     assert is_local([(b"host", b"LAB.example"), (b"origin", b"https://LAB.example")])
+    assert not is_local([(b"host", b"lab.example"), (b"origin", b"ftp://lab.example")])
     assert not is_local([(b"host", b"lab.example.evil.example")])
     assert not is_local([(b"host", b"lab.example"), (b"origin", b"http://evil.example")])
 

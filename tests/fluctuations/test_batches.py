@@ -1,6 +1,10 @@
 """Measurements from loaders: the same counts as from the data set, whatever the size and order of batches."""
 
+import itertools
+import sys
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,6 +123,21 @@ def test_memory_of_a_batch_is_told_beforehand(system: NeuralSystem, monkeypatch:
     measure(system, batch_size=10, quantities=Quantities(series=4))
     with pytest.raises(InvalidInputError, match="series of 5 entries over 11 samples take"):
         measure(system, batch_size=10, quantities=Quantities(series=5))
+
+
+def test_a_measurement_of_hours_is_told_after_two_batches(
+    system: NeuralSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By a clock that goes on by so many seconds with each batch: nine of eleven are left.
+    module = sys.modules["critlearn.fluctuations.measure"]
+    monkeypatch.setattr(module, "perf_counter", partial(next, itertools.count(0, 410)))
+    with pytest.warns(UserWarning, match=r"goes on for about 1\.0 hours.*variables"):
+        measure(system, batch_size=1)
+    monkeypatch.setattr(module, "perf_counter", partial(next, itertools.count(0, 390)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(system, batch_size=1)
+        measure(system, loader=DataLoader(Stream(system.dataset), batch_size=1))
 
 
 def test_an_analysis_passes_fewer_large_samples_at_once() -> None:

@@ -15,8 +15,8 @@ from reference.validation_scripts import script
 
 NAMES = (
     "table.csv", "numbers.txt", "array.npy", "table.csv of samples", "table.csv.gz", "table.parquet", "arrays.npz",
-    "checkpoint", "study", "record", "sketches", "weights", "sketches without hash", "weights without hash", "cell",
-    "record of a cell", "list of cells", "mark of a store",
+    "checkpoint", "record of a monitor", "study", "record", "sketches", "weights", "sketches without hash",
+    "weights without hash", "cell", "record of a cell", "list of cells", "mark of a store",
 )  # fmt: skip
 EXAMPLES = 500 // len(NAMES) + 1
 

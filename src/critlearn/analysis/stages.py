@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from critlearn.analysis.road import Progress as StageProgress
 
@@ -16,7 +16,20 @@ def stage_bar(*, shown: bool) -> Iterator[StageProgress | None]:
     if not (shown and console.is_terminal):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total or None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if bar.tasks[0].description != stage:
+                # The time that is left is told from the speed of the present stage.
+                bar.reset(task)
+            bar.update(task, description=stage, completed=done, total=total or None)
+
+        yield tell

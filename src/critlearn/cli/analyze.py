@@ -62,10 +62,8 @@ def analyze(
 ) -> None:
     """Say which layers of your trained network fluctuate scale-free, over what range, with what exponent, and why."""
     from critlearn.analysis import analyze, rows_of
-    from critlearn.analysis.run_folder import write_run
     from critlearn.cli import display
     from critlearn.fluctuations import Quantities
-    from critlearn.reports.page import report_page
     from critlearn.studies.config import parse_names
     from critlearn.studies.user_networks.assembly import NetworkOptions, named_system
     from critlearn.whole_files import check_writable
@@ -98,13 +96,15 @@ def analyze(
             seed=seed,
             progress=not (json or quiet),
         )
-    record = write_run(out, analysis, report_page)
+    record, unwritten = display.written(analysis, out)
     if json:
         kept = ("run_dir", "equilibrium", "versions", "seconds")
         print_json({**{name: record[name] for name in kept}, "table": rows_of(record)})
     elif quiet:
-        say(record["run_dir"])
+        say(record["run_dir"] or "")
     else:
         display.print_run(record)
+    if unwritten is not None:
+        raise unwritten
     if record["unfinished"]:
         raise KeyboardInterrupt

@@ -11,11 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from critlearn.cli.terminal import draw, print_json, say
+from critlearn.errors import OutputError
 from critlearn.numerics.notation import interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from critlearn.analysis import Analysis
     from critlearn.studies.sweep.state import SweepState
 
 TrainingProgress = Callable[[int, int, float, float | None], None]
@@ -46,6 +48,20 @@ def training_progress(*, shown: bool) -> Iterator[TrainingProgress | None]:
         yield show
 
 
+def written(analysis: "Analysis", out: Path) -> tuple[Mapping[str, Any], OutputError | None]:
+    """Record of an analysis that is written to a folder for runs, and the error where that takes nothing.
+
+    What was computed, perhaps for hours, is then shown all the same.
+    """
+    from critlearn.analysis.run_folder import write_run
+    from critlearn.reports.page import report_page
+
+    try:
+        return write_run(out, analysis, report_page), None
+    except OutputError as problem:
+        return analysis.record, problem
+
+
 def print_run(record: Mapping[str, Any]) -> None:
     """One screen: what was run, whether it is at equilibrium, each quantity, the sentence, where the report is."""
     from critlearn.analysis.record_schema import headlines, seeds_text
@@ -69,7 +85,8 @@ def print_run(record: Mapping[str, Any]) -> None:
             say(f"not predicted: {reason}")
     if record.get("unfinished"):
         say(f"interrupted: missing are {', '.join(record['unfinished'])}")
-    say(f"report: {Path(record['run_dir']) / 'report.html'}")
+    if record["run_dir"] is not None:
+        say(f"report: {Path(record['run_dir']) / 'report.html'}")
 
 
 def print_table(record: Mapping[str, Any]) -> None:

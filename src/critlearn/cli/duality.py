@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from critlearn.cli.terminal import print_json
+from critlearn.cli.terminal import draw, print_json, say
 
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run code (module:name), fetch data (openml:NAME) that the record names.")
@@ -19,7 +19,6 @@ def duality(
     as_json: Annotated[bool, typer.Option("--json", help="Print the study as one JSON object.")] = False,
 ) -> None:
     """Study the duality map of a run, before and after training; adds a section to its report."""
-    from rich.console import Console
     from rich.table import Table
 
     from critlearn.reports.duality_page import duality_note, duality_row
@@ -48,10 +47,9 @@ def duality(
         table.add_column(row["name"])
     for key, heading in headings.items():
         table.add_row(heading, *(row[key] for row in rows))
-    console = Console(highlight=False, markup=False, width=110)
-    console.print(f"duality map of {study['composition']}, {study['states']['trained']['samples']} samples")
-    console.print(table)
+    say(f"duality map of {study['composition']}, {study['states']['trained']['samples']} samples")
+    draw(table, width=110)
     note = duality_note(study["states"])
     if note:
-        console.print(note, soft_wrap=True)
-    console.print(f"report: {run / 'report.html'}", soft_wrap=True)
+        say(note)
+    say(f"report: {run / 'report.html'}")

@@ -123,6 +123,11 @@ def exit_code(program: Callable[..., Any], arguments: list[str] | None = None) -
         code = INTERRUPTED
     except OSError as problem:
         return _fail(problem)
+    except ValueError as problem:
+        # What the system is asked for with a name that no file may have, wherever the name comes from.
+        if not str(problem).startswith("embedded null"):
+            raise
+        return _refuse("a name of a file holds a NUL character")
     except SystemExit as stop:
         return _stopped(stop)
     if code == INTERRUPTED:

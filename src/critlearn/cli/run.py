@@ -250,10 +250,9 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
 def _run(study: Any, config: Any, out: Path, seeds: int, *, json: bool, quiet: bool) -> None:
     """Run a study once, or with several seeds, keep it, and print what was asked for."""
     from critlearn.analysis.road import Interrupted
-    from critlearn.analysis.run_folder import write_run
     from critlearn.analysis.stages import stage_bar
     from critlearn.cli import display
-    from critlearn.reports.page import report_page, write_report
+    from critlearn.reports.page import write_report
     from critlearn.studies import run_ensemble
     from critlearn.whole_files import check_writable
 
@@ -265,16 +264,19 @@ def _run(study: Any, config: Any, out: Path, seeds: int, *, json: bool, quiet: b
             except Interrupted as stop:
                 # The training took most of the time: what was fitted until then is kept.
                 analysis = stop.analysis
-        record = write_run(out, analysis, report_page)
+        record, unwritten = display.written(analysis, out)
     else:
         with stage_bar(shown=not (json or quiet)) as bar:
             record = run_ensemble(config, seeds, out, bar).record
         write_report(Path(record["run_dir"]))
+        unwritten = None
     if json:
         print_json(record)
     elif quiet:
-        say(record["run_dir"])
+        say(record["run_dir"] or "")
     else:
         display.print_run(record)
+    if unwritten is not None:
+        raise unwritten
     if record["unfinished"]:
         raise KeyboardInterrupt

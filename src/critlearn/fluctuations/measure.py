@@ -5,7 +5,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from critlearn.numerics.validation import check_integer, check_learning_rate
 
 GROUPS = 64
 """Groups of samples that a sketch keeps apart for the bootstrap."""
+
+_LONG: Final = 3600.0
+"""Seconds of a measurement that are told beforehand: an hour is not waited for by chance."""
 
 
 def measure(
@@ -294,12 +298,29 @@ def _count(
 ) -> Resolution:
     """Count the samples from number ``start`` to ``stop``, whole batches each, and find the resolution of gradients."""
     accumulator.done = start
-    for x, t in batches.start_from(start):
+    end, before = batches.samples if stop is None else stop, perf_counter()
+    for number, (x, t) in enumerate(batches.start_from(start)):
+        done = accumulator.done
         accumulator.add(x, t)
+        now = perf_counter()
+        # Not by the first batch, in which the network is looked at and kernels are compiled.
+        if number == 1 and end is not None:
+            _announce((now - before) / (accumulator.done - done) * (end - accumulator.done))
+        before = now
         batch_counted(accumulator.done)
         if stop is not None and accumulator.done >= stop:
             break
     return measured_resolution(accumulator.gradients.whole)
+
+
+def _announce(seconds: float) -> None:
+    """Warn of a measurement that goes on for long, while little has been waited for."""
+    if seconds > _LONG:
+        warnings.warn(
+            f"the measurement goes on for about {seconds / 3600:,.1f} hours: fewer entries of each variable, by "
+            "Quantities(variables=1000) or --variables 1000, take less, and so do fewer samples",
+            stacklevel=3,
+        )
 
 
 def _checked(

@@ -23,6 +23,9 @@ BIN_WIDTH: Final = math.log(2.0) / BINS_PER_OCTAVE
 MOST_COUNTS: Final = 2**28
 """Largest number of counts in one sketch, and in all counters of a measurement together: 2 GiB."""
 
+_FARTHEST_BIN: Final = 2**62
+"""Largest index of a bin, and sum of counts, with which 64-bit integers can be reckoned on."""
+
 
 def _counted(number: float) -> str:
     return f"{number:,.0f}" if number < 1e9 else f"{number:.1e}"
@@ -148,8 +151,18 @@ class LogSketch(Result):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LogSketch":
-        """Inverse of `to_arrays`."""
-        return cls(int(arrays["first_bin"]), arrays["positive"], arrays["negative"], arrays["zeros"])
+        """Inverse of `to_arrays`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the arrays are no counts: those of a damaged file may be any numbers.
+        """
+        first, counts = int(arrays["first_bin"]), [arrays[name] for name in ("positive", "negative", "zeros")]
+        # In double precision, as a sum of 64-bit integers goes round.
+        if abs(first) > _FARTHEST_BIN or sum(part.sum(dtype=np.float64) for part in counts) > _FARTHEST_BIN:
+            raise InvalidInputError(f"a sketch has bins, and counts, up to {_FARTHEST_BIN:.0e}")
+        return cls(first, *counts)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The sketch as named arrays, for a file."""

@@ -21,8 +21,11 @@ from streamlit.starlette import App
 
 from critlearn.explorer.server.start import HOST
 
-_NAMES: Final = ("localhost", "127.0.0.1", *filter(None, [os.environ.get(HOST)]))
-"""Names of this computer's own address, and the one that `--host` gives."""
+_OWN: Final = ("localhost", "127.0.0.1")
+"""Names of this computer's own address."""
+
+_NAMES: Final = (*_OWN, *filter(None, [os.environ.get(HOST)]))
+"""These, and the one that `--host` gives."""
 
 _POLICY_VIOLATION: Final = 1008
 """Code with which a web socket is closed; before it is accepted, its handshake is answered by 403."""
@@ -59,7 +62,11 @@ def is_local(headers: list[tuple[bytes, bytes]]) -> bool:
     try:
         named = urlsplit(f"//{hosts[0]}")
         own = named.hostname in _NAMES and named.netloc == hosts[0] and named.username is None
-        return own and all(urlsplit(origin).netloc == hosts[0] for origin in origins)
+        # Only whoever stands before the server, under a name that --host gives, may speak TLS. Which port is named is
+        # not looked at beyond its being one: a browser names the one that it reaches, which a tunnel has chosen.
+        schemes = ("http",) if named.hostname in _OWN else ("http", "https")
+        same = {f"{scheme}://{hosts[0]}".lower() for scheme in schemes}
+        return own and named.port != 0 and all(origin.lower() in same for origin in origins)
     except ValueError:
         return False
 

@@ -217,8 +217,10 @@ def test_a_name_fits_into_that_of_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["!!int abc", "2020-13-45", "1" * 5000, "[" * 3000, "&a [*a]", "a: b: c", "1\n---\n2"]
-)
+    "value",
+    ["!!int abc", "2020-13-45", "1" * 5000, "[" * 3000, "&a [*a]", "a: b: c", "1\n---\n2",
+     "1e999", "-1e999", "inf", ".inf", "nan", ".nan", "[0, .nan]"],
+)  # fmt: skip
 def test_conditions_with_hostile_values_are_refused(value: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_condition(f"lr == {value}")

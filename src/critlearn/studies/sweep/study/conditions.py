@@ -4,6 +4,7 @@ They are split at their words, and values are YAML: bare names such as ``power:3
 need no quotes for, are no Python, so that `ast` cannot read them.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -122,4 +123,7 @@ def _parse(part: str) -> Comparison:
         # YAML reads 1e-3, without a point, as text.
         with suppress(ValueError):
             value = int(value) if value.isdecimal() else float(value)
+    constants = value if isinstance(value, list) else [value]
+    if any(isinstance(constant, float) and not math.isfinite(constant) for constant in constants):
+        raise InvalidInputError(f'condition "{part}" compares with a number that is not finite')
     return Comparison(found[1], found[2], value)
