@@ -74,6 +74,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/ladder_calibration.py
 	$(BIN)/python validation/dynamics.py
 	$(BIN)/python validation/learning_dynamics.py
+	place=$$(mktemp -d) && $(BIN)/critlearn reproduce --quick --processes 2 --store $$place/store --out $$place
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist
