@@ -50,7 +50,9 @@ def save(value: "Storable", path: Path | str) -> None:
         from critlearn.analysis.run_folder import REPORT, write_folder
         from critlearn.reports.page import report_page
 
-        write_folder(path, value, lambda record: {REPORT: report_page(record, value.fluctuations)})
+        write_folder(
+            path, value, lambda record: {REPORT: report_page(record, value.fluctuations, training=value.training)}
+        )
     else:
         raise InvalidInputError(
             f"what can be saved is an Analysis, Fluctuations, or the record of a Monitor; got {type(value).__name__}"

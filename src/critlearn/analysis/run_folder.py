@@ -41,7 +41,8 @@ def write_run(out: Path, result: Analysis, report: Any) -> dict[str, Any]:
     result
         Result of the run.
     report
-        Function from the record and the sketches to the text of the page.
+        Function from the record and the sketches, and ``training=`` where a descent was recorded, to the text of the
+        page.
 
     Raises
     ------
@@ -49,10 +50,11 @@ def write_run(out: Path, result: Analysis, report: Any) -> dict[str, Any]:
         If something cannot be written; nothing is left behind then.
     """
     record = result.record
+    more = {} if result.training is None else {"training": result.training}
     while True:
         folder = fresh_folder(out, record["study"], record["composition"]["name"], str(record["seed"]))
         try:
-            return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations)})
+            return write_folder(folder, result, lambda record: {REPORT: report(record, result.fluctuations, **more)})
         except _TakenError:
             # By another process in the same second: the next name is free, or that after it.
             continue

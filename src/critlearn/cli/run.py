@@ -65,6 +65,12 @@ Modes = Annotated[
     bool | None,
     typer.Option("--modes/--no-modes", help="Make the modes of learning, or none.", show_default="where that is cheap"),
 ]
+DescentSteps = Annotated[
+    int | None,
+    typer.Option(help="Steps of plain gradient descent from the trained state, followed over time.", show_default="0"),
+]
+DescentRate = Annotated[float | None, typer.Option(help="Learning rate of these steps.", show_default="0.1")]
+DescentBatch = Annotated[int | None, typer.Option(help="Samples in each of them.", show_default="16")]
 Device = Annotated[str | None, typer.Option(help="Device of torch.", show_default="cpu")]
 
 
@@ -95,6 +101,9 @@ def two_class(
     decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
+    descent_steps: DescentSteps = None,
+    descent_lr: DescentRate = None,
+    descent_batch_size: DescentBatch = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -134,6 +143,9 @@ def classes(
     decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
+    descent_steps: DescentSteps = None,
+    descent_lr: DescentRate = None,
+    descent_batch_size: DescentBatch = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -177,6 +189,9 @@ def network(
     decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
+    descent_steps: DescentSteps = None,
+    descent_lr: DescentRate = None,
+    descent_batch_size: DescentBatch = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
@@ -218,6 +233,9 @@ def toy(
     decoupled_weight_decay: DecoupledWeightDecay = None,
     stop_at_equilibrium: StopAtEquilibrium = None,
     modes: Modes = None,
+    descent_steps: DescentSteps = None,
+    descent_lr: DescentRate = None,
+    descent_batch_size: DescentBatch = None,
     device: Device = None,
     out: Out = Path("runs"),
     json: Json = False,
