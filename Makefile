@@ -17,7 +17,7 @@ demo: $(VENV)/.installed ## train, measure and predict twice, in two minutes
 	$(BIN)/critlearn run two-class
 
 test: lint ## linter, type checker and the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations=40 --durations-min=3
 
 # While one works; marks are given in pyproject.toml.
 test-fast: $(VENV)/.installed-test ## tests that need no browser, no Ray and little time: two minutes on two cores
@@ -74,6 +74,7 @@ validate: $(VENV)/.installed-test ## the long statistical checks, which write ta
 	$(BIN)/python validation/ladder_calibration.py
 	$(BIN)/python validation/dynamics.py
 	$(BIN)/python validation/learning_dynamics.py
+	place=$$(mktemp -d) && $(BIN)/critlearn reproduce --quick --processes 2 --store $$place/store --out $$place
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist

@@ -58,6 +58,11 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config:
     SLOW_TESTS.write_text("".join(f"{name}\n" for name in sorted(slow)), encoding="utf-8")
 
 
+def pytest_runtest_setup() -> None:
+    """Have the first calls of each test checked."""
+    shape_checker.begin_test()
+
+
 @pytest.fixture
 def without_shape_checker() -> Iterator[None]:
     """As in production: what critlearn itself refuses, not what the checker of the test run refuses before it."""

@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import Float
 
 from critlearn.numerics.log_sketch import LogSketch
-from shape_checker import check, checked
+from shape_checker import FIRST, ONE_OF, begin_test, check, checked
 
 Vector = Float[np.ndarray, "n"]
 
@@ -49,6 +49,21 @@ def test_types_without_a_shape_are_checked() -> None:
         with pytest.raises(jaxtyping.TypeCheckError):
             half(number)
     assert _checked(_named)(2.0) == 2.0
+
+
+def test_the_first_calls_of_each_test_and_one_of_many_are_checked() -> None:
+    half = _checked(_half)
+
+    def refused() -> bool:
+        try:
+            return half(1.0) != "no number"
+        except jaxtyping.TypeCheckError:
+            return True
+
+    for _ in range(2):
+        begin_test()
+        places = [place for place in range(1, 3 * ONE_OF + 1) if refused()]
+        assert places == [*range(1, FIRST + 1), ONE_OF, 2 * ONE_OF, 3 * ONE_OF]
 
 
 @pytest.mark.usefixtures("without_shape_checker")

@@ -76,6 +76,16 @@ def test_bad_input_is_one_line(
     assert told.count("\n") == 1
 
 
+def test_a_pool_has_no_sheet_of_its_duality_map(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in run.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["seeds"] = 2
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert exit_code(app, ["duality", str(tmp_path)]) == 2
+    assert "pools an ensemble" in capsys.readouterr().err
+
+
 def test_weights_that_do_not_fit_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in run.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from critlearn.cli.main import app, exit_code
 from critlearn.reports.typeset import typeset
 from critlearn.studies.runs.listing import run_rows
@@ -17,12 +19,13 @@ PROGRAM = [sys.executable, "-c", "from critlearn.cli.main import main; main()"]
 TOY = ["run", "toy", "--samples", "3000", "--epochs", "60", "--batch-size", "500", "--lr", "0.1"]
 
 
-def test_json_is_the_pooled_record_and_the_page_tells_of_the_seeds(tmp_path: Path) -> None:
-    command = [*PROGRAM, *TOY, "--seed", "7", "--seeds", "2", "--json", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    record = json.loads(done.stdout)
+def test_json_is_the_pooled_record_and_the_page_tells_of_the_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(app, [*TOY, "--seed", "7", "--seeds", "2", "--json", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    record = json.loads(printed.out)
     folder = Path(record["run_dir"])
     assert json.loads((folder / "run.json").read_text()) == record
     found = record["quantities"]["bias"]["ensemble"]
@@ -36,15 +39,6 @@ def test_json_is_the_pooled_record_and_the_page_tells_of_the_seeds(tmp_path: Pat
     assert exit_code(app, ["report", str(folder)]) == 0
     assert exit_code(app, ["report", str(folder / "cells")]) == 0
     assert exit_code(app, ["results", str(folder)]) == 0
-
-
-def test_a_pool_has_no_sheet_of_its_duality_map(tmp_path: Path) -> None:
-    words = ["run", "two-class", "--data", "gaussians", "--hidden", "2", "--epochs", "10", "--seeds", "2", "--quiet"]
-    done = subprocess.run([*PROGRAM, *words, "--out", str(tmp_path)], capture_output=True, text=True, check=True)
-    folder = done.stdout.strip()
-    refused = subprocess.run([*PROGRAM, "duality", folder], capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "pools an ensemble" in refused.stderr
 
 
 def test_interrupt_keeps_the_runs_that_are_finished(tmp_path: Path) -> None:

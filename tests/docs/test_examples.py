@@ -101,8 +101,9 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, newcomer: dict[str, str]
             # Of the runs that earlier commands made, one of a single network.
             alone = (run for run in (work / "runs").glob("*two-class*") if not (run / "cells").is_dir())
             command = command.replace("runs/RUN", str(next(alone)))
-        if command.startswith("critlearn explore"):
-            continue  # It serves until it is stopped: see the tests of the explorer.
+        if command.startswith(("critlearn explore", "critlearn reproduce")):
+            # One serves until it is stopped, and one takes minutes: see the tests of the explorer, and of the page.
+            continue
         longer = next((more for start, more in SHORTER.items() if start in command), "")
         assert _run(["bash", "-euc", command + longer], work, newcomer).strip()
     assert (work / "fit.svg").stat().st_size > 0

@@ -14,6 +14,7 @@ from critlearn.dynamics import (
     find_avalanches,
     increments,
     mean_size,
+    own_units,
     phase_randomised,
     power_spectrum,
     scaling_collapse,
@@ -64,7 +65,9 @@ def test_increments_of_what_is_not_finite_name_the_place() -> None:
     series = np.ones((200, 3))
     series[120, 2] = np.nan
     assert "NaN or infinity, first at step 120 of variable 2" in refusal(increments, series)
-    assert "NaN or infinity, first at step 200 of variable 0" in refusal(increments, np.r_[SIGNAL, np.inf])
+    for call in (increments, own_units):
+        assert "NaN or infinity, first at step 200 of variable 0" in refusal(call, np.r_[SIGNAL, np.inf])
+    assert "the series is constant" in refusal(own_units, np.ones((200, 3)))
 
 
 @pytest.mark.parametrize("given", [SIGNAL, None, "abc"])

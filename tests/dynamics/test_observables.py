@@ -11,6 +11,7 @@ from critlearn.dynamics import (
     find_avalanches,
     increments,
     mean_size,
+    own_units,
     phase_randomised,
     scaling_collapse,
     shape_collapse,
@@ -276,3 +277,13 @@ def test_what_does_not_depend_on_an_exponent_does_not_tell_it() -> None:
     found = scaling_collapse(flat, (1, 0, 0.5))
     assert found.y_exponent == pytest.approx(-0.3, abs=4 * found.errors[1])
     assert found.errors[0] > 0.5
+
+
+def test_a_mixture_of_scales_is_no_tail_in_own_units() -> None:
+    scales = np.exp(3 * np.random.default_rng(1).standard_normal(64))
+    values = 5 + scales * np.random.default_rng(2).standard_normal((4000, 64))
+    found = own_units(np.concatenate([values, np.ones((4000, 1))], axis=1))
+    # A constant has no unit.
+    assert found.shape == (4000, 64)
+    assert found.std(axis=0) == pytest.approx(1, rel=1e-3)
+    assert np.median(found, axis=0) == pytest.approx(0, abs=1e-9)

@@ -14,7 +14,6 @@ from critlearn.reports.experiments.reproduction import summary, write_reproducti
 from critlearn.studies import Study, load_studies
 from critlearn.studies.sweep.engines.local import Task
 from critlearn.studies.sweep.results.store import ResultsStore
-from critlearn.studies.sweep.run import sweep
 from critlearn.studies.sweep.study.cells import Cell, expand
 from critlearn.studies.sweep.study.schema import shipped_file
 
@@ -53,14 +52,27 @@ def test_rows_are_means_over_the_seeds_in_which_there_may_be_a_power_law() -> No
     assert math.isnan(second["measured"])
 
 
-def test_the_page_tells_every_finished_study_with_its_figure(tmp_path: Path, without_shape_checker: None) -> None:
-    def here(cells: tuple[Cell, ...], task: Task) -> Generator[tuple[Cell, str | None]]:
+def test_the_page_tells_every_finished_study_with_its_figure(
+    tmp_path: Path, without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def here(cells: tuple[Cell, ...], task: Task, processes: int) -> Generator[tuple[Cell, str | None]]:
+        assert processes == 2
         for cell in cells:
             yield cell, task(cell)
 
     store = str(tmp_path / "store")
-    list(sweep(STUDY, store, here))
-    page = write_reproduction((STUDY,), store, tmp_path / "out", "critlearn reproduce").read_text()
+    # The studies of the command take minutes, as `make validate` does to run them.
+    small = {str(shipped_file("paper-quick")): (STUDY,)}
+    monkeypatch.setattr("critlearn.studies.sweep.study.reading.load_studies", lambda path: small[str(path)])
+    monkeypatch.setattr("critlearn.studies.sweep.engines.local.run_locally", here)
+    command = ["reproduce", "--quick", "--processes", "2", "--store", store, "--out", str(tmp_path / "out")]
+    for finished in (2, 0):
+        assert exit_code(app, command) == 0
+        told = capsys.readouterr()
+        assert told.err.count(": finished") == finished
+    assert told.out.strip() == str(tmp_path / "out" / "reproduction.md")
+    page = (tmp_path / "out" / "reproduction.md").read_text()
+    assert "`critlearn reproduce --quick`" in page
     assert "## Small" in page
     assert "2 runs" in page
     assert "| softsign | bias |" in page

@@ -44,21 +44,3 @@ def test_sharpness_is_the_largest_eigenvalue_of_the_hessian() -> None:
     for _ in range(20):
         value, vector = module.edge_of_stability.sharpness(loss(*variables), variables, vector)
     assert value == pytest.approx(float(torch.linalg.eigvalsh(whole)[-1]), rel=1e-3)
-
-
-def test_a_mixture_of_scales_is_no_tail_in_own_units() -> None:
-    module = script("learning_dynamics").tail_index
-    scales = np.exp(3 * np.random.default_rng(1).standard_normal(64))
-    values = 5 + scales * np.random.default_rng(2).standard_normal((4000, 64))
-    found = module.in_own_units(values)
-    # Units are the median deviation of a normal variable, 0.6745 of its standard deviation.
-    assert found.std(axis=0) == pytest.approx(1 / 0.6745, rel=0.1)
-    assert np.median(found, axis=0) == pytest.approx(0, abs=1e-9)
-
-
-def test_a_recorded_training_has_each_step_of_its_second_half() -> None:
-    module = script("learning_dynamics").tail_index
-    loss, values = module.recorded(0.2, 16, 400, 0)
-    assert values.shape == (201, 64)
-    assert 0 < loss < np.log(10)
-    assert (np.diff(values, axis=0) != 0).any(axis=1).all()

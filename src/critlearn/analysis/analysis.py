@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from critlearn.monitoring import MonitorRecord
+
 _ON_SCREEN: Final = (
     "quantity", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "share", "verdict", "predicted_exponent",
     "prediction_distance", "agreement", "explained_by",
@@ -47,12 +49,15 @@ class Analysis:
         Weights of the network, by name; empty for an analysis that was read from a folder.
     system
         Network, loss and data set; None for an analysis that was read from a folder.
+    training
+        What a monitor recorded of a descent from this state, if there was one; it is stored with the run.
     """
 
     record: dict[str, Any]
     fluctuations: Fluctuations
     weights: dict[str, Tensor] = field(default_factory=dict)
     system: NeuralSystem | None = None
+    training: "MonitorRecord | None" = None
 
     @property
     def table(self) -> AnalysisTable:

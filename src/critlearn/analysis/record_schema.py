@@ -148,6 +148,10 @@ class _Quantity(BaseModel):
     tail: _Tail | None = None
 
 
+class _OverTime(BaseModel):
+    quantities: dict[str, _Quantity]
+
+
 class _Mode(BaseModel):
     share: Number | None
     share_error: Spread | None
@@ -241,6 +245,7 @@ class _Record(BaseModel):
     # Records of earlier versions have none of these.
     modes: _Modes | None = None
     no_modes: str | None = None
+    over_time: _OverTime | None = None
     files: dict[str, StoredFile] = {}
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from critlearn.analysis.record_schema import parse_record
 from critlearn.analysis.stored_files import check_files, described
 from critlearn.errors import DataError, OutputError
 from critlearn.fluctuations import Fluctuations, load_fluctuations, save_fluctuations
+from critlearn.monitoring.storage import MONITOR, save_record
 from critlearn.whole_files import replacing, write_whole
 
 RECORD: Final = "run.json"
@@ -89,6 +90,8 @@ def write_folder(
             save_file(result.weights, part)
         record["files"] = {name: described(temporary / name) for name in (FLUCTUATIONS, WEIGHTS)}
         (temporary / RECORD).write_text(json_text(record), encoding="utf-8")
+        if result.training is not None:
+            save_record(temporary / MONITOR, result.training)
         for name, text in texts(record).items():
             (temporary / name).write_text(text, encoding="utf-8")
         temporary.rename(folder)

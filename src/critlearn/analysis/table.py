@@ -52,7 +52,7 @@ _ESCAPES: Final = str.maketrans(
 
 def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Row of one quantity of a record."""
-    quantity = record["quantities"][name]
+    quantity = measured_quantities(record)[name]
     measured, predicted = quantity["measured"], quantity["predicted"] or {}
     # A fit without an exponent may have a window that was tried; nothing is claimed or compared on it.
     there = measured["exponent"] is not None
@@ -82,6 +82,11 @@ def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
     pooled = quantity.get("ensemble")
     return row if pooled is None else {**row, "seeds": len(pooled["seeds"]), "seed_sd": pooled["sd"]}
+
+
+def measured_quantities(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Quantities of a record, over samples and, where there was a descent, over time."""
+    return {**record["quantities"], **(record.get("over_time") or {"quantities": {}})["quantities"]}
 
 
 def outcome_of(quantity: Mapping[str, Any]) -> str | None:
@@ -117,7 +122,7 @@ def _anatomy(quantity: Mapping[str, Any]) -> dict[str, float | None]:
 
 def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of all quantities of a record."""
-    return [row_of(record, name) for name in record["quantities"]]
+    return [row_of(record, name) for name in measured_quantities(record)]
 
 
 class AnalysisTable(pd.DataFrame):

@@ -34,7 +34,9 @@ def _show_schema(wanted: bool) -> bool:
 
 
 def sweep(
-    study: Annotated[Path, typer.Argument(help="Study file (YAML).")],
+    study: Annotated[
+        Path, typer.Argument(help="Study file (YAML), or the name of one that is shipped, such as tail-index.")
+    ],
     store: Annotated[str, typer.Option(help="Folder or fsspec URL of the results.")] = "results",
     engine: Annotated[EngineName, typer.Option(help="Where cells are run.")] = EngineName.LOCAL,
     processes: Annotated[
@@ -62,8 +64,10 @@ def sweep(
     from critlearn.studies.sweep.study.cells import cell_label
     from critlearn.studies.sweep.study.preflight import check_devices
     from critlearn.studies.sweep.study.reading import load_studies
+    from critlearn.studies.sweep.study.schema import shipped_file
 
-    declared = load_studies(study)
+    shipped = not study.suffix and not study.exists()
+    declared = load_studies(shipped_file(str(study)) if shipped else study)
     if engine is EngineName.LOCAL:
         for one in declared:
             check_devices(one)

@@ -6,7 +6,7 @@ from critlearn.dynamics.crackling import CracklingRelation, MeanSize, crackling_
 from critlearn.dynamics.criticality import Criticality
 from critlearn.dynamics.finite_size import ScalingCollapse, Susceptibility, scaling_collapse, susceptibility
 from critlearn.dynamics.observables import ActivityStatistics, AvalancheStatistics
-from critlearn.dynamics.series import increments, sketch_in_time
+from critlearn.dynamics.series import increments, own_units, sketch_in_time
 from critlearn.dynamics.shape import ShapeCollapse, shape_collapse
 from critlearn.dynamics.sheet import Dynamics, analyze_series, fit_tail
 from critlearn.dynamics.spectrum import (
@@ -42,6 +42,7 @@ __all__ = [
     "fit_tail",
     "increments",
     "mean_size",
+    "own_units",
     "phase_randomised",
     "power_spectrum",
     "scaling_collapse",

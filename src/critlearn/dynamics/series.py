@@ -106,10 +106,37 @@ def increments(series: Any) -> np.ndarray:
     InvalidInputError
         If the series has not one or two dimensions, no real numbers or fewer than 100 steps, or holds NaN or infinity.
     """
+    found = np.diff(_finite(series), axis=0)
+    return found[:, 0] if np.ndim(series) == 1 else found
+
+
+def _finite(series: Any) -> Float64[np.ndarray, "time variable"]:
+    """Series in memory, of numbers that are all finite."""
     values = as_series(series).astype(np.float64)
     if not np.isfinite(values).all():
         raise _not_finite("the series holds", values, 0)
-    found = np.diff(values, axis=0)
+    return values
+
+
+def own_units(series: Any) -> np.ndarray:
+    """Deviations of each variable from its median over time, in units of their root mean square.
+
+    Many variables of different scales make a tail together where none of them has one; in their own units they do not.
+    Constant variables are left out.
+
+    Raises
+    ------
+    InvalidInputError
+        As `increments`, or if all variables are constant.
+    """
+    values = _finite(series)
+    deviations = values - np.median(values, axis=0)
+    # Not their median: a weight that mostly rests, such as that of a pixel that is seldom lit, would have a unit of
+    # what it does at rest.
+    scale = np.sqrt((deviations**2).mean(axis=0))
+    if not scale.any():
+        raise InvalidInputError("the series is constant: no variable has a unit")
+    found = deviations[:, scale > 0] / scale[scale > 0]
     return found[:, 0] if np.ndim(series) == 1 else found
 
 

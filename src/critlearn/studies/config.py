@@ -13,6 +13,7 @@ from critlearn.compositions.catalogue.activations import SOFTMAX
 from critlearn.compositions.catalogue.losses import CROSS_ENTROPY
 from critlearn.compositions.named.resolve import composition_of
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike
+from critlearn.dynamics.criteria import FEWEST_STEPS
 from critlearn.errors import InvalidInputError
 from critlearn.reading.validation_errors import first_error
 from critlearn.studies.import_paths import import_object, is_import_path, made
@@ -27,8 +28,16 @@ _DEEPEST: Final = 100
 OWN: Final = "own"
 """Activation or loss of a user's network that is the one its function gives."""
 
+FEWEST_DESCENT: Final = 2 * FEWEST_STEPS
+"""Steps of a descent, half of which is left out."""
+
 _LARGE_BATCH: Final = 2000
 """Samples in a step where there are enough: with 500 a training on 60,000 takes five times as long to settle."""
+
+
+INCREMENTS: Final = "time.increments"
+ITERATES: Final = "time.iterates"
+"""Names of what a run measures over time, where it has steps of plain descent: changes of weights, and weights."""
 
 
 class RunConfig(BaseModel, ABC):
@@ -39,6 +48,8 @@ class RunConfig(BaseModel, ABC):
     ``epochs`` and ``weight_decay`` are those of the training that approaches equilibrium; the decay is L2, or that of
     AdamW if ``decoupled_weight_decay``. It ends when equilibrium is certified, unless ``stop_at_equilibrium`` is false:
     then all epochs are trained. ``modes`` says whether the modes of learning are made; None for where that is cheap.
+    From the state that is reached go ``descent_steps`` of plain stochastic gradient descent, at the rate ``descent_lr``
+    and by batches of ``descent_batch_size``, of which the tails over time are measured; none if 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,6 +68,9 @@ class RunConfig(BaseModel, ABC):
     decoupled_weight_decay: bool = False
     stop_at_equilibrium: bool = True
     modes: bool | None = None
+    descent_steps: Annotated[int, Field(ge=0, le=10**8)] = 0
+    descent_lr: Annotated[float, Field(gt=0)] = 0.1
+    descent_batch_size: Positive = 16
     device: str = "cpu"
 
     def composition(self) -> Composition | SoftmaxCrossEntropy:
@@ -76,6 +90,18 @@ class RunConfig(BaseModel, ABC):
         that leads away from saddles.
         """
         return self.batch_size or max(1, min(_LARGE_BATCH, samples // 4))
+
+    @field_validator("descent_steps")
+    @classmethod
+    def _enough(cls, steps: int) -> int:
+        if 0 < steps < FEWEST_DESCENT:
+            raise ValueError(f"must be 0, or at least {FEWEST_DESCENT}, the second half of which is a series")
+        return steps
+
+    @property
+    def over_time(self) -> tuple[str, ...]:
+        """Names of the quantities over time."""
+        return (INCREMENTS, ITERATES) if self.descent_steps else ()
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import nn
@@ -12,8 +13,10 @@ from critlearn.equilibrium import Approach, equilibrate
 from critlearn.equilibrium.approach import Progress
 from critlearn.network import NeuralSystem
 from critlearn.prediction import Prediction
+from critlearn.results import plain
 from critlearn.studies.config import RunConfig, checked_device
 from critlearn.studies.datasets.class_data import ClassData
+from critlearn.studies.over_time import follow_over_time
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -111,7 +114,7 @@ def trained_and_measured(
         progress=progress,
     )
     predictions, details = knowledge(approach)
-    return walk(
+    analysis = walk(
         approach.system,
         Heading(study, source, config.model_dump(), config.seed, details),
         approach.certificate,
@@ -120,3 +123,8 @@ def trained_and_measured(
         modes=config.modes,
         started=started,
     )
+    if not config.descent_steps:
+        return analysis
+    training, found = follow_over_time(approach.system, config)
+    record = {**analysis.record, "over_time": plain(found), "seconds": time.perf_counter() - started}
+    return replace(analysis, record=record, training=training)

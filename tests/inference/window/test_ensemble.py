@@ -37,7 +37,7 @@ def _network(uniform: Float64[np.ndarray, " sample"], exponent: float) -> LogSke
 def test_interval_of_the_mean_covers_the_exponent(
     networks: int, own_data: bool, seed_sd: float, at_most: float
 ) -> None:
-    trials, samples = 200, 2000
+    trials, samples = 100, 1000
     generator = np.random.default_rng(5)
     covered = 0
     for _ in range(trials):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from critlearn.analysis.run_folder import FLUCTUATIONS, RECORD, WEIGHTS, no_runs, read_record, run_folders
 from critlearn.analysis.stored_files import check_files
+from critlearn.analysis.table import measured_quantities
 from critlearn.errors import DataError
 from critlearn.studies.sweep.results.store import MARK
 from critlearn.studies.sweep.results.table import COLUMNS, load_results, quantity_columns
@@ -48,9 +49,10 @@ def runs_table(folder: Path, *, where: str | None = None) -> pd.DataFrame:
             continue
         run = {"study": record["study"], "cell": name, "status": "finished", "seed": record["seed"]}
         run["code"] = record["versions"].get("critlearn")
-        rows += [{**run, **quantity_columns(record, quantity)} for quantity in record["quantities"]]
+        quantities = measured_quantities(record)
+        rows += [{**run, **quantity_columns(record, quantity)} for quantity in quantities]
         swept = {setting: in_one_field(value) for setting, value in record["config"].items() if setting != "seed"}
-        settings += [swept] * len(record["quantities"])
+        settings += [swept] * len(quantities)
     if not rows:
         raise no_runs(folder)
     values = pd.DataFrame(settings)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from critlearn.analysis.table import row_of
+from critlearn.analysis.table import measured_quantities, row_of
 from critlearn.errors import DataError, InvalidInputError
 from critlearn.studies.sweep.results.store import ResultsStore
 from critlearn.studies.sweep.study.conditions import in_one_field, parse_condition
@@ -96,7 +96,7 @@ def _rows(
         if record is None:
             rows.append(base)
             continue
-        shown = [name for name in record["quantities"] if not wanted or name in wanted]
+        shown = [name for name in measured_quantities(record) if not wanted or name in wanted]
         rows += [{**base, **quantity_columns(record, name), "code": record["code"]} for name in shown]
     return rows
 

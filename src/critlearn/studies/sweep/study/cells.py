@@ -35,6 +35,9 @@ _UNNAMED: Final[tuple[tuple[str, Any], ...]] = (
     ("drop", []),
     ("modes", None),
     ("decoupled_weight_decay", False),
+    ("descent_steps", 0),
+    ("descent_lr", 0.1),
+    ("descent_batch_size", 16),
 )
 """Settings that were added later, with the value they had implicitly before: older cells keep their names."""
 

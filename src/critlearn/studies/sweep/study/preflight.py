@@ -137,6 +137,7 @@ def _check_quantities(study: Study, cells: tuple[Cell, ...]) -> None:
         # Only the function of a user's network knows them.
         return
     known = dict.fromkeys(name for names in measured for name in names or ())
+    known |= dict.fromkeys(name for cell in cells for name in cell.config.over_time)
     for number, name in enumerate(study.measure.quantities or ()):
         if name not in known:
             raise StudyError(("measure", "quantities", number), str(unknown_name("quantity", name, known)))

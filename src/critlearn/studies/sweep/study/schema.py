@@ -52,11 +52,14 @@ class TrainingPart(BaseModel):
 
 
 class MeasurePart(BaseModel):
-    """Quantities that the table of results lists, all if None; and whether cells have modes."""
+    """Quantities that the table of results lists, all if None; whether cells have modes; and descents over time."""
 
     model_config = _STRICT
     quantities: tuple[str, ...] | None = None
     modes: bool | None = None
+    descent_steps: int | None = None
+    descent_lr: float | None = None
+    descent_batch_size: int | None = None
 
 
 class Range(BaseModel):
