@@ -1,13 +1,18 @@
 """Records on disk are whole or not there, and what is read is what was written."""
 
 import itertools
+import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from torch import nn
 
 import critlearn as cl
@@ -72,8 +77,6 @@ def test_a_folder_that_is_missing_leaves_no_file(record: MonitorRecord, tmp_path
 
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "other", "header"])
 def test_what_is_no_record_is_refused_in_one_line(record: MonitorRecord, tmp_path: Path, damage: str) -> None:
-    from safetensors.numpy import save_file
-
     path = tmp_path / "monitor.safetensors"
     if damage == "text":
         path.write_text("nothing")
@@ -87,6 +90,35 @@ def test_what_is_no_record_is_refused_in_one_line(record: MonitorRecord, tmp_pat
     with pytest.raises(DataError) as caught:
         load_record(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"samples": 0}, "samples: should be greater than 0"),
+        ({"training_seconds": "x"}, "training_seconds: should be a valid number"),
+        ({"states": 3}, "states: should be a list"),
+        ({"states": [{"step": None}]}, "states.0.step"),
+        ({"cadence": None}, "cadence: should be text"),
+        ({"increments": [{"layer": "0"}]}, "increments.0.first_step: is missing"),
+        ({"series/steps": np.array([3, 3, 1])}, "a value of each entry"),
+        ({"series/steps": np.arange(2.0)}, "a value of each entry"),
+        ({"state/0/all/zeros": np.full(16, 2**62)}, "a sketch has bins, and counts, up to"),
+    ],
+)
+def test_what_a_record_holds_is_checked_when_it_is_read(
+    part: dict[str, Any], told: str, record: MonitorRecord, tmp_path: Path, without_shape_checker: None
+) -> None:
+    path = tmp_path / "monitor.safetensors"
+    save_record(path, record)
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["critlearn.monitor"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    for name, value in part.items():
+        (arrays if isinstance(value, np.ndarray) else header)[name] = value
+    save_file(arrays, path, metadata={"critlearn.monitor": json.dumps(header)})
+    with pytest.raises(DataError, match=re.escape(told)):
+        load_record(path)
 
 
 def test_updates_below_the_spacing_of_stored_numbers_are_kept_out_of_fits() -> None:

@@ -155,3 +155,8 @@ def test_roots_are_continuous_and_jumps_are_refused_wherever_they_are() -> None:
 def test_zeros_faster_than_any_power_have_exponent_one(activation: str, place: str, tail: str) -> None:
     limits = {one.location: one for one in Composition(activation, "mse").all_asymptotes()}
     assert (limits[place].exact, limits[place].tail, limits[place].fluctuations) == ("1", tail, "small")
+
+
+def test_a_steep_power_saturates() -> None:
+    # Powers of large numbers are off by many roundings: no falling slope, as the slope is (1 + |y|^97)^(-98/97) > 0.
+    assert Composition("y/(1+abs(y)**97)**(1/97)", "mse").activation.range == (-1.0, 1.0)

@@ -24,8 +24,10 @@ real_y: Final = sp.Symbol("y", real=True)
 _FACTOR_SECONDS: Final = 0.15
 """Processor time, in seconds, for factoring a form; one not factored by then stays a sum, tabulated in its tail."""
 
-_ROUNDING: Final = 16 * np.finfo(float).eps
-"""Size of a negative slope, relative to its terms, below which it may be rounding; `SIGN_DIGITS` digits decide."""
+_ROUNDING: Final = 16 * 709 * np.finfo(float).eps
+"""Size of a negative slope, relative to its terms, below which it may be rounding; `SIGN_DIGITS` digits decide.
+
+A power has as many roundings as the logarithm of its size, which is 709 at the most."""
 
 
 def activation_from(expression: sp.Expr, *, name: str | None = None) -> Activation:

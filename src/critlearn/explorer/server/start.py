@@ -34,6 +34,8 @@ def command(folder: Path | None, port: int, *, headless: bool, host: str = ADDRE
         "server.port": str(port),
         "server.headless": str(headless).lower(),
         "server.fileWatcherType": "none",
+        # Streamlit would ask for an address of its user, and wait, at its first start.
+        "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "false",
