@@ -22,6 +22,10 @@ from critlearn.studies.config import checked, checked_device, parse_names, parse
         ({"epochs": 0}, "--epochs should be greater than or equal to 1; got 0"),
         ({"batch_size": -3}, "--batch-size .*got -3"),
         ({"weight_decay": -0.1}, r"--weight-decay .*got -0\.1"),
+        (
+            {"weight_decay": 1.0, "decoupled_weight_decay": True, "descent_steps": 1000},
+            "--descent-steps .*plain descent has L2 decay",
+        ),
         ({"seed": -1}, "--seed .*got -1"),
         ({"seed": 2**31}, "--seed"),
         ({"hidden": (32, 0)}, "--hidden .*got 0"),

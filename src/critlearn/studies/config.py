@@ -93,9 +93,11 @@ class RunConfig(BaseModel, ABC):
 
     @field_validator("descent_steps")
     @classmethod
-    def _enough(cls, steps: int) -> int:
+    def _enough(cls, steps: int, known: Any) -> int:
         if 0 < steps < FEWEST_DESCENT:
             raise ValueError(f"must be 0, or at least {FEWEST_DESCENT}, the second half of which is a series")
+        if steps and known.data.get("weight_decay") and known.data.get("decoupled_weight_decay"):
+            raise ValueError("must be 0 with decoupled decay: plain descent has L2 decay, with another equilibrium")
         return steps
 
     @property
