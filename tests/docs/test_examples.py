@@ -24,9 +24,9 @@ PAGES = [
 ]
 _BLOCK = re.compile(r"^```(python|bash)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHORTER = {
-    "--seeds": " --seeds 2 --epochs 20 --hidden 4",
+    "--seeds": " --seeds 2 --epochs 20 --hidden 4 --data breast-cancer",
     "run two-class": " --epochs 20 --hidden 4",
-    "run classes": " --epochs 20 --hidden 4",
+    "run classes": " --epochs 20 --hidden 4 --data digits",
     "run toy": " --samples 20000 --batch-size 1000 --epochs 40",
 }
 """Added to the README's commands, which otherwise train for minutes."""
