@@ -5,8 +5,11 @@ import io
 import math
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -35,6 +38,15 @@ _FAULTS: Final = (
 """Exceptions that NumPy, and what it reads with, raise for damaged or foreign files."""
 
 
+@contextmanager
+def _by_any_python() -> Iterator[None]:
+    """Read without NumPy's warning of headers that Python 2 wrote: they are read well, only slowly."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional", UserWarning)
+        yield
+
+
+@_by_any_python()
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of an ``.npz`` file, by name.
 
@@ -62,6 +74,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+@_by_any_python()
 def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
     """Read the array of an ``.npy`` file, which may be compressed with gzip.
 
@@ -89,6 +102,7 @@ def read_array(path: Path, *, compressed: bool = False) -> np.ndarray:
         raise DataError(f'"{path}" cannot be read: {why}') from None
 
 
+@_by_any_python()
 def mapped_array(path: Path) -> np.ndarray:
     """Array of an ``.npy`` file, of which blocks are read when they are needed.
 
