@@ -86,7 +86,8 @@ def row_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def measured_quantities(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Quantities of a record, over samples and, where there was a descent, over time."""
-    return {**record["quantities"], **(record.get("over_time") or {"quantities": {}})["quantities"]}
+    over_time = record.get("over_time")
+    return {**record["quantities"], **over_time["quantities"]} if over_time else record["quantities"]
 
 
 def outcome_of(quantity: Mapping[str, Any]) -> str | None:

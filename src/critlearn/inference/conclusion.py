@@ -88,8 +88,6 @@ def conclude(observed: Observations, window: Window | None, settings: Settings) 
         choice = on_set_window(counts, window, sliding, settings.seed)
     if choice.fit is None or not np.isfinite(choice.fit.naive_standard_error):
         return _without_window(Judgement(Grade.TOO_FEW, "all values lie in one end bin of every window"), common)
-    if _all_alike(choice.fit):
-        return _without_window(_ALIKE, common)
     if choice.fit.n < FEWEST:
         few = Judgement(Grade.TOO_FEW, f"the window holds fewer than {FEWEST} fluctuations", needed=FEWEST)
         return _judged(counts, choice, observed, settings, common, few)
@@ -110,8 +108,6 @@ def _of_few(counts: GroupedCounts, observed: Observations, settings: Settings, c
     fit = fit_window(counts, 0, len(counts.cells)) if len(counts.cells) > 1 else None
     if fit is None or not np.isfinite(fit.naive_standard_error):
         return _without_window(judgement, common)
-    if _all_alike(fit):
-        return _without_window(_ALIKE, common)
     return _judged(counts, Choice(Basis.NEAREST, fit), observed, settings, common, judgement)
 
 
@@ -134,6 +130,8 @@ def _judged(
     """Estimate with tests, errors and grade on the chosen window; a grade that is known already is taken."""
     fit = choice.fit
     assert fit is not None
+    if _all_alike(fit):
+        return _without_window(_ALIKE, common)
     criteria, seed = settings.criteria, settings.seed
     goodness, found = _tested(counts, choice, fit, settings)
     independent = exponent_interval(counts, fit, max(criteria.replicates, _INTERVAL_REPLICATES), seed)
