@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
-"""Smallest predicted probability of the measured window for which a predicted exponent is computed there.
+"""Smallest predicted probability of the measured window for which a predicted exponent is computed there, and of
+what an anatomy predicts on a window for its lowest and for its highest third.
 
 Below it, the predicted density is the far tail of a kernel estimate, which carries no information. Effect:
 docs/reproduction.md (comparisons that are decided).

@@ -63,3 +63,12 @@ def test_errors_are_those_of_drawing_again() -> None:
         errors = [getattr(anatomy, name).standard_error for anatomy in found]
         # A standard deviation of 40 values is known to 11%.
         assert np.std(values, ddof=1) == pytest.approx(np.mean(errors), rel=4 / math.sqrt(2 * 39))
+
+
+def test_errors_that_are_nearly_alike_have_no_part_in_a_window() -> None:
+    """Errors that differ by 4%, as those of long sequences, times path factors that spread over decades."""
+    steps = ladder(2000, 5, margins=lambda generator, classes: generator.normal(2.0, 0.05, classes.size), spread=2.0)
+    for high in (0.3, 0.5, 0.9):
+        assert steps.anatomy("q", on(steps, 0.02, high)) is None
+    spread = ladder(2000, 5)
+    assert spread.anatomy("q", on(spread, 0.02, 0.5)) is not None

@@ -200,6 +200,9 @@ def test_samples_without_error_are_zeros_and_have_no_path_factor() -> None:
 def test_errors_of_several_numbers_are_told_together_with_the_data(loss: nn.Module) -> None:
     torch.manual_seed(2)
     model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
+    with torch.no_grad():
+        # Outputs, and with them errors, of very different sizes.
+        model[2].weight.mul_(8)
     x = torch.randn(400, 3).double()
     t = (
         (torch.rand(400, 2) < 0.5).double()
