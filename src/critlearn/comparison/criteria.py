@@ -15,6 +15,7 @@ __all__ = [
     "FEWEST_SAMPLES",
     "HIGH_QUANTILE",
     "LEAST_PREDICTED_SHARE",
+    "LEAST_REACH",
     "LEAST_SAMPLES",
     "LEAST_SHARE",
     "LEVEL",
@@ -28,8 +29,7 @@ __all__ = [
 ]
 
 LEAST_PREDICTED_SHARE: Final = 1e-4
-"""Smallest predicted probability of the measured window for which a predicted exponent is computed there, and of
-what an anatomy predicts on a window for its lowest and for its highest third.
+"""Smallest predicted probability of the measured window for which a predicted exponent is computed there.
 
 Below it, the predicted density is the far tail of a kernel estimate, which carries no information. Effect:
 docs/reproduction.md (comparisons that are decided).
@@ -70,6 +70,12 @@ RESAMPLED: Final = 400
 LEAST_SHARE, LEAST_SAMPLES = 0.01, 30
 """Share and number of the samples whose errors, times the mean path factor, must lie on a window for that mean to stand
 for the path factors of the window; else the mean of those whose products lie there does. Effect: docs/explained.md.
+"""
+
+LEAST_REACH: Final = 0.5
+"""Share of a window's width, in ``ln|delta|``, that the middle 98% of the errors must reach over for an exponent to be
+taken apart there. Errors of flights reach over all of their windows, those of sequences over a tenth, with exponents of
+-20 to -100 that path factors take back. Effect: docs/ladder.md.
 """
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5

@@ -78,6 +78,13 @@ class Halves:
         """Edges of the bins in ``ln|delta|``."""
         return (self.first_bin + np.arange(self.halves[0].mass.size + 1)) * self.width
 
+    @property
+    def reach(self) -> float:
+        """Width in ``ln|delta|`` of the middle 98% of the values."""
+        below = np.cumsum(0.5 * (self.halves[0].mass + self.halves[1].mass))
+        low, high = np.interp([0.01 * below[-1], 0.99 * below[-1]], below, self.edges[1:])
+        return float(high - low)
+
     def on(self, first_bin: int, bins: int) -> "Halves":
         """The same distributions on a range of bins that contains their own."""
         before = self.first_bin - first_bin

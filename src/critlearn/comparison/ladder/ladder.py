@@ -13,6 +13,7 @@ from critlearn.comparison.criteria import (
     DISTANCE,
     FEWEST_SAMPLES,
     LEAST_PREDICTED_SHARE,
+    LEAST_REACH,
     LEAST_SAMPLES,
     LEAST_SHARE,
     MARGIN,
@@ -112,17 +113,17 @@ class Ladder:
 
         Of a law with cut-off, on the part of the window below the cut-off. The one path factor of the counterfactuals
         is the mean of ``ln|c|`` over all samples; where next to no errors times that lie on the window, the mean over
-        the fluctuations that do. Errors that are nearly alike, as those of long sequences, fill no window with one path
-        factor: all that is measured there comes from the path factors, and there are no parts to tell.
+        the fluctuations that do. Errors that are nearly alike, as those of long sequences, have no exponent of their
+        own on a window that path factors make: where they reach over less than half of it, there are no parts to tell.
         """
         window, path = _window_below_cutoff(fit), self.paths[name]
         if window is None or path.log_range is None or self.measured[name].log_range is None:
             return None
         middle, made = self._middle(path, window), self._made(name)
-        errors = self._values_from_halves[MARGINS].shifted(middle)
-        if not (self._is_identity(name) or self._fills(errors, window)):
+        errors = self._values_from_halves[MARGINS]
+        if not self._is_identity(name) and errors.reach < LEAST_REACH * (window.log_hi - window.log_lo):
             return None
-        k1 = errors.exponent(window)
+        k1 = errors.shifted(middle).exponent(window)
         k2, k3 = made.levels[MARGINS].exponent(window), made.measured.exponent(window)
         if self._is_identity(name):
             # Nothing is multiplied, and nothing can depend on it: what differs is rounding to bins.
@@ -133,15 +134,6 @@ class Ladder:
             return anatomy_of(None, k1, k2, k3, window)
         alone = self._alone(name, window)
         return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
-
-    def _fills(self, errors: Halves, window: Window) -> bool:
-        """Whether errors with one path factor lie at both ends of a window."""
-        third = (window.log_hi - window.log_lo) / 3
-        ends = (
-            Window.from_logs(window.log_lo, window.log_lo + third),
-            Window.from_logs(window.log_hi - third, window.log_hi),
-        )
-        return min(errors.share(end) for end in ends) > LEAST_PREDICTED_SHARE * errors.share(window)
 
     def _middle(self, path: LogSketch, window: Window) -> float:
         """Logarithm of the path factor that stands for all on a window."""
