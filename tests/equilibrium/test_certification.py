@@ -155,6 +155,34 @@ def test_l2_decay_holds_separated_data() -> None:
     assert untold.separated
 
 
+class _Attention(nn.Module):
+    """Attention over the tokens of a sample, whose mean is read out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.read_out = nn.Linear(2, 6), nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One output of tokens (sample, token, 2)."""
+        q, k, v = self.qkv(x).split(2, dim=2)
+        return torch.as_tensor(self.read_out(nn.functional.scaled_dot_product_attention(q, k, v).mean(dim=1)))
+
+
+def test_biases_of_keys_which_change_no_loss_do_not_drift_with_decay() -> None:
+    torch.manual_seed(3)
+    t = torch.where(torch.rand(500, 1) < 0.5, 1.0, -1.0).double()
+    x = t[:, None] + torch.randn(500, 3, 2).double()
+    model = minimised(_Attention().double(), nn.SoftMarginLoss(), x, t, decay=0.01)
+    with torch.no_grad():
+        # Decay takes them to zero slowly: any value is as good for the loss.
+        model.qkv.bias[2:4] = 1e-4  # type: ignore[union-attr, operator]
+    system = NeuralSystem(model, Composition("sigmoid", "bce"), TensorDataset(x, t))
+    certificate = certify(system, weight_decay=0.01)
+    keys, others = (certificate.moments.size["qkv.bias"][part] for part in (slice(2, 4), slice(4, 6)))
+    assert float(keys.max()) < 1e-14 * float(others.min())
+    assert certificate.status is Status.HELD_BY_DECAY, certificate.summary()
+
+
 def test_the_history_of_the_loss_is_looked_at_if_it_is_given(logistic: NeuralSystem) -> None:
     noise = np.random.default_rng(0).normal(size=60)
     steady, falling = 1 + 0.01 * noise, 1 + 0.01 * noise - 0.01 * np.arange(60)

@@ -8,7 +8,7 @@ import torch
 from critlearn.compositions import TokenCrossEntropy
 from critlearn.equilibrium.certificate import Certificate, Evidence, judge
 from critlearn.equilibrium.coherence import Drift, drift_of, unit_weights
-from critlearn.equilibrium.criteria import DIRECTIONS, EXCEPTIONS, FEWEST_SAMPLES, MODE_SAMPLES, TOLERANCE
+from critlearn.equilibrium.criteria import DIRECTIONS, EXCEPTIONS, FEWEST_SAMPLES, MODE_SAMPLES, ROUNDING, TOLERANCE
 from critlearn.equilibrium.curvature import curvature
 from critlearn.equilibrium.decay import Decay, decay_of
 from critlearn.equilibrium.moments import Moments, common_unit
@@ -17,7 +17,7 @@ from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.fluctuations.grad_sample.per_sample import PerSampleGradients
 from critlearn.fluctuations.moments.running_moments import running_moments
 from critlearn.fluctuations.principal_directions import principal_directions
-from critlearn.network import NeuralSystem
+from critlearn.network import NeuralSystem, is_exact
 from critlearn.network.checks.finiteness import UndefinedOutputError
 
 EVIDENCE: Final = ("curvature", "directions")
@@ -175,8 +175,10 @@ def _drifts(
         samples = min(batch_size, MODE_SAMPLES)
         directions = principal_directions(gradients, [moments.drift, pull], number=number, samples=samples)
     shared = (moments, gathered.along, directions)
-    alone = drift_of(*shared, None, weights, tolerance, exceptions)
-    return moments, alone, None if decay.none else drift_of(*shared, pull, weights, tolerance, exceptions)
+    unit = torch.finfo(torch.float32 if gradients.last_in_single else torch.float64).eps
+    criteria = (tolerance, exceptions, 0.0 if is_exact(system.model) else ROUNDING * unit)
+    alone = drift_of(*shared, None, weights, *criteria)
+    return moments, alone, None if decay.none else drift_of(*shared, pull, weights, *criteria)
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ class Drift(Result):
     Parameters
     ----------
     fraction
-        Share of the variables that are not frozen with ``|D| <= tolerance S``.
+        Share of the variables that samples move, by more than rounding, with ``|D| <= tolerance S``.
     coherent
         Share of them that drift coherently: nearly all samples that move one push it the same way.
     pulls
@@ -114,6 +114,7 @@ def drift_of(
     weights: Mapping[str, Tensor],
     tolerance: float,
     exceptions: float,
+    resolution: float = 0.0,
 ) -> Drift:
     """Drift of the loss, with the change by the decay added to it if that is given.
 
@@ -131,16 +132,18 @@ def drift_of(
         Values of the variables, of unit length each: the directions of ``along``.
     tolerance, exceptions
         Criteria.
+    resolution
+        Size of rounding errors, relative to the largest changes; see `moved_by_more_than`.
     """
-    drift, fluctuation, frozen = moments.flat()
-    size = joined(moments.size)
+    drift, fluctuation, _ = moments.flat()
+    size, judged = joined(moments.size), moved_by_more_than(resolution, moments)
     if decay is not None:
         drift = drift + joined(decay).to(drift) * _ratio(0.0, moments.log_unit)
-    drift, fluctuation, size = drift[~frozen].abs(), fluctuation[~frozen], size[~frozen]
+    drift, fluctuation, size = drift[judged].abs(), fluctuation[judged], size[judged]
     samples = moments.samples
-    squares = (fluctuation**2 + (joined(moments.drift)[~frozen]) ** 2).sqrt() / math.sqrt(samples)
+    squares = (fluctuation**2 + (joined(moments.drift)[judged]) ** 2).sqrt() / math.sqrt(samples)
     coherent = _coherent(drift / size, math.sqrt(2 / math.pi) * squares / size)
-    one_signed = (drift >= ONE_SIGNED * size) & (joined(moments.movers)[~frozen] >= FEWEST_ONE_SIGNED)
+    one_signed = (drift >= ONE_SIGNED * size) & (joined(moments.movers)[judged] >= FEWEST_ONE_SIGNED)
     within = (drift <= tolerance * fluctuation) & (fluctuation > 0)
     some = bool(len(drift))
     pulls = [_pull(name, part, decay, weights, samples) for name, part in along.items()]
@@ -153,6 +156,26 @@ def drift_of(
         tolerance,
         exceptions,
     )
+
+
+def moved_by_more_than(resolution: float, moments: Moments) -> Tensor:
+    """Mask of the variables that samples move by more than rounding, all variables one after the other.
+
+    A bias of attention's keys changes no loss: its changes cancel to rounding errors, beside which the slightest decay
+    is a drift.
+
+    Parameters
+    ----------
+    resolution
+        Size of rounding errors, relative to the largest mean size of the changes of the samples that move a variable;
+        0 where nothing cancels.
+    moments
+        Moments of every variable.
+    """
+    movers = joined(moments.movers)
+    # Of those that move it, as rare words are moved by few samples.
+    size = joined(moments.size) * moments.samples / movers.clamp(min=1)
+    return (movers > 0) & (size > resolution * size.max())
 
 
 def _coherent(coherence: Tensor | float, by_chance: Tensor | float) -> Tensor | bool:

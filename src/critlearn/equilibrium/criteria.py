@@ -39,6 +39,10 @@ that is still learned. True equilibria of small networks have none."""
 HOLDING: Final = 0.5
 """Share of the tolerance from which on a drift along a direction that decay balances is one that decay holds."""
 
+ROUNDING: Final = 16.0
+"""Mean size of a variable's changes up to which they may be rounding alone, in units of rounding of the largest changes
+of a network: those of the biases of keys in attention, which cancel, are a tenth of a unit."""
+
 DIRECTIONS: Final = 20
 """Number of leading principal directions of the samples' changes along which drift is looked at."""
 
