@@ -24,6 +24,7 @@ __all__ = [
     "MOST_NEEDED",
     "ONE_PATH",
     "RESAMPLED",
+    "SETTLED",
     "TAIL",
     "TOLD",
 ]
@@ -76,6 +77,11 @@ LEAST_REACH: Final = 0.5
 """Share of a window's width, in ``ln|delta|``, that the middle 98% of the errors must reach over for an exponent to be
 taken apart there. Errors of flights reach over all of their windows, those of sequences over a tenth, with exponents of
 -20 to -100 that path factors take back. Effect: docs/ladder.md.
+"""
+
+SETTLED: Final = 0.01
+"""Largest change of the exponent of uniform margins, as they reach further, with which it is one: a fifth of `MARGIN`.
+Where a window reaches to the largest errors, which far margins share, it falls without end. Effect: docs/ladder.md.
 """
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5

@@ -12,7 +12,7 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.prediction import Prediction, PushForward
 from critlearn.prediction.criteria import TOLERANCE
-from critlearn.prediction.error_values import ErrorValues
+from critlearn.prediction.error_values import WIDER, ErrorValues
 from critlearn.prediction.prediction import with_limits
 from critlearn.prediction.product import convolve, shifted
 from critlearn.prediction.push_forward.channel import ErrorSignal
@@ -75,6 +75,11 @@ class Factors:
         """Distributions that have been made, by level."""
         return {}
 
+    @cached_property
+    def wide_law(self) -> PushForward:
+        """Distribution of the error at margins that are uniform over a wider range than those of the composition."""
+        return push_forward_parts(self.values.uniform(WIDER))
+
     def under(self, composition: ErrorSignal) -> "Factors":
         """Factors with the errors of another composition, at the same margins and path factors.
 
@@ -103,9 +108,17 @@ class Factors:
         if self.trained_with is not None:
             times = "" if self.scale == 1 else f", its output times {self.scale:.3g}"
             source += f" of the network trained with {self.trained_with}{times}"
-        if level != COMPOSITION and not is_constant(paths):
+        if level != COMPOSITION and not self.is_constant(name):
             source += f", times {paths.count:,} path factors of other samples"
         return with_limits(law, self.values.limits, TOLERANCE, source)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the path factor of a quantity is the same for all samples that have an error, and all variables."""
+        paths = self.paths[name]
+        reach = paths.log_range
+        # Of a sample without any error no path factor is known, and zero is counted.
+        unknown = paths.count * self.values.zeros
+        return reach is not None and reach[1] - reach[0] <= ONE_PATH and paths.zeros <= unknown + 0.5
 
     def law(self, name: str, level: int) -> PushForward:
         """Distribution of the fluctuations of a quantity by a level from 0 to 2.
@@ -122,14 +135,8 @@ class Factors:
         if paths.log_range is None:
             raise InvalidInputError(NO_PATH)
         # A path factor that is one number, or taken at its mean, moves density and caustics as they are.
-        constant = level == COMPOSITION or is_constant(paths)
+        constant = level == COMPOSITION or self.is_constant(name)
         return shifted(error, mean_log(paths)) if constant else convolve(error, paths)
-
-
-def is_constant(paths: LogSketch) -> bool:
-    """Whether the path factor is the same for all samples and variables."""
-    reach = paths.log_range
-    return reach is not None and reach[1] - reach[0] <= ONE_PATH
 
 
 def mean_log(paths: LogSketch) -> float:
