@@ -23,6 +23,7 @@ __all__ = [
     "MARGIN",
     "MOST_NEEDED",
     "ONE_PATH",
+    "REACHES",
     "RESAMPLED",
     "SETTLED",
     "TAIL",
@@ -82,6 +83,11 @@ taken apart there. Errors of flights reach over all of their windows, those of s
 SETTLED: Final = 0.01
 """Largest change of the exponent of uniform margins, as they reach further, with which it is one: a fifth of `MARGIN`.
 Where a window reaches to the largest errors, which far margins share, it falls without end. Effect: docs/ladder.md.
+"""
+
+REACHES: Final = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""Parts of the margins' range by which uniform margins reach beyond it, until their exponent is settled: errors that
+fall as the cube of the margin fall by seven decades in the last. Effect: docs/ladder.md.
 """
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5

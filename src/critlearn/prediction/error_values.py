@@ -35,9 +35,6 @@ function by less than its sampling error, whatever the path factors make of the 
 _BEYOND: Final = 1.0
 """Part of the range of the values by which uniform values reach beyond it on both sides: windows may begin there."""
 
-WIDER: Final = 3.0
-"""The same part where it is asked whether an exponent depends on it."""
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorValues:

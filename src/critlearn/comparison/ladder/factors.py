@@ -12,7 +12,7 @@ from critlearn.fluctuations import Fluctuations
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
 from critlearn.prediction import Prediction, PushForward
 from critlearn.prediction.criteria import TOLERANCE
-from critlearn.prediction.error_values import WIDER, ErrorValues
+from critlearn.prediction.error_values import ErrorValues
 from critlearn.prediction.prediction import with_limits
 from critlearn.prediction.product import convolve, shifted
 from critlearn.prediction.push_forward.channel import ErrorSignal
@@ -75,10 +75,16 @@ class Factors:
         """Distributions that have been made, by level."""
         return {}
 
+    def uniform_law(self, beyond: float) -> PushForward:
+        """Distribution of the error at uniform margins that reach beyond the samples' by a part of their range."""
+        if beyond not in self._uniform_laws:
+            self._uniform_laws[beyond] = push_forward_parts(self.values.uniform(beyond))
+        return self._uniform_laws[beyond]
+
     @cached_property
-    def wide_law(self) -> PushForward:
-        """Distribution of the error at margins that are uniform over a wider range than those of the composition."""
-        return push_forward_parts(self.values.uniform(WIDER))
+    def _uniform_laws(self) -> dict[float, PushForward]:
+        """Distributions that have been made, by reach."""
+        return {}
 
     def under(self, composition: ErrorSignal) -> "Factors":
         """Factors with the errors of another composition, at the same margins and path factors.

@@ -17,6 +17,7 @@ from critlearn.comparison.criteria import (
     LEAST_SAMPLES,
     LEAST_SHARE,
     MARGIN,
+    REACHES,
     SETTLED,
     TAIL,
 )
@@ -214,12 +215,15 @@ class Ladder:
     def _alone(self, name: str, window: Window) -> float | None:
         """Exponent of uniform margins and one path factor on a window; None where there is none.
 
-        They may have next to nothing there, or, where errors saturate, the more the further the margins reach.
+        The margins reach so far that nothing more changes; where errors saturate it changes without end.
         """
-        middle = self._middle(self.paths[name], window)
-        laws = (self.factors.error_law(COMPOSITION), self.factors.wide_law)
-        near, far = (predicted_on(shifted(law, middle), window) for law in laws)
-        return near if near is not None and far is not None and abs(near - far) <= SETTLED else None
+        middle, last = self._middle(self.paths[name], window), None
+        for reach in REACHES:
+            exponent = predicted_on(shifted(self.factors.uniform_law(reach), middle), window)
+            if exponent is not None and last is not None and abs(exponent - last) <= SETTLED:
+                return exponent
+            last = exponent
+        return None
 
     def _exponent(self, name: str, level: int, fit: PowerLawFit, made: "_Made") -> tuple[float | None, float | None]:
         """Exponent of a level on the measured window, and the standard error of its difference from the measured."""
