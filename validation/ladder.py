@@ -130,7 +130,7 @@ def classes(
     **training: Any,
 ) -> Approach:
     """Dense tanh network on a data set, trained to a certificate or for the epochs that are given."""
-    found = load_data(data) if data != "moons" else moons()
+    found = {"moons": moons, "Gaussian": gaussian}[data]() if data in ("moons", "Gaussian") else load_data(data)
     softmax = isinstance(loss, nn.Module)
     targets = found.labels if softmax else found.signs.double()
     model = feed_forward(found.x.shape[1], hidden, "tanh", seed=0, outputs=found.classes if softmax else 1)
@@ -142,6 +142,14 @@ def moons(samples: int = 20_000) -> ClassData:
     """Two half moons that overlap, ten times as many as `load_data` has."""
     x, labels = make_moons(samples, noise=0.3, random_state=0)
     return ClassData(torch.from_numpy(x), torch.from_numpy(labels), "moons", ("upper", "lower"), "scikit-learn")
+
+
+def gaussian(samples: int = 20_000) -> ClassData:
+    """Two Gaussian classes of ten features, whose means are two and a half deviations apart."""
+    torch.manual_seed(0)
+    labels = torch.randint(2, (samples,))
+    x = torch.randn(samples, 10, dtype=torch.float64) + 0.8 * (labels[:, None] - 0.5)
+    return ClassData(x, labels, "Gaussian", ("lower", "upper"), "drawn")
 
 
 def convolutional() -> Approach:
@@ -182,6 +190,7 @@ def cases() -> dict[str, Case]:
         },
         "flights, three classes, softmax": Case(lambda: classes("flights:3", cross)),
         "moons, tanh+mse": Case(lambda: classes("moons", Composition("tanh", "mse"), (16, 16))),
+        "Gaussian classes, softsign+mse": Case(lambda: classes("Gaussian", Composition("softsign", "mse"), (16, 16))),
         "digits, dense, softmax": Case(lambda: classes("digits", cross, (32,), **HELD)),
         "digits, convolutional, softmax": Case(convolutional),
         "decoder on text, sequences": Case(lambda: language(Decoder)),

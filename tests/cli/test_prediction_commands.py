@@ -118,7 +118,6 @@ def test_table_is_a_matrix_of_eighty_columns_and_has_a_long_form() -> None:
     assert long.count("softsign") > len(losses)
 
 
-@pytest.mark.slow
 def test_table_has_sixty_compositions() -> None:
     rows = _json("table", "--format", "json")["compositions"]
     assert len(rows) >= 60  # type: ignore[arg-type]

@@ -23,7 +23,9 @@ __all__ = [
     "MARGIN",
     "MOST_NEEDED",
     "ONE_PATH",
+    "REACHES",
     "RESAMPLED",
+    "SETTLED",
     "TAIL",
     "TOLD",
 ]
@@ -76,6 +78,16 @@ LEAST_REACH: Final = 0.5
 """Share of a window's width, in ``ln|delta|``, that the middle 98% of the errors must reach over for an exponent to be
 taken apart there. Errors of flights reach over all of their windows, those of sequences over a tenth, with exponents of
 -20 to -100 that path factors take back. Effect: docs/ladder.md.
+"""
+
+SETTLED: Final = 0.01
+"""Largest change of the exponent of uniform margins, as they reach further, with which it is one: a fifth of `MARGIN`.
+Where a window reaches to the largest errors, which far margins share, it falls without end. Effect: docs/ladder.md.
+"""
+
+REACHES: Final = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""Parts of the margins' range by which uniform margins reach beyond it, until their exponent is settled: errors that
+fall as the cube of the margin fall by seven decades in the last. Effect: docs/ladder.md.
 """
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.5

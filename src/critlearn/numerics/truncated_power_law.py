@@ -5,10 +5,11 @@ it is a truncated geometric law of the bin's index ``j = 0 .. B - 1`` with param
 Binning thus costs no bias, every real exponent is allowed, and ``k = 1`` is no special case.
 """
 
+import math
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Num
 
 from critlearn.errors import InvalidInputError
 from critlearn.numerics.window import Window
@@ -18,6 +19,9 @@ _SERIES: Final = 1e-3
 
 _NEWTON_STEPS: Final = 60
 """Steps at most: as many as halving alone needs for all digits."""
+
+_SLACK: Final = 1e-6
+"""Part of a bin's width by which an edge may lie beyond the end of a window and still be in it: rounding."""
 
 Values = Float64[np.ndarray, "..."]
 
@@ -118,7 +122,7 @@ def exponent_on(
     weights
         Probability, or fractional count, of each bin.
     window
-        Where to fit.
+        Where to fit. Where it reaches beyond the edges there is nothing, which counts as much as any other stretch.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def exponent_on(
     >>> round(exponent_on(edges, np.exp(-0.5 * edges[:-1]), Window.from_logs(1.0, 4.0)), 6)
     1.5
     """
-    inside = weights[bins_inside(edges, window)]
+    inside = weights_on(edges, weights, window)
     exponent = float(exponents(inside[None], float(edges[1] - edges[0]))[0])
     return exponent if np.isfinite(exponent) else None
 
@@ -152,6 +156,41 @@ def exponents(weights: Float64[np.ndarray, "density bin"], width: float) -> Floa
     return np.asarray(np.where(np.isfinite(phi), 1 - phi / width, np.nan))
 
 
+def weights_on(
+    edges: Float64[np.ndarray, " edge"], weights: Num[np.ndarray, "*row bin"], window: Window
+) -> Num[np.ndarray, "*row inside"]:
+    """Weights of the bins that lie wholly in a window, and zeros for those in which nothing is.
+
+    Parameters
+    ----------
+    edges
+        Equally spaced edges in ``ln|delta|``.
+    weights
+        Weight of each bin, of one density or of several.
+    window
+        Part of the axis, which may reach beyond the edges.
+
+    Raises
+    ------
+    InvalidInputError
+        If the window holds fewer than three bins.
+
+    >>> weights_on(np.arange(4.0), np.array([1.0, 2.0, 3.0]), Window.from_logs(0.5, 5.0)).tolist()
+    [2.0, 3.0, 0.0, 0.0]
+    """
+    width = float(edges[-1] - edges[0]) / (len(edges) - 1)
+    # An edge that is the window's end but for rounding belongs to the window.
+    start = math.ceil((window.log_lo - edges[0]) / width - _SLACK)
+    stop = math.floor((window.log_hi - edges[0]) / width + _SLACK)
+    if stop - start < 3:
+        raise InvalidInputError(f"window {window.summary()} holds fewer than three bins of the data")
+    first, last = min(max(start, 0), stop), max(min(stop, weights.shape[-1]), start)
+    found = np.zeros((*weights.shape[:-1], stop - start), dtype=weights.dtype)
+    if last > first:
+        found[..., first - start : last - start] = weights[..., first:last]
+    return found
+
+
 def bins_inside(edges: Float64[np.ndarray, " edge"], window: Window) -> slice:
     """Bins that lie wholly in a window.
 
@@ -161,7 +200,7 @@ def bins_inside(edges: Float64[np.ndarray, " edge"], window: Window) -> slice:
         If fewer than three do.
     """
     # An edge that is the window's end but for rounding belongs to the window.
-    slack = 1e-6 * np.diff(edges).min()
+    slack = _SLACK * np.diff(edges).min()
     start = int(np.searchsorted(edges, window.log_lo - slack))
     stop = int(np.searchsorted(edges, window.log_hi + slack, side="right")) - 1
     if stop - start < 3:

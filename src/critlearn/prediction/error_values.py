@@ -28,6 +28,10 @@ a test of the distribution does not reject the smoothing.
 _SAME: Final = 1e-9
 """Standard deviation of values, relative to their size, that is rounding."""
 
+_NEIGHBOURS: Final = 0.5
+"""Part of ``sqrt(n)`` values that lie between one and its k-th neighbour: a displacement so far moves the distribution
+function by less than its sampling error, whatever the path factors make of the values."""
+
 _BEYOND: Final = 1.0
 """Part of the range of the values by which uniform values reach beyond it on both sides: windows may begin there."""
 
@@ -154,14 +158,18 @@ class ErrorValues:
         return logs
 
     def jittered(self, generator: np.random.Generator) -> Float64[np.ndarray, " sample"]:
-        """Values drawn from the kernel estimate: each sample's own, displaced by a normal number of its bandwidth."""
+        """Values drawn from a density: each sample's own, displaced by a normal number.
+
+        Its deviation is the bandwidth of the kernel estimate, less where values lie closer together than that: values
+        that many samples share, and the folds of a map, stay where they are.
+        """
         displaced = self.values.copy()
         for number in range(len(self.channels)):
             own = (self.part == number) & ~np.isnan(self.values)
-            # Values that many samples share are theirs, and not drawn from a density.
-            if own.sum() > 1 and 2 * np.unique(self.values[own]).size > own.sum():
+            if np.unique(self.values[own]).size > 1:
                 density = _kernel(self.values[own])
-                displaced[own] += density.bandwidth * generator.normal(size=int(own.sum()))
+                width = np.minimum(density.bandwidth, _to_neighbour(self.values[own]))
+                displaced[own] += width * generator.normal(size=int(own.sum()))
                 # Kernels are reflected at the ends.
                 low, high = density.support
                 displaced[own] = high - np.abs(high - (low + np.abs(displaced[own] - low)))
@@ -221,9 +229,9 @@ class ErrorValues:
         """
         return self.densities(_kernel)
 
-    def uniform(self) -> list[Part]:
-        """Uniform densities over three times the range of the values: the composition alone."""
-        return self.densities(_uniform)
+    def uniform(self, beyond: float = _BEYOND) -> list[Part]:
+        """Uniform densities that reach beyond the values by a part of their range: the composition alone."""
+        return self.densities(lambda values: _uniform(values, beyond))
 
     def densities(self, estimate: Callable[[Float64[np.ndarray, " n"]], MarginDensity]) -> list[Part]:
         """Density of the values of each channel that has some, estimated as a function of them says."""
@@ -334,11 +342,22 @@ def _kernel(values: Float64[np.ndarray, " n"]) -> EmpiricalDensity:
     return EmpiricalDensity(values, bandwidth=UNDERSMOOTHED * spread * values.size ** (-1 / 5))
 
 
-def _uniform(values: Float64[np.ndarray, " n"]) -> InputDensity:
-    """Uniform density that reaches beyond the values on both sides."""
+def _to_neighbour(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Distance of each value to its k-th neighbour, the nearer of the one above and the one below."""
+    order = np.argsort(values)
+    ordered, k = values[order], max(1, round(_NEIGHBOURS * values.size**0.5))
+    gaps = ordered[k:] - ordered[:-k]
+    end = np.full(k, np.inf)
+    distance = np.empty_like(values)
+    distance[order] = np.minimum(np.append(gaps, end), np.append(end, gaps))[: values.size]
+    return distance
+
+
+def _uniform(values: Float64[np.ndarray, " n"], beyond: float) -> InputDensity:
+    """Uniform density that reaches beyond the values on both sides, by a part of their range."""
     low, high = float(values.min()), float(values.max())
-    beyond = _BEYOND * (high - low) or 1.0
-    return InputDensity("uniform", low - beyond, high + beyond)
+    reach = beyond * (high - low or 1.0)
+    return InputDensity("uniform", low - reach, high + reach)
 
 
 def _limit(composition: ErrorSignal, target: float) -> Sequence[Limit]:

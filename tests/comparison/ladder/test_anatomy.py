@@ -4,11 +4,21 @@ import math
 
 import numpy as np
 import pytest
-from tests.comparison.ladder.synthetic import ladder
+import scipy.optimize
+import torch
+from jaxtyping import Float64
+from tests.comparison.ladder.synthetic import LOGISTIC, counted, ladder
+from torch import nn
+from torch.utils.data import TensorDataset
 
+from critlearn.comparison import predict
+from critlearn.comparison.ladder.error_values import OutputState
 from critlearn.comparison.ladder.ladder import Ladder
+from critlearn.fluctuations import Fluctuations
 from critlearn.inference import PowerLawFit, fit_power_law
+from critlearn.network import NeuralSystem
 from critlearn.numerics.window import Window
+from critlearn.prediction.error_values import values_of_margins
 
 
 def on(steps: Ladder, low: float, high: float) -> PowerLawFit:
@@ -72,3 +82,82 @@ def test_errors_that_are_nearly_alike_have_no_part_in_a_window() -> None:
         assert steps.anatomy("q", on(steps, 0.02, high)) is None
     spread = ladder(2000, 5)
     assert spread.anatomy("q", on(spread, 0.02, 0.5)) is not None
+
+
+@pytest.mark.parametrize(("of_paths", "path"), [(0.5, 0.0), (0.8, 0.1)])
+def test_the_larger_of_two_exponents_rules_a_product(of_paths: float, path: float) -> None:
+    """Errors ``p ~ e^-0.7`` times independent path factors ``p ~ c^-k2``: the product has ``max(0.7, k2)``."""
+    generator = np.random.default_rng(0)
+    samples = 20_000
+    margins = generator.laplace(0.0, 1 / 0.3, samples)
+    log_paths = np.log(generator.random((samples, 4))) / (1 - of_paths)
+    log_error = LOGISTIC.log_error_signal(margins)
+    measured, paths = (
+        Fluctuations({"q": counted(logs)}, {"q": 4}, samples) for logs in (log_error[:, None] + log_paths, log_paths)
+    )
+    state = OutputState(log_error, values_of_margins(LOGISTIC, margins, np.zeros(samples, dtype=np.int64)))
+    steps = Ladder(state, measured, paths)
+    anatomy = steps.anatomy("q", on(steps, 0.005, 0.1))
+    assert anatomy is not None
+    assert anatomy.composition is not None
+    # Both powers are parts of the product, e^(0.3 u) a few percent of it here.
+    for part, expected in (
+        (anatomy.composition, 1.0),
+        (anatomy.data, -0.3),
+        (anatomy.path, path),
+        (anatomy.dependence, 0.0),
+    ):
+        assert abs(part.value - expected) < 4 * part.standard_error + 0.02
+
+
+def test_parts_of_a_linear_network_are_those_of_plain_sums() -> None:
+    """Two linear layers without biases, the first one's weights: ``c = |v_j x_i|``, ``m = t v W x``."""
+    torch.manual_seed(0)
+    t = torch.where(torch.rand(20_000) < 0.5, 1.0, -1.0).double()
+    x = torch.randn(20_000, 2, dtype=torch.float64) + 0.8 * t[:, None]
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.5], [-0.3, 0.8]]))
+        model[1].weight.copy_(torch.tensor([[1.2, 0.6]]))
+        margins = (t * model(x)[:, 0]).numpy()
+    steps = predict(NeuralSystem(model, LOGISTIC, TensorDataset(x, t[:, None]))).steps
+    sketch = steps.measured["0.weight"]
+    window = Window.from_logs(sketch.quantile(0.02), sketch.quantile(0.5))
+    anatomy = steps.anatomy("0.weight", fit_power_law(sketch, window=window))
+    assert anatomy is not None
+    assert anatomy.composition is not None
+    log_error = -np.logaddexp(0, margins)
+    log_paths = np.log(np.abs(np.array([1.2, 0.6])[:, None] * x.numpy()[:, None, :])).reshape(20_000, 4)
+    others = log_paths[np.random.default_rng(1).permuted(np.tile(np.arange(20_000), 20))]
+    products = np.tile(log_error, 20)[:, None] + others
+    k1 = plain_exponent(log_error + log_paths.mean(), window)
+    k2, k3 = plain_exponent(products.ravel(), window), plain_exponent((log_error[:, None] + log_paths).ravel(), window)
+    # The kernel of the margins smooths, and bins of 0.02 are joined.
+    assert anatomy.data.value + anatomy.composition.value == pytest.approx(k1, abs=0.02)
+    assert anatomy.path.value == pytest.approx(k2 - k1, abs=0.02)
+    assert anatomy.dependence.value == pytest.approx(k3 - k2, abs=0.02)
+    assert abs(k3 - k2) > 0.05
+
+
+def plain_exponent(logs: Float64[np.ndarray, " value"], window: Window) -> float:
+    """Exponent of the likeliest power law of values on a window: ``theta = 1 - k`` with their mean logarithm."""
+    width = window.log_hi - window.log_lo
+    inside = logs[(logs > window.log_lo) & (logs < window.log_hi)] - window.log_lo
+    mean = float(inside.mean()) / width
+
+    def excess(theta: float) -> float:
+        return 1 / (1 - math.exp(-theta)) - 1 / theta - mean
+
+    return 1 - float(scipy.optimize.brentq(excess, -100, 100.5)) / width
+
+
+def test_where_errors_saturate_the_composition_has_no_exponent() -> None:
+    """Where a window reaches to the largest errors, that of uniform margins is what their range says."""
+    steps = ladder(20_000, 0)
+    sketch = steps.measured["q"]
+    inside = steps.anatomy("q", on(steps, 0.02, 0.3))
+    beyond = steps.anatomy("q", fit_power_law(sketch, window=Window.from_logs(sketch.quantile(0.3), 1.0)))
+    assert inside is not None
+    assert inside.composition is not None
+    assert beyond is not None
+    assert beyond.composition is None

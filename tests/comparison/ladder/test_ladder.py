@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.comparison.ladder.synthetic import ladder
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -225,6 +226,39 @@ def test_positions_and_drawn_entries_have_ladders_too() -> None:
     _, steps = measure_with_ladder(system, quantities=Quantities(variables=10))
     assert not isinstance(steps, str)
     assert steps.levels("hidden2.weight", fit_power_law(steps.measured["hidden2.weight"]))
+
+
+def test_a_path_factor_of_zero_or_one_is_that_of_other_samples() -> None:
+    """As of the weight of a binary feature: it is no identity that 40% of the fluctuations are zero."""
+    steps = ladder(6000, 0, variables=1, spread=0.0, zeros=0.4)
+    assert steps.prediction("q", 2).distribution.zeros == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / 6000))
+    level = {level.level: level for level in steps.levels("q", fit_power_law(steps.measured["q"]))}[2]
+    assert level.agreement is not None
+    assert level.distance is not None
+    assert level.distance < 0.05
+
+
+@pytest.mark.parametrize("case", ["weighted", "single feature"])
+def test_the_joint_level_is_an_identity_for_folds_and_clusters(case: str) -> None:
+    """Errors of weighted classes end inside of the range of all; a feature of the errors' own sign clusters them."""
+    torch.manual_seed(0)
+    t = (torch.rand(3000, 1) < 0.4).double()
+    x = torch.randn(3000, 4, dtype=torch.float64) + (2 * t - 1)
+    if case == "weighted":
+        model: nn.Module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+        loss: nn.Module = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([10.0], dtype=torch.float64))
+    else:
+        x, model, loss = x[:, :1], nn.Linear(1, 1).double(), nn.BCEWithLogitsLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(model(x), t).backward()
+        optimizer.step()
+    system = NeuralSystem(model, loss, TensorDataset(x, t))
+    steps = predict(system, level=1).steps
+    for name in steps.measured:
+        apart = steps.distance(name, 3)
+        assert apart.value < 1.5 * apart.noise + 0.005, name
 
 
 def test_what_cannot_be_predicted_says_why() -> None:

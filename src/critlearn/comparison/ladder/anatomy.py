@@ -34,7 +34,8 @@ class Anatomy(Result):
     Parameters
     ----------
     composition
-        ``k0``; None where errors depend on more than one number: composition and data are told together, as data.
+        ``k0``; None where errors depend on more than one number, or the window reaches to the largest of them, where it
+        would depend on how far the margins reach: composition and data are told together, as data.
     data
         ``k1 - k0``: that values of the margins are not equally frequent.
     path

@@ -75,6 +75,17 @@ class Factors:
         """Distributions that have been made, by level."""
         return {}
 
+    def uniform_law(self, beyond: float) -> PushForward:
+        """Distribution of the error at uniform margins that reach beyond the samples' by a part of their range."""
+        if beyond not in self._uniform_laws:
+            self._uniform_laws[beyond] = push_forward_parts(self.values.uniform(beyond))
+        return self._uniform_laws[beyond]
+
+    @cached_property
+    def _uniform_laws(self) -> dict[float, PushForward]:
+        """Distributions that have been made, by reach."""
+        return {}
+
     def under(self, composition: ErrorSignal) -> "Factors":
         """Factors with the errors of another composition, at the same margins and path factors.
 
@@ -103,9 +114,17 @@ class Factors:
         if self.trained_with is not None:
             times = "" if self.scale == 1 else f", its output times {self.scale:.3g}"
             source += f" of the network trained with {self.trained_with}{times}"
-        if level != COMPOSITION and not is_constant(paths):
+        if level != COMPOSITION and not self.is_constant(name):
             source += f", times {paths.count:,} path factors of other samples"
         return with_limits(law, self.values.limits, TOLERANCE, source)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the path factor of a quantity is the same for all samples that have an error, and all variables."""
+        paths = self.paths[name]
+        reach = paths.log_range
+        # Of a sample without any error no path factor is known, and zero is counted.
+        unknown = paths.count * self.values.zeros
+        return reach is not None and reach[1] - reach[0] <= ONE_PATH and paths.zeros <= unknown + 0.5
 
     def law(self, name: str, level: int) -> PushForward:
         """Distribution of the fluctuations of a quantity by a level from 0 to 2.
@@ -122,14 +141,8 @@ class Factors:
         if paths.log_range is None:
             raise InvalidInputError(NO_PATH)
         # A path factor that is one number, or taken at its mean, moves density and caustics as they are.
-        constant = level == COMPOSITION or is_constant(paths)
+        constant = level == COMPOSITION or self.is_constant(name)
         return shifted(error, mean_log(paths)) if constant else convolve(error, paths)
-
-
-def is_constant(paths: LogSketch) -> bool:
-    """Whether the path factor is the same for all samples and variables."""
-    reach = paths.log_range
-    return reach is not None and reach[1] - reach[0] <= ONE_PATH
 
 
 def mean_log(paths: LogSketch) -> float:

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int64, Num
 
 from critlearn.comparison.criteria import LEAST_PREDICTED_SHARE
 from critlearn.numerics.log_sketch import BIN_WIDTH, LogSketch
-from critlearn.numerics.truncated_power_law import bins_inside, exponents
+from critlearn.numerics.truncated_power_law import exponents, weights_on
 from critlearn.numerics.window import Window
 from critlearn.prediction.error_values import ErrorValues
 
@@ -102,24 +102,22 @@ class Halves:
     def share(self, window: Window) -> float:
         """Probability of a window, of its whole bins, averaged over both halves; 0 where fewer than three are in it."""
         try:
-            inside = bins_inside(self.edges, window)
+            return float(np.mean([weights_on(self.edges, half.mass, window).sum() for half in self.halves]))
         except ValueError:
             return 0.0
-        return float(np.mean([half.mass[inside].sum() for half in self.halves]))
 
     def exponent(self, window: Window) -> tuple[float, Float64[np.ndarray, " group"]] | None:
         """Exponent on a window, the mean of those of both halves, and the influence of each group on it.
 
-        None where a half has no exponent there.
+        Stretches of the window where nothing is count as such. None where a half has no exponent there.
         """
-        try:
-            inside = bins_inside(self.edges, window)
-        except ValueError:
-            return None
         found, influence = 0.0, []
         for half in self.halves:
-            mass = half.mass[inside]
-            both = exponents(np.concatenate([mass[None], mass + half.influence[:, inside]]), self.width)
+            try:
+                mass, moved = (weights_on(self.edges, part, window) for part in (half.mass, half.influence))
+            except ValueError:
+                return None
+            both = exponents(np.concatenate([mass[None], mass + moved]), self.width)
             if mass.sum() < LEAST_PREDICTED_SHARE or not np.isfinite(both[0]):
                 return None
             found += both[0] / 2

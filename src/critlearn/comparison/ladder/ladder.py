@@ -17,13 +17,15 @@ from critlearn.comparison.criteria import (
     LEAST_SAMPLES,
     LEAST_SHARE,
     MARGIN,
+    REACHES,
+    SETTLED,
     TAIL,
 )
 from critlearn.comparison.ladder import halves as from_halves
 from critlearn.comparison.ladder.anatomy import Anatomy, anatomy_of, contribution
 from critlearn.comparison.ladder.distance import Distance, distance_of
 from critlearn.comparison.ladder.error_values import OutputState
-from critlearn.comparison.ladder.factors import Factors, is_constant, mean_log
+from critlearn.comparison.ladder.factors import Factors, mean_log
 from critlearn.comparison.ladder.halves import Halves
 from critlearn.comparison.ladder.level import (
     COMPOSITION,
@@ -133,7 +135,7 @@ class Ladder:
         if not self._values.has_margins:
             return anatomy_of(None, k1, k2, k3, window)
         alone = self._alone(name, window)
-        return None if alone is None else anatomy_of((alone, np.zeros_like(k1[1])), k1, k2, k3, window)
+        return anatomy_of(None if alone is None else (alone, np.zeros_like(k1[1])), k1, k2, k3, window)
 
     def _middle(self, path: LogSketch, window: Window) -> float:
         """Logarithm of the path factor that stands for all on a window."""
@@ -211,9 +213,17 @@ class Ladder:
         return Level(COMPOSITION, USES[COMPOSITION], exponent, error, None, None, None, outcome, needed)
 
     def _alone(self, name: str, window: Window) -> float | None:
-        """Exponent of uniform margins and one path factor on a window; None where they have next to nothing there."""
-        middle = self._middle(self.paths[name], window)
-        return predicted_on(shifted(self.factors.error_law(COMPOSITION), middle), window)
+        """Exponent of uniform margins and one path factor on a window; None where there is none.
+
+        The margins reach so far that nothing more changes; where errors saturate it changes without end.
+        """
+        middle, last = self._middle(self.paths[name], window), None
+        for reach in REACHES:
+            exponent = predicted_on(shifted(self.factors.uniform_law(reach), middle), window)
+            if exponent is not None and last is not None and abs(exponent - last) <= SETTLED:
+                return exponent
+            last = exponent
+        return None
 
     def _exponent(self, name: str, level: int, fit: PowerLawFit, made: "_Made") -> tuple[float | None, float | None]:
         """Exponent of a level on the measured window, and the standard error of its difference from the measured."""
@@ -263,7 +273,7 @@ class Ladder:
 
     def _is_identity(self, name: str) -> bool:
         """Whether the path factor is the same for all samples: the error itself is then what is measured."""
-        return is_constant(self.paths[name])
+        return self.factors.is_constant(name)
 
     def _times(self, law: Halves, paths: Halves, name: str) -> Halves:
         """Distribution of errors times path factors of other samples."""

@@ -98,9 +98,10 @@ def sufficient_number(outcomes: Mapping[int, str | None]) -> int | None:
 
     >>> sufficient_number({0: "agrees", 1: "disagrees", 2: "agrees"})
     2
+    >>> sufficient_number({0: "agrees", 1: "cannot tell", 2: "disagrees"})
     """
     agreeing = (level for level, outcome in outcomes.items() if outcome == Agreement.AGREES)
-    wrong = outcomes.get(GAUSSIAN) == Agreement.DISAGREES
+    wrong = any(outcomes.get(level) == Agreement.DISAGREES for level in (GAUSSIAN, MARGINS))
     return next((level for level in sorted(agreeing) if level != COMPOSITION or not wrong), None)
 
 

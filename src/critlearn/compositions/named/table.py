@@ -1,6 +1,8 @@
 """Table of the catalogue: exponents of every activation with every loss that can follow it, and of softmax."""
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from critlearn.compositions.catalogue.activations import ACTIVATIONS, SOFTMAX
@@ -10,6 +12,9 @@ from critlearn.compositions.tails.asymptote import Asymptote
 from critlearn.compositions.typed.coerce import ActivationLike, LossLike, as_activation, as_loss
 
 COLUMNS: Final = ["activation", "loss", "exponent", "tail", "location", "other limits"]
+
+SHIPPED: Final = Path(__file__).with_name("table.csv")
+"""Rows of all pairs, which take 10 s to compute; docs/make_table.py writes them, and a test computes them again."""
 
 _POWERS: Final = ("power:3", "power:4")
 
@@ -24,15 +29,26 @@ def catalogue_table(*, activation: ActivationLike | None = None, loss: LossLike 
     """
     if (activation, loss) in ((SOFTMAX, None), (None, CROSS_ENTROPY), (SOFTMAX, CROSS_ENTROPY)):
         return [_SOFTMAX_ROW]
+    if activation is None and loss is None:
+        with SHIPPED.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    return _computed(activation, loss)
+
+
+def whole_table() -> list[dict[str, Any]]:
+    """Compute the rows of all pairs, which `catalogue_table` reads from the file that comes with the package."""
+    return [*_computed(None, None), _SOFTMAX_ROW]
+
+
+def _computed(activation: ActivationLike | None, loss: LossLike | None) -> list[dict[str, Any]]:
     activations = ACTIVATIONS.values() if activation is None else [as_activation(activation)]
     losses = [*LOSSES.values(), *map(find_loss, _POWERS)] if loss is None else [as_loss(loss)]
-    rows = [
+    return [
         _row(Composition(one, other))
         for one in activations
         for other in losses
         if one.bounded or not other.needs_saturation
     ]
-    return [*rows, _SOFTMAX_ROW] if activation is None and loss is None else rows
 
 
 def _row(composition: Composition) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def cutoff_exponent_on(
     weights
         Probability of each bin.
     log_start
-        Lower end of the fit in ``ln|delta|``.
+        Lower end of the fit in ``ln|delta|``. Between it and the first edge there is nothing.
 
     Returns
     -------
@@ -267,12 +267,16 @@ def cutoff_exponent_on(
     if not filled.size:
         return None
     at = slice(int(filled[0]), int(filled[-1]) + 1)
+    edges, weights = edges[at.start : at.stop + 1], weights[at]
+    width = float(edges[1] - edges[0])
+    empty = max(0, math.floor((edges[0] - log_start) / width + 1e-6))
+    edges = np.concatenate([edges[0] - width * np.arange(empty, 0, -1), edges])
     # So many values that none of the rules on few of them applies; the estimate does not depend on their number.
-    values = weights[at] / weights[at].sum() * 1e9
-    start = int(np.searchsorted(edges[at], log_start - 1e-9))
+    values = np.concatenate([np.zeros(empty), weights / weights.sum() * 1e9])
+    start = int(np.searchsorted(edges, log_start - 1e-9))
     if start >= values.size:
         return None
-    counts = GroupedCounts(Cells(np.asarray(edges[at.start : at.stop + 1])), values[None])
+    counts = GroupedCounts(Cells(edges), values[None])
     fit = fit_cutoff(counts, start)
     return None if fit is None else fit.exponent
 
