@@ -86,6 +86,20 @@ def test_panels_keep_their_places_and_shared_axes_move_together() -> None:
     assert interactive(figure)["data"][1]["fill"] == "toself"
 
 
+def test_titles_of_panels_beside_each_other_stay_over_their_own() -> None:
+    figure = Figure(figsize=(8.0, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.set_title("a name of more than twenty letters\nand more")
+    right.set_title("short")
+    chart = interactive(figure)["layout"]
+    for number, title in enumerate(chart["annotations"]):
+        assert title["xanchor"] == "center"
+        assert title["x"] == pytest.approx(np.mean(chart[f"xaxis{'2' * number}"]["domain"]))
+        # A phone has room for about 24 letters in each half.
+        assert max(map(len, title["text"].split("<br>"))) <= 24
+    assert chart["annotations"][0]["text"].replace("<br>", " ") == "a name of more than twenty letters and more"
+
+
 def test_a_name_of_a_legend_that_no_line_has_alone_is_there_all_the_same() -> None:
     figure, axes = plain_axes()
     (handle,) = axes.plot([0, 1], [0, 1], color="#009E73", label="_first: depth")

@@ -11,7 +11,7 @@ import pytest
 from critlearn.errors import InvalidInputError
 from critlearn.explorer import compose
 from critlearn.explorer.patience import within
-from critlearn.explorer.pictures.phase_chart import cells_of, in_words
+from critlearn.explorer.pictures.phase_chart import cells_of, in_place_of_chart, in_words
 from critlearn.explorer.stored_runs import explanation_of, label, quantity_of, runs_of
 from critlearn.figures.study import PhasePanel
 
@@ -110,6 +110,16 @@ def test_a_phase_diagram_in_words() -> None:
         "Mean measured exponent of bias over rate and loss. a, c: 1.25; "
         "b, c: no power law (not every run at equilibrium)."
     )
+
+
+@pytest.mark.parametrize(
+    ("exponents", "said"),
+    [([1.25, 1.3], None), ([1.2501, 1.2502], "in 2 cells"), ([1.25, None], "a, c"), ([None, None], "No cell")],
+)
+def test_exponents_that_are_one_are_told_in_place_of_a_diagram(exponents: list[float | None], said: str | None) -> None:
+    values = pd.DataFrame({"c": exponents}, index=["a", "b"])
+    found = in_place_of_chart(cells_of(PhasePanel(values, values.notna())), "bias")
+    assert found is None if said is None else said in str(found)
 
 
 def test_a_run_without_a_ladder_is_explained_by_nothing(study: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from critlearn.explorer.choice import chosen_from
-from critlearn.explorer.pictures.phase_chart import SELECTION, cells_of, chart, in_words
+from critlearn.explorer.pictures.phase_chart import SELECTION, cells_of, chart, in_place_of_chart, in_words
 from critlearn.explorer.pictures.picture import show as show_picture
 from critlearn.explorer.pictures.picture import show_numbers
 from critlearn.explorer.stored_runs import quantity_of, runs_of
@@ -66,6 +66,21 @@ def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
     with third:
         down = chosen_from("Down", [name for name in settings if name != across])
     cells = cells_of(phase_panel(table, quantity, across, down))
+    said = in_place_of_chart(cells, quantity)
+    if said is None:
+        _clickable_chart(cells, quantity, across, down)
+    else:
+        write_plain(said)
+    show_numbers("phase-diagram", cells[["row", "column", "exponent", "shown"]], "phase")
+    place = _cell(cells)
+    if place is not None:
+        where = cells[cells["place"] == place].iloc[0]
+        here = (table[across].astype(str) == where["column"]) & (table[down].astype(str) == where["row"])
+        _runs_of_cell(table[here & (table["quantity"] == quantity)], quantity, labels)
+
+
+def _clickable_chart(cells: pd.DataFrame, quantity: str, across: str, down: str) -> None:
+    """Chart of the cells, of which a click chooses one."""
     # A chart of its own for every cell chosen from the list: the one clicked before would stay marked.
     key = f"phase-{quantity}-{across}-{down}-{st.session_state.setdefault(_DRAWN, 0)}"
     st.vega_lite_chart(
@@ -80,12 +95,6 @@ def _phase_diagram(table: pd.DataFrame, labels: dict[str, str]) -> None:
         f"Mean exponent of {quantity} where a power law is established; × where none is, ○ where not every run is at "
         "certified equilibrium. Click a cell, or choose it below, to see its runs."
     )
-    show_numbers("phase-diagram", cells[["row", "column", "exponent", "shown"]], "phase")
-    place = _cell(cells)
-    if place is not None:
-        where = cells[cells["place"] == place].iloc[0]
-        here = (table[across].astype(str) == where["column"]) & (table[down].astype(str) == where["row"])
-        _runs_of_cell(table[here & (table["quantity"] == quantity)], quantity, labels)
 
 
 def _clicked(key: str) -> None:
@@ -129,11 +138,15 @@ def _put(slot: str, run: str, quantity: str) -> None:
 def _side_by_side(folder: Path, table: pd.DataFrame, labels: dict[str, str]) -> None:
     """One quantity of two runs beside each other."""
     rows = table[table["cell"].isin(list(labels))]
-    names = sorted(rows["cell"].unique(), key=labels.__getitem__)
-    if not names:
+    quantities = rows["quantity"].dropna()
+    if quantities.empty:
         return
     st.subheader("Two runs side by side")
-    quantity = chosen_from(_COMPARED, rows["quantity"].unique().tolist())
+    options = quantities.unique().tolist()
+    # The one of most runs at first, and of these alone there is a choice: each has something to show.
+    most = quantities.value_counts(sort=False).idxmax()
+    quantity = chosen_from(_COMPARED, options, index=options.index(most))
+    names = sorted(rows["cell"][rows["quantity"] == quantity].unique(), key=labels.__getitem__)
     for number, (place, slot) in enumerate(zip(st.columns(2), _SLOTS, strict=True)):
         with place, problems_shown():
             run = chosen_from(slot, names, index=min(number, len(names) - 1), format_func=labels.__getitem__)

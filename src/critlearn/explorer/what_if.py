@@ -43,7 +43,7 @@ def show(folder: Path, run: str) -> None:
     st.subheader("With another activation or loss")
     place = place_of(folder, run)
     if run_record(place)["study"] not in _REBUILT:
-        write_plain("Networks of `critlearn run two-class` and `run classes` can be held against another composition.")
+        write_plain("Networks of two-class and classes runs can be held against another composition.")
         return
     first, second = st.columns(2)
     with first:

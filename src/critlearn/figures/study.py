@@ -17,7 +17,7 @@ from critlearn.numerics.notation import LAW_GRADES
 _WIDEST: Final = 13.0
 """Inches of panels side by side: the text of wider pictures is too small on a page."""
 
-_SHADES: Final = 0.01
+SHADES: Final = 0.01
 """Range of values from which on they have different shades: the cells have two decimals, and a bar of less has marks
 that are told apart by their last digits alone."""
 
@@ -93,7 +93,7 @@ def phase_diagram(
     every = figure.subplots(rows, columns, squeeze=False)
     for axes, (name, panel) in zip(every.flat, panels.items(), strict=False):
         cells = panel.values
-        image = _heat_map(axes, panel, lowest, max(highest, lowest + _SHADES))
+        image = _heat_map(axes, panel, lowest, max(highest, lowest + SHADES))
         axes.set(xlabel=across.replace("_", " "), ylabel=down.replace("_", " "))
         axes.set_title(name, fontsize=9)
         for (row, column), number in np.ndenumerate(cells.to_numpy(dtype=float)):
@@ -103,7 +103,7 @@ def phase_diagram(
             axes.plot([column], [row], alpha=0, label=label)
     for axes in every.flat[len(panels) :]:
         axes.set_axis_off()
-    if highest - lowest >= _SHADES:
+    if highest - lowest >= SHADES:
         figure.colorbar(image, ax=every, label="decades" if value == "decades" else "measured exponent k")
     return figure
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final
@@ -43,6 +44,9 @@ _GREY: Final = "#808080"
 
 _TITLE: Final = 56
 """Pixels of the titles of panels, of three lines."""
+
+_LETTERS: Final = 48
+"""Letters of a title across the panels on a phone, of 6 pixels each."""
 
 _MARGIN: Final = {"l": 64, "r": 12, "t": 36, "b": 48}
 """Pixels around the panels, for the names of axes and the buttons of the chart."""
@@ -153,7 +157,8 @@ def _axis(axis: Axis, limits: tuple[float, float], name: str) -> Chart:
     seen = axis.label.get_visible()
     found: Chart = {"range": [float(end) for end in limits], "zeroline": False}
     if name and seen:
-        found["title"] = {"text": name.replace("\n", "<br>"), "standoff": 6}
+        # The margin grows with the numbers beside the axis, on which its name would lie otherwise.
+        found |= {"title": {"text": name.replace("\n", "<br>"), "standoff": 6}, "automargin": True}
     if axis.get_scale() == "log":
         powers = [math.log10(end) for end in limits]
         return {**found, "type": "log", "range": powers, "exponentformat": "power", "showexponent": "all"}
@@ -312,9 +317,13 @@ def _shapes(axes: Axes, x: str, y: str) -> Iterator[Chart]:
 def _texts(axes: Axes, x: str, y: str, box: tuple[list[float], list[float]]) -> Iterator[Chart]:
     """Title and texts of a panel."""
     if axes.get_title():
+        width = max(1, round(_LETTERS * (box[0][1] - box[0][0])))
+        lines = axes.get_title().replace(r"\$", "$").split("\n")
+        # Plotly would hang the titles of panels beside each other on their inner ends.
         yield {
-            "text": axes.get_title().replace(r"\$", "$").replace("\n", "<br>"), "showarrow": False,
-            "xref": "paper", "yref": "paper", "x": float(np.mean(box[0])), "y": box[1][1], "yanchor": "bottom",
+            "text": "<br>".join(part for line in lines for part in textwrap.wrap(line, width, break_long_words=False)),
+            "showarrow": False, "xref": "paper", "yref": "paper", "x": float(np.mean(box[0])), "y": box[1][1],
+            "xanchor": "center", "yanchor": "bottom",
         }  # fmt: skip
     for text in axes.texts:
         if not text.get_text():

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from critlearn.figures.study import PhasePanel
+from critlearn.figures.study import SHADES, PhasePanel
 
 SELECTION: Final = "cell"
 _ROW_HEIGHT: Final = 46
@@ -38,6 +38,17 @@ def cells_of(panel: PhasePanel) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def in_place_of_chart(cells: pd.DataFrame, quantity: str) -> str | None:
+    """Return what is said in place of a chart of which all cells would have one colour; None if they have several."""
+    known = cells["exponent"].astype(float).dropna()
+    if known.max() - known.min() >= SHADES:
+        return None
+    if known.empty:
+        return f"No cell has an established power law of {quantity}."
+    where = cells["place"][known.index[0]] if len(known) == 1 else f"in {len(known)} cells"
+    return f"There is one mean exponent of {quantity} alone, {known.iloc[0]:.2f} ({where}): no diagram is drawn."
 
 
 def in_words(cells: pd.DataFrame, quantity: str, across: str, down: str) -> str:
@@ -83,7 +94,8 @@ def chart(cells: pd.DataFrame, across: str, down: str) -> dict[str, Any]:
         "layer": [
             {
                 "name": "cells",
-                "mark": {"type": "rect", "cursor": "pointer", "stroke": "#D55E00"},
+                # Cells without a number are grey: they would be left out, with their black crosses on a dark page.
+                "mark": {"type": "rect", "cursor": "pointer", "stroke": "#D55E00", "invalid": None},
                 "encoding": {**place, "color": colour, "strokeWidth": chosen},
             },
             {
