@@ -54,6 +54,16 @@ def test_empty_sketch_and_missing_curves_are_drawn_as_nothing() -> None:
         assert not [line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) > 2]
 
 
+def test_a_prediction_at_a_single_size_is_not_drawn() -> None:
+    sketch = LogSketch.from_logs(np.zeros(300), None, np.arange(300) % 64, 64)
+    # As narrow as its grid: 300 values are unlikely to lie beyond its points.
+    narrow = {"log_delta": [0.0, 1e-9], "log_density": [0.0, 0.0]}
+    quantity = {"measured": {"exponent": None, "count": 300}, "curves": {"measured": None, "predicted": narrow}}
+    figure = quantity_figure(sketch, quantity)
+    assert "predicted" not in figure.axes[0].get_legend_handles_labels()[1]
+    assert figure.axes[2].get_ylabel() == "measured\n/ fit"
+
+
 def test_loss_figure_holds_every_epoch() -> None:
     figure = loss_figure({"losses": [3.0, 2.0, 1.5]})
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [3.0, 2.0, 1.5])

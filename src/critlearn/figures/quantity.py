@@ -75,7 +75,7 @@ def quantity_figure(sketch: LogSketch, quantity: Mapping[str, Any]) -> Figure:
     _draw_share(share, sketch, quantity)
     _draw_ratio(ratio, sketch, quantity)
     _draw_exponent(exponent, quantity)
-    other = "predicted" if quantity["curves"]["predicted"] is not None else "fit"
+    other = "predicted" if predicted_curve(quantity) is not None else "fit"
     names = ("density p(|δq|)", "share ≥ |δq|", f"measured\n/ {other}", "local exponent k")
     for axes, name in zip(panels, names, strict=True):
         axes.grid(alpha=0.3)
@@ -112,7 +112,7 @@ def draw_density(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any], *, 
     """Draw what `density_figure` shows into a panel; the fit is named after its law if no label is given."""
     x, y = _density(sketch)
     axes.plot(x, y, ".", color=MEASURED, markersize=4, label="measured")
-    predicted = _predicted(quantity)
+    predicted = predicted_curve(quantity)
     if predicted is not None:
         size, log_density = predicted
         # From the density of the logarithm to that of the size.
@@ -140,7 +140,7 @@ def _draw_share(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> N
     every = max(1, sketch.bins // 1000)
     edges, shown = sketch.edges[:-1][::every], above[:-1][::every]
     axes.plot(edges / LN10, np.log10(shown), color=MEASURED, lw=1.5, label="measured")
-    predicted = _predicted(quantity)
+    predicted = predicted_curve(quantity)
     if predicted is not None:
         size, log_density = predicted
         share = _above(_between(size, log_density))
@@ -162,7 +162,7 @@ def _draw_share(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> N
 
 def _draw_ratio(axes: Axes, sketch: LogSketch, quantity: Mapping[str, Any]) -> None:
     """Measured density over the predicted one, or over the fit where nothing is predicted, with standard errors."""
-    measured, predicted = quantity["measured"], _predicted(quantity)
+    measured, predicted = quantity["measured"], predicted_curve(quantity)
     x, y, error = _density_with_error(sketch)
     if predicted is not None:
         size, log_density = predicted
@@ -203,7 +203,7 @@ def _draw_exponent(axes: Axes, quantity: Mapping[str, Any]) -> None:
         axes.plot(x / LN10, k, color=MEASURED, lw=1.5, label="_measured")
         # Single windows with few values do not decide the scale.
         shown += [float(np.quantile(k, 0.05)), float(np.quantile(k, 0.95))]
-    predicted = _predicted(quantity)
+    predicted = predicted_curve(quantity)
     if predicted is not None:
         size, k = _predicted_exponent(*predicted)
         axes.plot(size / LN10, k, color=PREDICTED, lw=1.5, label="_predicted")
@@ -227,8 +227,11 @@ def _fit_label(measured: Mapping[str, Any]) -> str:
     return f"fit |δq|$^{{{text}}}${grade}"
 
 
-def _predicted(quantity: Mapping[str, Any]) -> tuple[Points, Points] | None:
-    """Size and density of the predicted ``ln|dq|``, without the ends that none of so many values is likely to reach."""
+def predicted_curve(quantity: Mapping[str, Any]) -> tuple[Points, Points] | None:
+    """Size and density of the predicted ``ln|dq|``, without the ends that none of so many values is likely to reach.
+
+    None where nothing is predicted, or one size alone, which has no density to draw.
+    """
     curve = quantity["curves"]["predicted"]
     if curve is None:
         return None
@@ -240,7 +243,7 @@ def _predicted(quantity: Mapping[str, Any]) -> tuple[Points, Points] | None:
     unlikely = 0.5 / max(1, quantity["measured"].get("count", math.inf))
     below = np.concatenate([[0.0], np.cumsum(_between(size, log_density))])
     reached = (below >= unlikely) & (below <= below[-1] - unlikely)
-    return size[reached], log_density[reached]
+    return (size[reached], log_density[reached]) if np.count_nonzero(reached) > 1 else None
 
 
 def _predicted_exponent(

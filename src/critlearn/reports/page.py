@@ -25,7 +25,7 @@ from critlearn.equilibrium import Status
 from critlearn.errors import InvalidInputError
 from critlearn.figures.anatomy import explained
 from critlearn.figures.illustration import Illustration
-from critlearn.figures.quantity import quantity_figure
+from critlearn.figures.quantity import predicted_curve, quantity_figure
 from critlearn.figures.run import drift_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.monitoring import MonitorRecord
@@ -278,7 +278,7 @@ def illustrations(
 def _of_quantity(name: str, quantity: Mapping[str, Any], fluctuations: Fluctuations) -> Illustration:
     """Density, share above, ratio to the prediction and local exponent of one quantity."""
     statement = quantity["statement"]
-    other = "the prediction" if quantity["curves"]["predicted"] is not None else "the fit"
+    other = "the prediction" if predicted_curve(quantity) is not None else "the fit"
     return Illustration(
         name,
         quantity_figure(fluctuations[name], quantity),

@@ -122,6 +122,11 @@ def test_constant_error_signal_is_refused() -> None:
         push_forward(parse_density("normal(0,1)"), [BiasChannel(Composition("identity", "mae"))])
 
 
+def test_a_weight_whose_square_is_no_number_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="smaller learning rate"):
+        BiasChannel(Composition("tanh", "mse"), weight=-1e300)
+
+
 @pytest.mark.usefixtures("without_shape_checker")
 @pytest.mark.parametrize("activation", ["1+(y-1)**2", "2-cos((y-1)*sqrt(2))"])
 def test_touching_the_target_is_followed_far_down(activation: str) -> None:

@@ -1,13 +1,18 @@
 """Channels: maps ``l(x) = ln|delta|`` from an input to the fluctuation that it induces, with two derivatives."""
 
 import math
+import sys
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from critlearn.compositions import Asymptote
+from critlearn.errors import InvalidInputError
 from critlearn.prediction.densities.margin_density import Points
+
+_LARGEST: Final = math.sqrt(sys.float_info.max)
+"""Weight whose square is the largest finite number."""
 
 
 @runtime_checkable
@@ -78,6 +83,11 @@ class BiasChannel:
         ``ln`` of the learning rate.
     target
         Target of the composition; for the class 1 the pre-activation is the margin.
+
+    Raises
+    ------
+    InvalidInputError
+        If the square of the weight, which the curvature has as a factor, is no finite number.
     """
 
     composition: ErrorSignal
@@ -85,6 +95,14 @@ class BiasChannel:
     bias: float = 0.0
     log_rate: float = 0.0
     target: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not abs(self.weight) < _LARGEST:
+            raise InvalidInputError(
+                f"a prediction takes a weight below {_LARGEST:.2g}; got {self.weight:.3g}: train with a smaller "
+                "learning rate"
+            )
 
     def log_fluctuation(self, x: Points) -> Points:
         """``ln|delta|``."""
