@@ -70,7 +70,7 @@ def test_without_margins_no_level_speaks_of_them() -> None:
     [
         (0.99, None, "the composition alone would give 0.99; that small errors are rare takes 0.46; depth adds 0.09; "
          "dependence takes 0.01: together 0.61"),
-        (None, {"scale": 0.1}, "composition and data give -0.46; depth adds 0.09; dependence takes 0.01: together -0.38"
+        (None, {"scale": 0.1}, "composition and data give −0.46; depth adds 0.09; dependence takes 0.01: together −0.38"
          ", below the cut-off"),
     ],
 )  # fmt: skip

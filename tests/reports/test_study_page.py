@@ -14,11 +14,13 @@ import pytest
 from critlearn.cli import run as run_command
 from critlearn.cli.main import app, exit_code
 from critlearn.figures.study import PhasePanel
-from critlearn.reports.study_page import _names, comparisons, statement, study_illustrations
+from critlearn.reports.study_page import _names, comparisons, statement, study_illustrations, study_page
 from critlearn.reports.study_words import phase_words
 from critlearn.studies import Study, load_study, read_run
+from critlearn.studies.runs.methods import Methods
 from critlearn.studies.runs.table import runs_table
 from critlearn.studies.sweep.results.store import ResultsStore
+from critlearn.studies.sweep.results.table import COLUMNS
 from critlearn.studies.sweep.study.cells import expand
 
 
@@ -213,3 +215,16 @@ def test_a_phase_diagram_of_one_cell_is_not_drawn_and_equal_values_have_no_bar()
 def test_cells_of_a_sweep_are_named_by_their_settings() -> None:
     table = pd.DataFrame({"cell": ["0123456789abcdef", "a folder"], "loss": ["mse", "bce"], "seed": [3, 4]})
     assert _names(table, ["loss"]) == ["mse, seed 3", "a folder"]
+
+
+def test_failed_runs_and_numbers_of_any_size_are_seen() -> None:
+    rows = [
+        {"cell": "a", "status": "finished", "lr": 1e-5, "quantity": "bias", "certified": True, "verdict": "rejected"},
+        {"cell": "b", "status": "failed", "lr": 1e300, "reason": "the gradient is not finite"},
+        {"cell": "c", "status": "failed", "lr": 0.1, "reason": "the gradient is not finite"},
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "lr"])
+    assert statement(table).startswith("3 runs, 1 of them at equilibrium, 2 failed:")
+    page = study_page(table, "many", Methods("many", (), {}))
+    assert "<strong>2 runs have no result:</strong> the gradient is not finite" in page
+    assert [f">{number}<" in page for number in ("1e-05", "1e+300", "0.1")] == [True] * 3

@@ -1,5 +1,6 @@
 """Table of an analysis: one row of plain values for each quantity, which every page and command reads."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from critlearn.comparison.agreement import Agreement
 from critlearn.comparison.ladder.level import COMPOSITION, SHORT, SHORT_WITHOUT_MARGINS, sufficient_number
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_parts, interval_text
 
 COLUMNS: Final = (
     "status", "quantity", "layer", "kind", "n", "zeros", "exponent", "ci_low", "ci_high", "decades", "window_low",
@@ -178,7 +179,7 @@ def cell_text(value: Any) -> str:
 def _cell(row: Any, name: str) -> str:
     """Text of a cell in a paper's table."""
     if name == "interval":
-        return "--" if pd.isna(row["ci_low"]) else interval_text(row["ci_low"], row["ci_high"])
+        return "--" if pd.isna(row["ci_low"]) else _signed(interval_text(row["ci_low"], row["ci_high"]))
     value = row[name]
     if isinstance(value, str):
         return value.translate(_ESCAPES)
@@ -186,4 +187,15 @@ def _cell(row: Any, name: str) -> str:
         return "--"
     if name in ("n", "seeds"):
         return f"{int(value):,}".replace(",", "\\,")
-    return f"{value:.1f}" if name == "decades" else f"{value:.2f}"
+    if name == "exponent" and not pd.isna(row.get("ci_low")):
+        return _signed(estimate_parts(value, (row["ci_low"], row["ci_high"]))[0])
+    return f"{value:.1f}" if name == "decades" else _signed(f"{value:.2f}")
+
+
+def _signed(text: str) -> str:
+    """Numbers for LaTeX, whose minus is one in formulas alone.
+
+    >>> _signed("[-0.50, 1.25]")
+    '[$-0.50$, 1.25]'
+    """
+    return re.sub(r"-[\d.]+", r"$\g<0>$", text)

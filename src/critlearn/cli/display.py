@@ -12,7 +12,7 @@ from rich.table import Table
 
 from critlearn.cli.terminal import draw, print_json, say
 from critlearn.errors import OutputError
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +102,7 @@ def print_table(record: Mapping[str, Any]) -> None:
         table.add_row(
             row["status"],
             row["quantity"],
-            _number(row["exponent"], ".2f"),
-            "-" if None in interval else interval_text(*interval),
+            *_estimate(row["exponent"], interval),
             _number(row["decades"], ".1f"),
             _number(row["share"], ".0%"),
             _number(row["predicted_exponent"], ".2f"),
@@ -135,8 +134,7 @@ def print_results(table: "pd.DataFrame") -> None:
             # Of a cell that is not finished, why; of others whether they are at equilibrium.
             known["equilibrium"] or known["status"],
             known["quantity"] or "-",
-            _number(known["measured_exponent"], ".2f"),
-            "-" if None in interval else interval_text(*interval),
+            *_estimate(known["measured_exponent"], interval),
             _number(known["decades"], ".1f"),
             _number(known["predicted_exponent"], ".2f"),
             agreement_text(known),
@@ -150,6 +148,14 @@ def agreement_text(row: Mapping[str, Any]) -> str:
     """Outcome of a prediction, and what it uses if it agrees."""
     found = row["explained_by"] if row["agreement"] == "agrees" else None
     return " with ".join(filter(None, (row["agreement"], found))) or "-"
+
+
+def _estimate(value: float | None, ends: tuple[float | None, float | None]) -> tuple[str, str]:
+    """Cells of an exponent and its interval."""
+    low, high = ends
+    if value is None or low is None or high is None:
+        return _number(value, ".2f"), "-"
+    return estimate_parts(value, (low, high))
 
 
 def _number(value: float | None, form: str) -> str:

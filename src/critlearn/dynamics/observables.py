@@ -16,7 +16,7 @@ from critlearn.dynamics.spectrum import AutocorrelationTime, SpectralSlope, auto
 from critlearn.errors import InvalidInputError
 from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.inference.criteria import FEWEST
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_text
 from critlearn.results import Result
 
 
@@ -85,8 +85,7 @@ def fit_text(fit: PowerLawFit | None) -> str:
         return "too few"
     if fit.exponent is None or fit.ci95_total is None or fit.decades is None or fit.grade is Grade.TOO_FEW:
         return str(fit.grade)
-    interval = interval_text(*fit.ci95_total)
-    return f"exponent {fit.exponent:.2f} {interval} over {fit.decades:.1f} decades ({fit.grade})"
+    return f"exponent {estimate_text(fit.exponent, fit.ci95_total)} over {fit.decades:.1f} decades ({fit.grade})"
 
 
 def avalanche_statistics(

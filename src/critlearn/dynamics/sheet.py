@@ -29,7 +29,7 @@ from critlearn.dynamics.surrogates import phase_randomised, shuffled
 from critlearn.errors import InvalidInputError, unknown_name
 from critlearn.inference import Grade, PowerLawFit, fit_power_law
 from critlearn.numerics.log_sketch import LogSketch
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_text
 from critlearn.numerics.validation import as_number, check_seed
 from critlearn.results import Result
 
@@ -148,7 +148,7 @@ def _exponent(fit: PowerLawFit | None) -> str:
     """Exponent with its interval where there are enough data."""
     if fit is None or fit.exponent is None or fit.ci95_total is None or fit.grade is Grade.TOO_FEW:
         return "-"
-    return f"{fit.exponent:.2f} {interval_text(*fit.ci95_total)}"
+    return estimate_text(fit.exponent, fit.ci95_total)
 
 
 def analyze_series(

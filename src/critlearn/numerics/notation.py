@@ -41,7 +41,16 @@ def estimate_text(value: float, ends: tuple[float, float]) -> str:
     >>> estimate_text(1.0103, (0.987, 1.034)), estimate_text(1.5, (1.4987, 1.5012)), estimate_text(1.5, (1.5, 1.5))
     ('1.01 [0.99, 1.03]', '1.500 [1.499, 1.501]', '1.50 [1.50, 1.50]')
     """
-    return f"{value:.{_digits(*ends, 2)}f} {interval_text(*ends)}"
+    return " ".join(estimate_parts(value, ends))
+
+
+def estimate_parts(value: float, ends: tuple[float, float], *, fewest: int = 2) -> tuple[str, str]:
+    """A number and its interval by the digits of `estimate_text`, for two cells: never a number outside its interval.
+
+    >>> estimate_parts(0.9932, (0.991, 0.994)), estimate_parts(1.0103, (0.987, 1.034), fewest=3)
+    (('0.993', '[0.991, 0.994]'), ('1.010', '[0.987, 1.034]'))
+    """
+    return f"{value:.{_digits(*ends, fewest)}f}", interval_text(*ends, fewest=fewest)
 
 
 def with_error(value: float, error: float) -> str:

@@ -8,7 +8,7 @@ from critlearn.errors import InvalidInputError
 from critlearn.figures.illustration import Illustration
 from critlearn.inference import PowerLawFit
 from critlearn.monitoring import MonitorRecord
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_text, interval_text
 
 _SIGNS = {
     "sizes": "sizes of avalanches follow a power law without a cut-off over one and a half decades",
@@ -123,7 +123,7 @@ def training_section(record: MonitorRecord) -> TrainingSection:
 def _column(part: ActivityStatistics) -> dict[str, str]:
     """Every observable of one activity by its name, as text."""
     avalanches, time = part.avalanches, part.autocorrelation
-    ratio = part.branching.ci95 and f"{part.branching.ratio:.3f} {interval_text(*part.branching.ci95)}"
+    ratio = part.branching.ci95 and f"{part.branching.ratio:.3f} {interval_text(*part.branching.ci95, fewest=3)}"
     shapes = part.shapes
     return {
         "avalanches": f"{avalanches.count:,}",
@@ -162,4 +162,4 @@ def _fit(fit: PowerLawFit | None) -> str:
         return "too few"
     if fit.exponent is None or fit.ci95_total is None or fit.decades is None:
         return str(fit.grade)
-    return f"{fit.exponent:.2f} {interval_text(*fit.ci95_total)} over {fit.decades:.1f} decades: {fit.grade}"
+    return f"{estimate_text(fit.exponent, fit.ci95_total)} over {fit.decades:.1f} decades: {fit.grade}"

@@ -9,7 +9,7 @@ from critlearn.comparison.ladder.anatomy import sum_in_words
 from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, JOINT, MARGINS, SHORT, SHORT_WITHOUT_MARGINS
 from critlearn.figures.anatomy import MOST_SHOWN, PARTS, anatomy_figure, explained
 from critlearn.figures.illustration import Illustration
-from critlearn.numerics.notation import interval_text
+from critlearn.numerics.notation import estimate_text
 
 _MEANINGS: Final = {
     COMPOSITION: "activation and loss alone, all margins equally frequent: an exponent, and no distribution",
@@ -131,8 +131,8 @@ def _row(name: str, quantity: Mapping[str, Any]) -> LadderRow:
     measured = quantity["measured"]
     exponent = ""
     if measured["exponent"] is not None:
-        ends = "" if measured["ci95"] is None else f" {interval_text(*measured['ci95'])}"
-        exponent = f"{measured['exponent']:.2f}{ends}"
+        ends, value = measured["ci95"], measured["exponent"]
+        exponent = f"{value:.2f}" if ends is None else estimate_text(value, tuple(ends))
     margins = any(level["level"] == COMPOSITION for level in quantity["ladder"])
     levels = tuple(_cells(level, margins=margins) for level in quantity["ladder"])
     return LadderRow(name, exponent, levels, quantity.get("explanation") or "")

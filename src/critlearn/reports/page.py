@@ -30,7 +30,7 @@ from critlearn.figures.run import drift_figure, loss_figure
 from critlearn.fluctuations import Fluctuations
 from critlearn.monitoring import MonitorRecord
 from critlearn.monitoring.storage import read_monitor
-from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, interval_text
+from critlearn.numerics.notation import COMPATIBLE_GRADE, LAW_GRADES, estimate_parts
 from critlearn.numerics.window import Window
 from critlearn.reports.duality_page import duality_section
 from critlearn.reports.dynamics_section import dynamics_section, training_section
@@ -255,14 +255,19 @@ def _sources(quantities: Mapping[str, Any]) -> dict[str, list[str]]:
 def _cells(row: Mapping[str, Any], quantity: Mapping[str, Any]) -> dict[str, str]:
     """Row of the table of results as text."""
     measured, fitted = quantity["measured"], row["exponent"] is not None
+    ends = (row["ci_low"], row["ci_high"])
+    exponent = f"{row['exponent']:.3f}" if fitted else "none"
+    exponent, interval = (
+        estimate_parts(row["exponent"], ends, fewest=3) if fitted and None not in ends else (exponent, "")
+    )
     return {
         "state": row["status"],
         "name": row["quantity"],
         "axis": quantity["axis"],
         "count": f"{row['n']:,}",
         "zeros": f"{row['zeros']:,}",
-        "exponent": f"{row['exponent']:.3f}" if fitted else "none",
-        "interval": interval_text(row["ci_low"], row["ci_high"], fewest=3) if fitted else "",
+        "exponent": exponent,
+        "interval": interval,
         "window": Window.from_logs(*measured["log_window"]).summary() if fitted else "",
         "p_value": f"{measured['p_value']:.3f}" if fitted and measured["p_value"] is not None else "",
         "predicted": "" if row["predicted_exponent"] is None else f"{row['predicted_exponent']:.3f}",

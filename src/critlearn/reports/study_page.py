@@ -38,6 +38,13 @@ _SHOWN: Final = (
 """Columns of the table on the page, before those of the settings."""
 
 
+_ON_A_PHONE: Final = ("cell", "quantity", "measured_exponent", "verdict")
+"""Columns that a narrow screen has room for; the others unfold."""
+
+_SMALLEST, _LARGEST = 0.1, 1e6
+"""Sizes between which three decimals tell a number."""
+
+
 def write_study_report(table: pd.DataFrame, name: str, folder: Path, methods: Methods) -> Path:
     """Write the page of many runs into a folder; see `study_page`.
 
@@ -73,9 +80,11 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
         comparisons=comparisons(table),
         pictures=study_illustrations(table),
         columns=[column.replace("_", " ") for column in columns],
+        kept=[column in _ON_A_PHONE for column in columns],
         rows=cells,
         runs=runs,
         certified=certified,
+        unfinished=_unfinished(table),
         methods=methods_section(methods),
     )
 
@@ -85,6 +94,8 @@ def statement(table: pd.DataFrame) -> str:
     runs, certified = _runs(table)
     law, quantities = int((table["verdict"].isin(LAW_GRADES)).sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
+    without = [f"{number} {status}" for status, number in _without_result(table).items()]
+    ran = ", ".join([ran, *without])
     followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
     near = int((table["verdict"] == COMPATIBLE_GRADE).sum())
     more = f", {near} more {'are' if near != 1 else 'is'} compatible with one" if near else ""
@@ -131,6 +142,20 @@ def _counts(outcomes: pd.Series) -> list[int]:
 def _runs(table: pd.DataFrame) -> tuple[int, int]:
     """Number of runs, and of those at certified equilibrium."""
     return table["cell"].nunique(), int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
+
+
+def _without_result(table: pd.DataFrame) -> dict[str, int]:
+    """Number of runs that failed, or cannot be read, by their status."""
+    left = table[table["status"] != "finished"] if "status" in table else table[:0]
+    return {str(status): int(part["cell"].nunique()) for status, part in left.groupby("status")}
+
+
+def _unfinished(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """Reason why runs have no result, and of how many."""
+    if not {"status", "reason"} <= {*table.columns}:
+        return []
+    left = table[table["status"] != "finished"].drop_duplicates("cell")
+    return [(str(reason), int(number)) for reason, number in left["reason"].value_counts().items()]
 
 
 def _names(table: pd.DataFrame, settings: list[str]) -> list[str]:
@@ -201,4 +226,9 @@ def _diagrams(table: pd.DataFrame) -> list[Illustration]:
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "–"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # Three decimals would make nothing of a rate of 1e-5, and 301 digits of 1e300.
+    short = value == 0 or _SMALLEST <= abs(value) < _LARGEST
+    text = f"{abs(value):.3f}".rstrip("0").rstrip(".") if short else f"{abs(value):.4g}"
+    return f"\N{MINUS SIGN}{text}" if value < 0 else text

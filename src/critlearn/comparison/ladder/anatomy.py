@@ -99,7 +99,8 @@ def sum_in_words(composition: float | None, data: float, path: float, dependence
         # Margins of the window are those of other path factors: each part alone says little.
         both = data + path
         said[1:3] = [f"data and depth, which nearly cancel, {'add' if both > 0 else 'take'} {abs(both):.2f}"]
-    return f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
+    told = f"{'; '.join(said)}: together {(composition or 0.0) + data + path + dependence:.2f}"
+    return told.replace("-", "\N{MINUS SIGN}")
 
 
 def _adds(value: float) -> str:
