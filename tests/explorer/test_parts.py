@@ -56,7 +56,7 @@ def test_another_thread_is_given_up_alone() -> None:
 
 def test_a_prediction_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(compose, "_prediction", lambda request: asked.append(request) or compose.Answer((), (), ()))
+    monkeypatch.setattr(compose, "_prediction", lambda request: asked.append(request) or compose.Answer((), ()))
     request = compose.Request("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False)
     compose._predicted(request)
     compose._predicted(compose.Request("tanh", "mse", "normal(0,1)", 2.0, 0.25, "bias", sampled=False))
@@ -70,7 +70,7 @@ def test_a_prediction_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_composed_is_what_the_command_line_takes(activation: str, loss: str, exact: str) -> None:
     found = compose._prediction(compose.Request(activation, loss, "normal(1,1)", 4.0, 0.0, "bias", sampled=False))
     assert found.sentences[0].startswith(f"{activation}+{loss}: {exact}")
-    assert any("p_t" in formula for formula in found.formulas) is (activation == "softmax")
+    assert any("p_t" in formula for formula in compose._formulas(activation, loss)) is (activation == "softmax")
 
 
 def test_runs_are_read_again_when_one_is_added(study: Path, tmp_path: Path) -> None:

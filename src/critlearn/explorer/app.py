@@ -7,7 +7,6 @@ from typing import Final
 
 import streamlit as st
 
-from critlearn.explorer import compose, design_tab, explain_tab, runs_tab
 from critlearn.explorer.text import problems_shown
 
 # A title bar, which this page has not, would need the room. Streamlit's greys, of captions, ticks of charts and code,
@@ -27,16 +26,36 @@ def main() -> None:
     st.title("critlearn explorer")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     tabs = st.tabs(["Compose", "Design", "Runs", "Explain"], on_change="rerun")
-    parts: list[Callable[[], None]] = [
-        compose.show,
-        design_tab.show,
-        lambda: runs_tab.show(folder),
-        lambda: explain_tab.show(folder),
-    ]
+    parts: list[Callable[[], None]] = [_compose, _design, lambda: _runs(folder), lambda: _explain(folder)]
     for tab, show in zip(tabs, parts, strict=True):
         if tab.open:
             with tab:
                 _part(show)
+
+
+# A tab is imported when it is first in view: stored runs take PyTorch, for which the first picture need not wait.
+def _compose() -> None:
+    from critlearn.explorer import compose
+
+    compose.show()
+
+
+def _design() -> None:
+    from critlearn.explorer import design_tab
+
+    design_tab.show()
+
+
+def _runs(folder: Path | None) -> None:
+    from critlearn.explorer import runs_tab
+
+    runs_tab.show(folder)
+
+
+def _explain(folder: Path | None) -> None:
+    from critlearn.explorer import explain_tab
+
+    explain_tab.show(folder)
 
 
 @st.fragment

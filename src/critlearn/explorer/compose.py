@@ -54,7 +54,6 @@ class Answer:
     """The prediction as the tab shows it."""
 
     sentences: tuple[str, ...]
-    formulas: tuple[str, ...]
     pictures: tuple[Picture, ...]
 
 
@@ -72,7 +71,8 @@ def show() -> None:
         for picture in answer.pictures:
             show_picture(picture, f"compose-{picture.name}")
         with st.expander("Formulas", expanded=True):
-            for formula in (*answer.formulas, _EXPONENT):
+            # After the pictures, which need not wait until the formulas are simplified.
+            for formula in (*_formulas(request.activation, request.loss), _EXPONENT):
                 st.latex(formula)
 
 
@@ -97,8 +97,7 @@ def _predicted(request: Request) -> Answer:
 
 
 def _prediction(request: Request) -> Answer:
-    chosen = composition_of(request.activation, request.loss)
-    composition = margin_composition(chosen)
+    composition = margin_composition(composition_of(request.activation, request.loss))
     prediction = predict_toy(composition, _density(request.density), request.weight, request.bias)[request.variable]
     sampled = prediction.distribution.rvs(_SAMPLES, np.random.default_rng(0)) if request.sampled else None
     sentences = (
@@ -106,8 +105,18 @@ def _prediction(request: Request) -> Answer:
         f"With these inputs: {prediction.summary()}",
         *(f"Caustic: {caustic.summary()}" for caustic in prediction.caustics),
     )
-    shown = _SOFTMAX if chosen is not composition else formulas(composition)
-    return Answer(sentences, shown, _pictures(composition, prediction, sampled))
+    return Answer(sentences, _pictures(composition, prediction, sampled))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _formulas(activation: str, loss: str) -> tuple[str, ...]:
+    """Formulas of the composition."""
+
+    def compute() -> tuple[str, ...]:
+        chosen = composition_of(activation, loss)
+        return formulas(chosen) if isinstance(chosen, Composition) else _SOFTMAX
+
+    return within(PATIENCE, compute)
 
 
 def _density(text: str) -> MarginDensity:

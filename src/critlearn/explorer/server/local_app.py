@@ -5,7 +5,9 @@ this server's answers as its own. The name it was asked by, which the browser te
 """
 
 import asyncio
+import importlib
 import os
+import threading
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,10 +75,12 @@ def is_local(headers: list[tuple[bytes, bytes]]) -> bool:
 
 @asynccontextmanager
 async def opened(_: App) -> AsyncIterator[dict[str, Any] | None]:
-    """Open the page in a browser when the server has started, unless it is headless."""
+    """Open the page in a browser when the server has started, unless it is headless, and import the first tab."""
     if not st.get_option("server.headless"):
         url = f"http://{st.get_option('server.address')}:{st.get_option('server.port')}"
         asyncio.get_running_loop().call_later(_STARTED, webbrowser.open, url)
+    # While the browser starts, which takes seconds as the import does.
+    threading.Thread(target=importlib.import_module, args=("critlearn.explorer.compose",), daemon=True).start()
     yield None
 
 

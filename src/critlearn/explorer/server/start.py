@@ -62,7 +62,7 @@ def serve(folder: Path | None, port: int, *, headless: bool, host: str | None = 
     Raises
     ------
     MissingPackageError
-        If Streamlit or PyTorch is not installed.
+        If Streamlit is not installed.
     InvalidInputError
         If the port is out of range or in use, or the name is none.
     DataError
@@ -70,8 +70,6 @@ def serve(folder: Path | None, port: int, *, headless: bool, host: str | None = 
     """
     if find_spec("streamlit") is None:
         raise MissingPackageError('the explorer needs Streamlit: pip install "critlearn[explore]"')
-    from critlearn._torch import torch  # noqa: F401
-
     if not 1024 <= port <= 65535:
         raise InvalidInputError(f"--port must be from 1024 to 65535; got {port}")
     if host is not None and not _NAME.fullmatch(host):
