@@ -1,5 +1,6 @@
 """Figures for papers: widths of columns, text that is read in print, fonts inside of files."""
 
+import io
 import itertools
 import zlib
 
@@ -9,8 +10,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from critlearn.errors import InvalidInputError
+from critlearn.figures.analysis import analysis_figure
 from critlearn.figures.illustration import image
 from critlearn.figures.paper import for_paper
+from critlearn.numerics.log_sketch import LogSketch
 
 
 def _figure() -> Figure:
@@ -44,7 +47,29 @@ def test_a_figure_has_the_width_of_its_columns_and_text_that_is_read(columns: in
         assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
+@pytest.mark.parametrize("in_print", [False, True])
+def test_titles_of_many_variables_with_long_names_touch_nothing(in_print: bool) -> None:
+    measured = {"exponent": None, "verdict": "too few data"}
+    entry = {"measured": measured, "curves": {"measured": None, "predicted": None}}
+    names = [f"bert.encoder.layer.{at}.attention.self.query.$weight$" for at in range(26)]
+    figure = analysis_figure(
+        dict.fromkeys(names, LogSketch.empty()), dict.fromkeys(names, entry), narrow=in_print, in_print=in_print
+    )
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert len(panels) == (8 if in_print else 26)
+    assert ("the first 8 of 26" in figure.get_supxlabel()) == in_print
+    (for_paper(figure) if in_print else figure).draw_without_rendering()
+    # Each keeps the number of its layer.
+    assert len({axes.get_title() for axes in panels}) == len(panels)
+    titles = [axes.title.get_window_extent() for axes in panels]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
+    assert not any(title.overlaps(axes.get_window_extent()) for title in titles for axes in panels)
+
+
 def test_fonts_are_inside_of_the_files() -> None:
+    written = io.BytesIO()
+    for_paper(_figure()).savefig(written, format="pdf")
+    assert b"/Type3" not in written.getvalue()
     pdf = image(for_paper(_figure()), "pdf")
     # As TrueType, and not as drawings of single letters, which journals refuse.
     assert b"/FontFile2" in pdf

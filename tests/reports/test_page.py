@@ -18,7 +18,7 @@ from critlearn.figures.illustration import drawn_data
 from critlearn.figures.quantity import density_figure
 from critlearn.numerics.log_sketch import LogSketch
 from critlearn.reports import page
-from critlearn.reports.page import command_of
+from critlearn.reports.page import call_of, command_of
 from critlearn.results import plain
 from critlearn.studies import ClassesConfig, ToyConfig, TwoClassConfig
 from critlearn.studies.config import RunConfig
@@ -117,3 +117,12 @@ def test_a_page_tells_the_reason_of_a_verdict_once(study: Path) -> None:
         for told in re.findall(r"<h3>\w+</h3>\n<p>(.*?)</p>", text, re.DOTALL):
             for quantity in record["quantities"].values():
                 assert html.unescape(told).count(quantity["measured"]["reason"]) <= 1
+
+
+def test_an_analysis_is_repeated_by_its_call() -> None:
+    config = {"model": "Net", "loss": "sigmoid+bce", "weight_decay": 0.1, "seed": 3, "only": ["a.*"], "variables": None}
+    call = call_of({"config": {**config, "axis": "position"}, "data": "moons"})
+    assert call == (
+        "critlearn.analyze(model, loss, data, weight_decay=0.1, seed=3, "
+        "quantities=critlearn.Quantities(only=['a.*'], axis='position'))  # Net, sigmoid+bce, moons"
+    )

@@ -104,7 +104,7 @@ class Analysis:
             output the steps from the exponent of the composition alone to the measured one. The same through training,
             of several analyses, is `critlearn.figures.anatomy.anatomy_through_training`.
         style
-            ``screen``, or ``paper``: with the width, text and lines of a page in print.
+            ``screen``, or ``paper``: with the width, text and lines of a page in print, and what fits on it.
         columns
             Columns of that page which the figure spans.
 
@@ -117,7 +117,7 @@ class Analysis:
             raise unknown_name("figure", what, _FIGURES)
         if style not in _STYLES:
             raise unknown_name("style", style, _STYLES)
-        drawn = self._drawn(what, narrow=style == "paper" and columns == 1)
+        drawn = self._drawn(what, narrow=style == "paper" and columns == 1, in_print=style == "paper")
         if style == "screen":
             return drawn
         from critlearn.figures.paper import for_paper
@@ -155,17 +155,17 @@ class Analysis:
         drawn = Illustration(path.stem, self.plot(what, style=style, columns=columns), what, "")
         return drawn.save(path.parent, forms)[0]
 
-    def _drawn(self, what: str, *, narrow: bool) -> "Figure":
+    def _drawn(self, what: str, *, narrow: bool, in_print: bool) -> "Figure":
         """Figure on the screen."""
         quantities = self.record["quantities"]
         if what == "anatomy":
             from critlearn.figures.anatomy import anatomy_figure
 
-            return anatomy_figure(quantities)
+            return anatomy_figure(quantities, in_print=in_print)
         from critlearn.figures.analysis import analysis_figure
 
         shown = {name: quantity for name, quantity in quantities.items() if not quantity.get("pool")}
-        return analysis_figure(self.fluctuations, shown, narrow=narrow)
+        return analysis_figure(self.fluctuations, shown, narrow=narrow, in_print=in_print)
 
     def samples(self, number: int = 20) -> "pd.DataFrame":
         """Samples that make the tail, those with the largest share of the largest fluctuations first.

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from critlearn.errors import InvalidInputError, unknown_name
+from critlearn.figures.style import short_name
 
 PARTS: Final = {"composition": "composition", "data": "data", "path": "depth", "dependence": "dependence"}
 """Parts of an exponent in the order in which they are added, with the words that figures and pages have for them."""
@@ -24,6 +25,9 @@ _MEASURED: Final = "black"
 MOST_SHOWN: Final = 24
 """Quantities of a figure: with more, names and stairs are no longer seen at once."""
 
+_MOST_IN_PRINT: Final = 10
+"""Quantities on a page of paper: more are lower than their names and steps need."""
+
 _WIDTH: Final = 5.4
 """Inches: as a page on a phone shows them, 356 pixels, without scrolling and with text that is read."""
 
@@ -32,6 +36,10 @@ _ROW: Final = 0.92
 
 _PANEL: Final = (3.2, 2.4)
 """Inches of a panel of the figure through training."""
+
+_LETTERS: Final = 44
+_PANEL_LETTERS: Final = 36
+"""Letters of a name above stairs, and above a panel through training: longer ones leave the figure."""
 
 _NAME_AT, _STEP, _BAR = 0.0, 0.15, 7.0
 """Height of the name in a row of height 1, height of a step, and points of the thickness of its bar."""
@@ -62,20 +70,23 @@ def explained(quantities: Mapping[str, Any]) -> dict[str, Any]:
     return dict(reversed(kept.items()))
 
 
-def anatomy_figure(quantities: Mapping[str, Any]) -> Figure:
+def anatomy_figure(quantities: Mapping[str, Any], *, in_print: bool = False) -> Figure:
     """Stairs of all variables from the input to the output: the steps lead from 0 to the measured exponent.
 
     Parameters
     ----------
     quantities
         Entry ``quantities`` of a record; of more than 24 variables with an anatomy, the first ones are drawn.
+    in_print
+        Whether it is to stand on a page of paper, which takes 10.
 
     Raises
     ------
     InvalidInputError
         If no variable has an anatomy.
     """
-    shown = list(explained(quantities).items())[:MOST_SHOWN]
+    there = explained(quantities)
+    shown = list(there.items())[: _MOST_IN_PRINT if in_print else MOST_SHOWN]
     if not shown:
         raise _nothing()
     figure = Figure(figsize=(_WIDTH, 1.1 + _ROW * len(shown)), layout="constrained")
@@ -88,7 +99,8 @@ def anatomy_figure(quantities: Mapping[str, Any]) -> Figure:
     axes.set_xlim(low - 0.12 * (high - low), high + 0.12 * (high - low))
     axes.set_ylim(len(shown) - 0.02, -0.14)
     axes.set_yticks([])
-    axes.set_xlabel("exponent k of p(|δq|) ~ |δq|⁻ᵏ")
+    part = f"\n(the first {len(shown)} of {len(there)} variables)" if len(there) > len(shown) else ""
+    axes.set_xlabel(f"exponent k of p(|δq|) ~ |δq|⁻ᵏ{part}")
     axes.set_ylabel("input   →   output", rotation=270, labelpad=14)
     axes.grid(axis="x", alpha=0.3)
     _add_legend(figure, axes)
@@ -178,7 +190,15 @@ def _draw_stairs(axes: Axes, row: int, name: str, quantity: Mapping[str, Any]) -
     """Draw one variable: its name, the steps below each other, and the measured exponent below the last."""
     top = row + _NAME_AT
     # Names begin at the left edge, whatever the numbers are.
-    axes.text(0.01, top, name, transform=axes.get_yaxis_transform(), fontsize=10, fontweight="bold", va="center")
+    axes.text(
+        0.01,
+        top,
+        short_name(name, _LETTERS),
+        transform=axes.get_yaxis_transform(),
+        fontsize=10,
+        fontweight="bold",
+        va="center",
+    )
     reached = 0.0
     for number, (part, word, value) in enumerate(steps_of(quantity["anatomy"]), start=1):
         height, end = top + _STEP * number + 0.03, reached + value
@@ -215,7 +235,7 @@ def _write_beside(axes: Axes, x: float, height: float, text: str, right: bool, *
 
 def _draw_lines(axes: Axes, name: str, held: Sequence[tuple[float, Mapping[str, Any]]]) -> None:
     """Draw the parts of one variable against time, and the measured exponent with its interval."""
-    axes.set_title(name, fontsize=10)
+    axes.set_title(short_name(name, _PANEL_LETTERS), fontsize=10)
     axes.axhline(0.0, color="0.4", lw=0.8, label="_zero")
     axes.grid(alpha=0.3)
     times = [time for time, _ in held]

@@ -1,7 +1,8 @@
 """Figures for papers: any figure of the package at the width of one column or two, with text and lines to match."""
 
-from typing import Final
+from typing import Any, Final
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
@@ -33,6 +34,15 @@ _MARKS: Final = 2.0
 
 _LINES: Final = 0.7
 """Factor of widths of lines and sizes of marks."""
+
+
+class PaperFigure(Figure):
+    """Figure whose files hold their fonts whole, as journals ask."""
+
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Write a file as matplotlib does, with letters as TrueType and not as drawings of single ones (Type 3)."""
+        with mpl.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
+            super().savefig(*args, **kwargs)
 
 
 def for_paper(figure: Figure, columns: int = 1) -> Figure:
@@ -71,6 +81,8 @@ def for_paper(figure: Figure, columns: int = 1) -> Figure:
         legend.remove()
         # Above the panels, in rows that fit.
         figure.legend(handles, names, loc="outside upper left", ncols=2 * columns, frameon=False, fontsize=points)
+    # matplotlib reads how fonts are kept when it writes, which is up to whoever holds the figure.
+    figure.__class__ = PaperFigure
     return figure
 
 

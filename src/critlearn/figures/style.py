@@ -74,6 +74,19 @@ def add_legend(axes: Axes) -> None:
         axes.legend(frameon=False, fontsize=9)
 
 
+def short_name(name: str, most: int, lines: int = 1) -> str:
+    r"""Name on lines of at most so many letters, of which the last tell most, for a title of a panel.
+
+    >>> print(short_name("bert.encoder.layer.11.attention.self.query", 24), short_name("cost in $", 24))
+    …11.attention.self.query cost in \$
+    """
+    room = most * lines
+    kept = name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
+    parts = [kept[at : at + most] for at in range(0, len(kept), most)]
+    # A dollar sign in a name is one, and begins no formula.
+    return "\n".join(parts).replace("$", r"\$")
+
+
 def numbers(values: Any) -> Float64[np.ndarray, " n"]:
     """Numbers of a plain record as an array; NaN for those that are null."""
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

@@ -58,7 +58,7 @@ _MOST_PICTURED: Final = 24
 
 
 _COLUMNS: Final = (
-    ("status", "certificate of the state: AT EQUILIBRIUM, or what is missing"),
+    ("status", "certificate of the state: EQUILIBRIUM, or what is missing"),
     ("over", "what the fluctuations are taken over"),
     ("sizes", "number of fluctuations other than zero, and of exact zeros"),
     ("k", "fitted exponent, with the 95% interval of a bootstrap over groups of samples"),
@@ -92,7 +92,7 @@ def report_page(
     training
         Record of the monitor of its training; the section on what happened over time is left out if None.
     """
-    quantities, command = record["quantities"], command_of(record)
+    quantities, command = record["quantities"], command_of(record) or call_of(record)
     predicted = [name for name, quantity in quantities.items() if quantity["predicted"] is not None]
     first = predicted[:_MOST_PICTURED] or list(quantities)[:1]
     others = [name for name in quantities if name not in predicted and name not in first]
@@ -220,6 +220,18 @@ def command_of(record: Mapping[str, Any]) -> str:
             text = written_list(value) if isinstance(value, (list, tuple)) else str(value)
             words += [f"--{name.replace('_', '-')}", text]
     return shlex.join(words)
+
+
+def call_of(record: Mapping[str, Any]) -> str:
+    """Call that analyses a network of one's own again, with the settings that the record has, and what it was given."""
+    config = record["config"]
+    given = [f"{name}={config[name]!r}" for name in ("weight_decay", "seed") if config.get(name)]
+    chosen = [f"{name}={config[name]!r}" for name in ("only", "variables") if config.get(name)]
+    if config.get("axis", "sample") != "sample":
+        chosen.append(f"axis={config['axis']!r}")
+    given += [f"quantities=critlearn.Quantities({', '.join(chosen)})"] if chosen else []
+    what = ", ".join(str(part) for part in (config.get("model"), config.get("loss"), record["data"]) if part)
+    return f"critlearn.analyze({', '.join(['model', 'loss', 'data', *given])})  # {what}"
 
 
 def _reasons(quantities: Mapping[str, Any]) -> dict[str, list[str]]:
