@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -113,7 +113,10 @@ def print_table(record: Mapping[str, Any]) -> None:
 
 
 def print_results(table: "pd.DataFrame") -> None:
-    """Print a table of results, a row for each quantity of a cell; settings that are the same in all stand above it."""
+    """Print a table of results: a line for each cell, with the settings that vary, and below it one for each quantity.
+
+    Settings that are the same in all cells stand above them. Rows that named their cell would not fit a terminal.
+    """
     from critlearn.studies.sweep.results.table import COLUMNS
 
     settings = ["study", "seed", *(name for name in table.columns if name not in COLUMNS)]
@@ -121,27 +124,49 @@ def print_results(table: "pd.DataFrame") -> None:
     if same:
         say(", ".join(f"{name}: {table[name].iloc[0]}" for name in same))
     varied = [name for name in settings if name not in same]
-    shown = Table(box=None, pad_edge=False)
-    numbers = ("k", "95% interval", "decades", "predicted")
-    for heading in (*varied, "state", "quantity", *numbers, "agree", "verdict", "cell"):
-        # Words may go on in the next line; numbers, and every heading, are whole.
-        shown.add_column(heading, no_wrap=heading in numbers, overflow="fold", min_width=len(heading))
+    cells: dict[str, list[list[str]]] = {}
     for row in table.to_dict("records"):
         known: dict[str, Any] = {str(name): None if value != value else value for name, value in row.items()}
-        interval = (known["ci_low"], known["ci_high"])
-        shown.add_row(
-            *("-" if known[name] is None else str(known[name]) for name in varied),
-            # Of a cell that is not finished, why; of others whether they are at equilibrium.
-            known["equilibrium"] or known["status"],
-            known["quantity"] or "-",
-            *_estimate(known["measured_exponent"], interval),
-            _number(known["decades"], ".1f"),
-            _number(known["predicted_exponent"], ".2f"),
-            agreement_text(known),
-            known["verdict"] or "-",
-            known["cell"],
-        )
-    draw(shown)
+        # Of a cell that is not finished, why; of others whether they are at equilibrium.
+        given = [f"{name} {known[name]}" for name in varied if known[name] is not None]
+        told = [known["equilibrium"] or known["status"], *given]
+        rows = cells.setdefault(f"{known['cell']}: {', '.join(map(str, told))}", [])
+        if known["quantity"]:
+            rows.append(_of_quantity(known))
+    every = [row for rows in cells.values() for row in rows]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *every, strict=True)]
+    draw(_aligned([list(_HEADINGS)], widths))
+    for name, rows in cells.items():
+        say(name)
+        if rows:
+            draw(_aligned(rows, widths))
+
+
+_HEADINGS: Final = ("quantity", "k", "95% interval", "decades", "predicted", "agree", "verdict")
+
+
+def _of_quantity(known: Mapping[str, Any]) -> list[str]:
+    """Texts below `_HEADINGS` of one quantity."""
+    interval = (known["ci_low"], known["ci_high"])
+    return [
+        known["quantity"],
+        *_estimate(known["measured_exponent"], interval),
+        _number(known["decades"], ".1f"),
+        _number(known["predicted_exponent"], ".2f"),
+        agreement_text(known),
+        known["verdict"] or "-",
+    ]
+
+
+def _aligned(rows: list[list[str]], widths: list[int]) -> Table:
+    """Table whose columns have these widths, but for the words of the last, which go on in the next line."""
+    shown = Table(box=None, show_header=False, padding=(0, 0, 0, 2), pad_edge=True)
+    for width in widths[:-1]:
+        shown.add_column(no_wrap=True, min_width=width)
+    shown.add_column(overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    return shown
 
 
 def agreement_text(row: Mapping[str, Any]) -> str:
