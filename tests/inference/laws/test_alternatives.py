@@ -9,7 +9,7 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import scipy.stats
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from critlearn.inference import Alternative, Criteria, Grade, fit_power_law
@@ -49,6 +49,7 @@ def draw(kind: str, n: int, seed: int) -> np.ndarray:
     decades=st.floats(0.7, 2.5),
     seed=st.integers(0, 1000),
 )
+@example(kind="exponential", low=-3.0, decades=2.0, seed=1)
 def test_every_alternative_integrates_to_one_and_nesting_holds(
     kind: str, low: float, decades: float, seed: int
 ) -> None:
@@ -68,7 +69,9 @@ def test_every_alternative_integrates_to_one_and_nesting_holds(
         for a, b in itertools.pairwise(points):
             at, weight = np.polynomial.legendre.leggauss(400)
             integral += 0.5 * (b - a) * float(weight @ np.exp(item.log_density(0.5 * (a + b) + 0.5 * (b - a) * at)))
-        assert integral == pytest.approx(1.0, abs=1e-8)
+        # Below a break beyond which no value lies, an exponent of thousands bends within a cell.
+        steep = abs(item.parameters.get("theta", 0.0)) > 100
+        assert integral == pytest.approx(1.0, abs=1e-4 if steep else 1e-8)
         if item.name in NESTED:
             assert item.log_likelihood >= item.power_log_likelihood - 1e-9 * abs(item.power_log_likelihood)
 
