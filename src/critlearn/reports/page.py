@@ -56,6 +56,10 @@ _MOST_ROWS: Final = 24
 _MOST_PICTURED: Final = 24
 """Quantities with figures on a page: of more it takes minutes to draw and too long to load."""
 
+_MOST_BEFORE_FACTS: Final = 8
+"""Variables whose densities, two rows of panels, stand before what was done: beyond more, it would be on no first
+screen."""
+
 
 _COLUMNS: Final = (
     ("status", "certificate of the state: EQUILIBRIUM, or what is missing"),
@@ -107,6 +111,7 @@ def report_page(
         grades=grade_sentences(quantities),
         agreement=agreement_sentence(quantities),
         multiples=multiples(record, fluctuations),
+        figure_first=sum(not entry.get("pool") for entry in quantities.values()) <= _MOST_BEFORE_FACTS,
         columns=_COLUMNS,
         misses={name: miss_sentence(quantity, fluctuations[name]) for name, quantity in pictured.items()},
         rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],
