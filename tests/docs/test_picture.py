@@ -62,7 +62,7 @@ def test_window_fit_and_prediction_are_drawn_and_lie_on_the_measured_points(
     measured = record["quantity"]["measured"]
     ends = np.array(measured["log_window"]) / np.log(10)
     assert drawn["window of the fit"][:, 0] == pytest.approx(ends)
-    (law,) = (points for name, points in drawn.items() if name.startswith("|δq|^"))
+    (law,) = (points for name, points in drawn.items() if name.startswith("fit "))
     assert law[:, 0] == pytest.approx(ends)
     # Slope of the measured points themselves, by least squares: bins of a twentieth of a decade.
     x, y = drawn["measured"].T
