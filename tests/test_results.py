@@ -95,7 +95,8 @@ def results() -> dict[str, Result]:
     torch.nn.init.constant_(wide.weight, 3.0)
     spread = cl.predict(cl.NeuralSystem(wide, Composition("sigmoid", "bce"), overlapping))
     aimed = spread.design(0.5, "weight")
-    verdict = explain("the weight", "0.weight", cl.fit_power_law(fluctuations["0.weight"]), factorised.steps)
+    wide_fit = cl.fit_power_law(spread.steps.measured["weight"])
+    verdict = explain("the weight", "weight", wide_fit, spread.steps)
     assert verdict.anatomy is not None
     reduced = cl.modes(approach.system, 2)
     optimizer = torch.optim.SGD(approach.system.model.parameters(), lr=0.1)

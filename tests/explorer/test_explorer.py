@@ -95,6 +95,8 @@ def _contrast(*colours: list[float]) -> float:
 
 
 def _assert_readable(page: Page) -> None:
+    # What is drawn anew fades until it is.
+    _settled(page)
     texts = page.evaluate(_TEXTS)
     assert len(texts) > 20
     assert [(text, colour) for text, colour, ground in texts if _contrast(colour, ground) < 4.5] == []

@@ -23,7 +23,7 @@ def test_the_page_has_the_numbers_of_every_mode() -> None:
     text = report_page(record, fluctuations)
     assert found is not None
     section = text[text.index("<h2>Modes</h2>") : text.index("<h2>Methods</h2>")]
-    rows = re.findall(r'<tr><th scope="row">(\d)</th>(.*?)</tr>', section)
+    rows = re.findall(r'<tr><th scope="row">(\d)</th>(.*?)</tr>', section, flags=re.DOTALL)
     assert [int(number) for number, _ in rows] == list(range(1, 7))
     for mode, (_, cells) in zip(found.modes, rows, strict=True):
         shown = [float(value) for value in re.findall(r">([\d.]+) ±", cells)]

@@ -146,7 +146,9 @@ def _runs(table: pd.DataFrame) -> tuple[int, int]:
 
 def _without_result(table: pd.DataFrame) -> dict[str, int]:
     """Number of runs that failed, or cannot be read, by their status."""
-    left = table[table["status"] != "finished"] if "status" in table else table[:0]
+    if "status" not in table:
+        return {}
+    left = table[table["status"] != "finished"]
     return {str(status): int(part["cell"].nunique()) for status, part in left.groupby("status")}
 
 
