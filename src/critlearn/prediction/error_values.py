@@ -32,9 +32,6 @@ _NEIGHBOURS: Final = 0.5
 """Part of ``sqrt(n)`` values that lie between one and its k-th neighbour: a displacement so far moves the distribution
 function by less than its sampling error, whatever the path factors make of the values."""
 
-_BEYOND: Final = 1.0
-"""Part of the range of the values by which uniform values reach beyond it on both sides: windows may begin there."""
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorValues:
@@ -229,7 +226,7 @@ class ErrorValues:
         """
         return self.densities(_kernel)
 
-    def uniform(self, beyond: float = _BEYOND) -> list[Part]:
+    def uniform(self, beyond: float) -> list[Part]:
         """Uniform densities that reach beyond the values by a part of their range: the composition alone."""
         return self.densities(lambda values: _uniform(values, beyond))
 

@@ -28,7 +28,7 @@ elsewhere, which is seen in the figure at once."""
 
 def grade_sentences(quantities: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Grade and what has it, laws first: variables with exponent, interval and decades. Pools repeat variables."""
-    single = _variables(quantities)
+    single = single_variables(quantities)
     by_grade: dict[str, list[str]] = {}
     for name, quantity in single.items():
         by_grade.setdefault(quantity["measured"]["verdict"], []).append(_found(name, quantity["measured"]))
@@ -41,7 +41,7 @@ def grade_sentences(quantities: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def agreement_sentence(quantities: Mapping[str, Any]) -> str:
     """How many predictions agree, and by how much those that do not are off; empty where nothing is predicted."""
-    single = {name: entry for name, entry in _variables(quantities).items() if entry["predicted"] is not None}
+    single = {name: entry for name, entry in single_variables(quantities).items() if entry["predicted"] is not None}
     outcomes = {name: outcome_of(entry) for name, entry in single.items()}
     if not single:
         return ""
@@ -54,12 +54,12 @@ def agreement_sentence(quantities: Mapping[str, Any]) -> str:
     )
     if undecided:
         told.append(f"{undecided} cannot be told at this number of samples")
-    return f"{len(single)} of {len(_variables(quantities))} variables are predicted: {', '.join(told)}."
+    return f"{len(single)} of {len(single_variables(quantities))} variables are predicted: {', '.join(told)}."
 
 
 def facts(record: Mapping[str, Any], command: str) -> list[tuple[str, str]]:
     """What a first reader asks: name of each fact and the answer."""
-    equilibrium, single = record["equilibrium"], _variables(record["quantities"])
+    equilibrium, single = record["equilibrium"], single_variables(record["quantities"])
     variables = sum(entry.get("variables", 0) for entry in single.values())
     count, zeros = (sum(entry.get(key) or 0 for entry in single.values()) for key in ("count", "zeros"))
     windows = [entry["measured"]["decades"] for entry in single.values() if entry["measured"]["exponent"] is not None]
@@ -96,7 +96,7 @@ def facts(record: Mapping[str, Any], command: str) -> list[tuple[str, str]]:
 
 def multiples(record: Mapping[str, Any], fluctuations: Fluctuations) -> Illustration:
     """Densities of all variables side by side, with fits and predictions."""
-    single = _variables(record["quantities"])
+    single = single_variables(record["quantities"])
     shown = dict(list(single.items())[:_MOST_PANELS])
     told = "; ".join(_found(name, entry["measured"]) for name, entry in shown.items())
     left = len(single) - len(shown)
@@ -132,7 +132,7 @@ def _median(place: np.ndarray, weight: np.ndarray) -> float:
     return float(np.interp(0.5 * below[-1], below, place))
 
 
-def _variables(quantities: Mapping[str, Any]) -> dict[str, Any]:
+def single_variables(quantities: Mapping[str, Any]) -> dict[str, Any]:
     """Quantities that are no pools; all, if there is nothing else."""
     single = {name: entry for name, entry in quantities.items() if not entry.get("pool")}
     return single or dict(quantities)

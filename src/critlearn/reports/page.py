@@ -36,7 +36,14 @@ from critlearn.reports.duality_page import duality_section
 from critlearn.reports.dynamics_section import dynamics_section, training_section
 from critlearn.reports.explanation import anatomy_illustration, explanation_section
 from critlearn.reports.modes_section import modes_illustration, modes_section
-from critlearn.reports.overview import agreement_sentence, facts, grade_sentences, miss_sentence, multiples
+from critlearn.reports.overview import (
+    agreement_sentence,
+    facts,
+    grade_sentences,
+    miss_sentence,
+    multiples,
+    single_variables,
+)
 from critlearn.reports.typeset import typeset
 from critlearn.studies.config import written_list
 from critlearn.studies.runs.duality import read_duality
@@ -111,7 +118,7 @@ def report_page(
         grades=grade_sentences(quantities),
         agreement=agreement_sentence(quantities),
         multiples=multiples(record, fluctuations),
-        figure_first=sum(not entry.get("pool") for entry in quantities.values()) <= _MOST_BEFORE_FACTS,
+        figure_first=len(single_variables(quantities)) <= _MOST_BEFORE_FACTS,
         columns=_COLUMNS,
         misses={name: miss_sentence(quantity, fluctuations[name]) for name, quantity in pictured.items()},
         rows=[_cells(row_of(record, name), quantity) for name, quantity in quantities.items()],

@@ -84,7 +84,7 @@ def study_page(table: pd.DataFrame, name: str, methods: Methods) -> str:
         rows=cells,
         runs=runs,
         certified=certified,
-        unfinished=_unfinished(table),
+        unfinished=list(_without_result(table)["reason"].value_counts().items()),
         methods=methods_section(methods),
     )
 
@@ -94,7 +94,8 @@ def statement(table: pd.DataFrame) -> str:
     runs, certified = _runs(table)
     law, quantities = int((table["verdict"].isin(LAW_GRADES)).sum()), int(table["quantity"].count())
     ran = f"{runs} runs, {certified} of them at equilibrium" if runs != 1 else f"1 run, {_STATE[certified]}"
-    without = [f"{number} {status}" for status, number in _without_result(table).items()]
+    statuses = _without_result(table)["status"].value_counts().sort_index()
+    without = [f"{number} {status}" for status, number in statuses.items()]
     ran = ", ".join([ran, *without])
     followed = f"{law} of {quantities} quantities follow" if quantities != 1 else f"{law} of 1 quantity follows"
     near = int((table["verdict"] == COMPATIBLE_GRADE).sum())
@@ -144,20 +145,12 @@ def _runs(table: pd.DataFrame) -> tuple[int, int]:
     return table["cell"].nunique(), int(table.loc[table["certified"] == True, "cell"].nunique())  # noqa: E712
 
 
-def _without_result(table: pd.DataFrame) -> dict[str, int]:
-    """Number of runs that failed, or cannot be read, by their status."""
-    if "status" not in table:
-        return {}
-    left = table[table["status"] != "finished"]
-    return {str(status): int(part["cell"].nunique()) for status, part in left.groupby("status")}
-
-
-def _unfinished(table: pd.DataFrame) -> list[tuple[str, int]]:
-    """Reason why runs have no result, and of how many."""
-    if not {"status", "reason"} <= {*table.columns}:
-        return []
-    left = table[table["status"] != "finished"].drop_duplicates("cell")
-    return [(str(reason), int(number)) for reason, number in left["reason"].value_counts().items()]
+def _without_result(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each run that failed, or cannot be read, with its status and reason."""
+    columns = ["cell", "status", "reason"]
+    if not {*columns} <= {*table.columns}:
+        return pd.DataFrame(columns=columns)
+    return table[table["status"] != "finished"].drop_duplicates("cell")
 
 
 def _names(table: pd.DataFrame, settings: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from critlearn.comparison.criteria import ONE_PATH
+from critlearn.comparison.criteria import ONE_PATH, REACHES
 from critlearn.comparison.ladder.level import COMPOSITION, GAUSSIAN, MARGINS, USES, USES_WITHOUT_MARGINS
 from critlearn.errors import InvalidInputError
 from critlearn.fluctuations import Fluctuations
@@ -65,8 +65,10 @@ class Factors:
 
     def error_law(self, level: int) -> PushForward:
         """Distribution of the error by a level."""
+        if level == COMPOSITION:
+            return self.uniform_law(REACHES[0])
         if level not in self._error_laws:
-            made = {COMPOSITION: self.values.uniform, GAUSSIAN: self.values.gaussian, MARGINS: self.values.kernel}
+            made = {GAUSSIAN: self.values.gaussian, MARGINS: self.values.kernel}
             self._error_laws[level] = push_forward_parts(made[level]())
         return self._error_laws[level]
 
